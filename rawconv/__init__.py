@@ -1,0 +1,43 @@
+"""rawconv: convolutional nets with every pass written by hand, and the deconvnet that looks inside them.
+
+Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013).  In reading order:
+
+    layers/        what a layer is (the contract), and the six: conv, relu, lrn, pool, dropout, softmax
+    net.py         layers in a row, and the three walks: up (forward), back (backward), down (deconv)
+    models.py      the nets, as literal lists of layers
+    geometry.py    which pixels a unit sees
+    deconvnet.py   one unit -> a picture
+    topk.py        the pictures that excite each map most
+    optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
+    training.py    a training run;  runs.py  how a command begins, resumes or tests one
+    checkpoint.py  a net in a file;  storage.py  files that are whole or not there
+    data/          pictures in, augmented batches out
+    report/        figures;  cli/  the commands
+    arrays.py      NumPy or CuPy;  threads.py  the CPU's cores;  philox.py  random numbers;  errors.py
+
+    import rawconv
+    net = rawconv.load("weights/scenes.h5")
+    r = rawconv.project(net, picture, "conv4:17")      # picture: uint8 (H, W, 3); r: float (H, W, 3)
+"""
+
+
+def load(path):
+    """The Net in a checkpoint file.  UsageError: no such file.  RawconvError: it is not a sound checkpoint."""
+    from . import checkpoint
+
+    return checkpoint.load(path).net
+
+
+def project(net, picture, unit, **options):
+    """Bring one unit of `net`, e.g. "conv4:17", down to the pixels of `picture`; see deconvnet.project."""
+    from . import deconvnet
+
+    return deconvnet.project(net, picture, unit, **options)
+
+
+def __getattr__(name):
+    import importlib
+
+    if name in ("models", "topk", "deconvnet", "geometry", "checkpoint", "data"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'rawconv' has no attribute {name!r}")

@@ -1,0 +1,122 @@
+"""Local response normalisation across feature maps (Krizhevsky 2012, section 3.3; the paper's "contrast norm.")."""
+
+import numba
+import numpy as np
+
+from ..arrays import array_module, launch, on_cpu
+from ..threads import cut, run_blocks
+from . import PAPER
+
+
+class LRN:
+    """y_c = x_c / (k + alpha * S_c)^beta, S_c = sum of x_j^2 over the `size` channels j around c (cut at the ends).
+
+    alpha is NOT divided by size: Caffe, PyTorch and ONNX divide, so their alpha is size times ours.
+    size is odd.  Paper: the norm that follows pool1 and pool2; constants from Krizhevsky.
+    """
+
+    params = {}
+
+    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0):
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"LRN's window must be odd, not {size}.")
+        self.size, self.alpha, self.beta, self.k = size, float(alpha), float(beta), float(k)
+
+    @property
+    def settings(self):
+        return {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
+
+    def out_shape(self, shape):
+        return shape
+
+    def forward(self, x, draw=None):
+        """y = x * D^-beta with D = k + alpha * S; cache = x (D is cheaper to compute again than to keep)."""
+        x = array_module(x).ascontiguousarray(x)
+        y = array_module(x).empty_like(x)
+        self._run(lrn, "lrn", x, x, y)
+        return y, x
+
+    def backward(self, dy, x):
+        """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * sum over the j whose window holds c of dy_j * x_j * D_j^(-beta-1)."""
+        dy = array_module(dy).ascontiguousarray(dy)
+        dx = array_module(dy).empty_like(dy)
+        self._run(lrn_back, "lrn_back", x, dy, dx)
+        return dx, {}
+
+    def deconv(self, r, x, rules=PAPER):
+        """r itself: the paper uses no contrast normalisation on the way down (ECCV, section 3.1).  "gradient": backward."""
+        if rules.lrn == "identity":
+            return r
+        if rules.lrn == "gradient":
+            return self.backward(r, x)[0]
+        raise ValueError(f"lrn {rules.lrn!r} is not one of: identity, gradient.")
+
+    def _run(self, loop, kernel, x, given, out):
+        channels = x.shape[-1]
+        if not on_cpu(x):
+            constants = (channels, self.size // 2, self.alpha, self.beta, self.k)
+            return launch(CU, kernel, x.size, x, given, out, *constants)
+        constants = (self.size // 2, *(x.dtype.type(v) for v in (self.alpha, self.beta, self.k)))
+        x, given, out = (a.reshape(-1, channels) for a in (x, given, out))
+        pixels = max(1, 65536 // channels)
+        run_blocks(lambda part: loop(x[part], given[part], out[part], *constants), cut(len(x), pixels))
+
+
+CU = __file__.replace("lrn.py", "lrn.cu")
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _scale(x, squares, half, alpha, k, scale):
+    """scale_c = k + alpha * sum of the squares around c; `squares` is x^2 with `half` zeros at both ends."""
+    channels = len(x)
+    for c in range(channels):
+        squares[half + c] = x[c] * x[c]
+        scale[c] = 0
+    for j in range(2 * half + 1):
+        for c in range(channels):
+            scale[c] += squares[c + j]
+    for c in range(channels):
+        scale[c] = k + alpha * scale[c]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _inverse_power(scale, beta, power):
+    """power = scale^-beta.  For 3/4 two square roots, since pow does not vectorise."""
+    if beta == 0.75:
+        for c in range(len(scale)):
+            root = np.sqrt(scale[c])
+            power[c] = 1 / (root * np.sqrt(root))
+    else:
+        for c in range(len(scale)):
+            power[c] = scale[c] ** -beta
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def lrn(x, given, y, half, alpha, beta, k):
+    channels = x.shape[1]
+    squares = np.zeros(channels + 2 * half, x.dtype)
+    scale, power = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    for i in range(len(x)):
+        _scale(x[i], squares, half, alpha, k, scale)
+        _inverse_power(scale, beta, power)
+        for c in range(channels):
+            y[i, c] = x[i, c] * power[c]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def lrn_back(x, dy, dx, half, alpha, beta, k):
+    channels = x.shape[1]
+    squares, ratio = np.zeros(channels + 2 * half, x.dtype), np.zeros(channels + 2 * half, x.dtype)
+    scale, power, total = np.empty(channels, x.dtype), np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    factor = 2 * alpha * beta
+    for i in range(len(x)):
+        _scale(x[i], squares, half, alpha, k, scale)
+        _inverse_power(scale, beta, power)
+        for c in range(channels):
+            ratio[half + c] = dy[i, c] * x[i, c] * power[c] / scale[c]
+            total[c] = 0
+        for j in range(2 * half + 1):
+            for c in range(channels):
+                total[c] += ratio[c + j]
+        for c in range(channels):
+            dx[i, c] = dy[i, c] * power[c] - factor * x[i, c] * total[c]

@@ -1,0 +1,48 @@
+"""Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, MaxPool and geometry.py."""
+
+from typing import NamedTuple
+
+
+def pair(value):
+    """(rows, columns) from an int or a pair."""
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def four(pad):
+    """(top, left, bottom, right) from an int, a pair (rows, columns) or four numbers."""
+    pad = pair(pad)
+    return pad if len(pad) == 4 else (*pad, *pad)
+
+
+class Window(NamedTuple):
+    """A window of `size` moving by `stride` over a map padded by `pad` = (top, left, bottom, right), in pixels of the map.
+
+    rounding: "ceil" (cuda-convnet, the paper's nets: the last window may hang over the end) or "floor".
+    """
+
+    size: tuple
+    stride: tuple
+    pad: tuple
+    rounding: str = "ceil"
+
+    @classmethod
+    def of(cls, size, stride, pad, rounding):
+        if rounding not in ("ceil", "floor"):
+            raise ValueError(f"rounding {rounding!r} is not one of: ceil, floor.")
+        window = cls(pair(size), pair(stride), four(pad), rounding)
+        if min(window.size) < 1 or min(window.stride) < 1 or min(window.pad) < 0:
+            raise ValueError(f"A window needs size >= 1, stride >= 1, pad >= 0, not {size}, {stride}, {pad}.")
+        return window
+
+    def out_size(self, height, width):
+        """1 + ceil((in + pads - k) / s) (or floor), per axis.  ValueError where the input is smaller than the window."""
+        sizes = []
+        for axis, length in enumerate((height, width)):
+            room = length + self.pad[axis] + self.pad[axis + 2] - self.size[axis]
+            if room < 0:
+                raise ValueError(
+                    f"An input of {height}x{width} is smaller than the window of {self.size[0]}x{self.size[1]} "
+                    f"(padding {self.pad}); use a larger input or a smaller window."
+                )
+            sizes.append(1 + (-(-room // self.stride[axis]) if self.rounding == "ceil" else room // self.stride[axis]))
+        return tuple(sizes)

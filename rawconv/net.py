@@ -1,0 +1,93 @@
+"""A net: named layers in a row, and the three walks over them.  Nothing else."""
+
+import numpy as np
+
+from .layers import PAPER
+
+
+class Net:
+    """Layers [(name, layer), ...] for pictures of `shape` (H, W, C); builds the parameters that are not there yet.
+
+    classes: their names, in the order of the scores.  mean: what is subtracted from a picture, (H, W, C) of the stored
+    picture or (C,).  model: the name it was built by.  seed: of the initial weights.
+    ValueError, naming the layer, where one does not fit on the one below.
+    """
+
+    def __init__(self, shape, layers, classes=(), mean=None, model="", seed=0, dtype="float32"):
+        self.shape, self.layers, self.classes, self.model = tuple(shape), list(layers), list(classes), model
+        self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
+        rng = np.random.default_rng(seed)
+        self.shapes = {}
+        for name, layer in self.layers:
+            try:
+                if layer.params and layer.params["weight"] is None:
+                    layer.build(shape, rng, dtype)
+                shape = self.shapes[name] = layer.out_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"Layer {name}: {error}") from None
+
+    def __getitem__(self, name):
+        return dict(self.layers)[name]
+
+    @property
+    def params(self):
+        """{(layer name, parameter name): array}, from the bottom up."""
+        return {(name, key): value for name, layer in self.layers for key, value in layer.params.items()}
+
+    @property
+    def dtype(self):
+        return next(iter(self.params.values())).dtype
+
+    def forward(self, x, stop=None, draw=None, keep=True):
+        """Up: x (N, H, W, C), pixels minus mean -> (output of layer `stop`, or scores (N, 1, 1, classes); caches).
+
+        keep=False drops the caches on the way, for when nothing will come back down.
+        """
+        if stop is not None and stop not in self.shapes:
+            raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.shapes)}.")
+        caches = []
+        for name, layer in self.layers:
+            x, cache = layer.forward(x, draw)
+            if keep:
+                caches.append(cache)
+            if name == stop:
+                break
+        return x, caches
+
+    def backward(self, dy, caches, on_grads=None, pixels=True):
+        """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).
+
+        on_grads(name, grads) is called as each layer's are ready.  pixels=False spares the first layer's way back.
+        """
+        grads = {}
+        for (name, layer), cache in self._down(caches):
+            if pixels or not layer.params or name != self.layers[0][0]:
+                dy, grads[name] = layer.backward(dy, cache)
+            else:
+                dy, grads[name] = None, layer.parameter_gradients(dy, cache)
+            if on_grads and grads[name]:
+                on_grads(name, grads[name])
+        return dy, grads
+
+    def deconv(self, r, caches, rules=PAPER):
+        """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1."""
+        for (_, layer), cache in self._down(caches):
+            r = layer.deconv(r, cache, rules)
+        return r
+
+    def _down(self, caches):
+        return reversed(list(zip(self.layers, caches, strict=False)))
+
+    def to(self, device):
+        """Move the parameters to a Device (see arrays.py); returns the net."""
+        return self._convert(device.put)
+
+    def astype(self, dtype):
+        """Convert the parameters to float32 or float64; returns the net."""
+        return self._convert(lambda value: value.astype(dtype))
+
+    def _convert(self, function):
+        for _, layer in self.layers:
+            for key, value in layer.params.items():
+                setattr(layer, key, function(value))
+        return self
