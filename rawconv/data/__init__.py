@@ -1,0 +1,110 @@
+"""The pictures a net learns from: one way to open them all, whatever they are kept in.
+
+    data = open_data("pictures.zip", size=64)           a DataSet: name, source, classes, train, val
+    data.train.read([3, 1, 4])                          uint8 (3, 64, 64, 3)
+    for ids, pictures, labels in batches(data.train, 128, order=(seed, epoch)): ...      batches.py
+    x = prepare(pictures, mean_picture(data.train), 64, draw=(seed, epoch, ids))         augment.py
+
+Sources: the built-in scenes (scenes.py), folders and zips of class folders (folder.py), CIFAR-10 and CIFAR-100
+(cifar.py), MNIST and Fashion-MNIST (idx.py).  All of them become uint8 RGB of one size (decode.py).
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import RawconvError, UsageError
+
+BUDGET = 2 << 30  # bytes of decoded pictures that a split may keep in memory
+SCENES, VALIDATION_SCENES, FIRST_VALIDATION_SCENE = 10_000, 2_000, 1_000_000_000
+
+
+class Split:
+    """Labelled pictures of one size.
+
+    len(split) pictures; labels int64 (N,), names (a file path, "scene 17", "cifar test 5"), shape (H, W, 3).
+    """
+
+    def __init__(self, read, labels, names, shape):
+        """`read`: the function ids -> uint8 (n, H, W, 3) behind `Split.read`."""
+        self._read, self.labels, self.names, self.shape = read, np.asarray(labels, np.int64), names, tuple(shape)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def read(self, ids):
+        """The pictures of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous, the caller's own."""
+        return self._read(np.asarray(ids, np.int64))
+
+
+class DataSet(NamedTuple):
+    """A name fit for a folder, the source as the user gave it, the class names, and two splits."""
+
+    name: str
+    source: str
+    classes: list
+    train: Split
+    val: Split
+
+
+def open_data(source="scenes", size=64, progress=True, seed=0):
+    """Open a data set with pictures of size x size pixels; see the module for the sources.
+
+    "scenes:20000" draws that many training scenes.  `seed` draws the scenes, or the tenth held out where a folder
+    has no validation pictures.  `progress=False` silences the bars, not the messages (both on stderr).
+    """
+    source = str(source)
+    if source == "scenes" or source.startswith("scenes:"):
+        return _open_scenes(source, size, progress, seed)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise UsageError(f"{source} does not exist; give a folder or zip of class folders, or 'scenes'.")
+
+    from . import cifar, folder, idx  # here, so that a command's --help need not wait for Numba and Pillow
+
+    try:
+        kind = next(kind for kind in (cifar, idx, folder) if kind.accepts(path))
+        name, classes, train, val = kind.open_source(path, size, progress, seed)
+    except OSError as error:
+        raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
+    return DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, classes, train, val)
+
+
+def _open_scenes(source, size, progress, seed):
+    from tqdm import tqdm
+
+    from . import scenes
+
+    text = source.partition(":")[2] if ":" in source else str(SCENES)
+    if not scenes.SIZES[0] <= size <= scenes.SIZES[1]:
+        raise UsageError(f"scenes are drawn from {scenes.SIZES[0]} to {scenes.SIZES[1]} pixels wide, not {size}.")
+    most = BUDGET // (size * size * 3)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise UsageError(f"{source} is not a number of scenes; write scenes:N with N from 1 to {most}.")
+    splits, hidden = [], None if progress else True  # None: hidden where stderr is no terminal
+    with tqdm(total=int(text) + VALIDATION_SCENES, desc="scenes", delay=1, leave=False, disable=hidden) as bar:
+        for first, count in ((0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)):
+            pixels, labels = np.empty((count, size, size, 3), np.uint8), np.empty(count, np.int64)
+            for start in range(0, count, 250):
+                part = slice(start, min(start + 250, count))
+                ids = np.arange(first + part.start, first + part.stop)
+                pixels[part], labels[part] = scenes.draw(ids, size, seed)
+                bar.update(len(ids))
+            names = [f"scene {first + k}" for k in range(count)]
+            splits.append(Split(pixels.__getitem__, labels, names, pixels.shape[1:]))
+    return DataSet("scenes", source, list(scenes.CLASSES), *splits)
+
+
+def mean_picture(split, progress=False):
+    """The mean over all pictures: float32 (H, W, 3).  Summed in integers, so it is the same in any order."""
+    from tqdm import tqdm
+
+    total = np.zeros(split.shape, np.int64)
+    with tqdm(total=len(split), desc="mean picture", delay=1, leave=False, disable=None if progress else True) as bar:
+        for start in range(0, len(split), 256):  # 256 pictures: their sum of bytes still fits 16 bits
+            pictures = split.read(np.arange(start, min(start + 256, len(split))))
+            total += pictures.sum(axis=0, dtype=np.uint16)
+            bar.update(len(pictures))
+    return (total / len(split)).astype(np.float32)

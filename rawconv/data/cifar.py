@@ -1,0 +1,170 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), the "python version": the folder, or the .tar.gz as downloaded.
+
+The files are pickles, and a pickle may name any function to be called.  Ours may name the few things in ALLOWED, none
+of them NumPy's own: an array comes in as its plain state, checked before it is used.
+"""
+
+import codecs
+import io
+import math
+import pickle
+import pickletools
+import tarfile
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from ..errors import RawconvError
+from . import Split, decode
+
+LAYOUTS = {  # name: training files, test file, class names with their key, key of the labels
+    "cifar10": ([f"data_batch_{k}" for k in range(1, 6)], "test_batch", "batches.meta", "label_names", "labels"),
+    "cifar100": (["train"], "test", "meta", "fine_label_names", "fine_labels"),
+}
+WANTED = {file for training, test, meta, *_ in LAYOUTS.values() for file in (*training, test, meta)}
+INNER = ("", "cifar-10-batches-py", "cifar-100-python")
+LARGEST = 1 << 28  # bytes; CIFAR-100's training file has 155 million
+
+
+def accepts(path):
+    """A tar file, or a folder with the test file and the class names in it (or in the folder as unpacked)."""
+    if path.is_dir():
+        return _layout(_folder_files(path)) is not None
+    try:
+        return tarfile.is_tarfile(path)
+    except (EOFError, zlib.error):  # begins like a compressed file and breaks off
+        return True
+
+
+def open_source(path, size, progress, seed):
+    """(name, classes, train, val); the test pictures are the validation split."""
+    if path.is_dir():
+        files = {name: file.read_bytes() for name, file in _folder_files(path).items() if name in WANTED}
+    else:
+        files = _tar_files(path)
+    name = _layout(files)
+    if name is None:
+        raise RawconvError(f"{path} holds no CIFAR python files; of tar files only those are read (zip others).")
+    training, test, meta, names_key, labels_key = LAYOUTS[name]
+    missing = [file for file in training if file not in files]
+    if missing:
+        raise RawconvError(f"{path} lacks {missing[0]}; download it again.")
+    classes = [_text(word) for word in _field(_unpickle(path, meta, files), names_key, list, path, meta)]
+    train = [_read(path, file, files, labels_key, len(classes)) for file in training]
+    val = [_read(path, test, files, labels_key, len(classes))]
+    splits = [
+        resized(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)), f"cifar {word}", size, progress)
+        for parts, word in ((train, "train"), (val, "test"))
+    ]
+    return name, classes, *splits
+
+
+def resized(pixels, labels, name, size, progress):
+    """The split of uint8 (N, H, W, 3), resized where `size` differs; picture 5 is called "<name> 5"."""
+    names = [f"{name} {k}" for k in range(len(pixels))]
+    if pixels.shape[1:3] == (size, size):
+        return Split(pixels.__getitem__, labels, names, pixels.shape[1:])
+
+    def make(i):
+        return decode.fit(Image.fromarray(pixels[i]), size)
+
+    return decode.load_split(make, names, labels, size, progress, name)
+
+
+def _layout(files):
+    return next((name for name, (_, test, meta, *_) in LAYOUTS.items() if test in files and meta in files), None)
+
+
+def _folder_files(path):
+    """{file name: path}."""
+    for inner in INNER:
+        files = {file.name: file for file in (path / inner).glob("*") if file.is_file()}
+        if _layout(files):
+            return files
+    return {}
+
+
+def _tar_files(path):
+    """{file name: contents}."""
+    files = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                if name in WANTED and member.isfile() and member.size <= LARGEST:
+                    files[name] = archive.extractfile(member).read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise RawconvError(f"{path} is a damaged tar file ({error}); download it again.") from error
+    return files
+
+
+class _State:
+    """Stands in for NumPy's array and type while a pickle is read: keeps what it is told, does nothing."""
+
+    def __init__(self, *about):
+        self.about, self.state = about, None
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): _State,
+    ("numpy._core.multiarray", "_reconstruct"): _State,
+    ("numpy", "ndarray"): _State,
+    ("numpy", "dtype"): _State,
+    ("_codecs", "encode"): lambda text, _: codecs.encode(text, "latin1"),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return ALLOWED[module, name]
+
+
+def _unpickle(path, file, files):
+    """The dictionary in one of the files."""
+    raw = files[file]
+    try:
+        for op, arg, _ in pickletools.genops(raw):
+            if "PUT" in op.name and arg > len(raw):  # the unpickler would allocate a table of that length
+                raise pickle.UnpicklingError("it stores more than it holds")
+        found = _Unpickler(io.BytesIO(raw), encoding="bytes").load()
+    except Exception as error:  # a broken pickle fails in any way it likes
+        raise RawconvError(f"{file} of {path} is no intact CIFAR pickle ({error}); download it again.") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _field(found, key, kind, path, file):
+    """found[key], of that kind; the keys are bytes in the original, text where it was saved anew."""
+    value = found.get(key.encode(), found.get(key))
+    if not isinstance(value, kind) or value == []:
+        raise RawconvError(f"{file} of {path} holds no '{key}'; download it again.")
+    return value
+
+
+def _is_bytes(array, shape):
+    """True for the state of a uint8 array of that shape: (version, shape, type, in Fortran's order?, bytes)."""
+    state = array.state
+    if not isinstance(state, tuple) or len(state) != 5 or state[1] != shape or not isinstance(state[2], _State):
+        return False
+    byte = state[2].about[:1] in ((b"u1",), ("u1",))
+    return byte and isinstance(state[4], bytes) and len(state[4]) == math.prod(shape)
+
+
+def _text(word):
+    return word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
+
+
+def _read(path, file, files, labels_key, classes):
+    """(pixels uint8 (N, 32, 32, 3), labels int64 (N,)) of one file; stored as (N, 3072): red, green, blue planes."""
+    found = _unpickle(path, file, files)
+    array, labels = _field(found, "data", _State, path, file), _field(found, labels_key, list, path, file)
+    if not (_is_bytes(array, (len(labels), 3072)) and all(type(k) is int and 0 <= k < classes for k in labels)):
+        raise RawconvError(f"{file} of {path} does not hold N x 3072 bytes and N labels; download it again.")
+    _, shape, _, fortran, raw = array.state
+    pixels = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
+    return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), np.array(labels, np.int64)

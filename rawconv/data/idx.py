@@ -1,0 +1,76 @@
+"""MNIST (LeCun 1998) and Fashion-MNIST (Xiao 2017): four idx files in a folder, plain or .gz.
+
+idx: two zero bytes, the type (8: uint8), the number of dimensions; each dimension as 4 bytes, highest first; the data.
+"""
+
+import gzip
+import math
+import re
+import zlib
+
+import numpy as np
+
+from ..errors import RawconvError
+from .cifar import resized
+
+NAME = re.compile(r"(train|t10k|test)-(images|labels)[.-]idx[13]-ubyte(\.gz)?")
+FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+DEFLATE = 1032  # times smaller, at the very most
+
+
+def accepts(path):
+    return path.is_dir() and bool(_files(path))
+
+
+def open_source(path, size, progress, seed):
+    """(name, classes, train, val).  The files do not say which data set they are: "fashion" in the path does."""
+    files = _files(path)
+    if "fashion" in str(path.resolve()).lower():
+        name, classes = "fashion-mnist", FASHION
+    else:
+        name, classes = "mnist", [str(k) for k in range(10)]
+    splits = [
+        _open_split(path, files, part, f"{name} {word}", size, progress)
+        for part, word in (("train", "train"), ("t10k", "test"))
+    ]
+    return name, classes, *splits
+
+
+def _files(path):
+    """{("train", "images"): path, ...}"""
+    found = {}
+    for file in sorted(path.iterdir()):
+        match = NAME.fullmatch(file.name)
+        if match and file.is_file():
+            found.setdefault(("train" if match[1] == "train" else "t10k", match[2]), file)
+    return found
+
+
+def _open_split(path, files, part, name, size, progress):
+    for kind in ("images", "labels"):
+        if (part, kind) not in files:
+            raise RawconvError(f"{path} lacks {part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte; download it too.")
+    pictures, labels = _read(files[part, "images"], 3), _read(files[part, "labels"], 1)
+    if len(pictures) != len(labels):
+        raise RawconvError(f"{path} has {len(pictures)} {part} pictures but {len(labels)} labels; download it again.")
+    if labels.max() > 9:
+        raise RawconvError(f"{path} has a label {labels.max()}, but only the digits 0 to 9 are classes here.")
+    grey = np.repeat(pictures[..., None], 3, axis=3)
+    return resized(grey, labels.astype(np.int64), name, size, progress)
+
+
+def _read(path, dimensions):
+    """One idx file as uint8 with that many dimensions."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            head = file.read(4 + 4 * dimensions)
+            shape = tuple(int(n) for n in np.frombuffer(head[4 : len(head) // 4 * 4], ">u4"))
+            if head[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions or 0 in shape:
+                raise RawconvError(f"{path} does not begin like an idx file of bytes; download it again.")
+            total, most = math.prod(shape), path.stat().st_size * (DEFLATE if path.suffix == ".gz" else 1)
+            data = file.read(total + 1) if total <= most else b""
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise RawconvError(f"{path} is a damaged .gz file ({error}); download it again.") from error
+    if len(data) != total:
+        raise RawconvError(f"{path} does not hold the {total} bytes it announces; download it again.")
+    return np.frombuffer(data, np.uint8).reshape(shape)

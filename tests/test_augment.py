@@ -1,0 +1,142 @@
+"""Crops, mirrors and mean subtraction, against plain slices of a padded picture."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import assert_same
+
+from rawconv import threads
+from rawconv.arrays import to_cpu
+from rawconv.data.augment import prepare, ten_views
+
+SIDES = st.tuples(st.integers(1, 19), st.integers(1, 19))
+
+
+def some(shape, seed=0):
+    """Pictures, and a mean that is a different number at every place."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, shape, np.uint8), rng.uniform(0, 255, shape[1:]).astype(np.float32)
+
+
+def all_crops(picture, mean, size, pad):
+    """{crop as bytes: its places (top, left, flip)}, by slicing the padded difference."""
+    wide = np.pad(picture - mean, ((pad, pad), (pad, pad), (0, 0)))
+    found = {}
+    for top in range(wide.shape[0] - size + 1):
+        for left in range(wide.shape[1] - size + 1):
+            crop = wide[top : top + size, left : left + size]
+            found.setdefault(crop.tobytes(), []).append((top, left, 0))
+            found.setdefault(crop[:, ::-1].tobytes(), []).append((top, left, 1))
+    return found
+
+
+@given(sides=SIDES, data=st.data(), seed=st.integers(0, 99))
+def test_without_a_draw_it_is_the_centre(sides, data, seed, xp):
+    height, width = sides
+    size = data.draw(st.integers(1, min(sides)))
+    pictures, mean = some((3, height, width, 3), seed)
+    top, left = (height - size) // 2, (width - size) // 2
+    want = (pictures - mean)[:, top : top + size, left : left + size]
+    assert_same(prepare(xp.asarray(pictures), mean, size), want)
+    level = mean[0, 0]
+    assert_same(prepare(xp.asarray(pictures), level, size), (pictures - level)[:, top : top + size, left : left + size])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("crop", "pad", "size"), [("pad4", 4, 12), ("pad4", 4, 9), ("random", 0, 8), ("ten", 0, 7)])
+def test_a_random_crop_is_one_of_the_slices(crop, pad, size, dtype, xp):
+    pictures, mean = some((40, 12, 13, 3))
+    got = to_cpu(prepare(xp.asarray(pictures), mean, size, (7, 3, np.arange(40)), crop, dtype))
+    assert got.shape == (40, size, size, 3) and got.dtype == dtype and got.flags.c_contiguous
+    for picture, y in zip(pictures, got, strict=True):
+        assert y.tobytes() in all_crops(picture, mean.astype(dtype), size, pad)
+
+
+@pytest.mark.parametrize(
+    ("crop", "pad", "size", "count"), [("pad4", 4, 6, 162), ("random", 0, 4, 18), ("ten", 0, 4, 10)]
+)
+def test_every_crop_comes_equally_often(crop, pad, size, count):
+    """Chi-square over all places (81 x 2, 9 x 2, 10) of 100 visits each; 5 sigma."""
+    pictures, mean = some((1, 6, 6, 3))
+    visits = 100 * count
+    got = prepare(np.repeat(pictures, visits, 0), mean, size, (1, 2, np.arange(visits)), crop)
+    places = all_crops(pictures[0], mean, size, pad)
+    seen = {}
+    for y in got:
+        (place,) = places[y.tobytes()]
+        seen[place] = seen.get(place, 0) + 1
+    assert len(seen) == count
+    chi2 = sum((n - 100) ** 2 / 100 for n in seen.values())
+    assert abs(chi2 - (count - 1)) < 5 * np.sqrt(2 * (count - 1))
+
+
+@pytest.mark.parametrize("crop", ["pad4", "random", "ten"])
+def test_a_crop_depends_on_seed_epoch_and_sample_alone(crop, xp, monkeypatch):
+    pictures, mean = some((37, 14, 14, 3))
+    ids, size = np.arange(1000, 1037), 14 if crop == "pad4" else 9
+
+    def run(part, seed=5, epoch=2):
+        return to_cpu(prepare(xp.asarray(pictures[part]), mean, size, (seed, epoch, ids[part]), crop))
+
+    whole = run(slice(None))
+    assert_same(np.concatenate([run(slice(0, 5)), run(slice(5, 6)), run(slice(6, 37))]), whole)
+    assert_same(run(slice(None, None, -1)), whole[::-1])
+    assert (run(slice(None), seed=6) != whole).any() and (run(slice(None), epoch=3) != whole).any()
+    monkeypatch.setattr(threads, "_helpers", lambda: (0, None))  # one thread
+    assert_same(run(slice(None)), whole)
+
+
+@given(sides=SIDES, data=st.data(), crop=st.sampled_from(["pad4", "random", "ten"]))
+def test_devices_agree_bit_for_bit(sides, data, crop, xp):
+    """On the CPU this compares the loop with itself; pytest --device gpu makes it the law of the two texts."""
+    size = data.draw(st.integers(1, min(sides) + (8 if crop == "pad4" else 0)))
+    pictures, mean = some((5, *sides, 3))
+    draw = (1, 2, np.arange(5))
+    want = prepare(pictures, mean, size, draw, crop)
+    assert_same(prepare(xp.asarray(pictures), mean, size, draw, crop), want)
+
+
+@given(sides=SIDES, data=st.data())
+def test_the_array_text_equals_the_loop(sides, data):
+    """The text for CuPy, run on NumPy."""
+    from rawconv.data import augment
+
+    size = data.draw(st.integers(1, min(sides) + 8))
+    pictures, mean = some((4, *sides, 3))
+    places = augment._random_places((3, 1, np.arange(4)), *sides, size, "pad4")
+    rows = np.array([2, 0, 3, 3])
+    want = augment._cut(pictures, rows, places, mean, size, np.float32)
+    assert_same(augment._gather(np, pictures, rows, places, mean, size), want)
+
+
+@given(sides=SIDES, data=st.data())
+def test_ten_views(sides, data, xp):
+    height, width = sides
+    size = data.draw(st.integers(1, min(sides)))
+    pictures, mean = some((2, height, width, 3))
+    got = to_cpu(ten_views(xp.asarray(pictures), mean, size)).reshape(2, 10, size, size, 3)
+    x, low, right = pictures - mean, height - size, width - size
+    corners = [(0, 0), (0, right), (low, 0), (low, right), (low // 2, right // 2)]
+    for k, (top, left) in enumerate(corners):
+        want = x[:, top : top + size, left : left + size]
+        assert_same(got[:, k], want)
+        assert_same(got[:, 5 + k], want[:, :, ::-1])
+
+
+def test_pictures_that_are_not_contiguous(xp):
+    pictures, mean = some((6, 9, 9, 3))
+    draw = (0, 0, np.arange(3))
+    want = prepare(pictures[::2].copy(), mean, 9, draw)
+    assert_same(prepare(xp.asarray(pictures)[::2], mean, 9, draw), want)
+    assert_same(prepare(xp.asarray(pictures)[::2], np.asfortranarray(mean), 9, draw), want)
+
+
+def test_what_does_not_fit_is_refused():
+    pictures, mean = some((2, 8, 8, 3))
+    for size, draw, crop in [(9, None, "pad4"), (17, (0, 0, [0, 1]), "pad4"), (9, (0, 0, [0, 1]), "random")]:
+        with pytest.raises(ValueError, match="does not fit pictures of 8x8"):
+            prepare(pictures, mean, size, draw, crop)
+    with pytest.raises(ValueError, match="no such crop"):
+        prepare(pictures, mean, 8, (0, 0, [0, 1]), "pad5")
+    assert prepare(pictures[:0], mean, 8, (0, 0, [])).shape == (0, 8, 8, 3)
