@@ -6,7 +6,8 @@ from typing import NamedTuple
 class Field(NamedTuple):
     """Of unit (0, 0) of a layer, as (rows, columns), in pixels of the input picture.
 
-    size: rows and columns of the receptive field.  jump: between neighbouring units.  start: its first pixel (< 0: in the padding).
+    size: rows and columns of the receptive field.  jump: between neighbouring units.
+    start: its first pixel (< 0: in the padding).
     """
 
     size: tuple
@@ -14,13 +15,13 @@ class Field(NamedTuple):
     start: tuple
 
     def box(self, y, x):
-        """(top, left, bottom, right) of the field of unit (y, x); bottom and right are exclusive; may leave the picture."""
+        """(top, left, bottom, right) of the field of unit (y, x), the last two exclusive; may leave the picture."""
         top, left = self.start[0] + y * self.jump[0], self.start[1] + x * self.jump[1]
         return top, left, top + self.size[0], left + self.size[1]
 
 
 def fields(net):
-    """{layer name: Field}: size += (k-1) * jump; start -= pad * jump; jump *= stride, over every layer with a window."""
+    """{layer name: Field}: size += (k-1) * jump; start -= pad * jump; jump *= stride, over all layers with a window."""
     field, found = Field((1, 1), (1, 1), (0, 0)), {}
     for name, layer in net.layers:
         window = getattr(layer, "window", None)

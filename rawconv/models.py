@@ -20,8 +20,10 @@ def relu():
 def zfnet(classes, maps=(384, 384, 256), fc=4096):
     """The paper's net, Fig. 3: 7x7/2 filters, norm after pool, 62,357,608 parameters at 1000 classes."""
     return (224, 224, 3), [
-        ("conv1", Conv(96, 7, stride=2)), ("relu1", relu()), ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 110, 55
-        ("conv2", Conv(256, 5, stride=2)), ("relu2", relu()), ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 26, 13
+        ("conv1", Conv(96, 7, stride=2)), ("relu1", relu()),
+        ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 110, 55
+        ("conv2", Conv(256, 5, stride=2)), ("relu2", relu()),
+        ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 26, 13
         ("conv3", Conv(maps[0], 3, pad=1)), ("relu3", relu()),  # 13
         ("conv4", Conv(maps[1], 3, pad=1)), ("relu4", relu()),  # 13
         ("conv5", Conv(maps[2], 3, pad=1)), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 13, 6
@@ -32,10 +34,12 @@ def zfnet(classes, maps=(384, 384, 256), fc=4096):
 
 
 def alexnet(classes, fc=4096, groups=1):
-    """Krizhevsky 2012: 11x11/4 filters, norm before pool.  Dense as the paper says of its own; groups=2 is the original."""
+    """Krizhevsky 2012: 11x11/4 filters, norm before pool.  Dense as the paper's own copy; groups=2 is the original."""
     return (224, 224, 3), [
-        ("conv1", Conv(96, 11, stride=4)), ("relu1", relu()), ("norm1", LRN()), ("pool1", MaxPool(3, 2)),  # 55, 27
-        ("conv2", Conv(256, 5, pad=2, groups=groups)), ("relu2", relu()), ("norm2", LRN()), ("pool2", MaxPool(3, 2)),  # 13
+        ("conv1", Conv(96, 11, stride=4)), ("relu1", relu()),
+        ("norm1", LRN()), ("pool1", MaxPool(3, 2)),  # 55, 27
+        ("conv2", Conv(256, 5, pad=2, groups=groups)), ("relu2", relu()),
+        ("norm2", LRN()), ("pool2", MaxPool(3, 2)),  # 13
         ("conv3", Conv(384, 3, pad=1)), ("relu3", relu()),  # 13
         ("conv4", Conv(384, 3, pad=1, groups=groups)), ("relu4", relu()),  # 13
         ("conv5", Conv(256, 3, pad=1, groups=groups)), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 13, 6
@@ -48,8 +52,10 @@ def alexnet(classes, fc=4096, groups=1):
 def zf64(classes):
     """The paper's net made small for 64x64 pictures: conv4 sees 59 pixels, 1.5 million parameters at 64 classes."""
     return (64, 64, 3), [
-        ("conv1", Conv(48, 7, stride=2, pad=2, std=0.002)), ("relu1", relu()), ("pool1", MaxPool(3, 2)), ("norm1", LRN()),
-        ("conv2", Conv(96, 3, pad=1, std="he")), ("relu2", relu()), ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
+        ("conv1", Conv(48, 7, stride=2, pad=2, std=0.002)), ("relu1", relu()),
+        ("pool1", MaxPool(3, 2)), ("norm1", LRN()),
+        ("conv2", Conv(96, 3, pad=1, std="he")), ("relu2", relu()),
+        ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
         ("conv3", Conv(128, 3, pad=1, std="he")), ("relu3", relu()),  # 8
         ("conv4", Conv(128, 3, pad=1, std="he")), ("relu4", relu()),  # 8
         ("conv5", Conv(96, 3, pad=1, std="he")), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 8, 4
@@ -62,8 +68,10 @@ def zf64(classes):
 def zf32(classes):
     """The same for 32x32 pictures (CIFAR): 5x5/1 filters first, so that nothing small is lost."""
     return (32, 32, 3), [
-        ("conv1", Conv(32, 5, pad=2, std=0.002)), ("relu1", relu()), ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 32, 16
-        ("conv2", Conv(64, 5, pad=2, std="he")), ("relu2", relu()), ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
+        ("conv1", Conv(32, 5, pad=2, std=0.002)), ("relu1", relu()),
+        ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 32, 16
+        ("conv2", Conv(64, 5, pad=2, std="he")), ("relu2", relu()),
+        ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
         ("conv3", Conv(96, 3, pad=1, std="he")), ("relu3", relu()),  # 8
         ("conv4", Conv(96, 3, pad=1, std="he")), ("relu4", relu()),  # 8
         ("conv5", Conv(64, 3, pad=1, std="he")), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 8, 4
@@ -76,8 +84,10 @@ def zf32(classes):
 def lenet(classes):
     """LeNet in Caffe's form (LeCun 1998 with max pooling and ReLU, which a deconvnet needs), for 28x28 pictures."""
     return (28, 28, 3), [
-        ("conv1", Conv(20, 5, std=0.002)), ("relu1", relu()), ("pool1", MaxPool(2, 2)),  # 24, 12
-        ("conv2", Conv(50, 5, std="he")), ("relu2", relu()), ("pool2", MaxPool(2, 2)),  # 8, 4
+        ("conv1", Conv(20, 5, std=0.002)), ("relu1", relu()),
+        ("pool1", MaxPool(2, 2)),  # 24, 12
+        ("conv2", Conv(50, 5, std="he")), ("relu2", relu()),
+        ("pool2", MaxPool(2, 2)),  # 8, 4
         ("fc3", Conv(500, None, std="he")), ("relu3", relu()),
         ("fc4", Conv(classes, None)),
     ]  # fmt: skip
@@ -114,7 +124,7 @@ def without(numbers, net):
 
 
 def build(name, classes=1000, size=None, mean=None, seed=0, dtype="float32"):
-    """The Net called `name`; classes: their number or their names; size: rows = columns of a picture, if not the model's own."""
+    """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own."""
     if name not in MODELS:
         raise UsageError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
     names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)

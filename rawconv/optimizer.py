@@ -1,4 +1,4 @@
-"""Stochastic gradient descent as Krizhevsky and the paper use it, and how the learning rate falls.  Paper, section 3."""
+"""Gradient descent as Krizhevsky and the paper use it, and how the learning rate falls.  Paper, section 3."""
 
 import math
 
@@ -9,7 +9,7 @@ from .threads import cut, run_blocks
 
 
 class SGD:
-    """v = momentum * v - lr * (decay * w + g); w = w + v; then filters whose RMS exceeds `renorm` are scaled back to it.
+    """v = momentum * v - lr * (decay * w + g); w = w + v; filters whose RMS exceeds `renorm` are scaled back to it.
 
     decay: on weights only, never on biases (the paper is silent; 5e-4 is Krizhevsky's).  renorm: the radius of the
     paper's filter renormalisation, 0.1, for convolutions only, bias excluded, momentum untouched; None switches it off.

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 class Recipe(NamedTuple):
     """epochs; batch: pictures a step; lr: the highest learning rate; schedule, warmup (epochs): see optimizer.Schedule;
-    momentum, decay, renorm: see optimizer.SGD; crop: see data.augment.prepare; stored: rows = columns of a stored picture.
+    momentum, decay, renorm: see optimizer.SGD; crop: see data.augment.prepare; stored: rows and columns of a
+    stored picture.
     """
 
     epochs: int = 70

@@ -5,6 +5,8 @@ Up, every output place takes its KH x KW x C window as one row of `columns`, and
 The product is linear, so both ways down are its transpose: dcolumns = dy @ weight.T, each row added back to its window.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -21,8 +23,8 @@ class Conv:
     """y[n,i,j,f] = bias[f] + sum over k,l,c of x[n, i*s+k-pad, j*s+l-pad, c] * weight[k,l,c,f].  Paper, section 2.
 
     filters: F. size: KH (or (KH, KW)); None covers the whole input (fully connected). pad: pixels, an int,
-    (rows, columns) or (top, left, bottom, right). rounding "ceil" (cuda-convnet; the missing zeros lie right and bottom)
-    or "floor" (PyTorch, Caffe). groups: filters of group g see the channels of group g only (Krizhevsky 2012).
+    (rows, columns) or (top, left, bottom, right). rounding "ceil" (cuda-convnet; the missing zeros lie right and
+    bottom) or "floor" (PyTorch, Caffe). groups: filters of group g see the channels of group g only (Krizhevsky 2012).
     std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
@@ -53,7 +55,7 @@ class Conv:
         return {"weight": self.weight, "bias": self.bias}
 
     def build(self, shape, rng, dtype="float32"):
-        """Allocate weight (KH, KW, C // groups, F) and bias (F,) for pictures of `shape` (H, W, C), drawn from `rng`."""
+        """Draw weight (KH, KW, C // groups, F) from `rng`, for pictures of `shape` (H, W, C); bias (F,) is 0."""
         height, width, channels = shape
         if self.window is None:
             self.window = Window.of((height, width), *self._window[1:])
@@ -74,10 +76,8 @@ class Conv:
 
     def forward(self, x, draw=None):
         """y = columns @ weight + bias; cache = x."""
-        y = array_module(x).empty((len(x), *self.out_shape(x.shape[1:])), x.dtype)
-        for x_part, y_part, weight, bias in self._by_group(x, y):
-            convolve(x_part, weight, bias, self.window, y_part, self.conv)
-        return y, x
+        self.out_shape(x.shape[1:])
+        return self._each_group(lambda c, f: convolve(x[..., c], self.weight[..., f], self.bias[f], *self._how), x), x
 
     def backward(self, dy, x):
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
@@ -85,133 +85,127 @@ class Conv:
 
     def parameter_gradients(self, dy, x):
         """The second half of backward: all that the first layer of a net needs."""
-        dweight = array_module(x).empty(self.weight.shape, x.dtype)
-        for x_part, dy_part, dweight_part, _ in self._by_group(x, dy, dweight):
-            weight_gradient(x_part, dy_part, self.window, dweight_part, self.conv)
+        dweight = self._each_group(lambda c, f: weight_gradient(x[..., c], dy[..., f], *self._how), x)
         return {"weight": dweight, "bias": dy.reshape(-1, self.filters).sum(axis=0)}
 
     def deconv(self, r, x, rules=PAPER):
-        """The same filters, transposed, no bias: the way back and the way down are one.  Paper, section 2.1, "Filtering"."""
+        """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
         return self._transpose(r, x)
 
     def _transpose(self, dy, x):
-        dx = array_module(dy).empty((len(dy), *x.shape[1:]), dy.dtype)
-        for dx_part, dy_part, weight, _ in self._by_group(dx, dy):
-            convolve_transpose(dy_part, weight, self.window, dx_part, self.conv)
-        return dx
+        size = x.shape[1:3]
+        return self._each_group(lambda c, f: convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how), dy)
 
-    def _by_group(self, x, y, weight=None):
-        weight = self.weight if weight is None else weight
-        if self.groups == 1:
-            return [(x, y, weight, self.bias)]
-        channels, filters = weight.shape[2], self.filters // self.groups
-        parts = [slice(g * filters, (g + 1) * filters) for g in range(self.groups)]
-        return [
-            (x[..., g * channels : (g + 1) * channels], y[..., part], weight[..., part], self.bias[part])
-            for g, part in enumerate(parts)
+    @property
+    def _how(self):
+        return self.window, self.conv
+
+    def _each_group(self, function, x):
+        """function(its channels, its filters) of each group, side by side along the last axis."""
+        channels, filters = self.weight.shape[2], self.filters // self.groups
+        parts = [
+            function(slice(g * channels, (g + 1) * channels), slice(g * filters, (g + 1) * filters))
+            for g in range(self.groups)
         ]
+        return parts[0] if self.groups == 1 else array_module(x).concatenate(parts, axis=-1)
 
 
-# The four operations, for one group.  x, y, dx, dy, weight may be slices of larger arrays.
+# The three operations, for one group.
 
 
-def convolve(x, weight, bias, window, y, conv="gemm"):
-    """y = im2col(x) @ weight + bias, written into y, block by block of output rows."""
-    if _by_winograd(weight, window, x, conv):
-        return conv_cpu.winograd(x, weight, bias, window.pad, y)
+def convolve(x, weight, bias, window, conv="gemm"):
+    """y = im2col(x) @ weight + bias, block by block of output rows (counted through all pictures)."""
     xp = array_module(x)
-    x, weight = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[-1])
-    if x[:1].size == len(weight) and not any(window.pad):
-        return _dense(x.reshape(len(x), -1), weight, bias, y.reshape(len(x), -1))
-    width = y.shape[2]
-    rows = y.reshape(-1, width, y.shape[3])
+    x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
+    y = xp.empty((len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]), x.dtype)
+    if _covers(window, x):
+        y = product(x.reshape(len(x), len(matrix)), matrix).reshape(y.shape)
+        y += 0 if bias is None else bias
+        return y
+    if _by_winograd(weight.shape, window, x, conv):
+        conv_cpu.winograd(x, weight, bias, window.pad, y)
+        return y
+    rows = y.reshape(-1, *y.shape[2:])
 
     def block(part):
-        columns = _columns(x, part, window, y.shape[1:3])
         out = rows[part].reshape(-1, rows.shape[2])
-        xp.matmul(columns, weight, out=out)
+        xp.matmul(_columns(x, part, window, y.shape[1:3]), matrix, out=out)
         if bias is not None:
             out += bias
 
-    _run(block, cut(len(rows), _rows_a_block(x, width * len(weight))), x)
+    _run(block, cut(len(rows), _rows_a_block(x, y.shape[2] * len(matrix))), x)
+    return y
 
 
-def convolve_transpose(dy, weight, window, dx, conv="gemm"):
-    """dx = col2im(dy @ weight.T), written into dx: the exact transpose of convolve without its bias."""
-    kh, kw, channels, filters = weight.shape
-    top, left = window.pad[:2]
-    if dx[:1].size == weight[..., 0].size and not any(window.pad):
-        matrix = weight.reshape(-1, filters).T
-        return _dense(dy.reshape(len(dy), -1), matrix, None, dx.reshape(len(dx), -1))
-    if window.stride == (1, 1) and top < kh and left < kw and on_cpu(dx):
-        # A transposed convolution of stride 1 is a convolution of the padded dy with the filters turned by 180 degrees.
-        flipped = weight[::-1, ::-1].swapaxes(2, 3)
-        pads = (kh - 1 - top, kw - 1 - left)
-        ends = (dx.shape[1] - dy.shape[1] + top, dx.shape[2] - dy.shape[2] + left)
-        return convolve(dy, np.ascontiguousarray(flipped), None, Window((kh, kw), (1, 1), (*pads, *ends)), dx, conv)
+def convolve_transpose(dy, weight, size, window, conv="gemm"):
+    """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias."""
     xp = array_module(dy)
+    (kh, kw), channels, filters = window.size, *weight.shape[2:]
+    top, left = window.pad[:2]
     dy, matrix = xp.ascontiguousarray(dy), weight.reshape(-1, filters).T
+    dx = xp.empty((len(dy), *size, channels), dy.dtype)
+    if _covers(window, dx):
+        return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
+    if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw:
+        # A transposed convolution of stride 1 is a convolution of the padded dy with the filters turned by 180 degrees.
+        turned = np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3))
+        ends = (size[0] - dy.shape[1] + top, size[1] - dy.shape[2] + left)
+        return convolve(dy, turned, None, Window((kh, kw), (1, 1), (kh - 1 - top, kw - 1 - left, *ends)), conv)
 
     def block(part):
-        shape = (len(dy[part]), *dy.shape[1:3], len(matrix.T))
+        shape = (part.stop - part.start, *dy.shape[1:3], matrix.shape[1])
         dcolumns = scratch("dcolumns", shape, dy.dtype) if on_cpu(dy) else xp.empty(shape, dy.dtype)
-        xp.matmul(dy[part].reshape(-1, filters), matrix, out=dcolumns.reshape(-1, shape[-1]))
+        xp.matmul(dy[part].reshape(-1, filters), matrix, out=dcolumns.reshape(-1, shape[3]))
         _col2im(dcolumns, window, dx[part])
 
-    _run(block, cut(len(dy), _rows_a_block(dy, dy[0, ..., 0].size * matrix.shape[1] if len(dy) else 1)), dx)
+    _run(block, cut(len(dy), _rows_a_block(dy, dy[:1, ..., 0].size * matrix.shape[1])), dy)
+    return dx
 
 
-def weight_gradient(x, dy, window, dweight, conv="gemm"):
+def weight_gradient(x, dy, window, conv="gemm"):
     """dweight = im2col(x).T @ dy, summed in a fixed order whatever the threads."""
-    if _by_winograd(dweight, window, x, conv):
-        return conv_cpu.winograd_weight_gradient(x, dy, window.pad, dweight)
     xp = array_module(x)
     x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
-    filters = dy.shape[3]
-    if x[:1].size == dweight[..., 0].size and not any(window.pad):
-        dense = xp.empty((x[:1].size, filters), x.dtype)
-        _dense_weight_gradient(x.reshape(len(x), -1), dy.reshape(-1, filters), dense)
-        dweight[...] = dense.reshape(dweight.shape)
-        return
-    rows = dy.reshape(-1, dy.shape[2], filters)
-    length = dweight[..., 0].size
+    channels, filters = x.shape[3], dy.shape[3]
+    shape = (*window.size, channels, filters)
+    if _covers(window, x):
+        return product(x.reshape(len(x), math.prod(shape[:3])).T, dy.reshape(len(dy), filters)).reshape(shape)
+    if _by_winograd(shape, window, x, conv):
+        return conv_cpu.winograd_weight_gradient(x, dy, window.pad)
+    rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length)
-    big = cut(len(rows), max(1, -(-len(rows) // GRADIENT_BLOCKS)))
-    sums = xp.zeros((len(big), length, filters), x.dtype)
+    shares = cut(len(rows), max(1, -(-len(rows) // GRADIENT_BLOCKS)))
+    sums = xp.zeros((len(shares), length, filters), x.dtype)
 
     def block(index):
-        for part in cut(big[index].stop - big[index].start, step):
-            part = slice(big[index].start + part.start, big[index].start + part.stop)
+        share = shares[index]
+        for first in range(share.start, share.stop, step):
+            part = slice(first, min(first + step, share.stop))
             columns = _columns(x, part, window, dy.shape[1:3])
             sums[index] += xp.matmul(columns.T, rows[part].reshape(-1, filters))
 
-    _run(block, range(len(big)), x)
-    dweight[...] = sums.sum(axis=0).reshape(dweight.shape)
+    _run(block, range(len(shares)), x)
+    return sums.sum(axis=0).reshape(shape)
 
 
-def _by_winograd(weight, window, x, conv):
+def product(a, b):
+    """a @ b on all threads, cut by the columns of b: what is left where one window covers the whole map."""
+    if not on_cpu(a):
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    run_blocks(lambda part: np.matmul(a, b[:, part], out=out[:, part]), cut(b.shape[1], max(64, b.shape[1] // 8)))
+    return out
+
+
+def _covers(window, x):
+    return window.size == x.shape[1:3] and not any(window.pad)
+
+
+def _by_winograd(shape, window, x, conv):
     if conv not in ("auto", "gemm", "winograd"):
         raise ValueError(f"conv {conv!r} is not one of: auto, gemm, winograd.")
-    can, faster = conv_cpu.suits(weight, window)
+    can, faster = conv_cpu.suits(shape, window)
     return on_cpu(x) and can and (conv == "winograd" or (conv == "auto" and faster))
-
-
-def _dense(x, weight, bias, y):
-    """y = x @ weight + bias where one window is the whole picture: cut by filters, since there are few rows."""
-    xp = array_module(x)
-
-    def block(part):
-        y[:, part] = x @ weight[:, part] if bias is None else x @ weight[:, part] + bias[part]
-
-    _run(block, cut(weight.shape[1], max(64, weight.shape[1] // 8)) if xp is np else [slice(None)], x)
-
-
-def _dense_weight_gradient(x, dy, dweight):
-    def block(part):
-        np_or_cupy.matmul(x[:, part].T, dy, out=dweight[part])
-
-    np_or_cupy = array_module(x)
-    _run(block, cut(len(dweight), max(64, len(dweight) // 8)) if on_cpu(x) else [slice(None)], x)
 
 
 def _run(block, parts, x):
@@ -243,15 +237,9 @@ def _columns(x, part, window, out_size):
 def _col2im(dcolumns, window, dx):
     (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
     if on_cpu(dx):
-        whole = dx if dx.flags.c_contiguous else np.empty(dx.shape, dx.dtype)
-        col2im(dcolumns, whole.reshape(*dx.shape[:2], -1), kh, kw, sh, sw, top, left, dx.shape[3])
-        if whole is not dx:
-            dx[...] = whole
-        return
-    whole = array_module(dx).empty(dx.shape, dx.dtype)
+        return col2im(dcolumns, dx.reshape(*dx.shape[:2], -1), kh, kw, sh, sw, top, left, dx.shape[3])
     oh, ow = dcolumns.shape[1:3]
-    launch(CU, "col2im", dx.size, dcolumns, whole, *dx.shape[1:], oh, ow, kh, kw, sh, sw, top, left)
-    dx[...] = whole
+    launch(CU, "col2im", dx.size, dcolumns, dx, *dx.shape[1:], oh, ow, kh, kw, sh, sw, top, left)
 
 
 CU = __file__.replace("conv.py", "conv.cu")

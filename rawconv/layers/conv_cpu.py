@@ -35,14 +35,14 @@ TILE_BYTES = 2 << 20  # of one block's transformed tiles, input and output
 SUM_BYTES = 16 << 20  # of the weight gradient's accumulators: few where the filters are large
 
 
-def suits(weight, window):
+def suits(shape, window):
     """Whether this convolution can go this way, and (by measured constants) whether that is faster: (can, faster)."""
-    can = weight.shape[:2] == (3, 3) and window.stride == (1, 1)
-    return can, can and min(weight.shape[2:]) >= FEWEST_CHANNELS
+    can = shape[:2] == (3, 3) and window.stride == (1, 1)
+    return can, can and min(shape[2:]) >= FEWEST_CHANNELS
 
 
 def winograd(x, weight, bias, pad, y):
-    """y = the 3x3 convolution of x (N, H, W, C), padded by pad = (top, left, ...), with weight (3, 3, C, F), plus bias."""
+    """y = the 3x3 convolution of x (N, H, W, C), padded by (top, left, ...), with weight (3, 3, C, F), plus bias."""
     filters = weight.shape[3]
     transformed = _transform("G", weight.reshape(9, -1)).reshape(36, *weight.shape[2:])
 
@@ -59,11 +59,12 @@ def winograd(x, weight, bias, pad, y):
     run_blocks(block, cut(len(x), _pictures_a_block(x, y)))
 
 
-def winograd_weight_gradient(x, dy, pad, dweight):
-    """dweight = the gradient of the filters, summed over the pictures in a fixed order."""
-    count = min(8, max(2, SUM_BYTES // (4 * 36 * dweight[0, 0].size)))  # by shape alone: the sum has one order
+def winograd_weight_gradient(x, dy, pad):
+    """dweight (3, 3, C, F) = the gradient of the filters, summed over the pictures in a fixed order."""
+    shape = (x.shape[3], dy.shape[3])
+    count = min(8, max(2, SUM_BYTES // (4 * 36 * shape[0] * shape[1])))  # by shape alone: the sum has one order
     blocks = cut(len(x), max(1, -(-len(x) // count)))
-    sums = np.zeros((len(blocks), 36, *dweight.shape[2:]), x.dtype)
+    sums = np.zeros((len(blocks), 36, *shape), x.dtype)
     step = _pictures_a_block(x, dy)
 
     def block(index):
@@ -78,7 +79,7 @@ def winograd_weight_gradient(x, dy, pad, dweight):
             sums[index] += np.matmul(tiles.swapaxes(1, 2), products.reshape(36, tiles.shape[1], -1))
 
     run_blocks(block, range(len(blocks)))
-    dweight[...] = _transform("GT", sums.sum(axis=0).reshape(36, -1)).reshape(dweight.shape)
+    return _transform("GT", sums.sum(axis=0).reshape(36, -1)).reshape(3, 3, *shape)
 
 
 def _input_tiles(x, pad, out_size):

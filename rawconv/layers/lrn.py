@@ -37,14 +37,15 @@ class LRN:
         return y, x
 
     def backward(self, dy, x):
-        """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * sum over the j whose window holds c of dy_j * x_j * D_j^(-beta-1)."""
+        """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * T_c, with T_c the sum of dy_j * x_j * D_j^(-beta-1)
+        over the j whose window holds c: the same window, since it is odd."""
         dy = array_module(dy).ascontiguousarray(dy)
         dx = array_module(dy).empty_like(dy)
         self._run(lrn_back, "lrn_back", x, dy, dx)
         return dx, {}
 
     def deconv(self, r, x, rules=PAPER):
-        """r itself: the paper uses no contrast normalisation on the way down (ECCV, section 3.1).  "gradient": backward."""
+        """r itself: no contrast normalisation on the way down (ECCV text, section 3.1).  "gradient": backward."""
         if rules.lrn == "identity":
             return r
         if rules.lrn == "gradient":

@@ -1,4 +1,4 @@
-"""Max pooling with switches.  A switch is the winner's place inside its window; going down, each value returns there."""
+"""Max pooling with switches.  A switch is the winner's place in its window; going down, each value returns there."""
 
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ class MaxPool:
         return (*kept, shape[2])
 
     def forward(self, x, draw=None):
-        """y = x at the switch; cache = (switches: row * KW + column in the uncropped window, (N, OH, OW, C); x.shape)."""
+        """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""
         xp = array_module(x)
         kh, kw = self.window.size
         y = xp.empty((len(x), *self.out_shape(x.shape[1:])), x.dtype)

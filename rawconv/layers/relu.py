@@ -1,4 +1,4 @@
-"""ReLU.  The one layer (with LRN) whose way down differs from its way back: see the four-quadrant table in the tests."""
+"""ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
 
 from ..arrays import array_module
 from ..threads import by_rows

@@ -4,7 +4,7 @@ from ..arrays import array_module
 
 
 def softmax(scores):
-    """p = exp(s) / sum over classes of exp(s), over the last axis; the largest score is subtracted first, so none overflows."""
+    """p = exp(s) / sum of exp(s) over the last axis; the largest score is subtracted first, so that none overflows."""
     xp = array_module(scores)
     e = xp.exp(scores - scores.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)

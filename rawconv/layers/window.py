@@ -15,7 +15,7 @@ def four(pad):
 
 
 class Window(NamedTuple):
-    """A window of `size` moving by `stride` over a map padded by `pad` = (top, left, bottom, right), in pixels of the map.
+    """A window of `size` moving by `stride` over a map padded by `pad` = (top, left, bottom, right), in map pixels.
 
     rounding: "ceil" (cuda-convnet, the paper's nets: the last window may hang over the end) or "floor".
     """
@@ -35,7 +35,7 @@ class Window(NamedTuple):
         return window
 
     def out_size(self, height, width):
-        """1 + ceil((in + pads - k) / s) (or floor), per axis.  ValueError where the input is smaller than the window."""
+        """1 + ceil((in + pads - k) / s) (or floor) per axis.  ValueError where the input is smaller than the window."""
         sizes = []
         for axis, length in enumerate((height, width)):
             room = length + self.pad[axis] + self.pad[axis + 2] - self.size[axis]

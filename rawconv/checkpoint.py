@@ -1,0 +1,291 @@
+"""Checkpoints in HDF5: the file alone rebuilds the net and resumes the run.
+
+    bytes 0-511            a line of text: version, SHA-256 of all that follows (HDF5 skips such a block)
+    /                      attributes format, version, model, shape (H, W, C)
+    /info                  JSON
+    /input/mean            (H, W, C) of the stored picture, or (C,)
+    /labels                the names of the classes, UTF-8
+    /layers/00_conv1       attributes type, settings (JSON); of a Conv: weight (KH, KW, C // groups, F), bias (F,)
+    /optimizer/00_conv1    momentum, in the shapes of weight and bias
+    /optimizer/progress    JSON
+
+Equal content gives equal bytes.  The checksum finds chance damage before HDF5 reads a byte; against malice every size,
+link and type is checked before anything is allocated, and nothing in the file is executed.
+"""
+
+import importlib.resources
+import io
+import json
+import pathlib
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from .arrays import to_cpu
+from .errors import RawconvError, UsageError
+from .layers.conv import Conv
+from .layers.dropout import Dropout
+from .layers.lrn import LRN
+from .layers.pool import MaxPool
+from .layers.relu import ReLU
+from .net import Net
+from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, open_file, replace_file, write_seal
+
+KIND, VERSION = "checkpoint", 1
+LARGEST_SIDE, LARGEST_WINDOW, MOST_FILTERS, MOST_LAYERS = 1 << 14, 1 << 12, 1 << 20, 256
+REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
+NEWER = "Install a newer rawconv: pip install --upgrade rawconv."
+
+
+class Checkpoint(NamedTuple):
+    """net; info: what `save` was given; state: {"momentum": {(layer, parameter): array}, "progress": dict}, or None."""
+
+    net: Net
+    info: dict
+    state: dict
+
+
+# Writing
+
+
+def save(path, net, info, state=None):
+    """Write net, info and state to `path`, all or nothing: a crash at any instant leaves the old file or the new one.
+
+    info: a dict for JSON (data source, options, metrics, provenance, epoch).  state, for resuming:
+    {"momentum": {(layer name, parameter name): array}, "progress": a dict for JSON}.  Arrays may be on the GPU.
+    Takes the size of the file in memory.  RawconvError where it cannot be written.
+    """
+    _check_labels(net)
+    image = io.BytesIO()
+    # v108 is one fixed dialect, with checksums on all metadata: a newer HDF5 writes it too, and any since 1.8 reads it.
+    with h5py.File(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:
+        _write_net(file, net, info)
+        if state is not None:
+            _write_state(file.create_group("optimizer"), net, state)
+    write_seal(image, KIND, VERSION)
+    replace_file(path, image.getbuffer())
+
+
+def _write_net(file, net, info):
+    file.attrs.update(format=fixed_text("rawconv"), version=VERSION, model=fixed_text(net.model), shape=net.shape)
+    file["info"] = _json(info)
+    file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
+    names = [name.encode("utf-8", "surrogateescape") for name in net.classes]
+    file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
+    layers = file.create_group("layers")
+    for i, (name, layer) in enumerate(net.layers):
+        group = layers.create_group(_group_name(i, name))
+        group.attrs.update(type=fixed_text(type(layer).__name__), settings=_json(layer.settings))
+        for key, value in layer.params.items():
+            group[key] = _floats(value)
+
+
+def _write_state(group, net, state):
+    group["progress"] = _json(state["progress"])
+    places = {name: i for i, (name, _) in enumerate(net.layers)}
+    for (name, key), value in state["momentum"].items():
+        group.require_group(_group_name(places[name], name))[key] = _floats(value)
+
+
+def _group_name(index, name):
+    if "/" in name:
+        raise ValueError(f"The name of a layer may not hold a slash, as {name!r} does: it names a group of the file.")
+    return f"{index:02d}_{name}"
+
+
+def _floats(array):
+    array = to_cpu(array)
+    if array.dtype not in FLOATS:
+        raise ValueError(f"A checkpoint holds float32 or float64, not {array.dtype}.")
+    return np.ascontiguousarray(array)
+
+
+def _json(value):
+    return fixed_text(json.dumps(value, default=lambda number: number.item()))  # NumPy's
+
+
+def seal(path):
+    """Renew the checksum of a checkpoint that was edited by hand, which `load` would otherwise take for damage."""
+    with open(path, "r+b") as file:
+        write_seal(file, KIND, VERSION)
+
+
+# Reading
+
+
+def load(path):
+    """Read a checkpoint: -> Checkpoint(net, info, state), state None where the file holds none.
+
+    The net is of the file's dtype, and nothing larger than the file is allocated.
+    UsageError: there is no such file.  RawconvError: it is no checkpoint, is damaged, or is of another version.
+    """
+    try:
+        with open_file(path, "runs/zf64-scenes-1/last.h5") as file:
+            size = check_seal(file, KIND, _check_version)
+            with h5py.File(file, "r") as root:
+                return _read(Group(root, size))
+    except UsageError:
+        raise
+    except Wrong as wrong:
+        raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong
+    except PermissionError as error:
+        raise RawconvError(f"{path} may not be read. Change its permissions, or copy it.") from error
+    except Exception as error:  # HDF5 complains in every type there is
+        what = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
+
+
+def _check_version(version):
+    if version != VERSION:
+        raise Wrong(f"is a checkpoint of version {version}, and this rawconv reads version {VERSION}", NEWER)
+
+
+def _read(root):
+    if root.text("format") != "rawconv":
+        raise Wrong("was not written by rawconv")
+    _check_version(root.integers("version", ()))
+    shape = tuple(root.integers("shape", (3,)))
+    _check_shape(shape, "its pictures")
+    layers, weights = _read_layers(root.group("layers"), shape)
+    mean = root.group("input").floats("mean")
+    if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
+        raise Wrong(f"has a mean of shape {mean.shape} for pictures of {shape}")
+    labels, info = root.texts("labels", 1), root.texts("info", 0)
+    resumes = "optimizer" in root
+    if resumes:
+        momentum = _momentum(root.group("optimizer"), layers, weights)
+        progress = root.group("optimizer").texts("progress", 0)
+    root.check_total()
+
+    # From here on memory is allocated.
+    for (name, key), data in weights.items():
+        setattr(dict(layers)[name], key, data.read())
+    classes = [label.decode("utf-8", "surrogateescape") for label in labels.read()]
+    net = Net(shape, layers, classes, mean.read(), root.text("model"))
+    _check_labels(net)
+    state = None
+    if resumes:
+        arrays = {key: data.read() for key, data in momentum.items()}
+        state = {"momentum": arrays, "progress": _object(progress.read().item())}
+    return Checkpoint(net, _object(info.read().item()), state)
+
+
+def _object(text):
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise Wrong(f"is damaged: it holds {text[:40]!r} in the place of a JSON object")
+    return value
+
+
+def _check_shape(shape, what):
+    if min(shape) < 1 or max(shape[:2]) > LARGEST_SIDE or shape[2] > MOST_FILTERS:
+        raise Wrong(f"says that {what} are of {shape}, which is no sensible size")
+
+
+def _check_labels(net):
+    scores = net.shapes[net.layers[-1][0]][2]
+    if len(net.classes) not in (0, scores):
+        raise ValueError(f"{len(net.classes)} class names for {scores} scores")
+
+
+def _read_layers(group, shape):
+    """[(name, layer)] without parameters, and {(layer name, parameter name): dataset} of the shapes that fit."""
+    layers, weights = [], {}
+    for name, part in _in_order(group):
+        layer, channels = _read_layer(name, part), shape[2]
+        shape = layer.out_shape(shape)
+        _check_shape(shape, f"the maps of layer {name}")
+        layers.append((name, layer))
+        if isinstance(layer, Conv):
+            if channels % layer.groups:
+                raise Wrong(f"is damaged: layer {name} splits {channels} channels into {layer.groups} groups")
+            size = (*layer.window.size, channels // layer.groups, layer.filters)
+            weights[name, "weight"] = part.floats("weight", size)
+            weights[name, "bias"] = part.floats("bias", size[3:])
+    if not layers or len(dict(layers)) < len(layers) or len({data.dtype for data in weights.values()}) > 1:
+        raise Wrong("is damaged: it has no layers, two of one name, or weights of two dtypes")
+    return layers, weights
+
+
+def _in_order(group):
+    """(layer name, group) of 00_conv1, 01_relu1, ... in this order."""
+    names = group.names(MOST_LAYERS)
+    for i in range(len(names)):
+        found = [name for name in names if name.startswith(f"{i:02d}_")]
+        if len(found) != 1:
+            raise Wrong(f"is damaged: it has {len(found)} layers with number {i}")
+        yield found[0].split("_", 1)[1], group.group(found[0])
+
+
+def _momentum(group, layers, weights):
+    """{(layer name, parameter name): dataset} of the parameters that have momentum, in their shape and dtype."""
+    places = {name: _group_name(i, name) for i, (name, _) in enumerate(layers)}
+    found = {}
+    for (name, key), data in weights.items():
+        if places[name] in group and key in (part := group.group(places[name])):
+            found[name, key] = part.floats(key, data.shape, data.dtype)
+    return found
+
+
+# Each type of layer that a file can make, and what its settings may be.
+
+
+def _whole(low, high=LARGEST_WINDOW):
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _list(test, length):
+    return lambda value: type(value) is list and len(value) == length and all(map(test, value))
+
+
+def _number(value):
+    return type(value) in (int, float) and abs(value) < 1e30
+
+
+PAIR, FOUR = _list(_whole(1), 2), _list(_whole(0), 4)
+WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "rounding": lambda value: value in ("ceil", "floor")}
+FILTERS = {"filters": _whole(1, MOST_FILTERS), "groups": _whole(1, MOST_FILTERS)}
+TYPES = {
+    "Conv": (Conv, WINDOW | FILTERS | {"std": lambda value: value == "he" or _number(value)}),
+    "ReLU": (ReLU, {"in_place": lambda value: type(value) is bool}),
+    "LRN": (LRN, {"size": _whole(1), "alpha": _number, "beta": _number, "k": _number}),
+    "MaxPool": (MaxPool, WINDOW),
+    "Dropout": (Dropout, {"rate": _number, "stream": _whole(0, (1 << 64) - 1)}),
+}
+
+
+def _read_layer(name, group):
+    kind, settings = group.text("type"), _object(group.text("settings"))
+    if kind not in TYPES:
+        raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
+    make, tests = TYPES[kind]
+    if unknown := sorted(settings.keys() - tests.keys()):
+        raise Wrong(f"has a setting {unknown[0]!r:.80} of layer {name}, which this rawconv does not know", NEWER)
+    for key, test in tests.items():
+        if key not in settings or not test(settings[key]):
+            raise Wrong(f"is damaged: layer {name} cannot have {key} = {settings.get(key)!r:.80}")
+    return make(**settings)
+
+
+# Finding
+
+
+def newest(folder="runs"):
+    """Path of the checkpoint of the run in `folder` that wrote one last: last.h5 if it has one.  None without any."""
+    found = []
+    for run in pathlib.Path(folder).glob("*/"):
+        files = [file for file in run.glob("*.h5") if file.is_file()]
+        files = [file for file in files if file.name == "last.h5"] or files
+        found += [(file.stat().st_mtime_ns, str(file), file) for file in files]
+    return max(found)[2] if found else None
+
+
+def default():
+    """The newest checkpoint in runs/, else the one that comes with the package, as a Path."""
+    packaged = pathlib.Path(str(importlib.resources.files("rawconv") / "scenes.h5"))
+    found = newest() or (packaged if packaged.is_file() else None)
+    if found is None:
+        where = "There is no checkpoint in runs/ and none in the package"
+        raise RawconvError(f"{where}. Train one with rawconv-train, or name one with --weights FILE.")
+    return found

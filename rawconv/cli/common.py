@@ -1,0 +1,202 @@
+"""What all commands share: how they fail and stop, where results go, and their common options.
+
+Only click is imported here and at the top of every command, so that --help answers at once.
+"""
+
+import contextlib
+import errno
+import json
+import math
+import os
+import pathlib
+import re
+import signal
+import sys
+import threading
+
+import click
+
+from ..errors import RawconvError, UsageError
+
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.EROFS: "use a folder you may write to",
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what saves on Ctrl-C (`except KeyboardInterrupt: save; raise`) saves on this too."""
+
+
+# How a command ends
+
+
+class _Guarded:
+    def invoke(self, ctx):
+        with _guard(), _sigterm():
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # so that a closed pipe is noticed here
+            return result
+
+
+class Command(_Guarded, click.Command):
+    """A click command that ends as design section 12 says: 0 done, 1 failed, 2 usage, 130 and 143 interrupted."""
+
+
+class Group(_Guarded, click.Group):
+    """The same with subcommands: `@group.command()`."""
+
+    command_class = Command
+
+
+def command(name, cls=Command):
+    """`@command("rawconv-info")`: a Command of this name with --version, -h and --help."""
+
+    make = click.command(name, cls=cls, context_settings={"help_option_names": ["-h", "--help"]})
+    return lambda function: make(_version(function))
+
+
+@contextlib.contextmanager
+def _guard():
+    """Turn what a user can mend into one line on stderr and an exit code; a bug keeps its traceback."""
+    try:
+        yield
+    except UsageError as error:
+        _fail(error, 2)
+    except RawconvError as error:
+        _fail(error, 1)
+    except MemoryError:
+        _fail("There is not enough memory for this; use a smaller --batch, or close other programs.", 1)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):  # or Python complains when it flushes at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}; {REMEDIES.get(error.errno, 'name another file or folder')}.", 1)
+    except Terminated:
+        say("Terminated.")
+        sys.exit(128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        sys.exit(128 + signal.SIGINT)
+
+
+def _fail(sentence, code):
+    say(f"Error: {printable(' '.join(str(sentence).splitlines()))}")
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _sigterm():
+    """SIGTERM raises Terminated in the main thread; a second one is ignored, while the first saves."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# Where results go
+
+
+def say(line):
+    """A message or progress: to stderr."""
+    click.echo(line, err=True)
+
+
+def printable(text):
+    """`text` without what could steer a terminal: names in a file may come from anyone."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def finish(folder, results, as_json=False):
+    """The last line of stdout: the output folder or, with --json, `results` (and "folder") as one JSON object."""
+    if as_json:
+        folder = {} if folder is None else {"folder": str(folder)}
+        click.echo(json.dumps(plain(folder | results)))
+    elif folder is not None:
+        click.echo(os.fsencode(folder))
+
+
+def plain(value):
+    """`value` in JSON's own types: paths as text, arrays as lists, NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def new_run_folder(model, data, root="runs"):
+    """Create `root`/<model>-<data>-<n>/ with n one above the largest there, for this process alone; its Path."""
+    root = pathlib.Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    stem = re.sub(r"[^\w.+-]+", "_", f"{model}-{data}")
+    found = [re.fullmatch(re.escape(stem) + r"-(\d+)", name) for name in os.listdir(root)]
+    number = max((int(match[1]) for match in found if match), default=0)
+    while True:
+        number += 1
+        folder = root / f"{stem}-{number}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+def refuse_existing(path, force=False):
+    """UsageError where `path` is there already and --force was not given; an empty folder may be used."""
+    path = pathlib.Path(path)
+    if force or not os.path.lexists(path) or (path.is_dir() and not os.listdir(path)):
+        return
+    raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
+
+
+# Options, as decorators
+
+
+def _show_version(ctx, param, wanted):
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version("rawconv")
+    except metadata.PackageNotFoundError:
+        version = "(not installed, run from its source)"
+    click.echo(f"rawconv {version}")
+    ctx.exit()
+
+
+_version = click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it and exit."
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|gpu|gpu:N", help="auto: a GPU if there is one."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same result."
+)
+force_option = click.option("--force", is_flag=True, help="Overwrite what exists.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every result and path.")
+weights_option = click.option(
+    "--weights", metavar="FILE", help="A checkpoint.  [default: the newest in runs/, else the one shipped]"
+)
+data_option = click.option("--data", metavar="DATA", help="A folder, .zip or file of pictures, or a built-in data set.")
+out_option = click.option("--out", metavar="PATH", help="Where to write.  [default: a new folder in runs/]")

@@ -1,0 +1,207 @@
+"""From a unit back to pixels: pick one, keep its activation, walk down.  Zeiler & Fergus 2013, section 2.1.
+
+    net, info, state = rawconv.checkpoint.load(path)
+    r = project(net, picture, "conv4:17")          what the strongest place of map 17 saw: (H, W, 3), signed
+    Image.fromarray(display(r)).show()             zero is mid-grey
+
+1. One forward walk records the caches (the pools' switches among them).
+2. Everything in the unit's layer is set to zero but the unit, which keeps its value.
+3. net.deconv carries that down: unpool, rectify, filter with the transpose, again and again, into pixel space.
+"""
+
+import numpy as np
+
+from .arrays import array_module, to_cpu
+from .errors import UsageError
+from .layers import PAPER
+from .layers.conv import Conv
+from .layers.pool import Cache, MaxPool
+from .layers.relu import ReLU
+from .recipes import recipe
+from .threads import cut
+
+GREY = 128  # zero, as a pixel: what a projection has outside its field, and what pads a crop over the picture's border
+CACHE_BYTES = 96 << 20  # what the caches of one chunk may take, going up and again going down
+
+
+# ---------------------------------------------------------------------------------------------- naming units
+
+
+def layer_names(net):
+    """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`."""
+    names = {}
+    for place, (name, layer) in enumerate(net.layers):
+        above = net.layers[place + 1] if place + 1 < len(net.layers) else (None, None)
+        if isinstance(layer, Conv):
+            names[name] = above[0] if isinstance(above[1], ReLU) else name
+        elif isinstance(layer, MaxPool):
+            names[name] = name
+    last = net.layers[-1][0]
+    return {"scores" if name == last else name: found for name, found in names.items()}
+
+
+def layer_object(net, layer):
+    """The layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object."""
+    names, layer = layer_names(net), str(layer)
+    if layer in names:
+        return names[layer]
+    numbered = [name for name in net.shapes if name in (f"conv{layer}", f"fc{layer}")] if layer.isdigit() else []
+    layer = numbered[0] if numbered else layer
+    if layer in net.shapes:
+        return names.get(layer, layer)
+    raise UsageError(f"There is no layer {layer!r} in this net; the layers are {', '.join(names)}.")
+
+
+def user_name(net, name):
+    """The name a user gives to a layer object: conv4 for relu4."""
+    return next((given for given, found in layer_names(net).items() if found == name), name)
+
+
+def parse_unit(net, unit):
+    """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> (layer object, map, None or (y, x) or "*")."""
+    layer, *numbers = str(unit).split(":")
+    name = layer_object(net, layer)
+    place = "*" if numbers[1:] == ["*"] else None
+    numbers = numbers[:1] if place else numbers
+    if len(numbers) not in (1, 3) or not all(part.isdigit() for part in numbers):
+        raise UsageError(f"{unit!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*.")
+    number, *where = map(int, numbers)
+    height, width, maps = net.shapes[name]
+    if number >= maps:
+        raise UsageError(f"{unit!r}: layer {layer} has {maps} maps, 0 to {maps - 1}.")
+    if where and (where[0] >= height or where[1] >= width):
+        raise UsageError(
+            f"{unit!r}: a map of layer {layer} has {height}x{width} places, 0:0 to {height - 1}:{width - 1}."
+        )
+    return name, number, tuple(where) or place
+
+
+# ---------------------------------------------------------------------------------------------- going down
+
+
+def project(net, picture, unit, rules=PAPER):
+    """One picture, uint8 (H, W, 3) of any size, and a unit -> its projection, signed, (H, W, 3) of the net's input.
+
+    unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
+    """
+    name, number, place = parse_unit(net, unit)
+    y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
+    if place is None:
+        place = np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3])
+    seed = array_module(y).zeros_like(y)
+    part = (0, slice(None), slice(None), number) if place == "*" else (0, *place, number)
+    seed[part] = 1 if is_score(net, name) else y[part]
+    return to_cpu(net.deconv(seed, caches, rules)[0])
+
+
+def project_units(net, x, layer, units, rules=PAPER):
+    """Many units of one layer -> (r (U, H, W, C), their activations (U,)), both on the device of x.
+
+    x: prepared pictures (N, H, W, C).  units: (U, 4) whole numbers: row of x, map, y, x.  Each picture goes up once,
+    its units come down in batches; memory is bounded whatever U and N.  A unit of value 0 is dead here: r is empty.
+    A class score is seeded with 1, any other unit with its activation.
+    """
+    xp, name = array_module(x), layer_object(net, layer)
+    units = np.asarray(units, np.int64).reshape(-1, 4)
+    r, values = xp.empty((len(units), *x.shape[1:]), x.dtype), xp.empty(len(units), x.dtype)
+    step, rows = _pictures_a_chunk(net, name, x.dtype), np.unique(units[:, 0])
+    for part in cut(len(rows), step):
+        here = np.flatnonzero(np.isin(units[:, 0], rows[part]))
+        y, caches = net.forward(x[xp.asarray(rows[part])], name)
+        for some in cut(len(here), step):
+            chosen = here[some]
+            row, *place = (xp.asarray(column) for column in units[chosen].T)
+            row, seconds = xp.asarray(np.searchsorted(rows[part], units[chosen, 0])), xp.arange(len(chosen))
+            number, top, left = place
+            values[xp.asarray(chosen)] = value = y[row, top, left, number]
+            seed = xp.zeros((len(chosen), *y.shape[1:]), y.dtype)
+            seed[seconds, top, left, number] = 1 if is_score(net, name) else value
+            r[xp.asarray(chosen)] = net.deconv(seed, select(caches, row), rules)
+    return r, values
+
+
+def select(caches, rows):
+    """The caches of these pictures, in this order, as if forward had been given just them (again and again)."""
+
+    def gather(cache):
+        if isinstance(cache, Cache):  # a pool's switches
+            return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
+        return cache if cache is None else cache[rows]  # dropout at test time keeps nothing; the others, an array
+
+    return [gather(cache) for cache in caches]
+
+
+def is_score(net, name):
+    """Whether layer object `name` is the class scores: the last layer, with no ReLU on it."""
+    return name == net.layers[-1][0] and isinstance(net[name], Conv)
+
+
+def _pictures_a_chunk(net, name, dtype):
+    sizes = [int(np.prod(net.shape))]
+    for below, shape in net.shapes.items():
+        sizes.append(int(np.prod(shape)))
+        if below == name:
+            break
+    return max(1, CACHE_BYTES // (sum(sizes) * np.dtype(dtype).itemsize))
+
+
+# ---------------------------------------------------------------------------------------------- pictures in and out
+
+
+def net_module(net):
+    """numpy or cupy: where the net's parameters are."""
+    return next((array_module(value) for value in net.params.values()), np)
+
+
+def stored_size(net):
+    """Rows = columns of a picture as data sets keep it: the mean picture's where there is one, else the recipe's."""
+    return net.mean.shape[0] if net.mean.ndim == 3 else max(net.shape[0], recipe(net.model).stored)
+
+
+def stored(net, picture):
+    """One picture, uint8 of any size, as a data set would keep it: smallest side resized, centre cut out."""
+    from PIL import Image
+
+    from .data.decode import fit, rgb
+
+    size = stored_size(net)
+    return picture if picture.shape == (size, size, 3) else fit(rgb(Image.fromarray(picture)), size)
+
+
+def net_input(net, pictures):
+    """Stored pictures, uint8 (N, S, S, 3) -> what the net sees, on its device: minus mean, centre crop."""
+    from .data.augment import prepare
+
+    xp = net_module(net)
+    return prepare(xp.asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
+
+
+def seen(net, pictures):
+    """The same pictures as they look: the centre crop, uint8 (N, H, W, 3)."""
+    top, left = ((have - want) // 2 for have, want in zip(pictures.shape[1:3], net.shape[:2], strict=True))
+    return pictures[:, top : top + net.shape[0], left : left + net.shape[1]]
+
+
+def display(r, percentile=100):
+    """Signed r (..., H, W, C) -> uint8, each picture by itself: 255 * (0.5 + 0.5 * r / max|r|).  Zero is grey (128).
+
+    percentile below 100: that percentile of the |r| that are not 0 instead of the maximum; what exceeds it is cut off.
+    The paper does not say how it scales; a symmetric scale keeps the sign, and grey means "nothing".
+    """
+    r = to_cpu(r).astype(np.float64)
+    if r.ndim > 3:
+        return np.array([display(one, percentile) for one in r], np.uint8).reshape(r.shape)
+    size = np.abs(r[r != 0])
+    scale = np.percentile(size, percentile) if size.size else 1
+    return np.rint(255 * (0.5 + 0.5 * np.clip(r / scale, -1, 1))).astype(np.uint8)
+
+
+def crop(picture, box, fill=GREY):
+    """picture (H, W, C) cut to box (top, left, bottom, right), which may leave it: padded with `fill` there."""
+    top, left, bottom, right = box
+    height, width = picture.shape[:2]
+    out = np.full((bottom - top, right - left, *picture.shape[2:]), fill, picture.dtype)
+    y0, y1, x0, x1 = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
+    if y0 < y1 and x0 < x1:
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = picture[y0:y1, x0:x1]
+    return out

@@ -1,0 +1,216 @@
+"""Figures as Pillow pictures: tiles, blocks of tiles, pages of blocks.  No plotting library, no display needed.
+
+tile     one projection or one patch, enlarged to TILE pixels
+block    one map: the square of its projections and, beside it, the square of the patches they came from
+page     a title, blocks in columns, and a legend that says what is what
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER, INK, SOFT, RULE = (255, 255, 255), (28, 30, 36), (104, 108, 118), (206, 209, 215)
+GREY, ACCENT = (128, 128, 128), (222, 84, 44)
+TILE, LINE, SPLIT, GAP, MARGIN = 96, 2, 12, 30, 40  # pixels: a tile; between tiles, halves of a block, blocks; the rim
+WIDTH = 1850  # pixels a page aims at
+
+
+class Tile(NamedTuple):
+    """One unit, drawn: uint8 (h, w, 3) of equal size, cut to its receptive field.  patch None: not to be shown."""
+
+    projection: np.ndarray
+    patch: np.ndarray = None
+    dead: bool = False
+
+
+class Block(NamedTuple):
+    """One map: `title` and, in grey after it, `note`; its tiles, strongest first."""
+
+    title: str
+    note: str
+    tiles: list
+
+
+def font(size):
+    return ImageFont.load_default(size)
+
+
+def enlarge(pixels, size=TILE):
+    """uint8 (h, w, 3) -> a picture whose longer side is `size`.  Smooth: the eye reads edges, not the raster."""
+    height, width = pixels.shape[:2]
+    scale = size / max(height, width)
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    return Image.fromarray(np.ascontiguousarray(pixels)).resize(shape, Image.Resampling.BICUBIC)
+
+
+# ---------------------------------------------------------------------------------------------- blocks
+
+
+def block_size(count, patches=True, tile=TILE):
+    """(width, height) of a block of `count` tiles; its title takes 26 pixels above them."""
+    side = math.ceil(math.sqrt(count))
+    square = side * tile + (side - 1) * LINE
+    rows = math.ceil(count / side)
+    return 2 * square + SPLIT if patches else square, 26 + rows * tile + (rows - 1) * LINE
+
+
+def draw_block(page, left, top, block, count, patches=True, tile=TILE):
+    """One map at (left, top): title, square of projections, square of patches."""
+    draw = ImageDraw.Draw(page)
+    draw.text((left, top + 16), block.title, INK, font(17), anchor="ls")
+    draw.text((left + font(17).getlength(block.title) + 9, top + 16), block.note, SOFT, font(13), anchor="ls")
+    side = math.ceil(math.sqrt(count))
+    square, top = side * tile + (side - 1) * LINE, top + 26
+    bottom = top + block_size(count, patches, tile)[1] - 26
+    halves = (left, left + square + SPLIT) if patches else (left,)
+    if not block.tiles or all(unit.dead for unit in block.tiles):
+        draw.rectangle((left, top, left + square - 1, bottom - 1), GREY)
+        draw.text((left + square / 2, (top + bottom) / 2), "dead", PAPER, font(17), anchor="mm")
+        return
+    for half in halves:
+        draw.rectangle((half - LINE, top - LINE, half + square + LINE - 1, bottom + LINE - 1), RULE)
+    for place, unit in enumerate(block.tiles):
+        y, x = divmod(place, side)
+        y, x = top + y * (tile + LINE), left + x * (tile + LINE)
+        put(page, unit.projection, x, y, tile)
+        if patches and unit.patch is not None:
+            put(page, unit.patch, x + square + SPLIT, y, tile)
+
+
+def put(page, pixels, left, top, size=TILE):
+    """Paste an enlarged picture into the middle of a grey square."""
+    picture = enlarge(pixels, size)
+    ImageDraw.Draw(page).rectangle((left, top, left + size - 1, top + size - 1), GREY)
+    page.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
+
+
+# ---------------------------------------------------------------------------------------------- pages
+
+
+def blank_page(width, height, title, subtitle, legend):
+    """(page, draw, y of the first free line): a white page for contents of this size, with heading and legend."""
+    below, lines = wrapped(subtitle, width, 16), wrapped(legend, width, 15)
+    heading = 62 + 22 * len(below)
+    page = Image.new("RGB", (width + 2 * MARGIN, heading + height + 30 + 21 * len(lines) + MARGIN), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((MARGIN, 44), fitted(title, width, 28), INK, font(28), anchor="ls")
+    for number, line in enumerate(below):
+        draw.text((MARGIN, 68 + 22 * number), line, SOFT, font(16), anchor="ls")
+    top = heading + height + 30
+    draw.line((MARGIN, top - 8, MARGIN + width, top - 8), RULE)
+    for number, line in enumerate(lines):
+        draw.text((MARGIN, top + 14 + 21 * number), line, SOFT, font(15), anchor="ls")
+    return page, draw, heading + 8
+
+
+def wrapped(text, width, size):
+    """The text in lines of at most that many pixels; one at least."""
+    lines, measure = [""], font(size).getlength
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and measure(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [fitted(line, width, size) for line in lines]
+
+
+def grid(blocks, count, title, subtitle, legend, patches=True, columns=None, tile=TILE):
+    """The paper's figure 2: one block a map, `count` tiles each."""
+    width, height = block_size(count, patches, tile)
+    columns = columns or max(1, min(len(blocks), (WIDTH + GAP) // (width + GAP)))
+    rows = math.ceil(len(blocks) / columns)
+    page_width = max(520, columns * (width + GAP) - GAP)
+    page, _, top = blank_page(page_width, rows * (height + GAP) - GAP, title, subtitle, legend)
+    for place, block in enumerate(blocks):
+        y, x = divmod(place, columns)
+        draw_block(page, MARGIN + x * (width + GAP), top + y * (height + GAP), block, count, patches, tile)
+    return page
+
+
+def overview(blocks, title, subtitle, legend, patches=True, tile=64):
+    """Every map in one look: its strongest projection above the patch, its number below."""
+    columns = min(len(blocks), max(8, min(24, math.ceil(math.sqrt(len(blocks) * (2 if patches else 1.2))))))
+    cell = tile + 10, (2 * tile + LINE if patches else tile) + 24
+    rows = math.ceil(len(blocks) / columns)
+    page_width = max(520, columns * cell[0] - 10)
+    page, draw, top = blank_page(page_width, rows * cell[1] - 6, title, subtitle, legend)
+    for place, block in enumerate(blocks):
+        y, x = divmod(place, columns)
+        x, y = MARGIN + x * cell[0], top + y * cell[1]
+        unit = block.tiles[0]
+        draw.rectangle((x, y, x + tile - 1, y + tile - 1), GREY)
+        if unit.dead:
+            draw.text((x + tile / 2, y + tile / 2), "dead", PAPER, font(13), anchor="mm")
+        else:
+            put(page, unit.projection, x, y, tile)
+            if patches and unit.patch is not None:
+                put(page, unit.patch, x, y + tile + LINE, tile)
+        label = y + cell[1] - 20
+        draw.text((x + tile / 2, label), fitted(block.title, tile + 8, 13), SOFT, font(13), anchor="mt")
+    return page
+
+
+def fitted(text, width, size):
+    """The text, cut with dots to that many pixels."""
+    if font(size).getlength(text) <= width:
+        return text
+    while text and font(size).getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def filters(weight, title, subtitle, legend, tile=TILE):
+    """First-layer filters (KH, KW, 3, F), each scaled by itself around mid-grey."""
+    from ..deconvnet import display
+
+    pictures = display(np.moveaxis(weight, 3, 0))
+    blocks = [Block(str(number), "", [Tile(picture)]) for number, picture in enumerate(pictures)]
+    return overview(blocks, title, subtitle, legend, patches=False, tile=tile)
+
+
+def one_picture(picture, units, title, subtitle, legend, tile=176):
+    """A single picture with its strongest units marked in it, and each unit's projection and patch beside it.
+
+    units: [(Tile, box (top, left, bottom, right), title, note)], strongest first.  Each one's number stands in the
+    picture where its receptive field has its centre; the field of the first is drawn.
+    """
+    patches = any(unit.patch is not None for unit, *_ in units)
+    columns = max(1, math.ceil(math.sqrt(len(units))))
+    cell = (2 * tile + LINE if patches else tile) + GAP, tile + 26 + 20
+    rows = max(1, math.ceil(len(units) / columns))
+    side = max(2 * tile, min(720, rows * cell[1] - 46))
+    width = side + GAP + columns * cell[0] - GAP
+    page, draw, top = blank_page(width, max(side + 26, rows * cell[1] - 20), title, subtitle, legend)
+    put(page, picture, MARGIN, top + 26, side)
+    _mark(draw, [box for _, box, *_ in units], side / max(picture.shape[:2]), MARGIN, top + 26, side)
+    for number, (unit, _, name, note) in enumerate(units):
+        y, x = divmod(number, columns)
+        x, y = MARGIN + side + GAP + x * cell[0], top + y * cell[1]
+        _disc(draw, x + 10, y + 10, number + 1)
+        draw.text((x + 28, y + 16), name, INK, font(17), anchor="ls")
+        draw.text((x + 28 + font(17).getlength(name) + 9, y + 16), note, SOFT, font(13), anchor="ls")
+        draw.rectangle((x - LINE, y + 26 - LINE, x + cell[0] - GAP + LINE - 1, y + 26 + tile + LINE - 1), RULE)
+        put(page, unit.projection, x, y + 26, tile)
+        if patches:
+            put(page, unit.patch, x + tile + LINE, y + 26, tile)
+    return page
+
+
+def _mark(draw, boxes, scale, left, top, side):
+    """The first box, and at the centre of each its number (the strongest on top)."""
+    for y0, x0, y1, x1 in boxes[:1]:
+        corners = [min(max(0, round(edge * scale)), side - 1) for edge in (x0, y0, x1, y1)]
+        draw.rectangle(
+            [corner + shift for corner, shift in zip(corners, (left, top) * 2, strict=True)], None, ACCENT, 3
+        )
+    for number, (y0, x0, y1, x1) in reversed(list(enumerate(boxes, 1))):
+        x, y = (min(max(12, (a + b) / 2 * scale), side - 12) for a, b in ((x0, x1), (y0, y1)))
+        _disc(draw, left + x, top + y, number)
+
+
+def _disc(draw, x, y, number):
+    draw.ellipse((x - 10, y - 10, x + 10, y + 10), ACCENT, PAPER)
+    draw.text((x, y), str(number), PAPER, font(13), anchor="mm")

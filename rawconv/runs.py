@@ -1,0 +1,149 @@
+"""From a user's words to a training run: which data, which net, which recipe; begin, resume, test, check.
+
+run = start(model="zf64", data="photos/")           a Run: net, data, recipe
+results = go(run, pathlib.Path("runs/mine"), choose_device("auto"))
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import checkpoint, models
+from .data import DataSet, mean_picture, open_data
+from .data.augment import prepare
+from .errors import RawconvError, UsageError
+from .layers.softmax import softmax_cross_entropy
+from .net import Net
+from .recipes import Recipe, recipe
+from .training import evaluate, train
+
+
+class Run(NamedTuple):
+    """All that decides the result; `folder` and `state` only for a run that goes on."""
+
+    net: Net
+    data: DataSet
+    recipe: Recipe
+    seed: int
+    folder: Path | None = None
+    state: dict | None = None
+
+
+def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float32"):
+    """A new Run.  changes: {field of Recipe: value}.  weights: a checkpoint to start from, whose model rules.
+
+    UsageError where model and weights disagree; RawconvError where the data's classes are not those of the weights.
+    """
+    first = checkpoint.load(weights) if weights else None
+    if first and model not in (None, first.net.model):
+        raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
+    model = first.net.model if first else model or "zf64"
+    chosen = recipe(model)._replace(**dict(changes))
+    if model not in models.MODELS and not first:
+        models.build(model)  # says which models there are, before any picture is read
+    pictures = open_data(data or "scenes", chosen.stored, seed=0)
+    if first:
+        _same_classes(first.net, pictures, weights)
+        return Run(first.net, pictures, chosen, seed)
+    net = models.build(model, pictures.classes, None, mean_picture(pictures.train, True), seed, dtype)
+    return Run(net, pictures, chosen, seed)
+
+
+def resume(path, given):
+    """The interrupted Run in `path`, its folder or its last.h5; `given`: other options, which must all be None."""
+    path = Path(path)
+    given = [name if name.startswith("--") else f"--{name}" for name, value in given.items() if value is not None]
+    if given:
+        raise UsageError(f"--resume takes everything from the run; leave {', '.join(given)} out.")
+    file = path / "last.h5" if path.is_dir() else path
+    found = checkpoint.load(file)
+    if found.state is None:
+        raise RawconvError(f"{file} holds no training state; resume from the last.h5 of its run's folder.")
+    chosen = Recipe(**found.info["recipe"])
+    pictures = open_data(found.info["data"], chosen.stored, seed=0)
+    _same_classes(found.net, pictures, file)
+    return Run(found.net, pictures, chosen, found.info["seed"], file.parent, found.state)
+
+
+def go(run, folder, device, say=print, progress=True):
+    """Train, and return what a user asks for first: accuracies of the last epoch and where everything lies."""
+    rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say)
+    return {
+        "checkpoint": f"{folder}/last.h5",
+        "best": f"{folder}/best.h5",
+        "curves": f"{folder}/curves.png",
+        **rows[-1],
+    }
+
+
+def test(weights, data, device, say=print):
+    """Validate a checkpoint (by default the newest) on its own data set or another with the same classes."""
+    file = weights or checkpoint.default()
+    found = checkpoint.load(file)
+    source = data or found.info.get("data")
+    if not source:
+        raise UsageError(f"{file} names no data set; give --data.")
+    stored = found.net.mean.shape[0] if found.net.mean.ndim == 3 else recipe(found.net.model).stored
+    pictures = open_data(source, stored, seed=0)
+    _same_classes(found.net, pictures, file)
+    result = evaluate(found.net.to(device), pictures.val, device)
+    say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}:")
+    say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**result))
+    return {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), **result}
+
+
+def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1e-5):
+    """Compare the gradient of the loss with (loss(w + h d) - loss(w - h d)) / 2h for every parameter, in float64.
+
+    d: random directions.  Returns {"layer.parameter": relative error}; RawconvError where one exceeds `limit`.
+    Biases that are zero are drawn first: in the zeros around a picture they would lie on the ReLU's kink.
+    """
+    rng = np.random.default_rng(0)
+    net, ids = run.net.astype("float64"), np.arange(min(pictures, len(run.data.train)))
+    draw, labels = (run.seed, 0, ids), run.data.train.labels[ids]
+    choose_conv(net, "gemm")
+    for value in net.params.values():
+        if not value.any():
+            value += 0.1 * rng.standard_normal(value.shape)
+    x = prepare(run.data.train.read(ids), net.mean, net.shape[0], draw, run.recipe.crop, "float64")
+
+    def loss():
+        return softmax_cross_entropy(net.forward(x, draw=draw, keep=False)[0], labels)[0]
+
+    scores, caches = net.forward(x, draw=draw)
+    _, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches, pixels=False)
+    errors = {}
+    for (layer, name), value in net.params.items():
+        worst = 0.0
+        for _ in range(directions):
+            direction = rng.standard_normal(value.shape) * value.std()
+            value += step * direction
+            up = loss()
+            value -= 2 * step * direction
+            slope = (up - loss()) / (2 * step)
+            value += step * direction
+            ours = float((grads[layer][name] * direction).sum())
+            worst = max(worst, abs(slope - ours) / max(abs(slope), abs(ours), 1e-8))
+        errors[f"{layer}.{name}"] = worst
+        say(f"{layer + '.' + name:14s} relative error {worst:.1e}")
+    if max(errors.values()) > limit:
+        raise RawconvError(f"The gradients are wrong: relative error {max(errors.values()):.1e}, allowed {limit:.0e}.")
+    return errors
+
+
+def choose_conv(net, conv, device=None):
+    """Set how every convolution is computed; UsageError where the device has no such way."""
+    if conv == "winograd" and device is not None and device.index is not None:
+        raise UsageError(f"--conv winograd is for the CPU, and this is {device}; use auto or gemm.")
+    for _, layer in net.layers:
+        if layer.params:
+            layer.conv = conv
+
+
+def _same_classes(net, data, file):
+    if net.classes != data.classes:
+        raise RawconvError(
+            f"{file} knows {len(net.classes)} classes ({', '.join(net.classes[:3])}, ...) and {data.source} has "
+            f"{len(data.classes)} ({', '.join(data.classes[:3])}, ...); they must be the same: choose other --data."
+        )

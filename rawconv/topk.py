@@ -1,0 +1,183 @@
+"""One pass over a data set: the strongest units of every map.  Zeiler & Fergus 2013, figure 2.
+
+    found = scan(net, data.val, ["conv4"], k=9)["relu4"]
+    found.value[17], found.picture[17]          the nine strongest activations of map 17, and where they are
+
+Of each picture only the strongest place of a map counts, so the k are k different pictures.  Ranked on the layer's
+output as projections see it (after the ReLU): by value, ties by picture.  Memory does not grow with the data set.
+"""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import array_module, to_cpu
+from .deconvnet import layer_object, net_input
+from .errors import RawconvError
+from .storage import replace_file
+
+FORMAT, VERSION = "rawconv-topk", 1
+
+
+class Strongest(NamedTuple):
+    """Of one layer with F maps, strongest first, all (F, k): the activation, the picture's id, its place, its label."""
+
+    value: np.ndarray
+    picture: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+    label: np.ndarray
+
+    def first(self, k):
+        """The k strongest of them."""
+        return Strongest(*(column[:, :k] for column in self))
+
+
+def scan(net, split, layers, k=9, batch=128, progress=True):
+    """{layer object: Strongest} of the asked layers (names or objects); k is cut to the number of pictures.
+
+    Streams `split` in its own order and stops at the deepest asked layer.
+    """
+    from tqdm import tqdm
+
+    from .data.batches import batches
+
+    wanted = {layer_object(net, layer): None for layer in layers}
+    if not len(split):
+        raise RawconvError("The data set has no pictures to scan.")
+    with tqdm(total=len(split), desc="scan", unit=" pictures", disable=None if progress else True) as bar:
+        for ids, pictures, labels in batches(split, batch):
+            x, left = net_input(net, pictures), set(wanted)
+            for name, layer in net.layers:
+                x, _ = layer.forward(x)
+                if name in wanted:
+                    wanted[name] = _merge(wanted[name], x, ids, labels, k)
+                    left.discard(name)
+                    if not left:
+                        break
+            bar.update(len(ids))
+    return wanted
+
+
+def _merge(best, y, ids, labels, k):
+    """The k strongest of `best` and a batch y (N, H, W, F).  Places are looked up for those alone that enter."""
+    width, maps = y.shape[2:]
+    flat = y.reshape(len(y), -1, maps)
+    new = to_cpu(flat.max(axis=1)).T  # (F, N)
+    old = np.empty((maps, 0), new.dtype) if best is None else best.value
+    values = np.concatenate([old, new], axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]  # earlier pictures stand first, so they win ties
+    fresh = order >= old.shape[1]
+    map_of, rows = np.nonzero(fresh)[0], order[fresh] - old.shape[1]
+    xp = array_module(y)
+    place = to_cpu(flat[xp.asarray(rows), :, xp.asarray(map_of)].argmax(axis=1))  # first in reading order
+
+    def column(kept, entering, dtype):
+        out = np.empty(order.shape, dtype)
+        if best is not None:
+            out[~fresh] = np.take_along_axis(kept, np.where(fresh, 0, order), axis=1)[~fresh]
+        out[fresh] = entering
+        return out
+
+    _, picture, top, left, label = best or [None] * 5
+    return Strongest(
+        np.take_along_axis(values, order, axis=1),
+        column(picture, ids[rows], np.int64),
+        column(top, place // width, np.int32),
+        column(left, place % width, np.int32),
+        column(label, labels[rows], np.int64),
+    )
+
+
+# ---------------------------------------------------------------------------------------------- kept for the next time
+
+
+def fingerprint(net):
+    """SHA-256 of all that a scan depends on in a net: its layers and their settings, its weights, its mean."""
+    digest = hashlib.sha256(repr((net.shape, [(n, type(a).__name__, a.settings) for n, a in net.layers])).encode())
+    for key, value in [*net.params.items(), ("mean", net.mean)]:
+        value = np.ascontiguousarray(to_cpu(value))
+        digest.update(repr((key, value.shape, value.dtype.str)).encode() + value.tobytes())
+    return digest.hexdigest()
+
+
+def data_key(source, split):
+    """What identifies the scanned pictures: the source, their number, and a SHA-256 of their names and labels."""
+    digest = hashlib.sha256("\n".join(split.names).encode() + np.asarray(split.labels, "<i8").tobytes())
+    return f"{source} {len(split)} {digest.hexdigest()}"
+
+
+def save(path, found, weights, data):
+    """Write the Strongest of some layers to `path` (HDF5), whole or not at all."""
+    import h5py
+
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=("v108", "v108")) as file:  # a fixed dialect: equal results, equal bytes
+        file.attrs.update(format=FORMAT, version=VERSION, weights=weights, data=data)
+        for name, strongest in sorted(found.items()):
+            for field, column in strongest._asdict().items():
+                file.create_dataset(f"{name}/{field}", data=column)
+    replace_file(path, image.getbuffer())
+
+
+def load(path, net, weights, data, split):
+    """{layer object: Strongest} of an earlier scan of these weights and these pictures; {} if of others.
+
+    A file that is damaged, or no such file at all, counts as none: a scan can always be made again.
+    """
+    import h5py
+
+    found = {}
+    try:
+        with h5py.File(path, "r") as file:
+            about = {key: file.attrs.get(key) for key in ("format", "version", "weights", "data")}
+            if about != dict(format=FORMAT, version=VERSION, weights=weights, data=data):
+                return {}
+            for name in file:
+                maps, k = net.shapes[name][2], file[name]["value"].shape[-1]
+                columns = [file[name][field] for field in Strongest._fields]
+                if not 1 <= k <= len(split) or any(column.shape != (maps, k) for column in columns):
+                    return {}
+                found[name] = Strongest(*(column[...] for column in columns))
+                if not _sound(found[name], net.shapes[name], split):
+                    return {}
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
+        return {}
+    return found
+
+
+def _sound(found, shape, split):
+    limits = zip((found.picture, found.y, found.x), (len(split), *shape[:2]), strict=True)
+    inside = all(part.dtype.kind == "i" and (part >= 0).all() and (part < limit).all() for part, limit in limits)
+    return inside and found.value.dtype.kind == "f" and (found.label == split.labels[found.picture]).all()
+
+
+def scan_once(net, source, split, layers, k, folder, progress=True, batch=128):
+    """`scan`, but what an earlier visualisation of the same weights and pictures found is read from its topk.hdf5.
+
+    Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
+    source: names the data set.  Returns ({layer object: Strongest}, the file that spared the scan, or None).
+    """
+    folder = Path(folder)
+    weights, key, k = fingerprint(net), data_key(source, split), min(k, len(split))
+    names, own = list(dict.fromkeys(layer_object(net, layer) for layer in layers)), folder / "topk.hdf5"
+    known, used = {}, None
+
+    def missing():
+        return [name for name in names if name not in known or known[name].value.shape[1] < k]
+
+    for path in [own, *sorted(folder.parent.glob("*/topk.hdf5"))]:
+        for name, found in load(path, net, weights, key, split).items():
+            wider = name not in known or known[name].value.shape[1] < found.value.shape[1]
+            if wider and (name in names or path == own):
+                known[name] = found
+        if not missing():
+            used = path
+            break
+    if wanted := missing():
+        known |= scan(net, split, wanted, k, batch, progress)
+    save(own, known, weights, key)
+    return {name: known[name].first(k) for name in names}, used

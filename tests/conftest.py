@@ -1,0 +1,89 @@
+"""Options, fixtures and the closing list of skips.
+
+pytest --device cpu|gpu|all   where the arrays are: one text, `xp` is NumPy or CuPy.  pytest --long   the slow ones too.
+"""
+
+import collections
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+DEVICES = {"cpu": ["cpu"], "gpu": ["gpu"], "all": ["cpu", "gpu"]}
+
+settings.register_profile(
+    "laws",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("laws")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", choices=sorted(DEVICES), default="cpu", help="where the arrays of the tests are")
+    parser.addoption("--long", action="store_true", help="run the tests marked long as well")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes longer than a few seconds; runs with --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="marked long: run pytest --long"))
+
+
+def pytest_generate_tests(metafunc):
+    if "xp" in metafunc.fixturenames:
+        names = DEVICES[metafunc.config.getoption("--device")]
+        metafunc.parametrize("xp", names, indirect=True, scope="session")
+
+
+def _cupy():
+    """CuPy, or the reason why there is none."""
+    try:
+        import cupy
+    except Exception as error:
+        return None, f"no CuPy here ({type(error).__name__}: {error})".splitlines()[0]
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return None, f"CuPy finds no device ({type(error).__name__}: {error})".splitlines()[0]
+    return (cupy, "") if count else (None, "CuPy finds no device (0 devices)")
+
+
+@pytest.fixture(scope="session")
+def xp(request):
+    """NumPy, or CuPy with --device gpu or all."""
+    if request.param == "cpu":
+        return np
+    cupy, reason = _cupy()
+    if cupy is None:
+        pytest.skip(f"--device gpu: {reason}")
+    if os.environ.get("SOFTGPU_GUARD"):
+        cupy.cuda.set_allocator(None)  # every array then ends at its own guard page, not CuPy's pools of 512 bytes
+    return cupy
+
+
+@pytest.fixture(scope="session", params=["float64", "float32"])
+def dtype(request):
+    return request.param
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Every reason for a skip, with how many tests it took away."""
+    reasons = collections.Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section("what was skipped, and why")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.write_line(f"{count} x {reason}")

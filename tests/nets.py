@@ -1,0 +1,86 @@
+"""Small nets for the laws: float64, weights of a size that keeps every signal alive, biases that are not 0."""
+
+import numpy as np
+
+from rawconv.arrays import to_cpu
+from rawconv.layers.conv import Conv
+from rawconv.layers.dropout import Dropout
+from rawconv.layers.lrn import LRN
+from rawconv.layers.pool import MaxPool
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
+
+SHAPE = (21, 18, 2)  # asymmetric; several pools below clip their last windows
+
+# name, kind, settings: this table makes the net under test and tells the reference and the witness what to do
+LINEAR = [
+    ("conv1", Conv, dict(filters=4, size=(3, 4), stride=2, pad=(0, 1, 2, 1))),
+    ("pool1", MaxPool, dict(size=3, stride=2)),
+    ("conv2", Conv, dict(filters=6, size=3, pad=1, groups=2)),
+    ("pool2", MaxPool, dict(size=3, stride=2)),
+    ("drop2", Dropout, dict(rate=0.5, stream=1)),
+    ("scores", Conv, dict(filters=5, size=None)),
+]
+FULL = [
+    ("conv1", Conv, dict(filters=4, size=3, stride=2)),
+    ("relu1", ReLU, dict(in_place=True)),
+    ("pool1", MaxPool, dict(size=3, stride=2)),
+    ("norm1", LRN, dict(alpha=0.5)),
+    ("conv2", Conv, dict(filters=6, size=3, pad=1, groups=2)),
+    ("relu2", ReLU, dict(in_place=False)),
+    ("norm2", LRN, dict(size=3, alpha=0.3)),
+    ("pool2", MaxPool, dict(size=3, stride=2, pad=1)),
+    ("conv3", Conv, dict(filters=5, size=(3, 2), pad=(1, 0))),
+    ("relu3", ReLU, dict(in_place=True)),
+    ("fc4", Conv, dict(filters=16, size=None)),
+    ("relu4", ReLU, dict(in_place=True)),
+    ("drop4", Dropout, dict(rate=0.5, stream=3)),
+    ("scores", Conv, dict(filters=5, size=None)),
+]
+
+
+def make(xp, table, shape=SHAPE, seed=0):
+    """The net of a table, in float64, on the device of xp."""
+    net = Net(shape, [(name, kind(**settings)) for name, kind, settings in table], seed=seed, dtype="float64")
+    rng = np.random.default_rng(seed + 1)
+    for name, kind, _ in table:
+        if kind is Conv:
+            weight = to_cpu(net[name].weight)
+            assert weight.dtype == np.float64
+            net[name].conv = "gemm"  # the exact one: Winograd smears zeros
+            scale = 1.5 / np.sqrt(np.prod(weight.shape[:3]))
+            net[name].weight = xp.asarray(scale * rng.standard_normal(weight.shape))
+            net[name].bias = xp.asarray(0.3 * rng.random(weight.shape[3]))
+    return net
+
+
+def picture(seed=2, batch=1, shape=SHAPE):
+    return np.random.default_rng(seed).standard_normal((batch, *shape))
+
+
+def convs(table):
+    return [name for name, kind, _ in table if kind is Conv]
+
+
+def pattern(xp, net, table, x, draw=None):
+    """Which ReLUs are open and where every pool's switches point: while these stay, no kink is crossed."""
+    caches = net.forward(xp.asarray(x.copy()), draw=draw)[1]
+    kinks = []
+    for place, (name, kind, _) in enumerate(table):
+        if kind is MaxPool:
+            kinks.append(to_cpu(caches[place].switches).tobytes())
+        elif kind is ReLU:
+            kinks.append((to_cpu(net.forward(xp.asarray(x.copy()), stop=name, draw=draw)[0]) > 0).tobytes())
+    return kinks
+
+
+def strongest(y, rank=0):
+    """(n, i, j, c) of the unit with the largest value; rank 1 the second, ..."""
+    return tuple(int(i) for i in np.unravel_index(np.argsort(y, axis=None)[-1 - rank], y.shape))
+
+
+def one_hot(y, unit, value=None):
+    """All zeros but one unit, which keeps its value (or gets the one given)."""
+    r = np.zeros_like(y)
+    r[unit] = y[unit] if value is None else value
+    return r

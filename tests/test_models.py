@@ -1,0 +1,112 @@
+"""The nets against the numbers of the paper (ZFNet: Fig. 3; AlexNet: Krizhevsky 2012; the variants: Table 3)."""
+
+import numpy as np
+import pytest
+
+from rawconv import models
+from rawconv.errors import UsageError
+from rawconv.geometry import fields
+from rawconv.layers.conv import Conv
+
+
+def parameters(net):
+    return sum(value.size for value in net.params.values())
+
+
+def test_zfnet_is_the_papers():
+    net = models.build("zfnet", 1000)
+    assert parameters(net) == 62_357_608
+    sides = [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")]
+    assert sides == [110, 55, 26, 13, 13, 13, 13, 6]
+    assert net.shapes["fc8"] == (1, 1, 1000)
+    counts = [net[name].weight.size + net[name].bias.size for name, layer in net.layers if layer.params]
+    assert counts == [14_208, 614_656, 885_120, 1_327_488, 884_992, 37_752_832, 16_781_312, 4_097_000]
+
+
+ZFNET_FIELDS = {
+    "conv1": (7, 2, 0), "pool1": (11, 4, 0), "conv2": (27, 8, 0), "pool2": (43, 16, 0), "conv3": (75, 16, -16),
+    "conv4": (107, 16, -32), "conv5": (139, 16, -48), "pool5": (171, 32, -48),
+}  # fmt: skip
+ZF64_FIELDS = dict(zip(ZFNET_FIELDS, (7, 11, 19, 27, 43, 59, 75, 91), strict=True))
+ZF32_FIELDS = dict(zip(ZFNET_FIELDS, (5, 7, 15, 19, 27, 35, 43, 51), strict=True))
+
+
+@pytest.mark.parametrize("size, sides", [(96, [46, 23, 10, 5, 5, 2]), (128, [62, 31, 14, 7, 7, 3])])
+def test_zfnet_on_smaller_pictures(size, sides):
+    net = models.build("zfnet-fc2048", 10, size)
+    assert [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == sides
+    for name, (width, jump, start) in ZFNET_FIELDS.items():
+        assert fields(net)[name] == ((width, width), (jump, jump), (start, start))
+
+
+def test_small_nets():
+    for name, widths in (("zf64", ZF64_FIELDS), ("zf32", ZF32_FIELDS)):
+        seen = fields(models.build(name, 10))
+        assert {layer: seen[layer].size[0] for layer in widths} == widths
+    net = models.build("zf64", 64)
+    assert parameters(net) == 1_500_096
+    names = ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")
+    assert [net.shapes[name][0] for name in names] == [32, 16, 16, 8, 8, 4]
+    assert fields(net)["conv4"].size[0] < 64
+
+
+def test_lenet():
+    assert parameters(models.build("lenet", 10)) == (75 * 20 + 20) + (500 * 50 + 50) + (800 * 500 + 500) + 5010
+
+
+@pytest.mark.parametrize(
+    "name, count",
+    [
+        ("alexnet", 62_378_344),
+        ("alexnet-groups", 60_965_224),
+        ("alexnet-without-34", 59.9e6),
+        ("alexnet-without-7", 45.6e6),
+        ("alexnet-without-67", 13.0e6),
+        ("alexnet-without-3467", 10.5e6),
+        ("zfnet-fc2048", 28.8e6),
+        pytest.param("zfnet-fc8192", 154.5e6, marks=pytest.mark.long),
+        pytest.param("zfnet-wide", 107.6e6, marks=pytest.mark.long),
+        pytest.param("zfnet-wide-fc8192", 237.6e6, marks=pytest.mark.long),
+    ],
+)
+def test_parameter_counts(name, count):
+    found = parameters(models.build(name, 1000))
+    assert found == count if isinstance(count, int) else abs(found - count) < 0.05e6
+
+
+def test_alexnet_sides_and_fields():
+    net = models.build("alexnet-groups", 10)
+    assert [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == [
+        55,
+        27,
+        27,
+        13,
+        13,
+        6,
+    ]
+    seen = fields(net)
+    names = ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")
+    assert [seen[name].size[0] for name in names] == [11, 19, 51, 67, 99, 131, 163, 195]
+    assert [seen[name].jump[0] for name in names] == [4, 8, 8, 16, 16, 16, 16, 32]
+
+
+def test_same_seed_same_weights_and_another_seed_others():
+    one, two, other = (models.build("lenet", 10, seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(one.params[key], two.params[key]) for key in one.params)
+    assert not np.array_equal(one["conv1"].weight, other["conv1"].weight)
+
+
+def test_a_fully_connected_layer_covers_its_input():
+    net = models.build("zf64", 7)
+    assert isinstance(net["fc6"], Conv)
+    assert net["fc6"].weight.shape == (4, 4, 96, 512)
+
+
+def test_unknown_model_names_the_known():
+    with pytest.raises(UsageError, match="zf64.*zfnet"):
+        models.build("zf63")
+
+
+def test_a_picture_too_small_names_the_layer():
+    with pytest.raises(ValueError, match="Layer conv2: .*smaller"):
+        models.build("zfnet", 10, size=16)

@@ -1,0 +1,80 @@
+"""Softmax and the cross-entropy beside the net: sums over the pictures, never means."""
+
+import math
+
+import numpy as np
+import pytest
+import reference as ref
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import STEP, assert_close, assert_same
+
+from rawconv.arrays import to_cpu
+from rawconv.layers.softmax import softmax, softmax_cross_entropy
+
+SHAPES = pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 5), (1, 1, 1, 1), (1, 7), (4, 2)])
+TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
+
+
+@SHAPES
+def test_the_equations(shape, xp, dtype):
+    rng = np.random.default_rng(1)
+    scores, labels = (3 * rng.standard_normal(shape)).astype(dtype), rng.integers(0, shape[-1], shape[0])
+    device_scores = xp.asarray(scores.copy())
+    loss, dscores = softmax_cross_entropy(device_scores, xp.asarray(labels))
+    want_loss, want = ref.softmax_cross_entropy(scores, labels)
+    assert abs(float(loss) - want_loss) <= TOLERANCE[dtype] * max(want_loss, 1)
+    assert_close(dscores, want, TOLERANCE[dtype])
+    assert_close(softmax(device_scores), ref.softmax(scores), TOLERANCE[dtype])
+    assert dscores.dtype == dtype and softmax(device_scores).dtype == dtype and isinstance(dscores, xp.ndarray)
+    assert_same(device_scores, scores)
+
+
+def test_by_hand(xp, dtype):
+    """Equal scores: -log(1/4) for each of two pictures (a sum, not a mean), and p - t = 1/4, 1/4 - 1."""
+    loss, dscores = softmax_cross_entropy(xp.ones((2, 1, 1, 4), dtype), xp.asarray(np.array([1, 3])))
+    assert abs(float(loss) - 2 * math.log(4)) < 1e-5
+    want = np.full((2, 1, 1, 4), 0.25)
+    want[0, 0, 0, 1] = want[1, 0, 0, 3] = -0.75
+    assert_close(dscores, want, 1e-6)
+
+
+@given(shape=st.tuples(st.integers(0, 4), st.integers(1, 9)), seed=st.integers(0, 99), offset=st.floats(-500, 500))
+def test_a_constant_added_to_all_scores_changes_nothing(shape, seed, offset, xp):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.standard_normal(shape), rng.integers(0, shape[1], shape[0])
+    loss, dscores = softmax_cross_entropy(xp.asarray(scores + offset), xp.asarray(labels))
+    want_loss, want = ref.softmax_cross_entropy(scores, labels)
+    assert abs(float(loss) - want_loss) <= 1e-9 * max(want_loss, 1)
+    assert_close(dscores, want, 1e-9)
+    assert np.abs(to_cpu(dscores).sum(axis=-1)).max(initial=0) < 1e-12, "p - t sums to 0"
+
+
+def test_large_scores(xp, dtype):
+    """Nothing overflows; a sure and wrong answer costs the difference of its scores, not infinity."""
+    scores = np.array([[1000, 0, -1000], [1e4, 0, -1e4], [-1e4, -1e4, -1e4]], dtype)
+    loss, dscores = softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([0, 2, 1])))
+    assert abs(float(loss) / (0 + 2e4 + math.log(3)) - 1) < 1e-6
+    assert_close(dscores, np.array([[0, 0, 0], [1, 0, -1], [1 / 3, -2 / 3, 1 / 3]]), 1e-6)
+    assert_close(softmax(xp.asarray(scores)), np.array([[1, 0, 0], [1, 0, 0], [1 / 3] * 3]), 1e-6)
+
+
+def test_a_small_loss_keeps_its_digits(xp):
+    """-log p of a confident right answer: log(1 + e^-30) = 9.4e-14, not 0."""
+    loss, _ = softmax_cross_entropy(xp.asarray(np.array([[30.0, 0.0]])), xp.asarray(np.array([0])))
+    assert abs(float(loss) - math.exp(-30)) < 1e-15
+
+
+def test_the_gradient_equals_finite_differences(xp):
+    rng = np.random.default_rng(2)
+    scores, labels = 2 * rng.standard_normal((3, 1, 1, 6)), xp.asarray(rng.integers(0, 6, 3))
+    dscores = to_cpu(softmax_cross_entropy(xp.asarray(scores), labels)[1])
+    for _ in range(3):
+        v = rng.uniform(-1, 1, scores.shape)
+        ahead, behind = (float(softmax_cross_entropy(xp.asarray(scores + h * v), labels)[0]) for h in (STEP, -STEP))
+        assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(dscores)
+
+
+def test_no_pictures(xp, dtype):
+    loss, dscores = softmax_cross_entropy(xp.zeros((0, 1, 1, 5), dtype), xp.asarray(np.zeros(0, np.int64)))
+    assert float(loss) == 0 and dscores.shape == (0, 1, 1, 5)

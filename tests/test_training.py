@@ -1,0 +1,180 @@
+"""Training runs: same seed same bits, interrupted and resumed, on any number of threads, and refusals in words."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from rawconv import checkpoint, runs
+from rawconv.arrays import Device
+from rawconv.errors import RawconvError, UsageError
+from rawconv.training import evaluate, hits, train
+
+CHANGES = {"epochs": 2, "batch": 64}
+DATA = "scenes:300"
+
+
+def weights(path):
+    return checkpoint.load(path).net.params
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
+
+
+def run_train(folder, *words, **environment):
+    command = [sys.executable, "-m", "rawconv.cli.train", *words]
+    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The weights and the folder of a run of two epochs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    runs.go(runs.start("lenet", DATA, changes=CHANGES), folder, Device(), progress=False)
+    return folder
+
+
+def test_a_run_leaves_all_it_promises(undisturbed):
+    found = {path.relative_to(undisturbed).as_posix() for path in undisturbed.rglob("*") if path.is_file()}
+    assert found == {
+        "last.h5", "best.h5", "log.jsonl", "log.csv", "curves.png", "snapshots/epoch-001.h5", "snapshots/epoch-002.h5",
+    }  # fmt: skip
+    rows = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2] and all(np.isfinite(row["val_loss"]) for row in rows)
+    assert (undisturbed / "log.csv").read_text().splitlines()[0].split(",") == list(rows[0])
+    last, best = checkpoint.load(undisturbed / "last.h5"), checkpoint.load(undisturbed / "best.h5")
+    assert last.state and best.state is None and last.info["data"] == DATA
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "3"])
+def test_same_seed_same_bits_on_any_number_of_threads(undisturbed, tmp_path, threads):
+    words = ["--model", "lenet", "--data", DATA, "--epochs", "2", "--batch", "64", "--out", "run"]
+    result = run_train(tmp_path, *words, RAWCONV_NUM_THREADS=threads)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "run"
+    assert same(weights(tmp_path / "run/last.h5"), weights(undisturbed / "last.h5"))
+
+
+def test_another_seed_gives_other_weights(undisturbed, tmp_path):
+    runs.go(runs.start("lenet", DATA, seed=1, changes=CHANGES), tmp_path, Device(), progress=False)
+    assert not same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5, 7])
+def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_path, monkeypatch, stop_after):
+    """Ctrl-C after some steps (five to an epoch), twice, then to the end."""
+    from rawconv import training
+
+    steps, step = [], training.train_step
+
+    def interrupting(*arguments):
+        steps.append(step(*arguments))
+        if len(steps) == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return steps[-1]
+
+    monkeypatch.setattr(training, "train_step", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False)
+    steps.clear()
+    try:
+        runs.go(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
+    except KeyboardInterrupt:
+        runs.go(runs.resume(tmp_path / "last.h5", {}), tmp_path, Device(), progress=False)
+    assert same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    full = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
+    assert [row | {"seconds": 0} for row in log] == [row | {"seconds": 0} for row in full]
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_saves_when_stopped(tmp_path, number, code):
+    words = ["--model", "lenet", "--data", DATA, "--epochs", "500", "--out", "run"]
+    command = [sys.executable, "-m", "rawconv.cli.train", *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/last.h5").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(number)
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert "rawconv-train --resume run" in message and "Traceback" not in message
+    assert checkpoint.load(tmp_path / "run/last.h5").state["progress"]["epoch"] >= 1
+
+
+def test_training_learns(tmp_path):
+    run = runs.start("lenet", "scenes:1500", changes={"epochs": 4, "batch": 32})
+    before = evaluate(run.net, run.data.val, Device())
+    rows = train(run.net, run.data, run.recipe, tmp_path, Device(), progress=False)
+    assert rows[-1]["val_loss"] < 0.9 * before["loss"]
+    assert rows[-1]["val_top1"] > 1.5 / len(run.data.classes)
+
+
+def test_a_loss_that_is_no_number_is_said_in_words(tmp_path):
+    run = runs.start("lenet", DATA, changes={"epochs": 1, "batch": 16, "lr": 1e9})
+    with np.errstate(all="ignore"), pytest.raises(RawconvError, match=r"The loss became (nan|inf).*lower --lr"):
+        runs.go(run, tmp_path, Device(), progress=False)
+    assert not (tmp_path / "last.h5").exists()
+
+
+def test_check_gradients_passes_and_catches_a_wrong_layer(monkeypatch):
+    from rawconv.layers.lrn import LRN
+
+    run = runs.start("zf32", "scenes:60")
+    errors = runs.check_gradients(run, say=lambda line: None)
+    assert set(errors) == {".".join(key) for key in run.net.params} and max(errors.values()) < 1e-5
+    monkeypatch.setattr(LRN, "backward", lambda self, dy, x: (dy, {}))
+    with pytest.raises(RawconvError, match="gradients are wrong"):
+        runs.check_gradients(run, say=lambda line: None)
+
+
+def test_hits():
+    scores = np.array([[9, 1, 2, 3, 4, 5, 6.0], [9, 1, 2, 3, 4, 5, 6], [np.nan] * 7, [1] * 7])
+    top1, top5 = hits(scores, np.array([0, 2, 1, 1]))
+    assert (top1, top5) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "words, code, message",
+    [
+        (["--model", "zf63"], 2, "no model 'zf63'.*zf64"),
+        (["--data", "nowhere"], 2, "nowhere does not exist"),
+        (["--device", "tpu"], 2, "--device 'tpu'"),
+        (["--resume", "nowhere"], 2, "nowhere"),
+        (["--test-only", "--weights", "nowhere.h5"], 2, "nowhere.h5"),
+        (["--epochs", "0"], 2, "--epochs"),
+        (["--data", "scenes:many"], 2, "scenes:many"),
+    ],
+)
+def test_bad_words_get_one_sentence(tmp_path, words, code, message):
+    result = run_train(tmp_path, *words)
+    assert result.returncode == code and "Traceback" not in result.stderr
+    assert re.search(message, " ".join(result.stderr.split()))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_resume_refuses_other_options_and_weights_without_state(undisturbed):
+    with pytest.raises(UsageError, match="leave --lr, --batch out"):
+        runs.resume(undisturbed, {"lr": 0.1, "batch": 3, "model": None})
+    with pytest.raises(RawconvError, match="no training state"):
+        runs.resume(undisturbed / "best.h5", {})
+
+
+def test_weights_of_other_classes_are_refused(undisturbed, tmp_path):
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            Image.new("RGB", (40, 40), (60 * k, 50, 50)).save(tmp_path / name / f"{k}.png")
+    with pytest.raises(RawconvError, match="must be the same"):
+        runs.start(data=str(tmp_path), weights=undisturbed / "last.h5")
+    with pytest.raises(UsageError, match="leave --model out"):
+        runs.start("zf64", DATA, weights=undisturbed / "last.h5")

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# All tests on a fresh machine: make .venv, install with the test extra, lint, test.
+#   tools/test.sh            light packages only; tests whose witness is not installed are skipped, with the reason
+#   tools/test.sh --all      installs the witnesses too (PyTorch, ...) and runs the GPU tests on a software GPU if there is one
+#   tools/test.sh --long     also the full-length runs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+all=false options=()
+for word in "$@"; do
+    case "$word" in
+        --all) all=true ;;
+        --long) options+=(--long) ;;
+        *) echo "usage: tools/test.sh [--all] [--long]" >&2; exit 2 ;;
+    esac
+done
+
+[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+pip=(.venv/bin/python -m pip install --quiet)
+"${pip[@]}" --editable '.[test]'
+if $all; then "${pip[@]}" torch==2.13.0 scikit-learn; fi
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+if $all; then tools/test_gpu.sh; fi
+.venv/bin/python -m pytest "${options[@]}"
