@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 class Recipe(NamedTuple):
     """epochs; batch: pictures a step; lr: the highest learning rate; schedule, warmup (epochs): see optimizer.Schedule;
-    momentum, decay, renorm: see optimizer.SGD; crop: see data.augment.prepare; stored: rows and columns of a
+    first_lr, momentum, decay, renorm: see optimizer.SGD; crop: see data.augment.prepare; stored: rows and columns of a
     stored picture.
     """
 
@@ -14,6 +14,7 @@ class Recipe(NamedTuple):
     lr: float = 0.01
     schedule: str = "plateau"
     warmup: float = 0.0
+    first_lr: float = 1.0
     momentum: float = 0.9
     decay: float = 5e-4
     renorm: float = 0.1
@@ -22,12 +23,12 @@ class Recipe(NamedTuple):
 
 
 PAPER = Recipe()
-SMALL = Recipe(epochs=30, schedule="cosine", warmup=0.5, decay=1e-3, crop="pad4", stored=64)
+SMALL = Recipe(epochs=30, schedule="cosine", warmup=0.5, first_lr=0.1, crop="pad4", stored=64)
 
 RECIPES = {
     "zf64": SMALL,
     "zf32": SMALL._replace(stored=32),
-    "lenet": SMALL._replace(stored=28, lr=0.001),
+    "lenet": SMALL._replace(lr=0.001, first_lr=1.0, stored=28),
 }
 
 

@@ -38,7 +38,7 @@ def train(net, data, recipe, folder, device, seed=0, resume=None, progress=True,
     RawconvError where the loss is no longer a number.  KeyboardInterrupt after a Ctrl-C, when all is saved.
     """
     net.to(device)
-    optimizer = SGD(net, recipe.momentum, recipe.decay, recipe.renorm)
+    optimizer = SGD(net, recipe.momentum, recipe.decay, recipe.renorm, recipe.first_lr)
     schedule = Schedule(recipe.schedule, recipe.lr, recipe.epochs, recipe.warmup)
     at = {"epoch": 0, "position": 0, "sums": [0.0, 0.0, 0.0], "best": -1.0, "schedule": schedule.state}
     if resume:

@@ -1,5 +1,7 @@
 """Dropout with a counter-based generator: the mask is a pure function of (seed, stream; sample, epoch, element)."""
 
+import math
+
 import numba
 import numpy as np
 
@@ -39,8 +41,8 @@ class Dropout:
         return self._mask(dy, draw), {}
 
     def deconv(self, r, draw, rules=PAPER):
-        """r itself at test time; the same mask after a training pass."""
-        return self._mask(r, draw)
+        """r itself: a deconvnet looks at the trained net, where dropout does nothing."""
+        return r
 
     def _mask(self, x, draw):
         if draw is None or self.rate == 0:
@@ -52,7 +54,7 @@ class Dropout:
         y = xp.empty_like(x)
         threshold, scale = int(self.rate * 2**32), 1 / (1 - self.rate)
         if on_cpu(x):
-            flat, out = x.reshape(len(x), -1), y.reshape(len(x), -1)
+            flat, out = (array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y))
             key = (np.uint64(threshold), x.dtype.type(scale), np.uint64(seed), np.uint64(self.stream), np.uint64(epoch))
             run_blocks(lambda part: dropout(flat[part], out[part], samples[part], *key), cut(len(x), 16))
         else:

@@ -1,0 +1,341 @@
+"""rawconv-visualize: every option and every refusal, on a small net and a folder of small pictures."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from rawconv import checkpoint
+from rawconv.cli.visualize import main
+from rawconv.layers.conv import Conv
+from rawconv.layers.lrn import LRN
+from rawconv.layers.pool import MaxPool
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def small_net(seed=0):
+    layers = [
+        ("conv1", Conv(6, 5, stride=2, pad=2, std="he")), ("relu1", ReLU(in_place=True)), ("pool1", MaxPool(3, 2)),
+        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(20, 3, pad=1, std="he")), ("relu2", ReLU(in_place=True)),
+        ("fc3", Conv(2, None, std="he")),
+    ]  # fmt: skip
+    net = Net((24, 24, 3), layers, ["cat", "sea dog"], np.full((26, 26, 3), 120, np.float32), "tiny", seed)
+    net["conv2"].bias[:] = 500  # alive on any picture
+    net["conv2"].bias[3] = -1e6  # dead
+    return net
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to stand in: pictures/ with 2 classes of 10 pictures, runs/tiny-pictures-1/last.h5, a.png."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    for name in ("cat", "sea dog"):
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for k in range(10):
+            Image.fromarray(rng.integers(0, 256, (26, 30, 3), np.uint8)).save(folder / f"{k}.png")
+    Image.fromarray(rng.integers(0, 256, (40, 33, 3), np.uint8)).save("a.png")
+    pathlib.Path("runs/tiny-pictures-1").mkdir(parents=True)
+    checkpoint.save("runs/tiny-pictures-1/last.h5", small_net(), {"data": "pictures"})
+    return tmp_path
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, [*map(str, arguments), "--device", "cpu"])
+    told = result.stdout + result.stderr
+    assert result.exit_code == code, told
+    assert "Traceback" not in told and not (result.exception and not isinstance(result.exception, SystemExit))
+    return result
+
+
+def refused(*arguments, code, says):
+    """One sentence on stderr, nothing on stdout, nothing written."""
+    before = sorted(pathlib.Path().rglob("*"))
+    result = run(*arguments, code=code)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1 and says in errors[0] and result.stdout == ""
+    assert sorted(pathlib.Path().rglob("*")) == before
+
+
+def index(folder):
+    return json.loads((pathlib.Path(folder) / "index.json").read_text())
+
+
+# ---------------------------------------------------------------------------------------------- over a data set
+
+
+def test_no_more_than_a_layer(place):
+    result = run("--layer", 2)
+    folder = pathlib.Path(result.stdout.splitlines()[-1])
+    assert folder == pathlib.Path("runs/tiny-pictures-1/visualize-1")
+    assert sorted(p.name for p in folder.iterdir()) == ["conv2-all.png", "conv2.png", "index.json", "topk.hdf5"]
+    about = index(folder)
+    assert about["data"] == "pictures" and about["pictures"] == 2 and about["weights"].endswith("last.h5")
+    layer = about["layers"][0]
+    assert layer["layer"] == "conv2" and layer["dead"] == [3] and layer["field"] == [17, 17]
+    assert [figure["file"] for figure in layer["figures"]] == ["conv2.png", "conv2-all.png"]
+    unit = layer["units"]["0"][0]
+    assert unit.keys() == {"picture", "id", "label", "value", "y", "x", "box"}
+    assert unit["picture"].startswith("pictures/") and unit["label"] in ("cat", "sea dog")
+    assert "only 2 pictures" in result.stderr and "1 of 20 maps dead" in result.stderr
+    assert str(place) not in (folder / "index.json").read_text()
+
+
+def test_second_time_a_new_folder_no_scan_and_the_same_files(place):
+    first, second = (run("--layer", 2, "--layer", 1) for _ in range(2))
+    assert "no new scan" not in first.stderr and "visualize-1/topk.hdf5; no new scan" in second.stderr
+    one, two = (pathlib.Path(result.stdout.splitlines()[-1]) for result in (first, second))
+    assert two.name == "visualize-2"
+    assert [p.name for p in sorted(one.iterdir())] == [p.name for p in sorted(two.iterdir())]
+    for file in one.iterdir():
+        assert file.read_bytes() == (two / file.name).read_bytes(), file.name
+
+
+def test_every_convolution_by_default_and_filters_of_the_first(place):
+    run("--out", "out")
+    names = {path.name for path in pathlib.Path("out").glob("*.png")}
+    assert names == {"conv1.png", "conv1-all.png", "conv1-filters.png", "conv2.png", "conv2-all.png"}
+
+
+@pytest.mark.parametrize("layer", ["conv1", "pool1", "norm1", "relu2", "3", "fc3", "scores"])
+def test_any_layer(place, layer):
+    run("--layer", layer, "--split", "train", "--out", "out")
+    found = index("out")["layers"][0]
+    assert found["layer"] == {"relu2": "conv2", "3": "scores", "fc3": "scores"}.get(layer, layer)
+    assert found["dead"] == ([3] if layer == "relu2" else [])
+
+
+def test_units(place):
+    run("--layer", 2, "--units", "17, 3,5-7,6", "--out", "out")
+    assert list(index("out")["layers"][0]["units"]) == ["17", "3", "5", "6", "7"]
+    run("--layer", 2, "--units", "all", "--out", "all")
+    figures = index("all")["layers"][0]["figures"]
+    assert [figure["file"] for figure in figures] == ["conv2-1.png", "conv2-2.png", "conv2-all.png"]
+    assert figures[0]["maps"] + figures[1]["maps"] == list(range(20)) == figures[2]["maps"]
+
+
+def test_default_maps_are_those_with_the_largest_last_activation(place):
+    run("--layer", 2, "--split", "train", "--out", "out")
+    import h5py
+
+    with h5py.File("out/topk.hdf5") as file:
+        values = file["relu2/value"][...]
+    assert values.shape == (20, 9)
+    assert [int(number) for number in index("out")["layers"][0]["units"]] == sorted(np.argsort(-values[:, -1])[:18])
+
+
+def test_top(place):
+    run("--layer", 1, "--top", 4, "--split", "train", "--out", "out")
+    assert {len(units) for units in index("out")["layers"][0]["units"].values()} == {4}
+
+
+OPTIONS = {
+    ("--rule", "gradient"): ["gradient", "gradient", "add"],
+    ("--rule", "gradient", "--lrn", "identity"): ["gradient", "identity", "add"],
+    ("--rule", "guided"): ["guided", "identity", "add"],
+    ("--lrn", "gradient"): ["deconv", "gradient", "add"],
+    ("--shared-switches", "max"): ["deconv", "identity", "max"],
+    ("--shared-switches", "overwrite"): ["deconv", "identity", "overwrite"],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_rules(place, options):
+    run("--layer", 2, "--out", "plain")
+    run("--layer", 2, *options, "--out", "out")
+    assert list(index("out")["rules"].values()) == OPTIONS[options]
+    assert pathlib.Path("out/conv2.png").read_bytes() != pathlib.Path("plain/conv2.png").read_bytes()
+
+
+def test_percentile_and_patches(place):
+    for name, options in {"plain": (), "full": ("--percentile", 100), "bare": ("--no-patches",)}.items():
+        run("--layer", 2, *options, "--out", name)
+    plain, full, bare = (Image.open(f"{name}/conv2.png") for name in ("plain", "full", "bare"))
+    assert plain.size == full.size and plain.tobytes() != full.tobytes()
+    assert bare.height != plain.height or bare.width != plain.width
+    assert index("full")["percentile"] == 100 and index("bare")["patches"] is False
+
+
+def test_other_data_and_weights(place):
+    os.rename("pictures", "elsewhere")
+    checkpoint.save("mine.h5", small_net(1), {"data": "pictures"})
+    result = run("--layer", 2, "--weights", "mine.h5", "--data", "elsewhere")
+    assert result.stdout.splitlines()[-1] == "runs/tiny-elsewhere-visualize-1"
+    assert index("runs/tiny-elsewhere-visualize-1")["weights"] == "mine.h5"
+    result = run("--layer", 2, "--data", "elsewhere")
+    assert result.stdout.splitlines()[-1] == "runs/tiny-pictures-1/visualize-1", "a visualisation was taken for a run"
+
+
+def test_json(place):
+    result = run("--layer", 2, "--json")
+    about = json.loads(result.stdout)
+    assert about["folder"] == "runs/tiny-pictures-1/visualize-1" and pathlib.Path(about["index"]).exists()
+    assert about["layers"] == index(about["folder"])["layers"]
+
+
+def test_nothing_is_overwritten_without_force(place):
+    run("--layer", 2, "--out", "out")
+    refused("--layer", 2, "--out", "out", code=2, says="--force")
+    pathlib.Path("out/mine.txt").write_text("kept")
+    run("--layer", 1, "--out", "out", "--force")
+    assert {"conv1.png", "conv2.png", "mine.txt"} <= {path.name for path in pathlib.Path("out").iterdir()}
+
+
+def test_changed_data_are_noticed(place):
+    """The names and labels are the same, a picture is another."""
+    run("--layer", 2, "--out", "runs/out")
+    for path in pathlib.Path("pictures").rglob("*.png"):
+        Image.fromarray(np.full((26, 30, 3), 7, np.uint8)).save(path)
+    result = run("--layer", 2, "--out", "runs/again", code=1)
+    assert "the data or the weights have changed" in result.stderr
+
+
+# ---------------------------------------------------------------------------------------------- single pictures
+
+
+def test_a_picture(place):
+    result = run("--layer", 2, "a.png")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("a.png: ") and "sea dog" in lines[0] and lines[0].count("%") == 2
+    assert lines[-1] == "runs/tiny-pictures-1/visualize-1"
+    about = index(lines[-1])
+    assert sorted(p.name for p in pathlib.Path(lines[-1]).iterdir()) == ["conv2-a.png", "index.json"]
+    layer = about["pictures"][0]["layers"][0]
+    values = [unit["value"] for unit in layer["units"]]
+    assert values == sorted(values, reverse=True) and len(values) == 9
+    assert len({unit["map"] for unit in layer["units"]}) == 9
+
+
+def test_pictures_of_one_name_and_chosen_units(place):
+    pathlib.Path("b").mkdir()
+    Image.open("a.png").convert("L").save("b/a.png")
+    run("--layer", 1, "--layer", "scores", "a.png", "b/a.png", "--units", "0", "--top", "1", "--out", "out")
+    names = {path.name for path in pathlib.Path("out").glob("*.png")}
+    assert names == {"conv1-a.png", "scores-a.png", "conv1-a_2.png", "scores-a_2.png"}
+    assert [unit["map"] for unit in index("out")["pictures"][0]["layers"][0]["units"]] == [0]
+
+
+def test_picture_needs_no_data_and_json_is_all(place):
+    os.rename("pictures", "gone")
+    about = json.loads(run("--layer", 2, "a.png", "--json").stdout)
+    assert {c["class"] for c in about["pictures"][0]["classes"]} == {"cat", "sea dog"}
+
+
+def test_a_bad_picture_does_not_keep_the_good_ones(place):
+    pathlib.Path("text.jpg").write_text("no picture")
+    pathlib.Path("half.png").write_bytes(pathlib.Path("a.png").read_bytes()[:300])
+    result = run("--layer", 2, "text.jpg", "a.png", "half.png", "--out", "out", code=1)
+    assert pathlib.Path("out/conv2-a.png").exists()
+    assert "text.jpg is not a picture" in result.stderr and "half.png is not a picture" in result.stderr
+    assert result.stdout.splitlines()[-1] == "out" and len(index("out")["errors"]) == 2
+
+
+def test_only_bad_pictures(place):
+    pathlib.Path("text.jpg").write_text("no picture")
+    refused("--layer", 2, "text.jpg", code=1, says="text.jpg is not a picture that can be read")
+
+
+# ---------------------------------------------------------------------------------------------- refusals
+
+USAGE = {
+    "layer": (("--layer", "9"), "the layers are conv1, pool1, conv2, scores"),
+    "units": (("--layer", "2", "--units", "20"), "0 to 19"),
+    "units backwards": (("--layer", "2", "--units", "7-3"), "7-3"),
+    "units in words": (("--layer", "2", "--units", "some"), "no list of maps"),
+    "no units": (("--layer", "2", "--units", ""), "no list of maps"),
+    "weights": (("--layer", "2", "--weights", "none.h5"), "none.h5"),
+    "data": (("--layer", "2", "--data", "nowhere"), "nowhere does not exist"),
+    "picture": (("--layer", "2", "none.png"), "no picture none.png"),
+    "folder": (("--layer", "2", "pictures"), "is a folder"),
+    "device": (("--layer", "2", "--device", "tpu"), "tpu"),
+    "rule": (("--rule", "backprop"), "backprop"),
+    "switches": (("--shared-switches", "none"), "none"),
+    "top": (("--top", "0"), "0"),
+    "percentile": (("--percentile", "101"), "101"),
+    "split": (("--split", "test"), "test"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), USAGE.values(), ids=list(USAGE))
+def test_usage_errors(place, arguments, says):
+    before = sorted(place.rglob("*"))
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == 2 and says in result.stderr and result.stdout == "" and "Traceback" not in result.stderr
+    assert sorted(place.rglob("*")) == before
+
+
+def test_data_that_went_away_is_asked_for(place):
+    os.rename("pictures", "gone")
+    refused(
+        "--layer", 2, code=2, says="was trained on pictures, which is not here; name it, or other pictures, with --data"
+    )
+    checkpoint.save("runs/tiny-pictures-1/last.h5", small_net(), {})
+    refused("--layer", 2, code=2, says="--data")
+
+
+def test_bad_checkpoints(place):
+    path = pathlib.Path("runs/tiny-pictures-1/last.h5")
+    whole = path.read_bytes()
+    for content in (b"", b"text", whole[:-50]):
+        path.write_bytes(content)
+        refused("--layer", 2, code=1, says="last.h5")
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["else"] = 1
+    refused("--layer", 2, code=1, says="another program")
+
+
+def test_no_checkpoint_at_all(place, monkeypatch):
+    os.rename("runs", "gone")
+    monkeypatch.setattr(checkpoint.importlib.resources, "files", lambda name: place)
+    refused("--layer", 2, code=1, says="rawconv-train")
+
+
+def test_data_that_hold_nothing(place):
+    pathlib.Path("empty").mkdir()
+    refused("--layer", 2, "--data", "empty", code=1, says="empty")
+    pathlib.Path("one/cat").mkdir(parents=True)
+    os.link("a.png", "one/cat/a.png")
+    refused("--layer", 2, "--data", "one", code=1, says="one class")
+
+
+def test_output_that_cannot_be(place):
+    pathlib.Path("file").write_text("")
+    refused("--layer", 2, "--out", "file", code=2, says="file exists")
+    refused("--layer", 2, "--out", "file/below", code=1, says="file/below")
+    refused("--layer", 2, "--out", "file", "--force", code=1, says="file")
+
+
+def test_help_is_quick_and_has_examples():
+    """Quick by the processor's clock, which other programs do not slow down; nothing heavy is imported."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    before = os.times()
+    command = [sys.executable, "-m", "rawconv.cli.visualize", "--help"]
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.5
+    assert "rawconv-visualize --layer 4\n" in out and out.count("  rawconv-visualize ") == 2
+    heavy = "import sys, rawconv.cli.visualize; print({'numpy', 'numba', 'h5py', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_field_larger_than_the_picture_shows_the_whole_picture():
+    from rawconv.geometry import Field
+    from rawconv.report.pages import window
+
+    net = small_net()
+    assert window(Field((30, 10), (4, 4), (-9, -3)), net, 1, 2) == (0, 5, 24, 15)
+    assert window(Field((24, 25), (4, 4), (-9, -3)), net, 1, 2) == (0, 0, 24, 24)
+    assert window(Field((23, 23), (4, 4), (-9, -3)), net, 0, 0) == (-9, -3, 14, 20)
