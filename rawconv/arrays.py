@@ -163,24 +163,24 @@ def clear_errors(lower="--batch or --workspace"):
     try:
         yield
     except Exception as error:
-        sentence = _refusal(error, lower)
+        sentence = refusal(error, lower)
         if sentence is None:
             raise
         raise RawconvError(sentence) from error
 
 
-def _refusal(error, lower):
-    """The sentence for an error of CuPy (or a full memory anywhere); None for any other."""
-    text, name = " ".join(str(error).split()), type(error).__name__
-    from_cupy = type(error).__module__.startswith("cupy")
-    if isinstance(error, MemoryError) or (from_cupy and "ALLOC" in text.upper()):
-        where = "The GPU's memory is full" if from_cupy else "The memory is full"
-        return f"{where}: {text.rstrip('.') or 'no more can be had'}; lower {lower}."
+def refusal(error, lower="--batch or --workspace"):
+    """The sentence for an error that CuPy raised; None for any other."""
+    text, name = " ".join(str(error).split()).rstrip("."), type(error).__name__
     if name in ("CompileException", "NVRTCError", "HIPRTCError"):
         line = next((line for line in str(error).splitlines() if "error" in line.lower()), text)
         return f"A GPU kernel does not compile: {line.strip()}; run rawconv-doctor, or use --device cpu."
-    if "failed to load lib" in text or "libnvrtc" in text:
+    if "failed to load lib" in text:
         return f"A library of the GPU is missing ({text}): pip install 'cupy-cuda12x[ctk]', or use --device cpu."
-    if from_cupy and name.startswith(("CUDA", "CUBLAS", "HIP", "NCCL")):
+    if not type(error).__module__.startswith("cupy"):
+        return None
+    if isinstance(error, MemoryError) or re.search("out of ?memory|alloc", text, re.IGNORECASE):
+        return f"The GPU's memory is full: {text}; lower {lower}."
+    if name.startswith(("CUDA", "CUBLAS", "HIP", "NCCL")):
         return f"The GPU failed ({text}); the last checkpoint is intact: --resume from it, or use --device cpu."
     return None

@@ -53,7 +53,7 @@ def train(net, data, recipe, folder, device, seed=0, resume=None, progress=True,
         checkpoint.save(folder / name, net, info, {"momentum": optimizer.velocity, "progress": at} if state else None)
 
     total, done = recipe.epochs * len(data.train), at["epoch"] * len(data.train) + at["position"]
-    bar = tqdm(total=total, initial=done, unit=" pictures", disable=None if progress else True, smoothing=0.05)
+    bar = tqdm(desc="first step: compiling, on a new machine" if not done else None, total=total, initial=done, unit=" pictures", disable=None if progress else True, smoothing=0.05)
     go_on = True
     with bar, _stoppable() as stop:
         while go_on and not stop and at["epoch"] < recipe.epochs:
@@ -86,6 +86,7 @@ def _train_epoch(net, split, recipe, device, seed, optimizer, schedule, at, bar,
         sums = train_step(net, device.put(pictures), device.put(labels), (*order, ids), recipe.crop, optimizer, rate)
         at["position"] += len(ids)
         at["sums"] = [old + new for old, new in zip(at["sums"], sums, strict=True)]
+        bar.desc = ""
         bar.update(len(ids))
         if at["position"] // recipe.batch % 10 == 0 or at["position"] == len(split):
             _read_sums(net, at, rate)

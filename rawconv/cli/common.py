@@ -68,8 +68,9 @@ def _guard():
         _fail(error, 2)
     except RawconvError as error:
         _fail(error, 1)
-    except MemoryError:
-        _fail("There is not enough memory for this; use a smaller --batch, or close other programs.", 1)
+    except MemoryError as error:
+        host = "There is not enough memory for this; use a smaller --batch, or close other programs."
+        _fail(_gpu_refusal(error) or host, 1)
     except BrokenPipeError:
         with contextlib.suppress(OSError):  # or Python complains when it flushes at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,6 +86,17 @@ def _guard():
     except KeyboardInterrupt:
         say("Interrupted.")
         sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if _gpu_refusal(error) is None:
+            raise
+        _fail(_gpu_refusal(error), 1)
+
+
+def _gpu_refusal(error):
+    """What arrays.refusal makes of it; imported here, since it brings NumPy along."""
+    from ..arrays import refusal
+
+    return refusal(error)
 
 
 def _fail(sentence, code):
@@ -191,7 +203,7 @@ device_option = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|gpu|gpu:N", help="auto: a GPU if there is one."
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same result."
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same result."
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite what exists.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every result and path.")

@@ -15,7 +15,8 @@ from ..threads import cut, run_blocks, scratch
 from . import PAPER, conv_cpu
 from .window import Window
 
-COLUMN_BYTES = {"cpu": 2 << 20, "gpu": 256 << 20}  # one block of columns: inside the L2 cache, inside the workspace
+CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
+WORKSPACE = 256 << 20  # bytes of the column buffer on a GPU
 GRADIENT_BLOCKS = 8  # accumulators of the weight gradient: a constant, so that its sum has one order
 
 
@@ -30,9 +31,11 @@ class Conv:
 
     conv, to be set on the layer: "gemm" (im2col and one product), "winograd" (3x3 filters of stride 1, on the CPU, see
     conv_cpu.py), or "auto", which chooses by the shapes alone.
+    workspace, likewise: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
 
     conv = "auto"
+    workspace = WORKSPACE
 
     def __init__(self, filters, size, stride=1, pad=0, groups=1, rounding="ceil", std=0.01):
         if filters % groups:
@@ -98,7 +101,7 @@ class Conv:
 
     @property
     def _how(self):
-        return self.window, self.conv
+        return self.window, self.conv, self.workspace
 
     def _each_group(self, function, x):
         """function(its channels, its filters) of each group, side by side along the last axis."""
@@ -113,7 +116,7 @@ class Conv:
 # The three operations, for one group.
 
 
-def convolve(x, weight, bias, window, conv="gemm"):
+def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
     """y = im2col(x) @ weight + bias, block by block of output rows (counted through all pictures)."""
     xp = array_module(x)
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
@@ -133,12 +136,16 @@ def convolve(x, weight, bias, window, conv="gemm"):
         if bias is not None:
             out += bias
 
-    _run(block, cut(len(rows), _rows_a_block(x, y.shape[2] * len(matrix))), x)
+    _run(block, cut(len(rows), _rows_a_block(x, y.shape[2] * len(matrix), workspace)), x)
     return y
 
 
-def convolve_transpose(dy, weight, size, window, conv="gemm"):
-    """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias."""
+def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPACE):
+    """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
+
+    In blocks of whole pictures.  On a GPU where one picture's columns exceed the workspace, in blocks of its rows of dx:
+    windows that reach into two blocks are computed for both.  Rows cannot be cut further.
+    """
     xp = array_module(dy)
     (kh, kw), channels, filters = window.size, *weight.shape[2:]
     top, left = window.pad[:2]
@@ -152,17 +159,33 @@ def convolve_transpose(dy, weight, size, window, conv="gemm"):
         ends = (size[0] - dy.shape[1] + top, size[1] - dy.shape[2] + left)
         return convolve(dy, turned, None, Window((kh, kw), (1, 1), (kh - 1 - top, kw - 1 - left, *ends)), conv)
 
-    def block(part):
-        shape = (part.stop - part.start, *dy.shape[1:3], matrix.shape[1])
+    def block(part, first=0, last=size[0]):
+        """dx[part, first:last], from the output rows low .. high-1, whose windows reach it."""
+        low, high = _rows_that_reach(first, last, window, dy.shape[1])
+        shape = (part.stop - part.start, high - low, dy.shape[2], matrix.shape[1])
         dcolumns = scratch("dcolumns", shape, dy.dtype) if on_cpu(dy) else xp.empty(shape, dy.dtype)
-        xp.matmul(dy[part].reshape(-1, filters), matrix, out=dcolumns.reshape(-1, shape[3]))
-        _col2im(dcolumns, window, dx[part])
+        xp.matmul(dy[part, low:high].reshape(-1, filters), matrix, out=dcolumns.reshape(-1, shape[3]))
+        _col2im(dcolumns, window, dx[part, first:last], top + first - low * window.stride[0])
 
-    _run(block, cut(len(dy), _rows_a_block(dy, dy[:1, ..., 0].size * matrix.shape[1])), dy)
+    rows = _rows_a_block(dy, dy.shape[2] * matrix.shape[1], workspace)
+    if on_cpu(dy) or rows >= dy.shape[1]:
+        _run(block, cut(len(dy), max(1, rows // dy.shape[1])), dy)
+    else:
+        step = max(1, rows * window.stride[0] - kh + 1)
+        for picture in cut(len(dy), 1):
+            for part in cut(size[0], step):
+                block(picture, part.start, part.stop)
     return dx
 
 
-def weight_gradient(x, dy, window, conv="gemm"):
+def _rows_that_reach(first, last, window, count):
+    """(low, high): the output rows, of `count`, whose windows hold any of the rows first .. last-1."""
+    size, stride, top = window.size[0], window.stride[0], window.pad[0]
+    low = min(count, max(0, (first + top - size) // stride + 1))
+    return low, max(low, min(count, (last - 1 + top) // stride + 1))
+
+
+def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     """dweight = im2col(x).T @ dy, summed in a fixed order whatever the threads."""
     xp = array_module(x)
     x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
@@ -173,7 +196,7 @@ def weight_gradient(x, dy, window, conv="gemm"):
     if _by_winograd(shape, window, x, conv):
         return conv_cpu.winograd_weight_gradient(x, dy, window.pad)
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
-    step = _rows_a_block(x, dy.shape[2] * length)
+    step = _rows_a_block(x, dy.shape[2] * length, workspace)
     shares = cut(len(rows), max(1, -(-len(rows) // GRADIENT_BLOCKS)))
     sums = xp.zeros((len(shares), length, filters), x.dtype)
 
@@ -181,8 +204,8 @@ def weight_gradient(x, dy, window, conv="gemm"):
         share = shares[index]
         for first in range(share.start, share.stop, step):
             part = slice(first, min(first + step, share.stop))
-            columns = _columns(x, part, window, dy.shape[1:3])
-            sums[index] += xp.matmul(columns.T, rows[part].reshape(-1, filters))
+            # Not kept under a name, or a block's columns would live beside those of the next.
+            sums[index] += xp.matmul(_columns(x, part, window, dy.shape[1:3]).T, rows[part].reshape(-1, filters))
 
     _run(block, range(len(shares)), x)
     return sums.sum(axis=0).reshape(shape)
@@ -215,8 +238,8 @@ def _run(block, parts, x):
         block(part)
 
 
-def _rows_a_block(x, elements_a_row):
-    budget = COLUMN_BYTES["cpu" if on_cpu(x) else "gpu"]
+def _rows_a_block(x, elements_a_row, workspace):
+    budget = CPU_COLUMNS if on_cpu(x) else workspace
     return max(1, budget // max(1, elements_a_row * x.dtype.itemsize))
 
 
@@ -234,8 +257,8 @@ def _columns(x, part, window, out_size):
     return columns
 
 
-def _col2im(dcolumns, window, dx):
-    (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
+def _col2im(dcolumns, window, dx, top):
+    (kh, kw), (sh, sw), left = window.size, window.stride, window.pad[1]
     if on_cpu(dx):
         return col2im(dcolumns, dx.reshape(*dx.shape[:2], -1), kh, kw, sh, sw, top, left, dx.shape[3])
     oh, ow = dcolumns.shape[1:3]
