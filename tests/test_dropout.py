@@ -51,6 +51,14 @@ def test_any_draw_equals_the_equations(shape, rate, seed, epoch, first, stream, 
     assert_close(got, ref.dropout_mask(shape, rate, draw, stream), 1e-11)
 
 
+def test_a_word_on_the_threshold_is_kept(xp):
+    """rate = word / 2^32 keeps that element, the next larger rate drops it; no other element changes."""
+    shape, draw = (1, 2, 3, 5), draw_of(7)
+    word = int(ref.random_words(draw, 3, 30)[0, 17])
+    on, above = (mask_of(xp, shape, draw, rate=w / 2**32, stream=3).ravel() > 0 for w in (word, word + 1))
+    assert on[17] and not above[17] and (on != above).sum() == 1
+
+
 def test_at_test_time_nothing_happens(xp, dtype):
     x = np.random.default_rng(2).standard_normal((3, 2, 3, 5)).astype(dtype)
     layer = Dropout()

@@ -1,0 +1,111 @@
+"""Every .cu file, compiled for real cards without one: no warning, no spill, few registers; and the house rules."""
+
+import functools
+import importlib
+import re
+import shutil
+import subprocess
+import sysconfig
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import rawconv
+
+ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_120"]
+REGISTERS = 64  # more of them, and fewer than 1024 threads live on a multiprocessor of 65,536
+TYPES = {"real": ["float", "double"], "switch_t": ["unsigned char", "unsigned short"]}
+
+ROOT = Path(rawconv.__file__).parent
+FILES = sorted(ROOT.rglob("*.cu"))
+CASES = [
+    (file, dict(zip(names, chosen, strict=True)))
+    for file in FILES
+    for names in [[name for name in TYPES if re.search(rf"\b{name}\b", file.read_text())]]
+    for chosen in product(*(TYPES[name] for name in names))
+]
+
+
+@functools.cache
+def nvcc():
+    """(path of nvcc, the architectures it can compile for); path None where there is no nvcc.  PyPI has one too."""
+    wheel = Path(sysconfig.get_paths()["purelib"], "nvidia")
+    path = next((str(path) for path in sorted(wheel.glob("*/bin/nvcc"))), None) or shutil.which("nvcc")
+    if path is None:
+        return None, []
+    known = subprocess.run([path, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
+    return path, [name for name in ARCHITECTURES if name in known]
+
+
+@pytest.fixture(scope="module")
+def table(request):
+    """{(kernel, types): {architecture: registers}}, printed as a table when the last test of this file is done."""
+    rows = {}
+    yield rows
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        names = [name for name in ARCHITECTURES if any(name in row for row in rows.values())]
+        print("\n\nregisters of a thread (no spills)".ljust(52), *(name.rjust(6) for name in names))
+        for (kernel, types), row in sorted(rows.items()):
+            print(kernel.ljust(16), types.ljust(33), *(str(row.get(name, "")).rjust(6) for name in names))
+
+
+@pytest.mark.parametrize(("file", "types"), CASES, ids=[f"{f.stem}-{'-'.join(t.values())}" for f, t in CASES])
+def test_compiles_for_real_cards_without_spills(file, types, table, tmp_path):
+    compiler, architectures = nvcc()
+    if compiler is None:
+        pytest.skip("no nvcc here: pip install nvidia-cuda-nvcc")
+    assert architectures, f"{compiler} knows none of {ARCHITECTURES}"
+    for architecture in architectures:
+        command = [compiler, f"-arch={architecture}", "-cubin", "-Xptxas", "-v", "-Werror", "all-warnings"]
+        command += ["--fmad=false", *(f"-D{name}={chosen}" for name, chosen in types.items())]
+        command += ["-o", str(tmp_path / "kernel.cubin"), str(file)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = resources(done.stdout + done.stderr)
+        assert set(found) == set(kernels(file)), f"compiled {sorted(found)}, the file has {kernels(file)}"
+        for kernel, (registers, spilled) in found.items():
+            assert spilled == 0, f"{kernel} for {architecture} spills {spilled} bytes"
+            assert registers <= REGISTERS, f"{kernel} for {architecture} takes {registers} registers"
+            table.setdefault((kernel, ", ".join(types.values())), {})[architecture] = registers
+
+
+def resources(report):
+    """{kernel: (registers, bytes of spills)} from what ptxas -v says."""
+    found = {}
+    for part in re.split(r"Compiling entry function", report)[1:]:
+        spills = sum(map(int, re.findall(r"(\d+) bytes spill (?:stores|loads)", part)))
+        found[re.search(r"'(\w+)'", part).group(1)] = int(re.search(r"Used (\d+) registers", part).group(1)), spills
+    return found
+
+
+def kernels(file):
+    return re.findall(r'extern "C" __global__ void (\w+)\(', file.read_text())
+
+
+def test_the_report_is_read_right():
+    report = """
+ptxas info    : Compiling entry function 'a' for 'sm_80'
+    8 bytes stack frame, 4 bytes spill stores, 12 bytes spill loads
+ptxas info    : Used 70 registers, used 0 barriers, 464 bytes cmem[0]
+ptxas info    : Compiling entry function 'b' for 'sm_80'
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 32 registers"""
+    assert resources(report) == {"a": (70, 16), "b": (32, 0)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_house_rules(file):
+    """Each kernel has a CPU loop of its name beside it, takes its count first, and holds to what CUDA and HIP share."""
+    text = file.read_text()
+    beside = [path for path in (file.with_suffix(".py"), file.with_name(f"{file.stem}_cpu.py")) if path.exists()]
+    names = [".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in beside]
+    modules = [importlib.import_module(name) for name in names]
+    assert kernels(file) and len(kernels(file)) == text.count("__global__")
+    for kernel in kernels(file):
+        assert any(hasattr(getattr(module, kernel, None), "py_func") for module in modules), f"{kernel} has no twin"
+        assert re.search(rf"void {kernel}\(\s*long long count,", text)
+    for word in ("asm", "warpSize", "__shfl", "__ballot", "__syncwarp", "<<<"):
+        assert not re.search(rf"\b{word}", text), f"{word} is not for every card"
+    code = re.sub(r"//.*", "", text)
+    assert not re.search(r"\b(int|unsigned) +\w+ *= *(i|rest|blockIdx)", code), "indices have 64 bits"
