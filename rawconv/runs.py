@@ -77,7 +77,7 @@ def go(run, folder, device, say=print, progress=True):
     }
 
 
-def test(weights, data, device, say=print):
+def test(weights, data, device, say=print, workspace=256):
     """Validate a checkpoint (by default the newest) on its own data set or another with the same classes."""
     file = weights or checkpoint.default()
     found = checkpoint.load(file)
@@ -87,6 +87,7 @@ def test(weights, data, device, say=print):
     stored = found.net.mean.shape[0] if found.net.mean.ndim == 3 else recipe(found.net.model).stored
     pictures = open_data(source, stored, seed=0)
     _same_classes(found.net, pictures, file)
+    limit_columns(found.net, workspace)
     result = evaluate(found.net.to(device), pictures.val, device)
     say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}:")
     say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**result))
@@ -139,6 +140,13 @@ def choose_conv(net, conv, device=None):
     for _, layer in net.layers:
         if layer.params:
             layer.conv = conv
+
+
+def limit_columns(net, megabytes):
+    """Set how much memory the columns of a convolution may take on a GPU, in MB of 2^20 bytes."""
+    for _, layer in net.layers:
+        if layer.params:
+            layer.workspace = megabytes << 20
 
 
 def _same_classes(net, data, file):

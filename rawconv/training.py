@@ -53,7 +53,9 @@ def train(net, data, recipe, folder, device, seed=0, resume=None, progress=True,
         checkpoint.save(folder / name, net, info, {"momentum": optimizer.velocity, "progress": at} if state else None)
 
     total, done = recipe.epochs * len(data.train), at["epoch"] * len(data.train) + at["position"]
-    bar = tqdm(desc="first step: compiling, on a new machine" if not done else None, total=total, initial=done, unit=" pictures", disable=None if progress else True, smoothing=0.05)
+    hidden = None if progress else True  # None: hidden where stderr is no terminal
+    bar = tqdm(total=total, initial=done, unit=" pictures", disable=hidden, smoothing=0.05)
+    bar.desc = "the first step compiles its loops on a new machine"
     go_on = True
     with bar, _stoppable() as stop:
         while go_on and not stop and at["epoch"] < recipe.epochs:

@@ -205,6 +205,10 @@ device_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same result."
 )
+workspace_option = click.option(
+    "--workspace", type=click.IntRange(1), default=256, show_default=True, metavar="MB",
+    help="Memory for the columns of a convolution on a GPU.",
+)  # fmt: skip
 force_option = click.option("--force", is_flag=True, help="Overwrite what exists.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every result and path.")
 weights_option = click.option(

@@ -13,6 +13,7 @@ from .common import (
     refuse_existing,
     say,
     seed_option,
+    workspace_option,
 )
 
 
@@ -32,10 +33,11 @@ from .common import (
 @click.option("--weights", type=click.Path(), help="Start from (or test) the weights of this checkpoint.")
 @click.option("--test-only", is_flag=True, help="Only validate --weights (or the newest checkpoint) on --data.")
 @click.option("--check-grads", is_flag=True, help="Only compare the gradients with finite differences, in float64.")
+@workspace_option
 @seed_option
 @device_option
 @json_option
-def main(data, model, seed, device, conv, out, resume, weights, test_only, check_grads, as_json, **changes):
+def main(data, model, seed, device, conv, workspace, out, resume, weights, test_only, check_grads, as_json, **changes):
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
     \b
@@ -52,12 +54,14 @@ def main(data, model, seed, device, conv, out, resume, weights, test_only, check
         refuse_existing(out)
     with device:
         if test_only:
-            return finish(None, runs.test(weights, data, device, click.echo if not as_json else say), as_json)
+            result = runs.test(weights, data, device, click.echo if not as_json else say, workspace)
+            return finish(None, result, as_json)
         if resume:
             run = runs.resume(resume, {"data": data, "model": model, "weights": weights, "out": out, **changes})
         else:
             run = runs.start(model, data, weights, seed, changes)
         runs.choose_conv(run.net, conv, device)
+        runs.limit_columns(run.net, workspace)
         if check_grads:
             return finish(None, runs.check_gradients(run, click.echo if not as_json else say), as_json)
         folder = run.folder or (Path(out) if out else new_run_folder(run.net.model, run.data.name))

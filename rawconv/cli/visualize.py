@@ -20,6 +20,7 @@ from .common import (
     refuse_existing,
     say,
     weights_option,
+    workspace_option,
 )
 
 
@@ -60,6 +61,7 @@ from .common import (
 @data_option
 @out_option
 @device_option
+@workspace_option
 @force_option
 @json_option
 def main(
@@ -70,6 +72,7 @@ def main(
     split,
     out,
     device,
+    workspace,
     force,
     as_json,
     units,
@@ -93,6 +96,7 @@ def main(
     from ..arrays import choose_device
     from ..layers import Rules
     from ..report.pages import Look
+    from ..runs import limit_columns
 
     look = Look(
         Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches), percentile, patches
@@ -105,6 +109,7 @@ def main(
     with device:
         net, info, _ = checkpoint.load(weights)
         net.to(device)
+        limit_columns(net, workspace)
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
         about = {"command": "rawconv-visualize", "weights": str(weights), "model": net.model, "top": top}
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches}

@@ -143,8 +143,8 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
 def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPACE):
     """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
 
-    In blocks of whole pictures.  On a GPU where one picture's columns exceed the workspace, in blocks of its rows of dx:
-    windows that reach into two blocks are computed for both.  Rows cannot be cut further.
+    In blocks of whole pictures.  Where a single one's columns exceed the workspace of a GPU, in blocks of rows of dx:
+    a window that reaches into two blocks is computed for both, and a block is one row at least.
     """
     xp = array_module(dy)
     (kh, kw), channels, filters = window.size, *weight.shape[2:]

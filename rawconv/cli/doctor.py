@@ -1,0 +1,88 @@
+"""rawconv-doctor: what works here, how to mend what does not, and how much memory a training step takes."""
+
+import click
+
+from ..errors import UsageError
+from .common import command, device_option, finish, json_option, printable
+
+SIGNS = {"ok": "ok", "missing": "--", "broken": "!!"}
+
+
+@command("rawconv-doctor")
+@device_option
+@click.option("--memory", is_flag=True, help="Only list the memory of a training step, layer by layer.")
+@click.option("--model", help="With --memory: which net.  [zf64]")
+@click.option("--batch", type=click.IntRange(1), help="With --memory: pictures a step.  [128]")
+@click.option("--classes", type=click.IntRange(1), help="With --memory.  [1000]")
+@click.option("--workspace", type=click.IntRange(1), metavar="MB", help="With --memory, as in rawconv-train.  [256]")
+@json_option
+def main(device, memory, as_json, **sizes):
+    """Say what works here, and the one command that mends what does not.  Exit code 0 when the device works, else 1.
+
+    \b
+    rawconv-doctor --device gpu
+    rawconv-doctor --memory --model zfnet --batch 128
+    """
+    given = {name: value for name, value in sizes.items() if value is not None}
+    if memory:
+        return _memory(as_json, **{"model": "zf64", "batch": 128, "classes": 1000, "workspace": 256} | given)
+    if given:
+        raise UsageError(f"--{next(iter(given))} is for --memory; add that.")
+    from ..doctor import examine
+
+    found = examine(device)
+    if not as_json:
+        _print(found)
+    findings = [finding._asdict() for finding in found["findings"]]
+    finish(None, found | {"findings": findings}, as_json)
+    if not found["works"]:
+        raise SystemExit(1)
+
+
+def _print(found):
+    for name, state, text, remedy in found["findings"]:
+        click.echo(printable(f"{SIGNS[state]}  {name:8s} {text}"))
+        if remedy and state != "ok":
+            click.echo(printable(f"             {remedy}"))
+    click.echo("")
+    why = f" does not work: {found['why']}".rstrip(".") if found["why"] else " works"
+    click.echo(printable(f"{found['device']}{why}."))
+
+
+def _memory(as_json, model, batch, classes, workspace):
+    from ..memory import training_memory
+
+    found = training_memory(model, batch, classes, workspace)
+    facts = {"model": model, "batch": batch, "classes": classes, "workspace": workspace}
+    facts |= found | {"rows": [row._asdict() for row in found["rows"]]}
+    if not as_json:
+        _print_memory(facts)
+    finish(None, facts, as_json)
+
+
+def _print_memory(facts):
+    click.echo(
+        f"{facts['model']}, {facts['classes']} classes, {facts['batch']} pictures a step, float32; MB of 2^20 bytes"
+    )
+    click.echo("")
+    names = ("kept", "parameters", "gradients", "momentum", "columns", "transient")
+    click.echo(f"{'layer':8s}" + "".join(f"{name:>12s}" for name in names))
+    for row in facts["rows"]:
+        _line(row["name"], row["kept"], *[row["parameters"]] * 3, row["columns"], row["transient"])
+    _line("together", facts["kept"], *[facts["parameters"]] * 3, "", "")
+    click.echo("")
+    parts = " + ".join(f"{name} {value / 2**20:.1f}" for name, value in facts["peak_parts"].items())
+    click.echo(f"peak {facts['peak'] / 2**20:.1f} MB, {facts['peak_at']}: {parts}")
+    click.echo("kept: for the way back; transient: only while the step is in that layer, its columns included.")
+    click.echo("The driver's own memory comes on top, and what CuPy's pool keeps for later (up to a quarter more).")
+
+
+def _line(name, *values):
+    cells = "".join(
+        f"{value if value == '' else format(value / 2**20, '.1f') if value else '-':>12s}" for value in values
+    )
+    click.echo(f"{name:8s}{cells}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""How much memory a training step takes, by arithmetic from the description of a net: nothing is allocated.
+
+All figures are bytes on a GPU (on the CPU the columns take 2 MB a thread).  Not counted: the driver's own few hundred
+MB, the workspaces of cuBLAS, and what CuPy's pool keeps back for later.
+"""
+
+import math
+from typing import NamedTuple
+
+from . import models
+from .errors import UsageError
+from .layers.conv import GRADIENT_BLOCKS, Conv
+from .layers.dropout import Dropout
+from .layers.lrn import LRN
+from .layers.pool import MaxPool
+from .layers.relu import ReLU
+from .layers.window import four, pair
+from .recipes import recipe
+
+FLOAT = 4
+
+
+class Row(NamedTuple):
+    """Bytes of one layer.  kept: for the way back, each array counted once, where it is made.  parameters: and as many
+    for their gradients, and for their momentum.  columns: the largest block.  transient: what is there only while the
+    step is in this layer, up or back, whichever is more; the columns included.
+    """
+
+    name: str
+    kept: int
+    parameters: int
+    columns: int
+    transient: int
+
+
+class Needs(NamedTuple):
+    """What a layer does with memory.  keeps: "input", "output" or neither.  in_place: its output is its input.
+
+    own: kept besides.  up: needed beside input and output, back: beside dy and dx.
+    """
+
+    keeps: str = ""
+    in_place: bool = False
+    own: int = 0
+    parameters: int = 0
+    columns: int = 0
+    up: int = 0
+    back: int = 0
+
+
+def training_memory(model, batch, classes=1000, workspace=256):
+    """{"rows": [Row, ...], "kept", "parameters", "peak", "peak_at", "peak_parts"} of one step over `batch` pictures.
+
+    workspace: of the columns, in MB of 2^20 bytes.  peak: what is there at the worst moment, which "peak_at" names and
+    "peak_parts" divides: parameters, momentum, kept and gradients so far, transient.
+    """
+    if model not in models.MODELS:
+        raise UsageError(f"There is no model {model!r}; the models are {', '.join(models.MODELS)}.")
+    shape, layers = models.MODELS[model](classes)
+    pixels = batch * recipe(model).stored ** 2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
+    names, needs, sizes = ["pixels"], [Needs(own=pixels)], [batch * math.prod(shape) * FLOAT]
+    for name, layer in layers:
+        out = layer.out_shape(shape)
+        names.append(name)
+        needs.append(_needs(layer, shape, out, batch, workspace << 20, len(needs) == 1))
+        sizes.append(batch * math.prod(out) * FLOAT)
+        shape = out
+    rows, moments = _walk(names, needs, sizes)
+    peak_at, parts = max(moments, key=lambda moment: sum(moment[1].values()))
+    total = {key: sum(getattr(row, key) for row in rows) for key in ("kept", "parameters")}
+    return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
+
+
+def _walk(names, needs, sizes):
+    """(rows, [(moment, {what: bytes that are there}), ...]) of a step: up through every layer, back, and the update."""
+    maker, stays = _who_stays(needs)
+    kept = [need.own + size * (i in stays) for i, (need, size) in enumerate(zip(needs, sizes, strict=True))]
+    total = sum(need.parameters for need in needs)
+    always = {"parameters": total, "momentum": total}
+    rows, moments = [Row(names[0], kept[0], 0, 0, 0)], []
+    for i in range(1, len(needs)):
+        passing = [sizes[j] for j in {maker[i - 1], maker[i]} - stays]  # input and output that nobody keeps
+        up = sum(passing) + needs[i].up
+        dx = sizes[i - 1] if i > 1 else 0  # the pixels' gradient is not asked for
+        back = sizes[-1] + sizes[i] + dx + needs[i].back  # that of the scores stays until the end
+        above = sum(need.parameters for need in needs[i + 1 :])
+        rows.append(Row(names[i], kept[i], needs[i].parameters, needs[i].columns, max(up, back)))
+        moments.append((f"up in {names[i]}", always | {"kept": sum(kept[: i + 1]), "gradients": 0, "transient": up}))
+        moments.append((f"back in {names[i]}", always | {"kept": sum(kept), "gradients": above, "transient": back}))
+    # The squares of a weight, for the renormalisation that convolutions alone have.
+    update = max(need.parameters for name, need in zip(names, needs, strict=True) if name.startswith("conv"))
+    moments.append(("the update", always | {"kept": sum(kept), "gradients": total, "transient": update}))
+    return rows, moments
+
+
+def _who_stays(needs):
+    """(of every layer, which one made the array that is its output; the makers whose outputs are kept)."""
+    maker, stays = [], set()
+    for i, need in enumerate(needs):
+        if need.keeps == "input":
+            stays.add(maker[-1])
+        maker.append(maker[-1] if need.in_place else i)
+        if need.keeps == "output":
+            stays.add(maker[-1])
+    return maker, stays | {maker[-1]}  # the scores are kept for their loss
+
+
+def _needs(layer, shape, out, batch, workspace, lowest):
+    """The Needs of one layer from `shape` to `out`, (H, W, C) each, as its file's forward and backward are written."""
+    made = batch * math.prod(out)
+    if isinstance(layer, Conv):
+        return _conv(layer, shape, out, batch, workspace, lowest)
+    if isinstance(layer, ReLU):
+        return Needs("output", layer.in_place, back=made)  # one byte each for y > 0
+    if isinstance(layer, MaxPool):
+        return Needs(own=made * (1 if math.prod(layer.window.size) <= 256 else 2))  # the switches
+    if isinstance(layer, LRN):
+        return Needs("input")
+    if isinstance(layer, Dropout):
+        return Needs(in_place=layer.rate == 0)
+    raise TypeError(f"unknown layer {type(layer).__name__}")
+
+
+def _conv(layer, shape, out, batch, workspace, lowest):
+    """Its columns are the largest block of convolve, convolve_transpose (not in the lowest layer), weight_gradient."""
+    settings, groups = layer.settings, layer.groups
+    (kh, kw), stride = pair(settings["size"] or shape[:2]), pair(settings["stride"])[0]
+    weight = kh * kw * (shape[2] // groups) * out[2] * FLOAT
+    parameters = weight + out[2] * FLOAT
+    given, made = (batch * math.prod(size) * FLOAT for size in (shape, out))
+    up, back = (given // groups + made, made // groups + given) if groups > 1 else (0, 0)  # copies of parts
+    if (kh, kw) == tuple(shape[:2]) and not any(four(settings["pad"])):
+        return Needs("input", parameters=parameters, up=up, back=back + parameters)
+    line = out[1] * kh * kw * (shape[2] // groups) * FLOAT  # the columns of one output row
+    fit, height = max(1, workspace // line), out[0]
+    forward = min(fit, batch * height) * line
+    if lowest:
+        transpose = 0
+    elif fit >= height:
+        transpose = min(fit // height, batch) * height * line
+    else:
+        reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
+        transpose = min(height, (reach + kh - 2) // stride + 1) * line
+    shares = -(-batch * height // GRADIENT_BLOCKS)
+    sums = (GRADIENT_BLOCKS + 1) * weight // groups  # the accumulators, and one product
+    gradient = min(fit, shares) * line + sums
+    columns = max(forward, transpose, gradient - sums)
+    back += max(transpose, gradient)
+    return Needs("input", parameters=parameters, columns=columns, up=up + forward, back=back)

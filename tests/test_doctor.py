@@ -1,0 +1,383 @@
+"""rawconv-doctor: what it finds, the command it offers, exit codes; the memory table, and the GPU that must agree."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from laws import assert_close
+from test_conv import CASES
+
+from rawconv import doctor, models, runs
+from rawconv.arrays import Device, to_cpu
+from rawconv.cli.doctor import main
+from rawconv.layers import conv
+from rawconv.memory import training_memory
+from rawconv.optimizer import SGD
+from rawconv.training import train_step
+
+MB = 2**20
+CUDA12, CUDA13, ROCM, OLD, NONE = ("cuda", (12, 4)), ("cuda", (13, 1)), ("rocm", (7, 0)), ("cuda", (11, 8)), (None, ())
+
+
+# ------------------------------------------------------------------------------------------- what it finds
+
+
+class Broken(Exception):
+    """What a fake CuPy raises."""
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """machine(driver, wheels, count, ...): pretend to be another one.  count: of its GPUs, or what asking raises."""
+
+    def pretend(seen=NONE, installed=(), count=None, kernel=0.0):
+        def fail_or(value):
+            def call(*args):
+                if isinstance(value, Exception):
+                    raise value
+                return value
+
+            return call
+
+        cupy = None
+        if count is not None:
+            cupy, cuda = ModuleType("cupy"), ModuleType("cupy.cuda")
+            cuda.runtime = SimpleNamespace(
+                getDeviceCount=fail_or(count), runtimeGetVersion=fail_or(12040), driverGetVersion=fail_or(12040),
+                getDeviceProperties=fail_or({"name": b"A card"}), memGetInfo=fail_or((3 << 30, 8 << 30)),
+                CUDARuntimeError=Broken,
+            )  # fmt: skip
+            cuda.Device = FakeDevice
+            cupy.cuda, cupy.__version__ = cuda, "14.0.0"
+            monkeypatch.setitem(sys.modules, "cupy.cuda", cuda)
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+        monkeypatch.setattr(doctor, "driver", lambda: seen)
+        monkeypatch.setattr(doctor, "wheels", lambda: list(installed))
+        monkeypatch.setattr(doctor, "_mpi", lambda: doctor.Finding("MPI", "missing", "not asked"))
+        monkeypatch.setattr(doctor, "_try_convolution", fail_or(kernel))
+        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "RAWCONV_NUM_THREADS"):
+            monkeypatch.delenv(name, raising=False)
+
+    return pretend
+
+
+class FakeDevice:
+    compute_capability = "90"
+
+    def __init__(self, index):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+def examine(name="auto"):
+    found = doctor.examine(name)
+    return found, {finding.name: finding for finding in found["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "offer"),
+    [
+        (CUDA12, "cuda12"),
+        (CUDA13, "cuda13"),
+        (("cuda", (14, 0)), "cuda13"),
+        (ROCM, "rocm"),
+        (OLD, "525"),
+        (NONE, "driver"),
+    ],
+)
+def test_without_cupy_the_wheel_for_the_driver_is_offered(seen, offer, machine):
+    machine(seen)
+    found, findings = examine()
+    assert (found["device"], found["works"]) == ("cpu", True)
+    assert findings["CuPy"].state == "missing" and offer in findings["CuPy"].remedy
+    found, _ = examine("gpu")
+    assert not found["works"] and "CuPy: not installed" in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "wheel", "offer"),
+    [
+        (CUDA12, "cupy-cuda13x", "pip uninstall -y cupy-cuda13x && pip install .*(cuda12)"),
+        (CUDA13, "cupy-rocm-7-0", "pip uninstall -y cupy-rocm-7-0 && pip install .*(cuda13)"),
+        (ROCM, "cupy-cuda12x", "pip uninstall -y cupy-cuda12x && pip install .*(rocm)"),
+        (OLD, "cupy-cuda12x", "driver 525"),
+    ],
+)
+def test_a_wheel_that_does_not_fit_the_driver(seen, wheel, offer, machine):
+    machine(seen, [wheel], Broken("CUDA driver version is insufficient for CUDA runtime version"))
+    found, findings = examine("gpu")
+    assert not found["works"] and f"{wheel} does not fit the driver" in found["why"]
+    for name in ("CuPy", "GPU"):
+        assert findings[name].state == "broken"
+        assert doctor.re.search(offer, findings[name].remedy)
+
+
+@pytest.mark.parametrize(("seen", "wheel"), [(CUDA13, "cupy-cuda12x"), (CUDA12, "cupy-cuda12x"), (CUDA12, "cupy"),
+                                              (NONE, "cupy-cuda12x"), (ROCM, "cupy-rocm-7-0")])  # fmt: skip
+def test_a_wheel_that_fits_is_left_alone(seen, wheel):
+    assert doctor._misfit(wheel, seen) is None
+
+
+def test_two_wheels_at_once(machine):
+    machine(CUDA12, ["cupy-cuda12x", "cupy-cuda13x"], 1)
+    _, findings = examine()
+    remedies = [f.remedy for f in doctor._gpu() if f.name == "CuPy" and f.state == "broken"]
+    assert len(remedies) == 1 and remedies[0].startswith("pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install ")
+    assert "gpu:0" in findings
+
+
+@pytest.mark.parametrize("count", [0, Broken("no CUDA-capable device is detected")])
+def test_cupy_without_a_card(count, machine, monkeypatch):
+    machine(CUDA12, ["cupy-cuda12x"], count)
+    found, findings = examine("auto")
+    assert (found["device"], found["works"]) == ("cpu", True)
+    found, findings = examine("gpu")
+    assert not found["works"] and found["why"].startswith("GPU: CuPy finds no")
+    assert findings["GPU"].remedy == "nvidia-smi"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert examine("gpu")[1]["GPU"].remedy == "unset CUDA_VISIBLE_DEVICES"
+
+
+def test_a_card_that_works(machine):
+    machine(CUDA12, ["cupy-cuda12x"], 2, kernel=1e-7)
+    found, findings = examine()
+    assert (found["device"], found["works"], found["why"]) == ("gpu:0", True, None)
+    assert findings["gpu:1"].text == "A card, compute 90, 3.0 of 8.0 GB free" and findings["kernel"].state == "ok"
+    assert findings["NCCL"].remedy == "pip install nvidia-nccl-cu12"
+    assert examine("gpu:1")[0]["device"] == "gpu:1"
+    found, _ = examine("gpu:2")
+    assert not found["works"] and "no GPU 2" in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "remedy"),
+    [
+        (RuntimeError("CuPy failed to load libnvrtc.so.12: no such file"), "pip install --upgrade 'cupy-cuda12x[ctk]'"),
+        (RuntimeError('cannot open source file "cuda_fp16.h"'), "pip install --upgrade 'cupy-cuda12x[ctk]'"),
+        (RuntimeError("nvrtc: error: invalid value for --gpu-architecture (-arch)"), "cupy-cuda12x[ctk]"),
+        (RuntimeError("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with"), "driver 525"),
+        (RuntimeError("something else"), "show_config"),
+        (0.5, "show_config"),
+        (float("nan"), "show_config"),
+    ],
+)
+def test_a_kernel_that_does_not_compile_or_is_wrong(kernel, remedy, machine):
+    machine(CUDA12, ["cupy-cuda12x"], 1, kernel)
+    found, findings = examine()
+    assert not found["works"] and found["why"].startswith("kernel: ")
+    assert findings["kernel"].state == "broken" and remedy in findings["kernel"].remedy
+    assert examine("cpu")[0]["works"]
+
+
+def test_a_wrong_number_of_threads(machine, monkeypatch):
+    machine()
+    monkeypatch.setenv("RAWCONV_NUM_THREADS", "many")
+    found, findings = examine("cpu")
+    assert not found["works"] and findings["threads"].remedy == "unset RAWCONV_NUM_THREADS"
+
+
+def test_the_driver_is_read_from_nvidia_smi_where_libcuda_is_not(tmp_path, monkeypatch):
+    def no_library(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", no_library)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor.os.path, "exists", lambda path: False)
+    assert doctor.driver() == NONE
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: 12.4     |'\n")
+    program.chmod(0o755)
+    assert doctor.driver() == CUDA12
+
+
+# ------------------------------------------------------------------------------------------- the command
+
+
+def test_exit_codes_and_json(machine):
+    machine(CUDA12, ["cupy-cuda12x"], 1, RuntimeError("broken"))
+    for arguments, code in (
+        (["--device", "cpu"], 0),
+        (["--device", "gpu"], 1),
+        (["--device", "tpu"], 2),
+        (["--batch", "3"], 2),
+    ):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == code, result.output
+    result = CliRunner().invoke(main, ["--device", "gpu", "--json"])
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1 and (found["device"], found["works"]) == ("gpu:0", False)
+    assert {"name", "state", "text", "remedy"} == set(found["findings"][0])
+
+
+STUB = """
+import types
+__version__ = "14.0.0"
+class CUDARuntimeError(RuntimeError): pass
+def fail(*args): raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+runtime = types.SimpleNamespace(getDeviceCount=fail, CUDARuntimeError=CUDARuntimeError)
+cuda = types.SimpleNamespace(runtime=runtime)
+"""
+
+
+@pytest.mark.parametrize(("stub", "device", "code", "why"), [
+    (STUB, "auto", 0, None), (STUB, "gpu", 1, "GPU: CuPy finds no usable GPU: cudaErrorNoDevice"),
+    ("raise ImportError('libcuda.so.1: cannot open')", "gpu", 1, "CuPy: "),
+])  # fmt: skip
+def test_as_a_program_beside_a_cupy_that_finds_nothing(stub, device, code, why, tmp_path):
+    (tmp_path / "cupy.py").write_text(stub)
+    path = os.pathsep.join([str(tmp_path), str(Path(doctor.__file__).parents[1])])
+    done = subprocess.run([sys.executable, "-m", "rawconv.cli.doctor", "--device", device, "--json"],
+                          env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)  # fmt: skip
+    found = json.loads(done.stdout)
+    assert done.returncode == code and found["works"] == (code == 0)
+    assert why is None or found["why"].startswith(why)
+
+
+# ------------------------------------------------------------------------------------------- memory, by arithmetic
+
+
+def rows(*arguments):
+    found = training_memory(*arguments)
+    return found, {row.name: row for row in found["rows"]}
+
+
+def test_the_paper_s_net_by_hand():
+    """Fig. 3 at 128 pictures: maps of 110, 55, 26, 13 and 6; 62,357,608 parameters."""
+    found, layers = rows("zfnet", 128, 1000)
+    assert found["parameters"] == 62_357_608 * 4
+    assert layers["pixels"].kept == 128 * (224 * 224 * 3 * 4 + 256 * 256 * 3) + 224 * 224 * 3 * 4
+    assert layers["conv1"].kept == 128 * 110 * 110 * 96 * 4  # as relu1 leaves it, in place
+    assert layers["relu1"].kept == 0
+    assert layers["pool1"].kept == 128 * 55 * 55 * 96 * (4 + 1)  # norm1 keeps it; and its switches
+    assert layers["norm1"].kept == 128 * 55 * 55 * 96 * 4
+    assert layers["pool5"].kept == 128 * 6 * 6 * 256 * (4 + 1)
+    assert layers["conv2"].parameters == (5 * 5 * 96 * 256 + 256) * 4
+    assert layers["fc6"].parameters == (6 * 6 * 256 * 4096 + 4096) * 4
+    assert layers["fc6"].columns == layers["fc8"].columns == 0  # their window covers the whole map
+    line = 110 * 7 * 7 * 3 * 4
+    assert layers["conv1"].columns == (256 * MB // line) * line
+    assert layers["conv4"].columns <= 256 * MB < layers["conv4"].columns + 13 * 13 * 9 * 384 * 4
+    assert layers["relu1"].transient == 128 * 110 * 110 * 96 * (4 + 4 + 1) + 128 * 1000 * 4  # dy, dx, y > 0; the scores
+    assert found["peak"] == sum(found["peak_parts"].values()) and found["peak_at"] == "back in relu1"
+
+
+def test_what_no_layer_keeps_is_not_counted():
+    """Norm before pool: pool1 keeps its switches alone, so norm1's output goes; norm1 keeps conv1's."""
+    _, layers = rows("alexnet", 2)
+    assert layers["norm1"].kept == 0 and layers["conv1"].kept == 2 * 55 * 55 * 96 * 4
+    assert layers["norm1"].transient >= 2 * 2 * 55 * 55 * 96 * 4
+    assert layers["pool1"].kept == 2 * 27 * 27 * 96 * (4 + 1)
+
+
+@pytest.mark.parametrize("model", models.MODELS)
+def test_columns_stay_inside_the_workspace_of_every_model(model):
+    for batch, workspace in ((1, 256), (128, 4), (1000, 256)):
+        found, _ = rows(model, batch, 10, workspace)
+        assert 0 < max(row.columns for row in found["rows"]) <= workspace * MB
+        assert found["kept"] > batch * 28 * 28 * 3 * 4
+    with_groups = rows("alexnet-groups", 1)[0]["parameters"]
+    assert with_groups < rows("alexnet", 1)[0]["parameters"]
+
+
+def test_the_parameters_are_those_of_the_net():
+    net = models.build("zf32", 10)
+    _, layers = rows("zf32", 4, 10)
+    for name, layer in net.layers:
+        assert layers[name].parameters == sum(value.nbytes for value in layer.params.values())
+
+
+def test_the_table():
+    result = CliRunner().invoke(main, ["--memory", "--model", "zfnet", "--batch", "128"])
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert next(line for line in lines if line.startswith("conv1")).split()[1:6] == [
+        "567.2",
+        "0.1",
+        "0.1",
+        "0.1",
+        "256.0",
+    ]
+    assert any(line.startswith("together") and "237.9" in line for line in lines)
+    assert any(line.startswith("peak 3205") for line in lines)
+    result = CliRunner().invoke(main, ["--memory", "--model", "zfnet", "--json"])
+    assert json.loads(result.stdout)["rows"][1]["kept"] == 128 * 110 * 110 * 96 * 4
+    assert CliRunner().invoke(main, ["--memory", "--model", "vgg"]).exit_code == 2
+
+
+# ------------------------------------------------------------------------------------------- the GPU agrees
+
+
+@pytest.fixture
+def cupy(xp):
+    if xp is np:
+        pytest.skip("only a GPU can fail this: pytest --device gpu")
+    return xp
+
+
+@pytest.mark.parametrize(("model", "batch", "workspace"), [("zf64", 16, 256), ("zf64", 16, 1), ("lenet", 5, 1)])
+def test_the_peak_of_a_step_is_the_one_foretold(model, batch, workspace, cupy):
+    """All that is in use in CuPy's pool at the worst moment of a step, within 5 % (0.2 % where this was written)."""
+
+    class Watch(cupy.cuda.MemoryHook):
+        name, now, peak = "watch", 0, 0
+
+        def malloc_postprocess(self, *, mem_size, **rest):
+            self.now += mem_size
+            self.peak = max(self.peak, self.now)
+
+        def free_postprocess(self, *, mem_size, **rest):
+            self.now -= mem_size
+
+    with cupy.cuda.using_allocator(cupy.cuda.MemoryPool().malloc), Watch() as watch:
+        size = models.MODELS[model](1)[0][0]
+        net = models.build(model, 64, mean=np.zeros((size, size, 3), "float32")).to(Device(0))
+        runs.limit_columns(net, workspace)
+        ids, optimizer = np.arange(batch), SGD(net)
+        pictures, labels = cupy.zeros((batch, size, size, 3), "uint8"), cupy.asarray(ids)
+        for step in range(2):
+            train_step(net, pictures, labels, (0, step, ids), "pad4", optimizer, 0.01)
+    foretold = training_memory(model, batch, 64, workspace)["peak"]
+    assert abs(watch.peak - foretold) < 0.05 * foretold, f"{watch.peak / MB:.1f} MB, foretold {foretold / MB:.1f} MB"
+
+
+@pytest.mark.parametrize("workspace", [1, 600, 5000])
+@pytest.mark.parametrize("case", CASES)
+def test_small_workspaces_change_nothing_but_the_blocks(case, workspace, cupy, monkeypatch):
+    """The columns of a launch stay inside the workspace, or are as few rows as can be; the results are the same."""
+    batch, shape, filters, settings = CASES[case]
+    layer, rng, largest = conv.Conv(filters, **settings), np.random.default_rng(0), [0]
+    layer.build(shape, rng, "float64")
+    real = conv.launch
+
+    def spy(path, name, count, *arrays):
+        largest[0] = max(largest[0], arrays[name == "im2col"].nbytes)
+        return real(path, name, count, *arrays)
+
+    monkeypatch.setattr(conv, "launch", spy)
+    layer.weight, layer.bias = (cupy.asarray(rng.standard_normal(a.shape)) for a in (layer.weight, layer.bias))
+    x = cupy.asarray(rng.standard_normal((batch, *shape)))
+    dy = cupy.asarray(rng.standard_normal((batch, *layer.out_shape(shape))))
+
+    def walk():
+        y, cache = layer.forward(x)
+        dx, grads = layer.backward(dy, cache)
+        return [to_cpu(a) for a in (y, dx, grads["weight"], layer.deconv(dy, cache))]
+
+    want = walk()
+    layer.workspace, largest[0] = workspace, 0
+    for got, whole in zip(walk(), want, strict=True):
+        assert_close(got, whole, 1e-12)
+    (kh, kw), (stride, _) = layer.window.size, layer.window.stride
+    line = dy.shape[2] * kh * kw * (shape[2] // layer.groups) * 8
+    assert largest[0] <= max(workspace, -(-kh // stride) * line)
