@@ -29,20 +29,19 @@ class Way(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """A step as a row of thumbnails, uint8 (h, n * w), 128 is 0: all maps in one, then the strongest, `maps`."""
+    """A step as a row of thumbnails, uint8 (h, n * w), 128 is 0: all maps in one, then those numbered `maps`."""
 
     pixels: np.ndarray
     maps: list
 
 
 def steps(net, name):
-    """[{"layer", "verb", "shape": of r below it, "thumb": (h, w), "count": of thumbnails}] from layer object `name`."""
+    """[{"layer", "verb", "shape": of r below it, "thumb": (h, w)}] from layer object `name`."""
     found, below = [], [net.shape, *net.shapes.values()]
     for place, (layer, kind) in enumerate(net.layers):
         shape = tuple(below[place])
-        thumb, count = _thumb(shape), 1 if shape[:2] == (1, 1) else 1 + min(MAPS, shape[2])
         verb = VERBS[type(kind).__name__]
-        found.append({"layer": layer, "verb": verb, "shape": shape, "thumb": thumb, "count": count})
+        found.append({"layer": layer, "verb": verb, "shape": shape, "thumb": _thumb(shape)})
         if layer == name:
             return found[::-1]
     raise ValueError(f"There is no layer {name!r}.")
@@ -95,10 +94,10 @@ def _sight(r):
         flat[:maps] = r.ravel()
         return Sight(_grey(flat.reshape(thumb)), [])
     strength = (r.astype(np.float64) ** 2).sum(axis=(0, 1))
-    best = np.argsort(-strength, kind="stable")[:MAPS]
+    best = [number for number in np.argsort(-strength, kind="stable")[:MAPS].tolist() if strength[number]]
     small = [_shrink(r[:, :, number], thumb) for number in best]
     whole = _grey(_shrink(np.sqrt((r.astype(np.float64) ** 2).sum(axis=2)), thumb))
-    return Sight(np.concatenate([whole, _grey(np.concatenate(small, axis=1))], axis=1), best.tolist())
+    return Sight(np.concatenate([whole, _grey(np.concatenate(small, axis=1))] if best else [whole], axis=1), best)
 
 
 def _thumb(shape):

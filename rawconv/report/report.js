@@ -215,7 +215,7 @@ function locator(unit) {
 
 const EXPLAINED = {
   filter: "with the transpose of its filters", rectify: "what is below 0 becomes 0", unpool: "each value returns to its switch",
-  norm: "undone by its derivative", dropout: "", 
+  norm: "by its derivative",
 };
 
 function way(layer, map, unit, rank) {
@@ -253,15 +253,13 @@ function meter(word, text, level) {
 
 function thumbnails(map, step, i, top) {
   const [height, width] = step.thumb, strongest = map.strongest[i];
-  return make("div", { class: "thumbs" }, Array.from({ length: step.count }, (_, k) => {
-    const word = k ? (step.layer === layerBelow(0) && step.shape[2] === 3 ? ["red", "green", "blue"][strongest[k - 1]] : `map ${strongest[k - 1]}`) : step.count > 1 ? "all" : "all values";
+  return make("div", { class: "thumbs" }, Array.from({ length: 1 + strongest.length }, (_, k) => {
+    const word = k ? (step.layer === data.net[0].layer && step.shape[2] === 3 ? ["red", "green", "blue"][strongest[k - 1]] : `map ${strongest[k - 1]}`) : size(step.shape.slice(0, 2)) === "1×1" ? "all values" : "all";
     const picture = canvas(96, Math.max(1, Math.round((96 * height) / width)), `${word} after ${step.verb} ${step.layer}`);
     later(picture, () => paint(picture, map.path, [k * width, top, width, height], false));
     return make("figure", { class: k ? "" : "whole" }, picture, make("figcaption", {}, word));
   }));
 }
-
-const layerBelow = (place) => data.net[place].layer;
 
 // ------------------------------------------------------------------------------------------ moving about
 
@@ -350,7 +348,7 @@ function pressed(event) {
 function begin() {
   $("title").textContent = data.model;
   $("subtitle").textContent = `what its maps respond to in ${data.pictures.toLocaleString("en")} ${data.split} pictures of ${data.data}`;
-  const link = (name, note) => make("a", { href: `#${encodeURIComponent(name)}`, "data-layer": name }, name === "net" ? "the net" : name, note && make("small", {}, ` ${note}`));
+  const link = (name, note) => make("a", { href: `#${encodeURIComponent(name)}`, "data-layer": name }, name === "net" ? make("span", {}, make("i", {}, "the "), "net") : name, note && make("small", {}, ` ${note}`));
   $("layers").append(...data.layers.map((layer) => link(layer.name, layer.maps.length)), link("net"));
   $("classes").append(...[...new Set(data.classes)].map((value) => make("option", { value })));
   $("search").addEventListener("input", searched);

@@ -57,6 +57,14 @@ function decode(uri) {
   return decoded.get(uri);
 }
 
+/** A box of a sheet by itself, so that smoothing at its edge does not reach into its neighbour. */
+function cut(image, left, top, width, height) {
+  const alone = document.createElement("canvas");
+  [alone.width, alone.height] = [width, height];
+  alone.getContext("2d").drawImage(image, left, top, width, height, 0, 0, width, height);
+  return alone;
+}
+
 /** Draw the box [x, y, w, h] of a sheet into a canvas; what was asked last wins. */
 function paint(canvas, uri, box, smooth) {
   const wanted = (canvas.wanted = {});
@@ -66,7 +74,7 @@ function paint(canvas, uri, box, smooth) {
     context.imageSmoothingEnabled = smooth;
     context.imageSmoothingQuality = "high";
     context.clearRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(image, ...box, 0, 0, canvas.width, canvas.height);
+    context.drawImage(cut(image, ...box), 0, 0, canvas.width, canvas.height);
     canvas.dataset.drawn = "yes";
   });
 }

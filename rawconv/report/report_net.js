@@ -6,21 +6,21 @@ function netView() {
   const recipe = data.facts.filter(([key]) => key.startsWith("Recipe: ")).map(([key, value]) => [key.slice(8), value]);
   return [
     make("section", { class: "panel" }, make("h2", {}, "The checkpoint"), factList(main)),
-    make("section", { class: "panel wide" }, make("h2", {}, "Training"), curves()),
     recipe.length > 0 && make("section", { class: "panel" }, make("h2", {}, "Recipe"), factList(recipe)),
+    make("section", { class: "panel wide" }, make("h2", {}, "Training"), curves()),
     data.filters && make("section", { class: "panel" }, make("h2", {}, `Filters of ${data.filters.layer}`), filterWall()),
+    make("section", { class: "panel prose" }, make("h2", {}, "How to read the pictures"),
+      make("p", {}, `Each map's ${data.count} strongest units come from ${data.count} different pictures of the ${data.pictures.toLocaleString("en")} in the ${data.split} set of ${data.data}. A unit keeps its value, all others of its layer become zero, and that goes down to pixels: `,
+        "unpool through the switches of its own picture, rectify, filter with the transpose, again and again. What arrives is the projection: what in the picture made the unit fire. Beside it stands the patch, the pixels the unit can see."),
+      make("p", {}, data.look),
+      make("p", {}, "Numbers of the way down are kept for every unit; to keep this page small, thumbnails of its maps are kept for the strongest unit of each map."),
+      make("p", {}, "After ", make("a", { href: "https://arxiv.org/abs/1311.2901", rel: "noreferrer" }, "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, 2013"), ".")),
     make("section", { class: "panel wide" }, make("h2", {}, "Layers"), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Layers" },
       make("table", {},
         make("thead", {}, make("tr", {}, ["layer", "type", "window", "output", "field", "parameters"].map((word) => make("th", { scope: "col" }, word)))),
         make("tbody", {}, table.map((row) => make("tr", {}, make("th", { scope: "row" }, row.layer), make("td", {}, row.type), make("td", {}, row.window),
           make("td", {}, size(row.output)), make("td", {}, size(row.field)), make("td", {}, row.parameters ? row.parameters.toLocaleString("en") : "")))),
         make("tfoot", {}, make("tr", {}, make("th", { scope: "row", colspan: 5 }, "all"), make("td", {}, parameters.toLocaleString("en"))))))),
-    make("section", { class: "panel wide prose" }, make("h2", {}, "How to read the pictures"),
-      make("p", {}, `Each map's ${data.count} strongest units come from ${data.count} different pictures of the ${data.pictures.toLocaleString("en")} in the ${data.split} set of ${data.data}. A unit keeps its value, all others of its layer become zero, and that goes down to pixels: `,
-        "unpool through the switches of its own picture, rectify, filter with the transpose, again and again. What arrives is the projection: what in the picture made the unit fire. Beside it stands the patch, the pixels the unit can see."),
-      make("p", {}, data.look),
-      make("p", {}, "Numbers of the way down are kept for every unit; to keep this page small, thumbnails of its maps are kept for the strongest unit of each map."),
-      make("p", {}, "After ", make("a", { href: "https://arxiv.org/abs/1311.2901", rel: "noreferrer" }, "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, 2013"), ".")),
   ].filter(Boolean);
 }
 
