@@ -42,14 +42,14 @@ def report(net, info, data, split, found, maps=None, look=pages.LOOK, count=9):
         "model": net.model or "net", "data": data.name, "split": split_name(data, split), "pictures": len(split),
         "count": count, "classes": [_words(name) for name in data.classes], "look": look.sentence(),
         "rules": look.rules._asdict(), "picture": net.shape[:2], "facts": facts(net, info), "history": history(info),
-        "net": net_table(net), "filters": _filters(net), "smaller": side,
+        "net": net_table(net), "filters": _filters(net),
         "layers": [_layer(net, split, name, best, maps[name], look, count, side) for name, best in found.items()],
     }  # fmt: skip
     return fill(f"{about['model']} · {about['data']} · rawconv", about)
 
 
 def fill(title, about):
-    """The template with its title, style, scripts and data.  The policy names the hashes of the style and the script."""
+    """The template with its title, style, scripts and data.  Its policy names the hashes of style and script."""
     style = (HERE / "report.css").read_text("utf-8")
     script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
@@ -98,7 +98,8 @@ def _layer(net, split, name, best, numbers, look, count, side):
     ways = _ways(net, split, name, best, numbers, look, count)
     return {
         "name": user_name(net, name), "object": name, "shape": net.shapes[name], "field": field.size,
-        "tile": shape, "cell": sheets.cell_size(shape), "score": is_score(net, name), "patches": look.patches,
+        "tile": shape, "shrunk": shape != _bounded(net, field, max(net.shape)), "cell": sheets.cell_size(shape),
+        "score": is_score(net, name), "patches": look.patches,
         "whole": pages.window(field, net, 0, 0) == (0, 0, *net.shape[:2]),
         "steps": [{**step, "skipped": _skipped(step["verb"], look.rules)} for step in down],
         "maps": [_map(net, split, name, best, number, ways[number], shape, count) for number in numbers],

@@ -13,6 +13,7 @@ function netView() {
       make("p", {}, `Each map's ${data.count} strongest units come from ${data.count} different pictures of the ${data.pictures.toLocaleString("en")} in the ${data.split} set of ${data.data}. A unit keeps its value, all others of its layer become zero, and that goes down to pixels: `,
         "unpool through the switches of its own picture, rectify, filter with the transpose, again and again. What arrives is the projection: what in the picture made the unit fire. Beside it stands the patch, the pixels the unit can see."),
       make("p", {}, data.look),
+      data.layers.some((layer) => layer.shrunk) && make("p", {}, `To keep this page small, tiles are drawn smaller than the fields they show: ${data.layers.filter((layer) => layer.shrunk).map((layer) => `${layer.name} at ${size(layer.tile)}`).join(", ")} pixels.`),
       make("p", {}, "Numbers of the way down are kept for every unit; to keep this page small, thumbnails of its maps are kept for the strongest unit of each map."),
       make("p", {}, "After ", make("a", { href: "https://arxiv.org/abs/1311.2901", rel: "noreferrer" }, "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, 2013"), ".")),
     make("section", { class: "panel wide" }, make("h2", {}, "Layers"), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Layers" },

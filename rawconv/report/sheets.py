@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 LOSSLESS = 24  # tiles up to this many pixels stay exact (PNG); larger ones are JPEG
-QUALITY = 80
+QUALITY = 76
 BLOCK = 8  # of JPEG: cells are multiples of it, so that a tile never shows its neighbour
 
 
