@@ -159,6 +159,18 @@ def test_steps_are_those_of_the_walk_down():
         assert unit["share"][step] == pytest.approx((r != 0).mean(), rel=1e-3, abs=1e-9)
 
 
+@pytest.mark.parametrize("conv", ["winograd", "auto"])
+def test_shares_count_what_can_be_and_nothing_more(conv):
+    """Whatever computes the convolutions, one unit of conv2 reaches no more than 3x3 places below it."""
+    net = net_of()
+    net["conv2"].conv = conv
+    units = [unit for one in data_in(make(net, ["conv2"])[0])["layers"][0]["maps"] for unit in one["units"]]
+    height, width, _ = net.shapes["norm1"]
+    assert all(unit["share"][0] in (0, pytest.approx(1 / (height * width * 20), rel=1e-3)) for unit in units)
+    assert max(unit["share"][1] for unit in units) == pytest.approx(9 / (height * width), rel=1e-3)
+    assert net["conv2"].conv == conv
+
+
 def test_thumbnails():
     r = np.zeros((6, 5, 9), np.float32)
     r[1, 2, 4], r[0, 0, 7], r[5, 4, 7] = 2, -1, -3

@@ -1,5 +1,6 @@
 """The way down, watched: what unpool, rectify and filter leave of one unit, step by step, for the page's many units."""
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -76,13 +77,27 @@ def _down(net, name, y, caches, rows, places, watched, rules):
     caches, energy, share = select(caches, rows), [], []
     sights = {int(u): [] for u in np.flatnonzero(watched)}
     for (_, layer), cache in net._down(caches):
-        r = layer.deconv(r, cache, rules)
+        with _exact(layer):
+            r = layer.deconv(r, cache, rules)
         flat = r.reshape(len(r), -1)
         energy.append(to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)))
         share.append(to_cpu((flat != 0).mean(axis=1)))
         for u, row in sights.items():
             row.append(_sight(to_cpu(r[u])))
     return to_cpu(values), np.stack(energy, 1), np.stack(share, 1), sights, to_cpu(r)
+
+
+@contextlib.contextmanager
+def _exact(layer):
+    """Inside, a convolution is one product: Winograd smears what is 0, and `share` counts that."""
+    before = getattr(layer, "conv", None)
+    if before is not None:
+        layer.conv = "gemm"
+    try:
+        yield
+    finally:
+        if before is not None:
+            layer.conv = before
 
 
 def _sight(r):
