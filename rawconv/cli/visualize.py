@@ -1,6 +1,7 @@
 """rawconv-visualize: arguments in, calls, figures out."""
 
 import json
+import os
 import pathlib
 import re
 
@@ -57,6 +58,7 @@ from .common import (
 @click.option(
     "--split", default="val", show_default=True, type=click.Choice(("val", "train")), help="The pictures to scan."
 )
+@click.option("--report", metavar="FILE.html", help="Also one page for a browser with every map and its units.")
 @weights_option
 @data_option
 @out_option
@@ -82,6 +84,7 @@ def main(
     lrn,
     percentile,
     patches,
+    report,
 ):
     """Draw what the units of a net respond to, projected down to pixels.
 
@@ -103,6 +106,7 @@ def main(
     )
     weights = pathlib.Path(weights) if weights else checkpoint.default()
     _need_files(pictures)
+    _need_report(report, pictures, force)
     if out:
         refuse_existing(out, force)
     device = choose_device(device, say)
@@ -120,7 +124,11 @@ def main(
         else:
             source, trouble = _open(net, weights, info, data), []
             folder = _folder(out, weights, net, source.source)
-            about |= _draw_layers(net, source, split, asked, look, top, folder)
+            drawn, found = _draw_layers(net, source, split, asked, look, top, folder)
+            about |= drawn
+            if report:
+                trouble += _report(report, net, info, source, split, found, asked, look, top)
+                about["report"] = report
     if trouble:
         about["errors"] = trouble
     _write(folder / "index.json", _readable(plain(about)).encode())
@@ -166,6 +174,16 @@ def _need_files(pictures):
             raise UsageError(f"There is no picture {picture}.")
         if pathlib.Path(picture).is_dir():
             raise UsageError(f"{picture} is a folder; name the pictures in it, or scan it with --data {picture}.")
+
+
+def _need_report(report, pictures, force):
+    """UsageError where a page cannot be: of single pictures, in the place of a folder or of what is there already."""
+    if report and pictures:
+        raise UsageError("--report shows the units of a data set; leave it out with pictures, or the pictures with it.")
+    if report and pathlib.Path(report).is_dir():
+        raise UsageError(f"--report {report} is a folder; name a file, as {report.rstrip('/')}/report.html.")
+    if report and not force and os.path.lexists(report):
+        raise UsageError(f"{report} exists; name another --report, or add --force to overwrite it.")
 
 
 def _open(net, weights, info, data):
@@ -241,7 +259,7 @@ def _folder(out, weights, net, source):
 
 
 def _draw_layers(net, data, split, asked, look, top, folder):
-    """Scan (or read an earlier scan), project, draw; -> what goes into index.json."""
+    """Scan (or read an earlier scan), project, draw; -> (what goes into index.json, {layer object: Strongest})."""
     from ..deconvnet import user_name
     from ..report.pages import layer_pages
     from ..topk import scan_once
@@ -261,7 +279,23 @@ def _draw_layers(net, data, split, asked, look, top, folder):
         described.append(description)
         dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
         say(f"{description['layer']}: {', '.join(file for file, _ in pages)}{dead}")
-    return {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
+    return {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}, found
+
+
+def _report(path, net, info, data, split, found, asked, look, top):
+    """Write the page; -> [a sentence if it could not be written]: the figures are there all the same."""
+    from ..report.html import report
+
+    page = report(net, info, data, getattr(data, split), found, dict(asked), look, top)
+    try:
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        _write(path, page)
+    except OSError as error:
+        return [f"{path} could not be written ({error.strerror}); name another --report. The figures are complete."]
+    except RawconvError as error:
+        return [f"{error} The figures are complete."]
+    say(f"{path}: one page of {len(page) / 1e6:.1f} MB, for any browser, without a network")
+    return []
 
 
 def _draw_pictures(net, stored, asked, look, top, folder, quiet):
