@@ -84,7 +84,7 @@ class Conv:
 
     def backward(self, dy, x):
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
-        return self._transpose(dy, x), self.parameter_gradients(dy, x)
+        return self.transpose(dy, x.shape[1:3]), self.parameter_gradients(dy, x)
 
     def parameter_gradients(self, dy, x):
         """The second half of backward: all that the first layer of a net needs."""
@@ -93,10 +93,10 @@ class Conv:
 
     def deconv(self, r, x, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
-        return self._transpose(r, x)
+        return self.transpose(r, x.shape[1:3])
 
-    def _transpose(self, dy, x):
-        size = x.shape[1:3]
+    def transpose(self, dy, size):
+        """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
         return self._each_group(lambda c, f: convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how), dy)
 
     @property
