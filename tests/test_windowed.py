@@ -59,7 +59,7 @@ SQUARE = [  # 256 places: switches of 8 bits, all of them taken
 TABLES = {
     "odd": (ODD, ODD_SHAPE),
     "gaps": (GAPS, GAPS_SHAPE),
-    "square": (SQUARE, (60, 50, 2)),
+    "square": (SQUARE, (34, 29, 2)),
     "full": (nets.FULL, nets.SHAPE),
 }
 
