@@ -42,6 +42,17 @@ ODD = [  # asymmetric in all that can be, every window hangs over somewhere, sev
     ("pool3", MaxPool, dict(size=2, stride=3)),
 ]
 ODD_SHAPE = (39, 52, 2)
+DENSE = [  # padded convolutions in a row; windows that overlap much, and that `floor` drops inside the map
+    ("conv1", Conv, dict(filters=4, size=3, pad=1)),
+    ("relu1", ReLU, dict(in_place=True)),
+    ("pool1", MaxPool, dict(size=4, stride=2, rounding="floor")),
+    ("conv2", Conv, dict(filters=5, size=3, pad=1)),
+    ("pool2", MaxPool, dict(size=3, stride=1)),
+    ("conv3", Conv, dict(filters=5, size=3, pad=(2, 1, 0, 1))),
+    ("relu3", ReLU, dict(in_place=True)),
+    ("conv4", Conv, dict(filters=4, size=2, pad=1)),
+    ("relu4", ReLU, dict(in_place=True)),
+]
 GAPS = [  # strides beyond windows, and a pool of few places under one of many
     ("conv1", Conv, dict(filters=3, size=2, stride=3)),
     ("relu1", ReLU, dict(in_place=True)),
@@ -58,6 +69,7 @@ SQUARE = [  # 256 places: switches of 8 bits, all of them taken
 ]
 TABLES = {
     "odd": (ODD, ODD_SHAPE),
+    "dense": (DENSE, (31, 36, 2)),
     "gaps": (GAPS, GAPS_SHAPE),
     "square": (SQUARE, (34, 29, 2)),
     "full": (nets.FULL, nets.SHAPE),
@@ -76,7 +88,9 @@ def every_unit(net, name, pictures=2, enough=40):
     ("name", "rules"),
     [
         *itertools.product(("odd", "full"), EVERY_RULE),
-        *itertools.product(("gaps", "square"), [Rules(shared_switches=how) for how in ("add", "max", "overwrite")]),
+        *itertools.product(
+            ("dense", "gaps", "square"), [Rules(shared_switches=how) for how in ("add", "max", "overwrite")]
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
@@ -94,7 +108,7 @@ def test_every_place_of_every_layer_by_every_rule(xp, name, rules):
 
 @pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
 @pytest.mark.parametrize("relu", ["deconv", "gradient", "guided"])
-@pytest.mark.parametrize("name", ["odd", "full", "gaps"])
+@pytest.mark.parametrize("name", ["odd", "dense", "full", "gaps"])
 def test_with_whole_numbers_not_a_bit_differs(xp, name, relu, shared):
     """Sums of small integers have no order.  Without norms, which make fractions."""
     table, shape = TABLES[name]
@@ -159,6 +173,52 @@ def test_a_window_is_never_smaller_than_the_field(name):
     net = nets.make(np, ODD, ODD_SHAPE)
     size = windowed.window_sizes(net, name)[0]
     assert size in (fields(net)[name].size, ODD_SHAPE[:2])
+
+
+@pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
+@pytest.mark.parametrize("name", ["odd", "dense", "full"])
+def test_switches_that_no_maximum_chose(xp, name, shared):
+    """As controls use: pooled units that do not exist must stay silent without help from the order of the values."""
+    table, shape = TABLES[name]
+    net, rng = nets.make(xp, table, shape), np.random.default_rng(7)
+    last, rules = table[-1][0], Rules("gradient", "identity", shared)
+    y, caches = net.forward(xp.asarray(nets.picture(batch=2, shape=shape)), last)
+    for place, (_, layer) in enumerate(net.layers):
+        if isinstance(layer, MaxPool):
+            caches[place] = Cache(xp.asarray(anywhere(rng, layer.window, caches[place])), caches[place].shape)
+    units = every_unit(net, last)
+    row, number, corner = units[:, 0], units[:, 1], units[:, 2:]
+    seed = np.zeros((len(units), 1, 1, y.shape[3]))
+    seed[np.arange(len(units)), 0, 0, number] = 1
+    ways = [
+        to_cpu(windowed.project_windows(net, xp.asarray(seed.copy()), corner, caches, row, sizes(net, last), rules))
+        for sizes in (windowed.window_sizes, windowed.whole_maps)
+    ]
+    assert ways[1].any()
+    assert_close(ways[0], ways[1], 1e-12)
+
+
+def anywhere(rng, window, cache):
+    """A switch per pooled unit: any place of its window that is in the map."""
+    places = np.zeros(cache.switches.shape, np.int64)
+    for axis in range(2):
+        first = np.arange(places.shape[1 + axis]) * window.stride[axis] - window.pad[axis]
+        low, high = np.maximum(0, -first), np.minimum(window.size[axis], cache.shape[1 + axis] - first)
+        low, high = (a.reshape((-1, 1, 1) if axis == 0 else (-1, 1)) for a in (low, high))
+        places = places * window.size[axis] + rng.integers(low, high, places.shape)
+    return places.astype(to_cpu(cache.switches).dtype)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (2, 6), (7, 9)])
+def test_put(xp, size):
+    """Even a window of the map's size may lie across its border."""
+    rng = np.random.default_rng(3)
+    corner = np.array([(0, 0), (1, -2), (-1, 3), (-3, 0), (2, 2), (-2, -3), (9, 9), (-9, 0)])
+    r = rng.random((len(corner), *size, 2))
+    want = np.zeros((len(corner), 40, 40, 2))
+    for unit, (top, left) in enumerate(corner + 15):
+        want[unit, top : top + size[0], left : left + size[1]] = r[unit]
+    assert_same(windowed.put(xp.asarray(r), corner, (3, 4)), want[:, 15:18, 15:19])
 
 
 def test_no_units(xp):
