@@ -85,32 +85,42 @@ def project(net, picture, unit, rules=PAPER):
 
     unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
     """
-    name, number, place = parse_unit(net, unit)
-    y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
-    if place is None:
-        place = np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3])
-    seed = array_module(y).zeros_like(y)
-    part = (0, slice(None), slice(None), number) if place == "*" else (0, *place, number)
-    seed[part] = 1 if is_score(net, name) else y[part]
+    _, seed, caches = pick(net, picture, unit)
     return to_cpu(net.deconv(seed, caches, rules)[0])
 
 
-def project_units(net, x, layer, units, rules=PAPER, full=False):
+def pick(net, picture, unit):
+    """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
+    name, number, place = parse_unit(net, unit)
+    y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
+    if place is None:
+        place = tuple(int(i) for i in np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3]))
+    seed = array_module(y).zeros_like(y)
+    part = (0, slice(None), slice(None), number) if place == "*" else (0, *place, number)
+    seed[part] = 1 if is_score(net, name) else y[part]
+    return ":".join(map(str, (user_name(net, name), number, *place))), seed, caches
+
+
+def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, others=None):
     """Many units of one layer -> (r (U, H, W, C), their activations (U,)), both on the device of x.
 
     x: prepared pictures (N, H, W, C).  units: (U, 4) whole numbers: row of x, map, y, x.  Each picture goes up once,
     its units come down in batches, through their receptive fields alone (see windowed.py) or, with full=True, through
     whole maps; memory is bounded whatever U and N.  A unit of value 0 is dead here: r is empty.
     A class score is seeded with 1, any other unit with its activation.
+    control: see controls.py; others: (N, H, W, C) the pictures whose switches it exchanges for those of x.
     """
     xp, name = array_module(x), layer_object(net, layer)
     units = np.asarray(units, np.int64).reshape(-1, 4)
     r, values = xp.empty((len(units), *x.shape[1:]), x.dtype), xp.empty(len(units), x.dtype)
     rows, step = np.unique(units[:, 0]), _at_once(net, name, x.dtype, whole_maps(net, name))
-    sizes = whole_maps(net, name) if full else window_sizes(net, name)
+    sizes, down = whole_maps(net, name) if full else window_sizes(net, name), control.net if control else net
     for part in cut(len(rows), step):
         here = np.flatnonzero(np.isin(units[:, 0], rows[part]))
         y, caches = net.forward(x[xp.asarray(rows[part])], name)
+        if control:
+            other = None if others is None else net.forward(others[xp.asarray(rows[part])], name)[1]
+            caches = control.caches(caches, other)
         for some in cut(len(here), _at_once(net, name, x.dtype, sizes)):
             chosen = here[some]
             row, number, corner = np.searchsorted(rows[part], units[chosen, 0]), units[chosen, 1], units[chosen, 2:]
@@ -118,7 +128,7 @@ def project_units(net, x, layer, units, rules=PAPER, full=False):
             values[xp.asarray(chosen)] = value = y[at]
             seed = xp.zeros((len(chosen), 1, 1, y.shape[3]), y.dtype)
             seed[xp.arange(len(chosen)), 0, 0, at[3]] = 1 if is_score(net, name) else value
-            r[xp.asarray(chosen)] = project_windows(net, seed, corner, caches, row, sizes, rules)
+            r[xp.asarray(chosen)] = project_windows(down, seed, corner, caches, row, sizes, rules)
     return r, values
 
 
