@@ -1,5 +1,7 @@
 """The way down, step by step."""
 
+import itertools
+
 import numpy as np
 import pytest
 from laws import assert_close, assert_same
@@ -60,6 +62,7 @@ def test_the_arrays_are_the_callers_own_and_the_net_is_left_alone():
     net = square_net()
     net["conv2"].conv = "winograd"
     _, steps = trace(net, picture(), "conv2:3")
+    assert not any(np.shares_memory(one.r, two.r) for one, two in itertools.combinations(steps, 2))
     kept = [step.r.copy() for step in steps]
     for step in steps:
         step.r[:] = 9
