@@ -222,7 +222,8 @@ def summary(cases, ways, seconds, captum_units):
 
 
 def lines(results):
-    head = f"{'':10}{'way':20}{'units':>7}{'pictures':>10}{'units/s':>10}{'lowest':>9}{'highest':>9}  x full   x Captum cut, whole"
+    head = f"{'':10}{'way':20}{'units':>7}{'pictures':>10}{'units/s':>10}{'lowest':>9}{'highest':>9}{'x full':>8}"
+    head += "   x " + ", x ".join(results["rows"][0]["times_captum"])
     text = [head]
     for row in results["rows"]:
         ratios = ", ".join(f"{ratio:.2f}" for ratio in row["times_captum"].values())

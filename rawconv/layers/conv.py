@@ -153,8 +153,10 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     dx = xp.empty((len(dy), *size, channels), dy.dtype)
     if _covers(window, dx):
         return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
-    if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw:
+    spread = size[0] * size[1] / max(1, dy.shape[1] * dy.shape[2])
+    if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw and (spread < 1.9 or conv == "winograd"):
         # A transposed convolution of stride 1 is a convolution of the padded dy with the filters turned by 180 degrees.
+        # Where dx is much larger, as in small windows (windowed.py), that would multiply mostly zeros.
         turned = np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3))
         ends = (size[0] - dy.shape[1] + top, size[1] - dy.shape[2] + left)
         return convolve(dy, turned, None, Window((kh, kw), (1, 1), (kh - 1 - top, kw - 1 - left, *ends)), conv)
