@@ -6,7 +6,8 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     net.py         layers in a row, and the three walks: up (forward), back (backward), down (deconv)
     models.py      the nets, as literal lists of layers
     geometry.py    which pixels a unit sees
-    deconvnet.py   one unit -> a picture
+    deconvnet.py   one unit -> a picture;  windowed.py  many, through their receptive fields alone
+    trace.py       that way in numbers, step by step;  controls.py  with an ingredient exchanged
     topk.py        the pictures that excite each map most
     optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
     training.py    a training run;  runs.py  how a command begins, resumes or tests one

@@ -15,10 +15,11 @@ from .arrays import array_module, to_cpu
 from .errors import UsageError
 from .layers import PAPER
 from .layers.conv import Conv
-from .layers.pool import Cache, MaxPool
+from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .recipes import recipe
 from .threads import cut
+from .windowed import project_windows, whole_maps, window_sizes
 
 GREY = 128  # zero, as a pixel: what a projection has outside its field, and what pads a crop over the picture's border
 CACHE_BYTES = 96 << 20  # what the caches of one chunk may take, going up and again going down
@@ -84,51 +85,51 @@ def project(net, picture, unit, rules=PAPER):
 
     unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
     """
-    name, number, place = parse_unit(net, unit)
-    y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
-    if place is None:
-        place = np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3])
-    seed = array_module(y).zeros_like(y)
-    part = (0, slice(None), slice(None), number) if place == "*" else (0, *place, number)
-    seed[part] = 1 if is_score(net, name) else y[part]
+    _, seed, caches = pick(net, picture, unit)
     return to_cpu(net.deconv(seed, caches, rules)[0])
 
 
-def project_units(net, x, layer, units, rules=PAPER):
+def pick(net, picture, unit):
+    """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
+    name, number, place = parse_unit(net, unit)
+    y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
+    if place is None:
+        place = tuple(int(i) for i in np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3]))
+    seed = array_module(y).zeros_like(y)
+    part = (0, slice(None), slice(None), number) if place == "*" else (0, *place, number)
+    seed[part] = 1 if is_score(net, name) else y[part]
+    return ":".join(map(str, (user_name(net, name), number, *place))), seed, caches
+
+
+def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, others=None):
     """Many units of one layer -> (r (U, H, W, C), their activations (U,)), both on the device of x.
 
     x: prepared pictures (N, H, W, C).  units: (U, 4) whole numbers: row of x, map, y, x.  Each picture goes up once,
-    its units come down in batches; memory is bounded whatever U and N.  A unit of value 0 is dead here: r is empty.
+    its units come down in batches, through their receptive fields alone (see windowed.py) or, with full=True, through
+    whole maps; memory is bounded whatever U and N.  A unit of value 0 is dead here: r is empty.
     A class score is seeded with 1, any other unit with its activation.
+    control: see controls.py; others: (N, H, W, C) the pictures whose switches it exchanges for those of x.
     """
     xp, name = array_module(x), layer_object(net, layer)
     units = np.asarray(units, np.int64).reshape(-1, 4)
     r, values = xp.empty((len(units), *x.shape[1:]), x.dtype), xp.empty(len(units), x.dtype)
-    step, rows = _pictures_a_chunk(net, name, x.dtype), np.unique(units[:, 0])
+    rows, step = np.unique(units[:, 0]), _at_once(net, name, x.dtype, whole_maps(net, name))
+    sizes, down = whole_maps(net, name) if full else window_sizes(net, name), control.net if control else net
     for part in cut(len(rows), step):
         here = np.flatnonzero(np.isin(units[:, 0], rows[part]))
         y, caches = net.forward(x[xp.asarray(rows[part])], name)
-        for some in cut(len(here), step):
+        if control:
+            other = None if others is None else net.forward(others[xp.asarray(rows[part])], name)[1]
+            caches = control.caches(caches, other)
+        for some in cut(len(here), _at_once(net, name, x.dtype, sizes)):
             chosen = here[some]
-            row, *place = (xp.asarray(column) for column in units[chosen].T)
-            row, seconds = xp.asarray(np.searchsorted(rows[part], units[chosen, 0])), xp.arange(len(chosen))
-            number, top, left = place
-            values[xp.asarray(chosen)] = value = y[row, top, left, number]
-            seed = xp.zeros((len(chosen), *y.shape[1:]), y.dtype)
-            seed[seconds, top, left, number] = 1 if is_score(net, name) else value
-            r[xp.asarray(chosen)] = net.deconv(seed, select(caches, row), rules)
+            row, number, corner = np.searchsorted(rows[part], units[chosen, 0]), units[chosen, 1], units[chosen, 2:]
+            at = tuple(xp.asarray(column) for column in (row, *corner.T, number))
+            values[xp.asarray(chosen)] = value = y[at]
+            seed = xp.zeros((len(chosen), 1, 1, y.shape[3]), y.dtype)
+            seed[xp.arange(len(chosen)), 0, 0, at[3]] = 1 if is_score(net, name) else value
+            r[xp.asarray(chosen)] = project_windows(down, seed, corner, caches, row, sizes, rules)
     return r, values
-
-
-def select(caches, rows):
-    """The caches of these pictures, in this order, as if forward had been given just them (again and again)."""
-
-    def gather(cache):
-        if isinstance(cache, Cache):  # a pool's switches
-            return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
-        return cache if cache is None else cache[rows]  # dropout at test time keeps nothing; the others, an array
-
-    return [gather(cache) for cache in caches]
 
 
 def is_score(net, name):
@@ -136,13 +137,11 @@ def is_score(net, name):
     return name == net.layers[-1][0] and isinstance(net[name], Conv)
 
 
-def _pictures_a_chunk(net, name, dtype):
-    sizes = [int(np.prod(net.shape))]
-    for below, shape in net.shapes.items():
-        sizes.append(int(np.prod(shape)))
-        if below == name:
-            break
-    return max(1, CACHE_BYTES // (sum(sizes) * np.dtype(dtype).itemsize))
+def _at_once(net, name, dtype, sizes):
+    """How many pictures or units may be on their way together, with maps of these sizes."""
+    channels = [net.shape[2], *(shape[2] for shape in net.shapes.values())]
+    elements = sum(height * width * c for (height, width), c in zip(sizes, channels, strict=False))
+    return max(1, CACHE_BYTES // (elements * np.dtype(dtype).itemsize))
 
 
 # ---------------------------------------------------------------------------------------------- pictures in and out

@@ -7,7 +7,7 @@ from laws import assert_close
 
 from rawconv import deconvnet, models
 from rawconv.arrays import to_cpu
-from rawconv.deconvnet import crop, display, layer_object, parse_unit, project, project_units, select, user_name
+from rawconv.deconvnet import crop, display, layer_object, parse_unit, project, project_units, user_name
 from rawconv.errors import UsageError
 from rawconv.geometry import fields
 from rawconv.layers import GRADIENT, PAPER, Rules
@@ -16,6 +16,7 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
+from rawconv.windowed import select
 
 RULES = [
     PAPER,

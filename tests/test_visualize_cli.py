@@ -245,6 +245,51 @@ def test_only_bad_pictures(place):
     refused("--layer", 2, "text.jpg", code=1, says="text.jpg is not a picture that can be read")
 
 
+# ---------------------------------------------------------------------------------------------- controls, trace
+
+
+@pytest.mark.parametrize("name", ["random-weights", "other-switches", "no-switches"])
+def test_controls(place, name):
+    for options, out in (((), "plain"), (("--control", name), "out"), (("--control", name), "again")):
+        run("--layer", 2, "--split", "train", "--out", out, *options)
+    plain, out, again = (pathlib.Path(f"{folder}/conv2.png").read_bytes() for folder in ("plain", "out", "again"))
+    assert out == again != plain
+    assert index("out")["control"] == name and index("plain")["control"] is None
+    units = [index(folder)["layers"][0]["units"] for folder in ("plain", "out")]
+    assert units[0] == units[1], "a control shows the same units"
+
+
+@pytest.mark.parametrize("name", ["random-weights", "other-switches", "no-switches"])
+def test_controls_of_pictures(place, name):
+    Image.open("a.png").rotate(90).save("b.png")
+    run("--layer", 2, "a.png", "b.png", "--out", "plain")
+    run("--layer", 2, "a.png", "b.png", "--out", "out", "--control", name)
+    assert pathlib.Path("plain/conv2-a.png").read_bytes() != pathlib.Path("out/conv2-a.png").read_bytes()
+
+
+def test_other_switches_of_a_single_picture(place):
+    refused("--layer", 2, "a.png", "--control", "other-switches", code=2, says="another PICTURE")
+
+
+def test_trace(place):
+    before = sorted(place.rglob("*"))
+    lines = run("--trace", "conv2:1", "a.png").stdout.splitlines()
+    assert lines[0].startswith("a.png, conv2:1:") and lines[1].split()[0] == "layer"
+    assert [line.split()[0] for line in lines[2:]] == ["conv2", "relu2", "conv2", "norm1", "pool1", "relu1", "conv1"]
+    about = json.loads(run("--trace", "conv2:1", "a.png", "--rule", "guided", "--json").stdout)
+    (traced,) = about["traces"]
+    assert traced["picture"] == "a.png" and traced["unit"] == lines[0].split(", ")[1]
+    assert traced["steps"][0].keys() == {"layer", "step", "shape", "energy", "nonzero", "min", "max"}
+    assert traced["steps"][-1]["shape"] == [24, 24, 3] and about["rules"]["relu"] == "guided"
+    assert sorted(place.rglob("*")) == before
+
+
+def test_trace_with_a_bad_picture_beside_a_good_one(place):
+    pathlib.Path("text.jpg").write_text("no picture")
+    result = run("--trace", "scores:0", "text.jpg", "a.png", code=1)
+    assert "text.jpg is not a picture" in result.stderr and "a.png, scores:0:0:0" in result.stdout
+
+
 # ---------------------------------------------------------------------------------------------- refusals
 
 USAGE = {
@@ -263,6 +308,12 @@ USAGE = {
     "top": (("--top", "0"), "0"),
     "percentile": (("--percentile", "101"), "101"),
     "split": (("--split", "test"), "test"),
+    "control": (("--control", "chance"), "chance"),
+    "trace of nothing": (("--trace", "conv2:1"), "PICTURE"),
+    "trace of no unit": (("--trace", "conv2:99", "a.png"), "20 maps"),
+    "trace of no layer": (("--trace", "conv7:1", "a.png"), "the layers are conv1"),
+    "trace into a folder": (("--trace", "conv2:1", "a.png", "--out", "x"), "leave out --out"),
+    "trace of a control": (("--trace", "conv2:1", "a.png", "--control", "no-switches"), "leave out --control"),
 }
 
 

@@ -18,7 +18,7 @@ done
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
 pip=(.venv/bin/python -m pip install --quiet)
 "${pip[@]}" --editable '.[test]'
-if $all; then "${pip[@]}" torch==2.13.0 scikit-learn; fi
+if $all; then "${pip[@]}" torch==2.13.0 captum scikit-learn; fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

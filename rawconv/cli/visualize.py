@@ -50,6 +50,9 @@ from .common import (
 @click.option(
     "--lrn", type=click.Choice(("identity", "gradient")), help="At a norm.  [identity; gradient with --rule gradient]"
 )
+@click.option("--control", type=click.Choice(("random-weights", "other-switches", "no-switches")),
+              help="Go down with this exchanged, to see what comes from it.")  # fmt: skip
+@click.option("--trace", metavar="UNIT", help="Print the way down of conv4:17 or conv4:17:y:x in PICTURE, and stop.")
 @click.option("--percentile", default=99.5, show_default=True, type=click.FloatRange(50, 100),
               help="Of |value| that is full contrast; 100 cuts nothing off.")  # fmt: skip
 @click.option(
@@ -82,6 +85,8 @@ def main(
     rule,
     shared_switches,
     lrn,
+    control,
+    trace,
     percentile,
     patches,
     report,
@@ -95,7 +100,7 @@ def main(
     rawconv-visualize --layer 4
     rawconv-visualize --layer 4 --layer 5 --weights runs/zf64-scenes-1/last.h5 cat.jpg
     """
-    from .. import checkpoint
+    from .. import checkpoint, controls
     from ..arrays import choose_device
     from ..layers import Rules
     from ..report.pages import Look
@@ -107,6 +112,12 @@ def main(
     weights = pathlib.Path(weights) if weights else checkpoint.default()
     _need_files(pictures)
     _need_report(report, pictures, force)
+    if trace:
+        _only_a_trace(pictures, {"--layer": layers, "--units": units, "--out": out, "--control": control})
+    if report and control:
+        raise UsageError("--report shows a net as it is; leave --control or --report out.")
+    if control == "other-switches" and len(pictures) == 1:
+        raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
     if out:
         refuse_existing(out, force)
     device = choose_device(device, say)
@@ -114,9 +125,12 @@ def main(
         net, info, _ = checkpoint.load(weights)
         net.to(device)
         limit_columns(net, workspace)
+        if trace:
+            return _trace(net, pictures, trace, look.rules, str(weights), as_json)
+        look = look._replace(control=controls.control(net, control))
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
         about = {"command": "rawconv-visualize", "weights": str(weights), "model": net.model, "top": top}
-        about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches}
+        about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
             stored, trouble = _read(pictures, net)
             folder = _folder(out, weights, net, info.get("data"))
@@ -255,6 +269,35 @@ def _folder(out, weights, net, source):
             number += 1
 
 
+# A unit's way down, in words
+
+
+def _only_a_trace(pictures, drawing):
+    if not pictures:
+        raise UsageError("--trace needs a PICTURE to follow the unit in.")
+    for option, value in drawing.items():
+        if value:
+            raise UsageError(f"--trace only prints; leave out {option}.")
+
+
+def _trace(net, pictures, unit, rules, weights, as_json):
+    """Print the table of each picture; unreadable ones are told at the end."""
+    from ..trace import table, trace
+
+    stored, trouble = _read(pictures, net)
+    traces = []
+    for _, path, picture in stored:
+        full, steps = trace(net, picture, unit, rules)
+        traces.append({"picture": path, "unit": full, "steps": [step.numbers() for step in steps]})
+        if not as_json:
+            click.echo(printable(f"{path}, {full}"))
+            click.echo(table(steps))
+    about = {"command": "rawconv-visualize", "weights": weights, "model": net.model, "rules": rules._asdict()}
+    finish(None, about | {"traces": traces} | ({"errors": trouble} if trouble else {}), as_json)
+    if trouble:
+        raise RawconvError(" ".join(trouble))
+
+
 # What is drawn
 
 
@@ -306,14 +349,18 @@ def _draw_pictures(net, stored, asked, look, top, folder, quiet):
     from ..report.pages import classify, picture_page
 
     described = []
-    for (name, path, picture), best in zip(stored, classify(net, np.stack([p for *_, p in stored])), strict=True):
+    if look.control and look.control.name == "other-switches" and len(stored) == 1:
+        raise RawconvError("--control other-switches needs another picture to take the switches of.")
+    others = [picture for *_, picture in stored[1:] + stored[:1]]
+    bests = classify(net, np.stack([p for *_, p in stored]))
+    for (name, path, picture), best, other in zip(stored, bests, others, strict=True):
         if not quiet:
             click.echo(printable(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best)))
         layers = []
         for layer, maps in asked:
             file = f"{user_name(net, layer)}-{name}.png"
             title = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
-            page, description = picture_page(net, picture, layer, title, maps, look, top)
+            page, description = picture_page(net, picture, layer, title, maps, look, top, other)
             _save(page, folder / file)
             layers.append({"file": file, **description})
         described.append(

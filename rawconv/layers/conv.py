@@ -84,7 +84,7 @@ class Conv:
 
     def backward(self, dy, x):
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
-        return self._transpose(dy, x), self.parameter_gradients(dy, x)
+        return self.transpose(dy, x.shape[1:3]), self.parameter_gradients(dy, x)
 
     def parameter_gradients(self, dy, x):
         """The second half of backward: all that the first layer of a net needs."""
@@ -93,10 +93,10 @@ class Conv:
 
     def deconv(self, r, x, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
-        return self._transpose(r, x)
+        return self.transpose(r, x.shape[1:3])
 
-    def _transpose(self, dy, x):
-        size = x.shape[1:3]
+    def transpose(self, dy, size):
+        """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
         return self._each_group(lambda c, f: convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how), dy)
 
     @property
@@ -153,8 +153,10 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     dx = xp.empty((len(dy), *size, channels), dy.dtype)
     if _covers(window, dx):
         return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
-    if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw:
+    spread = size[0] * size[1] / max(1, dy.shape[1] * dy.shape[2])
+    if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw and (spread < 1.9 or conv == "winograd"):
         # A transposed convolution of stride 1 is a convolution of the padded dy with the filters turned by 180 degrees.
+        # Where dx is much larger, as in small windows (windowed.py), that would multiply mostly zeros.
         turned = np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3))
         ends = (size[0] - dy.shape[1] + top, size[1] - dy.shape[2] + left)
         return convolve(dy, turned, None, Window((kh, kw), (1, 1), (kh - 1 - top, kw - 1 - left, *ends)), conv)

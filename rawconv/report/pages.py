@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..arrays import to_cpu
+from ..controls import SENTENCES, Control
 from ..deconvnet import (
     crop,
     display,
@@ -35,11 +36,13 @@ TOLERANCE = 1e-4  # of the layer's largest activation
 
 
 class Look(NamedTuple):
-    """How things are drawn: rules of the way down; percentile of |r| that is full contrast; with patches or without."""
+    """How things are drawn: rules of the way down; percentile of |r| that is full contrast; with patches or without;
+    a controls.Control or None."""
 
     rules: Rules = PAPER
     percentile: float = 99.5
     patches: bool = True
+    control: Control | None = None
 
     def sentence(self):
         rules = self.rules
@@ -47,6 +50,7 @@ class Look(NamedTuple):
         return (
             f"Grey is 0, full contrast the {full} of each projection by itself. "
             f"Rule {rules.relu}, shared switches {rules.shared_switches}, LRN {rules.lrn}."
+            + (f" {SENTENCES[self.control.name]}" if self.control else "")
         )
 
 
@@ -114,7 +118,9 @@ def tiles(net, split, layer, found, maps, count, look=LOOK):
         ids, rows = np.unique([unit[0] for unit in some], return_inverse=True)
         pictures = split.read(ids)
         units = np.column_stack([rows, np.array(some)[:, 1:4]])
-        r, values = (to_cpu(a) for a in project_units(net, net_input(net, pictures), name, units, look.rules))
+        others = _others(net, split, ids, look)
+        way = (net, net_input(net, pictures), name, units, look.rules, False, look.control, others)
+        r, values = (to_cpu(a) for a in project_units(*way))
         looks = seen(net, pictures)
         for k, (_, number, y, x, rank) in enumerate(some):
             _check(found, name, number, rank, values[k])
@@ -123,6 +129,16 @@ def tiles(net, split, layer, found, maps, count, look=LOOK):
         bar.update(len(some))
     bar.close()
     return {m: [drawn[m, rank] for rank in range(count)] for m in maps}
+
+
+def _others(net, split, ids, look):
+    """For --control other-switches: of each picture another one, half the data set away."""
+    if look.control is None or look.control.name != "other-switches":
+        return None
+    if len(split) < 2:
+        raise RawconvError("--control other-switches needs another picture; the data set has only one.")
+    other, back = np.unique((ids + len(split) // 2) % len(split), return_inverse=True)
+    return net_input(net, split.read(other)[back])
 
 
 def window(field, net, y, x):
@@ -237,10 +253,11 @@ def classify(net, pictures, count=5):
     return [[(names[k], float(row[k])) for k in best] for row, best in zip(p, order, strict=True)]
 
 
-def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9):
+def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, other=None):
     """(Pillow picture, description) of one stored picture, uint8 (S, S, 3): its strongest units in a layer.
 
     Of each map the strongest place; of the maps (or those `wanted`) the `count` strongest.
+    other: the stored picture that --control other-switches takes the switches of.
     """
     name = layer_object(net, layer)
     x = net_input(net, picture[None])
@@ -252,7 +269,8 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9):
         numbers = numbers[:count][(best[numbers[:count]] != 0) | is_score(net, name)]
     places = flat[:, numbers].argmax(axis=0)
     units = np.stack([np.zeros_like(numbers), numbers, places // y.shape[2], places % y.shape[2]], axis=1)
-    r, values = (to_cpu(a) for a in project_units(net, x, name, units, look.rules))
+    others = None if other is None else net_input(net, other[None])
+    r, values = (to_cpu(a) for a in project_units(net, x, name, units, look.rules, False, look.control, others))
     looks, field = seen(net, picture[None])[0], fields(net)[name]
     drawn, described = [], []
     for k, (_, number, top, left) in enumerate(units.tolist()):

@@ -1,0 +1,87 @@
+"""The way down, step by step: unpool, rectify, filter, again and again.  Zeiler & Fergus 2013, figure 1.
+
+unit, steps = trace(net, picture, "conv4:17")
+print(table(steps))                                  steps[i].r, the map after each: signed, (H, W, C)
+"""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import to_cpu
+from .deconvnet import pick, user_name
+from .layers import PAPER
+from .layers.conv import Conv
+from .layers.dropout import Dropout
+from .layers.lrn import LRN
+from .layers.pool import MaxPool
+from .layers.relu import ReLU
+
+WORDS = {MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm"}
+
+
+class Step(NamedTuple):
+    """What a layer (object `layer`) did on the way down, and the map that came out: r (H, W, C) of its input's shape.
+
+    The first step is the unit alone in its own layer; the last r is the projection.
+    """
+
+    layer: str
+    step: str
+    r: np.ndarray
+
+    def numbers(self):
+        """Shape; energy, the sum of r squared; share of r that is not 0; smallest and largest value."""
+        r = self.r.astype(np.float64)
+        return {
+            "layer": self.layer, "step": self.step, "shape": list(r.shape), "energy": float((r * r).sum()),
+            "nonzero": float((r != 0).mean()), "min": float(r.min()), "max": float(r.max()),
+        }  # fmt: skip
+
+
+def trace(net, picture, unit, rules=PAPER):
+    """Picture, uint8 (H, W, 3), and unit (as in deconvnet.project) -> (its full name "conv4:17:3:5", its Steps).
+
+    With conv "gemm", up and down: other algorithms smear what is exactly 0.
+    """
+    net = _exact(net)
+    unit, r, caches = pick(net, picture, unit)
+    names = list(net.shapes)
+    steps = [Step(user_name(net, names[len(caches) - 1]), "unit", to_cpu(r)[0].copy())]
+    for (name, layer), cache in reversed(list(zip(net.layers, caches, strict=False))):
+        r = layer.deconv(r, cache, rules)
+        if not isinstance(layer, Dropout):  # which does nothing here
+            steps.append(Step(name, _word(layer, rules), to_cpu(r)[0].copy()))
+    return unit, steps
+
+
+def _word(layer, rules):
+    word = WORDS[type(layer)]
+    return f"{word}, {rules.lrn}" if word == "norm" else f"{word}, {rules.relu}" if word == "rectify" else word
+
+
+def _exact(net):
+    net = copy.copy(net)
+    net.layers = [(name, copy.copy(layer)) for name, layer in net.layers]
+    for _, layer in net.layers:
+        if isinstance(layer, Conv):
+            layer.conv = "gemm"
+    return net
+
+
+def table(steps):
+    """The numbers of the steps as lines of text, from the unit down to the pixels."""
+    rows = [("layer", "step", "shape", "energy", "non-zero", "min", "max")]
+    for step in steps:
+        n = step.numbers()
+        shape = "x".join(map(str, n["shape"]))
+        share = f"{n['nonzero']:.2%}" if n["nonzero"] >= 1e-4 or not n["nonzero"] else f"{n['nonzero']:.1e}"
+        rows.append((n["layer"], n["step"], shape, f"{n['energy']:.4g}", share, f"{n['min']:.4g}", f"{n['max']:.4g}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(row):
+        cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells)
+
+    return "\n".join(map(line, rows))

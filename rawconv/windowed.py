@@ -1,0 +1,160 @@
+"""Down through the receptive field alone: of what a unit is made of, nothing else can be other than zero.
+
+    y, caches = net.forward(x, name)
+    r = project_windows(net, seed, places, caches, rows, window_sizes(net, name))
+
+A window is a small map per unit, r (U, h, w, C), and its corner (U, 2): the map's row and column at its first place.
+A layer takes the window of size n at corner o to the one of size (n - 1) * stride + k at corner o * stride - pad; from
+conv5 of the paper's net they are 1-3-5-7-15-33-67-139 of 13-13-13-26-55-110-224 places.  Where a window would be as
+large as its map, the whole map goes on from there, so that no net is slower this way.
+
+A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map it does not exist.
+"""
+
+import copy
+
+import numpy as np
+
+from .arrays import array_module
+from .layers import PAPER
+from .layers.conv import Conv
+from .layers.lrn import LRN
+from .layers.pool import Cache, MaxPool
+from .layers.relu import ReLU
+
+
+def window_sizes(net, name):
+    """[(rows, columns) computed for a unit of layer object `name`]: of the pixels, ..., of its own layer's map.
+
+    A map's own size where a window would be as large: from there down the whole map is computed.
+    """
+    size, found, whole = (1, 1), [], whole_maps(net, name)
+    for (_, layer), most in zip(reversed(net.layers[: len(whole) - 1]), reversed(whole), strict=False):
+        found.append(size := _or_whole(size, most))
+        if window := getattr(layer, "window", None):
+            size = tuple(map(_reach, size, window.size, window.stride))
+    return [_or_whole(size, whole[0]), *reversed(found)]
+
+
+def whole_maps(net, name):
+    """The same list for the way through whole maps."""
+    names = list(net.shapes)
+    return [net.shape[:2], *(net.shapes[below][:2] for below in names[: names.index(name) + 1])]
+
+
+def _or_whole(size, whole):
+    return whole if size[0] * size[1] >= whole[0] * whole[1] else size
+
+
+def _reach(count, size, stride):
+    return (count - 1) * stride + size
+
+
+def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER):
+    """Units to pixel space: r (U, 1, 1, C) -> (U, H, W, C), the same as net.deconv makes of them in whole maps.
+
+    r: what stands at each unit's place, one channel or all.  corner: (U, 2) that place, its row and column.
+    caches: of the pictures that went up.  rows: (U,) which of those each unit is of.  sizes: window_sizes or whole_maps
+    of the units' layer.  corner and rows are NumPy's, the rest is on the net's device.
+    """
+    whole = [net.shape, *net.shapes.values()]
+    for place in reversed(range(len(caches))):
+        if sizes[place + 1] == whole[place + 1][:2]:
+            r = put(r, corner, sizes[place + 1])
+            return net.deconv(r, select(caches[: place + 1], array_module(r).asarray(rows)), rules)
+        r, corner = step(net.layers[place][1], r, corner, caches[place], rows, whole[place], rules)
+    return put(r, corner, net.shape[:2])
+
+
+def step(layer, r, corner, cache, rows, below, rules):
+    """One layer down: (the window of its input, its corner).  below: the shape of that input's map."""
+    if isinstance(layer, Conv):
+        size = tuple(map(_reach, r.shape[1:3], layer.window.size, layer.window.stride))
+        corner = corner * layer.window.stride - layer.window.pad[:2]
+        r = _moved(layer, (0, 0)).transpose(r, size)
+        return clear(r, corner, below), corner
+    if isinstance(layer, MaxPool):
+        return _unpool(layer, r, corner, cache, rows, below, rules)
+    if _asks(layer, rules):
+        cache = gather(cache, rows, corner, r.shape[1:3])
+    return layer.deconv(r, cache, rules), corner
+
+
+def _unpool(layer, r, corner, cache, rows, below, rules):
+    """add: a pooled unit outside the window has the value 0 and adds nothing.  max and overwrite: it has a say where
+    it shares a place with one inside, so the window gets a rim of such units first; `none` keeps out the units that
+    do not exist."""
+    (kh, kw), stride, pad = layer.window.size, layer.window.stride, layer.window.pad[:2]
+    size = tuple(map(_reach, r.shape[1:3], (kh, kw), stride))
+    rim = (0, 0)
+    if rules.shared_switches != "add":
+        rim = tuple(-(-k // s) - 1 for k, s in zip((kh, kw), stride, strict=True))
+        r = array_module(r).pad(r, ((0, 0), *((n, n) for n in rim), (0, 0)))
+    outer = corner - rim
+    switches, none = gather(cache.switches, rows, outer, r.shape[1:3]), kh * kw
+    if none > np.iinfo(switches.dtype).max:
+        switches = switches.astype(np.uint16)
+    switches = clear(switches, outer, cache.switches.shape[1:], none)
+    layer = _moved(layer, (rim[0] * stride[0], rim[1] * stride[1]))
+    return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
+
+
+def _moved(layer, pad):
+    """The layer with another padding."""
+    layer = copy.copy(layer)
+    layer.window = layer.window._replace(pad=(*pad, 0, 0))
+    return layer
+
+
+def _asks(layer, rules):
+    """Whether the way down by these rules looks at the cache."""
+    return (isinstance(layer, ReLU) and rules.relu != "deconv") or (isinstance(layer, LRN) and rules.lrn != "identity")
+
+
+def gather(array, rows, corner, size):
+    """array (N, H, W, C) -> the windows of `size` at `corner` of these rows, (U, h, w, C).
+
+    Outside the map stands what is nearest: some value, to be cleared or multiplied by zero.
+    """
+    xp = array_module(array)
+    y, x = (np.clip(corner[:, axis, None] + np.arange(size[axis]), 0, array.shape[1 + axis] - 1) for axis in range(2))
+    return array[xp.asarray(rows[:, None, None]), xp.asarray(y[:, :, None]), xp.asarray(x[:, None, :])]
+
+
+def clear(r, corner, whole, value=0):
+    """r, with `value` wherever a window lies outside its map; whole: the map's (H, W, ...)."""
+    xp = array_module(r)
+    y, x = (corner[:, axis, None] + np.arange(r.shape[1 + axis]) for axis in range(2))
+    y, x = (y < 0) | (y >= whole[0]), (x < 0) | (x >= whole[1])
+    over = np.flatnonzero(y.any(axis=1) | x.any(axis=1))
+    if len(over):
+        outside, over = xp.asarray(y[over, :, None] | x[over, None, :]), xp.asarray(over)
+        some = r[over]
+        some[outside] = value
+        r[over] = some
+    return r
+
+
+def put(r, corner, size):
+    """The windows at their places in whole maps of `size`, zero elsewhere; what hangs over is cut off."""
+    xp = array_module(r)
+    if r.shape[1:3] == tuple(size) and not corner.any():
+        return r
+    out = xp.zeros((len(r), *size, r.shape[3]), r.dtype)
+    for unit, (top, left) in enumerate(corner.tolist()):
+        y0, y1 = max(0, top), min(size[0], top + r.shape[1])
+        x0, x1 = max(0, left), min(size[1], left + r.shape[2])
+        if y0 < y1 and x0 < x1:
+            out[unit, y0:y1, x0:x1] = r[unit, y0 - top : y1 - top, x0 - left : x1 - left]
+    return out
+
+
+def select(caches, rows):
+    """The caches of these pictures, in this order, as if forward had been given just them (again and again)."""
+
+    def gather(cache):
+        if isinstance(cache, Cache):  # a pool's switches
+            return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
+        return cache if cache is None else cache[rows]  # dropout at test time keeps nothing; the others, an array
+
+    return [gather(cache) for cache in caches]

@@ -1,0 +1,72 @@
+"""The README is true: its links lead somewhere, and every command and every line of Python in it runs."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+QUICK = {  # what takes longer than half a minute runs with less to do
+    "tools/demo.sh": "tools/demo.sh --quick",
+    "rawconv-train --epochs 12": "rawconv-train --epochs 1 --data scenes:300",
+    "rawconv-train --data my-pictures/ --model zf64 --epochs 20 --out runs/mine":
+        "rawconv-train --data my-pictures/ --model zf64 --epochs 1 --out runs/mine",
+}  # fmt: skip
+ELSEWHERE = {"tools/test.sh": "this is what it runs", "pip install .": "tools/demo.sh does it"}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A copy of the checkout's files that are in git or will be, with some pictures of a user beside them."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("weights", "docs", "tools", "rawconv"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    rng = np.random.default_rng(0)
+    for label in ("left", "right"):
+        (folder / "my-pictures" / label).mkdir(parents=True)
+        for k in range(12):
+            pixels = rng.integers(0, 100, (70, 80, 3), np.uint8)
+            pixels[:, : 40 if label == "left" else 80] += 100
+            Image.fromarray(pixels).save(folder / "my-pictures" / label / f"{k}.png")
+    return folder
+
+
+def test_every_command_runs(folder):
+    path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    for command in (command for command in COMMANDS if command not in ELSEWHERE):
+        words = QUICK.get(command, command)
+        environment = os.environ | {"PATH": path, "PYTHON": sys.executable}
+        result = subprocess.run(words, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
+
+
+def test_the_python_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert Image.open(folder / "conv4-17.png").size == (64, 64)
+
+
+def test_links_and_pictures_are_there():
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_packaged_weights_are_the_shipped_ones():
+    assert (ROOT / "rawconv/scenes.h5").read_bytes() == (ROOT / "weights/scenes.h5").read_bytes()

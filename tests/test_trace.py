@@ -1,0 +1,84 @@
+"""The way down, step by step."""
+
+import itertools
+
+import numpy as np
+import pytest
+from laws import assert_close, assert_same
+from test_deconvnet import picture, square_net
+
+from rawconv import models
+from rawconv.deconvnet import project
+from rawconv.errors import UsageError
+from rawconv.layers import GRADIENT, PAPER, Rules
+from rawconv.trace import table, trace
+
+
+@pytest.mark.parametrize("rules", [PAPER, GRADIENT, Rules("guided", "identity", "max")])
+@pytest.mark.parametrize("unit", ["conv2:3", "conv2:3:1:2", "conv2:3:*", "scores:1", "pool1:2"])
+def test_it_ends_in_the_projection_and_each_step_is_the_layers_own(unit, rules):
+    net, stored = square_net(), picture()
+    full, steps = trace(net, stored, unit, rules)
+    assert full.startswith(unit)
+    assert_close(steps[-1].r, project(net, stored, full, rules), 1e-6)
+    x = (stored - net.mean)[None, 1:25, 1:25].astype(np.float32)
+    _, caches = net.forward(x)
+    names = list(net.shapes)
+    above = {name: net.shapes[names[place - 1]] if place else net.shape for place, name in enumerate(names)}
+    r = steps[0].r[None]
+    for step in steps[1:]:
+        r = net[step.layer].deconv(r, caches[names.index(step.layer)], rules)
+        assert_close(step.r, r[0], 1e-5)
+        assert step.r.shape == above[step.layer]
+    assert [step.layer for step in steps[1:]] == names[: names.index(steps[1].layer) + 1][::-1]
+
+
+def test_words():
+    _, steps = trace(square_net(), picture(), "scores:1", Rules("guided", "gradient"))
+    assert [(s.layer, s.step) for s in steps] == [
+        ("scores", "unit"), ("fc3", "filter"), ("relu2", "rectify, guided"), ("conv2", "filter"),
+        ("norm1", "norm, gradient"), ("pool1", "unpool"), ("relu1", "rectify, guided"), ("conv1", "filter"),
+    ]  # fmt: skip
+
+
+def test_dropout_is_no_step():
+    net = models.build("zf32", classes=2)
+    _, steps = trace(net, picture(32), "fc7:1")
+    assert not any(step.layer.startswith("drop") for step in steps) and steps[-1].r.shape == (32, 32, 3)
+
+
+def test_numbers():
+    _, steps = trace(square_net(), picture(), "conv2:3")
+    first, last = steps[0].numbers(), steps[-1]
+    assert first["shape"] == [6, 6, 7] and first["nonzero"] == 1 / 252 and first["min"] == 0
+    assert first["energy"] == pytest.approx(first["max"] ** 2)
+    n = last.numbers()
+    assert n["energy"] == pytest.approx((last.r.astype(float) ** 2).sum()) and n["shape"] == [24, 24, 3]
+    assert n["nonzero"] == np.count_nonzero(last.r) / last.r.size < 1, "exactly 0 outside the field"
+    assert (n["min"], n["max"]) == (last.r.min(), last.r.max())
+
+
+def test_the_arrays_are_the_callers_own_and_the_net_is_left_alone():
+    net = square_net()
+    net["conv2"].conv = "winograd"
+    _, steps = trace(net, picture(), "conv2:3")
+    assert not any(np.shares_memory(one.r, two.r) for one, two in itertools.combinations(steps, 2))
+    kept = [step.r.copy() for step in steps]
+    for step in steps:
+        step.r[:] = 9
+    for step, old in zip(trace(net, picture(), "conv2:3")[1], kept, strict=True):
+        assert_same(step.r, old)
+    assert net["conv2"].conv == "winograd"
+
+
+def test_table():
+    lines = table(trace(square_net(), picture(), "conv2:3")[1]).splitlines()
+    assert lines[0].split() == ["layer", "step", "shape", "energy", "non-zero", "min", "max"]
+    assert len(lines) == 8 and len({len(line) for line in lines}) == 1
+    assert lines[1].split()[:3] == ["conv2", "unit", "6x6x7"] and "0.40%" in lines[1]
+    assert lines[-1].split()[:3] == ["conv1", "filter", "24x24x3"]
+
+
+def test_a_unit_that_is_not_there():
+    with pytest.raises(UsageError, match="7 maps"):
+        trace(square_net(), picture(), "conv2:7")

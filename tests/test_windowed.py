@@ -1,0 +1,240 @@
+"""Through the receptive field alone: the same numbers as through whole maps, whatever the net, unit and options."""
+
+import itertools
+
+import nets
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import assert_close, assert_same
+
+from rawconv import models, windowed
+from rawconv.arrays import to_cpu
+from rawconv.deconvnet import project_units
+from rawconv.geometry import fields
+from rawconv.layers import PAPER, Rules
+from rawconv.layers.conv import Conv
+from rawconv.layers.dropout import Dropout
+from rawconv.layers.lrn import LRN
+from rawconv.layers.pool import Cache, MaxPool
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
+
+EVERY_RULE = [
+    Rules(*options)
+    for options in itertools.product(
+        ("deconv", "gradient", "guided"), ("identity", "gradient"), ("add", "max", "overwrite")
+    )
+]
+ODD = [  # asymmetric in all that can be, every window hangs over somewhere, several layers before it is worth the whole
+    ("conv1", Conv, dict(filters=4, size=(3, 4), stride=2, pad=(0, 1, 2, 1))),
+    ("relu1", ReLU, dict(in_place=True)),
+    ("pool1", MaxPool, dict(size=3, stride=2)),
+    ("norm1", LRN, dict(alpha=0.5)),
+    ("conv2", Conv, dict(filters=6, size=3, stride=(1, 2), pad=(2, 0, 1, 1), groups=2)),
+    ("relu2", ReLU, dict(in_place=False)),
+    ("norm2", LRN, dict(size=3, alpha=0.3)),
+    ("pool2", MaxPool, dict(size=(3, 2), stride=(1, 1), pad=(1, 0))),
+    ("drop2", Dropout, dict(rate=0.5, stream=1)),
+    ("conv3", Conv, dict(filters=5, size=2, stride=2, rounding="floor")),
+    ("relu3", ReLU, dict(in_place=True)),
+    ("pool3", MaxPool, dict(size=2, stride=3)),
+]
+ODD_SHAPE = (39, 52, 2)
+DENSE = [  # padded convolutions in a row; windows that overlap much, and that `floor` drops inside the map
+    ("conv1", Conv, dict(filters=4, size=3, pad=1)),
+    ("relu1", ReLU, dict(in_place=True)),
+    ("pool1", MaxPool, dict(size=4, stride=2, rounding="floor")),
+    ("conv2", Conv, dict(filters=5, size=3, pad=1)),
+    ("pool2", MaxPool, dict(size=3, stride=1)),
+    ("conv3", Conv, dict(filters=5, size=3, pad=(2, 1, 0, 1))),
+    ("relu3", ReLU, dict(in_place=True)),
+    ("conv4", Conv, dict(filters=4, size=2, pad=1)),
+    ("relu4", ReLU, dict(in_place=True)),
+]
+GAPS = [  # strides beyond windows, and a pool of few places under one of many
+    ("conv1", Conv, dict(filters=3, size=2, stride=3)),
+    ("relu1", ReLU, dict(in_place=True)),
+    ("pool1", MaxPool, dict(size=(16, 17), stride=(4, 5), pad=(15, 3))),  # 272 places: switches of 16 bits
+    ("conv2", Conv, dict(filters=4, size=1)),
+    ("relu2", ReLU, dict(in_place=True)),
+    ("pool2", MaxPool, dict(size=4, stride=5, pad=2)),
+]
+GAPS_SHAPE = (100, 61, 3)
+SQUARE = [  # 256 places: switches of 8 bits, all of them taken
+    ("conv1", Conv, dict(filters=3, size=3)),
+    ("relu1", ReLU, dict(in_place=True)),
+    ("pool1", MaxPool, dict(size=16, stride=2)),
+]
+TABLES = {
+    "odd": (ODD, ODD_SHAPE),
+    "dense": (DENSE, (31, 36, 2)),
+    "gaps": (GAPS, GAPS_SHAPE),
+    "square": (SQUARE, (34, 29, 2)),
+    "full": (nets.FULL, nets.SHAPE),
+}
+
+
+def every_unit(net, name, pictures=2, enough=40):
+    """All places of a layer, each in maps and of pictures drawn at random: once, and until there are `enough`."""
+    height, width, maps = net.shapes[name]
+    rng = np.random.default_rng(8)
+    places = np.argwhere(np.ones((-(-enough // (height * width)), height, width)))[:, 1:]
+    return np.column_stack([rng.integers(0, pictures, len(places)), rng.integers(0, maps, len(places)), places])
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        *itertools.product(("odd", "full"), EVERY_RULE),
+        *itertools.product(
+            ("dense", "gaps", "square"), [Rules(shared_switches=how) for how in ("add", "max", "overwrite")]
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_every_place_of_every_layer_by_every_rule(xp, name, rules):
+    table, shape = TABLES[name]
+    net, x = nets.make(xp, table, shape), xp.asarray(nets.picture(batch=2, shape=shape))
+    for name in net.shapes:
+        units = every_unit(net, name)
+        want, value = (to_cpu(a) for a in project_units(net, x.copy(), name, units, rules, full=True))
+        r, values = project_units(net, x.copy(), name, units, rules)
+        assert_same(values, value)
+        assert want.any()
+        assert_close(r, want, 1e-12)
+
+
+@pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
+@pytest.mark.parametrize("relu", ["deconv", "gradient", "guided"])
+@pytest.mark.parametrize("name", ["odd", "dense", "full", "gaps"])
+def test_with_whole_numbers_not_a_bit_differs(xp, name, relu, shared):
+    """Sums of small integers have no order.  Without norms, which make fractions."""
+    table, shape = TABLES[name]
+    table = [row for row in table if row[1] is not LRN]
+    net, rng = nets.make(xp, table, shape), np.random.default_rng(9)
+    for layer in nets.convs(table):
+        net[layer].weight = xp.asarray(rng.integers(-2, 3, net[layer].weight.shape).astype(float))
+        net[layer].bias = xp.asarray(rng.integers(0, 3, net[layer].bias.shape).astype(float))
+    x = xp.asarray(rng.integers(-3, 4, (2, *shape)).astype(float))
+    for layer in net.shapes:
+        units = every_unit(net, layer)
+        want, _ = project_units(net, x.copy(), layer, units, Rules(relu, "identity", shared), full=True)
+        r, _ = project_units(net, x.copy(), layer, units, Rules(relu, "identity", shared))
+        np.testing.assert_array_equal(to_cpu(r), to_cpu(want))
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 3)), min_size=2, max_size=4),
+    st.integers(12, 40),
+    st.integers(12, 40),
+    st.sampled_from(EVERY_RULE),
+)
+def test_any_net(windows, height, width, rules):
+    """Layers of any window, whatever remains at the borders; on the CPU, where it is quick."""
+    table = []
+    for number, (pools, size, stride, pad) in enumerate(windows):
+        if pools:
+            table.append((f"pool{number}", MaxPool, dict(size=size, stride=stride, pad=(min(pad, size - 1), 0))))
+        else:
+            table += [
+                (f"conv{number}", Conv, dict(filters=3, size=size, stride=stride, pad=(pad, 0, 1, pad))),
+                (f"relu{number}", ReLU, dict(in_place=True)),
+            ]
+    try:
+        net = nets.make(np, table, (height, width, 2))
+    except ValueError:  # a window larger than what is left
+        return
+    x, name = nets.picture(batch=2, shape=(height, width, 2)), table[-1][0]
+    units = every_unit(net, name)[:60]
+    want, _ = project_units(net, x.copy(), name, units, rules, full=True)
+    assert_close(project_units(net, x.copy(), name, units, rules)[0], want, 1e-12)
+
+
+def test_sizes_of_the_papers_net():
+    """DESIGN: 1-3-5-7-15-33-67-139."""
+    shape, layers = models.MODELS["zfnet"](2)
+    net = Net(shape, layers[:14])
+    sizes = windowed.window_sizes(net, "relu5")
+    assert list(dict.fromkeys(reversed(sizes))) == [(n, n) for n in (1, 3, 5, 7, 15, 33, 67, 139)]
+    assert windowed.whole_maps(net, "relu5")[-6:] == [(13, 13)] * 6
+    assert windowed.window_sizes(net, "conv1") == [(7, 7), (1, 1)]
+
+
+@pytest.mark.parametrize("model", ["zf32", "lenet"])
+def test_from_the_top_of_a_net_whole_maps_go_down(model):
+    net = models.build(model, classes=3)
+    assert windowed.window_sizes(net, list(net.shapes)[-1]) == windowed.whole_maps(net, list(net.shapes)[-1])
+
+
+@pytest.mark.parametrize("name", ["relu1", "pool1", "relu3", "pool3"])
+def test_a_window_is_never_smaller_than_the_field(name):
+    net = nets.make(np, ODD, ODD_SHAPE)
+    size = windowed.window_sizes(net, name)[0]
+    assert size in (fields(net)[name].size, ODD_SHAPE[:2])
+
+
+@pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
+@pytest.mark.parametrize("name", ["odd", "dense", "full"])
+def test_switches_that_no_maximum_chose(xp, name, shared):
+    """As controls use: pooled units that do not exist must stay silent without help from the order of the values."""
+    table, shape = TABLES[name]
+    net, rng = nets.make(xp, table, shape), np.random.default_rng(7)
+    last, rules = table[-1][0], Rules("gradient", "identity", shared)
+    y, caches = net.forward(xp.asarray(nets.picture(batch=2, shape=shape)), last)
+    for place, (_, layer) in enumerate(net.layers):
+        if isinstance(layer, MaxPool):
+            caches[place] = Cache(xp.asarray(anywhere(rng, layer.window, caches[place])), caches[place].shape)
+    units = every_unit(net, last)
+    row, number, corner = units[:, 0], units[:, 1], units[:, 2:]
+    seed = np.zeros((len(units), 1, 1, y.shape[3]))
+    seed[np.arange(len(units)), 0, 0, number] = 1
+    ways = [
+        to_cpu(windowed.project_windows(net, xp.asarray(seed.copy()), corner, caches, row, sizes(net, last), rules))
+        for sizes in (windowed.window_sizes, windowed.whole_maps)
+    ]
+    assert ways[1].any()
+    assert_close(ways[0], ways[1], 1e-12)
+
+
+def anywhere(rng, window, cache):
+    """A switch per pooled unit: any place of its window that is in the map."""
+    places = np.zeros(cache.switches.shape, np.int64)
+    for axis in range(2):
+        first = np.arange(places.shape[1 + axis]) * window.stride[axis] - window.pad[axis]
+        low, high = np.maximum(0, -first), np.minimum(window.size[axis], cache.shape[1 + axis] - first)
+        low, high = (a.reshape((-1, 1, 1) if axis == 0 else (-1, 1)) for a in (low, high))
+        places = places * window.size[axis] + rng.integers(low, high, places.shape)
+    return places.astype(to_cpu(cache.switches).dtype)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (2, 6), (7, 9)])
+def test_put(xp, size):
+    """Even a window of the map's size may lie across its border."""
+    rng = np.random.default_rng(3)
+    corner = np.array([(0, 0), (1, -2), (-1, 3), (-3, 0), (2, 2), (-2, -3), (9, 9), (-9, 0)])
+    r = rng.random((len(corner), *size, 2))
+    want = np.zeros((len(corner), 40, 40, 2))
+    for unit, (top, left) in enumerate(corner + 15):
+        want[unit, top : top + size[0], left : left + size[1]] = r[unit]
+    assert_same(windowed.put(xp.asarray(r), corner, (3, 4)), want[:, 15:18, 15:19])
+
+
+def test_no_units(xp):
+    r, values = project_units(nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE)), "relu1", [])
+    assert r.shape == (0, *ODD_SHAPE) and values.shape == (0,)
+
+
+def test_caches_are_left_alone(xp):
+    """One forward walk serves any number of these."""
+    net, x = nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE))
+    y, caches = net.forward(x, "pool2")
+    before = [to_cpu(c.switches if isinstance(c, Cache) else c).copy() for c in caches]
+    seed, sizes = xp.ones((3, 1, 1, y.shape[3])), windowed.window_sizes(net, "pool2")
+    corner = np.array([[0, 0], [1, 2], [net.shapes["pool2"][0] - 1, 0]])
+    for rules in (PAPER, Rules("guided", "gradient", "max")):
+        windowed.project_windows(net, seed, corner, caches, np.zeros(3, int), sizes, rules)
+    for cache, old in zip(caches, before, strict=True):
+        assert_same(cache.switches if isinstance(cache, Cache) else cache, old)
+    assert (to_cpu(seed) == 1).all() and corner.min() == 0
