@@ -15,7 +15,6 @@ ROOT = pathlib.Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 QUICK = {  # what takes longer than half a minute runs with less to do
     "tools/demo.sh": "tools/demo.sh --quick",
-    "rawconv-train --epochs 12": "rawconv-train --epochs 1 --data scenes:300",
     "rawconv-train --data my-pictures/ --model zf64 --epochs 20 --out runs/mine":
         "rawconv-train --data my-pictures/ --model zf64 --epochs 1 --out runs/mine",
 }  # fmt: skip
