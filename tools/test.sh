@@ -18,7 +18,13 @@ done
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
 pip=(.venv/bin/python -m pip install --quiet)
 "${pip[@]}" --editable '.[test]'
-if $all; then "${pip[@]}" torch==2.13.0 captum scikit-learn; fi
+if $all; then
+    "${pip[@]}" torch==2.13.0 # first and by itself, so that nothing below asks for another build
+    "${pip[@]}" --editable '.[test,witness]'
+    if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
+        (apt-get update && apt-get install -y chromium) >/dev/null || echo "No Chromium: the browser tests will be skipped."
+    fi
+fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
