@@ -95,11 +95,12 @@ def test_no_switches_forget_the_picture(xp):
     y = to_cpu(net.forward(x, "relu2")[0])
     rows = np.flatnonzero(y[:, 1, 1, 3] > 0)
     assert len(rows) > 2
-    r, values = project_units(net, x, "relu2", [(row, 3, 1, 1) for row in rows], control=control(net, "no-switches"))
-    for one, value in zip(to_cpu(r), to_cpu(values), strict=True):
-        assert_close(one / value, to_cpu(r[0] / values[0]), 1e-12)
-    plain, _ = project_units(net, x, "relu2", [(row, 3, 1, 1) for row in rows])
-    assert not np.allclose(to_cpu(plain[0]) / values[0], to_cpu(plain[1]) / values[1])
+    units, exchanged = [(row, 3, 1, 1) for row in rows], control(net, "no-switches")
+    r, values = map(to_cpu, project_units(net, x, "relu2", units, control=exchanged))
+    for one, value in zip(r, values, strict=True):
+        assert_close(one / value, r[0] / values[0], 1e-12)
+    plain = to_cpu(project_units(net, x, "relu2", units)[0])
+    assert not np.allclose(plain[0] / values[0], plain[1] / values[1])
 
 
 def test_names():
