@@ -113,7 +113,7 @@ def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, o
     xp, name = array_module(x), layer_object(net, layer)
     units = np.asarray(units, np.int64).reshape(-1, 4)
     r, values = xp.empty((len(units), *x.shape[1:]), x.dtype), xp.empty(len(units), x.dtype)
-    rows, step = np.unique(units[:, 0]), _at_once(net, name, x.dtype, whole_maps(net, name))
+    rows, step = np.unique(units[:, 0]), at_once(net, name, x.dtype, whole_maps(net, name))
     sizes, down = whole_maps(net, name) if full else window_sizes(net, name), control.net if control else net
     for part in cut(len(rows), step):
         here = np.flatnonzero(np.isin(units[:, 0], rows[part]))
@@ -121,7 +121,7 @@ def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, o
         if control:
             other = None if others is None else net.forward(others[xp.asarray(rows[part])], name)[1]
             caches = control.caches(caches, other)
-        for some in cut(len(here), _at_once(net, name, x.dtype, sizes)):
+        for some in cut(len(here), at_once(net, name, x.dtype, sizes)):
             chosen = here[some]
             row, number, corner = np.searchsorted(rows[part], units[chosen, 0]), units[chosen, 1], units[chosen, 2:]
             at = tuple(xp.asarray(column) for column in (row, *corner.T, number))
@@ -137,7 +137,7 @@ def is_score(net, name):
     return name == net.layers[-1][0] and isinstance(net[name], Conv)
 
 
-def _at_once(net, name, dtype, sizes):
+def at_once(net, name, dtype, sizes):
     """How many pictures or units may be on their way together, with maps of these sizes."""
     channels = [net.shape[2], *(shape[2] for shape in net.shapes.values())]
     elements = sum(height * width * c for (height, width), c in zip(sizes, channels, strict=False))

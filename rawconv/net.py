@@ -60,7 +60,7 @@ class Net:
         on_grads(name, grads) is called as each layer's are ready.  pixels=False spares the first layer's way back.
         """
         grads = {}
-        for (name, layer), cache in self._down(caches):
+        for (name, layer), cache in self.down(caches):
             if pixels or not layer.params or name != self.layers[0][0]:
                 dy, grads[name] = layer.backward(dy, cache)
             else:
@@ -71,11 +71,12 @@ class Net:
 
     def deconv(self, r, caches, rules=PAPER):
         """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1."""
-        for (_, layer), cache in self._down(caches):
+        for (_, layer), cache in self.down(caches):
             r = layer.deconv(r, cache, rules)
         return r
 
-    def _down(self, caches):
+    def down(self, caches):
+        """((name, layer), cache) of the layers that `caches` came from, from the top down."""
         return reversed(list(zip(self.layers, caches, strict=False)))
 
     def to(self, device):

@@ -43,13 +43,13 @@ class Step(NamedTuple):
 def trace(net, picture, unit, rules=PAPER):
     """Picture, uint8 (H, W, 3), and unit (as in deconvnet.project) -> (its full name "conv4:17:3:5", its Steps).
 
-    With conv "gemm", up and down: other algorithms smear what is exactly 0.
+    By the `exact` net, up and down.
     """
-    net = _exact(net)
+    net = exact(net)
     unit, r, caches = pick(net, picture, unit)
     names = list(net.shapes)
     steps = [Step(user_name(net, names[len(caches) - 1]), "unit", to_cpu(r)[0].copy())]
-    for (name, layer), cache in reversed(list(zip(net.layers, caches, strict=False))):
+    for (name, layer), cache in net.down(caches):
         r = layer.deconv(r, cache, rules)
         if not isinstance(layer, Dropout):  # which does nothing here
             steps.append(Step(name, _word(layer, rules), to_cpu(r)[0].copy()))
@@ -61,7 +61,8 @@ def _word(layer, rules):
     return f"{word}, {rules.lrn}" if word == "norm" else f"{word}, {rules.relu}" if word == "rectify" else word
 
 
-def _exact(net):
+def exact(net):
+    """The same net with every convolution as one product: other algorithms smear what is exactly 0."""
     net = copy.copy(net)
     net.layers = [(name, copy.copy(layer)) for name, layer in net.layers]
     for _, layer in net.layers:

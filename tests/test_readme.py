@@ -46,6 +46,9 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.skipif(
+    not (pathlib.Path(sys.executable).parent / "rawconv-train").exists(), reason="rawconv is not installed"
+)
 def test_every_command_runs(folder):
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     for command in (command for command in COMMANDS if command not in ELSEWHERE):

@@ -122,9 +122,9 @@ def _ways(net, split, name, best, numbers, look, count):
     with tqdm(total=len(units), desc=words, unit=" units", delay=1, leave=False, disable=None) as bar:
         for k, way in paths.follow(net, split, name, units, watched, look.rules):
             (m, rank), (_, _, y, x) = wanted[k], units[k]
-            pages._check(best, name, m, rank, way.value)
+            pages.check(best, name, m, rank, way.value)
             dead = way.value == 0 and not is_score(net, name)
-            tile = pages._tile(way.r, way.picture, pages.window(field, net, y, x), look, dead)
+            tile = pages.tile(way.r, way.picture, pages.window(field, net, y, x), look, dead)
             found[m][rank] = tile, way.energy, way.share, way.sights
             bar.update()
     return found

@@ -123,9 +123,9 @@ def tiles(net, split, layer, found, maps, count, look=LOOK):
         r, values = (to_cpu(a) for a in project_units(*way))
         looks = seen(net, pictures)
         for k, (_, number, y, x, rank) in enumerate(some):
-            _check(found, name, number, rank, values[k])
+            check(found, name, number, rank, values[k])
             dead = values[k] == 0 and not is_score(net, name)
-            drawn[number, rank] = _tile(r[k], looks[rows[k]], window(field, net, y, x), look, dead)
+            drawn[number, rank] = tile(r[k], looks[rows[k]], window(field, net, y, x), look, dead)
         bar.update(len(some))
     bar.close()
     return {m: [drawn[m, rank] for rank in range(count)] for m in maps}
@@ -150,13 +150,13 @@ def window(field, net, y, x):
     return top, left, bottom, right
 
 
-def _tile(r, picture, box, look, dead=False):
+def tile(r, picture, box, look, dead=False):
     """Cut to the field, then scaled: what lies outside of it has no say."""
     projection = display(crop(r, box, 0), look.percentile)
     return figures.Tile(projection, crop(picture, box) if look.patches else None, dead)
 
 
-def _check(found, name, number, rank, value):
+def check(found, name, number, rank, value):
     before, largest = found.value[number, rank], np.abs(found.value).max()
     if not abs(value - before) <= TOLERANCE * largest:
         raise RawconvError(
@@ -277,7 +277,7 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, ot
         box, dead = field.box(top, left), values[k] == 0 and not is_score(net, name)
         heading = _map_name(net, name, number)
         note = "dead here" if dead else f"at {top}, {left}: {values[k]:.3g}"
-        drawn.append((_tile(r[k], looks, window(field, net, top, left), look, dead), box, heading, note))
+        drawn.append((tile(r[k], looks, window(field, net, top, left), look, dead), box, heading, note))
         described.append({"map": number, "y": top, "x": left, "value": float(f"{values[k]:.6g}"), "box": list(box)})
     given, (rows, columns) = user_name(net, name), field.size
     right = " and the patch it saw" if look.patches else ""

@@ -1,14 +1,15 @@
 """The way down, watched: what unpool, rectify and filter leave of one unit, step by step, for the page's many units."""
 
-import contextlib
 from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import array_module, to_cpu
-from ..deconvnet import _pictures_a_chunk, is_score, net_input, seen, select
+from ..deconvnet import at_once, is_score, net_input, seen
 from ..layers import PAPER
 from ..threads import cut
+from ..trace import exact
+from ..windowed import select, whole_maps
 
 MAPS = 4  # the strongest maps of a step that are drawn one by one
 SIDE = 32  # pixels of their thumbnails at most
@@ -54,7 +55,7 @@ def follow(net, split, name, units, watched, rules=PAPER):
     units: [(picture id, map, y, x)].  watched: whether each one's steps are drawn.  Seeds as in project_units.
     """
     order = sorted(range(len(units)), key=lambda k: units[k])
-    for part in cut(len(order), _pictures_a_chunk(net, name, net.dtype)):
+    for part in cut(len(order), at_once(net, name, net.dtype, whole_maps(net, name))):
         some = order[part]
         ids, rows = np.unique([units[k][0] for k in some], return_inverse=True)
         pictures = split.read(ids)
@@ -76,28 +77,14 @@ def _down(net, name, y, caches, rows, places, watched, rules):
     r[seconds, top, left, number] = 1 if is_score(net, name) else values
     caches, energy, share = select(caches, rows), [], []
     sights = {int(u): [] for u in np.flatnonzero(watched)}
-    for (_, layer), cache in net._down(caches):
-        with _exact(layer):
-            r = layer.deconv(r, cache, rules)
+    for (_, layer), cache in exact(net).down(caches):
+        r = layer.deconv(r, cache, rules)
         flat = r.reshape(len(r), -1)
         energy.append(to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)))
         share.append(to_cpu((flat != 0).mean(axis=1)))
         for u, row in sights.items():
             row.append(_sight(to_cpu(r[u])))
     return to_cpu(values), np.stack(energy, 1), np.stack(share, 1), sights, to_cpu(r)
-
-
-@contextlib.contextmanager
-def _exact(layer):
-    """Inside, a convolution is one product: Winograd smears what is 0, and `share` counts that."""
-    before = getattr(layer, "conv", None)
-    if before is not None:
-        layer.conv = "gemm"
-    try:
-        yield
-    finally:
-        if before is not None:
-            layer.conv = before
 
 
 def _sight(r):
