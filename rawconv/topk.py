@@ -9,6 +9,7 @@ output as projections see it (after the ReLU): by value, ties by picture.  Memor
 
 import hashlib
 import io
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from .errors import RawconvError
 from .storage import replace_file
 
 FORMAT, VERSION = "rawconv-topk", 1
+KEEP_SECONDS = 30  # between two records of a scan that is under way
 
 
 class Strongest(NamedTuple):
@@ -36,30 +38,47 @@ class Strongest(NamedTuple):
         return Strongest(*(column[:, :k] for column in self))
 
 
-def scan(net, split, layers, k=9, batch=128, progress=True):
+def scan(net, split, layers, k=9, batch=128, progress=True, begun=(0, {}), keep=lambda position, found: None):
     """{layer object: Strongest} of the asked layers (names or objects); k is cut to the number of pictures.
 
-    Streams `split` in its own order and stops at the deepest asked layer.
+    Streams `split` in its own order and stops at the deepest asked layer.  begun: (pictures seen, what was found in
+    them) of a scan that was interrupted, which called keep with that, as it does every KEEP_SECONDS.
     """
     from tqdm import tqdm
 
     from .data.batches import batches
 
-    wanted = {layer_object(net, layer): None for layer in layers}
+    done, wanted = begun[0], {layer_object(net, layer): None for layer in layers} | begun[1]
+    last = time.monotonic()
     if not len(split):
         raise RawconvError("The data set has no pictures to scan.")
-    with tqdm(total=len(split), desc="scan", unit=" pictures", disable=None if progress else True) as bar:
-        for ids, pictures, labels in batches(split, batch):
-            x, left = net_input(net, pictures), set(wanted)
-            for name, layer in net.layers:
-                x, _ = layer.forward(x)
-                if name in wanted:
-                    wanted[name] = _merge(wanted[name], x, ids, labels, k)
-                    left.discard(name)
-                    if not left:
-                        break
-            bar.update(len(ids))
+    hidden = None if progress else True
+    with tqdm(total=len(split), initial=done, desc="scan", unit=" pictures", disable=hidden) as bar:
+        try:
+            for ids, pictures, labels in batches(split, batch, start=done):
+                wanted = _scan_batch(net, pictures, ids, labels, wanted, k)
+                done += len(ids)
+                bar.update(len(ids))
+                if time.monotonic() - last > KEEP_SECONDS:
+                    keep(done, wanted)
+                    last = time.monotonic()
+        except KeyboardInterrupt:
+            if done:
+                keep(done, wanted)
+            raise
     return wanted
+
+
+def _scan_batch(net, pictures, ids, labels, found, k):
+    """{layer object: Strongest} of what `found` holds and one more batch."""
+    x, new = net_input(net, pictures), {}
+    for name, layer in net.layers:
+        x, _ = layer.forward(x)
+        if name in found:
+            new[name] = _merge(found[name], x, ids, labels, k)
+            if len(new) == len(found):
+                break
+    return new
 
 
 def _merge(best, y, ids, labels, k):
@@ -155,6 +174,33 @@ def _sound(found, shape, split):
     return inside and found.value.dtype.kind == "f" and (found.label == split.labels[found.picture]).all()
 
 
+def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key):
+    """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5."""
+    begun, used = (0, {}), None
+    for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
+        position = int(path.stem[5:]) if path.stem[5:].isdigit() else 0
+        found = load(path, net, weights, _part(key, position, k, batch), split)
+        if set(found) == set(wanted) and position > begun[0]:
+            begun, used = (position, found), path
+    kept = [used] if used else []
+
+    def keep(position, found):
+        kept.append(folder / f"scan-{position}.hdf5")
+        save(kept[-1], found, weights, _part(key, position, k, batch))
+        for path in kept[:-1]:
+            path.unlink(missing_ok=True)
+        del kept[:-1]
+
+    found = scan(net, split, wanted, k, batch, progress, begun, keep)
+    for path in kept:
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _part(key, position, k, batch):
+    return f"{key}, of these the first {position}, {k} each, by {batch}"
+
+
 def scan_once(net, source, split, layers, k, folder, progress=True, batch=128):
     """`scan`, but what an earlier visualisation of the same weights and pictures found is read from its topk.hdf5.
 
@@ -178,6 +224,6 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128):
             used = path
             break
     if wanted := missing():
-        known |= scan(net, split, wanted, k, batch, progress)
+        known |= _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key)
     save(own, known, weights, key)
     return {name: known[name].first(k) for name in names}, used

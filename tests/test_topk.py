@@ -230,3 +230,31 @@ def test_a_damaged_file_counts_as_none(folder, damage):
     found, spared = scan_once(net, "here", split, ["conv1"], 5, folder, progress=False)
     assert spared is None
     assert_same_units(found["relu1"], want["relu1"])
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
+    """Ctrl-C in the batch after `stop` batches; another run in a folder beside it sees the rest only, and agrees."""
+    net, split = integer_net(), split_of(40)
+    for name in ("whole", "one", "two"):
+        (tmp_path / name).mkdir()
+    whole, _ = scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "whole", progress=False, batch=8)
+    (tmp_path / "whole" / "topk.hdf5").unlink()
+    seen, scan_batch = [], topk._scan_batch
+
+    def stopping(net, pictures, *more):
+        if len(seen) == stop:
+            raise KeyboardInterrupt
+        seen.append(len(pictures))
+        return scan_batch(net, pictures, *more)
+
+    monkeypatch.setattr(topk, "_scan_batch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "one", progress=False, batch=8)
+    assert (tmp_path / "one" / f"scan-{8 * stop}.hdf5").exists()
+    seen.extend([0] * 10)
+    found, _ = scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "two", progress=False, batch=8)
+    assert sum(seen) == 40
+    for name, strongest in whole.items():
+        assert_same_units(found[name], strongest)
+    assert not list(tmp_path.glob("*/scan-*.hdf5"))
