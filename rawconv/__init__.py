@@ -14,6 +14,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     checkpoint.py  a net in a file;  storage.py  files that are whole or not there
     data/          pictures in, augmented batches out
     report/        figures;  cli/  the commands
+    doctor.py      what works on this machine;  memory.py  what a training step takes
     arrays.py      NumPy or CuPy;  threads.py  the CPU's cores;  philox.py  random numbers;  errors.py
 
     import rawconv
