@@ -8,7 +8,7 @@ from .common import command, finish, json_option, printable
 @command("rawconv-info")
 @click.argument("file", metavar="FILE")
 @json_option
-def info(file, as_json):
+def main(file, as_json):
     """Print the layers, accuracy and origin of a checkpoint.
 
     output: rows x columns x maps.  field: the pixels of the picture that one unit sees.  jump: pixels between
@@ -114,4 +114,4 @@ def _shorten(text, length):
 
 
 if __name__ == "__main__":
-    info()
+    main()
