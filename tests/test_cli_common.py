@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from rawconv import checkpoint, models
 from rawconv.cli import common
-from rawconv.cli.info import info
+from rawconv.cli.info import main as info
 from rawconv.errors import RawconvError, UsageError
 
 ROOT = pathlib.Path(__file__).parent.parent
