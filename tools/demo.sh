@@ -8,7 +8,7 @@ scenes=scenes epochs=6
 if [ "${1:-}" = --quick ]; then scenes=scenes:1280 epochs=1; fi
 
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
-.venv/bin/python -m pip install --quiet .
+.venv/bin/python -m pip install --quiet --editable .
 
 echo "Training (the first run compiles its loops for half a minute) ..."
 run=$(.venv/bin/rawconv-train --data "$scenes" --epochs "$epochs" | tail -n 1)

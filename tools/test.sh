@@ -17,6 +17,9 @@ done
 
 [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
 pip=(.venv/bin/python -m pip install --quiet)
+# What Numba compiled for an earlier `pip install .` outlives its removal, and would hide this checkout.
+.venv/bin/python -m pip uninstall --quiet --yes rawconv 2>/dev/null || true
+rm -rf .venv/lib/python*/site-packages/rawconv
 "${pip[@]}" --editable '.[test]'
 if $all; then
     "${pip[@]}" torch==2.13.0 # first and by itself, so that nothing below asks for another build
