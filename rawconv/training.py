@@ -186,7 +186,8 @@ def _stoppable():
         signal.signal(number, before[number])
 
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]  # nohup stays so
+        before = {number: signal.signal(number, note) for number in heard}
     try:
         yield stop
     finally:

@@ -5,6 +5,7 @@ pytest --device cpu|gpu|all   where the arrays are: one text, `xp` is NumPy or C
 
 import collections
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A shell's background job starts with SIGINT ignored; the tests of Ctrl-C, and the commands they start, need it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes longer than a few seconds; runs with --long")
 
 
