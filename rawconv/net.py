@@ -54,19 +54,22 @@ class Net:
                 break
         return x, caches
 
-    def backward(self, dy, caches, on_grads=None, pixels=True):
+    def backward(self, dy, caches, on_grads=None, stop=None):
         """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).
 
-        on_grads(name, grads) is called as each layer's are ready.  pixels=False spares the first layer's way back.
+        on_grads(name, grads) is called as each layer's are ready.  stop: the lowest layer whose parameters are to be
+        learnt; nothing below its gradients is computed, and there is no gradient of the pixels.
         """
         grads = {}
         for (name, layer), cache in self.down(caches):
-            if pixels or not layer.params or name != self.layers[0][0]:
-                dy, grads[name] = layer.backward(dy, cache)
-            else:
+            if name == stop:
                 dy, grads[name] = None, layer.parameter_gradients(dy, cache)
+            else:
+                dy, grads[name] = layer.backward(dy, cache)
             if on_grads and grads[name]:
                 on_grads(name, grads[name])
+            if name == stop:
+                break
         return dy, grads
 
     def deconv(self, r, caches, rules=PAPER):

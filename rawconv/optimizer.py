@@ -13,19 +13,23 @@ class SGD:
 
     decay: on weights only, never on biases (the paper is silent; 5e-4 is Krizhevsky's).  renorm: the radius of the
     paper's filter renormalisation, 0.1, for convolutions only, bias excluded, momentum untouched; None switches it off.
-    first_lr: the share of lr for the lowest layer.  Its inputs are pixels, tens of times larger than those of any other
-    layer, and so are its gradients: at the full rate a small net's first filters fill with noise, or the net dies.
+    rates: {layer: its share of lr}, 1 where it is not named; a layer of rate 0 is frozen, as it is in every way.
+    lowest: the first layer that learns.
     """
 
-    def __init__(self, net, momentum=0.9, decay=5e-4, renorm=0.1, first_lr=1.0):
-        self.net, self.momentum, self.decay, self.renorm, self.first_lr = net, momentum, decay, renorm, first_lr
+    def __init__(self, net, momentum=0.9, decay=5e-4, renorm=0.1, rates=None):
+        self.net, self.momentum, self.decay, self.renorm, self.rates = net, momentum, decay, renorm, rates or {}
+        learning = [name for name, layer in net.layers if layer.params and self.rates.get(name, 1.0)]
+        self.lowest = learning[0] if learning else None
         self.velocity = {key: array_module(value).zeros_like(value) for key, value in net.params.items()}
 
     def update(self, grads, lr, scale):
         """One step; scale: what the summed gradients are multiplied by, 1 / the number of pictures in the batch."""
         for (layer, name), value in self.net.params.items():
+            rate = lr * self.rates.get(layer, 1.0)
+            if not rate:
+                continue
             decay = self.decay if name == "weight" else 0.0
-            rate = lr * self.first_lr if layer == self.net.layers[0][0] else lr
             grad = array_module(value).ascontiguousarray(grads[layer][name])
             _step(value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * decay)
             if self.renorm and name == "weight" and layer.startswith("conv"):

@@ -2,11 +2,17 @@
 
 from typing import NamedTuple
 
+from .errors import UsageError
+
 
 class Recipe(NamedTuple):
     """epochs; batch: pictures a step; lr: the highest learning rate; schedule, warmup (epochs): see optimizer.Schedule;
-    first_lr, momentum, decay, renorm: see optimizer.SGD; crop: see data.augment.prepare; stored: rows and columns of a
-    stored picture.
+    momentum, decay, renorm: see optimizer.SGD; crop: see data.augment.prepare; stored: rows and columns of a stored
+    picture.
+
+    first_lr: the share of lr for the lowest layer.  Its inputs are pixels, tens of times larger than those of any other
+    layer, and so are its gradients: at the full rate a small net's first filters fill with noise, or the net dies.
+    rates: {layer: its share of lr}.  frozen: the highest layer that stays as it is, with all below it.
     """
 
     epochs: int = 70
@@ -20,6 +26,19 @@ class Recipe(NamedTuple):
     renorm: float = 0.1
     crop: str = "ten"
     stored: int = 256
+    rates: dict = {}
+    frozen: str = ""
+
+    def layer_rates(self, net):
+        """{layer with parameters: its share of lr}; UsageError where `rates` or `frozen` name another."""
+        layers = [name for name, layer in net.layers if layer.params]
+        for name in (*self.rates, self.frozen or layers[0]):
+            if name not in layers:
+                raise UsageError(f"There is no layer {name!r} that learns; the layers are {', '.join(layers)}.")
+        if self.frozen == layers[-1]:
+            raise UsageError(f"With {self.frozen} frozen nothing learns; freeze a lower layer.")
+        rates = dict.fromkeys(layers, 1.0) | {layers[0]: self.first_lr} | self.rates
+        return rates | dict.fromkeys(layers[: layers.index(self.frozen) + 1] if self.frozen else (), 0.0)
 
 
 PAPER = Recipe()

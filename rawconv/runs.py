@@ -13,6 +13,7 @@ from . import checkpoint, models
 from .data import DataSet, mean_picture, open_data
 from .data.augment import prepare
 from .errors import RawconvError, UsageError
+from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
 from .net import Net
 from .recipes import Recipe, recipe
@@ -30,11 +31,15 @@ class Run(NamedTuple):
     state: dict | None = None
 
 
-def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float32"):
+def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float32", fine_tune=False):
     """A new Run.  changes: {field of Recipe: value}.  weights: a checkpoint to start from, whose model rules.
 
-    UsageError where model and weights disagree; RawconvError where the data's classes are not those of the weights.
+    fine_tune: give it a new last layer, for the classes of the data.
+    UsageError where model and weights disagree, or fine_tune lacks weights; RawconvError where the data's classes are
+    not those of the weights.
     """
+    if fine_tune and not weights:
+        raise UsageError("--fine-tune needs --weights, the checkpoint to start from.")
     first = checkpoint.load(weights) if weights else None
     if first and model not in (None, first.net.model):
         raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
@@ -43,8 +48,10 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if model not in models.MODELS and not first:
         models.build(model)  # says which models there are, before any picture is read
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
+    if first and fine_tune:
+        return Run(_new_classifier(first.net, pictures.classes, seed), pictures, chosen, seed)
     if first:
-        _same_classes(first.net, pictures, weights)
+        _same_classes(first.net, pictures, weights, " or, for training, add --fine-tune")
         return Run(first.net, pictures, chosen, seed)
     net = models.build(model, pictures.classes, None, mean_picture(pictures.train, True), seed, dtype)
     return Run(net, pictures, chosen, seed)
@@ -66,9 +73,12 @@ def resume(path, given):
     return Run(found.net, pictures, chosen, found.info["seed"], file.parent, found.state)
 
 
-def go(run, folder, device, say=print, progress=True):
-    """Train, and return what a user asks for first: accuracies of the last epoch and where everything lies."""
-    rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say)
+def go(run, folder, device, say=print, progress=True, **how):
+    """Train, and return what a user asks for first: accuracies of the last epoch and where everything lies.
+
+    how: the other arguments of training.train.
+    """
+    rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **how)
     return {
         "checkpoint": f"{folder}/last.h5",
         "best": f"{folder}/best.h5",
@@ -113,7 +123,7 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
         return softmax_cross_entropy(net.forward(x, draw=draw, keep=False)[0], labels)[0]
 
     scores, caches = net.forward(x, draw=draw)
-    _, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches, pixels=False)
+    _, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches, stop=net.layers[0][0])
     errors = {}
     for (layer, name), value in net.params.items():
         worst = 0.0
@@ -149,9 +159,17 @@ def limit_columns(net, megabytes):
             layer.workspace = megabytes << 20
 
 
-def _same_classes(net, data, file):
+def _new_classifier(net, classes, seed):
+    """The net with a new last layer for other classes; all below it is kept."""
+    *below, (name, last) = net.layers
+    fresh = Conv(**last.settings | {"filters": len(classes)})
+    return Net(net.shape, [*below, (name, fresh)], classes, net.mean, net.model, seed, net.dtype)
+
+
+def _same_classes(net, data, file, or_else=""):
     if net.classes != data.classes:
         raise RawconvError(
             f"{file} knows {len(net.classes)} classes ({', '.join(net.classes[:3])}, ...) and {data.source} has "
-            f"{len(data.classes)} ({', '.join(data.classes[:3])}, ...); they must be the same: choose other --data."
+            f"{len(data.classes)} ({', '.join(data.classes[:3])}, ...); they must be the same: "
+            f"choose other --data{or_else}."
         )

@@ -99,7 +99,7 @@ def test_the_command_saves_when_stopped(tmp_path, number, code):
     words = ["--model", "lenet", "--data", DATA, "--epochs", "500", "--out", "run"]
     command = [sys.executable, "-m", "rawconv.cli.train", *words]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run/last.h5").exists():
+    while not (tmp_path / "run/best.h5").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(number)
@@ -122,7 +122,7 @@ def test_a_loss_that_is_no_number_is_said_in_words(tmp_path):
     run = runs.start("lenet", DATA, changes={"epochs": 1, "batch": 16, "lr": 1e9})
     with pytest.raises(RawconvError, match=r"The loss became (nan|inf).*lower --lr"):
         runs.go(run, tmp_path, Device(), progress=False)
-    assert not (tmp_path / "last.h5").exists()
+    assert checkpoint.load(tmp_path / "last.h5").state["progress"]["epoch"] == 0
 
 
 def test_check_gradients_passes_and_catches_a_wrong_layer(monkeypatch):

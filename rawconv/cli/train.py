@@ -24,49 +24,105 @@ from .common import (
 @click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="The highest learning rate.")
 @click.option("--schedule", type=click.Choice(("plateau", "cosine", "step", "constant")), help="How the rate falls.")
+@click.option("--warmup", type=click.FloatRange(0), help="Epochs over which the rate rises to --lr.")
+@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Of the gradient descent.")
 @click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
+@click.option("--renorm", type=click.FloatRange(0), help="Largest RMS of a filter; 0: no renormalisation.")
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    metavar="LAYER=SHARE",
+    help="A layer's share of the rate, as conv1=0.1.",
+)
 @click.option(
     "--conv", type=click.Choice(("auto", "gemm", "winograd")), default="auto", help="How to convolve.  [auto]"
 )
 @click.option("--out", type=click.Path(), help="The new run's folder.  [runs/<model>-<data>-<n>]")
 @click.option("--resume", type=click.Path(), help="Go on with an interrupted run: its folder or its last.h5.")
 @click.option("--weights", type=click.Path(), help="Start from (or test) the weights of this checkpoint.")
+@click.option("--fine-tune", is_flag=True, help="Give --weights a new last layer, for the classes of --data.")
+@click.option("--freeze", "frozen", metavar="LAYER", help="Keep this layer, and all below it, as they are.")
+@click.option(
+    "--save-every", type=click.FloatRange(0, min_open=True), default=10, metavar="MINUTES", help="To last.h5.  [10]"
+)
+@click.option("--watch", is_flag=True, help="Log the update ratio and the dead maps of every layer.")
 @click.option("--test-only", is_flag=True, help="Only validate --weights (or the newest checkpoint) on --data.")
 @click.option("--check-grads", is_flag=True, help="Only compare the gradients with finite differences, in float64.")
 @workspace_option
 @seed_option
 @device_option
 @json_option
-def main(data, model, seed, device, conv, workspace, out, resume, weights, test_only, check_grads, as_json, **changes):
+def main(
+    data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, rates, save_every, watch,
+    test_only, check_grads, as_json, **changes,
+):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
     \b
     rawconv-train --data photos/ --epochs 30
     rawconv-train --resume runs/zf64-photos-1
+    rawconv-train --data photos/ --weights weights/photos.h5 --fine-tune --freeze conv5
+    mpirun -n 4 rawconv-train --data imagenet.h5 --model zfnet --device gpu
     """
 
     from .. import runs
+    from ..parallel import joined
+
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if rates:
+        changes["rates"] = dict(map(_share, rates))
+    with joined() as ranks:
+        tell, show, end = (say, click.echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
+        if out and ranks.rank == 0:
+            refuse_existing(out)
+        with _choose(device, ranks, tell) as device:
+            if test_only:
+                return end(None, runs.test(weights, data, device, tell if as_json else show, workspace), as_json)
+            if resume:
+                given = {"data": data, "model": model, "weights": weights, "out": out, "fine-tune": fine_tune or None}
+                run = runs.resume(resume, given | changes)
+            else:
+                run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
+            runs.choose_conv(run.net, conv, device)
+            runs.limit_columns(run.net, workspace)
+            if check_grads:
+                return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
+            folder = ranks.agree(_folder(run, out) if ranks.rank == 0 else None)
+            end(folder, runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch), as_json)
+
+
+def _silent(*what):
+    """What all processes but the first say."""
+
+
+def _share(text):
+    """ "conv1=0.1" -> ("conv1", 0.1)."""
+    layer, _, share = text.partition("=")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise click.UsageError(f"--rate {text!r} is not LAYER=SHARE; write, for example, conv1=0.1.")
+    return layer, value
+
+
+def _choose(name, ranks, tell):
+    """The device; of several processes on one machine, each takes the GPU of its own number."""
     from ..arrays import choose_device
 
-    device = choose_device(device, say)
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if out:
-        refuse_existing(out)
-    with device:
-        if test_only:
-            result = runs.test(weights, data, device, click.echo if not as_json else say, workspace)
-            return finish(None, result, as_json)
-        if resume:
-            run = runs.resume(resume, {"data": data, "model": model, "weights": weights, "out": out, **changes})
-        else:
-            run = runs.start(model, data, weights, seed, changes)
-        runs.choose_conv(run.net, conv, device)
-        runs.limit_columns(run.net, workspace)
-        if check_grads:
-            return finish(None, runs.check_gradients(run, click.echo if not as_json else say), as_json)
-        folder = run.folder or (Path(out) if out else new_run_folder(run.net.model, run.data.name))
-        folder.mkdir(parents=True, exist_ok=True)
-        finish(folder, runs.go(run, folder, device, say), as_json)
+    device = choose_device(name, tell)
+    if device.index is None or ranks.size == 1 or ":" in name:
+        return device
+    return choose_device(f"gpu:{ranks.local}")
+
+
+def _folder(run, out):
+    """The run's folder, made by the first process alone."""
+    folder = run.folder or (Path(out) if out else new_run_folder(run.net.model, run.data.name))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 if __name__ == "__main__":

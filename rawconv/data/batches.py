@@ -19,16 +19,18 @@ def permutation(count, seed, epoch):
     return np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable")
 
 
-def batches(split, batch, order=None, start=0, prefetch=2):
+def batches(split, batch, order=None, start=0, prefetch=2, share=lambda ids: ids):
     """Yield (ids int64 (n,), pictures uint8 (n, H, W, 3), labels int64 (n,)), n = batch, the last one smaller.
 
     order: None for 0 .. N-1, or (seed, epoch) for `permutation`.  start: the position in that order to begin at, for
-    resuming in the middle of an epoch.  Up to `prefetch` batches are read ahead; an error of the reading is raised
-    here, at the batch it belongs to.  Leaving the loop early ends the thread.
+    resuming in the middle of an epoch.  share: takes this process's part of a batch's ids.  Up to `prefetch` batches
+    are read ahead; an error of the reading is raised here, at the batch it belongs to.  Leaving the loop early ends the
+    thread.
     """
     ids = np.arange(len(split)) if order is None else permutation(len(split), *order)
 
     def read(part):
+        part = share(part)
         return part, split.read(part), split.labels[part]
 
     waiting = deque()

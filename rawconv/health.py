@@ -1,0 +1,82 @@
+"""What goes wrong in training, noticed early and said in words with the remedy."""
+
+import math
+
+import numpy as np
+
+from .arrays import array_module, to_cpu
+from .errors import RawconvError
+from .layers.relu import ReLU
+
+PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
+FAST = 0.1  # of a layer's weights changed by one step: healthy nets stay near 0.001
+DEAD = 0.5  # of a layer's maps
+
+
+def check_data(data):
+    """RawconvError where no net can learn from it: one class only, or labels beyond the classes."""
+    if len(data.classes) < 2:
+        only = data.classes[0] if data.classes else "none"
+        raise RawconvError(f"{data.source} has one class ({only}); a net learns to tell at least two apart.")
+    for name, split in (("training", data.train), ("validation", data.val)):
+        if not len(split):
+            raise RawconvError(f"{data.source} has no {name} pictures; add some to every class.")
+        low, high = int(split.labels.min()), int(split.labels.max())
+        if low < 0 or high >= len(data.classes):
+            raise RawconvError(
+                f"{data.source} has {name} labels from {low} to {high}, but classes 0 to {len(data.classes) - 1}."
+            )
+
+
+def first_broken(net, x):
+    """Where, going up with pictures x, the first NaN or infinity appears, as the end of a sentence; "" if nowhere."""
+    for name, layer in net.layers:
+        for key, value in layer.params.items():
+            if not np.isfinite(to_cpu(value)).all():
+                return f"; the first layer with a {key} that is not finite is {name}"
+        x, _ = layer.forward(x)
+        if not np.isfinite(to_cpu(x)).all():
+            return f"; going up, the output of {name} is the first that is not finite"
+    return ""
+
+
+def update_ratios(net, velocity):
+    """{layer: |last update| / |weight|} of all filters, in Euclidean norms."""
+    ratios = {}
+    for (name, key), value in net.params.items():
+        if key == "weight":
+            xp = array_module(value)
+            size = float(xp.sqrt(xp.square(value).sum()))
+            ratios[name] = float(xp.sqrt(xp.square(velocity[name, key]).sum())) / size if size else math.inf
+    return ratios
+
+
+def dead_maps(net, x):
+    """{convolution: how many of its maps are above 0 nowhere on the pictures x}, where a ReLU follows."""
+    dead, below = {}, None
+    for name, layer in net.layers[:-1]:
+        x, _ = layer.forward(x)
+        if isinstance(layer, ReLU):
+            dead[below] = int((~(x > 0).any(axis=(0, 1, 2))).sum())
+        below = name
+    return dead
+
+
+def warn(net, ratios, dead, say):
+    """Say which layers change too fast to learn, and which are mostly dead."""
+    for name, ratio in ratios.items():
+        if ratio > FAST:
+            say(f"{name} changes by {ratio:.0%} of its size in one step, and learns nothing so: lower --lr.")
+    for name, count in dead.items():
+        maps = net.shapes[name][2]
+        if count > DEAD * maps:
+            say(f"{name}: {count} of {maps} maps are dead, above 0 on no picture: lower --lr, or start anew.")
+
+
+def warn_if_stuck(loss, classes, say):
+    """Say so where the loss is that of guessing."""
+    if abs(loss - math.log(classes)) < 0.01 * math.log(classes):
+        say(
+            f"The loss is stuck at ln({classes}) = {math.log(classes):.2f}: the net does not learn. "
+            "Try another --lr, and check that the class folders differ."
+        )

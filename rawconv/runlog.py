@@ -1,0 +1,34 @@
+"""What a run writes for its reader after every epoch: log.jsonl, log.csv, curves.png, a line."""
+
+import csv
+import io
+import json
+
+from .report.curves import draw_curves
+from .storage import replace_file
+
+
+def line(row, epochs):
+    return (
+        f"epoch {row['epoch']:3d}/{epochs}  lr {row['lr']:.2g}  "
+        f"train loss {row['train_loss']:.3f} top-1 {row['train_top1']:.1%} top-5 {row['train_top5']:.1%}  "
+        f"val loss {row['val_loss']:.3f} top-1 {row['val_top1']:.1%} top-5 {row['val_top5']:.1%}  "
+        f"{row['seconds']:.0f} s"
+    )
+
+
+def read_log(folder, epochs):
+    path = folder / "log.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [row for row in rows if row["epoch"] <= epochs]
+
+
+def write_log(folder, rows, epochs):
+    """log.jsonl, log.csv and curves.png, each replaced whole."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(folder / "log.csv", table.getvalue().encode())
+    replace_file(folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    replace_file(folder / "curves.png", draw_curves(rows, epochs))
