@@ -10,7 +10,8 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     trace.py       that way in numbers, step by step;  controls.py  with an ingredient exchanged
     topk.py        the pictures that excite each map most
     optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
-    training.py    a training run;  runs.py  how a command begins, resumes or tests one
+    training.py    a training run;  runs.py  how a command begins, resumes or tests one;  runlog.py  its log
+    health.py      what goes wrong in training;  interrupts.py  Ctrl-C;  parallel.py  several processes as one
     checkpoint.py  a net in a file;  storage.py  files that are whole or not there
     data/          pictures in, augmented batches out
     report/        figures;  cli/  the commands

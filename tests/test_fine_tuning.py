@@ -1,0 +1,103 @@
+"""Going on from trained weights: frozen layers, shares of the learning rate, a classifier for other classes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rawconv import checkpoint, runs
+from rawconv.arrays import Device
+from rawconv.errors import RawconvError, UsageError
+from rawconv.net import Net
+from rawconv.optimizer import SGD
+
+CHANGES = {"epochs": 1, "batch": 16, "schedule": "constant", "warmup": 0.0, "renorm": 0.0}
+quiet = {"say": lambda line: None, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint of lenet on the scenes."""
+    folder = tmp_path_factory.mktemp("trained")
+    runs.go(runs.start("lenet", "scenes:60", changes=CHANGES), folder, Device(), **quiet)
+    return folder / "last.h5"
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory):
+    """Dark and light pictures, in folders."""
+    folder, dice = tmp_path_factory.mktemp("two"), np.random.default_rng(0)
+    for label, low in (("dark", 0), ("light", 150)):
+        (folder / label).mkdir()
+        for k in range(20):
+            picture = dice.integers(low, low + 100, (28, 28, 3)).astype(np.uint8)
+            Image.fromarray(picture).save(folder / label / f"{k}.png")
+    return folder
+
+
+def test_frozen_layers_stay_bit_for_bit_and_the_others_learn(trained, tmp_path):
+    before = checkpoint.load(trained).net.params
+    run = runs.start(data="scenes:60", weights=trained, changes=CHANGES | {"frozen": "conv2", "renorm": 0.1})
+    runs.go(run, tmp_path, Device(), **quiet)
+    last = checkpoint.load(tmp_path / "last.h5")
+    for key, value in last.net.params.items():
+        kept = key[0] in ("conv1", "conv2")
+        assert np.array_equal(value, before[key]) == kept
+        assert np.any(last.state["momentum"][key]) != kept
+
+
+def test_below_the_lowest_layer_that_learns_nothing_is_computed(trained, monkeypatch):
+    net = checkpoint.load(trained).net
+    optimizer = SGD(net, rates={"conv1": 0.0, "conv2": 0.0})
+    assert optimizer.lowest == [name for name, layer in net.layers if layer.params][2]
+    scores, caches = net.forward(np.zeros((2, *net.shape), np.float32))
+    whole = net.backward(scores, caches)
+    scores, caches = net.forward(np.zeros((2, *net.shape), np.float32))
+    monkeypatch.setattr(net["conv2"], "backward", None)
+    pixels, grads = net.backward(scores, caches, stop=optimizer.lowest)
+    assert pixels is None and "conv2" not in grads
+    assert all(np.array_equal(grads[name][key], whole[1][name][key]) for name in grads for key in grads[name])
+
+
+def test_a_share_of_the_rate_scales_a_layer_s_first_step():
+    """v = -lr * share * (decay * w + g / n), from rest."""
+    run = runs.start("lenet", "scenes:12")
+    grads = {}
+    for (layer, key), value in run.net.params.items():
+        grads.setdefault(layer, {})[key] = np.ones_like(value)
+    before = {key: value.copy() for key, value in run.net.params.items()}
+    SGD(run.net, renorm=0, rates={"conv2": 0.25}).update(grads, 0.1, 1 / 4)
+    for (layer, key), value in run.net.params.items():
+        rate, old = 0.025 if layer == "conv2" else 0.1, before[layer, key]
+        step = -rate * ((5e-4 * old if key == "weight" else 0) + 1 / 4)
+        np.testing.assert_allclose(value - old, step, rtol=1e-4)
+
+
+def test_fine_tuning_to_other_classes_learns_them(trained, two_classes, tmp_path):
+    changes = CHANGES | {"frozen": "conv2", "epochs": 3, "lr": 0.001}
+    run = runs.start(data=two_classes, weights=trained, changes=changes, fine_tune=True)
+    assert run.net.classes == ["dark", "light"] and run.net.shapes[run.net.layers[-1][0]] == (1, 1, 2)
+    result = runs.go(run, tmp_path, Device(), **quiet)
+    assert result["val_top1"] > 0.9
+    again = runs.resume(tmp_path, {})
+    assert again.recipe.frozen == "conv2" and again.net.classes == ["dark", "light"]
+
+
+def test_what_cannot_be_is_refused(trained, two_classes):
+    with pytest.raises(RawconvError, match="add --fine-tune"):
+        runs.start(data=two_classes, weights=trained)
+    with pytest.raises(UsageError, match="needs --weights"):
+        runs.start(data=two_classes, fine_tune=True)
+    net = checkpoint.load(trained).net
+    last = net.layers[-1][0]
+    for changes, message in (
+        ({"frozen": "conv9"}, "no layer 'conv9'.*conv1"),
+        ({"rates": {"relu1": 1}}, "no layer 'relu1'"),
+        ({"frozen": last}, "nothing learns"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            runs.recipe("lenet")._replace(**changes).layer_rates(net)
+
+
+def test_a_net_can_be_built_on_parameters_that_are_there(trained):
+    net = checkpoint.load(trained).net
+    assert Net(net.shape, net.layers, net.classes).params.keys() == net.params.keys()
