@@ -11,7 +11,7 @@ if [ -z "${RAWCONV_SOFTGPU:-}" ]; then
 fi
 
 [ -x .venv-gpu/bin/python ] || "${PYTHON:-python3}" -m venv .venv-gpu
-.venv-gpu/bin/python -m pip install --quiet --editable '.[rocm,test]'
+.venv-gpu/bin/python -m pip install --quiet --editable '.[rocm,test,mpi]'
 
 for setting in SOFTGPU_POISON=0 SOFTGPU_POISON=1 SOFTGPU_GUARD=1 SOFTGPU_ORDER=reverse; do
     echo "Device tests with $setting"
