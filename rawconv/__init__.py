@@ -8,7 +8,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     geometry.py    which pixels a unit sees
     deconvnet.py   one unit -> a picture;  windowed.py  many, through their receptive fields alone
     trace.py       that way in numbers, step by step;  controls.py  with an ingredient exchanged
-    topk.py        the pictures that excite each map most
+    topk.py        the pictures that excite each map most;  visualize.py  figure 2 in files
     optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
     training.py    a training run;  runs.py  how a command begins, resumes or tests one;  runlog.py  its log
     health.py      what goes wrong in training;  interrupts.py  Ctrl-C;  parallel.py  several processes as one

@@ -1,6 +1,5 @@
 """rawconv-visualize: arguments in, calls, figures out."""
 
-import json
 import os
 import pathlib
 import re
@@ -100,7 +99,7 @@ def main(
     rawconv-visualize --layer 4
     rawconv-visualize --layer 4 --layer 5 --weights runs/zf64-scenes-1/last.h5 cat.jpg
     """
-    from .. import checkpoint, controls
+    from .. import checkpoint, controls, visualize
     from ..arrays import choose_device
     from ..layers import Rules
     from ..report.pages import Look
@@ -111,11 +110,9 @@ def main(
     )
     weights = pathlib.Path(weights) if weights else checkpoint.default()
     _need_files(pictures)
-    _need_report(report, pictures, force)
+    _need_report(report, pictures, control, force)
     if trace:
         _only_a_trace(pictures, {"--layer": layers, "--units": units, "--out": out, "--control": control})
-    if report and control:
-        raise UsageError("--report shows a net as it is; leave --control or --report out.")
     if control == "other-switches" and len(pictures) == 1:
         raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
     if out:
@@ -132,21 +129,21 @@ def main(
         about = {"command": "rawconv-visualize", "weights": str(weights), "model": net.model, "top": top}
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
-            stored, trouble = _read(pictures, net)
-            folder = _folder(out, weights, net, info.get("data"))
-            about |= _draw_pictures(net, stored, asked, look, top, folder, as_json)
+            stored, trouble = visualize.read_pictures(pictures, net)
+            folder = _folder(out) or visualize.new_folder(weights, net, info.get("data"))
+            tell = visualize.silent if as_json else lambda line: click.echo(printable(line))
+            about |= visualize.draw_pictures(net, stored, asked, look, top, folder, tell)
         else:
             source, trouble = _open(net, weights, info, data), []
-            folder = _folder(out, weights, net, source.source)
-            drawn, found = _draw_layers(net, source, split, asked, look, top, folder)
+            folder = _folder(out) or visualize.new_folder(weights, net, source.source)
+            found, drawn = visualize.draw_layers(net, source, split, asked, look, top, folder, say)
             about |= drawn
             if report:
-                trouble += _report(report, net, info, source, split, found, asked, look, top)
+                trouble += visualize.draw_report(report, net, info, source, split, found, asked, look, top, say)
                 about["report"] = report
     if trouble:
         about["errors"] = trouble
-    _write(folder / "index.json", _readable(plain(about)).encode())
-    finish(folder, about | {"index": folder / "index.json"}, as_json)
+    finish(folder, about | {"index": visualize.write_index(folder, plain(about))}, as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))
 
@@ -190,10 +187,12 @@ def _need_files(pictures):
             raise UsageError(f"{picture} is a folder; name the pictures in it, or scan it with --data {picture}.")
 
 
-def _need_report(report, pictures, force):
+def _need_report(report, pictures, control, force):
     """UsageError where a page cannot be: of single pictures, in the place of a folder or of what is there already."""
     if report and pictures:
         raise UsageError("--report shows the units of a data set; leave it out with pictures, or the pictures with it.")
+    if report and control:
+        raise UsageError("--report shows a net as it is; leave --control or --report out.")
     if report and pathlib.Path(report).is_dir():
         raise UsageError(f"--report {report} is a folder; name a file, as {report.rstrip('/')}/report.html.")
     if report and not force and os.path.lexists(report):
@@ -218,55 +217,11 @@ def _open(net, weights, info, data):
         ) from error
 
 
-def _read(pictures, net):
-    """([(name for files, path, stored picture)], [a sentence for each that is no picture])."""
-    from ..data.decode import decode
-    from ..deconvnet import stored_size
-
-    found, trouble, taken = [], [], set()
-    for path in pictures:
-        try:
-            with open(path, "rb") as file:
-                picture = decode(file, stored_size(net))
-        except OSError as error:
-            if error.errno:
-                trouble.append(f"{path} cannot be read ({error.strerror}).")
-                continue
-            trouble.append(f"{path} is not a picture that can be read; give a JPEG, PNG or the like.")
-            continue
-        except Exception as error:  # whatever a decoder stumbles over in a broken file
-            trouble.append(f"{path} is not a picture that can be read ({error}); give a JPEG, PNG or the like.")
-            continue
-        stem = name = re.sub(r"[^\w.+-]+", "_", pathlib.Path(path).stem)[:80] or "picture"
-        while name in taken:
-            name = f"{stem}_{len(taken) + 1}"
-        taken.add(name)
-        found.append((name, path, picture))
-    if not found:
-        raise RawconvError(" ".join(trouble))
-    return found, trouble
-
-
-def _folder(out, weights, net, source):
-    """--out, or visualize-<n> in the run's folder, or runs/<model>-<data>-visualize-<n>; made here."""
+def _folder(out):
+    """--out, made where it is not there yet; None without."""
     if out:
         pathlib.Path(out).mkdir(parents=True, exist_ok=True)
         return pathlib.Path(out)
-    run = next((folder for folder in weights.parents[:2] if folder.parent.name == "runs"), None)
-    if run:
-        root, stem = run, "visualize"
-    else:
-        name = pathlib.Path(source or "").stem.partition(":")[0]
-        root, stem = pathlib.Path("runs"), re.sub(r"[^\w.+-]+", "_", f"{net.model or 'net'}-{name or 'data'}-visualize")
-    root.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = root / f"{stem}-{number}"
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
 
 
 # A unit's way down, in words
@@ -283,8 +238,9 @@ def _only_a_trace(pictures, drawing):
 def _trace(net, pictures, unit, rules, weights, as_json):
     """Print the table of each picture; unreadable ones are told at the end."""
     from ..trace import table, trace
+    from ..visualize import read_pictures
 
-    stored, trouble = _read(pictures, net)
+    stored, trouble = read_pictures(pictures, net)
     traces = []
     for _, path, picture in stored:
         full, steps = trace(net, picture, unit, rules)
@@ -296,99 +252,6 @@ def _trace(net, pictures, unit, rules, weights, as_json):
     finish(None, about | {"traces": traces} | ({"errors": trouble} if trouble else {}), as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))
-
-
-# What is drawn
-
-
-def _draw_layers(net, data, split, asked, look, top, folder):
-    """Scan (or read an earlier scan), project, draw; -> (what goes into index.json, {layer object: Strongest})."""
-    from ..deconvnet import user_name
-    from ..report.pages import layer_pages
-    from ..topk import scan_once
-
-    pictures = getattr(data, split)
-    if len(pictures) < top:
-        say(f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}.")
-    found, spared = scan_once(net, data.source, pictures, [name for name, _ in asked], top, folder)
-    if spared:
-        say(f"Read the strongest units from {spared}; no new scan was needed.")
-    described = []
-    for name, maps in asked:
-        title = f"{user_name(net, name)} of {net.model or 'the net'}, {data.name}"
-        pages, description = layer_pages(net, data, pictures, name, found[name], title, maps, look, top)
-        for file, page in pages:
-            _save(page, folder / file)
-        described.append(description)
-        dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
-        say(f"{description['layer']}: {', '.join(file for file, _ in pages)}{dead}")
-    return {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}, found
-
-
-def _report(path, net, info, data, split, found, asked, look, top):
-    """Write the page; -> [a sentence if it could not be written]: the figures are there all the same."""
-    from ..report.html import report
-
-    page = report(net, info, data, getattr(data, split), found, dict(asked), look, top)
-    try:
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        _write(path, page)
-    except OSError as error:
-        return [f"{path} could not be written ({error.strerror}); name another --report. The figures are complete."]
-    except RawconvError as error:
-        return [f"{error} The figures are complete."]
-    say(f"{path}: one page of {len(page) / 1e6:.1f} MB, for any browser, without a network")
-    return []
-
-
-def _draw_pictures(net, stored, asked, look, top, folder, quiet):
-    """Classes and strongest units of single pictures; -> what goes into index.json."""
-    import numpy as np
-
-    from ..deconvnet import user_name
-    from ..report.pages import classify, picture_page
-
-    described = []
-    if look.control and look.control.name == "other-switches" and len(stored) == 1:
-        raise RawconvError("--control other-switches needs another picture to take the switches of.")
-    others = [picture for *_, picture in stored[1:] + stored[:1]]
-    bests = classify(net, np.stack([p for *_, p in stored]))
-    for (name, path, picture), best, other in zip(stored, bests, others, strict=True):
-        if not quiet:
-            click.echo(printable(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best)))
-        layers = []
-        for layer, maps in asked:
-            file = f"{user_name(net, layer)}-{name}.png"
-            title = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
-            page, description = picture_page(net, picture, layer, title, maps, look, top, other)
-            _save(page, folder / file)
-            layers.append({"file": file, **description})
-        described.append(
-            {"picture": path, "classes": [{"class": c, "probability": p} for c, p in best], "layers": layers}
-        )
-    return {"pictures": described}
-
-
-def _readable(value):
-    """JSON by lines, but a list of numbers on one."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    return re.sub(
-        r"\[\s+(-?[\d.]+(?:,\s+-?[\d.]+)*)\s+\]", lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text
-    )
-
-
-def _save(page, path):
-    import io
-
-    out = io.BytesIO()
-    page.save(out, "PNG")
-    _write(path, out.getvalue())
-
-
-def _write(path, content):
-    from ..storage import replace_file
-
-    replace_file(path, content)
 
 
 if __name__ == "__main__":
