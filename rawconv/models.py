@@ -49,7 +49,7 @@ def alexnet(classes, fc=4096, groups=1):
     ]  # fmt: skip
 
 
-def zf64(classes):
+def zf64(classes, maps=(128, 128, 96), fc=512):
     """The paper's net made small for 64x64 pictures: conv4 sees 59 pixels, 1.5 million parameters at 64 classes.
 
     Less dropout than the paper: its fully connected layers are eight times narrower.
@@ -59,11 +59,27 @@ def zf64(classes):
         ("pool1", MaxPool(3, 2)), ("norm1", LRN()),
         ("conv2", Conv(96, 3, pad=1, std="he")), ("relu2", relu()),
         ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
-        ("conv3", Conv(128, 3, pad=1, std="he")), ("relu3", relu()),  # 8
-        ("conv4", Conv(128, 3, pad=1, std="he")), ("relu4", relu()),  # 8
-        ("conv5", Conv(96, 3, pad=1, std="he")), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 8, 4
-        ("fc6", Conv(512, None, std="he")), ("relu6", relu()), ("drop6", Dropout(0.3, stream=6)),
-        ("fc7", Conv(512, None, std="he")), ("relu7", relu()), ("drop7", Dropout(0.3, stream=7)),
+        ("conv3", Conv(maps[0], 3, pad=1, std="he")), ("relu3", relu()),  # 8
+        ("conv4", Conv(maps[1], 3, pad=1, std="he")), ("relu4", relu()),  # 8
+        ("conv5", Conv(maps[2], 3, pad=1, std="he")), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 8, 4
+        ("fc6", Conv(fc, None, std="he")), ("relu6", relu()), ("drop6", Dropout(0.3, stream=6)),
+        ("fc7", Conv(fc, None, std="he")), ("relu7", relu()), ("drop7", Dropout(0.3, stream=7)),
+        ("fc8", Conv(classes, None)),
+    ]  # fmt: skip
+
+
+def alex64(classes, fc=512, groups=1):
+    """Krizhevsky's net made small in the same way: 11x11/4 filters, norm before pool, the widths of zf64."""
+    return (64, 64, 3), [
+        ("conv1", Conv(48, 11, stride=4, pad=3, std=0.002)), ("relu1", relu()),
+        ("norm1", LRN()), ("pool1", MaxPool(3, 2)),  # 16, 8
+        ("conv2", Conv(96, 5, pad=2, groups=groups, std="he")), ("relu2", relu()),
+        ("norm2", LRN()), ("pool2", MaxPool(3, 2)),  # 8, 4
+        ("conv3", Conv(128, 3, pad=1, std="he")), ("relu3", relu()),  # 4
+        ("conv4", Conv(128, 3, pad=1, groups=groups, std="he")), ("relu4", relu()),  # 4
+        ("conv5", Conv(96, 3, pad=1, groups=groups, std="he")), ("relu5", relu()), ("pool5", MaxPool(3, 2)),  # 4, 2
+        ("fc6", Conv(fc, None, std="he")), ("relu6", relu()), ("drop6", Dropout(0.3, stream=6)),
+        ("fc7", Conv(fc, None, std="he")), ("relu7", relu()), ("drop7", Dropout(0.3, stream=7)),
         ("fc8", Conv(classes, None)),
     ]  # fmt: skip
 
@@ -96,12 +112,13 @@ def lenet(classes):
     ]  # fmt: skip
 
 
-WIDE = (512, 1024, 512)
+WIDE, WIDE64 = (512, 1024, 512), (171, 341, 192)  # the second: 128, 128, 96 in the same ratios
 
 MODELS = {
     "lenet": lenet,
     "zf32": zf32,
     "zf64": zf64,
+    "alex64": alex64,
     "alexnet": alexnet,
     "alexnet-groups": lambda classes: alexnet(classes, groups=2),
     "zfnet": zfnet,
@@ -117,6 +134,18 @@ MODELS = {
     "zfnet-fc8192": lambda classes: zfnet(classes, fc=8192),
     "zfnet-wide": lambda classes: zfnet(classes, maps=WIDE),
     "zfnet-wide-fc8192": lambda classes: zfnet(classes, maps=WIDE, fc=8192),
+    # The same twelve, small.
+    "alex64-groups": lambda classes: alex64(classes, groups=2),
+    "alex64-without-34": lambda classes: without("34", alex64(classes)),
+    "alex64-without-7": lambda classes: without("7", alex64(classes)),
+    "alex64-without-67": lambda classes: without("67", alex64(classes)),
+    "alex64-without-3467": lambda classes: without("3467", alex64(classes)),
+    "alex64-fc256": lambda classes: alex64(classes, fc=256),
+    "alex64-fc1024": lambda classes: alex64(classes, fc=1024),
+    "zf64-fc256": lambda classes: zf64(classes, fc=256),
+    "zf64-fc1024": lambda classes: zf64(classes, fc=1024),
+    "zf64-wide": lambda classes: zf64(classes, maps=WIDE64),
+    "zf64-wide-fc1024": lambda classes: zf64(classes, maps=WIDE64, fc=1024),
 }
 
 

@@ -44,8 +44,9 @@ class Recipe(NamedTuple):
 PAPER = Recipe()
 SMALL = Recipe(epochs=30, schedule="cosine", warmup=0.5, first_lr=0.1, crop="pad4", stored=64)
 
-RECIPES = {
+RECIPES = {  # by the part of a model's name before the first dash
     "zf64": SMALL,
+    "alex64": SMALL,
     "zf32": SMALL._replace(stored=32),
     "lenet": SMALL._replace(lr=0.001, first_lr=1.0, stored=28),
 }
@@ -53,4 +54,4 @@ RECIPES = {
 
 def recipe(model):
     """The Recipe of a model by name; the paper's for all large ones."""
-    return RECIPES.get(model, PAPER)
+    return RECIPES.get(model.partition("-")[0], PAPER)
