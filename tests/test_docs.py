@@ -1,0 +1,120 @@
+"""The pages of docs/ are true: every block of Python and every command runs, and prints what the page says it prints.
+
+    python tests/test_docs.py --write docs/book/3-pooling.md      writes what the blocks print into the page
+
+On a page, blocks run from top to bottom: ```python in one namespace; ```text right after one is what it prints;
+```sh line by line in a folder with the checkout's files and a user's pictures; ```c is cut out of a .cu file.
+"""
+
+import contextlib
+import io
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
+
+
+def make_folder(folder):
+    """A copy of what a checkout holds, and some pictures of a user beside it, in two classes."""
+    for name in ("weights", "docs", "tools", "rawconv", "examples"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    rng = np.random.default_rng(0)
+    for label in ("left", "right"):
+        (folder / "my-pictures" / label).mkdir(parents=True)
+        for k in range(12):
+            pixels = rng.integers(0, 100, (70, 80, 3), np.uint8)
+            pixels[:, : 40 if label == "left" else 80] += 100
+            Image.fromarray(pixels).save(folder / "my-pictures" / label / f"{k}.png")
+    return folder
+
+
+def run_page(text, folder, commands=True):
+    """Run the blocks of a page in `folder`; the page, with what its Python printed in its text blocks."""
+    namespace, parts, end, printed = {"__name__": "page"}, [], 0, None
+    for found in BLOCK.finditer(text):
+        language, block = found.groups()
+        parts.append(text[end : found.start()])
+        follows = printed is not None and parts[-1].strip() == ""
+        if language == "text" and follows:
+            block = printed
+        printed = None
+        if language == "python":
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(compile(block, "page", "exec"), namespace)
+            printed = out.getvalue()
+        if language == "sh" and commands:
+            for line in block.splitlines():
+                run_command(line, folder)
+        parts.append(f"```{language}\n{block}```\n")
+        end = found.end()
+    return "".join(parts) + text[end:]
+
+
+def run_command(line, folder):
+    if line.startswith("pip install"):
+        return
+    path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(line, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("docs"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_runs_and_prints_what_the_page_says(page, folder, monkeypatch):
+    text = (ROOT / page).read_text()
+    if not INSTALLED and "```sh" in text:
+        pytest.skip("rawconv is not installed, so its commands cannot be run")
+    monkeypatch.chdir(folder)
+    assert_alike(run_page(text, folder), text)
+
+
+NUMBER = re.compile(r"-?\d+\.\d+")
+
+
+def assert_alike(got, want):
+    """The same text; decimal numbers may differ in their last digit, as they do from one kind of CPU to another."""
+    assert NUMBER.sub("#", got) == NUMBER.sub("#", want)
+    for one, other in zip(NUMBER.findall(got), NUMBER.findall(want), strict=True):
+        assert abs(float(one) - float(other)) <= 1.01 * 10.0 ** -len(other.partition(".")[2]), (one, other)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
+        target = link.partition("#")[0]
+        assert link.startswith("https://") or not target or ((ROOT / page).parent / target).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_kernels_on_a_page_are_those_of_the_project(page):
+    sources = "".join(path.read_text() for path in (ROOT / "rawconv").rglob("*.cu"))
+    for language, block in BLOCK.findall((ROOT / page).read_text()):
+        assert language != "c" or block in sources, block
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    for name in sys.argv[2:]:
+        with tempfile.TemporaryDirectory() as place:
+            os.chdir(make_folder(pathlib.Path(place)))
+            (ROOT / name).write_text(run_page((ROOT / name).read_text(), pathlib.Path(place), commands=False))

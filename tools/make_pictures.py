@@ -1,0 +1,217 @@
+"""Make the pictures of the book: each by its name, into docs/pictures/, the same bytes every time.
+
+python tools/make_pictures.py                    all of them
+python tools/make_pictures.py book-pooling       one;  --out FOLDER for another place
+"""
+
+import pathlib
+
+import click
+import numpy as np
+from PIL import Image, ImageDraw
+
+import rawconv
+from rawconv.controls import SENTENCES, control
+from rawconv.data import scenes
+from rawconv.deconvnet import display, net_input, project_units
+from rawconv.layers import PAPER
+from rawconv.layers.pool import MaxPool
+from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge, font
+from rawconv.report.figures import PAPER as WHITE
+from rawconv.trace import trace
+
+ROOT = pathlib.Path(__file__).parent.parent
+COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
+GAP = 12
+
+
+def net():
+    return rawconv.load(ROOT / "weights/scenes.h5")
+
+
+def scene():
+    return np.asarray(Image.open(ROOT / "docs/pictures/scene.png").convert("RGB"))
+
+
+def strip(rows, labels=(), heads=(), side=96):
+    """Rows of pictures, uint8 (h, w, 3), enlarged to `side`; a label left of each row, a head over each column."""
+    left = max([font(15).getlength(label) for label in labels] + [0]) + (GAP if labels else 0)
+    top, columns = (26 if heads else 0) + GAP, max(map(len, rows))
+    page = Image.new("RGB", (round(left) + columns * (side + GAP) + GAP, top + len(rows) * (side + GAP)), WHITE)
+    draw = ImageDraw.Draw(page)
+    for x, head in enumerate(heads):
+        draw.text((left + GAP + x * (side + GAP) + side / 2, 22), head, INK, font(15), anchor="ms")
+    for y, row in enumerate(rows):
+        if labels:
+            draw.text((GAP / 2, top + y * (side + GAP) + side / 2), labels[y], INK, font(15), anchor="lm")
+        for x, pixels in enumerate(row):
+            page.paste(enlarge(pixels, side), (round(left) + GAP + x * (side + GAP), top + y * (side + GAP)))
+    return page
+
+
+def grey(plane):
+    """A map (H, W), white where it is largest, as a picture."""
+    scaled = np.clip(plane / max(plane.max(), 1e-9), 0, 1)
+    return np.repeat(np.rint(255 * scaled).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def strongest(y, count):
+    """(map, y, x) of the strongest place of the `count` maps of y (H, W, C) with the largest values."""
+    order = np.argsort(-y.max(axis=(0, 1)), kind="stable")[:count]
+    return [(int(m), *map(int, np.unravel_index(int(y[:, :, m].argmax()), y.shape[:2]))) for m in order]
+
+
+def book_up():
+    ours, picture = net(), scene()
+    rows, labels = [[picture]], ["picture"]
+    for number in range(1, 6):
+        y, _ = ours.forward(net_input(ours, picture[None]), f"relu{number}")
+        rows.append([grey(y[0, :, :, m]) for m, *_ in strongest(y[0], 8)])
+        labels.append(f"conv{number}")
+    return strip(rows, labels)
+
+
+def book_convolution():
+    ours, picture = net(), scene()
+    x, conv = net_input(ours, picture[None]), ours["conv1"]
+    y, cache = conv.forward(x)
+    number = strongest(np.maximum(y[0], 0), 1)[0][0]
+    kept = np.zeros_like(y)
+    kept[..., number] = np.maximum(y[..., number], 0)
+    down = display(conv.deconv(kept, cache)[0])
+    row = [picture, display(conv.weight[..., number]), grey(kept[0, :, :, number]), down]
+    return strip([row], heads=("x", "weight", "max(y, 0)", "transpose"), side=200)
+
+
+def table(draw, left, top, values, fill=lambda y, x: WHITE, cell=44):
+    """A grid of numbers."""
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            box = (left + x * cell, top + y * cell, left + (x + 1) * cell, top + (y + 1) * cell)
+            colour = fill(y, x)
+            draw.rectangle(box, colour, RULE)
+            ink = WHITE if colour in COLOURS else (SOFT if value == 0 else INK)
+            draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), f"{value:g}", ink, font(18), anchor="mm")
+
+
+def book_pooling():
+    x = np.array([[1, 2, 0, 3, 1], [0, 4, 1, 0, 2], [2, 1, 4, 1, 0], [5, 0, 1, 2, 7], [1, 3, 0, 6, 1]], float)
+    pool = MaxPool(3, 2)
+    y, cache = pool.forward(x[None, :, :, None])
+    r = np.array([[10, 20], [30, 40]], float)
+    down, switches = pool.deconv(r[None, :, :, None], cache)[0, :, :, 0], cache.switches[0, :, :, 0]
+    winner = {
+        (2 * i + int(switches[i, j]) // 3, 2 * j + int(switches[i, j]) % 3): COLOURS[2 * i + j]
+        for i in range(2)
+        for j in range(2)
+    }
+    page = Image.new("RGB", (860, 290), WHITE)
+    draw = ImageDraw.Draw(page)
+    at = lambda y, x: winner.get((y, x), WHITE)  # noqa: E731
+    own = lambda y, x: COLOURS[2 * y + x]  # noqa: E731
+    parts = (("x", x, 20, at), ("y", y[0, :, :, 0], 280, own), ("switches", switches, 395, own), ("r", r, 510, own),
+             ("unpooled", down, 625, at))  # fmt: skip
+    for name, values, left, fill in parts:
+        top = 50 if len(values) == 5 else 116
+        draw.text((left, top - 12), name, INK, font(17), anchor="ls")
+        table(draw, left, top, values, fill)
+    return page
+
+
+def projections(layer, count, **options):
+    """The first scenes' strongest unit each: (pictures, projections), cut to the fields."""
+    ours = net()
+    pictures, _ = scenes.draw(range(2 * count), ours.shape[0])
+    x = net_input(ours, pictures)
+    y, _ = ours.forward(x[:count], layer)
+    units = np.array([(row, *strongest(y[row], 1)[0]) for row in range(count)])
+    name = options.pop("control", None)
+    others = {"control": control(ours, name), "others": x[count:]} if name else {}
+    r, _ = project_units(ours, x[:count], layer, units, **options, **others)
+    return list(pictures[:count]), list(display(r))
+
+
+def book_rules():
+    rows = [projections("relu4", 7)[0]]
+    for relu in ("gradient", "deconv", "guided"):
+        lrn = "gradient" if relu == "gradient" else "identity"
+        rows.append(projections("relu4", 7, rules=PAPER._replace(relu=relu, lrn=lrn))[1])
+    return strip(rows, ("picture", "gradient", "deconvnet", "guided"), side=110)
+
+
+def book_controls():
+    pictures, ours = projections("relu4", 7)
+    rows = [pictures, ours, *(projections("relu4", 7, control=name)[1] for name in SENTENCES)]
+    return strip(rows, ("picture", "deconvnet", *(name.replace("-", " ") for name in SENTENCES)), side=110)
+
+
+def book_lrn():
+    ours, picture = net(), scene()
+    before, _ = ours.forward(net_input(ours, picture[None]), "pool1")
+    y, x = np.unravel_index(int(before[0].max(axis=2).argmax()), before.shape[1:3])
+    after, _ = ours["norm1"].forward(before)
+    page = Image.new("RGB", (900, 240), WHITE)
+    draw = ImageDraw.Draw(page)
+    wide = 880 / before.shape[3]
+    for values, shift, colour in ((before, 0, (160, 163, 170)), (after, 0.4, ACCENT)):
+        values = values[0, y, x] / values[0, y, x].max()
+        for c, value in enumerate(values):
+            left = 10 + (c + shift) * wide
+            draw.rectangle((left, 215 - 195 * value, left + 0.38 * wide, 215), colour)
+    draw.line((10, 216, 890, 216), INK)
+    draw.text((10, 234), "map 0", SOFT, font(14), anchor="ls")
+    draw.text((890, 234), f"map {before.shape[3] - 1}", SOFT, font(14), anchor="rs")
+    return page
+
+
+def book_unit():
+    _, steps = trace(net(), scene(), "conv4:17")
+    tiles, heads = [scene()], ["picture"]
+    for step in steps[1:]:
+        energy = np.sqrt((step.r.astype(float) ** 2).sum(axis=2))
+        tiles.append(display(step.r) if step.r.shape[2] == 3 else grey(energy))
+        heads.append(f"{step.step.split(',')[0]} {step.layer}")
+    half = (len(tiles) + 1) // 2
+    pages = [strip([tiles[:half]], heads=heads[:half], side=124), strip([tiles[half:]], heads=heads[half:], side=124)]
+    page = Image.new("RGB", (max(p.width for p in pages), sum(p.height for p in pages)), WHITE)
+    for number, part in enumerate(pages):
+        page.paste(part, (0, number * pages[0].height))
+    return page
+
+
+def book_kernel():
+    page = Image.new("RGB", (860, 250), WHITE)
+    draw = ImageDraw.Draw(page)
+    draw.text((20, 28), "threads of a warp: maps c = 0 … 31 of one output place", INK, font(16), anchor="ls")
+    memory = "x in memory: the 3 x 3 places of the window, each a run of 32 maps = 128 bytes"
+    draw.text((20, 246), memory, INK, font(16), anchor="ls")
+    for c in range(32):
+        draw.rectangle((20 + 12 * c, 40, 30 + 12 * c, 60), ACCENT)
+    for place in range(9):
+        left, colour = 20 + 92 * place, COLOURS[1 + place // 3]
+        for c in range(32):
+            draw.line((left + 2.6 * c, 180, left + 2.6 * c, 206), colour)
+        draw.line((20 + 6 * 32, 64, left + 42, 176), RULE, 2)
+        draw.text((left + 42, 220), f"ky {place // 3}, kx {place % 3}", SOFT, font(12), anchor="ms")
+    return page
+
+
+PICTURES = {
+    "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
+    "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PICTURES)))
+@click.option("--out", type=click.Path(file_okay=False), default=ROOT / "docs/pictures", help="[docs/pictures]")
+def main(names, out):
+    """Make the pictures of the book."""
+    for name in names or PICTURES:
+        path = pathlib.Path(out, f"{name}.png")
+        PICTURES[name]().quantize(256).save(path, optimize=True)
+        click.echo(path)
+
+
+if __name__ == "__main__":
+    main()
