@@ -59,8 +59,8 @@ def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER):
     """
     whole = [net.shape, *net.shapes.values()]
     for place in reversed(range(len(caches))):
-        if sizes[place + 1] == whole[place + 1][:2]:
-            r = put(r, corner, sizes[place + 1])
+        if sizes[place + 1] == whole[place + 1][:2] or not _known(net.layers[place][1]):
+            r = put(r, corner, whole[place + 1][:2])
             return net.deconv(r, select(caches[: place + 1], array_module(r).asarray(rows)), rules)
         r, corner = step(net.layers[place][1], r, corner, caches[place], rows, whole[place], rules)
     return put(r, corner, net.shape[:2])
@@ -97,6 +97,11 @@ def _unpool(layer, r, corner, cache, rows, below, rules):
     switches = clear(switches, outer, cache.switches.shape[1:], none)
     layer = _moved(layer, (rim[0] * stride[0], rim[1] * stride[1]))
     return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
+
+
+def _known(layer):
+    """Whether `step` goes down through its windows; a newcomer's are left to whole maps."""
+    return isinstance(layer, Conv | MaxPool) or getattr(layer, "window", None) is None
 
 
 def _moved(layer, pad):
@@ -155,6 +160,6 @@ def select(caches, rows):
     def gather(cache):
         if isinstance(cache, Cache):  # a pool's switches
             return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
-        return cache if cache is None else cache[rows]  # dropout at test time keeps nothing; the others, an array
+        return cache if cache is None or isinstance(cache, tuple) else cache[rows]  # what belongs to no picture stays
 
     return [gather(cache) for cache in caches]

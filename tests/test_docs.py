@@ -97,6 +97,13 @@ def assert_alike(got, want):
         assert abs(float(one) - float(other)) <= 1.01 * 10.0 ** -len(other.partition(".")[2]), (one, other)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_runs(path, folder):
+    assert len(path.read_text().splitlines()) <= 40
+    done = subprocess.run([sys.executable, path], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
@@ -109,6 +116,21 @@ def test_kernels_on_a_page_are_those_of_the_project(page):
     sources = "".join(path.read_text() for path in (ROOT / "rawconv").rglob("*.cu"))
     for language, block in BLOCK.findall((ROOT / page).read_text()):
         assert language != "c" or block in sources, block
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "docs/pictures").glob("book-*.png"))])
+def test_the_book_s_pictures_can_be_made_again(name, tmp_path):
+    """The same bytes twice, and the committed picture up to what another CPU or Pillow rounds otherwise."""
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        command = [sys.executable, ROOT / "tools/make_pictures.py", name, "--out", tmp_path / place]
+        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    made = tmp_path / "one" / f"{name}.png"
+    assert made.read_bytes() == (tmp_path / "two" / made.name).read_bytes()
+    with Image.open(made) as new, Image.open(ROOT / "docs/pictures" / made.name) as kept:
+        assert new.size == kept.size
+        difference = np.abs(np.asarray(new.convert("RGB"), float) - np.asarray(kept.convert("RGB"), float))
+    assert difference.mean() < 1
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ rm -rf .venv/lib/python*/site-packages/rawconv
 "${pip[@]}" --editable '.[test]'
 if $all; then
     "${pip[@]}" torch==2.13.0 # first and by itself, so that nothing below asks for another build
-    "${pip[@]}" --editable '.[test,witness,mpi]'
+    "${pip[@]}" --editable '.[test,witness,mpi,docs]'
     if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
         (apt-get update && apt-get install -y chromium) >/dev/null || echo "No Chromium: the browser tests will be skipped."
     fi

@@ -1,0 +1,86 @@
+"""CONTRIBUTING.md and the exercises are true: a layer is added by its steps, and the exercises can be solved."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+USE = """
+import numpy as np
+from rawconv import checkpoint
+from rawconv.deconvnet import project_units
+from rawconv.geometry import fields
+from rawconv.layers.average_pool import AveragePool
+from rawconv.layers.conv import Conv
+from rawconv.layers.pool import MaxPool
+from rawconv.layers.relu import ReLU
+from rawconv.memory import _needs
+from rawconv.net import Net
+from rawconv.trace import table, trace
+
+layers = [("conv1", Conv(6, 3, pad=1)), ("relu1", ReLU()), ("pool1", AveragePool(3, 2)),
+          ("conv2", Conv(5, 3, std=0.3)), ("relu2", ReLU()), ("pool2", MaxPool(2, 2)), ("scores", Conv(2, None))]
+net = Net((20, 20, 3), layers, ["a", "b"], seed=1)
+checkpoint.save("net.h5", net, {})
+again = checkpoint.load("net.h5").net
+x = np.random.default_rng(0).integers(0, 255, (3, 20, 20, 3)).astype(np.float32)
+assert np.array_equal(net.forward(x)[0], again.forward(x)[0])
+assert again["pool1"].settings == net["pool1"].settings and fields(net)["relu2"].size == (9, 9)
+units = np.array([(n, f, y, x) for n in range(3) for f in range(5) for y in (0, 4, 7) for x in (0, 3, 7)])
+some, _ = project_units(net, x, "conv2", units)
+full, _ = project_units(net, x, "conv2", units, full=True)
+assert some.any() and np.abs(some - full).max() <= 1e-5 * np.abs(full).max()
+assert "average" in table(trace(net, x[0].astype(np.uint8), "conv2:1")[1])
+assert _needs(net["pool1"], (20, 20, 6), (10, 10, 6), 3, 0, False) is not None
+"""
+
+
+IMPORT = ("from .layers.conv", "from .layers.average_pool import AveragePool\nfrom .layers.conv")
+EDITS = [  # file, before, after
+    ("checkpoint.py", *IMPORT),
+    ("checkpoint.py", "TYPES = {\n", 'TYPES = {\n    "AveragePool": (AveragePool, WINDOW),\n'),
+    ("trace.py", *IMPORT),
+    ("trace.py", "WORDS = {", 'WORDS = {AveragePool: "average", '),
+    ("memory.py", *IMPORT),
+    (
+        "memory.py",
+        "    if isinstance(layer, LRN):\n",
+        "    if isinstance(layer, AveragePool):\n        return Needs()\n    if isinstance(layer, LRN):\n",
+    ),
+]
+
+
+def edit(path, before, after):
+    text = path.read_text()
+    assert text.count(before) == 1, f"{path.name} has no single {before!r}"
+    path.write_text(text.replace(before, after))
+
+
+def test_a_layer_is_added_by_the_eight_steps(tmp_path):
+    package = tmp_path / "rawconv"
+    shutil.copytree(ROOT / "rawconv", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "docs/exercises/solutions/average_pool.py", package / "layers")
+    for name, before, after in EDITS:
+        edit(package / name, before, after)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", USE]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def pytest_exercises(*words):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "docs/exercises", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+
+
+def test_the_solutions_solve_the_exercises():
+    text = pytest_exercises("--solutions")
+    assert " passed" in text and "failed" not in text and "error" not in text, text
+
+
+def test_unsolved_exercises_fail():
+    text = pytest_exercises()
+    assert " failed" in text and "passed" not in text, text
+    assert text.count("::test_unpool") == 4, "one can be asked alone"
