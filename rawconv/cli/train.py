@@ -63,7 +63,7 @@ def main(
     rawconv-train --data photos/ --epochs 30
     rawconv-train --resume runs/zf64-photos-1
     rawconv-train --data photos/ --weights weights/photos.h5 --fine-tune --freeze conv5
-    mpirun -n 4 rawconv-train --data imagenet.h5 --model zfnet --device gpu
+    mpirun -n 4 rawconv-train --data imagenet/ --model zfnet --device gpu
     """
 
     from .. import runs
