@@ -12,6 +12,7 @@ import numpy as np
 from . import checkpoint, models
 from .data import DataSet, mean_picture, open_data
 from .data.augment import prepare
+from .deconvnet import stored_size
 from .errors import RawconvError, UsageError
 from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
@@ -91,17 +92,28 @@ def test(weights, data, device, say=print, workspace=256):
     """Validate a checkpoint (by default the newest) on its own data set or another with the same classes."""
     file = weights or checkpoint.default()
     found = checkpoint.load(file)
-    source = data or found.info.get("data")
-    if not source:
-        raise UsageError(f"{file} names no data set; give --data.")
-    stored = found.net.mean.shape[0] if found.net.mean.ndim == 3 else recipe(found.net.model).stored
-    pictures = open_data(source, stored, seed=0)
+    pictures = data_of(found.net, file, found.info, data)
     _same_classes(found.net, pictures, file)
     limit_columns(found.net, workspace)
     result = evaluate(found.net.to(device), pictures.val, device)
     say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}:")
     say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**result))
     return {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), **result}
+
+
+def data_of(net, weights, info, data=None):
+    """The DataSet called `data`, else the one that a checkpoint's `info` names, in the size of the net's pictures."""
+    source = data or info.get("data")
+    if not source:
+        raise UsageError(f"{weights} does not name its data set; name one with --data.")
+    try:
+        return open_data(source, stored_size(net))
+    except UsageError as error:
+        if data:
+            raise
+        raise UsageError(
+            f"{weights} was trained on {source}, which is not here; name it, or other pictures, with --data."
+        ) from error
 
 
 def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1e-5):

@@ -9,15 +9,15 @@ for index.json.  `say(sentence)` is told what has been done.
 """
 
 import io
-import json
 import pathlib
-import re
 
 import numpy as np
 
 from .data.decode import decode
 from .deconvnet import stored_size, user_name
 from .errors import RawconvError
+from .folders import clean
+from .json_text import json_text
 from .report import html
 from .report.pages import classify, layer_pages, picture_page
 from .storage import replace_file
@@ -41,7 +41,7 @@ def read_pictures(paths, net):
         except Exception as error:  # the file's, or whatever a decoder stumbles over in a broken one
             trouble.append(_unreadable(path, error))
             continue
-        stem = name = re.sub(r"[^\w.+-]+", "_", pathlib.Path(path).stem)[:80] or "picture"
+        stem = name = clean(pathlib.Path(path).stem)[:80] or "picture"
         while name in taken:
             name = f"{stem}_{len(taken) + 1}"
         taken.add(name)
@@ -58,31 +58,9 @@ def _unreadable(path, error):
     return f"{path} is not a picture that can be read{why}; give a JPEG, PNG or the like."
 
 
-def new_folder(weights, net, source):
-    """visualize-<n> in the folder of the run that wrote `weights`, or runs/<model>-<data>-visualize-<n>; made here."""
-    run = next((folder for folder in weights.parents[:2] if folder.parent.name == "runs"), None)
-    if run:
-        root, stem = run, "visualize"
-    else:
-        name = pathlib.Path(source or "").stem.partition(":")[0]
-        root, stem = pathlib.Path("runs"), re.sub(r"[^\w.+-]+", "_", f"{net.model or 'net'}-{name or 'data'}-visualize")
-    root.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = root / f"{stem}-{number}"
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
-
-
 def write_index(folder, about):
-    """folder/index.json; its path.  By lines, but a list of numbers on one."""
-    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-    numbers = r"\[\s+(-?[\d.]+(?:,\s+-?[\d.]+)*)\s+\]"
-    text = re.sub(numbers, lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
-    replace_file(folder / "index.json", text.encode())
+    """folder/index.json; its path."""
+    replace_file(folder / "index.json", json_text(about).encode())
     return folder / "index.json"
 
 

@@ -6,10 +6,8 @@ Only click is imported here and at the top of every command, so that --help answ
 import contextlib
 import errno
 import json
-import math
 import os
 import pathlib
-import re
 import signal
 import sys
 import threading
@@ -17,6 +15,8 @@ import threading
 import click
 
 from ..errors import RawconvError, UsageError
+from ..folders import clean, new_folder
+from ..json_text import plain
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -144,32 +144,9 @@ def finish(folder, results, as_json=False):
         click.echo(os.fsencode(folder))
 
 
-def plain(value):
-    """`value` in JSON's own types: paths as text, arrays as lists, NaN and infinity as null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, os.PathLike) else value
-
-
 def new_run_folder(model, data, root="runs"):
-    """Create `root`/<model>-<data>-<n>/ with n one above the largest there, for this process alone; its Path."""
-    root = pathlib.Path(root)
-    root.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^\w.+-]+", "_", f"{model}-{data}")
-    found = [re.fullmatch(re.escape(stem) + r"-(\d+)", name) for name in os.listdir(root)]
-    number = max((int(match[1]) for match in found if match), default=0)
-    while True:
-        number += 1
-        folder = root / f"{stem}-{number}"
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder
+    """Create `root`/<model>-<data>-<n>/ for this process alone; its Path."""
+    return new_folder(root, clean(f"{model}-{data}"))
 
 
 def refuse_existing(path, force=False):

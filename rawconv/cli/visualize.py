@@ -15,7 +15,6 @@ from .common import (
     force_option,
     json_option,
     out_option,
-    plain,
     printable,
     refuse_existing,
     say,
@@ -101,9 +100,10 @@ def main(
     """
     from .. import checkpoint, controls, visualize
     from ..arrays import choose_device
+    from ..folders import new_folder, place
     from ..layers import Rules
     from ..report.pages import Look
-    from ..runs import limit_columns
+    from ..runs import data_of, limit_columns
 
     look = Look(
         Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches), percentile, patches
@@ -130,12 +130,12 @@ def main(
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
             stored, trouble = visualize.read_pictures(pictures, net)
-            folder = _folder(out) or visualize.new_folder(weights, net, info.get("data"))
+            folder = _folder(out) or new_folder(*place(weights, net, info.get("data"), "visualize"))
             tell = visualize.silent if as_json else lambda line: click.echo(printable(line))
             about |= visualize.draw_pictures(net, stored, asked, look, top, folder, tell)
         else:
-            source, trouble = _open(net, weights, info, data), []
-            folder = _folder(out) or visualize.new_folder(weights, net, source.source)
+            source, trouble = data_of(net, weights, info, data), []
+            folder = _folder(out) or new_folder(*place(weights, net, source.source, "visualize"))
             found, drawn = visualize.draw_layers(net, source, split, asked, look, top, folder, say)
             about |= drawn
             if report:
@@ -143,7 +143,7 @@ def main(
                 about["report"] = report
     if trouble:
         about["errors"] = trouble
-    finish(folder, about | {"index": visualize.write_index(folder, plain(about))}, as_json)
+    finish(folder, about | {"index": visualize.write_index(folder, about)}, as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))
 
@@ -197,24 +197,6 @@ def _need_report(report, pictures, control, force):
         raise UsageError(f"--report {report} is a folder; name a file, as {report.rstrip('/')}/report.html.")
     if report and not force and os.path.lexists(report):
         raise UsageError(f"{report} exists; name another --report, or add --force to overwrite it.")
-
-
-def _open(net, weights, info, data):
-    """The data set asked for, or the one the checkpoint names."""
-    from ..data import open_data
-    from ..deconvnet import stored_size
-
-    source = data or info.get("data")
-    if not source:
-        raise UsageError(f"{weights} does not name its data set; name one with --data.")
-    try:
-        return open_data(source, stored_size(net))
-    except UsageError as error:
-        if data:
-            raise
-        raise UsageError(
-            f"{weights} was trained on {source}, which is not here; name it, or other pictures, with --data."
-        ) from error
 
 
 def _folder(out):

@@ -1,0 +1,49 @@
+"""What the experiments' commands share: their options, and how an experiment is carried out."""
+
+import importlib
+
+import click
+
+from ..common import (
+    data_option,
+    device_option,
+    finish,
+    force_option,
+    json_option,
+    out_option,
+    say,
+    weights_option,
+    workspace_option,
+)
+
+
+def shared_options(function):
+    """The options of every experiment, passed on as they are: `where` of carry_out."""
+    for option in (json_option, force_option, workspace_option, device_option, out_option, data_option, weights_option):
+        function = option(function)
+    return function
+
+
+def carry_out(name, options, where, split="val"):
+    """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
+
+    options: all that decides the numbers, beside the subject.  where: {weights, data, out, device, workspace, force,
+    as_json} of shared_options.
+    """
+    from ...arrays import choose_device
+    from ...experiments import study, subject
+
+    device = choose_device(where["device"], say)
+    with device:
+        about = subject.load(where["weights"], where["data"], device, where["workspace"])
+        begun = study.begin(name, about.identity(split) | options, *about.place(name), where["out"], where["force"])
+        result = importlib.import_module(f"...experiments.{name}", __package__).run(about, begun, **options)
+    conclude(begun, result, where["as_json"])
+
+
+def conclude(begun, result, as_json=False):
+    """Write the files of a Result and end the command."""
+    results = begun.finish(result)
+    for sentence in result.sentences:
+        (say if as_json else click.echo)(sentence)
+    finish(begun.folder, results, as_json)

@@ -1,0 +1,19 @@
+"""The experiments of the paper, one file each, and what they share.
+
+    occlusion.py       figure 7: what a grey square does to a map and to the class
+    invariance.py      figure 5: shifts, scales and turns against the distance of features
+    correspondence.py  table 1: does hiding the same part change the same features?
+    filters.py         figure 6: first-layer filters, dead, dominant or aliased
+    evolution.py       figure 4: strongest units over the epochs
+    controls.py        what the pictures owe to weights, switches and rules
+    ablation.py        table 3: nets with layers removed or resized
+    transfer.py        tables 4 and 5, figure 9: a new classifier on fixed layers
+    layers.py          table 7: classifiers on the features of layers 1..n;  features.py  the features themselves
+    ensemble.py        table 2: the mean of several nets
+
+Each has `run(subject, study, ...)`: it computes in steps that `study` remembers, so that an interrupted experiment goes
+on where it stopped and ends with the same numbers, and returns a Result.
+
+    subject.py  the net, the pictures and the device of an experiment;  study.py  steps, folder, results in files
+    charts.py   curves, bars and maps of heat, in one style
+"""

@@ -1,0 +1,135 @@
+"""One run of an experiment: a folder, steps that are remembered, and results in files.
+
+    study = begin("occlusion", options, root)                          a new folder, or that of the interrupted run
+    maps = study.each(keys, compute)                                   [compute(key), ...]; those known are read
+    about = study.finish(Result(numbers, rows, figure, published))     occlusion.png, occlusion.csv, occlusion.json
+
+`options` is all that decides the numbers.  A run that was interrupted is found again by them: same options, same run.
+"""
+
+import csv
+import hashlib
+import io
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import UsageError
+from ..folders import clean, new_folder, numbered
+from ..json_text import json_text
+from ..storage import replace_file
+
+UNFINISHED = "unfinished"  # the folder of the steps done so far; removed at the end
+
+
+class Result(NamedTuple):
+    """What an experiment found.
+
+    numbers: for the JSON file, in JSON's types or NumPy's.  rows: [{column: value}] for the CSV file.  figure: a PNG,
+    bytes.  sentences: what it shows, in words, for the terminal.  published: the paper's numbers for the same table or
+    figure, {} where it gives none.
+    """
+
+    numbers: dict
+    rows: list
+    figure: bytes
+    sentences: list
+    published: dict = {}
+
+
+class Study:
+    """The experiment `name` with `options`, at work in `folder`."""
+
+    def __init__(self, name, options, folder):
+        self.name, self.options, self.folder = name, options, Path(folder)
+        self.steps = self.folder / UNFINISHED
+        self.steps.mkdir(parents=True, exist_ok=True)
+        replace_file(self.steps / "options.json", json_text(options).encode())
+
+    def each(self, keys, compute, what="", unit=" steps"):
+        """[compute(key) for key in keys], each a {name: array}; what an interrupted run computed is read.
+
+        keys: texts that name a step within this experiment for good.  A step should take about a second: it is the most
+        that an interruption loses.
+        """
+        with tqdm(total=len(keys), desc=what or self.name, unit=unit, delay=1, leave=False, disable=None) as bar:
+            return [self._step(key, compute, bar) for key in keys]
+
+    def _step(self, key, compute, bar):
+        path = self.steps / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+        found = _read(path)
+        if found is None:
+            found = {name: np.asarray(value) for name, value in compute(key).items()}
+            packed = io.BytesIO()
+            np.savez(packed, allow_pickle=False, **found)
+            replace_file(path, packed.getvalue())
+        bar.update()
+        return found
+
+    def place(self, key):
+        """A folder for a step that keeps its own files until the end, as a training does."""
+        folder = self.steps / clean(key)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def finish(self, result):
+        """Write the files, forget the steps; what --json prints."""
+        files = {kind: f"{self.name}.{kind}" for kind in ("png", "csv", "json")}
+        about = {"experiment": self.name, "options": self.options, "numbers": result.numbers}
+        about |= {"published": result.published, "sentences": result.sentences, "files": files}
+        replace_file(self.folder / files["png"], result.figure)
+        replace_file(self.folder / files["csv"], table(result.rows).encode())
+        replace_file(self.folder / files["json"], json_text(about).encode())
+        shutil.rmtree(self.steps)
+        return about
+
+
+def begin(name, options, root, stem, out=None, force=False):
+    """The Study of these options: the interrupted one in `root`/`stem`-<n>, or a new one there, or in the folder `out`.
+
+    UsageError where `out` holds something else and `force` is not given.
+    """
+    if out is None:
+        folders = numbered(root, stem).values()
+        return Study(name, options, next((f for f in folders if _same(f, options)), None) or new_folder(root, stem))
+    out = Path(out)
+    if not _same(out, options):
+        if not force and out.exists() and any(out.iterdir()):
+            raise UsageError(f"{out} exists; name another --out, or add --force to overwrite it.")
+        shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    return Study(name, options, out)
+
+
+def table(rows):
+    """Rows [{column: value}] as the text of a CSV file; a column that a row lacks is empty."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _short(value) for key, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _short(value):
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else value
+
+
+def _same(folder, options):
+    """Whether an interrupted study of these options is in `folder`."""
+    try:
+        return (folder / UNFINISHED / "options.json").read_text() == json_text(options)
+    except OSError:
+        return False
+
+
+def _read(path):
+    """The arrays of a step, or None where it was not done or its file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, BadZipFile, KeyError):
+        return None
