@@ -23,24 +23,44 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     r = rawconv.project(net, picture, "conv4:17")      # picture: uint8 (H, W, 3); r: float (H, W, 3)
 """
 
+from __future__ import annotations
 
-def load(path):
+import typing
+
+if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
+    import numpy as np
+
+    from . import checkpoint, data, deconvnet, experiments, geometry, models, topk  # noqa: F401
+    from .data import Split
+    from .layers import Rules
+    from .net import Net
+    from .topk import Strongest
+
+
+def load(path) -> Net:
     """The Net in a checkpoint file.  UsageError: no such file.  RawconvError: it is not a sound checkpoint."""
     from . import checkpoint
 
     return checkpoint.load(path).net
 
 
-def project(net, picture, unit, **options):
+def project(net: Net, picture: np.ndarray, unit: str, rules: Rules | None = None) -> np.ndarray:
     """Bring one unit of `net`, e.g. "conv4:17", down to the pixels of `picture`; see deconvnet.project."""
-    from . import deconvnet
+    from . import deconvnet, layers
 
-    return deconvnet.project(net, picture, unit, **options)
+    return deconvnet.project(net, picture, unit, rules or layers.PAPER)
+
+
+def scan(net: Net, split: Split, layers: list[str], k: int = 9, **options) -> dict[str, Strongest]:
+    """The k strongest units of every map of some layers over a data set's split; see topk.scan."""
+    from . import topk
+
+    return topk.scan(net, split, layers, k, **options)
 
 
 def __getattr__(name):
     import importlib
 
-    if name in ("models", "topk", "deconvnet", "geometry", "checkpoint", "data"):
+    if name in ("models", "topk", "deconvnet", "geometry", "checkpoint", "data", "experiments"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'rawconv' has no attribute {name!r}")

@@ -4,15 +4,17 @@ import contextlib
 import functools
 import pathlib
 import re
+from typing import Any
 
 import numpy as np
 
 from .errors import RawconvError, UsageError
 
+Array = Any  # for type hints: numpy.ndarray or cupy.ndarray, the device is where the array is
 WHEELS = "pip install cupy-cuda12x (CUDA 12), cupy-cuda13x (CUDA 13) or cupy-rocm-7-0 (ROCm)"
 
 
-def array_module(x):
+def array_module(x: Array):
     """numpy for a NumPy array, cupy for a CuPy array: the device is where the array is."""
     if isinstance(x, np.ndarray):
         return np
@@ -21,12 +23,12 @@ def array_module(x):
     return cupy.get_array_module(x)
 
 
-def on_cpu(x):
+def on_cpu(x: Array) -> bool:
     """True for a NumPy array."""
     return isinstance(x, np.ndarray)
 
 
-def to_cpu(x):
+def to_cpu(x: Array) -> np.ndarray:
     """x as a NumPy array, copied from the device if it is there."""
     return x if on_cpu(x) else x.get()
 
@@ -52,7 +54,7 @@ class Device:
         if self.index is not None:
             self._context.__exit__(*error)
 
-    def put(self, x):
+    def put(self, x: Array) -> Array:
         """x on this device (the same array where it is there already)."""
         if self.index is None:
             return to_cpu(x)
@@ -61,7 +63,7 @@ class Device:
         return cupy.asarray(x)
 
 
-def choose_device(name="auto", say=lambda line: None):
+def choose_device(name: str = "auto", say=lambda line: None) -> Device:
     """The Device called `auto`, `cpu`, `gpu` or `gpu:N`.  `auto` falls back to the CPU and says why in one line."""
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):
         raise UsageError(f"--device {name!r} is not a device; use auto, cpu, gpu or gpu:N.")

@@ -43,13 +43,13 @@ class Checkpoint(NamedTuple):
 
     net: Net
     info: dict
-    state: dict
+    state: dict | None
 
 
 # Writing
 
 
-def save(path, net, info, state=None):
+def save(path, net: Net, info: dict, state: dict | None = None) -> None:
     """Write net, info and state to `path`, all or nothing: a crash at any instant leaves the old file or the new one.
 
     info: a dict for JSON (data source, options, metrics, provenance, epoch).  state, for resuming:
@@ -114,7 +114,7 @@ def seal(path):
 # Reading
 
 
-def load(path):
+def load(path) -> Checkpoint:
     """Read a checkpoint: -> Checkpoint(net, info, state), state None where the file holds none.
 
     The net is of the file's dtype, and nothing larger than the file is allocated.
@@ -281,7 +281,7 @@ def newest(folder="runs"):
     return max(found)[2] if found else None
 
 
-def default():
+def default() -> pathlib.Path:
     """The newest checkpoint in runs/, else the one that comes with the package, as a Path."""
     packaged = pathlib.Path(str(importlib.resources.files("rawconv") / "scenes.h5"))
     found = newest() or (packaged if packaged.is_file() else None)

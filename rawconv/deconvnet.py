@@ -11,12 +11,13 @@
 
 import numpy as np
 
-from .arrays import array_module, to_cpu
+from .arrays import Array, array_module, to_cpu
 from .errors import UsageError
-from .layers import PAPER
+from .layers import PAPER, Rules
 from .layers.conv import Conv
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
+from .net import Net
 from .recipes import recipe
 from .threads import cut
 from .windowed import project_windows, whole_maps, window_sizes
@@ -28,7 +29,7 @@ CACHE_BYTES = 96 << 20  # what the caches of one chunk may take, going up and ag
 # ---------------------------------------------------------------------------------------------- naming units
 
 
-def layer_names(net):
+def layer_names(net: Net) -> dict[str, str]:
     """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`."""
     names = {}
     for place, (name, layer) in enumerate(net.layers):
@@ -41,7 +42,7 @@ def layer_names(net):
     return {"scores" if name == last else name: found for name, found in names.items()}
 
 
-def layer_object(net, layer):
+def layer_object(net: Net, layer: str | int) -> str:
     """The layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object."""
     names, layer = layer_names(net), str(layer)
     if layer in names:
@@ -53,12 +54,12 @@ def layer_object(net, layer):
     raise UsageError(f"There is no layer {layer!r} in this net; the layers are {', '.join(names)}.")
 
 
-def user_name(net, name):
+def user_name(net: Net, name: str) -> str:
     """The name a user gives to a layer object: conv4 for relu4."""
     return next((given for given, found in layer_names(net).items() if found == name), name)
 
 
-def parse_unit(net, unit):
+def parse_unit(net: Net, unit: str) -> tuple:
     """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> (layer object, map, None or (y, x) or "*")."""
     layer, *numbers = str(unit).split(":")
     name = layer_object(net, layer)
@@ -80,7 +81,7 @@ def parse_unit(net, unit):
 # ---------------------------------------------------------------------------------------------- going down
 
 
-def project(net, picture, unit, rules=PAPER):
+def project(net: Net, picture: np.ndarray, unit: str, rules: Rules = PAPER) -> np.ndarray:
     """One picture, uint8 (H, W, 3) of any size, and a unit -> its projection, signed, (H, W, 3) of the net's input.
 
     unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
@@ -89,7 +90,7 @@ def project(net, picture, unit, rules=PAPER):
     return to_cpu(net.deconv(seed, caches, rules)[0])
 
 
-def pick(net, picture, unit):
+def pick(net: Net, picture: np.ndarray, unit: str) -> tuple[str, Array, list]:
     """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
     name, number, place = parse_unit(net, unit)
     y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
@@ -152,12 +153,12 @@ def net_module(net):
     return next((array_module(value) for value in net.params.values()), np)
 
 
-def stored_size(net):
+def stored_size(net: Net) -> int:
     """Rows = columns of a picture as data sets keep it: the mean picture's where there is one, else the recipe's."""
     return net.mean.shape[0] if net.mean.ndim == 3 else max(net.shape[0], recipe(net.model).stored)
 
 
-def stored(net, picture):
+def stored(net: Net, picture: np.ndarray) -> np.ndarray:
     """One picture, uint8 of any size, as a data set would keep it: smallest side resized, centre cut out."""
     from PIL import Image
 
@@ -167,7 +168,7 @@ def stored(net, picture):
     return picture if picture.shape == (size, size, 3) else fit(rgb(Image.fromarray(picture)), size)
 
 
-def net_input(net, pictures):
+def net_input(net: Net, pictures: np.ndarray) -> Array:
     """Stored pictures, uint8 (N, S, S, 3) -> what the net sees, on its device: minus mean, centre crop."""
     from .data.augment import prepare
 
@@ -175,13 +176,13 @@ def net_input(net, pictures):
     return prepare(xp.asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
 
 
-def seen(net, pictures):
+def seen(net: Net, pictures: np.ndarray) -> np.ndarray:
     """The same pictures as they look: the centre crop, uint8 (N, H, W, 3)."""
     top, left = ((have - want) // 2 for have, want in zip(pictures.shape[1:3], net.shape[:2], strict=True))
     return pictures[:, top : top + net.shape[0], left : left + net.shape[1]]
 
 
-def display(r, percentile=100):
+def display(r: Array, percentile: float = 100) -> np.ndarray:
     """Signed r (..., H, W, C) -> uint8, each picture by itself: 255 * (0.5 + 0.5 * r / max|r|).  Zero is grey (128).
 
     percentile below 100: that percentile of the |r| that are not 0 instead of the maximum; what exceeds it is cut off.
@@ -195,7 +196,7 @@ def display(r, percentile=100):
     return np.rint(255 * (0.5 + 0.5 * np.clip(r / scale, -1, 1))).astype(np.uint8)
 
 
-def crop(picture, box, fill=GREY):
+def crop(picture: np.ndarray, box: tuple, fill: float = GREY) -> np.ndarray:
     """picture (H, W, C) cut to box (top, left, bottom, right), which may leave it: padded with `fill` there."""
     top, left, bottom, right = box
     height, width = picture.shape[:2]

@@ -14,13 +14,13 @@ class Field(NamedTuple):
     jump: tuple
     start: tuple
 
-    def box(self, y, x):
+    def box(self, y: int, x: int) -> tuple[int, int, int, int]:
         """(top, left, bottom, right) of the field of unit (y, x), the last two exclusive; may leave the picture."""
         top, left = self.start[0] + y * self.jump[0], self.start[1] + x * self.jump[1]
         return top, left, top + self.size[0], left + self.size[1]
 
 
-def fields(net):
+def fields(net) -> dict[str, Field]:
     """{layer name: Field}: size += (k-1) * jump; start -= pad * jump; jump *= stride, over all layers with a window."""
     field, found = Field((1, 1), (1, 1), (0, 0)), {}
     for name, layer in net.layers:

@@ -155,7 +155,10 @@ def without(numbers, net):
     return shape, [(name, layer) for name, layer in layers if name[-1] not in numbers]
 
 
-def build(name, classes=1000, size=None, mean=None, seed=0, dtype="float32"):
+def build(
+    name: str, classes: int | list[str] = 1000, size: int | None = None, mean=None,
+    seed: int = 0, dtype: str = "float32",
+) -> Net:  # fmt: skip
     """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own."""
     if name not in MODELS:
         raise UsageError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")

@@ -1,8 +1,11 @@
 """A net: named layers in a row, and the three walks over them.  Nothing else."""
 
+from __future__ import annotations
+
 import numpy as np
 
-from .layers import PAPER
+from .arrays import Array, Device
+from .layers import PAPER, Rules
 
 
 class Net:
@@ -38,7 +41,7 @@ class Net:
     def dtype(self):
         return next(iter(self.params.values())).dtype
 
-    def forward(self, x, stop=None, draw=None, keep=True):
+    def forward(self, x: Array, stop: str | None = None, draw=None, keep: bool = True) -> tuple[Array, list]:
         """Up: x (N, H, W, C), pixels minus mean -> (output of layer `stop`, or scores (N, 1, 1, classes); caches).
 
         keep=False drops the caches on the way, for when nothing will come back down.
@@ -54,7 +57,7 @@ class Net:
                 break
         return x, caches
 
-    def backward(self, dy, caches, on_grads=None, stop=None):
+    def backward(self, dy: Array, caches: list, on_grads=None, stop: str | None = None) -> tuple[Array, dict]:
         """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).
 
         on_grads(name, grads) is called as each layer's are ready.  stop: the lowest layer whose parameters are to be
@@ -72,7 +75,7 @@ class Net:
                 break
         return dy, grads
 
-    def deconv(self, r, caches, rules=PAPER):
+    def deconv(self, r: Array, caches: list, rules: Rules = PAPER) -> Array:
         """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1."""
         for (_, layer), cache in self.down(caches):
             r = layer.deconv(r, cache, rules)
@@ -82,11 +85,11 @@ class Net:
         """((name, layer), cache) of the layers that `caches` came from, from the top down."""
         return reversed(list(zip(self.layers, caches, strict=False)))
 
-    def to(self, device):
+    def to(self, device: Device) -> Net:
         """Move the parameters to a Device (see arrays.py); returns the net."""
         return self._convert(device.put)
 
-    def astype(self, dtype):
+    def astype(self, dtype: str) -> Net:
         """Convert the parameters to float32 or float64; returns the net."""
         return self._convert(lambda value: value.astype(dtype))
 

@@ -33,12 +33,15 @@ class Strongest(NamedTuple):
     x: np.ndarray
     label: np.ndarray
 
-    def first(self, k):
+    def first(self, k: int) -> "Strongest":
         """The k strongest of them."""
         return Strongest(*(column[:, :k] for column in self))
 
 
-def scan(net, split, layers, k=9, batch=128, progress=True, begun=(0, {}), keep=lambda position, found: None):
+def scan(
+    net, split, layers: list[str], k: int = 9, batch: int = 128, progress: bool = True,
+    begun=(0, {}), keep=lambda position, found: None,
+) -> dict[str, Strongest]:  # fmt: skip
     """{layer object: Strongest} of the asked layers (names or objects); k is cut to the number of pictures.
 
     Streams `split` in its own order and stops at the deepest asked layer.  begun: (pictures seen, what was found in

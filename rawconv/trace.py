@@ -11,7 +11,7 @@ import numpy as np
 
 from .arrays import to_cpu
 from .deconvnet import pick, user_name
-from .layers import PAPER
+from .layers import PAPER, Rules
 from .layers.conv import Conv
 from .layers.dropout import Dropout
 from .layers.lrn import LRN
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     step: str
     r: np.ndarray
 
-    def numbers(self):
+    def numbers(self) -> dict:
         """Shape; energy, the sum of r squared; share of r that is not 0; smallest and largest value."""
         r = self.r.astype(np.float64)
         return {
@@ -40,7 +40,7 @@ class Step(NamedTuple):
         }  # fmt: skip
 
 
-def trace(net, picture, unit, rules=PAPER):
+def trace(net, picture: np.ndarray, unit: str, rules: Rules = PAPER) -> tuple[str, list[Step]]:
     """Picture, uint8 (H, W, 3), and unit (as in deconvnet.project) -> (its full name "conv4:17:3:5", its Steps).
 
     By the `exact` net, up and down.
@@ -71,7 +71,7 @@ def exact(net):
     return net
 
 
-def table(steps):
+def table(steps: list[Step]) -> str:
     """The numbers of the steps as lines of text, from the unit down to the pixels."""
     rows = [("layer", "step", "shape", "energy", "non-zero", "min", "max")]
     for step in steps:

@@ -54,3 +54,19 @@ def test_the_search_finds_a_word_from_a_disk(site, browser):
     page.locator(".md-search-result__item").first.wait_for(timeout=20000)
     assert "matching documents" in page.locator(".md-search-result__meta").inner_text()
     assert not complaints
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(site, browser, scheme):
+    """The axe rules (WCAG 2 A and AA, and best practices) find nothing to complain about."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page, found = browser.new_page(color_scheme=scheme), {}
+    for path in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # a server's, which names its files from "/"
+        page.goto(path.as_uri())
+        result = axe.Axe().run(page).response
+        found |= {
+            (path.relative_to(site).as_posix(), rule["id"]): [node["html"][:120] for node in rule["nodes"][:3]]
+            for rule in result["violations"]
+        }
+    assert not found

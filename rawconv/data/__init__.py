@@ -34,7 +34,7 @@ class Split:
     def __len__(self):
         return len(self.labels)
 
-    def read(self, ids):
+    def read(self, ids) -> np.ndarray:
         """The pictures of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous, the caller's own."""
         return self._read(np.asarray(ids, np.int64))
 
@@ -49,7 +49,7 @@ class DataSet(NamedTuple):
     val: Split
 
 
-def open_data(source="scenes", size=64, progress=True, seed=0):
+def open_data(source: str = "scenes", size: int = 64, progress: bool = True, seed: int = 0) -> DataSet:
     """Open a data set with pictures of size x size pixels; see the module for the sources.
 
     "scenes:20000" draws that many training scenes.  `seed` draws the scenes, or the tenth held out where a folder
@@ -97,7 +97,7 @@ def _open_scenes(source, size, progress, seed):
     return DataSet("scenes", source, list(scenes.CLASSES), *splits)
 
 
-def mean_picture(split, progress=False):
+def mean_picture(split: Split, progress: bool = False) -> np.ndarray:
     """The mean over all pictures: float32 (H, W, 3).  Summed in integers, so it is the same in any order."""
     from tqdm import tqdm
 
