@@ -1,9 +1,10 @@
-"""Make the pictures of the book: each by its name, into docs/pictures/, the same bytes every time.
+"""Make the pictures of README and docs: each by its name, into docs/pictures/, the same bytes every time.
 
 python tools/make_pictures.py                    all of them
 python tools/make_pictures.py book-pooling       one;  --out FOLDER for another place
 """
 
+import os
 import pathlib
 
 import click
@@ -12,12 +13,13 @@ from PIL import Image, ImageDraw
 
 import rawconv
 from rawconv.controls import SENTENCES, control
-from rawconv.data import scenes
+from rawconv.data import open_data, scenes
 from rawconv.deconvnet import display, net_input, project_units
 from rawconv.layers import PAPER
 from rawconv.layers.pool import MaxPool
 from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge, font
 from rawconv.report.figures import PAPER as WHITE
+from rawconv.report.pages import Look, layer_pages
 from rawconv.trace import trace
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -196,7 +198,27 @@ def book_kernel():
     return page
 
 
+def figure_2(weights, source, maps, patches=True):
+    """Some maps of layer 4 as rawconv-visualize draws them."""
+    found = rawconv.checkpoint.load(ROOT / weights)
+    data = open_data(source, 64)
+    strongest = rawconv.scan(found.net, data.val, ["conv4"])["relu4"]
+    title, look = f"conv4 of {found.net.model}, {data.name}", Look(patches=patches)
+    (_, page), *_ = layer_pages(found.net, data, data.val, "conv4", strongest, title, maps, look)[0]
+    return page
+
+
+def photos():
+    if "RAWCONV_PHOTOS" not in os.environ:
+        raise click.ClickException("photos-conv4 needs RAWCONV_PHOTOS, the folder of tinyimagenet64c.zip.")
+    source = pathlib.Path(os.environ["RAWCONV_PHOTOS"], "tinyimagenet64c.zip")
+    return figure_2("weights/photos.h5", source, [9, 29, 26, 120, 124], patches=False)
+
+
 PICTURES = {
+    "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
+    "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
+    "photos-conv4": photos,
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,
 }  # fmt: skip
@@ -206,10 +228,11 @@ PICTURES = {
 @click.argument("names", nargs=-1, type=click.Choice(list(PICTURES)))
 @click.option("--out", type=click.Path(file_okay=False), default=ROOT / "docs/pictures", help="[docs/pictures]")
 def main(names, out):
-    """Make the pictures of the book."""
-    for name in names or PICTURES:
+    """Make the pictures of README and docs."""
+    for name in names or [name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ]:
         path = pathlib.Path(out, f"{name}.png")
-        PICTURES[name]().quantize(256).save(path, optimize=True)
+        picture = PICTURES[name]()
+        (picture if name == "scene" else picture.quantize(256)).save(path, optimize=True)  # scene: an input, exact
         click.echo(path)
 
 
