@@ -6,6 +6,9 @@ python tools/make_pictures.py book-pooling       one;  --out FOLDER for another 
 
 import os
 import pathlib
+import subprocess
+import sys
+import tempfile
 
 import click
 import numpy as np
@@ -215,10 +218,22 @@ def photos():
     return figure_2("weights/photos.h5", source, [9, 29, 26, 120, 124], patches=False)
 
 
+def experiment(name, *options):
+    """The figure of rawconv-experiment on the shipped net and the built-in pictures."""
+    code = "from rawconv.cli.experiments import main; main()"
+    with tempfile.TemporaryDirectory() as place:
+        command = [sys.executable, "-c", code, name, *options, "--device", "cpu", "--out", "out"]
+        subprocess.run(command, check=True, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        page = Image.open(pathlib.Path(place, "out", f"{name}.png")).convert("RGB")
+        page.thumbnail((900, 1600))
+        return page
+
+
 PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
+    "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,
 }  # fmt: skip

@@ -7,6 +7,7 @@
 `options` is all that decides the numbers.  A run that was interrupted is found again by them: same options, same run.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -75,6 +76,13 @@ class Study:
         folder = self.steps / clean(key)
         folder.mkdir(exist_ok=True)
         return folder
+
+    def withdraw(self):
+        """Remove the folder of a run that was refused before its first step."""
+        if [path.name for path in self.steps.iterdir()] == ["options.json"]:
+            shutil.rmtree(self.steps)
+            with contextlib.suppress(OSError):  # it holds something else
+                self.folder.rmdir()
 
     def finish(self, result):
         """Write the files, forget the steps; what --json prints."""

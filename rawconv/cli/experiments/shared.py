@@ -4,6 +4,7 @@ import importlib
 
 import click
 
+from ...errors import RawconvError, UsageError
 from ..common import (
     data_option,
     device_option,
@@ -37,7 +38,11 @@ def carry_out(name, options, where, split="val"):
     with device:
         about = subject.load(where["weights"], where["data"], device, where["workspace"])
         begun = study.begin(name, about.identity(split) | options, *about.place(name), where["out"], where["force"])
-        result = importlib.import_module(f"...experiments.{name}", __package__).run(about, begun, **options)
+        try:
+            result = importlib.import_module(f"...experiments.{name}", __package__).run(about, begun, **options)
+        except (RawconvError, UsageError):
+            begun.withdraw()
+            raise
     conclude(begun, result, where["as_json"])
 
 

@@ -1,0 +1,24 @@
+"""rawconv-experiment controls."""
+
+import click
+
+from ..common import command
+from .shared import carry_out, shared_options
+
+
+@command("rawconv-experiment controls")
+@click.option("--layer", default="conv4", show_default=True, metavar="LAYER", help="Whose units: 4, conv4, pool5, fc6.")
+@click.option("--units", default=64, show_default=True, type=click.IntRange(1), help="Units measured, one a map.")
+@click.option("--rows", default=6, show_default=True, type=click.IntRange(1, 24), help="Units drawn.")
+@shared_options
+def main(layer, units, rows, **where):
+    """Show how much each ingredient of the deconvnet matters.
+
+    The strongest units of a layer, projected as in the paper and with one thing exchanged: random weights, another
+    picture's switches, none, the whole map, the gradient's rule, guided, shared switches by max or overwriting.
+
+    \b
+    rawconv-experiment controls
+    rawconv-experiment controls --layer 5 --weights runs/mine/last.h5
+    """
+    carry_out("controls", {"layer": layer, "units": units, "rows": rows}, where)
