@@ -225,7 +225,7 @@ def experiment(name, *options):
         command = [sys.executable, "-c", code, name, *options, "--device", "cpu", "--out", "out"]
         subprocess.run(command, check=True, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)})
         page = Image.open(pathlib.Path(place, "out", f"{name}.png")).convert("RGB")
-        page.thumbnail((900, 1600))
+        page.thumbnail((900, 1100))
         return page
 
 
@@ -233,6 +233,7 @@ PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
+    "experiment-filters": lambda: experiment("filters"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,

@@ -25,19 +25,30 @@ def shared_options(function):
     return function
 
 
-def carry_out(name, options, where, split="val"):
+no_train_option = click.option(
+    "--no-train", is_flag=True, help="Refuse where a net is needed that is not there, instead of training it."
+)
+
+
+def carry_out(name, options, where, split="val", needs=None):
     """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
 
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device, workspace, force,
-    as_json} of shared_options.
+    as_json} of shared_options.  needs: subject -> {option: [files of other checkpoints]}, trained if they have to be.
     """
+    from ... import checkpoint
     from ...arrays import choose_device
     from ...experiments import study, subject
+    from ...topk import fingerprint
 
     device = choose_device(where["device"], say)
     with device:
         about = subject.load(where["weights"], where["data"], device, where["workspace"])
-        begun = study.begin(name, about.identity(split) | options, *about.place(name), where["out"], where["force"])
+        identity = about.identity(split) | options
+        for option, files in (needs(about) if needs else {}).items():
+            options = options | {option: files}
+            identity |= {option: files, f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files]}
+        begun = study.begin(name, identity, *about.place(name), where["out"], where["force"])
         try:
             result = importlib.import_module(f"...experiments.{name}", __package__).run(about, begun, **options)
         except (RawconvError, UsageError):

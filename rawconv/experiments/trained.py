@@ -1,0 +1,45 @@
+"""The small nets that an experiment needs: trained once into runs/experiments/, found again by what they are made of.
+
+    path = trained("alex64", "scenes:8000", {"epochs": 10}, device=device, say=say, minutes=2)       its last.h5
+
+They do not lie in runs/ itself, where every command takes the newest checkpoint for the user's own.
+"""
+
+import hashlib
+from pathlib import Path
+
+from .. import checkpoint, runs
+from ..arrays import Device
+from ..errors import UsageError
+from ..folders import clean
+from ..json_text import json_text
+
+ROOT = Path("runs/experiments")
+
+
+def trained(model, data, changes, seed=0, device=None, allow=True, say=print, minutes=1, instead=""):
+    """Path of the last.h5 of such a net; one that was interrupted is trained to its end.
+
+    changes: {field of Recipe: value}.  minutes: what it takes on two cores, to be said before it begins.
+    UsageError where it is not there and `allow` is false; instead: what the user may do then.
+    """
+    folder = place(model, data, changes, seed)
+    file = folder / "last.h5"
+    if file.exists():
+        _, info, state = checkpoint.load(file)
+        if state["progress"]["epoch"] >= info["recipe"]["epochs"]:
+            return file
+    if not allow:
+        raise UsageError(f"{model} trained on {data} is needed and not in {folder}; leave --no-train out{instead}.")
+    say(f"Training {model} on {data}, about {minutes:g} min on 2 cores; it is kept in {folder}.")
+    run = runs.resume(file, {}) if file.exists() else runs.start(model, data, seed=seed, changes=changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    runs.go(run, folder, device or Device(), say)
+    return file
+
+
+def place(model, data, changes, seed=0):
+    """The folder of such a net."""
+    made_of = json_text({"model": model, "data": str(data), "changes": dict(changes), "seed": seed})
+    name = f"{model}-{Path(str(data)).name}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
+    return ROOT / clean(name)

@@ -1,0 +1,181 @@
+"""Figure 6: what is called dead, dominant, low, high and aliased is so, for filters and pictures made for it."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from subjects import data_of, finished, interrupted_and_finished, subject_of
+from test_visualize_cli import place, small_net  # noqa: F401
+
+from rawconv import checkpoint
+from rawconv.arrays import Device, to_cpu
+from rawconv.cli.experiments import main
+from rawconv.errors import RawconvError
+from rawconv.experiments import filters, trained
+from rawconv.experiments.filters import aliasing, bands, dead_filters, measure, rms, run, spectrum
+from rawconv.experiments.study import begin
+from rawconv.layers.conv import Conv
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
+
+
+def waves(frequency, size=11, channels=3):
+    """Filters (n, size, size, channels): a cosine along rows, one along columns, one along the diagonal."""
+    y, x = np.mgrid[:size, :size] - size // 2
+    along = [y, x, (x + y) / np.sqrt(2)]
+    return np.stack([np.cos(2 * np.pi * frequency * t) * np.hanning(size + 2)[1:-1, None] for t in along])[
+        ..., None
+    ].repeat(channels, 3)
+
+
+@pytest.mark.parametrize(("frequency", "band"), [(0.04, 0), (0.25, 1), (0.45, 2)])
+def test_a_wave_is_in_its_band(frequency, band):
+    shares = bands(waves(frequency))
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (shares.argmax(axis=1) == band).all() and (shares[:, band] > 0.6).all()
+
+
+def test_bands_do_not_depend_on_size_colour_or_place():
+    wave = waves(0.25)
+    larger = np.pad(wave, ((0, 0), (3, 1), (0, 4), (0, 0)))
+    np.testing.assert_allclose(bands(larger), bands(wave), atol=1e-12)
+    np.testing.assert_allclose(bands(-7 * wave[..., :1]), bands(wave), atol=1e-12)
+
+
+def test_dead_and_dominant():
+    weight = np.ones((9, 5, 5, 3), np.float32)
+    weight[2] *= 0.09
+    weight[4] *= 12
+    size = rms(weight)
+    assert size[4] == pytest.approx(12) and size[2] == pytest.approx(0.09)
+    strongest = np.ones(9)
+    strongest[7] = 0
+    assert dead_filters(size, strongest) == [2, 7]
+
+
+def test_a_grid_of_the_stride_is_aliasing_and_smooth_noise_is_not():
+    rng = np.random.default_rng(0)
+    noise = np.mean([spectrum(rng.standard_normal((64, 64, 3))) for _ in range(200)], axis=0)
+    smooth = np.cumsum(np.cumsum(rng.standard_normal((50, 64, 64, 3)), 1), 2)
+    smooth = np.mean([spectrum(one - one.mean()) for one in smooth], axis=0)
+    for energy in (noise, smooth):
+        for period in (2, 4):
+            times, share = aliasing(energy, period, 64)
+            assert 0.6 < times < 1.6 and abs(share) < 0.02
+    grid = np.zeros((64, 64, 3))
+    grid[::4] = 1
+    both = noise + 3 * spectrum(grid + 0.1 * rng.standard_normal(grid.shape))
+    assert aliasing(both, 4, 64)[0] > 3 and aliasing(both, 4, 64)[1] > 0.3
+    assert np.isnan(aliasing(noise, 1, 64)).all()
+
+
+def test_a_spectrum_has_its_peak_at_the_wave():
+    x = np.arange(60)
+    r = np.cos(2 * np.pi * 9 * x / 60)[:, None, None] * np.ones((60, 60, 3)) + 5  # a constant does not count
+    energy = spectrum(r)
+    assert energy.shape == (31,) and energy.argmax() == 9 and np.delete(energy, 9).max() < 1e-12
+    assert spectrum(np.zeros((8, 8, 3))).sum() == 0
+
+
+def test_a_coarse_first_layer_leaves_its_grid():
+    """The same net, random, with stride 4 and with stride 2: going down a stride of 4 leaves more of a grid."""
+    found = {}
+    for stride in (2, 4):
+        layers = [("conv1", Conv(6, 5, stride=stride, pad=2, std="he")), ("relu1", ReLU()),
+                  ("conv2", Conv(9, 3, pad=1, std="he")), ("relu2", ReLU())]  # fmt: skip
+        net = Net((24, 24, 3), layers, ["a", "b"], np.full(3, 120, np.float32), seed=3)
+        found[stride] = aliasing(measure(subject_of(net, data_of(8)))["spectrum"], stride, 24)[1]
+    assert found[4] > found[2]
+
+
+def test_measures_on_the_device(xp):
+    where = Device() if xp is np else Device(0)
+    here, there = (measure(subject_of(small_net(), data_of(6), device=device)) for device in (Device(), where))
+    for kind in ("rms", "bands", "strongest", "spectrum"):
+        np.testing.assert_allclose(there[kind], here[kind], rtol=1e-3, atol=1e-6)
+
+
+def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = small_net(5)
+    other["conv1"].weight[..., 2] *= 0.01
+    other["conv1"].weight[..., 4] *= 30
+    checkpoint.save("other.h5", other, {"data": "x", "recipe": {"renorm": 0.1}, "history": [{}, {}]})
+    whole = finished(run, subject_of(), tmp_path / "a", against=["other.h5"])
+    assert interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 1, against=["other.h5"]) == whole
+    first, second = whole["numbers"]["nets"]
+    size = np.sqrt((to_cpu(small_net(5)["conv1"].weight).astype(float) ** 2).mean(axis=(0, 1, 2)))
+    assert second["dead"] == [2] and first["dead"] == [] and second["dominance"] > 20
+    assert second["largest_rms"] == pytest.approx(30 * size[4], rel=1e-5)
+    assert (second["epochs"], second["renormalisation"], second["period"]) == (2, 0.1, 2)
+    assert sum(second["bands"].values()) == pytest.approx(1)
+    assert whole["sentences"][1].startswith("tiny, 5x5/2: 1 of 6 filters dead")
+
+
+def test_refusals(tmp_path):
+    grey = Net((24, 24, 1), [("conv1", Conv(6, 5)), ("conv2", Conv(2, None))], ["a", "b"], np.zeros(1, np.float32))
+    with pytest.raises(RawconvError, match="three colours"):
+        run(subject_of(grey), begin("it", {}, tmp_path, "it"))
+
+
+def test_the_command(place):  # noqa: F811
+    result = CliRunner().invoke(main, ["filters", "--against", "runs/tiny-pictures-1/last.h5", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    about = json.loads(pathlib.Path(result.stdout.splitlines()[-1], "filters.json").read_text())
+    assert (
+        about["options"]["against_sha256"] == [about["options"]["weights_sha256"]]
+        and len(about["numbers"]["nets"]) == 2
+    )
+    alone = CliRunner().invoke(main, ["filters", "--device", "cpu"])
+    assert alone.exit_code == 0 and "--against FILE" in alone.stderr
+    missing = CliRunner().invoke(main, ["filters", "--against", "none.h5", "--device", "cpu"])
+    assert missing.exit_code == 2 and "none.h5" in missing.stderr
+
+
+def test_a_missing_net_is_trained_once_or_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
+    words = ["filters", "--data", "scenes:24", "--no-train", "--device", "cpu"]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2 and "leave --no-train out, or name a net with --against FILE" in refused.stderr
+    assert not pathlib.Path("runs").exists()
+    said, changes = [], {"epochs": 2, "batch": 8}
+    path = trained.trained("lenet", "scenes:24", changes, say=said.append, minutes=0.1)
+    assert path.exists()
+    assert said[0] == f"Training lenet on scenes:24, about 0.1 min on 2 cores; it is kept in {path.parent}."
+    before = path.stat().st_mtime_ns
+    assert trained.trained("lenet", "scenes:24", changes, allow=False) == path and path.stat().st_mtime_ns == before
+    assert trained.place("lenet", "scenes:24", changes, 1) != path.parent
+    with pytest.raises(Exception, match="no-train"):
+        trained.trained("lenet", "scenes:24", changes, seed=1, allow=False)
+
+
+def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
+    made, nets = {"epochs": 2, "batch": 8}, []
+    for interrupt in (False, True):
+        monkeypatch.setattr(trained, "ROOT", tmp_path / str(interrupt))
+        if interrupt:
+            with monkeypatch.context() as patch:
+                patch.setattr("rawconv.training.write_log", _interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    trained.trained("lenet", "scenes:24", made, say=lambda line: None)
+        nets.append(checkpoint.load(trained.trained("lenet", "scenes:24", made, say=lambda line: None)).net)
+    for one, two in zip(*(net.params.values() for net in nets), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def _interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_the_other_net_has_the_other_first_layer(monkeypatch):
+    asked = []
+    monkeypatch.setattr(filters, "trained", lambda model, *more: asked.append(model) or "there.h5")
+    about = subject_of(data=data_of(2)._replace(source="scenes:2"))
+    assert filters.other_net(about) == ["there.h5"] and asked == ["alex64"]
+    coarse = Net((24, 24, 3), [("conv1", Conv(6, 5, stride=4)), ("conv2", Conv(2, None))], ["a", "b"])
+    assert filters.other_net(about._replace(net=coarse)) and asked == ["alex64", "zf64"]
