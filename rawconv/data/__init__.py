@@ -6,9 +6,11 @@
     x = prepare(pictures, mean_picture(data.train), 64, draw=(seed, epoch, ids))         augment.py
 
 Sources: the built-in scenes (scenes.py), folders and zips of class folders (folder.py), CIFAR-10 and CIFAR-100
-(cifar.py), MNIST and Fashion-MNIST (idx.py).  All of them become uint8 RGB of one size (decode.py).
+(cifar.py), MNIST and Fashion-MNIST (idx.py).  All of them become uint8 RGB of one size (decode.py).  "SOURCE@cat,dog"
+is two classes of any of them (subset.py).
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -54,8 +56,14 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
 
     "scenes:20000" draws that many training scenes.  `seed` draws the scenes, or the tenth held out where a folder
     has no validation pictures.  `progress=False` silences the bars, not the messages (both on stderr).
+    "SOURCE@cat,dog" is two classes of a source.
     """
     source = str(source)
+    whole, at, classes = source.rpartition("@")
+    if at and not os.path.exists(os.path.expanduser(source)):
+        from .subset import only
+
+        return only(open_data(whole, size, progress, seed), classes.split(","), source)
     if source == "scenes" or source.startswith("scenes:"):
         return _open_scenes(source, size, progress, seed)
     path = Path(source).expanduser()

@@ -15,5 +15,6 @@ Each has `run(subject, study, ...)`: it computes in steps that `study` remembers
 on where it stopped and ends with the same numbers, and returns a Result.
 
     subject.py  the net, the pictures and the device of an experiment;  study.py  steps, folder, results in files
+    classifiers.py  softmax and linear SVM on features
     charts.py   curves, bars and maps of heat, in one style
 """

@@ -1,0 +1,51 @@
+"""rawconv-experiment features."""
+
+import click
+
+from ..common import (
+    command,
+    data_option,
+    device_option,
+    finish,
+    force_option,
+    json_option,
+    refuse_existing,
+    say,
+    weights_option,
+    workspace_option,
+)
+
+
+@command("rawconv-experiment features")
+@click.option(
+    "--layer", required=True, metavar="LAYER", help="5 (as Table 7 counts: pooled, normed), conv4, pool5, fc6."
+)
+@click.option("--out", required=True, metavar="FILE.h5", help="Where to write.")
+@click.option("--split", default="val", show_default=True, type=click.Choice(("val", "train")), help="Which pictures.")
+@click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
+@weights_option
+@data_option
+@device_option
+@workspace_option
+@force_option
+@json_option
+def main(layer, out, split, batch, weights, data, device, workspace, force, as_json):
+    """Write the features of a layer for a whole data set into an HDF5 file.
+
+    features (N, d), labels, names and classes, with what they were made from as attributes.  An interrupted run goes on
+    where it stopped when it is started again in the same way.
+
+    \b
+    rawconv-experiment features --layer 5 --out features.h5
+    rawconv-experiment features --layer fc6 --split train --data photos/ --weights weights/photos.h5 --out fc6.h5
+    """
+    from ...arrays import choose_device
+    from ...experiments import features, subject
+
+    refuse_existing(out, force)
+    with choose_device(device, say) as device:
+        about = subject.load(weights, data, device, workspace)
+        found = features.write(about, layer, split, out, batch)
+    size = " x ".join(map(str, found["shape"]))
+    (say if as_json else click.echo)(f"{found['pictures']} pictures, {size} features each, of {found['object']}.")
+    finish(out, {"file": str(out), **found}, as_json)

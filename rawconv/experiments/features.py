@@ -1,0 +1,154 @@
+"""The features of any layer for every picture of a split, in an HDF5 file.
+
+    /features   float32 (N, d), a row per picture in the split's order: (H, W, C) flattened
+    /labels     int64 (N,)          /names, /classes   UTF-8
+    attributes  format, version, layer (the user's name), object, shape (H, W, C), model, weights, weights_sha256,
+                data, split, data_key, device
+
+The rows are written as they come into .<name>.part beside the file, which takes its name when it is complete: a file is
+whole or not there, memory does not grow with N, and what was interrupted goes on.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from ..arrays import array_module, to_cpu
+from ..data.batches import batches
+from ..deconvnet import layer_object, net_input
+from ..errors import RawconvError, UsageError
+from ..json_text import json_text
+from ..layers.dropout import Dropout
+from ..storage import fixed_text, replace_file
+from ..topk import data_key, fingerprint
+
+FORMAT, VERSION = "rawconv-features", 1
+KEEP_SECONDS = 10  # between two notes of how far it is
+
+
+def feature_layer(net, layer):
+    """The layer object whose output is the features of `layer`, a number or any name.
+
+    A number N: the last object numbered N, which is poolN after its norm where there is one, else convN or fcN after
+    its ReLU.  UsageError where there is none.
+    """
+    numbered = [
+        name for name, kind in net.layers if re.sub(r"^\D+", "", name) == str(layer) and not isinstance(kind, Dropout)
+    ]
+    return numbered[-1] if numbered and str(layer).isdigit() else layer_object(net, layer)
+
+
+def feature_layers(net):
+    """{number: layer object} of all layers of features, the scores left out."""
+    numbers = dict.fromkeys(int(found[0]) for name in net.shapes if (found := re.findall(r"\d+$", name)))
+    found = {number: feature_layer(net, number) for number in numbers}
+    return {number: name for number, name in found.items() if name != net.layers[-1][0]}
+
+
+def write(subject, layer, split, path, batch=128, progress=True):
+    """Write the features of a layer for `split` ("train" or "val") to `path`; the attributes of the file, a dict."""
+    net, pictures, path = subject.net, getattr(subject.data, split), Path(path)
+    if not len(pictures):
+        raise RawconvError(f"{subject.data.source} has no {split} pictures.")
+    name = feature_layer(net, layer)
+    about = {
+        "format": FORMAT, "version": VERSION, "layer": str(layer), "object": name, "shape": list(net.shapes[name]),
+        "model": net.model, "weights": str(subject.weights), "weights_sha256": fingerprint(net),
+        "data": subject.data.source, "split": split, "data_key": data_key(subject.data.source, pictures),
+        "device": str(subject.device),
+    }  # fmt: skip
+    part, note = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.json")
+    try:
+        done = _begun(part, note, about)
+        if done is None:
+            done = 0
+            _begin(part, about, pictures, subject.data.classes)
+        with h5py.File(part, "r+", libver=("v108", "v108")) as file:
+            _fill(file, note, about, done, net, name, pictures, batch, progress)
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        note.unlink(missing_ok=True)
+    except OSError as error:
+        raise RawconvError(
+            f"{path} could not be written ({error.strerror or error}). "
+            "Free some space, or name a file in a folder that exists and that you may write to."
+        ) from error
+    return about | {"pictures": len(pictures)}
+
+
+def _begin(part, about, pictures, classes):
+    """The file with all but its features, whose place is reserved: from here on only rows are written into it."""
+    with h5py.File(part, "w", libver=("v108", "v108")) as file:
+        for key, value in about.items():
+            file.attrs[key] = fixed_text(value) if isinstance(value, str) else value
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((len(pictures), int(np.prod(about["shape"]))))
+        h5py.h5d.create(file.id, b"features", h5py.h5t.IEEE_F32LE, space, plist)
+        file["labels"] = pictures.labels.astype("<i8")
+        file["names"], file["classes"] = _texts(pictures.names), _texts(classes)
+
+
+def _texts(names):
+    names = [name.encode("utf-8", "surrogateescape") for name in names]
+    return np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
+
+
+def _begun(part, note, about):
+    """How many rows an interrupted run with the same attributes has written; None without one."""
+    try:
+        head, _, done = note.read_text().rpartition("\n")
+    except OSError:
+        return None
+    return int(done) if head == json_text(about) and done.isdigit() and part.is_file() else None
+
+
+def _fill(file, note, about, done, net, name, pictures, batch, progress):
+    rows, last = file["features"], time.monotonic()
+
+    def keep():
+        file.flush()
+        replace_file(note, f"{json_text(about)}\n{done}".encode())
+
+    hidden = None if progress else True
+    with tqdm(total=len(pictures), initial=done, desc=name, unit=" pictures", delay=1, disable=hidden) as bar:
+        try:
+            for _, some, _ in batches(pictures, batch, start=done):
+                rows[done : done + len(some)] = _rows(net, some, name)
+                done += len(some)
+                bar.update(len(some))
+                if time.monotonic() - last > KEEP_SECONDS:
+                    keep()
+                    last = time.monotonic()
+        finally:
+            keep()
+
+
+def _rows(net, pictures, name):
+    y, _ = net.forward(net_input(net, pictures), name, keep=False)
+    return to_cpu(y.reshape(len(pictures), -1).astype(array_module(y).float32))
+
+
+def read(path):
+    """(features (N, d), labels, names, classes, attributes) of such a file, for a notebook.
+
+    UsageError where it is not there, RawconvError where it is something else.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"There is no file {path}; write one with rawconv-experiment features.")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT.encode():
+                raise RawconvError(f"{path} holds no features; write one with rawconv-experiment features.")
+            texts = [[name.decode("utf-8", "surrogateescape") for name in file[key]] for key in ("names", "classes")]
+            about = {k: v.decode() if isinstance(v, bytes) else np.asarray(v).tolist() for k, v in file.attrs.items()}
+            return file["features"][...], file["labels"][...], *texts, about
+    except (OSError, KeyError) as error:
+        raise RawconvError(f"{path} is damaged or no HDF5 file ({error}); write it again.") from error
