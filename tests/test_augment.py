@@ -116,12 +116,21 @@ def test_ten_views(sides, data, xp):
     size = data.draw(st.integers(1, min(sides)))
     pictures, mean = some((2, height, width, 3))
     got = to_cpu(ten_views(xp.asarray(pictures), mean, size)).reshape(2, 10, size, size, 3)
-    x, low, right = pictures - mean, height - size, width - size
+    x = pictures - mean
+    if height == width == size:
+        x = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    low, right = x.shape[1] - size, x.shape[2] - size
     corners = [(0, 0), (0, right), (low, 0), (low, right), (low // 2, right // 2)]
     for k, (top, left) in enumerate(corners):
         want = x[:, top : top + size, left : left + size]
         assert_same(got[:, k], want)
         assert_same(got[:, 5 + k], want[:, :, ::-1])
+
+
+def test_ten_views_of_a_picture_as_large_as_the_input_are_ten(xp):
+    pictures, mean = some((3, 12, 12, 3))
+    for views in to_cpu(ten_views(xp.asarray(pictures), mean, 12)).reshape(3, 10, -1):
+        assert len(np.unique(views, axis=0)) == 10
 
 
 def test_pictures_that_are_not_contiguous(xp):

@@ -12,6 +12,7 @@ from ..arrays import array_module
 from ..threads import cut, run_blocks
 
 STREAM = 1_000_002  # of the random numbers; layers use small numbers
+PAD = 4  # zeros around a picture that is stored as large as the net's input, so that it has crops
 
 
 def prepare(pictures, mean, size, draw=None, crop="pad4", dtype=np.float32):
@@ -24,14 +25,18 @@ def prepare(pictures, mean, size, draw=None, crop="pad4", dtype=np.float32):
     """
     height, width = pictures.shape[1:3]
     if draw is None:
-        places = np.tile(_ten_places(height, width, size)[4], (len(pictures), 1))
+        down, across = _room(height, width, size)
+        places = np.tile((down // 2, across // 2, 0), (len(pictures), 1))
     else:
         places = _random_places(draw, height, width, size, crop)
     return _cut(pictures, np.arange(len(pictures)), places, mean, size, dtype)
 
 
 def ten_views(pictures, mean, size, dtype=np.float32):
-    """Four corners and the centre, then the same mirrored: (10*n, size, size, 3), picture i in rows 10*i .. 10*i+9."""
+    """Four corners and the centre, then the same mirrored: (10*n, size, size, 3), picture i in rows 10*i .. 10*i+9.
+
+    Pictures of the very size of a crop have but one: they get zeros 4 wide around picture minus mean, as in training.
+    """
     places = _ten_places(*pictures.shape[1:3], size)
     rows = np.repeat(np.arange(len(pictures)), 10)
     return _cut(pictures, rows, np.tile(places, (len(pictures), 1)), mean, size, dtype)
@@ -47,9 +52,10 @@ def _room(height, width, size, pad=0):
 
 def _ten_places(height, width, size):
     """(10, 3): top, left, flip."""
-    down, across = _room(height, width, size)
+    pad = PAD if height == width == size else 0
+    down, across = _room(height, width, size, pad)
     five = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
-    return np.array([(top, left, flip) for flip in (0, 1) for top, left in five])
+    return np.array([(top, left, flip) for flip in (0, 1) for top, left in five]) - (pad, pad, 0)
 
 
 def _random_places(draw, height, width, size, crop):
@@ -59,7 +65,7 @@ def _random_places(draw, height, width, size, crop):
         return _ten_places(height, width, size)[(words[:, 0] * np.uint64(10)) >> np.uint64(32)]
     if crop not in ("pad4", "random"):
         raise ValueError(f"no such crop: {crop!r}; there are pad4, random and ten.")
-    pad = 4 if crop == "pad4" else 0
+    pad = PAD if crop == "pad4" else 0
     down, across = _room(height, width, size, pad)
     places = (words * np.array([down + 1, across + 1, 2], np.uint64)) >> np.uint64(32)
     return places.astype(np.int64) - (pad, pad, 0)
