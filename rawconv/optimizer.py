@@ -3,8 +3,9 @@
 import math
 
 import numba
+import numpy as np
 
-from .arrays import array_module, launch, on_cpu
+from .arrays import THREADS, array_module, launch, on_cpu
 from .threads import cut, run_blocks
 
 
@@ -31,27 +32,34 @@ class SGD:
                 continue
             decay = self.decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
-            _step(value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * decay)
+            step = (value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * decay)
             if self.renorm and name == "weight" and layer.startswith("conv"):
-                renormalise(value, self.renorm)
+                _step_filters(*step, self.renorm)
+            else:
+                _step(*step)
 
 
-def renormalise(weight, radius):
-    """w_o = w_o * radius / RMS(w_o) for every filter o whose RMS over (KH, KW, C) exceeds radius; in place."""
-    xp = array_module(weight)
-    rms = xp.sqrt(xp.square(weight).mean(axis=(0, 1, 2)))
-    weight *= radius / xp.maximum(rms, radius)
-
-
-def _step(weight, velocity, grad, momentum, rate, decay):
+def _step(weight, velocity, grad, *constants):
     arrays = [a.reshape(-1) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
-        return launch(CU, "sgd", weight.size, *arrays, float(momentum), float(rate), float(decay))
-    constants = [weight.dtype.type(value) for value in (momentum, rate, decay)]
+        return launch(CU, "sgd", weight.size, *arrays, *map(float, constants))
+    constants = [weight.dtype.type(value) for value in constants]
     run_blocks(lambda part: sgd(*(a[part] for a in arrays), *constants), cut(weight.size, 1 << 18))
 
 
+def _step_filters(weight, velocity, grad, *constants):
+    filters = weight.shape[-1]
+    arrays = [a.reshape(-1, filters) for a in (weight, velocity, grad)]
+    if not on_cpu(weight):
+        blocks = -(-filters // FILTERS)
+        return launch(CU, "sgd_filters", blocks * THREADS, *arrays, *map(float, constants), len(arrays[0]), filters)
+    constants = [weight.dtype.type(value) for value in constants]
+    parts = cut(filters, 64)
+    run_blocks(lambda part: sgd_filters(*arrays, *constants, part.start, part.stop), parts)
+
+
 CU = __file__.replace("optimizer.py", "optimizer.cu")
+FILTERS = 8  # that a block of the GPU's threads updates together: in float, one sector of memory
 
 
 @numba.njit(nogil=True, cache=True)
@@ -59,6 +67,25 @@ def sgd(weight, velocity, grad, momentum, rate, decay):
     for i in range(len(weight)):
         velocity[i] = momentum * velocity[i] - decay * weight[i] - rate * grad[i]
         weight[i] += velocity[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def sgd_filters(weight, velocity, grad, momentum, rate, decay, radius, first, last):
+    """sgd, and w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS then exceeds radius."""
+    squares = np.zeros(last - first, weight.dtype)
+    for i in range(len(weight)):
+        w, v, g = weight[i, first:last], velocity[i, first:last], grad[i, first:last]
+        for o in range(last - first):
+            v[o] = momentum * v[o] - decay * w[o] - rate * g[o]
+            w[o] += v[o]
+            squares[o] += w[o] * w[o]
+    for o in range(last - first):
+        squares[o] = radius / max(radius, np.sqrt(squares[o] / len(weight)))
+    if squares.min() < 1:
+        for i in range(len(weight)):
+            w = weight[i, first:last]
+            for o in range(last - first):
+                w[o] *= squares[o]
 
 
 SCHEDULES = ("plateau", "cosine", "step", "constant")

@@ -98,19 +98,6 @@ def test_devices_agree_bit_for_bit(sides, data, crop, xp):
 
 
 @given(sides=SIDES, data=st.data())
-def test_the_array_text_equals_the_loop(sides, data):
-    """The text for CuPy, run on NumPy."""
-    from rawconv.data import augment
-
-    size = data.draw(st.integers(1, min(sides) + 8))
-    pictures, mean = some((4, *sides, 3))
-    places = augment._random_places((3, 1, np.arange(4)), *sides, size, "pad4")
-    rows = np.array([2, 0, 3, 3])
-    want = augment._cut(pictures, rows, places, mean, size, np.float32)
-    assert_same(augment._gather(np, pictures, rows, places, mean, size), want)
-
-
-@given(sides=SIDES, data=st.data())
 def test_ten_views(sides, data, xp):
     height, width = sides
     size = data.draw(st.integers(1, min(sides)))

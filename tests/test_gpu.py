@@ -16,10 +16,12 @@ from rawconv.arrays import Device, choose_device, clear_errors, launch, to_cpu
 from rawconv.cli import common
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, pool
+from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import Cache, MaxPool
 from rawconv.layers.softmax import softmax_cross_entropy
+from rawconv.net import Net
 from rawconv.optimizer import SGD
 from rawconv.training import train_step
 
@@ -117,6 +119,24 @@ def test_a_grid_smaller_than_the_work_walks_on(cupy, monkeypatch):
     whole = walk()
     monkeypatch.setattr(arrays, "BLOCKS", 1)
     monkeypatch.setattr(arrays, "THREADS", 32)
+    for got, want in zip(walk(), whole, strict=True):
+        assert_same(got, want)
+
+
+def test_blocks_that_work_together_walk_on(cupy, monkeypatch):
+    """The kernels whose threads share a block's memory have a block each row, or each 8 filters: here a single one."""
+    scores, labels, weight = cupy.asarray(values((5, 300))), cupy.arange(5), values((3, 3, 2, 21))
+
+    def walk():
+        loss, dscores = softmax_cross_entropy(scores, labels)
+        net = Net((3, 3, 2), [("conv1", Conv(21, 3))], dtype="float64").to(Device(0))
+        net.params["conv1", "weight"][:] = cupy.asarray(weight)
+        grads = {"conv1": {name: cupy.ones_like(value) for name, value in net.layers[0][1].params.items()}}
+        SGD(net).update(grads, 0.1, 1.0)
+        return [to_cpu(a) for a in (loss, dscores, net.params["conv1", "weight"])]
+
+    whole = walk()
+    monkeypatch.setattr(arrays, "BLOCKS", 1)
     for got, want in zip(walk(), whole, strict=True):
         assert_same(got, want)
 

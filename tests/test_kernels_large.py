@@ -15,6 +15,7 @@ import pytest
 import reference as ref
 
 from rawconv import arrays, optimizer
+from rawconv.data import augment
 from rawconv.layers import conv, dropout, lrn, pool
 
 MORE = 5 << 29  # elements of the larger array, at least: 2.5 * 2^30
@@ -30,6 +31,8 @@ using std::pow;
 using std::sqrt;
 #define __global__
 #define __device__ static
+#define __shared__ static
+#define __syncthreads()
 struct Dim { unsigned x; } blockIdx, threadIdx, blockDim = {%d}, gridDim = {%d};
 extern "C" void become(unsigned block, unsigned thread) { blockIdx.x = block; threadIdx.x = thread; }
 #include "%s"
@@ -226,3 +229,27 @@ def test_sgd(thread, channels, host):
     walk(host, optimizer.CU, "sgd", MORE, thread, weight, velocity, grad, 0.5, 0.25, 0.0)
     for i in visited(MORE, thread):
         assert (weight[i], velocity[i]) == (i % 251, 0)
+
+
+@CASES
+def test_crops(thread, channels, host):
+    """Crops of 3 x 3 at (top, left) = (4, -1), every second one mirrored; two of each picture."""
+    pictures, rows, places, mean, y, size = Huge("uint8"), Huge("int64"), Huge("int64"), Huge(), Huge(), 3
+
+    def source(i):
+        """The crop's number, whether its pixel lies in the picture, and where."""
+        n, v, u, c = digits(i, size, size, channels)
+        column = -1 + (size - 1 - u if n % 2 else u)
+        return n, column >= 0, at(n // 2, 4 + v, column, c, H, W, channels)
+
+    for i in visited(MORE, thread):
+        n, inside, place = source(i)
+        rows[n], places[3 * n], places[3 * n + 1], places[3 * n + 2] = n // 2, 4, -1, n % 2
+        if inside:
+            pictures[place] = i % 251
+    for i in range(H * W * channels):
+        mean[i] = i
+    walk(host, augment.CU, "crops", MORE, thread, pictures, rows, places, mean, y, H, W, channels, size)
+    for i in visited(MORE, thread):
+        _, inside, place = source(i)
+        assert y[i] == (i % 251 - place % (H * W * channels) if inside else 0)

@@ -6,46 +6,65 @@ import pytest
 from rawconv.arrays import to_cpu
 from rawconv.layers.conv import Conv
 from rawconv.net import Net
-from rawconv.optimizer import SGD, Schedule, renormalise
+from rawconv.optimizer import SGD, Schedule
 
 
-def small_net(xp, seed=0):
-    net = Net((6, 5, 3), [("conv1", Conv(4, 3, std=0.3)), ("fc2", Conv(5, None, std=0.3))], seed=seed, dtype="float64")
+def small_net(xp, filters=4, dtype="float64", channels=3):
+    layers = [("conv1", Conv(filters, 3, std=0.3)), ("fc2", Conv(5, None, std=0.3))]
+    net = Net((6, 5, channels), layers, seed=0, dtype=dtype)
     return net.to(type("There", (), {"put": staticmethod(xp.asarray)})())
 
 
-def test_three_steps_are_the_formula(xp):
-    net, rng = small_net(xp), np.random.default_rng(1)
-    weights = {key: to_cpu(value).copy() for key, value in net.params.items()}
+def within(weight, radius):
+    """Every filter whose RMS exceeds radius scaled back to it."""
+    rms = np.sqrt(np.mean(weight**2, axis=(0, 1, 2)))
+    return weight * np.where(rms > radius, radius / rms, 1)
+
+
+@pytest.mark.parametrize("filters", [1, 4, 7, 9, 65, 130])
+@pytest.mark.parametrize("renorm", [None, 0.3])
+def test_three_steps_are_the_formula(filters, renorm, xp, dtype):
+    """Filters of RMS 0.3 lie on both sides of the radius."""
+    net, rng, tolerance = small_net(xp, filters, dtype), np.random.default_rng(1), {"float64": 1e-12, "float32": 1e-5}
+    weights = {key: to_cpu(value).astype(np.float64) for key, value in net.params.items()}
     speeds = {key: np.zeros_like(value) for key, value in weights.items()}
-    optimizer = SGD(net, momentum=0.9, decay=0.01, renorm=None)
+    optimizer = SGD(net, momentum=0.9, decay=0.01, renorm=renorm)
     for lr in (0.1, 0.05, 0.2):
         grads = {}
         for (layer, name), value in weights.items():
-            gradient = rng.standard_normal(value.shape)
+            gradient = rng.standard_normal(value.shape).astype(dtype)
             grads.setdefault(layer, {})[name] = xp.asarray(gradient)
             decay = 0.01 if name == "weight" else 0.0
-            speeds[layer, name] = 0.9 * speeds[layer, name] - lr * (decay * value + gradient / 8)
+            speeds[layer, name] = 0.9 * speeds[layer, name] - lr * (decay * value + gradient / 8.0)
             weights[layer, name] = value + speeds[layer, name]
+        if renorm:
+            weights["conv1", "weight"] = within(weights["conv1", "weight"], renorm)
         optimizer.update(grads, lr, 1 / 8)
     for key, value in net.params.items():
-        np.testing.assert_allclose(to_cpu(value), weights[key], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(to_cpu(value), weights[key], rtol=tolerance[dtype], atol=tolerance[dtype] / 100)
+        np.testing.assert_allclose(
+            to_cpu(optimizer.velocity[key]), speeds[key], rtol=tolerance[dtype], atol=tolerance[dtype] / 100
+        )
 
 
 def test_renormalisation_scales_only_what_is_too_large(xp):
-    rng = np.random.default_rng(2)
-    weight = rng.standard_normal((3, 3, 2, 6)) * np.array([0.01, 0.05, 0.0999, 0.11, 0.5, 2.0])
+    rng, net = np.random.default_rng(2), small_net(xp, 6)
+    weight = rng.standard_normal((3, 3, 3, 6)) * np.array([0.01, 0.05, 0.09, 0.15, 0.5, 2.0])
     rms = np.sqrt(np.mean(weight**2, axis=(0, 1, 2)))
-    found = xp.asarray(weight.copy())
-    renormalise(found, 0.1)
-    found = to_cpu(found)
+    assert (rms[:3] < 0.1).all() and (rms[3:] > 0.1).all()
+    grads = {name: {key: xp.zeros_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
+
+    def renormalised(weight):
+        net.params["conv1", "weight"][:] = xp.asarray(weight)
+        SGD(net, decay=0.0, renorm=0.1).update(grads, 0.1, 1.0)
+        return to_cpu(net.params["conv1", "weight"]).copy()
+
+    found = renormalised(weight)
     after = np.sqrt(np.mean(found**2, axis=(0, 1, 2)))
     np.testing.assert_allclose(after, np.minimum(rms, 0.1), rtol=1e-12)
-    assert np.array_equal(found[..., rms < 0.1], weight[..., rms < 0.1])
+    assert np.array_equal(found[..., :3], weight[..., :3])
     np.testing.assert_allclose(found / after, weight / rms, rtol=1e-12)
-    again = xp.asarray(found.copy())
-    renormalise(again, 0.1)
-    np.testing.assert_allclose(to_cpu(again), found, rtol=1e-15)
+    np.testing.assert_allclose(renormalised(found), found, rtol=1e-15)
 
 
 def test_renormalisation_leaves_fully_connected_layers_and_biases(xp):

@@ -12,7 +12,7 @@ from laws import STEP, assert_close, assert_same
 from rawconv.arrays import to_cpu
 from rawconv.layers.softmax import softmax, softmax_cross_entropy
 
-SHAPES = pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 5), (1, 1, 1, 1), (1, 7), (4, 2)])
+SHAPES = pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 5), (1, 1, 1, 1), (1, 7), (4, 2), (2, 1000)])
 TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
 
 
@@ -78,3 +78,27 @@ def test_the_gradient_equals_finite_differences(xp):
 def test_no_pictures(xp, dtype):
     loss, dscores = softmax_cross_entropy(xp.zeros((0, 1, 1, 5), dtype), xp.asarray(np.zeros(0, np.int64)))
     assert float(loss) == 0 and dscores.shape == (0, 1, 1, 5)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**40])
+def test_a_label_that_is_no_class_makes_the_loss_nan(label, xp, dtype):
+    scores = np.arange(6, dtype=dtype).reshape(2, 3)
+    loss, dscores = softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([1, label])))
+    assert math.isnan(float(loss))
+    assert_close(dscores[:1], ref.softmax_cross_entropy(scores[:1], np.array([1]))[1], 1e-6)
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [0, 1, 299])
+def test_a_score_that_is_not_a_number_makes_the_loss_nan(score, place, xp, dtype):
+    scores = np.zeros((1, 300), dtype)
+    scores[0, place] = score
+    assert math.isnan(float(softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([7])))[0]))
+
+
+def test_scores_that_are_not_contiguous(xp, dtype):
+    scores, labels = np.random.default_rng(3).standard_normal((6, 8)).astype(dtype), np.array([0, 3, 1])
+    loss, dscores = softmax_cross_entropy(xp.asarray(scores)[::2, ::2], xp.asarray(labels))
+    want_loss, want = ref.softmax_cross_entropy(scores[::2, ::2], labels)
+    assert abs(float(loss) - want_loss) <= TOLERANCE[dtype] * want_loss
+    assert_close(dscores, want, TOLERANCE[dtype])

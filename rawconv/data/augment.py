@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from .. import philox
-from ..arrays import array_module
+from ..arrays import array_module, launch
 from ..threads import cut, run_blocks
 
 STREAM = 1_000_002  # of the random numbers; layers use small numbers
@@ -75,15 +75,20 @@ def _cut(pictures, rows, places, mean, size, dtype):
     """y[i] = the crop places[i] of (pictures[rows[i]] - mean), 0 outside the picture."""
     xp = array_module(pictures)
     mean = xp.ascontiguousarray(xp.broadcast_to(xp.asarray(mean, dtype), pictures.shape[1:]))
-    if xp is not np:
-        return _gather(xp, pictures, xp.asarray(rows), xp.asarray(places), mean, size)
-    y = np.empty((len(rows), size, size, pictures.shape[3]), dtype)
-    run_blocks(lambda part: _cut_block(pictures, rows[part], places[part], mean, y[part]), cut(len(rows), 16))
+    y = xp.empty((len(rows), size, size, pictures.shape[3]), dtype)
+    if xp is np:
+        run_blocks(lambda part: crops(pictures, rows[part], places[part], mean, y[part]), cut(len(rows), 16))
+    else:
+        chosen = (xp.asarray(rows, np.int64), xp.asarray(places, np.int64))
+        launch(CU, "crops", y.size, xp.ascontiguousarray(pictures), *chosen, mean, y, *pictures.shape[1:], size)
     return y
 
 
+CU = __file__.replace("augment.py", "augment.cu")
+
+
 @numba.njit(nogil=True, cache=True)
-def _cut_block(pictures, rows, places, mean, y):
+def crops(pictures, rows, places, mean, y):
     size, (height, width) = y.shape[1], mean.shape[:2]
     for i in range(len(y)):
         top, left, flip = places[i]
@@ -101,14 +106,3 @@ def _cut_block(pictures, rows, places, mean, y):
                     row[u, c] = pixels[left + u, c] - level[left + u, c]
             if flip:
                 row[:] = row[::-1].copy()
-
-
-def _gather(xp, pictures, rows, places, mean, size):
-    """The same on any array module."""
-    height, width = mean.shape[:2]
-    step = xp.arange(size)
-    top, left, flip = (places[:, k, None] for k in range(3))
-    v, u = top + step, left + xp.where(flip, size - 1 - step, step)
-    inside = ((v >= 0) & (v < height))[:, :, None, None] & ((u >= 0) & (u < width))[:, None, :, None]
-    v, u = v.clip(0, height - 1)[:, :, None], u.clip(0, width - 1)[:, None, :]
-    return xp.where(inside, pictures[rows[:, None, None], v, u].astype(mean.dtype) - mean[v, u], mean.dtype.type(0))

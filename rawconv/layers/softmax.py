@@ -1,6 +1,11 @@
 """Softmax and its loss.  They stand beside the net, which ends in `scores`: nothing walks down through them."""
 
-from ..arrays import array_module
+import math
+
+import numba
+import numpy as np
+
+from ..arrays import THREADS, array_module, launch, on_cpu
 
 
 def softmax(scores):
@@ -14,12 +19,35 @@ def softmax_cross_entropy(scores, labels):
     """loss = sum over pictures of -log p[label], and its gradient dscores = p - t (t one at the label, else zero).
 
     scores (N, 1, 1, K) or (N, K); labels (N,) integers.  Both are sums over the pictures: divide by the batch once.
+    A label outside 0 .. K-1 makes the loss NaN: to raise an error, a GPU would have to wait.
     """
     xp = array_module(scores)
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    log_sum = xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-    log_p = (shifted - log_sum).reshape(len(labels), scores.shape[-1])
-    dscores = xp.exp(log_p)
-    rows = xp.arange(len(labels))
-    dscores[rows, labels] -= 1
-    return -log_p[rows, labels].sum(), dscores.reshape(scores.shape)
+    rows = xp.ascontiguousarray(scores).reshape(len(labels), scores.shape[-1])
+    labels, dscores, losses = xp.asarray(labels, np.int64), xp.empty_like(rows), xp.empty(len(rows), rows.dtype)
+    if on_cpu(scores):
+        cross_entropy(rows, labels, dscores, losses)
+    else:
+        launch(CU, "cross_entropy", len(rows) * THREADS, rows, labels, dscores, losses, rows.shape[1])
+    return losses.sum(), dscores.reshape(scores.shape)
+
+
+CU = __file__.replace("softmax.py", "softmax.cu")
+
+
+@numba.njit(nogil=True, cache=True)
+def cross_entropy(scores, labels, dscores, losses):
+    """p = e^(s - max) / sum and loss = log(sum) - (s - max)[label], a picture a row; NaN if there is no such label."""
+    for n in range(len(scores)):
+        row, p, label = scores[n], dscores[n], labels[n]
+        largest, total = row[0], 0.0
+        for k in range(len(row)):
+            largest = max(largest, row[k])
+        for k in range(len(row)):
+            p[k] = math.exp(row[k] - largest)
+            total += p[k]
+        for k in range(len(row)):
+            p[k] /= total
+        known = 0 <= label < len(row)
+        losses[n] = math.log(total) - (row[label] - largest) if known else math.nan
+        if known:
+            p[label] -= 1
