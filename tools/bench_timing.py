@@ -1,0 +1,112 @@
+"""How all benchmarks time: ways take turns, and what the machine can do at most is measured beside them."""
+
+import datetime
+import json
+import platform
+import re
+import statistics
+import time
+
+import click
+import numpy as np
+
+from rawconv.threads import run_blocks, thread_count
+
+PAUSE = 0.01  # seconds between two ways: OpenMP's threads spin for a while after their work and would disturb the next
+
+
+def take_turns(ways, rounds, say=True):
+    """{way: [seconds of each round]} of {way: function}: each goes once a round, after a round that is not counted."""
+    seconds = {way: [] for way in ways}
+    for number in range(rounds + 1):
+        for way, work in ways.items():
+            time.sleep(PAUSE)
+            begin = time.perf_counter()
+            work()
+            if number:
+                seconds[way].append(time.perf_counter() - begin)
+        if say:
+            click.echo(f"round {number} of {rounds}", err=True)
+    return seconds
+
+
+def spread(seconds):
+    """{"median", "low", "high"}: the middle half of some times lies between low and high."""
+    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    return {"median": median, "low": low, "high": high}
+
+
+def row(work, seconds, flops=0, **more):
+    """One line of a table: {way: spread}, ours over the fastest other (`ratio`), and what ours computes a second."""
+    found = {way: spread(times) for way, times in seconds.items()}
+    others = [value["median"] for way, value in found.items() if way != "rawconv"]
+    ours = found["rawconv"]["median"]
+    return {"work": work, "ways": found, "ratio": ours / min(others), "gflops": flops / ours / 1e9, **more}
+
+
+def sgemm_peak(size=1536, rounds=8):
+    """GFLOP/s of the best of some products of square float32 matrices, one BLAS thread on each of our threads."""
+    count = thread_count()
+    a = np.random.default_rng(0).random((2, size, size), np.float32)
+    out, best = np.empty((count, size, size), np.float32), 0
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        run_blocks(lambda i: np.matmul(a[0], a[1], out=out[i]), range(count))
+        best = max(best, 2e-9 * count * size**3 / (time.perf_counter() - begin))
+    return best
+
+
+def machine():
+    """What a number must not be quoted without."""
+    import torch
+
+    name = platform.processor()
+    if platform.system() == "Linux":
+        with open("/proc/cpuinfo") as file:
+            found = re.search(r"model name\s*: (.*)", file.read())
+        name = found[1] if found else name
+    return {
+        "cpu": name, "threads": thread_count(), "sgemm_peak": sgemm_peak(), "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__,
+    }  # fmt: skip
+
+
+def report(command, rows, path, **more):
+    """Print the rows as a table; with a path, write them and the machine as JSON, from which bench.py table reads."""
+    results = {"command": command, "rows": rows, **machine(), **more}
+    click.echo(lines(results))
+    if path:
+        with open(path, "w") as file:
+            json.dump(results, file, indent=1)
+
+
+def lines(results):
+    """The table for a terminal; milliseconds, the middle half in brackets."""
+    head = f"{'':34}{'rawconv':>26}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>8}   others"
+    text = [head]
+    for one in results["rows"]:
+        ways = {way: "{median:.2f} [{low:.2f} {high:.2f}]".format(**_ms(value)) for way, value in one["ways"].items()}
+        ours = ways.pop("rawconv")
+        rate = f"{one['gflops']:9.1f}{one['gflops'] / results['sgemm_peak']:8.0%}" if one["gflops"] else " " * 17
+        others = "   ".join(f"{way} {value}" for way, value in ways.items())
+        memory = (
+            "   peak MB " + ", ".join(f"{k} {v / 1e6:.0f}" for k, v in one["memory"].items()) if "memory" in one else ""
+        )
+        text.append(f"{one['work']:34}{ours:>26}{one['ratio']:7.2f}{rate}   {others}{memory}")
+    text.append(f"milliseconds, medians [quartiles]; ratio: to the fastest other; {conditions(results)}")
+    return "\n".join(text)
+
+
+def conditions(results):
+    return (
+        f"{results['cpu']}, {results['threads']} threads, sgemm {results['sgemm_peak']:.0f} GFLOP/s; "
+        f"PyTorch {results['torch']}, NumPy {results['numpy']}, Python {results['python']}; {results['date']}"
+    )
+
+
+def _ms(value):
+    return {key: seconds * 1e3 for key, seconds in value.items()}
+
+
+rounds_option = click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
+json_option = click.option("--json", "path", type=click.Path(dir_okay=False), help="Write the results there.")
