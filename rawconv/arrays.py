@@ -178,7 +178,7 @@ def refusal(error, lower="--batch or --workspace"):
         line = next((line for line in str(error).splitlines() if "error" in line.lower()), text)
         return f"A GPU kernel does not compile: {line.strip()}; run rawconv-doctor, or use --device cpu."
     if "failed to load lib" in text:
-        return f"A library of the GPU is missing ({text}): pip install 'cupy-cuda12x[ctk]', or use --device cpu."
+        return f"A library of the GPU is missing ({text}): rawconv-doctor says how to get it; or use --device cpu."
     if not type(error).__module__.startswith("cupy"):
         return None
     if isinstance(error, MemoryError) or re.search("out of ?memory|alloc", text, re.IGNORECASE):

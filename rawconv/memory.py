@@ -87,9 +87,7 @@ def _walk(names, needs, sizes):
         rows.append(Row(names[i], kept[i], needs[i].parameters, needs[i].columns, max(up, back)))
         moments.append((f"up in {names[i]}", always | {"kept": sum(kept[: i + 1]), "gradients": 0, "transient": up}))
         moments.append((f"back in {names[i]}", always | {"kept": sum(kept), "gradients": above, "transient": back}))
-    # The squares of a weight, for the renormalisation that convolutions alone have.
-    update = max(need.parameters for name, need in zip(names, needs, strict=True) if name.startswith("conv"))
-    moments.append(("the update", always | {"kept": sum(kept), "gradients": total, "transient": update}))
+    moments.append(("the update", always | {"kept": sum(kept), "gradients": total, "transient": 0}))
     return rows, moments
 
 
