@@ -22,6 +22,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+LIMIT = 600  # seconds of one command: one that hangs must fail, not stop all tests
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
 
@@ -69,7 +70,9 @@ def run_command(line, folder):
     if line.startswith("pip install"):
         return
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(line, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        line, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=LIMIT
+    )
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
@@ -100,7 +103,7 @@ def assert_alike(got, want):
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_every_example_runs(path, folder):
     assert len(path.read_text().splitlines()) <= 40
-    done = subprocess.run([sys.executable, path], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, path], cwd=folder, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 

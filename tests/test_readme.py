@@ -54,7 +54,9 @@ def test_every_command_runs(folder):
     for command in (command for command in COMMANDS if command not in ELSEWHERE):
         words = QUICK.get(command, command)
         environment = os.environ | {"PATH": path, "PYTHON": sys.executable}
-        result = subprocess.run(words, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+        result = subprocess.run(
+            words, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200
+        )
         assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
 
 

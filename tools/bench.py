@@ -2,6 +2,7 @@
 """Benchmarks against others, in one run on one machine: rounds take turns, medians and their ratios are printed.
 
 python tools/bench.py step --model zfnet --json step.json      needs PyTorch; see each command's --help
+python tools/bench.py --device gpu                             on a GPU; with --dry its roofline alone, anywhere
 
 One file a command, bench_NAME.py with a click command `main`; what they share is in bench_timing.py (turns, machine)
 and bench_rival.py (the same nets in PyTorch).
@@ -12,11 +13,15 @@ import pathlib
 
 import click
 
-NAMES = ("layers", "step", "project", "visualize", "table")
+NAMES = ("layers", "step", "project", "visualize", "gpu", "table")
 
 
 class _Benchmarks(click.Group):
     """Imports a command when it is asked for."""
+
+    def parse_args(self, ctx, args):
+        """`bench.py --device gpu ...` is `bench.py gpu --device gpu ...`."""
+        return super().parse_args(ctx, ["gpu", *args] if args[:1] == ["--device"] else args)
 
     def list_commands(self, ctx):
         return [name for name in NAMES if pathlib.Path(__file__).with_name(f"bench_{name}.py").exists()]

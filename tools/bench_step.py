@@ -75,9 +75,9 @@ def ours(net, x, labels, kind):
     return step if kind == "step" else lambda: net.forward(x, keep=False)
 
 
-def torchs(net, x, labels, kind, layout, lrn=True, wrap=lambda modules: modules):
-    modules = rival.twin(net, lrn=lrn).to(memory_format=rival.LAYOUTS[layout])
-    x, labels, run = rival.tensor(x, layout), torch.tensor(labels), wrap(modules)
+def torchs(net, x, labels, kind, layout, lrn=True, wrap=lambda modules: modules, device="cpu"):
+    modules = rival.twin(net, lrn=lrn).to(device, memory_format=rival.LAYOUTS[layout])
+    x, labels, run = rival.tensor(x, layout).to(device), torch.tensor(labels, device=device), wrap(modules)
     optimizer = torch.optim.SGD(modules.parameters(), 1e-5, 0.9, weight_decay=5e-4)
 
     def step():

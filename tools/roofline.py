@@ -45,7 +45,8 @@ def work_of(net, batch):
         shape = out
     scores, pixels = batch * len(net.classes), batch * math.prod(net.shape)
     parameters = sum(value.size for value in net.params.values())
-    return rows + [
+    return [
+        *rows,
         Work("loss", "step", 6 * scores, *[2 * scores * FLOAT] * 2),
         Work("crops", "step", pixels, *[pixels * (1 + FLOAT)] * 2),
         Work("update", "step", 6 * parameters, *[5 * parameters * FLOAT] * 2),

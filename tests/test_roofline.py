@@ -1,0 +1,79 @@
+"""The roofline by hand, and the benchmark of a GPU as a program: dry anywhere, and on the device."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rawconv import models
+
+TOOLS = Path(__file__).parent.parent / "tools"
+BENCH = [sys.executable, str(TOOLS / "bench.py"), "--device"]
+
+
+@pytest.fixture
+def roofline(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    import roofline
+
+    return roofline
+
+
+def test_the_counts_by_hand(roofline):
+    """Two pictures of ZFNet.  conv3: 13x13 places of 3x3x256 numbers and 384 filters.  fc6: no columns."""
+    rows = {(one.layer, one.direction): one for one in roofline.work_of(models.build("zfnet"), 2)}
+    places, length, filters = 2 * 13 * 13, 9 * 256, 384
+    x, y, weight = places * 256, places * filters, length * filters
+    product, columns = 2 * places * length * filters, 2 * places * length
+    least = 4 * (x + y + weight)
+    assert rows["conv3", "up"][2:] == (product, least + 4 * (columns + 2 * y), least)
+    assert rows["conv3", "down"][2:] == (product, least + 4 * columns, least)
+    assert rows["conv3", "back"][2:] == tuple(2 * count for count in rows["conv3", "down"][2:])
+    assert rows["conv1", "back"][2:] == rows["conv1", "down"][2:], "no gradient of the pixels"
+    fc6 = 4 * (2 * 6 * 6 * 256 + 2 * 4096 + 6 * 6 * 256 * 4096)
+    assert rows["fc6", "down"][2:] == (2 * 2 * 6 * 6 * 256 * 4096, fc6, fc6)
+    assert rows["pool1", "up"].moved == 2 * 96 * (4 * 110 * 110 + 5 * 55 * 55)
+    assert rows["norm1", "back"].moved == 2 * 96 * 55 * 55 * 4 * 3 and ("norm1", "down") not in rows
+    assert rows["update", "step"].moved == 62_357_608 * 5 * 4
+
+
+def test_groups_see_their_own_channels_only(roofline):
+    """As many columns, half the operations and weights."""
+    ours, whole = (
+        next(one for one in roofline.work_of(models.build(name), 1) if (one.layer, one.direction) == ("conv2", "up"))
+        for name in ("alexnet-groups", "alexnet")
+    )
+    assert 2 * ours.operations == whole.operations
+    assert whole.moved - ours.moved == whole.least - ours.least == 4 * 5 * 5 * 96 * 256 // 2
+
+
+def test_a_floor_is_the_larger_of_two_times(roofline):
+    work = roofline.Work("x", "up", operations=2e12, moved=10e9, least=1e9)
+    assert work.floors(tflops=1, gbs=1) == (10, 2) and work.floors(tflops=0.1, gbs=1) == (20, 20)
+
+
+def test_dry_it_runs_anywhere(tmp_path):
+    path = tmp_path / "floors.json"
+    command = [*BENCH, "gpu", "--dry", "--model", "zf32", "--batch", "4", "--card", "a100", "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(path.read_text())
+    assert "a100: 19.5 TFLOP/s, 2039 GB/s (data sheet)" in done.stdout and found["peak_gbs"] == 2039
+    assert all(0 < one["least_floor_ms"] <= one["floor_ms"] and "ms" not in one for one in found["rows"])
+
+
+def test_the_cpu_is_refused():
+    done = subprocess.run([*BENCH, "cpu"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--device must be a gpu" in done.stderr
+
+
+def test_on_the_device_every_row_is_timed(xp, tmp_path):
+    if xp is np:
+        pytest.skip("only a GPU can fail this: pytest --device gpu")
+    path = tmp_path / "times.json"
+    subprocess.run([*BENCH, "gpu", "--model", "lenet", "--batch", "2", "--json", str(path)], check=True)
+    found = json.loads(path.read_text())
+    assert all(one["ms"] > 0 and one["times_floor"] > 0 for one in found["rows"] if one["direction"] != "step")
+    assert found["whole"].keys() == {"forward", "step", "down from pool2"}
