@@ -262,10 +262,23 @@ def _read_layer(name, group):
     make, tests = TYPES[kind]
     if unknown := sorted(settings.keys() - tests.keys()):
         raise Wrong(f"has a setting {unknown[0]!r:.80} of layer {name}, which this rawconv does not know", NEWER)
-    for key, test in tests.items():
-        if key not in settings or not test(settings[key]):
-            raise Wrong(f"is damaged: layer {name} cannot have {key} = {settings.get(key)!r:.80}")
+    if wrong := _wrong_setting(tests, settings):
+        raise Wrong(f"is damaged: layer {name} cannot have {wrong}")
     return make(**settings)
+
+
+def _wrong_setting(tests, settings):
+    """ "key = value" of the first setting that is missing or fails its test; None if all are right."""
+    wrong = (key for key, test in tests.items() if key not in settings or not test(settings[key]))
+    return next((f"{key} = {settings.get(key)!r:.80}" for key in wrong), None)
+
+
+def check_layer(layer, shape):
+    """Wrong where a checkpoint could not hold this layer, which makes maps of `shape` (H, W, C)."""
+    settings = json.loads(json.dumps(layer.settings))
+    if wrong := _wrong_setting(TYPES[type(layer).__name__][1], settings):
+        raise Wrong(f"it has {wrong}")
+    _check_shape(shape, "its maps")
 
 
 # Finding

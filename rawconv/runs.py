@@ -45,7 +45,7 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if first and model not in (None, first.net.model):
         raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
     model = first.net.model if first else model or "zf64"
-    chosen = recipe(model)._replace(**dict(changes))
+    chosen = recipe(model)._replace(**{"stored": stored_size(first.net)} if first else {})._replace(**dict(changes))
     if model not in models.MODELS and not first:
         models.build(model)  # says which models there are, before any picture is read
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
@@ -174,7 +174,7 @@ def limit_columns(net, megabytes):
 def _new_classifier(net, classes, seed):
     """The net with a new last layer for other classes; all below it is kept."""
     *below, (name, last) = net.layers
-    fresh = Conv(**last.settings | {"filters": len(classes)})
+    fresh = Conv(**last.settings | {"filters": len(classes), "groups": 1})  # an average has groups
     return Net(net.shape, [*below, (name, fresh)], classes, net.mean, net.model, seed, net.dtype)
 
 

@@ -1,0 +1,93 @@
+"""rawconv-import: a net of another library becomes a checkpoint."""
+
+import click
+
+from .common import command, finish, force_option, json_option, printable, refuse_existing
+
+
+@command("rawconv-import")
+@click.argument("file", metavar="FILE")
+@click.argument("out", metavar="OUT.h5")
+@click.option(
+    "--classes", metavar="FILE", help="A text file with one class name a line.  [what FILE says, or 0, 1, ...]"
+)
+@click.option(
+    "--size", type=click.IntRange(1, 4096), help="Rows and columns of its input, where FILE leaves them open."
+)
+@click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
+              help="What it expects: [0,255], [0,1], or as PyTorch's or Caffe's nets.  [what FILE says]")  # fmt: skip
+@click.option("--channels", type=click.Choice(("rgb", "bgr", "grey")), help="Their order.")
+@click.option("--mean", metavar="NUMBERS", help="Subtracted from pixels in [0,255]: 104,117,123 in that order.")
+@click.option("--std", metavar="NUMBERS", help="Then divided by: 58.4,57.1,57.4, or one number.")
+@click.option("--resize", type=click.IntRange(1, 4096), metavar="N",
+              help="Smallest side of a picture before its centre is cut out.  [256 for 224 to 256]")  # fmt: skip
+@click.option(
+    "--verify", "picture", metavar="PICTURE", help="Compare the scores with those of FILE's own library first."
+)
+@force_option
+@json_option
+def main(file, out, classes, picture, force, as_json, **how):
+    """Make a checkpoint of a net of another library.  Its format is recognised by its contents.
+
+    The checkpoint works with every command, with the net's own preprocessing; rawconv-info shows where it came from.
+
+    \b
+    Examples:
+      rawconv-import bvlc_alexnet.onnx alexnet.h5 --classes synset.txt --verify cat.jpg
+      rawconv-import mine.onnx mine.h5 --pixels torch --size 224
+    """
+    refuse_existing(out, force)
+    from .. import checkpoint
+    from ..convert import Wanted
+    from ..convert.read import import_net
+    from ..convert.verify import verify
+
+    wanted = Wanted(size=how["size"])
+    found = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
+    said = found.info["imported"]
+    if picture:
+        said["verified"] = verify(found, picture)
+    checkpoint.save(out, found.net, found.info)
+    if not as_json:
+        _tell(said)
+    finish(None if as_json else out, {"checkpoint": str(out), "model": found.net.model, **said}, as_json)
+
+
+def _tell(said):
+    """What was found and what was assumed, and how well the scores agree."""
+    click.echo(printable(f"{said['format']}; pixels: {said['pixels']}; pictures {said['pictures']}"))
+    if check := said.get("verified"):
+        click.echo(printable(
+            f"{check['picture']}: {check['ours']}; the scores are within {check['difference']:.1e} of those of "
+            f"{check['with']}, which says {check['theirs']}"
+        ))  # fmt: skip
+
+
+def _changes(pixels, channels, mean, std, **_):
+    """{field of Pixels: value} of the options that were given."""
+    from ..convert import PIXELS
+
+    changes = PIXELS[pixels]._asdict() if pixels else {}
+    changes |= {"order": channels} if channels else {}
+    changes |= {"mean": _numbers("--mean", mean)} if mean else {}
+    return changes | ({"std": _numbers("--std", std)} if std else {})
+
+
+def _numbers(option, text):
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    low = 1e-6 if option == "--std" else -1e6
+    if len(numbers) not in (1, 3) or not all(low <= number <= 1e6 for number in numbers):
+        raise click.UsageError(f"{option} {text!r} is not one number or three with commas, such as 104,117,123.")
+    return numbers
+
+
+def _names(path):
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return [line.strip() for line in file if line.strip()]
+
+
+if __name__ == "__main__":
+    main()

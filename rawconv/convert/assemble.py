@@ -1,0 +1,154 @@
+"""From a reader's layers to a Net of ours: names, the pixels' order and scale folded in, a checkpoint's limits kept.
+
+A user calls layer 4 what the 4th convolution makes, wherever the net comes from: so layers are named by counting, and
+the file's own names go into the provenance.
+"""
+
+import numpy as np
+
+from .. import checkpoint
+from ..layers.conv import Conv
+from ..layers.dropout import Dropout
+from ..layers.lrn import LRN
+from ..layers.pool import MaxPool
+from ..layers.relu import ReLU
+from ..net import Net
+from ..storage import Wrong
+from . import PIXELS
+from .parts import conv, is_average, single
+
+KINDS = {ReLU: "relu", LRN: "norm", MaxPool: "pool", Dropout: "drop"}
+LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey picture, as Pillow's convert("L") takes them
+
+
+def assemble(foreign, pixels, stored, classes, model):
+    """(Net, {our name of a layer with parameters: the file's}); Wrong where it is no classifier of square pictures.
+
+    pixels: a Pixels.  stored: rows and columns of a picture as it is kept, of which the net sees the centre.
+    """
+    height, width, channels = foreign.shape
+    if height != width or channels not in (1, 3):
+        raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not square ones of 3 (or 1: grey)")
+    if (pixels.order == "grey") != (channels == 1):
+        raise Wrong(f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels.")
+    given = [pair for pair in foreign.layers if not (isinstance(pair[1], Dropout) and pair is foreign.layers[-1])]
+    _check(given, foreign.shape)
+    layers, theirs = _named(given, foreign.shape)
+    matrix, mean = _pixels(pixels, foreign.inside)
+    layers = _fold(layers, matrix)
+    net = Net((height, width, 3), layers, classes, _mean(mean, stored, height, model), model)
+    scores = net.shapes[layers[-1][0]]
+    if scores[:2] != (1, 1):
+        raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, not in one score a class")
+    if not net.classes:
+        net.classes = [str(i) for i in range(scores[2])]
+    if len(net.classes) != scores[2]:
+        raise Wrong(f"has {scores[2]} scores, and there are {len(net.classes)} class names", "Mend --classes.")
+    return net, theirs
+
+
+def _check(layers, shape):
+    """Wrong, naming the file's layer, where a checkpoint could not hold it or it does not fit on the one below."""
+    if not layers or not isinstance(layers[-1][1], Conv):
+        raise Wrong("does not end in a convolution or a fully connected layer, so it has no class scores")
+    if len(layers) > checkpoint.MOST_LAYERS:
+        raise Wrong(f"has {len(layers)} layers, and rawconv takes {checkpoint.MOST_LAYERS}")
+    for name, layer in layers:
+        try:
+            shape = layer.out_shape(shape)
+            checkpoint.check_layer(layer, shape)
+        except (ValueError, Wrong) as error:
+            raise Wrong(f"has a layer {name} that rawconv cannot take: {error}") from error
+
+
+def _named(layers, shape):
+    """[(our name, layer)], numbered by the convolutions (averages not counted), and {our name: the file's}."""
+    named, theirs, number = {}, {}, 0
+    for given, layer in layers:
+        kind = KINDS.get(type(layer)) or ("avg" if is_average(layer) else _kind(layer, shape))
+        number += kind in ("conv", "fc")
+        name, k = f"{kind}{number}", 1
+        while name in named:
+            k += 1
+            name = f"{kind}{number}_{k}"
+        if isinstance(layer, ReLU):
+            layer.in_place = bool(named) and isinstance(list(named.values())[-1], Conv)
+        if isinstance(layer, Dropout):
+            layer.stream = len(named)
+        if isinstance(layer, Conv):
+            theirs[name] = given
+        named[name], shape = layer, layer.out_shape(shape)
+    return list(named.items()), theirs
+
+
+def _kind(layer, shape):
+    return "fc" if layer.window.size == shape[:2] and not any(layer.window.pad) else "conv"
+
+
+def _pixels(pixels, inside):
+    """(matrix (3, C), mean (..., 3)): the net's first input = (RGB - mean) @ matrix."""
+    matrix = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array(LUMA)[:, None]}[pixels.order]
+    mean, scale = np.asarray(pixels.mean, np.float64), 1 / np.asarray(pixels.std, np.float64)
+    if inside:
+        mean, scale = mean + np.asarray(inside[0]) / scale, scale * np.asarray(inside[1])
+    channels = matrix.shape[1]
+    mean = np.broadcast_to(mean, (*mean.shape[:-1], channels))
+    return matrix * np.broadcast_to(scale, channels), mean @ (np.ones((1, 3)) if channels == 1 else matrix.T)
+
+
+def _fold(layers, matrix):
+    """The layers for RGB pixels minus mean: the first convolution, or one of 1x1 before them, takes the matrix in."""
+    if np.array_equal(matrix, np.eye(3)):
+        return layers
+    name, first = layers[0]
+    if not isinstance(first, Conv):
+        return [("pixels", conv(matrix.T[:, :, None, None])), *layers]
+    settings = first.settings | {"groups": 1}
+    folded = Conv(**settings)
+    folded.weight, folded.bias = single(np.einsum("rc,klcf->klrf", matrix, _dense(first))), first.bias
+    return [(name, folded), *layers[1:]]
+
+
+def _dense(layer):
+    """The weight of a convolution with groups as one without: zero where a filter does not see a channel."""
+    kh, kw, channels, filters = layer.weight.shape
+    dense, each = np.zeros((kh, kw, channels * layer.groups, filters)), filters // layer.groups
+    for g in range(layer.groups):
+        part = slice(g * each, (g + 1) * each)
+        dense[:, :, g * channels : (g + 1) * channels, part] = layer.weight[..., part]
+    return dense
+
+
+def _mean(mean, stored, size, model):
+    """(3,), or (stored, stored, 3) where it is a picture or where (3,) would leave the size to the model's recipe.
+
+    A picture in the size of the input is continued over its border: only the centre is ever seen.
+    """
+    from ..recipes import recipe
+
+    if stored < size:
+        raise Wrong(
+            f"takes pictures of {size} pixels, more than the {stored} they are kept in", "Name another --resize."
+        )
+    if mean.ndim == 1 and stored == max(size, recipe(model).stored):
+        return mean.astype(np.float32)
+    if mean.ndim == 3 and mean.shape[:2] == (size, size):
+        border = ((stored - size) // 2, (stored - size + 1) // 2)
+        mean = np.pad(mean, (border, border, (0, 0)), "edge")
+    if mean.ndim == 3 and mean.shape[:2] != (stored, stored):
+        raise Wrong(f"has a mean of {mean.shape[0]}x{mean.shape[1]} pixels for pictures kept in {stored}")
+    return np.ascontiguousarray(np.broadcast_to(mean, (stored, stored, 3)), np.float32)
+
+
+def default_stored(foreign, pixels):
+    """Rows and columns of a stored picture: what the file says; the mean picture's; 256 for nets of ImageNet's size;
+    else the input's."""
+    size = foreign.shape[0]
+    return foreign.stored or (len(pixels.mean) if np.ndim(pixels.mean) == 3 else 256 if 224 <= size <= 256 else size)
+
+
+def known_pixels(foreign):
+    """What the file, its kind, or nobody says of its pixels."""
+    if foreign.pixels is not None:
+        return foreign.pixels
+    return PIXELS["raw"] if foreign.shape[2] == 3 else PIXELS["raw"]._replace(order="grey", mean=(0.0,), std=(1.0,))

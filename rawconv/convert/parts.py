@@ -1,0 +1,82 @@
+"""Layers as other libraries describe them -> ours, with their weights in our layout.
+
+Theirs are NCHW: weight (F, C // groups, KH, KW), a fully connected one (F, C * H * W); ours (KH, KW, C // groups, F).
+All of them become float32.  ValueError, saying what does not fit, before anything is allocated.
+"""
+
+import math
+
+import numpy as np
+
+from ..layers.conv import Conv
+from ..layers.lrn import LRN
+
+MOST_AVERAGED = 1 << 22  # weights of an average, which are made here and not in the file
+
+
+def conv(weight, bias=None, stride=1, pad=0, groups=1, rounding="floor"):
+    """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top, left, bottom, right)
+    where it is four numbers."""
+    if weight.ndim != 4 or 0 in weight.shape:
+        raise ValueError(f"a convolution's weight has four dimensions, none of them 0, not {weight.shape}")
+    filters = weight.shape[0]
+    if bias is not None and bias.shape != (filters,):
+        raise ValueError(f"a bias of shape {bias.shape} does not fit {filters} filters")
+    layer = Conv(filters, weight.shape[2:], stride, pad, groups, rounding)
+    layer.weight = single(weight.transpose(2, 3, 1, 0))
+    layer.bias = np.zeros(filters, np.float32) if bias is None else single(bias)
+    return layer
+
+
+def fully_connected(weight, bias, shape):
+    """A Conv over the whole of maps of `shape` (H, W, C), of weight (F, C * H * W): the maps one after another."""
+    height, width, channels = shape
+    if weight.ndim != 2 or weight.shape[1] != math.prod(shape):
+        raise ValueError(f"a weight of shape {weight.shape} does not fit maps of {height}x{width}x{channels}")
+    return conv(weight.reshape(-1, channels, height, width), bias)
+
+
+def lrn(size, alpha, beta, k):
+    """An LRN whose alpha is divided by `size`, as those of Caffe, PyTorch and ONNX are."""
+    return LRN(size, alpha / size, beta, k)
+
+
+def average(channels, size, stride=1, pad=0):
+    """The mean over each window, zeros of the padding counted: a Conv with one group a channel and equal weights."""
+    if channels * math.prod(size) > MOST_AVERAGED:
+        raise ValueError(f"an average over {size[0]}x{size[1]} places of {channels} maps is too large")
+    value = np.float32(1 / math.prod(size))
+    return conv(np.full((channels, 1, *size), value), None, stride, pad, groups=channels)
+
+
+def is_average(layer):
+    """Whether a Conv is what `average` makes."""
+    if layer.groups != layer.filters or layer.weight.shape[2] != 1 or layer.bias.any():
+        return False
+    return bool((layer.weight == np.float32(1 / math.prod(layer.window.size))).all())
+
+
+def fold_batch_norm(layer, scale, shift):
+    """Turn a Conv's output y into scale * y + shift, one number a filter each, by its parameters alone."""
+    if scale.shape != layer.bias.shape or shift.shape != layer.bias.shape:
+        raise ValueError(f"{scale.size} scales and {shift.size} shifts do not fit {layer.filters} filters")
+    layer.weight = single(layer.weight * scale)
+    layer.bias = single(layer.bias * scale + shift)
+
+
+def batch_norm(weight, bias, mean, variance, epsilon):
+    """(scale, shift) of y = weight * (x - mean) / sqrt(variance + epsilon) + bias, in float64."""
+    weight, bias, mean, variance = (np.asarray(a, np.float64) for a in (weight, bias, mean, variance))
+    if len({a.shape for a in (weight, bias, mean, variance)}) > 1:
+        raise ValueError("a batch norm's four arrays differ in shape")
+    scale = weight / np.sqrt(variance + epsilon)
+    return scale, bias - mean * scale
+
+
+def single(array):
+    """`array` as float32, in C order and the caller's own.  ValueError where a number is not finite."""
+    with np.errstate(over="ignore"):
+        array = np.array(array, np.float32, order="C")
+    if not np.isfinite(array).all():
+        raise ValueError("some of its weights are not finite numbers")
+    return array

@@ -1,0 +1,101 @@
+"""A foreign file -> a Net and where it comes from."""
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import RawconvError, UsageError
+from ..folders import clean
+from ..net import Net
+from ..storage import Wrong, open_file
+from . import Foreign, Pixels, Wanted
+from .assemble import assemble, default_stored, known_pixels
+from .formats import READERS, recognise
+
+REMEDY = "Fetch it again, or export it to ONNX with the program that wrote it."
+
+
+class Imported(NamedTuple):
+    """net; info: for the checkpoint, provenance under "imported"; pixels: what the file expects of a picture;
+    foreign, path, wanted and reader (its module): for verify.py."""
+
+    net: Net
+    info: dict
+    pixels: Pixels
+    foreign: Foreign
+    path: Path
+    wanted: Wanted
+    reader: object
+
+
+def import_net(path, wanted=None, changes=(), stored=None, classes=()):
+    """The Imported of a file in any format of formats.READERS, recognised by its contents.
+
+    changes: {field of Pixels: value} over what the file says.  stored: rows and columns of a picture before its centre
+    is cut out.  classes: their names.
+    UsageError: there is no such file.  RawconvError, one sentence: what is wrong with it or not supported.
+    """
+    path, wanted = Path(path), wanted or Wanted()
+    try:
+        with open_file(path, "alexnet.onnx") as file:
+            kind = recognise(file)
+        reader = importlib.import_module(f".{READERS[kind][0]}", __package__)
+        foreign = reader.read(path, wanted)
+        pixels = known_pixels(foreign)._replace(**dict(changes))
+        stored = stored or default_stored(foreign, pixels)
+        net, theirs = assemble(foreign, pixels, stored, list(classes or foreign.classes), clean(path.stem)[:80])
+    except (UsageError, RawconvError, MemoryError):
+        raise
+    except Wrong as wrong:
+        raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong
+    except PermissionError as error:
+        raise RawconvError(f"{path} may not be read. Change its permissions, or copy it.") from error
+    except Exception as error:  # a library's own complaint about a file it cannot make sense of
+        what = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
+    about = {
+        "file": path.name, "format": READERS[kind][1], "sha256": sha256(path),
+        "files": {Path(other).name: sha256(other) for other in foreign.files},
+        "pixels": _told(pixels, foreign.pixels is not None or bool(changes)), "pictures": f"kept in {stored}x{stored}",
+        "conventions": _conventions(foreign, pixels), "layers": theirs,
+    }  # fmt: skip
+    about = {key: value for key, value in about.items() if value}
+    return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
+
+
+def sha256(path):
+    """Of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _told(pixels, known):
+    """The preprocessing in words."""
+    mean = np.asarray(pixels.mean)
+    numbers = f"a picture of {mean.shape[0]}x{mean.shape[1]}" if mean.ndim == 3 else _numbers(mean)
+    std = "" if set(pixels.std) == {1.0} else f", divided by {_numbers(pixels.std)}"
+    sure = "" if known else "; assumed, since the file does not say"
+    return f"{pixels.order}, minus {numbers}{std}{sure}"
+
+
+def _numbers(values):
+    values = [f"{value:g}" for value in values]
+    return values[0] if len(set(values)) == 1 else " ".join(values)
+
+
+def _conventions(foreign, pixels):
+    """{topic: what was translated}, the reader's own topics last."""
+    said = {"weights": "(filter, channel, row, column) to (row, column, channel, filter)"}
+    if pixels.order != "rgb":
+        said["channel order"] = f"{pixels.order} to rgb, in the first layer"
+    if set(pixels.std) != {1.0} or foreign.inside:
+        said["scale"] = "of the pixels, folded into the first layer"
+    if foreign.softmax:
+        said["softmax"] = "left out: the net ends in scores"
+    return said | foreign.conventions

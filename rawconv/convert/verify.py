@@ -1,0 +1,66 @@
+"""Is the import right?  Our class scores beside those that the file's own library computes, for one picture."""
+
+from importlib import metadata
+
+import numpy as np
+
+from ..deconvnet import net_input, seen
+from ..errors import RawconvError
+from ..layers.softmax import softmax
+from ..visualize import read_pictures
+from .assemble import LUMA
+
+TOLERANCE = 1e-4  # of the largest score
+
+
+def verify(found, picture):
+    """{"with", "picture", "difference", "ours", "theirs"} of an Imported and the path of a picture.
+
+    difference: the largest |ours - theirs| / the largest |theirs|; ours and theirs: the best class of each.
+    RawconvError where the difference exceeds 1e-4, or the library is not installed.
+    """
+    ((_, _, stored),), _ = read_pictures([picture], found.net)
+    ours = _ending(found.foreign.softmax, found.net.forward(net_input(found.net, stored[None]), keep=False)[0])
+    x = file_input(seen(found.net, stored[None]), found.pixels, stored.shape[0])
+    name = found.reader.WITNESS
+    try:
+        theirs = np.asarray(found.reader.scores(found.path, x, found.wanted), np.float64).reshape(-1)
+    except ImportError as error:
+        raise RawconvError(
+            f"--verify asks {name} for its scores: pip install {name}, or leave --verify out."
+        ) from error
+    if theirs.shape != ours.shape:
+        raise RawconvError(f"{found.path}: {name} makes {theirs.size} scores of it, and the import {ours.size}.")
+    difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
+    best = [found.net.classes[int(scores.argmax())] for scores in (ours, theirs)]
+    if not difference <= TOLERANCE:
+        raise RawconvError(
+            f"{found.path}: our scores and {name}'s differ by {difference:.1e} of the largest ({best[0]}, {best[1]}), "
+            "so nothing was written. This is a bug of rawconv: please report it with the file."
+        )
+    version = metadata.version(name)
+    return {"with": f"{name} {version}", "picture": str(picture), "difference": difference, "ours": best[0],
+            "theirs": best[1]}  # fmt: skip
+
+
+def file_input(pictures, pixels, stored):
+    """What the file's net expects of pictures as they look, uint8 (N, H, W, 3): x (N, C, H, W), float32.
+
+    Written from the definition of Pixels, apart from what assemble.py does, so that one checks the other.
+    """
+    x = pictures.astype(np.float64)
+    x = {"rgb": x, "bgr": x[..., ::-1], "grey": (x @ np.array(LUMA))[..., None]}[pixels.order]
+    mean = np.asarray(pixels.mean, np.float64)
+    if mean.ndim == 3:
+        top = (stored - x.shape[1]) // 2
+        mean = mean[top : top + x.shape[1], top : top + x.shape[2]] if len(mean) == stored else mean
+    return ((x - mean) / np.asarray(pixels.std)).transpose(0, 3, 1, 2).astype(np.float32)
+
+
+def _ending(kind, scores):
+    """Our scores as the file ends: as they are, their softmax or its logarithm."""
+    scores = scores.reshape(-1).astype(np.float64)
+    if kind == "log":
+        scores -= scores.max()
+        return scores - np.log(np.exp(scores).sum())
+    return softmax(scores) if kind == "softmax" else scores
