@@ -233,6 +233,7 @@ PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
+    "experiment-evolution": lambda: experiment("evolution", "--maps", "3"),
     "experiment-filters": lambda: experiment("filters"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,

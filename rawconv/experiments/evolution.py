@@ -1,0 +1,219 @@
+"""Figure 4: what the strongest unit of a map sees, epoch by epoch.
+
+    result = run(subject, study)                subject: of a net in a run's folder that has snapshots/
+
+Of each snapshot that training left (epochs 1, 2, 5, 10, 20, 30, 40, 64) every map's strongest activation over all
+training pictures is projected with that snapshot's weights.  A sudden jump means that it comes from another picture.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint
+from ..arrays import to_cpu
+from ..controls import untrained
+from ..data.subset import take
+from ..deconvnet import crop, display, layer_names, net_input, project_units, user_name
+from ..errors import RawconvError
+from ..geometry import fields
+from ..report.pages import LOOK, window
+from ..report.strips import Strip, draw, png
+from ..threads import cut
+from ..topk import scan
+from .study import Result
+
+SEED = 4  # of the random choice of maps
+PART = 2048  # pictures of a step
+OWN_START = 0.1  # cosine to the first weights below which a run did not begin from those that its seed draws
+PUBLISHED = {"epochs": [1, 2, 5, 10, 20, 30, 40, 64], "lower_layers": "a few epochs", "upper_layers": "40-50 epochs"}
+
+
+def snapshots(weights):
+    """{epoch: file} of the snapshots beside a checkpoint; RawconvError where there are not two."""
+    folder = Path(weights).parent
+    folder = folder if folder.name == "snapshots" else folder / "snapshots"
+    named = ((re.fullmatch(r"epoch-(\d+)\.h5", path.name), path) for path in folder.glob("epoch-*.h5"))
+    found = dict(sorted((int(match[1]), path) for match, path in named if match))
+    if len(found) < 2:
+        raise RawconvError(
+            f"{folder} holds {len(found)} snapshots, and figure 4 needs two or more; rawconv-train leaves them after "
+            "epochs 1, 2, 5, 10, 20, 30, 40 and 64. Name the last.h5 of such a run with --weights."
+        )
+    return found
+
+
+def run(subject, study, maps=4):
+    """A study.Result with `maps` maps of every convolution, drawn at random of those alive in the last snapshot.
+
+    RawconvError where there are not two snapshots, or they are of another net.
+    """
+    files, split = snapshots(subject.weights), subject.data.train
+    layers = {user_name(subject.net, name): name for name in layer_names(subject.net).values()}
+    layers = {given: name for given, name in layers.items() if given.startswith("conv")}
+    nets = _nets(subject, files)
+    found = _strongest(study, nets, files, split, layers)
+    chosen = {given: choose(found[max(files)][f"{given} value"], maps) for given in layers}
+    look = _look(nets, split, layers, chosen, found, first_weights(subject, files))
+    drawn = study.each([f"epoch {epoch}" for epoch in files], lambda key: look(int(key[6:])), "project", " epochs")
+    return _result(subject, layers, chosen, found, dict(zip(files, drawn, strict=True)))
+
+
+def choose(values, count):
+    """`count` map numbers at random, always the same, of those whose strongest activation (F,) is above 0."""
+    alive = np.flatnonzero(values > 0)
+    return sorted(np.random.default_rng(SEED).permutation(alive)[:count].tolist())
+
+
+# ---------------------------------------------------------------------------------------------- the snapshots
+
+
+def _nets(subject, files):
+    """The function epoch -> the net of that snapshot, on the subject's device; the last one asked for is kept."""
+
+    @lru_cache(1)
+    def net(epoch):
+        loaded = checkpoint.load(files[epoch]).net
+        if loaded.shapes != subject.net.shapes:
+            raise RawconvError(f"{files[epoch]} is of another net than {subject.weights}; they must be of one run.")
+        return loaded.to(subject.device)
+
+    return net
+
+
+def first_weights(subject, files):
+    """{convolution: weight} before training, from the run's seed; zeros where the run began from other weights.
+
+    A net that was trained on from a checkpoint has forgotten where it began.  One that began from its seed still
+    resembles those weights after an epoch.
+    """
+    seed, weights = subject.info.get("seed"), _filters(subject.net)
+    drawn = _filters(untrained(subject.net, seed)) if isinstance(seed, int) and seed >= 0 else None
+    early = _filters(checkpoint.load(files[min(files)]).net) if drawn else {}
+    own = any(cosine(early[name], drawn[name]) > OWN_START for name in early)
+    return drawn if own else {name: np.zeros_like(weight) for name, weight in weights.items()}
+
+
+def _filters(net):
+    return {name: to_cpu(layer.weight) for name, layer in net.layers if layer.params}
+
+
+def cosine(a, b):
+    """<a, b> / (|a| |b|) of two arrays; NaN where one of them is all 0."""
+    a, b = a.astype(float).ravel(), b.astype(float).ravel()
+    size = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / size) if size else float("nan")
+
+
+def _strongest(study, nets, files, split, layers):
+    """{epoch: {"conv1 value", "conv1 picture", "conv1 y", "conv1 x" (F,), ...}} over all pictures of the split."""
+    parts = cut(len(split), PART)
+    keys = {f"epoch {epoch}, pictures {part.start} to {part.stop}": (epoch, part) for epoch in files for part in parts}
+
+    def find(key):
+        epoch, part = keys[key]
+        ids, found = np.arange(part.start, part.stop), {}
+        for name, best in scan(nets(epoch), take(split, ids), list(layers.values()), 1, progress=False).items():
+            given = user_name(nets(epoch), name)
+            found |= {f"{given} {column}": getattr(best, column)[:, 0] for column in ("value", "picture", "y", "x")}
+            found[f"{given} picture"] += part.start
+        return found
+
+    steps = dict(zip(keys, study.each(list(keys), find, "scan", " parts"), strict=True))
+    return {
+        epoch: _merged([steps[key] for key, (of, _) in keys.items() if of == epoch], list(layers)) for epoch in files
+    }
+
+
+def _merged(parts, layers):
+    """The strongest of the parts, of equal ones the first."""
+    found = {}
+    for given in layers:
+        best = np.argmax([part[f"{given} value"] for part in parts], axis=0)
+        for column in ("value", "picture", "y", "x"):
+            values = np.stack([part[f"{given} {column}"] for part in parts])
+            found[f"{given} {column}"] = values[best, np.arange(len(best))]
+    return found
+
+
+def _look(nets, split, layers, chosen, found, begun):
+    """The function epoch -> {"conv1 cosine": how far its change points to the last one,
+    "conv1 tiles": (maps, h, w, 3) of the chosen maps' strongest units}."""
+    last = _filters(nets(max(found)))
+
+    def look(epoch):
+        net, seen = nets(epoch), {}
+        for given, name in layers.items():
+            seen[f"{given} cosine"] = cosine(_filters(net)[given] - begun[given], last[given] - begun[given])
+            where = [
+                tuple(int(found[epoch][f"{given} {part}"][m]) for part in ("picture", "y", "x")) for m in chosen[given]
+            ]
+            if where:
+                x = net_input(net, split.read([picture for picture, _, _ in where]))
+                units = [(row, m, y, x0) for row, (m, (_, y, x0)) in enumerate(zip(chosen[given], where, strict=True))]
+                r, field = to_cpu(project_units(net, x, name, units)[0]), fields(net)[name]
+                boxes = [window(field, net, y, x0) for _, _, y, x0 in units]
+                tiles = [display(crop(one, box, 0), LOOK.percentile) for one, box in zip(r, boxes, strict=True)]
+                seen[f"{given} tiles"] = tiles
+        return seen
+
+    return look
+
+
+# ---------------------------------------------------------------------------------------------- what it shows
+
+
+def jumps(pictures):
+    """pictures (epochs, F): which picture is the strongest -> bool, where it is another than in the snapshot before."""
+    pictures = np.asarray(pictures)
+    return np.concatenate([np.zeros_like(pictures[:1], bool), pictures[1:] != pictures[:-1]])
+
+
+def _result(subject, layers, chosen, found, drawn):
+    epochs, data = list(found), subject.data
+    cosines = {given: [float(drawn[e][f"{given} cosine"]) for e in epochs] for given in layers}
+    jumped = {given: jumps([found[e][f"{given} picture"] for e in epochs]) for given in layers}
+    shares = {given: jumped[given].mean(axis=1).tolist() for given in layers}
+    rows = [
+        {"layer": given, "map": m, "epoch": epoch, "picture": data.train.names[picture], "id": picture,
+         "y": int(found[epoch][f"{given} y"][m]), "x": int(found[epoch][f"{given} x"][m]),
+         "value": float(found[epoch][f"{given} value"][m]), "jump": bool(jumped[given][k, m])}
+        for given in layers for m in chosen[given] for k, epoch in enumerate(epochs)
+        for picture in [int(found[epoch][f"{given} picture"][m])]
+    ]  # fmt: skip
+    strips = [
+        Strip(
+            given, [f"epoch {e}" for e in epochs], [f"map {m}" for m in chosen[given]],
+            [[drawn[e][f"{given} tiles"][row] for e in epochs] for row in range(len(chosen[given]))],
+            {(row, k) for row, m in enumerate(chosen[given]) for k in range(len(epochs)) if jumped[given][k, m]},
+            [("cosine", [f"{value:.2f}" if np.isfinite(value) else "–" for value in cosines[given]])],
+        )
+        for given in layers if chosen[given]
+    ]  # fmt: skip
+    sentences = _sentences(cosines, shares, epochs)
+    legend = (
+        f"Each tile: the map's strongest activation over {len(data.train):,} training pictures, projected with the "
+        "weights of that epoch, cut to its receptive field and scaled by itself; grey is 0. A frame marks a jump: the "
+        "strongest picture is another one than before. Below: cosine between the change of the layer's weights so far "
+        "and that up to the last snapshot."
+    )
+    title, across = "Figure 4: how the maps of each layer evolve in training", 2 if len(epochs) < 9 else 1
+    page = draw(strips, title, f"{subject.net.model or 'the net'}, {data.name}. {sentences[0]}", legend, 72, across)
+    numbers = {"epochs": epochs, "cosine_to_last": cosines, "share_of_jumps": shares, "cells": rows}
+    return Result(numbers, rows, png(page), sentences, PUBLISHED)
+
+
+def _sentences(cosines, shares, epochs):
+    late = ", ".join(f"{given} {row[-1]:.0%}" for given, row in shares.items())
+    reached = ", ".join(
+        f"{given} {next(e for e, c in zip(epochs, row, strict=True) if c > 0.9 or e == epochs[-1])}"
+        for given, row in cosines.items()
+        if np.isfinite(row[-1])
+    )
+    return [
+        f"Maps whose strongest picture is another one at epoch {epochs[-1]} than at epoch {epochs[-2]}: {late}.",
+        f"The weights have moved in the direction of their last place (cosine above 0.9) from epoch: {reached}.",
+        "The paper: lower layers converge within a few epochs, upper ones only after 40 to 50 of 64.",
+    ]
