@@ -15,8 +15,8 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     checkpoint.py  a net in a file;  storage.py  files that are whole or not there;  folders.py  where results go
     data/          pictures in, augmented batches out;  convert/  nets of other libraries in
     report/        figures;  experiments/  those of the paper;  cli/  the commands
-    doctor.py      what works on this machine;  memory.py  what a training step takes
-    arrays.py      NumPy or CuPy;  threads.py  the CPU's cores;  philox.py  random numbers;  json_text.py;  errors.py
+    doctor.py      what works on this machine;  memory.py  what a training step takes;  json_text.py;  errors.py
+    arrays.py      NumPy or CuPy;  threads.py  the CPU's cores;  simd.py  their vectors;  philox.py  random numbers
 
     import rawconv
     net = rawconv.load("weights/scenes.h5")

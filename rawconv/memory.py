@@ -1,7 +1,7 @@
 """How much memory a training step takes, by arithmetic from the description of a net: nothing is allocated.
 
-All figures are bytes on a GPU (on the CPU the columns take 2 MB a thread).  Not counted: the driver's own few hundred
-MB, the workspaces of cuBLAS, and what CuPy's pool keeps back for later.
+All figures are bytes on a GPU (on the CPU the columns take 2 MB a thread, and Winograd's tiles 24 MB in all).  Not
+counted: the driver's own few hundred MB, the workspaces of cuBLAS, and what CuPy's pool keeps back for later.
 """
 
 import math

@@ -126,7 +126,7 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
         y += 0 if bias is None else bias
         return y
     if _by_winograd(weight.shape, window, x, conv):
-        conv_cpu.winograd(x, weight, bias, window.pad, y)
+        conv_cpu.winograd(x, weight, bias, window, y)
         return y
     rows = y.reshape(-1, *y.shape[2:])
 
@@ -153,6 +153,9 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     dx = xp.empty((len(dy), *size, channels), dy.dtype)
     if _covers(window, dx):
         return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
+    if _by_winograd(weight.shape, window, dx, conv):
+        conv_cpu.winograd_transpose(dy, weight, window, dx)
+        return dx
     spread = size[0] * size[1] / max(1, dy.shape[1] * dy.shape[2])
     if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw and (spread < 1.9 or conv == "winograd"):
         # A transposed convolution of stride 1 is a convolution of the padded dy with the filters turned by 180 degrees.
@@ -196,7 +199,7 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     if _covers(window, x):
         return product(x.reshape(len(x), math.prod(shape[:3])).T, dy.reshape(len(dy), filters)).reshape(shape)
     if _by_winograd(shape, window, x, conv):
-        return conv_cpu.winograd_weight_gradient(x, dy, window.pad)
+        return conv_cpu.winograd_weight_gradient(x, dy, window)
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length, workspace)
     shares = cut(len(rows), max(1, -(-len(rows) // GRADIENT_BLOCKS)))

@@ -1,4 +1,4 @@
-"""Winograd's minimal filtering F(4x4, 3x3) for 3x3 convolutions of stride 1 on the CPU, all three passes.
+"""Winograd's minimal filtering F(4x4, 3x3) on the CPU, all three passes of a convolution.
 
 A 6x6 tile of the input gives a 4x4 tile of the output with 36 multiplications instead of 144 (Lavin & Gray 2016).
 With d the tiles, g the filters and (.) the product over channels, place by place:
@@ -6,15 +6,19 @@ With d the tiles, g the filters and (.) the product over channels, place by plac
     up:    y  = AT [ (G g GT) (.) (BT d B) ] A
     back:  dg = GT [ (BT d B) (.) (A dy AT) ] G          dx: up, with dy and the filters turned by 180 degrees
 
-Each transform is linear in the 36 (16, 9) numbers of a tile, so it is one matrix product with a Kronecker square,
-over all tiles and channels at once: tiles are gathered as (place, tile, channel).  The error is about 1e-5 of the
-largest value instead of 3e-6.
+The 36 products over channels are matrix products of BLAS, which take nearly all of the time; winograd_tiles.py has the
+transforms.  The error is about 1e-5 of the largest value instead of 3e-6.
+
+Strides.  Every s x s block of pixels is folded into one pixel with s * s times the channels; a convolution of stride s
+with filters of up to 3s x 3s is then one of stride 1 with 3x3 filters.  So the paper's 5x5 filters of stride 2 take
+36 * 4 / 16 = 9 multiplications an output and channel instead of 25.
 """
 
-import numba
 import numpy as np
 
+from ..simd import LANES
 from ..threads import cut, run_blocks, scratch
+from . import winograd_tiles as loops
 
 BT = np.array(
     [
@@ -28,116 +32,126 @@ BT = np.array(
 )
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 AT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
-KRON = {name: np.kron(m, m) for name, m in {"BT": BT, "G": G, "AT": AT, "A": AT.T, "GT": G.T}.items()}
 
 FEWEST_CHANNELS = 16  # below, the transforms cost more than the products save (measured)
-TILE_BYTES = 2 << 20  # of one block's transformed tiles, input and output
-SUM_BYTES = 16 << 20  # of the weight gradient's accumulators: few where the filters are large
+TILE_BYTES = 24 << 20  # of the transformed tiles, in and out, that are there at once: about the third-level cache
 
 
 def suits(shape, window):
     """Whether this convolution can go this way, and (by measured constants) whether that is faster: (can, faster)."""
-    can = shape[:2] == (3, 3) and window.stride == (1, 1)
+    can = all(-(-size // stride) == 3 for size, stride in zip(window.size, window.stride, strict=True))
     return can, can and min(shape[2:]) >= FEWEST_CHANNELS
 
 
-def winograd(x, weight, bias, pad, y):
-    """y = the 3x3 convolution of x (N, H, W, C), padded by (top, left, ...), with weight (3, 3, C, F), plus bias."""
-    filters = weight.shape[3]
-    transformed = _transform("G", weight.reshape(9, -1)).reshape(36, *weight.shape[2:])
-
-    def block(part):
-        tiles = _input_tiles(x[part], pad, y.shape[1:3])
-        products = scratch("products", (36, tiles.shape[1], filters), x.dtype)
-        np.matmul(tiles, transformed, out=products)
-        out = scratch("tiles out", (16, tiles.shape[1] * filters), x.dtype)
-        np.matmul(_kron("AT", x.dtype), products.reshape(36, -1), out=out)
-        scatter_tiles(out.reshape(16, tiles.shape[1], filters), y[part])
-        if bias is not None:
-            y[part] += bias
-
-    run_blocks(block, cut(len(x), _pictures_a_block(x, y)))
+def winograd(x, weight, bias, window, y):
+    """y = the convolution of x with weight, plus bias (or None)."""
+    filters = _fold_filters(weight, window.stride)
+    _convolve(x, filters, window.stride, window.pad[:2], bias, y, (1, 1), (0, 0))
 
 
-def winograd_weight_gradient(x, dy, pad):
-    """dweight (3, 3, C, F) = the gradient of the filters, summed over the pictures in a fixed order."""
-    shape = (x.shape[3], dy.shape[3])
-    count = min(8, max(2, SUM_BYTES // (4 * 36 * shape[0] * shape[1])))  # by shape alone: the sum has one order
-    blocks = cut(len(x), max(1, -(-len(x) // count)))
-    sums = np.zeros((len(blocks), 36, *shape), x.dtype)
-    step = _pictures_a_block(x, dy)
-
-    def block(index):
-        start, stop = blocks[index].start, blocks[index].stop
-        for first in range(start, stop, step):
-            part = slice(first, min(first + step, stop))
-            tiles = _input_tiles(x[part], pad, dy.shape[1:3])
-            out = scratch("tiles out", (16, tiles.shape[1], dy.shape[3]), x.dtype)
-            gather_tiles(dy[part], out, 4, -(-dy.shape[2] // 4), 0, 0)
-            products = scratch("products", (36, tiles.shape[1] * dy.shape[3]), x.dtype)
-            np.matmul(_kron("A", x.dtype), out.reshape(16, -1), out=products)
-            sums[index] += np.matmul(tiles.swapaxes(1, 2), products.reshape(36, tiles.shape[1], -1))
-
-    run_blocks(block, range(len(blocks)))
-    return _transform("GT", sums.sum(axis=0).reshape(36, -1)).reshape(3, 3, *shape)
+def winograd_transpose(dy, weight, window, dx):
+    """dx = its transpose: in folded pixels a convolution of stride 1 of dy, padded by 2, with the filters turned."""
+    turned = _fold_filters(weight, window.stride)[::-1, ::-1].swapaxes(2, 3)
+    skipped = [pad // stride for pad, stride in zip(window.pad, window.stride, strict=False)]  # folded pixels, padding
+    inside = [pad % stride for pad, stride in zip(window.pad, window.stride, strict=False)]
+    _convolve(dy, turned, (1, 1), [2 - count for count in skipped], None, dx, window.stride, inside)
 
 
-def _input_tiles(x, pad, out_size):
-    """BT d B of every 6x6 tile: (36, tiles, C)."""
-    down, across = (-(-size // 4) for size in out_size)
-    count = len(x) * down * across
-    tiles = scratch("tiles in", (36, count, x.shape[3]), x.dtype)
-    gather_tiles(x, tiles, 6, across, pad[0], pad[1])
-    transformed = scratch("transformed", (36, count * x.shape[3]), x.dtype)
-    np.matmul(_kron("BT", x.dtype), tiles.reshape(36, -1), out=transformed)
-    return transformed.reshape(tiles.shape)
+def winograd_weight_gradient(x, dy, window):
+    """dweight, summed over the pictures in a fixed order."""
+    (down, across), (rows, columns) = _tiles(dy.shape[1:3]), window.stride
+    channels, filters = _whole(rows * columns * x.shape[3]), _whole(dy.shape[3])
+    sums = np.zeros((36, channels, filters), x.dtype)
+    for part in cut(len(x), _pictures_at_once(down * across * (channels + filters) * x.itemsize)):
+        count = (part.stop - part.start) * down * across
+        tiles = scratch("tiles in", (count, 36, channels), x.dtype)
+        gradients = scratch("tiles out", (count, 36, filters), x.dtype)
+        _each_picture(x[part], tiles, loops.tiles_in, down, across, 2, window.stride, window.pad)
+        _each_picture(dy[part], gradients, loops.gradient_tiles, down, across, 0, (1, 1), (0, 0))
+
+        def place(p, tiles=tiles, gradients=gradients):
+            sums[p] += np.matmul(tiles[:, p].T, gradients[:, p], out=scratch("product", (channels, filters), x.dtype))
+
+        run_blocks(place, range(36))
+    dweight = _transform(G.T, sums).reshape(3, 3, channels, filters)
+    return _unfold_filters(dweight, window, x.shape[3], dy.shape[3])
 
 
-def _pictures_a_block(x, y):
-    tiles = -(-y.shape[1] // 4) * -(-y.shape[2] // 4)
-    return max(1, TILE_BYTES // max(1, 36 * tiles * (x.shape[3] + y.shape[3]) * x.dtype.itemsize))
+def _convolve(x, filters, stride, pad, bias, y, out_stride, out_pad):
+    """y = the convolution of folded x with filters (3, 3, channels, filters), unfolded by out_stride and out_pad."""
+    rows, columns = (-(-(n + p) // s) for n, p, s in zip(y.shape[1:3], out_pad, out_stride, strict=True))
+    down, across = _tiles((rows, columns))
+    filters = _transform(G, filters.reshape(9, *filters.shape[2:]))
+    offsets = np.zeros(filters.shape[2], x.dtype)
+    offsets[: y.shape[3]] = 0 if bias is None else bias
+    as_it_is = tuple(out_stride) == (1, 1) and y.shape[3] == len(offsets)
+    for part in cut(len(x), _pictures_at_once(down * across * sum(filters.shape[1:]) * x.itemsize)):
+        count = part.stop - part.start
+        tiles = scratch("tiles in", (count * down * across, 36, filters.shape[1]), x.dtype)
+        products = scratch("tiles out", (count * down * across, 36, filters.shape[2]), x.dtype)
+        _each_picture(x[part], tiles, loops.tiles_in, down, across, 2, stride, pad)
+        run_blocks(lambda p, a=tiles, out=products: np.matmul(a[:, p], filters[p], out=out[:, p]), range(36))
+
+        def picture(n, products=products, y=y[part]):
+            out = y[n] if as_it_is else scratch("unfolded", (rows, columns, len(offsets)), x.dtype)
+            given = products[n * down * across : (n + 1) * down * across].reshape(-1)
+            loops.tiles_out(given, offsets, out.reshape(-1), down, across, rows, columns, len(offsets))
+            if not as_it_is:
+                loops.unfold(out, y[n], *out_stride, *out_pad)
+
+        run_blocks(picture, range(count))
 
 
-def _kron(name, dtype):
-    return KRON[name].astype(dtype)
+def _each_picture(x, tiles, loop, down, across, more, stride, pad):
+    """Fold every picture of x to what its tiles cover, `more` pixels at the end included, and transform its tiles."""
+    shape = (4 * down + more, 4 * across + more, tiles.shape[2])
+    tiles = tiles.reshape(len(x), -1)
+
+    def picture(n):
+        folded = scratch("folded", shape, x.dtype)
+        loops.fold(x[n], folded, *stride, *pad[:2])
+        loop(folded.reshape(-1), tiles[n], down, across, *shape[1:])
+
+    run_blocks(picture, range(len(x)))
 
 
-def _transform(name, matrix):
-    return _kron(name, matrix.dtype) @ matrix
+def _tiles(size):
+    return [-(-length // 4) for length in size]
 
 
-@numba.njit(nogil=True, cache=True)
-def gather_tiles(x, tiles, size, across, top, left):
-    """tiles[i * size + j, tile, c] = x[n, 4 * ty + i - top, 4 * tx + j - left, c], zero outside the map."""
-    height, width, channels = x.shape[1:]
-    per_picture = tiles.shape[1] // len(x)
-    for tile in range(tiles.shape[1]):
-        n, place = divmod(tile, per_picture)
-        ty, tx = divmod(place, across)
-        for i in range(size):
-            row = 4 * ty + i - top
-            for j in range(size):
-                column = 4 * tx + j - left
-                out = tiles[i * size + j, tile]
-                if 0 <= row < height and 0 <= column < width:
-                    pixel = x[n, row, column]
-                    for c in range(channels):
-                        out[c] = pixel[c]
-                else:
-                    out[:] = 0
+def _pictures_at_once(bytes_a_place):
+    return max(1, TILE_BYTES // max(1, 36 * bytes_a_place))
 
 
-@numba.njit(nogil=True, cache=True)
-def scatter_tiles(tiles, y):
-    """y[n, 4 * ty + i, 4 * tx + j, f] = tiles[4 * i + j, tile, f], dropping what lies beyond the map."""
-    height, width, filters = y.shape[1:]
-    across = (width + 3) // 4
-    per_picture = across * ((height + 3) // 4)
-    for tile in range(tiles.shape[1]):
-        n, place = divmod(tile, per_picture)
-        ty, tx = divmod(place, across)
-        for i in range(min(4, height - 4 * ty)):
-            for j in range(min(4, width - 4 * tx)):
-                pixel, value = y[n, 4 * ty + i, 4 * tx + j], tiles[4 * i + j, tile]
-                for f in range(filters):
-                    pixel[f] = value[f]
+def _whole(count):
+    """The next multiple of LANES: channels and filters are padded with zeros to it."""
+    return -(-count // LANES) * LANES
+
+
+def _fold_filters(weight, stride):
+    """(KH, KW, C, F) -> (3, 3, sh * sw * C, F), both padded to whole vectors, as `fold` orders the channels."""
+    (rows, columns), (kh, kw, channels, count) = stride, weight.shape
+    folded = np.zeros((3, 3, _whole(rows * columns * channels), _whole(count)), weight.dtype)
+    full = np.zeros((3 * rows, 3 * columns, channels, count), weight.dtype)
+    full[:kh, :kw] = weight
+    full = full.reshape(3, rows, 3, columns, channels, count).transpose(0, 2, 1, 3, 4, 5)
+    folded[:, :, : rows * columns * channels, :count] = full.reshape(3, 3, -1, count)
+    return folded
+
+
+def _unfold_filters(folded, window, channels, count):
+    """The transpose of _fold_filters."""
+    (kh, kw), (rows, columns) = window.size, window.stride
+    full = folded[:, :, : rows * columns * channels, :count].reshape(3, 3, rows, columns, channels, count)
+    full = full.transpose(0, 2, 1, 3, 4, 5).reshape(3 * rows, 3 * columns, channels, count)
+    return np.ascontiguousarray(full[:kh, :kw])
+
+
+def _transform(matrix, values):
+    """matrix v matrix.T of every (columns, columns) v along the first axis: one product with the Kronecker square."""
+    square = np.kron(matrix, matrix).astype(values.dtype)
+    out = np.empty((len(square), *values.shape[1:]), values.dtype)
+    given, result = values.reshape(len(values), -1), out.reshape(len(out), -1)
+    parts = cut(result.shape[1], 1 << 14)
+    run_blocks(lambda part: np.matmul(square, given[:, part], out=result[:, part]), parts)
+    return out

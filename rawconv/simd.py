@@ -1,0 +1,110 @@
+"""Vectors inside Numba loops: LANES neighbouring numbers of an array, on which one operation is one instruction.
+
+    v = load(a, i)              a[i : i + LANES], a being flat and contiguous
+    store(a, i, v)              a[i : i + LANES] = v
+    splat(a, s)                 the number s in every lane, in the dtype of a
+    v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
+
+LLVM vectorises a simple loop by itself; it gives up where values live in registers over several loops (the tiles of
+Winograd, the accumulators of a product), and there these vectors say what is meant.  The length is that of AVX-512 in
+float32; on narrower machines, and in float64, LLVM uses several registers for one vector.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.datamodel import models
+from numba.core.extending import intrinsic, overload, register_model
+from numba.np.arrayobj import make_array
+
+LANES = 16
+
+
+class Vector(types.Type):
+    """Numba's type of LANES numbers of one dtype."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"Vector({dtype}x{LANES})")
+
+
+@register_model(Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        scalar = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(scalar, LANES))
+
+
+def _pointer(context, builder, signature, array, index):
+    """To LANES numbers from array[index] on; they may start anywhere, so the alignment is that of one number."""
+    kind = signature.args[0]
+    data = make_array(kind)(context, builder, array).data
+    vector = context.get_value_type(Vector(kind.dtype))
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer()), kind.dtype.bitwidth // 8
+
+
+@intrinsic
+def load(typing, array, index):
+    def generate(context, builder, signature, arguments):
+        pointer, alignment = _pointer(context, builder, signature, *arguments)
+        return builder.load(pointer, align=alignment)
+
+    return Vector(array.dtype)(array, types.intp), generate
+
+
+@intrinsic
+def store(typing, array, index, vector):
+    def generate(context, builder, signature, arguments):
+        pointer, alignment = _pointer(context, builder, signature, *arguments[:2])
+        builder.store(arguments[2], pointer, align=alignment)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def splat(typing, array, number):
+    def generate(context, builder, signature, arguments):
+        return _in_every_lane(builder, arguments[1], context.get_value_type(signature.return_type))
+
+    return Vector(array.dtype)(array, array.dtype), generate
+
+
+def _in_every_lane(builder, number, kind):
+    lanes = ir.VectorType(ir.IntType(32), LANES)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, one, ir.Constant(lanes, [0] * LANES))
+
+
+def _lane_by_lane(function, instruction):
+    @intrinsic
+    def operation(typing, a, b):
+        def generate(context, builder, signature, arguments):
+            return getattr(builder, instruction)(*arguments, flags=("contract",))
+
+        return a(a, a), generate
+
+    @overload(function)
+    def overloaded(a, b):
+        if isinstance(a, Vector) and a == b:
+            return lambda a, b: operation(a, b)
+
+
+for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _lane_by_lane(_function, _instruction)
+
+
+@intrinsic
+def _scale(typing, number, vector):
+    def generate(context, builder, signature, arguments):
+        number, vector = arguments
+        return builder.fmul(_in_every_lane(builder, number, vector.type), vector, flags=("contract",))
+
+    return vector(vector.dtype, vector), generate
+
+
+@overload(operator.mul)
+def _number_times_vector(a, b):
+    if isinstance(a, types.Number) and isinstance(b, Vector):
+        return lambda a, b: _scale(a, b)
