@@ -35,6 +35,8 @@ def assemble(foreign, pixels, stored, classes, model):
     _check(given, foreign.shape)
     layers, theirs = _named(given, foreign.shape)
     matrix, mean = _pixels(pixels, foreign.inside)
+    if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
+        raise Wrong("prepares its pixels with numbers that are not finite")
     layers = _fold(layers, matrix)
     net = Net((height, width, 3), layers, classes, _mean(mean, stored, height, model), model)
     scores = net.shapes[layers[-1][0]]

@@ -4,7 +4,7 @@ import zipfile
 
 from ..storage import SIGNATURE, Wrong
 
-READERS = {}  # format: (module, what it is called)
+READERS = {"onnx": ("onnx_net", "ONNX")}  # format: (module, what it is called)
 ONNX_ROUTE = "Export it to ONNX (tf2onnx for Keras and TensorFlow, torch.onnx for your own code), and import that."
 HEAD = 4096
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
 
-MOST_AVERAGED = 1 << 22  # weights of an average, which are made here and not in the file
+MOST_AVERAGED = 1 << 20  # weights of an average, which are made here and not in the file
 
 
 def conv(weight, bias=None, stride=1, pad=0, groups=1, rounding="floor"):
@@ -60,7 +60,8 @@ def fold_batch_norm(layer, scale, shift):
     """Turn a Conv's output y into scale * y + shift, one number a filter each, by its parameters alone."""
     if scale.shape != layer.bias.shape or shift.shape != layer.bias.shape:
         raise ValueError(f"{scale.size} scales and {shift.size} shifts do not fit {layer.filters} filters")
-    layer.weight = single(layer.weight * scale)
+    if (scale != 1).any():
+        layer.weight = single(layer.weight * scale)
     layer.bias = single(layer.bias * scale + shift)
 
 
@@ -69,8 +70,9 @@ def batch_norm(weight, bias, mean, variance, epsilon):
     weight, bias, mean, variance = (np.asarray(a, np.float64) for a in (weight, bias, mean, variance))
     if len({a.shape for a in (weight, bias, mean, variance)}) > 1:
         raise ValueError("a batch norm's four arrays differ in shape")
-    scale = weight / np.sqrt(variance + epsilon)
-    return scale, bias - mean * scale
+    with np.errstate(all="ignore"):  # fold_batch_norm refuses what is not finite
+        scale = weight / np.sqrt(variance + epsilon)
+        return scale, bias - mean * scale
 
 
 def single(array):

@@ -1,0 +1,97 @@
+"""ONNX files that are not taken: one sentence that names the node, its operator and what is taken; no memory lost."""
+
+import re
+
+import numpy as np
+import pytest
+
+from rawconv.convert.read import import_net
+from rawconv.errors import RawconvError
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
+files = pytest.importorskip("onnx_files")
+Chain, LIGHT, finish, small = files.Chain, files.LIGHT, files.finish, files.small
+
+REFUSED = {
+    "residual sum": (lambda c: c.add("Add", c.nodes[0].output[0]), r"branches: node 'Relu_t1' \(Relu\) and node 'Add"),
+    "x + x": (lambda c: c.add("Add", c.value), r"\(Add\), which takes one tensor twice"),
+    "sigmoid": (lambda c: c.add("Sigmoid"), r"'Sigmoid_t2' \(Sigmoid\).*chains of Conv, Relu, LRN, MaxPool"),
+    "dilated": (lambda c: c.conv(4, 4, 3, dilations=[2, 2]), r"\(Conv\).*dilated"),
+    "dilated pool": (lambda c: c.add("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]), "dilated"),
+    "average without its padding": (
+        lambda c: c.add("AveragePool", kernel_shape=[2, 2], pads=[1, 1, 1, 1]), "leaves its padding out"),
+    "average that hangs over": (
+        lambda c: c.add("AveragePool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1), "hang over"),
+    "batch norm after a ReLU": (
+        lambda c: c.add("BatchNormalization", *[c.weight(4, scale=0.1) for _ in range(4)]), "does not follow a conv"),
+    "softmax in the middle": (lambda c: c.add("Softmax"), r"\(Softmax\).*one softmax over the classes"),
+    "even norm": (lambda c: c.add("LRN", size=4), "must be odd"),
+    "other channels": (lambda c: c.conv(4, 5, 3), r"\(Conv\).*does not fit 4 channels"),
+    "window too large": (lambda c: c.add("MaxPool", kernel_shape=[20, 20]), "smaller than the window"),
+    "integers": (lambda c: c.add("Conv", c.constant(np.ones((4, 4, 3, 3), np.int32))), "no floats"),
+    "NaN": (lambda c: c.add("Conv", c.constant(np.full((4, 4, 3, 3), np.nan, np.float32))), "not finite"),
+    "a mean of pictures": (lambda c: c.add("Sub", c.weight(1, 4, 10, 10)), "not one number a map"),
+    "an unknown domain": (lambda c: c.add("Relu", domain="com.example"), r"\(Relu\); rawconv takes"),
+    "wrong transposition": (lambda c: c.add("Transpose", perm=[0, 1, 3, 2]), "move the channels"),
+    "three dimensions": (lambda c: c.add("Conv", c.weight(4, 4, 3)), "does not fit 4 channels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_names_its_node_and_what_is_taken(what, tmp_path):
+    change, message = REFUSED[what]
+    chain = finish(change(small()), 4 * 100)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(chain.model().SerializeToString())
+    with pytest.raises(RawconvError) as refusal:
+        import_net(path)
+    assert re.search(message, str(refusal.value)), refusal.value
+    assert str(refusal.value).startswith(str(path)) and "\n" not in str(refusal.value)
+
+
+def test_after_the_softmax_nothing_follows(tmp_path):
+    chain = finish(small()).add("Softmax").add("Relu")
+    with pytest.raises(RawconvError, match=r"\(Relu\) after its softmax"):
+        import_net(chain.save(tmp_path / "net.onnx"))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "inception_v1", "squeezenet", "densenet121", "shufflenet"])
+def test_nets_with_branches_are_refused_in_one_sentence(name):
+    with pytest.raises(RawconvError, match=r"branches: node '\w+' \(\w+\) and node"):
+        import_net(LIGHT / f"light_{name}.onnx")
+
+
+def test_constants_that_grow_without_end_are_refused(tmp_path):
+    """Doubling by Add 60 times would take 2^60 steps if each asked twice; Gather and Concat would take the memory."""
+    chain = small()
+    name = chain.constant(np.ones(400, np.int64))
+    for k in range(60):
+        for kind in ("Add", "Concat"):
+            about = {"axis": 0} if kind == "Concat" else {}
+            chain.nodes.insert(0, onnx.helper.make_node(kind, [name, name], [f"{kind}{k}"], **about))
+        name = f"Add{k}"
+    for last in ("Add59", "Concat59"):
+        model = chain.model()
+        model.graph.node.append(onnx.helper.make_node("Reshape", [chain.value, last], ["y"], "y"))
+        (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(RawconvError):
+            import_net(tmp_path / "net.onnx")
+
+
+def test_a_huge_constant_of_shape_is_refused(tmp_path):
+    chain = small()
+    shape = chain.constant(np.array([1 << 20, 4, 10, 10]))
+    chain.nodes.append(onnx.helper.make_node("ConstantOfShape", [shape], ["huge"]))
+    model = chain.add("Conv", "huge").model()
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(RawconvError, match="no sensible size"):
+        import_net(tmp_path / "net.onnx")
+
+
+def test_large_weights_serve_one_layer(tmp_path):
+    chain = Chain().conv(80, 3, 3).add("Relu")
+    name = chain.weight(80, 80, 3, 3)
+    for _ in range(2):
+        chain.add("Conv", name)
+    with pytest.raises(RawconvError, match="another operator has them too"):
+        import_net(finish(chain, 80 * 36).save(tmp_path / "net.onnx"))
