@@ -148,7 +148,7 @@ def _read(root):
     shape = tuple(root.integers("shape", (3,)))
     _check_shape(shape, "its pictures")
     layers, weights = _read_layers(root.group("layers"), shape)
-    mean = root.group("input").floats("mean")
+    mean = root.group("input").numbers("mean")
     if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
         raise Wrong(f"has a mean of shape {mean.shape} for pictures of {shape}")
     labels, info = root.texts("labels", 1), root.texts("info", 0)
@@ -201,8 +201,8 @@ def _read_layers(group, shape):
             if channels % layer.groups:
                 raise Wrong(f"is damaged: layer {name} splits {channels} channels into {layer.groups} groups")
             size = (*layer.window.size, channels // layer.groups, layer.filters)
-            weights[name, "weight"] = part.floats("weight", size)
-            weights[name, "bias"] = part.floats("bias", size[3:])
+            weights[name, "weight"] = part.numbers("weight", size)
+            weights[name, "bias"] = part.numbers("bias", size[3:])
     if not layers or len(dict(layers)) < len(layers) or len({data.dtype for data in weights.values()}) > 1:
         raise Wrong("is damaged: it has no layers, two of one name, or weights of two dtypes")
     return layers, weights
@@ -224,7 +224,7 @@ def _momentum(group, layers, weights):
     found = {}
     for (name, key), data in weights.items():
         if places[name] in group and key in (part := group.group(places[name])):
-            found[name, key] = part.floats(key, data.shape, data.dtype)
+            found[name, key] = part.numbers(key, data.shape, data.dtype)
     return found
 
 

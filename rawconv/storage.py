@@ -50,7 +50,7 @@ def replace_file(path, data):
         if isinstance(error, OSError):
             raise _unwritten(path, error) from error
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
     _sweep(folder, name)
 
 
@@ -60,7 +60,7 @@ def _unwritten(path, error):
     return RawconvError(f"{path} could not be written ({error.strerror}){kept}. {remedy}")
 
 
-def _sync_folder(folder):
+def sync_folder(folder):
     with contextlib.suppress(OSError):  # not every file system can, and the rename itself is done
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -90,7 +90,7 @@ SEAL_LINE = "rawconv {}, version {}, HDF5 from byte 512, SHA-256 of that part {}
 
 def write_seal(file, kind, version):
     """Fill the first SEAL bytes of an open file, as "rawconv <kind>, version ..."."""
-    line = SEAL_LINE.format(kind, version, _digest(file)).encode().ljust(SEAL - 1) + b"\n"
+    line = SEAL_LINE.format(kind, version, digest(file, (SEAL, None))).encode().ljust(SEAL - 1) + b"\n"
     file.seek(0)
     file.write(line)
 
@@ -102,24 +102,27 @@ def check_seal(file, kind, check_version):
     head, dialect = file.read(SEAL), file.read(9)
     found = re.fullmatch(SEAL_LINE.format(kind, r"(\d{1,9})", "([0-9a-f]{64})").encode() + rb" *\n", head)
     if found is None:
-        raise _foreign(head, kind)
+        raise foreign(head, kind)
     check_version(int(found[1]))
-    if found[2].decode() != _digest(file):
+    if found[2].decode() != digest(file, (SEAL, None)):
         raise Wrong("is damaged or was edited: its content does not fit the checksum in its first line")
     if dialect != SIGNATURE + b"\2":
         raise Wrong("is damaged: it is not of the HDF5 dialect that rawconv writes")
     return size
 
 
-def _digest(file):
+def digest(file, *parts):
+    """The SHA-256 of these parts of an open file, (first byte, last byte + 1 or None for the end) each, in hex."""
     sha = hashlib.sha256()
-    file.seek(SEAL)
-    while block := file.read(1 << 20):
-        sha.update(block)
+    for place, end in parts:
+        file.seek(place)
+        while block := file.read(1 << 20 if end is None else min(1 << 20, end - file.tell())):
+            sha.update(block)
     return sha.hexdigest()
 
 
-def _foreign(head, kind):
+def foreign(head, kind):
+    """What to say of a file that begins with these bytes, where a `kind` of ours is asked for."""
     if not head:
         return Wrong("is empty")
     if head.startswith(f"rawconv {kind}".encode()):
@@ -164,9 +167,9 @@ class Group:
         return list(self.h5)
 
     def group(self, name):
-        return Group(self._child(name, h5py.Group), self.size, self.taken)
+        return Group(self.child(name, h5py.Group), self.size, self.taken)
 
-    def floats(self, name, shape=None, dtype=None):
+    def numbers(self, name, shape=None, dtype=None):
         """The dataset `name`, not read yet, of this shape and dtype (None: any shape; float32 or float64)."""
         data = self._dataset(name)
         if data.dtype not in (FLOATS if dtype is None else (dtype,)):
@@ -206,7 +209,8 @@ class Group:
             raise Wrong(f"is damaged: {self.h5.name} has no attribute {name} of shape {shape}")
         return attribute
 
-    def _child(self, name, kind):
+    def child(self, name, kind):
+        """The group or dataset `name`, not read yet and not checked."""
         where = f"{self.h5.name.rstrip('/')}/{name}"
         if name not in self:
             raise Wrong(f"is damaged: it holds no {where}")
@@ -219,7 +223,7 @@ class Group:
 
     def _dataset(self, name):
         """Stored plainly, in this file, all of it: its size is then bounded by the file's."""
-        data = self._child(name, h5py.Dataset).id
+        data = self.child(name, h5py.Dataset).id
         plist = data.get_create_plist()
         if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count():
             raise Wrong(f"has {self.h5.name}/{name} compressed, in chunks or in another file, as rawconv never does")

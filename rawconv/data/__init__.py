@@ -5,9 +5,9 @@
     for ids, pictures, labels in batches(data.train, 128, order=(seed, epoch)): ...      batches.py
     x = prepare(pictures, mean_picture(data.train), 64, draw=(seed, epoch, ids))         augment.py
 
-Sources: the built-in scenes (scenes.py), folders and zips of class folders (folder.py), CIFAR-10 and CIFAR-100
-(cifar.py), MNIST and Fashion-MNIST (idx.py).  All of them become uint8 RGB of one size (decode.py).  "SOURCE@cat,dog"
-is two classes of any of them (subset.py).
+Sources: the built-in scenes (scenes.py), folders and zips of class folders (folder.py), what rawconv-data pack makes of
+those (packed.py), CIFAR-10 and CIFAR-100 (cifar.py), MNIST and Fashion-MNIST (idx.py).  All of them become uint8 RGB of
+one size (decode.py).  "SOURCE@cat,dog" is two classes of any of them (subset.py).
 """
 
 import os
@@ -26,12 +26,14 @@ SCENES, VALIDATION_SCENES, FIRST_VALIDATION_SCENE = 10_000, 2_000, 1_000_000_000
 class Split:
     """Labelled pictures of one size.
 
-    len(split) pictures; labels int64 (N,), names (a file path, "scene 17", "cifar test 5"), shape (H, W, 3).
+    len(split) pictures; labels int64 (N,), names (a file path, "scene 17", "cifar test 5"), shape (H, W, 3);
+    mean: float32 (H, W, 3) over all pictures where it is known beforehand, else None.
     """
 
-    def __init__(self, read, labels, names, shape):
-        """`read`: the function ids -> uint8 (n, H, W, 3) behind `Split.read`."""
+    def __init__(self, read, labels, names, shape, order=None, mean=None):
+        """`read`: the function ids -> uint8 (n, H, W, 3) behind `Split.read`; order: the one behind `Split.order`."""
         self._read, self.labels, self.names, self.shape = read, np.asarray(labels, np.int64), names, tuple(shape)
+        self._order, self.mean = order, mean
 
     def __len__(self):
         return len(self.labels)
@@ -39,6 +41,12 @@ class Split:
     def read(self, ids) -> np.ndarray:
         """The pictures of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous, the caller's own."""
         return self._read(np.asarray(ids, np.int64))
+
+    def order(self, seed, epoch) -> np.ndarray:
+        """All ids in the order in which this epoch visits them: a function of (seed, epoch) alone."""
+        from .batches import permutation
+
+        return self._order(seed, epoch) if self._order else permutation(len(self), seed, epoch)
 
 
 class DataSet(NamedTuple):
@@ -68,12 +76,12 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
         return _open_scenes(source, size, progress, seed)
     path = Path(source).expanduser()
     if not path.exists():
-        raise UsageError(f"{source} does not exist; give a folder or zip of class folders, or 'scenes'.")
+        raise UsageError(f"{source} does not exist; give a folder, zip or packed file of class folders, or 'scenes'.")
 
-    from . import cifar, folder, idx  # here, so that a command's --help need not wait for Numba and Pillow
+    from . import cifar, folder, idx, packed  # here, so that a command's --help need not wait for Numba and Pillow
 
     try:
-        kind = next(kind for kind in (cifar, idx, folder) if kind.accepts(path))
+        kind = next(kind for kind in (packed, cifar, idx, folder) if kind.accepts(path))
         name, classes, train, val = kind.open_source(path, size, progress, seed)
     except OSError as error:
         raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
@@ -107,6 +115,8 @@ def _open_scenes(source, size, progress, seed):
 
 def mean_picture(split: Split, progress: bool = False) -> np.ndarray:
     """The mean over all pictures: float32 (H, W, 3).  Summed in integers, so it is the same in any order."""
+    if split.mean is not None:
+        return split.mean
     from tqdm import tqdm
 
     total = np.zeros(split.shape, np.int64)

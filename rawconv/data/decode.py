@@ -50,7 +50,7 @@ def fit(image, size):
 
 
 @functools.cache
-def _pool():
+def pool():
     """Decoding threads of their own: reading ahead must not queue in front of the training step's blocks."""
     Image.init()
     return ThreadPoolExecutor(thread_count(), "rawconv-decode")
@@ -71,7 +71,7 @@ def _attempt(make, ids, out, bar):
 
     failed = []
     parts = cut(len(ids), 8)
-    for part, some in zip(parts, _pool().map(block, parts), strict=True):
+    for part, some in zip(parts, pool().map(block, parts), strict=True):
         failed += some
         bar.update(part.stop - part.start)
     return failed

@@ -12,6 +12,8 @@ import re
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -29,33 +31,65 @@ def accepts(path):
     return True
 
 
+class Files(NamedTuple):
+    """Picture files that nobody has opened yet.
+
+    classes: {class folder: [file, a tuple of names below `where`]}; open_file: the function file -> open binary file.
+    """
+
+    classes: dict
+    where: str
+    open_file: Callable
+
+
 def open_source(path, size, progress, seed):
     """(name, classes, train, val) of a folder or zip."""
+    name, *parts = find(path, seed)
+    splits = [_split(files, size, progress, desc) for files, desc in zip(parts, ("train", "val"), strict=True)]
+    check_present(path, parts[0], splits[0].labels)
+    return name, class_names(list(parts[0].classes)), *splits
+
+
+def find(path, seed, val=None):
+    """(name, train, val), two Files: what is to be read of a folder or zip, listed and not read.
+
+    A tenth of each class is held out (by seed) where there are no validation pictures; val: another folder or zip that
+    holds them.  RawconvError where classes or pictures are missing.
+    """
+    files, folders, open_file, name, where = _list(path)
+    under = _common_folder(folders)
+    tops = {top.lower(): top for top in _classes(files, folders, under)}
+    held = next((tops[word] for word in VALIDATION if word in tops), None) if "train" in tops else None
+    train = Files(_classes(files, folders, (*under, tops["train"]) if "train" in tops else under), where, open_file)
+    if val:
+        files, folders, open_file, _, where = _list(val)
+        under, held = _common_folder(folders), str(val)
+        kept = Files(_classes(files, folders, under), where, open_file)
+    else:
+        kept = train._replace(classes=_classes(files, folders, (*under, held)) if held else {})
+    _refuse(path, train.classes, kept.classes, held)
+    if not held:
+        train, kept = (train._replace(classes=some) for some in _hold_out(path, train.classes, seed))
+    return name, train, kept
+
+
+def check_present(path, files, labels):
+    """RawconvError where a class has no picture among those that could be read, whose labels are given."""
+    present = set(labels.tolist())
+    for label, folder in enumerate(files.classes):
+        if label not in present:
+            raise RawconvError(f"class folder {folder} of {path} has no readable training picture; remove or mend it.")
+
+
+def _list(path):
+    """(files, folders, open_file, name, where); files and folders sorted."""
     if path.is_dir():
         files, folders, open_file = _list_folder(path)
         name, where = path.resolve().name, f"{path}{os.sep}"
     else:
         files, folders, open_file = _list_zip(path)
         name, where = path.stem, ""
-    files.sort()
-    folders.sort()
-    under = _common_folder(folders)
-    tops = {top.lower(): top for top in _classes(files, folders, under)}
-    if "train" in tops:
-        train = _classes(files, folders, (*under, tops["train"]))
-        held = next((tops[name] for name in VALIDATION if name in tops), None)
-        val = _classes(files, folders, (*under, held)) if held else {}
-    else:
-        train, val, held = _classes(files, folders, under), {}, None
-    _refuse(path, train, val, held)
-    if not held:
-        train, val = _hold_out(path, train, seed)
-    splits = [_split(files, where, open_file, size, progress, desc) for files, desc in ((train, "train"), (val, "val"))]
-    present = set(splits[0].labels.tolist())
-    for label, folder in enumerate(train):
-        if label not in present:
-            raise RawconvError(f"class folder {folder} of {path} has no readable training picture; remove or mend it.")
-    return name, _class_names(list(train)), *splits
+    return sorted(files), sorted(folders), open_file, name, where
 
 
 def _list_folder(path):
@@ -147,23 +181,28 @@ def _hold_out(path, classes, seed):
     return train, val
 
 
-def _split(classes, where, open_file, size, progress, desc):
-    files = [file for some in classes.values() for file in some]
-    labels = [label for label, some in enumerate(classes.values()) for _ in some]
+def flat(files):
+    """(paths, labels) of all pictures, class by class."""
+    paths = [file for some in files.classes.values() for file in some]
+    return paths, [label for label, some in enumerate(files.classes.values()) for _ in some]
+
+
+def _split(files, size, progress, desc):
+    paths, labels = flat(files)
 
     def make(i):
-        with open_file(files[i]) as file:
+        with files.open_file(paths[i]) as file:
             return decode.decode(file, size)
 
     def check(i):
-        with open_file(files[i]) as file, Image.open(file, formats=decode.FORMATS):
+        with files.open_file(paths[i]) as file, Image.open(file, formats=decode.FORMATS):
             return 0
 
-    names = [where + "/".join(file) for file in files]
+    names = [files.where + "/".join(file) for file in paths]
     return decode.load_split(make, names, labels, size, progress, desc, check)
 
 
-def _class_names(folders):
+def class_names(folders):
     """n01443537_goldfish -> goldfish, unless two folders would share the name."""
     short = [re.sub(r"^n\d{8}_(?=.)", "", folder) for folder in folders]
     count = Counter(short)

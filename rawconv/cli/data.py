@@ -1,0 +1,172 @@
+"""rawconv-data: pack data sets, and look into them."""
+
+import click
+
+from .common import Group, command, finish, force_option, json_option, printable, refuse_existing, say, seed_option
+
+SOURCE = "A packed file, a folder or .zip of class folders, scenes, CIFAR or MNIST files."
+size_option = click.option(
+    "--size", type=click.IntRange(1, 4096), metavar="PIXELS", help="Of the pictures.  [as packed, else 64]"
+)
+
+
+@command("rawconv-data", cls=Group)
+def main():
+    """Pack a folder of pictures into one file that is fast to read, and look into data sets.
+
+    \b
+    rawconv-data pack imagenet/ imagenet.h5
+    rawconv-train --data imagenet.h5 --model zfnet
+    """
+
+
+@main.command()
+@click.argument("source")
+@click.argument("out")
+@click.option("--size", type=click.IntRange(1, 4096), default=256, show_default=True, metavar="PIXELS",
+              help="Rows and columns: the smallest side is brought to it, the centre cut out.")  # fmt: skip
+@click.option("--val", metavar="FOLDER", help="The validation pictures.  [train/ and val/ in SOURCE, else a tenth]")
+@seed_option
+@force_option
+@json_option
+def pack(source, out, size, val, seed, force, as_json):
+    """Decode all pictures of SOURCE, a folder or .zip of class folders, into the file OUT.
+
+    Uses all cores, leaves out and lists files that are no pictures, names duplicates, and goes on where it was
+    interrupted when the same command is given again.
+
+    \b
+    rawconv-data pack imagenet/ imagenet.h5
+    rawconv-data pack photos/train photos.h5 --val photos/val --size 64
+    """
+    from pathlib import Path
+
+    from ..data import packing
+    from ..errors import UsageError
+
+    for path in (source, val):
+        if path and not Path(path).exists():
+            raise UsageError(f"{path} does not exist; name a folder or zip of class folders.")
+    if not Path(out).absolute().parent.is_dir():
+        raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
+    refuse_existing(out, force)
+    facts = packing.pack(source, out, size, seed, val, force, say=say)
+    packing.report(facts, lambda line: say(printable(line)))
+    say(
+        f"{facts['train']} training and {facts['val']} validation pictures in {facts['seconds']:.1f} s, "
+        f"{facts['images_a_second']:.0f} images/s"
+    )
+    _end(facts, out, as_json)
+
+
+@main.command()
+@click.argument("source")
+@size_option
+@json_option
+def info(source, size, as_json):
+    """What SOURCE holds: sizes, classes, and what packing left out.
+
+    \b
+    rawconv-data info photos.h5
+    rawconv-data info scenes:2000 --json
+    """
+    from ..data import summary
+
+    facts = summary.summary(source, size)
+    if as_json:
+        return finish(None, facts, True)
+    for line in summary.lines(facts):
+        click.echo(printable(line))
+
+
+@main.command()
+@click.argument("file")
+@json_option
+def verify(file, as_json):
+    """Read every picture of a packed FILE and compare it with its checksum; the mean as well.
+
+    \b
+    rawconv-data verify photos.h5
+    rawconv-data verify imagenet.h5 --json
+    """
+    from ..data import summary
+    from ..errors import RawconvError
+
+    wrong, same_mean, count = summary.verify(file)
+    if as_json:
+        finish(None, {"file": file, "pictures": count, "damaged": wrong, "mean_fits": same_mean}, True)
+    if wrong:
+        few = printable(", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else ""))
+        raise RawconvError(f"{len(wrong)} of {count} pictures of {file} are damaged ({few}); pack it again.")
+    if not same_mean:
+        raise RawconvError(f"The mean in {file} is not that of its training pictures; pack it again.")
+    if not as_json:
+        click.echo(f"{file}: all {count} pictures and their mean are as they were packed.")
+
+
+@main.command()
+@click.argument("source")
+@size_option
+@click.option("--out", metavar="PATH", help="A .png to draw the mean picture into, or .npy for float32 (H, W, 3).")
+@force_option
+@json_option
+def mean(source, size, out, force, as_json):
+    """The mean training picture of SOURCE: its red, green and blue, and a file.
+
+    \b
+    rawconv-data mean photos.h5
+    rawconv-data mean scenes:2000 --out mean.png
+    """
+    from ..data import summary
+    from ..errors import UsageError
+
+    if out and not out.endswith((".png", ".npy")):
+        raise UsageError(f"--out {out} is neither a .png nor a .npy.")
+    if out:
+        refuse_existing(out, force)
+    found = summary.mean(source, size, out)
+    if not as_json:
+        click.echo("red {:.2f}  green {:.2f}  blue {:.2f}".format(*found))
+    _end({"source": source, "mean": found} | ({"file": out} if out else {}), out, as_json)
+
+
+@main.command()
+@click.argument("source")
+@size_option
+@click.option("--split", type=click.Choice(("train", "val")), default="train", show_default=True)
+@click.option("--count", type=click.IntRange(1, 1000), default=40, show_default=True, help="How many pictures.")
+@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Of this class only; may be repeated.")
+@click.option("--out", metavar="FILE", help="[<name>-<split>.png]")
+@seed_option
+@force_option
+@json_option
+def show(source, size, split, count, wanted, out, seed, force, as_json):
+    """Draw some pictures of SOURCE, chosen at random, with their classes, into a PNG.
+
+    \b
+    rawconv-data show photos.h5
+    rawconv-data show photos.h5 --split val --class cat --class dog --out pets.png
+    """
+    from ..data import summary
+    from ..storage import replace_file
+
+    if out:
+        refuse_existing(out, force)
+    name, data = summary.show(source, size, split, count, list(wanted), seed)
+    if not out:
+        out = f"{name}-{split}.png"
+        refuse_existing(out, force)
+    replace_file(out, data)
+    _end({"source": source, "file": out}, out, as_json)
+
+
+def _end(facts, out, as_json):
+    """The last line of stdout: the file that was written, or all as JSON."""
+    if as_json:
+        finish(None, facts, True)
+    elif out:
+        click.echo(out)
+
+
+if __name__ == "__main__":
+    main()

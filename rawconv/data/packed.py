@@ -1,0 +1,261 @@
+"""Packed data sets: pictures of one size in one HDF5 file, read where they lie, however large the file is.
+
+    bytes 0-511       a line of text: version, where the pictures end, SHA-256 of all but them (`head -1` shows it)
+    from byte 65536   HDF5
+    /                 attributes format, version, train: the first so many pictures are for training, the others not
+    /pictures         uint8 (N, S, S, 3) in chunks of about 1.5 MB, not compressed, one after the other from byte 131072
+    /labels           int32 (N,)
+    /classes          the names of the classes, UTF-8
+    /names            uint8: the path of each picture, UTF-8, and a zero byte after it
+    /sha256           uint8 (N, 32): of the bytes of each picture
+    /mean             float32 (S, S, 3), of the training pictures
+    /info             JSON: source, seed, unreadable, duplicates
+
+packing.py writes it.  HDF5 sees the small parts only; pictures are read from the file itself, by several threads at
+once, which h5py cannot.
+"""
+
+import json
+import os
+import re
+import weakref
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from ..errors import RawconvError
+from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign
+from ..threads import cut
+from . import Split, decode
+from .batches import permutation
+
+KIND, VERSION = "data set", 1
+BEGIN, START = 1 << 16, 1 << 17  # bytes: where HDF5 begins, and where the pictures do
+CHUNK = 3 << 19  # bytes of a chunk, or one picture: what a disk reads at one go
+WINDOW = 256 << 20  # bytes within which pictures are mixed, so that a disk reads whole chunks
+STREAM = 1_000_003  # of the random numbers
+LARGEST_SIDE, MOST_CLASSES = 1 << 12, 1 << 16
+LINE = "rawconv data set, version {}, HDF5 from byte 65536, pictures from byte 131072 to {}, SHA-256 of all else {}"
+UNFINISHED = b"rawconv data set, not finished\n".ljust(SEAL)
+REMEDY = "Copy it again, or pack it anew with rawconv-data pack."
+
+
+class Packed(NamedTuple):
+    """What a packed file says of itself: all but the pixels."""
+
+    path: str
+    size: int
+    train: int
+    labels: np.ndarray
+    classes: list
+    names: list
+    sha256: np.ndarray
+    mean: np.ndarray
+    info: dict
+
+
+def accepts(path):
+    """HDF5 files, and what begins like one of ours."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8).startswith((SIGNATURE, b"rawconv ")) or path.suffix.lower() in (".h5", ".hdf5")
+
+
+def open_source(path, size, progress, seed):
+    """(name, classes, train, val).  Pictures of another size are resized: once if they then fit into memory."""
+    packed = load(path)
+    read = Reader(path, packed.size)
+    parts = (slice(0, packed.train), "train"), (slice(packed.train, None), "val")
+    make = _split if size == packed.size else _resized
+    return path.stem, packed.classes, *(make(packed, read, part, desc, size, progress) for part, desc in parts)
+
+
+def _split(packed, read, part, desc, size, progress):
+    def order(seed, epoch):
+        return chunk_order(len(labels), part.start, seed, epoch, *_chunks(size))
+
+    labels = packed.labels[part]
+    mean = packed.mean if desc == "train" else None
+    return Split(lambda ids: read(ids + part.start), labels, packed.names[part], packed.mean.shape, order, mean)
+
+
+def _resized(packed, read, part, desc, size, progress):
+    from PIL import Image
+
+    def make(i):
+        return decode.fit(Image.fromarray(read.one(part.start + i)), size)
+
+    return decode.load_split(make, packed.names[part], packed.labels[part], size, progress, desc)
+
+
+def pictures_a_chunk(size):
+    return max(1, CHUNK // (size * size * 3))
+
+
+def _chunks(size):
+    """(pictures in a chunk, chunks in a window)."""
+    chunk = pictures_a_chunk(size)
+    return chunk, max(1, WINDOW // (chunk * size * size * 3))
+
+
+def chunk_order(count, first, seed, epoch, chunk, window):
+    """0 .. count-1, each once: chunks are shuffled, and pictures are mixed within every `window` chunks in a row.
+
+    first: how many pictures lie in the file before number 0.  A function of (seed, epoch) and the layout alone.
+    """
+    mixed = permutation(count, seed, epoch)
+    of = (first + mixed) // chunk - first // chunk
+    place = np.argsort(permutation(of.max(initial=-1) + 1, seed, epoch, STREAM))  # of each chunk, in shuffled order
+    return mixed[np.argsort(place[of] // window, kind="stable")]
+
+
+class Reader:
+    """ids -> uint8 (n, S, S, 3): pictures by their number in the file, on all threads, past HDF5 and its one lock."""
+
+    def __init__(self, path, size):
+        self.path, self.shape = path, (size, size, 3)
+        self.bytes, self.chunk = size * size * 3, pictures_a_chunk(size)
+        self.file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self.file)
+
+    def __call__(self, ids):
+        out = np.empty((len(ids), *self.shape), np.uint8)
+        self._announce(ids)
+
+        def read(part):
+            for k in range(part.start, part.stop):
+                self._fill(out[k], ids[k])
+
+        list(decode.pool().map(read, cut(len(ids), 16)))
+        return out
+
+    def one(self, i):
+        """Picture i, on this thread."""
+        out = np.empty(self.shape, np.uint8)
+        self._fill(out, i)
+        return out
+
+    def _fill(self, out, i):
+        place, rest = START + int(i) * self.bytes, memoryview(out).cast("B")
+        while rest:
+            count = os.preadv(self.file, [rest], place)
+            if not count:
+                raise RawconvError(f"{self.path} became shorter while it was read. {REMEDY}")
+            place, rest = place + count, rest[count:]
+
+    def _announce(self, ids):
+        """Tell the system that whole chunks will be wanted, so that a disk fetches each at one go."""
+        if hasattr(os, "posix_fadvise"):
+            for chunk in np.unique(ids // self.chunk).tolist():
+                length = self.chunk * self.bytes
+                os.posix_fadvise(self.file, START + chunk * length, length, os.POSIX_FADV_WILLNEED)
+
+
+# All but the pixels
+
+
+def load(path) -> Packed:
+    """Read all but the pixels, checked.  RawconvError: it is no packed data set, is damaged or of another version."""
+    try:
+        with open(path, "rb") as file:
+            size, end = _check_seal(file)
+            with h5py.File(file, "r") as root:
+                return _read(Group(root, size), end, path)
+    except Wrong as wrong:
+        raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong
+    except OSError as error:
+        if error.errno:
+            raise
+        raise RawconvError(f"{path} is damaged or cannot be read ({error}). {REMEDY}") from error
+    except Exception as error:  # HDF5 complains in every type there is
+        what = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
+
+
+def write_seal(file, end):
+    """Fill the first SEAL bytes of an open file whose pictures end at byte `end`."""
+    line = LINE.format(VERSION, end, digest(file, (SEAL, START), (end, None)))
+    file.seek(0)
+    file.write(line.encode().ljust(SEAL - 1) + b"\n")
+
+
+def _check_seal(file):
+    """(bytes of the file, byte where the pictures end).  Wrong, before HDF5 sees any of it, where something is odd."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(SEAL)
+    if head == UNFINISHED:
+        raise Wrong("is not finished", "Give the same rawconv-data pack command again: it goes on.")
+    found = re.fullmatch(LINE.format(r"(\d{1,9})", r"(\d{1,18})", "([0-9a-f]{64})").encode() + rb" *\n", head)
+    if found is None:
+        raise foreign(head, KIND)
+    version, end = int(found[1]), int(found[2])
+    if version != VERSION:
+        raise Wrong(
+            f"is a data set of version {version}, and this rawconv reads version {VERSION}",
+            "Install a newer rawconv: pip install --upgrade rawconv.",
+        )
+    if not START < end <= size:
+        raise Wrong(f"is cut off: it has {size} bytes, and its pictures alone end at byte {end}")
+    if found[3].decode() != digest(file, (SEAL, START), (end, None)):
+        raise Wrong("is damaged or was edited: its content does not fit the checksum in its first line")
+    return size, end
+
+
+def _read(root, end, path):
+    if root.text("format") != "rawconv data set" or root.integers("version", ()) != VERSION:
+        raise Wrong("was not written by rawconv-data pack")
+    count, size = _check_pictures(root, end)
+    train, text = root.integers("train", ()), np.dtype(np.uint8)
+    parts = root.numbers("labels", (count,), np.dtype("<i4")), root.numbers("names", dtype=text)
+    parts += root.numbers("sha256", (count, 32), text), root.numbers("mean", (size, size, 3), np.dtype("<f4"))
+    classes, info = root.texts("classes", 1), root.texts("info", 0)
+    root.check_total()
+
+    # From here on memory is allocated.
+    labels, names, sha256, mean = (part.read() for part in parts)
+    names = names.tobytes().decode("utf-8", "surrogateescape").split("\0")
+    classes, info = [name.decode("utf-8", "surrogateescape") for name in classes.read()], json.loads(info.read().item())
+    whole = len(names) == count + 1 and 0 < train < count and 0 < len(classes) <= MOST_CLASSES and type(info) is dict
+    if not whole or labels.min() < 0 or labels.max() >= len(classes) or not np.isfinite(mean).all():
+        raise Wrong("is damaged: its labels, names and classes do not fit each other")
+    return Packed(str(path), size, train, labels, classes, names[:-1], sha256, mean, info)
+
+
+def _check_pictures(root, end):
+    """(how many, their side); Wrong where they are not laid out as rawconv does."""
+    data = root.child("pictures", h5py.Dataset)
+    shape = data.shape
+    if data.dtype != np.uint8 or len(shape) != 4 or shape[1:] != (shape[1], shape[1], 3):
+        raise Wrong(f"has pictures of {data.dtype} {shape}, not of uint8 (N, S, S, 3)")
+    count, size = shape[:2]
+    if not (0 < size <= LARGEST_SIDE and count > 1) or data.chunks != (pictures_a_chunk(size), *shape[1:]):
+        raise Wrong(f"has pictures of {shape} in chunks of {data.chunks}, as rawconv never does")
+    if end - START != -(-count // data.chunks[0]) * data.chunks[0] * size * size * 3:
+        raise Wrong(f"is damaged: {count} pictures do not end at byte {end}")
+    return count, size
+
+
+# Looking after a file
+
+
+def damaged(packed: Packed, progress=True):
+    """Read all pictures: (names of those that do not fit their checksums, whether the mean is that of the pictures)."""
+    import hashlib
+
+    from tqdm import tqdm
+
+    read, total, wrong = Reader(packed.path, packed.size), np.zeros(packed.mean.shape, np.int64), []
+    hidden = None if progress else True
+    with tqdm(total=len(packed.labels), unit=" pictures", desc="verify", leave=False, disable=hidden) as bar:
+        for part in cut(len(packed.labels), 128):
+            ids = np.arange(part.start, part.stop)
+            pictures = read(ids)
+            sums = decode.pool().map(lambda picture: hashlib.sha256(picture).digest(), pictures)
+            wrong += [i for i, found in zip(ids.tolist(), sums, strict=True) if found != packed.sha256[i].tobytes()]
+            total += pictures[: max(0, packed.train - part.start)].sum(axis=0, dtype=np.uint16)
+            bar.update(len(ids))
+    same = np.array_equal((total / packed.train).astype(np.float32), packed.mean)
+    return [packed.names[i] for i in wrong], same

@@ -1,0 +1,290 @@
+"""Folders of pictures -> one packed file (packed.py), on all cores, with what was done so far kept on the disk.
+
+While it is written it is called OUT.partial: each picture goes to the place that it will have in the end, and
+OUT.partial.npz says, about once a minute, how far all that has reached the disk.  HDF5's own structures come last,
+around the pictures, so a process that dies at any moment leaves nothing worse than work to be done again.
+Equal pictures, in whatever number of attempts, give equal bytes.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from collections import defaultdict, deque
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import RawconvError
+from ..interrupts import raise_again, stoppable
+from ..storage import fixed_text, replace_file, sync_folder
+from ..threads import thread_count
+from . import decode, folder
+from .batches import permutation
+from .packed import BEGIN, START, UNFINISHED, VERSION, pictures_a_chunk, write_seal
+
+BLOCK = 8  # files that a thread decodes at one go
+SYNC = 60  # seconds between two notes of how far it came
+
+
+def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, say=print):
+    """Decode the pictures of a folder or zip of class folders into `out`; a dict of what became of them.
+
+    Smallest side resized to `size`, the centre cut out (decode.py).  Training pictures are stored in random order, so
+    that neighbours are unlike each other.  val: a folder or zip with the validation pictures; else as folder.find.
+    seed: of the order and of the tenth held out.  Goes on where an interrupted packing of the same files stopped;
+    force: an unfinished packing of others is thrown away.
+    RawconvError where pictures are missing, the disk is too small, or the unfinished packing is of other files.
+    """
+    plan = _Plan(Path(source), size, seed, Path(val) if val else None)
+    work = _Work(plan, Path(out), force)
+    began = time.perf_counter()
+    with stoppable() as stop, open(work.partial, "r+b", buffering=0) as file:
+        before = work.done
+        work.fill(file, stop, progress)
+        seconds = time.perf_counter() - began
+        if stop:
+            say(f"Interrupted and saved after {work.done} of {plan.count} files; the same command goes on.")
+        else:
+            folder.check_present(source, plan.train, plan.labels[work.kept[work.kept < plan.first]])
+            facts = work.finish(file)
+    if stop:
+        raise_again(stop)
+    return facts | {"files": plan.count, "seconds": seconds, "images_a_second": (plan.count - before) / seconds}
+
+
+class _Plan:
+    """Which files become which pictures: the first `first` are for training; `key` tells this packing from others."""
+
+    def __init__(self, source, size, seed, val):
+        self.source, self.size, self.seed = source, size, seed
+        _, self.train, held = folder.find(source, seed, val)
+        (paths, labels), (others, more) = folder.flat(self.train), folder.flat(held)
+        order = permutation(len(paths), seed, 0)
+        self.files = [(self.train, paths[i]) for i in order] + [(held, path) for path in others]
+        self.labels = np.array([labels[i] for i in order] + more, np.int32)
+        self.first, self.count = len(paths), len(self.files)
+        self.names = ["/".join(path) for _, path in self.files]
+        self.classes = folder.class_names(list(self.train.classes))
+        text = json.dumps([VERSION, size, self.first, self.names, self.labels.tolist(), self.classes])
+        self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+    def decode(self, ids):
+        """(pictures uint8 (n, S, S, 3), their ids, ids of files that are no pictures, SHA-256 of each, their sum)."""
+        pictures, kept, failed = np.empty((len(ids), self.size, self.size, 3), np.uint8), [], []
+        for i in ids:
+            files, path = self.files[i]
+            try:
+                with files.open_file(path) as file:
+                    pictures[len(kept)] = decode.decode(file, self.size)
+                kept.append(i)
+            except Exception:  # whatever a decoder stumbles over in a broken file
+                failed.append(i)
+        pictures = pictures[: len(kept)]
+        sha256 = [np.frombuffer(hashlib.sha256(picture).digest(), np.uint8) for picture in pictures]
+        return pictures, kept, failed, sha256, pictures[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16)
+
+
+class _Work:
+    """An unfinished packing: `done` files were tried, `kept` and `failed` are which; total: the sum for the mean."""
+
+    def __init__(self, plan, out, force):
+        self.plan, self.out = plan, out
+        self.partial, self.note = Path(f"{out}.partial"), Path(f"{out}.partial.npz")
+        self.bytes = plan.size * plan.size * 3
+        self.done, self.total = 0, np.zeros((plan.size, plan.size, 3), np.int64)
+        self.kept, self.failed, self.sha256 = np.empty(0, np.int64), [], np.empty((0, 32), np.uint8)
+        if not self._resume(force):
+            self.partial.write_bytes(UNFINISHED)
+        self._check_space()
+
+    def _resume(self, force):
+        """Take up what the note says; False where there is none."""
+        if not (self.partial.exists() and self.note.exists()):
+            return False
+        with contextlib.suppress(Exception), np.load(self.note) as note:
+            if note["key"].item() == self.plan.key:
+                self.done, self.total = note["done"].item(), note["total"]
+                self.kept, self.failed, self.sha256 = note["kept"], note["failed"].tolist(), note["sha256"]
+                return self.partial.stat().st_size >= START + len(self.kept) * self.bytes
+        if not force:
+            raise RawconvError(
+                f"{self.partial} is the unfinished packing of other files or another size; finish that one, "
+                "or add --force to throw it away."
+            )
+        return False
+
+    def _check_space(self):
+        """RawconvError now instead of hours later."""
+        here = self.partial.stat().st_size
+        wanted, free = START + self.plan.count * (self.bytes + 200) - here, shutil.disk_usage(self.out.parent).free
+        if wanted > free:
+            raise RawconvError(
+                f"{self.plan.count} pictures of {self.plan.size}x{self.plan.size} take {wanted / 1e9:.1f} GB, and "
+                f"{self.out.parent} has {free / 1e9:.1f} GB free; name a file on a larger disk, or a smaller --size."
+            )
+
+    def fill(self, file, stop, progress):
+        """Decode what is left, until the end or until `stop` holds a signal; both leave a note."""
+        saved, kept, sha256 = time.monotonic(), [], []
+        bar = tqdm(
+            total=self.plan.count, initial=self.done, unit=" images", desc="pack", smoothing=0.05,
+            disable=None if progress else True,
+        )  # fmt: skip
+        with bar:
+            for pictures, ids, failed, digests, total in self._decoded():
+                _write(file, pictures, START + (len(self.kept) + len(kept)) * self.bytes)
+                kept += ids
+                sha256 += digests
+                self.failed += failed
+                self.total += total
+                self.done += len(ids) + len(failed)
+                bar.update(len(ids) + len(failed))
+                bar.set_postfix_str(f"{len(self.failed)} unreadable" if self.failed else "", refresh=False)
+                if stop:
+                    break
+                if time.monotonic() - saved > SYNC:
+                    kept, sha256 = self._save(file, kept, sha256)
+                    saved = time.monotonic()
+            self._save(file, kept, sha256)
+
+    def _decoded(self):
+        """The results of _Plan.decode over all blocks that are left, in order, a few of them under way."""
+        waiting, pool = deque(), decode.pool()
+        try:
+            for start in range(self.done, self.plan.count, BLOCK):
+                waiting.append(pool.submit(self.plan.decode, range(start, min(start + BLOCK, self.plan.count))))
+                if len(waiting) > 4 * thread_count():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                if not future.cancel():
+                    future.exception()  # waits, so that nothing is read any more
+
+    def _save(self, file, kept, sha256):
+        """Pictures to the disk, then the note; two empty lists."""
+        self.kept = np.concatenate([self.kept, np.array(kept, np.int64)])
+        self.sha256 = np.concatenate([self.sha256, np.array(sha256, np.uint8).reshape(-1, 32)])
+        os.fsync(file.fileno())
+        note = io.BytesIO()
+        np.savez(
+            note, key=self.plan.key, done=self.done, total=self.total, kept=self.kept, sha256=self.sha256,
+            failed=np.array(self.failed, np.int64),
+        )  # fmt: skip
+        replace_file(self.note, note.getbuffer())
+        return [], []
+
+    def finish(self, file):
+        """HDF5's structures around the pictures, the seal, and the file's own name."""
+        plan, train = self.plan, int((self.kept < self.plan.first).sum())
+        if train == len(self.kept):
+            raise RawconvError(f"{plan.source} has no readable validation picture; name others with --val.")
+        names = [plan.names[i] for i in self.kept]
+        labels, twice = plan.labels[self.kept], _duplicates(self.sha256)
+        facts = {
+            "source": plan.source.resolve().name, "seed": plan.seed,
+            "unreadable": [plan.names[i] for i in self.failed],
+            "duplicates": [[names[i] for i in group] for group in twice],
+        }  # fmt: skip
+        end = START + -(-len(names) // pictures_a_chunk(plan.size)) * pictures_a_chunk(plan.size) * self.bytes
+        file.truncate(START + len(names) * self.bytes)
+        file.truncate(end)
+        mean = (self.total / train).astype(np.float32)
+        head, tail = _structure(self.partial, end, train, labels, plan.classes, names, self.sha256, mean, facts)
+        _write(file, head, 0)
+        _write(file, tail, end)
+        with open(self.partial, "r+b") as sealed:
+            write_seal(sealed, end)
+        os.fsync(file.fileno())
+        os.replace(self.partial, self.out)
+        sync_folder(self.out.parent)
+        self.note.unlink()
+        parts = {
+            "in_both_splits": sum(group[0] < train <= group[-1] for group in twice),
+            "in_two_classes": sum(len(set(labels[group].tolist())) > 1 for group in twice),
+        }
+        return facts | parts | {"file": str(self.out), "train": train, "val": len(names) - train}
+
+
+def _write(file, data, place):
+    """All of `data` at this byte of an unbuffered file."""
+    rest = memoryview(data).cast("B") if len(data) else b""
+    while rest:
+        count = os.pwrite(file.fileno(), rest, place)
+        place, rest = place + count, rest[count:]
+
+
+def _duplicates(sha256):
+    """[[numbers of pictures that are alike to the last byte], ...]."""
+    places = defaultdict(list)
+    for i, digest in enumerate(sha256):
+        places[digest.tobytes()].append(i)
+    return [group for group in places.values() if len(group) > 1]
+
+
+def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
+    """What HDF5 writes before and after the pictures, from a file beside `partial` that has a hole in their place."""
+    hollow = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+    chunk = (pictures_a_chunk(len(mean)), *mean.shape)
+    try:
+        with h5py.File(
+            hollow, "w", libver=("v110", "v110"), userblock_size=BEGIN, alignment_threshold=1 << 19,
+            alignment_interval=BEGIN,
+        ) as file:  # fmt: skip
+            _hole(file, len(names), chunk)
+            file.attrs.update(format=fixed_text("rawconv data set"), version=VERSION, train=train)
+            file["labels"], file["sha256"], file["mean"] = labels, sha256, mean
+            text = "".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape")
+            file["names"] = np.frombuffer(text, np.uint8)
+            words = [word.encode("utf-8", "surrogateescape") for word in classes]
+            file["classes"] = np.array(words, h5py.string_dtype("utf-8", max(map(len, words))))
+            file["info"] = fixed_text(json.dumps(info))
+        with h5py.File(hollow) as file, open(hollow, "rb") as raw:
+            last = (len(names) - 1) // chunk[0] * chunk[0]
+            first, last = (file["pictures"].id.get_chunk_info_by_coord((k, 0, 0, 0)) for k in (0, last))
+            if (first.byte_offset, last.byte_offset + last.size) != (START, end):
+                raise RawconvError(f"This HDF5 ({h5py.version.hdf5_version}) lays files out in an unforeseen way.")
+            head = raw.read(START)
+            raw.seek(end)
+            return head, raw.read()
+    finally:
+        with contextlib.suppress(OSError):
+            hollow.unlink()
+
+
+def _hole(file, count, chunk):
+    """The dataset /pictures, all its room taken and none of it written."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_chunk(chunk)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    layout.set_obj_track_times(False)
+    room = -(-count // chunk[0]) * chunk[0]
+    space = h5py.h5s.create_simple((count, *chunk[1:]), (room, *chunk[1:]))
+    h5py.h5d.create(file.id, b"pictures", h5py.h5t.STD_U8LE, space, layout)
+
+
+def report(facts, say=lambda line: print(line, file=sys.stderr)):
+    """What a user should know of a packing: files left out, and pictures that are there more than once."""
+    unreadable, twice = facts["unreadable"], facts["duplicates"]
+    if unreadable:
+        say(f"{len(unreadable)} of {facts['files']} files are no readable pictures, left out: {_few(unreadable)}")
+    if twice:
+        extra = sum(map(len, twice)) - len(twice)
+        say(f"Copies of other pictures, kept: {extra} ({_few([' = '.join(group) for group in twice])})")
+    if facts["in_both_splits"]:
+        say(f"Of these in training and in validation: {facts['in_both_splits']}; accuracies will be too good.")
+    if facts["in_two_classes"]:
+        say(f"Of these in two classes: {facts['in_two_classes']}; one of the labels is wrong.")
+
+
+def _few(names):
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
