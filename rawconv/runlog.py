@@ -13,7 +13,7 @@ def line(row, epochs):
         f"epoch {row['epoch']:3d}/{epochs}  lr {row['lr']:.2g}  "
         f"train loss {row['train_loss']:.3f} top-1 {row['train_top1']:.1%} top-5 {row['train_top5']:.1%}  "
         f"val loss {row['val_loss']:.3f} top-1 {row['val_top1']:.1%} top-5 {row['val_top5']:.1%}  "
-        f"{row['seconds']:.0f} s"
+        f"{row['seconds']:.0f} s, {row['wait']:.0%} waiting for pictures"
     )
 
 
@@ -26,7 +26,8 @@ def read_log(folder, epochs):
 def write_log(folder, rows, epochs):
     """log.jsonl, log.csv and curves.png, each replaced whole."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    columns = {key: None for row in rows for key in row}  # an older version's rows may have fewer
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     replace_file(folder / "log.csv", table.getvalue().encode())

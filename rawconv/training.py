@@ -23,6 +23,7 @@ from .runlog import line, read_log, write_log
 
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
 METRICS = ("loss", "top1", "top5")
+TIMES = ("seconds", "wait")  # of a row of the log: of an epoch, and the share of it spent waiting for pictures
 READ = 10  # steps between two readings of the running sums, which wait for the device
 
 
@@ -51,11 +52,12 @@ def train(
         while go_on and not run.stopped and run.at["epoch"] < recipe.epochs:
             began = time.perf_counter()
             rate = run.train_epoch(bar, stop, minutes * 60, say)
+            waited = run.waited / (time.perf_counter() - began)
             if run.at["position"] < len(data.train):
                 break
             row = run.finish_epoch(rate, watch, say)
             go_on = run.schedule.after_epoch(row["val_top1"])
-            run.keep(row | {"seconds": round(time.perf_counter() - began, 3)})
+            run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
         if run.stopped:
             run.save("last.h5")
             say(f"Interrupted and saved; go on with: rawconv-train --resume {folder}")
@@ -76,7 +78,7 @@ class _Run:
         self.optimizer = SGD(net, recipe.momentum, recipe.decay, recipe.renorm, recipe.layer_rates(net))
         self.schedule = Schedule(recipe.schedule, recipe.lr, recipe.epochs, recipe.warmup)
         self.at = {"epoch": 0, "position": 0, "sums": [0.0, 0.0, 0.0], "best": -1.0, "schedule": self.schedule.state}
-        self.stopped = False
+        self.stopped, self.waited = False, 0.0  # waited: seconds of this epoch for pictures that were not read yet
         if resume:
             self.at.update(resume["progress"])
             self.schedule.state = self.at["schedule"]
@@ -87,7 +89,7 @@ class _Run:
         """A checkpoint in the run's folder, written by the first process; state=False: the net alone."""
         if not self.writes:
             return
-        rows = [{key: row[key] for key in row if key != "seconds"} for row in self.rows]
+        rows = [{key: row[key] for key in row if key not in TIMES} for row in self.rows]
         info = {"data": self.data.source, "recipe": self.recipe._asdict(), "seed": self.seed, "history": rows}
         state = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, state)
@@ -96,7 +98,7 @@ class _Run:
         """The steps from at["position"] to the end of the epoch, or to an interruption; the last learning rate."""
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, rate, waiting, saved = (self.seed, at["epoch"]), 0.0, [], time.monotonic()
-        for ids, pictures, labels in batches(split, size, order, at["position"], share=self.ranks.share):
+        for ids, pictures, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
             rate = self.schedule.rate(at["epoch"] + at["position"] / len(split))
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
             pictures, labels, draw = self.device.put(pictures), self.device.put(labels), (*order, ids)
@@ -121,6 +123,17 @@ class _Run:
                 self.save("last.h5")
                 saved = time.monotonic()
         return rate
+
+    def _timed(self, items):
+        """The items of an iterator; `waited` is how long it kept the step waiting."""
+        self.waited, items = 0.0, iter(items)
+        while True:
+            began = time.perf_counter()
+            item = next(items, None)
+            self.waited += time.perf_counter() - began
+            if item is None:
+                return
+            yield item
 
     def _read(self, waiting, pictures, rate):
         """Add the sums of the last steps, one by one, over all processes; refuse a loss that is not a number.

@@ -13,11 +13,13 @@ import pytest
 
 from rawconv import checkpoint, runs
 from rawconv.arrays import Device
+from rawconv.data import Split
 from rawconv.errors import RawconvError, UsageError
-from rawconv.training import evaluate, hits, train
+from rawconv.training import TIMES, evaluate, hits, train
 
 CHANGES = {"epochs": 2, "batch": 64}
 DATA = "scenes:300"
+TIMELESS = dict.fromkeys(TIMES, 0)
 
 
 def weights(path):
@@ -91,7 +93,7 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
     assert same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     full = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
-    assert [row | {"seconds": 0} for row in log] == [row | {"seconds": 0} for row in full]
+    assert [row | TIMELESS for row in log] == [row | TIMELESS for row in full]
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -179,3 +181,18 @@ def test_weights_of_other_classes_are_refused(undisturbed, tmp_path):
         runs.start(data=str(tmp_path), weights=undisturbed / "last.h5")
     with pytest.raises(UsageError, match="leave --model out"):
         runs.start("zf64", DATA, weights=undisturbed / "last.h5")
+
+
+def test_waiting_for_pictures_is_measured_and_said(tmp_path, capsys):
+    """Reading that takes most of the time is most of the wait, and what is there already takes hardly any."""
+    run = runs.start("lenet", "scenes:64", changes={"epochs": 1, "batch": 16})
+
+    def slow(ids):
+        time.sleep(0.2)
+        return run.data.train.read(ids)
+
+    data = run.data._replace(train=Split(slow, run.data.train.labels, run.data.train.names, run.data.train.shape))
+    (row,) = train(run.net, data, run.recipe, tmp_path, Device(), progress=False)
+    assert row["seconds"] > 0.8 and 0.3 < row["wait"] <= 1
+    assert f"{row['wait']:.0%} waiting for pictures" in capsys.readouterr().err
+    assert "wait" not in checkpoint.load(tmp_path / "last.h5").info["history"][0], "or equal runs would differ"

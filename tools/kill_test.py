@@ -20,6 +20,7 @@ import numpy as np
 
 from rawconv import checkpoint
 from rawconv.errors import RawconvError, UsageError
+from rawconv.training import TIMES
 
 WORDS = ["--model", "lenet", "--data", "scenes:240", "--batch", "16", "--schedule", "cosine"]
 
@@ -43,7 +44,7 @@ def check_files(folder):
 def result(folder):
     """All that must be equal: weights, momentum, position, and the log without its times."""
     found = checkpoint.load(folder / "last.h5")
-    log = [json.loads(line) | {"seconds": 0} for line in (folder / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) | dict.fromkeys(TIMES, 0) for line in (folder / "log.jsonl").read_text().splitlines()]
     return found.net.params, found.state["momentum"], found.state["progress"], log
 
 
