@@ -29,7 +29,7 @@ REFUSED = {
     "other channels": (lambda c: c.conv(4, 5, 3), r"\(Conv\).*does not fit 4 channels"),
     "window too large": (lambda c: c.add("MaxPool", kernel_shape=[20, 20]), "smaller than the window"),
     "integers": (lambda c: c.add("Conv", c.constant(np.ones((4, 4, 3, 3), np.int32))), "no floats"),
-    "NaN": (lambda c: c.add("Conv", c.constant(np.full((4, 4, 3, 3), np.nan, np.float32))), "not finite"),
+    "NaN": (lambda c: c.add("Conv", c.constant(np.full((4, 4, 1, 1), np.nan, np.float32))), "not finite"),
     "a mean of pictures": (lambda c: c.add("Sub", c.weight(1, 4, 10, 10)), "not one number a map"),
     "an unknown domain": (lambda c: c.add("Relu", domain="com.example"), r"\(Relu\); rawconv takes"),
     "wrong transposition": (lambda c: c.add("Transpose", perm=[0, 1, 3, 2]), "move the channels"),

@@ -11,15 +11,17 @@ import math
 
 import numpy as np
 
+from ..checkpoint import LARGEST_SIDE as SIDE
+from ..checkpoint import MOST_FILTERS
+from ..layers.conv import Conv
 from ..layers.lrn import LRN
 from ..storage import Wrong
-from . import PIXELS, Foreign, Pixels
+from . import PIXELS, Foreign, Pixels, parts
 from .onnx_graph import Graph, attributes, label
 from .onnx_lrn import spelled_out
 from .onnx_operators import AFTER_SOFTMAX, OPERATORS
 
 WITNESS = "onnxruntime"
-SIDE = 1 << 14  # of a picture: what a checkpoint takes
 SHARED = 1 << 14  # numbers in a constant that several operators may take
 
 
@@ -122,8 +124,8 @@ class Chain:
 
     def add(self, node, layer):
         self.shape = layer.out_shape(self.shape)
-        if max(self.shape[:2]) > SIDE:
-            raise ValueError(f"its maps are of {self.shape[0]}x{self.shape[1]}")
+        if max(self.shape[:2]) > SIDE or self.shape[2] > MOST_FILTERS:
+            raise ValueError(f"its maps are of {'x'.join(map(str, self.shape))}")
         self.layers.append((node.name or node.output[0], layer))
 
     def maps(self, node):
@@ -133,6 +135,13 @@ class Chain:
         return self.shape
 
     def foreign(self):
+        """The Foreign, at the end: only now, when all layers fit, are the weights copied."""
+        for name, layer in self.layers:
+            try:
+                if isinstance(layer, Conv):
+                    parts.own(layer)
+            except ValueError as error:
+                raise Wrong(f"has node {name!r:.80}, which rawconv cannot take: {error}") from error
         model = self.graph.model
         about = {entry.key: entry.value for entry in model.metadata_props}
         ours = {}

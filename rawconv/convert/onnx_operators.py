@@ -25,7 +25,7 @@ def _conv(chain, node, about):
     if "kernel_shape" in about and tuple(about["kernel_shape"]) != weight.shape[2:]:
         raise ValueError(f"its weight {weight.shape} is not of its kernel {about['kernel_shape']}")
     _, stride, pad = _window(about, chain.shape, weight.shape[2:])
-    chain.add(node, parts.conv(weight, bias, stride, pad, groups))
+    chain.add(node, parts.conv(weight, bias, stride, pad, groups, view=True))
 
 
 def _window(about, shape, size):
@@ -116,7 +116,7 @@ def _fully(chain, node, weight, factor=1.0):
     if chain.last and weight.shape[1] == math.prod(chain.shape):
         weight = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(weight.shape)
     weight = weight if factor == 1 else weight * np.float64(factor)
-    chain.add(node, parts.fully_connected(weight, None, chain.shape))
+    chain.add(node, parts.fully_connected(weight, None, chain.shape, view=True))
 
 
 def _row(bias):

@@ -14,26 +14,35 @@ from ..layers.lrn import LRN
 MOST_AVERAGED = 1 << 20  # weights of an average, which are made here and not in the file
 
 
-def conv(weight, bias=None, stride=1, pad=0, groups=1, rounding="floor"):
+def conv(weight, bias=None, stride=1, pad=0, groups=1, rounding="floor", view=False):
     """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top, left, bottom, right)
-    where it is four numbers."""
+    where it is four numbers.
+
+    view: do not copy the weights yet; `own` does it, once a reader has seen that all its layers fit on one another.
+    """
     if weight.ndim != 4 or 0 in weight.shape:
         raise ValueError(f"a convolution's weight has four dimensions, none of them 0, not {weight.shape}")
     filters = weight.shape[0]
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"a bias of shape {bias.shape} does not fit {filters} filters")
     layer = Conv(filters, weight.shape[2:], stride, pad, groups, rounding)
-    layer.weight = single(weight.transpose(2, 3, 1, 0))
-    layer.bias = np.zeros(filters, np.float32) if bias is None else single(bias)
+    layer.weight = weight.transpose(2, 3, 1, 0)
+    layer.bias = np.broadcast_to(np.float32(0), filters) if bias is None else bias
+    return layer if view else own(layer)
+
+
+def own(layer):
+    """The Conv with parameters of its own: float32, finite."""
+    layer.weight, layer.bias = single(layer.weight), single(layer.bias)
     return layer
 
 
-def fully_connected(weight, bias, shape):
+def fully_connected(weight, bias, shape, view=False):
     """A Conv over the whole of maps of `shape` (H, W, C), of weight (F, C * H * W): the maps one after another."""
     height, width, channels = shape
     if weight.ndim != 2 or weight.shape[1] != math.prod(shape):
         raise ValueError(f"a weight of shape {weight.shape} does not fit maps of {height}x{width}x{channels}")
-    return conv(weight.reshape(-1, channels, height, width), bias)
+    return conv(weight.reshape(-1, channels, height, width), bias, view=view)
 
 
 def lrn(size, alpha, beta, k):

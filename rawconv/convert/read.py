@@ -50,11 +50,11 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
     except (UsageError, RawconvError, MemoryError):
         raise
     except Wrong as wrong:
-        raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong
+        raise RawconvError(f"{path} {_one_line(str(wrong))}. {wrong.remedy or REMEDY}") from wrong
     except PermissionError as error:
         raise RawconvError(f"{path} may not be read. Change its permissions, or copy it.") from error
     except Exception as error:  # a library's own complaint about a file it cannot make sense of
-        what = " ".join(str(error).split())[:200] or type(error).__name__
+        what = _one_line(str(error))[:200] or type(error).__name__
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
     about = {
         "file": path.name, "format": READERS[kind][1], "sha256": sha256(path),
@@ -64,6 +64,11 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
     }  # fmt: skip
     about = {key: value for key, value in about.items() if value}
     return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
+
+
+def _one_line(text):
+    """`text` without line breaks, its last stop, and what does not print: names in a file may be anything."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split())).rstrip(".")
 
 
 def sha256(path):
