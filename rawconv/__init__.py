@@ -13,7 +13,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     training.py    a training run;  runs.py  how a command begins, resumes or tests one;  runlog.py  its log
     health.py      what goes wrong in training;  interrupts.py  Ctrl-C;  parallel.py  several processes as one
     checkpoint.py  a net in a file;  storage.py  files that are whole or not there;  folders.py  where results go
-    data/          pictures in, packed if many, augmented batches out;  convert/  nets of other libraries in
+    data/          pictures in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
     report/        figures;  experiments/  those of the paper;  cli/  the commands
     doctor.py      what works on this machine;  memory.py  what a training step takes;  json_text.py;  errors.py
     arrays.py      NumPy or CuPy;  threads.py  the CPU's cores;  simd.py  their vectors;  philox.py  random numbers

@@ -2,6 +2,7 @@
 
 import click
 
+from ..errors import UsageError
 from .common import command, finish, force_option, json_option, printable, refuse_existing
 
 
@@ -80,7 +81,7 @@ def _numbers(option, text):
         numbers = ()
     low = 1e-6 if option == "--std" else -1e6
     if len(numbers) not in (1, 3) or not all(low <= number <= 1e6 for number in numbers):
-        raise click.UsageError(f"{option} {text!r} is not one number or three with commas, such as 104,117,123.")
+        raise UsageError(f"{option} {text!r} is not one number or three with commas, such as 104,117,123.")
     return numbers
 
 

@@ -2,6 +2,7 @@
 
     found = import_net("alexnet.onnx")        read.py: recognise, read, assemble; checkpoint.save(path, *found[:2])
     verify(found, "cat.jpg")                  verify.py: our scores beside those of the file's own library
+    export(net, "net.onnx")                   to_onnx.py
 
 A reader is a module of this package, named in formats.READERS, with two functions and one line:
 
