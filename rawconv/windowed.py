@@ -71,7 +71,7 @@ def step(layer, r, corner, cache, rows, below, rules):
     if isinstance(layer, Conv):
         size = tuple(map(_reach, r.shape[1:3], layer.window.size, layer.window.stride))
         corner = corner * layer.window.stride - layer.window.pad[:2]
-        r = _moved(layer, (0, 0)).transpose(r, size)
+        r = moved(layer, (0, 0)).transpose(r, size)
         return clear(r, corner, below), corner
     if isinstance(layer, MaxPool):
         return _unpool(layer, r, corner, cache, rows, below, rules)
@@ -95,7 +95,7 @@ def _unpool(layer, r, corner, cache, rows, below, rules):
     if none > np.iinfo(switches.dtype).max:
         switches = switches.astype(np.uint16)
     switches = clear(switches, outer, cache.switches.shape[1:], none)
-    layer = _moved(layer, (rim[0] * stride[0], rim[1] * stride[1]))
+    layer = moved(layer, (rim[0] * stride[0], rim[1] * stride[1]))
     return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
 
 
@@ -104,7 +104,7 @@ def _known(layer):
     return isinstance(layer, Conv | MaxPool) or getattr(layer, "window", None) is None
 
 
-def _moved(layer, pad):
+def moved(layer, pad):
     """The layer with another padding."""
     layer = copy.copy(layer)
     layer.window = layer.window._replace(pad=(*pad, 0, 0))

@@ -1,0 +1,122 @@
+"""Up again where a picture has changed: of each map, only what the change reaches is computed anew.
+
+    maps = walk(net, x)                                        once: the picture as it is, x (1, H, W, C)
+    found = forward(net, maps, r, corner, ["relu5", "fc8"])    what the layers say where r (U, h, w, C) covers it
+
+Each change is a window of the picture, r, with its first row and column, corner (U, 2), all inside the picture.  A
+layer takes a window of n rows to those places whose own windows touch it, floor((n + k - 2) / s) + 1 at most, and
+reads beside it what the unchanged picture has there.  Of a 50-pixel square in the paper's net that are
+28-15-10-6-8-10-12 of 110-55-26-13-13-13-13 places.  Where the window is nearly the whole map, whole maps go on.
+
+It is exact: no place that is left out can have changed.  The way down has its twin in windowed.py.
+"""
+
+import numpy as np
+
+from .arrays import array_module
+from .deconvnet import CACHE_BYTES
+from .layers.conv import Conv
+from .layers.pool import MaxPool
+from .threads import cut
+from .windowed import clear, gather, moved
+
+WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
+
+
+def walk(net, x):
+    """{layer object: its output} for one prepared picture (1, H, W, C), from the picture itself, called "", on up.
+
+    A convolution whose ReLU works in place shares its map with it.
+    """
+    maps = {"": x}
+    for name, layer in net.layers:
+        x, _ = layer.forward(x)
+        maps[name] = x
+    return maps
+
+
+def forward(net, maps, r, corner, wanted):
+    """{layer object: its output (U, H, W, C)} of the `wanted` layers, for U changes of one picture.
+
+    maps: of `walk`.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
+    Beside the result, memory is bounded whatever U.
+    """
+    last = max(wanted, key=list(net.shapes).index)
+    parts = [_some(net, maps, r[part], corner[part], wanted, last) for part in cut(len(r), _at_once(net, maps, r))]
+    return {name: array_module(r).concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def _some(net, maps, r, corner, wanted, last):
+    found, below, whole = {}, "", r.shape[1:3] == maps[""].shape[1:3]
+    for name, layer in net.layers:
+        if not whole and _has_windows(layer):
+            size = reached(layer, r.shape[1:3], net.shapes[name][:2])
+            if size is None:
+                r, whole = _paste(_repeat(maps[below], len(r)), r, corner), True
+            else:
+                r, corner = _step(layer, maps[below], r, corner, size, net.shapes[name][:2])
+        if whole or not _has_windows(layer):
+            r, _ = layer.forward(r)
+        if name in wanted:
+            found[name] = r if whole else _paste(_repeat(maps[name], len(r)), r, corner)
+        if name == last:
+            return found
+        below = name
+
+
+def _has_windows(layer):
+    return getattr(layer, "window", None) is not None
+
+
+def reached(layer, size, whole):
+    """The rows and columns of a layer's map, of `whole`, that a window of `size` below can change.
+
+    None where that is nearly all of them, or the layer is one that `_step` does not know.
+    """
+    window = layer.window
+    size = tuple(
+        min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.size, window.stride, whole, strict=True)
+    )
+    known = isinstance(layer, Conv | MaxPool)
+    return size if known and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
+
+
+def _step(layer, base, r, corner, size, whole):
+    """One layer up: (the window of `size` of its output, its corner), from the window r at `corner` of its input.
+
+    base: its whole input for the unchanged picture.  whole: rows and columns of its output.
+    """
+    window, pad = layer.window, np.array(layer.window.pad[:2])
+    first = -((np.array(window.size) - 1 - pad - corner) // window.stride)  # ceil: the first whose window touches r
+    first = np.clip(first, 0, np.array(whole) - size)
+    origin = first * window.stride - pad
+    needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.size, strict=True))
+    x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
+    x = clear(x, origin, base.shape[1:], 0 if isinstance(layer, Conv) else -np.inf)
+    return moved(layer, (0, 0)).forward(x)[0], first
+
+
+def _paste(x, r, offset):
+    """x (U, H, W, C) with the windows r (U, h, w, C) written at their offsets (U, 2); what hangs over is cut off."""
+    height, width = x.shape[1:3]
+    for unit, (top, left) in enumerate(offset.tolist()):
+        y0, y1 = max(0, top), min(height, top + r.shape[1])
+        x0, x1 = max(0, left), min(width, left + r.shape[2])
+        if y0 < y1 and x0 < x1:
+            x[unit, y0:y1, x0:x1] = r[unit, y0 - top : y1 - top, x0 - left : x1 - left]
+    return x
+
+
+def _repeat(base, count):
+    return array_module(base).repeat(base, count, axis=0)
+
+
+def _at_once(net, maps, r):
+    """How many changes may be on their way together: the largest two maps that follow each other decide."""
+    sizes, size, whole = [r[0].size], r.shape[1:3], False
+    for name, layer in net.layers:
+        if _has_windows(layer) and not whole:
+            found = reached(layer, size, net.shapes[name][:2])
+            size, whole = found or net.shapes[name][:2], found is None
+        sizes.append(size[0] * size[1] * net.shapes[name][2])
+    return max(1, CACHE_BYTES // (3 * max(sizes) * r.dtype.itemsize))
