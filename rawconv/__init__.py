@@ -7,6 +7,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     models.py      the nets, as literal lists of layers
     geometry.py    which pixels a unit sees
     deconvnet.py   one unit -> a picture;  windowed.py  many, through their receptive fields alone
+    patched.py     up again where a picture has changed
     trace.py       that way in numbers, step by step;  controls.py  with an ingredient exchanged
     topk.py        the pictures that excite each map most;  visualize.py  figure 2 in files
     optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained

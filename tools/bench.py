@@ -13,7 +13,7 @@ import pathlib
 
 import click
 
-NAMES = ("layers", "step", "project", "visualize", "gpu", "table")
+NAMES = ("layers", "step", "project", "visualize", "occlusion", "gpu", "table")
 
 
 class _Benchmarks(click.Group):

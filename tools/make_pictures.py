@@ -235,6 +235,7 @@ PICTURES = {
     "photos-conv4": photos,
     "experiment-evolution": lambda: experiment("evolution", "--maps", "3"),
     "experiment-filters": lambda: experiment("filters"),
+    "experiment-occlusion": lambda: experiment("occlusion"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,

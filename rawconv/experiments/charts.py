@@ -52,7 +52,9 @@ def heat(figure, axes, values, title="", limits=(None, None), extent=None, label
     image = axes.imshow(values, cmap=HEAT, vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
     axes.grid(False)
-    figure.colorbar(image, ax=axes, shrink=0.85, label=label)
+    bar = figure.colorbar(image, ax=axes, shrink=0.85, label=label)
+    bar.formatter.set_useOffset(False)
+    bar.update_ticks()
 
 
 def png(figure):

@@ -1,5 +1,6 @@
 """What an experiment is about: a net from a checkpoint, the pictures it is shown, and the device."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +11,15 @@ from ..arrays import Device, to_cpu
 from ..data import DataSet
 from ..data.batches import batches
 from ..deconvnet import layer_object, net_input
+from ..errors import RawconvError, UsageError
 from ..folders import place
 from ..layers.softmax import softmax
 from ..net import Net
 from ..runs import data_of, limit_columns
 from ..topk import data_key, fingerprint
+from ..visualize import read_pictures
+
+LOOKED_AT = 1000  # validation pictures among which those to be shown are looked for
 
 
 class Subject(NamedTuple):
@@ -40,6 +45,17 @@ class Subject(NamedTuple):
         return place(self.weights, self.net, self.data.source, name)
 
 
+class Shown(NamedTuple):
+    """A picture that an experiment is about: its name, stored uint8 (S, S, 3), and its true class among the net's."""
+
+    name: str
+    picture: np.ndarray
+    label: int
+
+    def identity(self):
+        return {"name": self.name, "label": self.label, "sha256": hashlib.sha256(self.picture.tobytes()).hexdigest()}
+
+
 def load(weights=None, data=None, device=None, workspace=256):
     """The Subject of a checkpoint (default: the newest, else the shipped one) and a data set (default: its own)."""
     weights, device = Path(weights) if weights else checkpoint.default(), device or Device()
@@ -47,6 +63,50 @@ def load(weights=None, data=None, device=None, workspace=256):
     pictures = data_of(net, weights, info, data)
     limit_columns(net.to(device), workspace)
     return Subject(net, info, weights, pictures, device)
+
+
+def shown(subject, paths=(), label=None, count=3):
+    """[Shown]: the picture files `paths`, or the first `count` validation pictures that the net gets right.
+
+    label: the true class of the files, by default what the net takes each for.  Of the validation pictures each is of
+    another class, as long as there are some.  UsageError: no such class.  RawconvError: a file is no picture, the net
+    gets nothing right, or it does not know the data's classes.
+    """
+    net = subject.net
+    if paths:
+        found, trouble = read_pictures(paths, net)
+        if trouble:
+            raise RawconvError(" ".join(trouble))
+        best = probabilities(net, np.stack([picture for *_, picture in found])).argmax(axis=1)
+        true = [class_number(net, label)] * len(found) if label else best.tolist()
+        return [Shown(str(path), picture, k) for (_, path, picture), k in zip(found, true, strict=True)]
+    split, numbers = subject.data.val, class_numbers(subject)
+    labels = numbers[split.labels[:LOOKED_AT]]
+    right = over(split, lambda pictures, _: probabilities(net, pictures).argmax(axis=1), count=LOOKED_AT) == labels
+    if not right.any():
+        raise RawconvError(f"The net gets no picture of {subject.data.source} right; choose other --weights or --data.")
+    earlier = np.array([np.sum(right[:k] & (labels[:k] == labels[k])) for k in range(len(labels))])
+    ids = np.flatnonzero(right)
+    ids = np.sort(ids[np.argsort(earlier[ids], kind="stable")][:count])
+    pictures = split.read(ids)
+    return [Shown(split.names[i], picture, int(labels[i])) for i, picture in zip(ids, pictures, strict=True)]
+
+
+def class_number(net, name):
+    """The number of a net's class.  UsageError where it has none of this name."""
+    if name not in net.classes:
+        raise UsageError(f"The net has no class {name!r}; its classes are {', '.join(net.classes)}.")
+    return net.classes.index(name)
+
+
+def class_numbers(subject):
+    """int (classes of the data,): the net's number of each.  RawconvError where it does not know one."""
+    unknown = [name for name in subject.data.classes if name not in subject.net.classes]
+    if unknown:
+        raise RawconvError(
+            f"{subject.weights} does not know {', '.join(unknown[:3])} of {subject.data.source}; choose other --data."
+        )
+    return np.array([subject.net.classes.index(name) for name in subject.data.classes])
 
 
 def probabilities(net, pictures):

@@ -1,6 +1,8 @@
 """What the experiments' commands share: their options, and how an experiment is carried out."""
 
+import functools
 import importlib
+import os
 
 import click
 
@@ -25,16 +27,21 @@ def shared_options(function):
     return function
 
 
+label_option = click.option("--label", metavar="CLASS", help="The PICTUREs' true class.  [what the net takes each for]")
+count_option = functools.partial(
+    click.option, "--count", show_default=True, type=click.IntRange(1, 24), help="Without PICTURE: validation pictures."
+)
 no_train_option = click.option(
     "--no-train", is_flag=True, help="Refuse where a net is needed that is not there, instead of training it."
 )
 
 
-def carry_out(name, options, where, split="val", needs=None):
+def carry_out(name, options, where, split="val", needs=None, shows=None):
     """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
 
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device, workspace, force,
     as_json} of shared_options.  needs: subject -> {option: [files of other checkpoints]}, trained if they have to be.
+    shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
     """
     from ... import checkpoint
     from ...arrays import choose_device
@@ -48,6 +55,9 @@ def carry_out(name, options, where, split="val", needs=None):
         for option, files in (needs(about) if needs else {}).items():
             options = options | {option: files}
             identity |= {option: files, f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files]}
+        if shows:
+            options = options | {"pictures": shows(about)}
+            identity |= {"pictures": [one.identity() for one in options["pictures"]]}
         begun = study.begin(name, identity, *about.place(name), where["out"], where["force"])
         try:
             result = importlib.import_module(f"...experiments.{name}", __package__).run(about, begun, **options)
@@ -55,6 +65,17 @@ def carry_out(name, options, where, split="val", needs=None):
             begun.withdraw()
             raise
     conclude(begun, result, where["as_json"])
+
+
+def need_files(pictures, label=None):
+    """UsageError where a PICTURE is not there, or a folder, or a --label has none."""
+    if label and not pictures:
+        raise UsageError("--label is the class of the PICTUREs; name one, or leave it out.")
+    for picture in pictures:
+        if not os.path.exists(picture):
+            raise UsageError(f"There is no picture {picture}.")
+        if os.path.isdir(picture):
+            raise UsageError(f"{picture} is a folder; name the pictures in it.")
 
 
 def conclude(begun, result, as_json=False):

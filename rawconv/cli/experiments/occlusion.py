@@ -1,0 +1,36 @@
+"""rawconv-experiment occlusion."""
+
+import click
+
+from ..common import command
+from .shared import carry_out, count_option, label_option, need_files, shared_options
+
+
+@command("rawconv-experiment occlusion")
+@click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
+@click.option("--layer", default="conv5", show_default=True, metavar="LAYER", help="Whose strongest map is watched.")
+@click.option("--square", type=click.IntRange(1), metavar="PIXELS", help="Its side.  [a quarter of the picture's]")
+@click.option("--stride", type=click.IntRange(1), metavar="PIXELS", help="Between places.  [1/30 of the picture's]")
+@click.option("--fill", default="128", show_default=True, metavar="0-255|R,G,B|mean", help="Its colour.")
+@label_option
+@count_option(default=3)
+@shared_options
+def main(pictures, layer, square, stride, fill, label, count, **where):
+    """Figure 7: what a grey square, slid over a picture, does to a map and to the class.
+
+    With PICTUREs of your own, or the first validation pictures of different classes that the net gets right.  Pictures
+    are cut to the centre square that the net sees.
+
+    \b
+    rawconv-experiment occlusion
+    rawconv-experiment occlusion --square 10 --fill mean cat.jpg
+    """
+    need_files(pictures, label)
+
+    def shows(subject):
+        from ...experiments.subject import shown
+
+        return shown(subject, pictures, label, count)
+
+    options = {"layer": layer, "square": square, "stride": stride, "fill": fill}
+    carry_out("occlusion", options, where, shows=shows)

@@ -1,0 +1,254 @@
+"""Figure 7: what a grey square, slid over a picture, does to a map and to the class.
+
+    result = run(subject, study, shown(subject, ["dog.jpg"]), layer="conv5", square=14, stride=2)
+
+For every place of the square: the total activation of the map that responds most to the whole picture, the probability
+of the true class, and the most probable class.  Beside them stands that map's projection, from this picture and from
+three others.  Only what the square reaches is computed again (patched.py).  The paper gives no numbers.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import patched
+from ..arrays import Array, to_cpu
+from ..deconvnet import display, layer_object, net_input, pick, seen, stored_size, user_name
+from ..errors import RawconvError, UsageError
+from ..layers.softmax import softmax
+from ..report.strips import mosaic
+from ..threads import cut
+from ..topk import scan_once
+from . import charts
+from .filters import first
+from .study import Result
+
+AT_ONCE = 128  # places of the square in one step
+OTHERS, SCANNED = 3, 2000  # projections from other pictures, and among how many these are the strongest
+CLASSES = len(charts.CYCLE) - 1  # that have a colour of their own
+
+
+def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill="128"):
+    """A study.Result about subject.Shown pictures.
+
+    square, stride: pixels of the net's input; by default a quarter of its width, and a 30th of it between places.
+    fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
+    RawconvError where no map of the layer responds to a picture.
+    """
+    net, name = subject.net, layer_object(subject.net, layer)
+    side, step = square or max(1, round(net.shape[1] / 4)), stride or max(1, round(net.shape[1] / 30))
+    places, filled = Places.of(net.shape, side, step), filling(net, fill)
+    found = scan_once(
+        net, subject.data.source, first(subject.data.val, SCANNED), [name], OTHERS + 1, study.folder
+    )[0][name]  # fmt: skip
+    results = [_slide(subject, study, k, shown, found, places.boxes, filled, name) for k, shown in enumerate(pictures)]
+    return _result(net, pictures, results, places, filled, name)
+
+
+class Places(NamedTuple):
+    """Where the square's middle was, its rows and columns; the boxes (n, 4), row by row: top, left, bottom, right, cut
+    off at the border; the square's side."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    boxes: np.ndarray
+    side: int
+
+    @classmethod
+    def of(cls, shape, side, stride):
+        """Every `stride` pixels of a picture of `shape`, as far from one border as from the other."""
+        rows, columns = (np.arange((length - 1) % stride // 2, length, stride) for length in shape[:2])
+        tops = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2) - side // 2
+        return cls(rows, columns, np.hstack([np.maximum(tops, 0), np.minimum(tops + side, shape[:2])]), side)
+
+    def grid(self, values):
+        return values.reshape(len(self.rows), len(self.columns))
+
+    def middle(self, index):
+        row, column = divmod(int(index), len(self.columns))
+        return {"y": int(self.rows[row]), "x": int(self.columns[column])}
+
+
+# ---------------------------------------------------------------------------------------------- one picture
+
+
+class Covered(NamedTuple):
+    """A picture to be covered: what every layer says of it, its twin that is all fill, both (1, H, W, C) on the net's
+    device; the watched layer object, the number of its map with the largest sum, and that sum."""
+
+    maps: dict
+    grey: Array
+    layer: str
+    number: int
+    activity: float
+
+    @classmethod
+    def of(cls, net, picture, fill, layer):
+        """picture, fill: stored, uint8 (S, S, 3)."""
+        maps = patched.walk(net, net_input(net, picture[None]))
+        sums = to_cpu(maps[layer].sum(axis=(0, 1, 2)))
+        if not sums.max() > 0:
+            raise RawconvError(f"No map of {user_name(net, layer)} responds to this picture; choose another --layer.")
+        return cls(maps, net_input(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
+
+
+def filling(net, fill):
+    """A stored picture, uint8 (S, S, 3), all of "128", "r,g,b" or "mean".  UsageError where it is none of these."""
+    size = stored_size(net)
+    if fill == "mean":
+        return np.broadcast_to(np.rint(to_cpu(net.mean)).astype(np.uint8), (size, size, 3)).copy()
+    parts = fill.split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) < 256 for part in parts):
+        raise UsageError(f"--fill {fill} is no colour; write a grey from 0 to 255, red,green,blue, or mean.")
+    return np.full((size, size, 3), [int(part) for part in parts], np.uint8)
+
+
+def _slide(subject, study, k, shown, found, boxes, fill, name):
+    """What `respond` says of all boxes of picture k, and its `_projections`."""
+    net = subject.net
+    covered = Covered.of(net, shown.picture, fill, name)
+    parts = [f"picture {k}, places {part.start} on" for part in cut(len(boxes), AT_ONCE)]
+
+    def places(key):
+        start = int(key.split()[-2])
+        return respond(net, covered, boxes[start : start + AT_ONCE], shown.label)
+
+    slid = study.each(parts, places, f"picture {k}")
+    (down,) = study.each([f"picture {k}, projections"], lambda _: _projections(subject, shown, found, covered))
+    return {key: np.concatenate([part[key] for part in slid]) for key in slid[0]} | down
+
+
+def respond(net, covered, boxes, label):
+    """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class, best_p}, each (n,)."""
+    last = net.layers[-1][0]
+    found = patched.forward(net, covered.maps, *changes(covered, boxes), [covered.layer, last])
+    p = to_cpu(softmax(found[last])).reshape(len(boxes), -1)
+    activity = to_cpu(found[covered.layer][..., covered.number].sum(axis=(1, 2)))
+    return {"activity": activity, "true": p[:, label], "best": p.argmax(axis=1), "best_p": p.max(axis=1)}
+
+
+def changes(covered, boxes):
+    """(r (n, h, w, C), corner (n, 2)) for patched.forward: windows of one size, in each a box filled.
+
+    A box that the border cuts off is smaller than its window, which keeps the picture's pixels beside it.
+    """
+    x = covered.maps[""]
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
+    corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
+    r = patched.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
+    for one, (top, left, bottom, right), (y, x0) in zip(r, boxes.tolist(), corner.tolist(), strict=True):
+        one[top - y : bottom - y, left - x0 : right - x0] = covered.grey[0, top:bottom, left:right]
+    return r, corner
+
+
+def _projections(subject, shown, found, covered):
+    """The strongest map's projection (H, W, 3) from this picture, and those from the others, strongest first."""
+    net, split, unit = subject.net, subject.data.val, f"{covered.layer}:{covered.number}:*"
+    ids = found.picture[covered.number][found.value[covered.number] > 0]
+    others = [picture for picture in split.read(ids) if not np.array_equal(picture, shown.picture)][:OTHERS]
+    down = []
+    for picture in [shown.picture, *others]:
+        _, seed, caches = pick(net, picture, unit)
+        down.append(to_cpu(net.deconv(seed, caches)[0]))
+    p = to_cpu(softmax(covered.maps[net.layers[-1][0]])).reshape(-1)
+    return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
+
+
+def correlation(drop, down, boxes):
+    """Of a map's loss of activity (n,) with the energy of its projection (H, W, C) under each box, in [-1, 1]."""
+    energy = np.square(down, dtype=float).sum(axis=2).cumsum(axis=0).cumsum(axis=1)
+    energy = np.pad(energy, ((1, 0), (1, 0)))
+    top, left, bottom, right = boxes.T
+    under = energy[bottom, right] - energy[top, right] - energy[bottom, left] + energy[top, left]
+    if not (drop.std() and under.std()):
+        return float("nan")
+    return float(np.corrcoef(drop, under)[0, 1])
+
+
+# ---------------------------------------------------------------------------------------------- what it shows
+
+
+def _result(net, pictures, results, places, filled, name):
+    given, names = user_name(net, name), net.classes
+    about = [_numbers(names, shown, found, places) for shown, found in zip(pictures, results, strict=True)]
+    rows = [
+        {"picture": one["picture"], **places.middle(i), "true": found["true"][i], "best": names[found["best"][i]],
+         "best_p": found["best_p"][i], "activity": found["activity"][i]}
+        for one, found in zip(about, results, strict=True) for i in range(len(places.boxes))
+    ]  # fmt: skip
+    numbers = {"layer": given, "square": places.side, "places": len(places.boxes), "pictures": about}
+    sentences = [_sentence(one, given) for one in about]
+    return Result(numbers, rows, _draw(net, pictures, results, places, filled, about, given), sentences)
+
+
+def _numbers(names, shown, found, places):
+    true, activity, whole = found["true"], found["activity"] / found["whole"], float(found["whole"])
+    return {
+        "picture": shown.name, "class": names[shown.label], "p": float(found["p"][shown.label]),
+        "lowest_p": {**places.middle(true.argmin()), "p": float(true.min())},
+        "stays": float((found["best"] == shown.label).mean()),
+        "map": int(found["number"]), "activity": whole,
+        "lowest_activity": {**places.middle(activity.argmin()), "share": float(activity.min())},
+        "correlation": correlation(1 - activity, found["down"][0], places.boxes),
+    }  # fmt: skip
+
+
+def _sentence(one, given):
+    at, low = one["lowest_p"], one["lowest_activity"]
+    return (
+        f"{one['picture']}: P({one['class']}) {one['p']:.1%}, {at['p']:.1%} with the square at row {at['y']}, column "
+        f"{at['x']}; the most probable class at {one['stays']:.0%} of its places.  Map {one['map']} of {given} "
+        f"falls to {low['share']:.0%}; that and its projection under the square correlate by {one['correlation']:.2f}."
+    )
+
+
+def _draw(net, pictures, results, places, filled, about, given):
+    size = places.side
+    figure, axes = charts.sheet(
+        len(about), 5, f"Figure 7: a square of {size}x{size} pixels slid over the picture",
+        f"{len(places.boxes)} places of its middle, {net.model or 'the net'}; activity as a share of that without it; "
+        "framed: this picture's own projection. The paper shows three pictures and gives no numbers.",
+        panel=(2.65, 2.25),
+    )  # fmt: skip
+    for row, (shown, found, one) in enumerate(zip(pictures, results, about, strict=True)):
+        both = seen(net, np.stack([shown.picture, filled]))
+        _panels(figure, axes[row], net, shown.label, found, one, places, both, given)
+    return charts.png(figure)
+
+
+def _panels(figure, axes, net, label, found, one, places, both, given):
+    height, width = net.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    picture, fill = both[0].copy(), both[1]
+    top, left, bottom, right = places.boxes[found["true"].argmin()]
+    picture[top:bottom, left:right] = fill[top:bottom, left:right]
+    charts.show(axes[0], picture, f"{one['class']}: {one['p']:.0%} → {one['lowest_p']['p']:.0%}")
+    share = places.grid(found["activity"]) / found["whole"]
+    charts.heat(figure, axes[1], share, f"activity of map {one['map']}", (0, None), extent)
+    charts.show(axes[2], _four(found["down"]), f"its projections, {given}")
+    charts.heat(figure, axes[3], places.grid(found["true"]), f"P({one['class']})", extent=extent)
+    _classes(axes[4], places.grid(found["best"]), net.classes, label, extent)
+
+
+def _four(down):
+    """Projections, this picture's first, in a black frame, two in a row."""
+    tiles = np.pad(display(down, 99.5), ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
+    tiles[0, :2], tiles[0, -2:], tiles[0, :, :2], tiles[0, :, -2:] = 0, 0, 0, 0
+    return mosaic(tiles, 2)
+
+
+def _classes(axes, best, names, label, extent):
+    """The map of the most probable class: the true one blue, others by how often they are; what is rare is grey."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    numbers, counts = np.unique(best[best != label], return_counts=True)
+    order = [label, *numbers[np.argsort(-counts, kind="stable")].tolist()]
+    colours = dict(zip(order[:CLASSES], charts.CYCLE, strict=False))
+    pixels = np.array([[to_rgb(colours.get(int(k), charts.GREY)) for k in row] for row in best])
+    axes.imshow(pixels, extent=extent, interpolation="nearest")
+    axes.set(title="most probable class", xticks=[], yticks=[])
+    axes.grid(False)
+    entries = [Patch(color=colour, label=names[k].replace("_", " ")[:14]) for k, colour in colours.items()]
+    entries += [Patch(color=charts.GREY, label="others")] if len(order) > CLASSES else []
+    axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, fontsize=8)

@@ -1,0 +1,151 @@
+"""Figure 7's map of P(true class), batched, against Captum's Occlusion (pip install torch captum)."""
+
+import json
+import statistics
+import time
+
+import bench_rival
+import click
+import numpy as np
+from bench_timing import conditions, machine, take_turns
+from bench_visualize import noise, paper_net
+
+from rawconv import patched
+from rawconv.arrays import to_cpu
+from rawconv.deconvnet import net_input
+from rawconv.experiments.occlusion import AT_ONCE, Covered, changes, filling
+from rawconv.layers.softmax import softmax
+from rawconv.threads import cut
+
+SQUARE = 50
+BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastest is used
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Every 29th pixel and 1 round: to see that it runs.")
+@click.option("--rounds", type=click.IntRange(1), help="[3; quick: 1]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+def main(quick, rounds, as_json):
+    """P(one class) with a square of 50 pixels at 900 places of a picture of 224, every 6 pixels, through all of ZFNet.
+
+    Random weights, whose scores are scaled so that P varies, and random pixels.  Ours computes again what the square
+    reaches; whole: ours through whole pictures; Captum at the best of three batch sizes and two memory layouts.
+    """
+    stride, rounds = 29 if quick else 6, rounds or (1 if quick else 3)
+    net = paper_net()
+    last = net.layers[-1][0]
+    net[last].weight *= np.float32(0.2)
+    picture, boxes = noise(1)[0], windows(net.shape[0], stride)
+    label = int(net.forward(net_input(net, picture[None]))[0].argmax())
+    captum = Captum(net, picture, label)
+    batch, layout = captum.fastest()
+    ways = {
+        "ours": lambda: ours(net, picture, boxes, label),
+        "whole": lambda: whole(net, picture, boxes[:: len(boxes) // 32][:32], label),
+        "captum": lambda: captum.map(stride, batch, layout),
+    }
+    found = {}
+    seconds = take_turns({way: lambda way=way: found.update({way: ways[way]()}) for way in ways}, rounds)
+    results = summary(found, seconds, len(boxes)) | {"captum_batch": batch, "captum_layout": layout}
+    click.echo(json.dumps(results) if as_json else lines(results))
+
+
+def windows(length, stride):
+    """Boxes (n, 4) inside a picture, as Captum places them."""
+    tops = np.arange(0, length - SQUARE + 1, stride)
+    tops = np.stack(np.meshgrid(tops, tops, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.hstack([tops, tops + SQUARE])
+
+
+def ours(net, picture, boxes, label):
+    covered, last = Covered.of(net, picture, filling(net, "128"), "relu5"), net.layers[-1][0]
+    scores = [
+        patched.forward(net, covered.maps, *changes(covered, boxes[p]), [last])[last] for p in cut(len(boxes), AT_ONCE)
+    ]
+    return to_cpu(softmax(np.concatenate(scores))).reshape(len(boxes), -1)[:, label]
+
+
+def whole(net, picture, boxes, label):
+    x, grey = (net_input(net, p[None]) for p in (picture, filling(net, "128")))
+    x = np.repeat(x, len(boxes), axis=0)
+    for one, (top, left, bottom, right) in zip(x, boxes, strict=True):
+        one[top:bottom, left:right] = grey[0, top:bottom, left:right]
+    return to_cpu(softmax(net.forward(x, keep=False)[0])).reshape(len(boxes), -1)[:, label]
+
+
+def rival(net):
+    """The net in PyTorch: zeros exactly where ours has them, and products where a filter covers its whole input."""
+    import torch
+
+    modules, shape = [], net.shape
+    for name, layer in net.layers:
+        covers = getattr(layer, "window", None) and layer.window.size == shape[:2]
+        if covers and shape[:2] != (1, 1):
+            modules.append(torch.nn.Flatten())
+        modules.append(bench_rival.linear(layer, shape) if covers else bench_rival.module(layer, shape, exact=True))
+        shape = net.shapes[name]
+    return torch.nn.Sequential(*modules).eval()
+
+
+class Captum:
+    """The same net in PyTorch, and what it said at every place of the square."""
+
+    def __init__(self, net, picture, label):
+        self.net, self.label, self.seen = rival(net), label, []
+        self.x, self.grey = (net_input(net, p[None]) for p in (picture, filling(net, "128")))
+
+    def _probabilities(self, x):
+        p = self.net(x).flatten(1).softmax(1)
+        self.seen.append(p[:, self.label].numpy().copy())
+        return p
+
+    def map(self, stride, batch, layout):
+        from captum.attr import Occlusion
+
+        self.net.to(memory_format=bench_rival.LAYOUTS[layout])
+        self.seen = []
+        x, grey = (bench_rival.tensor(one, layout) for one in (self.x, self.grey))
+        Occlusion(self._probabilities).attribute(
+            x, (3, SQUARE, SQUARE), (3, stride, stride), grey, self.label, perturbations_per_eval=batch
+        )
+        p = np.concatenate(self.seen[1:])  # the first is of the picture as it is
+        side = round(len(p) ** 0.5)
+        return p.reshape(side, side).T.ravel()  # Captum goes down the columns
+
+    def fastest(self):
+        """(batch, layout) that takes least for 64 places."""
+        seconds = {}
+        for layout in bench_rival.LAYOUTS:
+            for batch in BATCHES:
+                begin = time.perf_counter()
+                self.map(25, batch, layout)
+                seconds[batch, layout] = time.perf_counter() - begin
+        return min(seconds, key=seconds.get)
+
+
+def summary(found, seconds, places):
+    import captum
+
+    rates = {way: [len(found[way]) / s for s in taken] for way, taken in seconds.items()}
+    ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates["captum"], strict=True)]
+    return {
+        "places": places, "rounds": len(ratios), "places_a_second": rates,
+        "times_captum": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios),
+        "largest_difference": float(np.abs(found["ours"] - found["captum"]).max()),
+        "p": [float(found["captum"].min()), float(found["captum"].max())],
+        **machine(), "captum": captum.__version__,
+    }  # fmt: skip
+
+
+def lines(r):
+    text = [f"{'way':10}{'places/s':>10}{'lowest':>9}{'highest':>9}"]
+    for way, rates in r["places_a_second"].items():
+        text.append(f"{way:10}{statistics.median(rates):10.2f}{min(rates):9.2f}{max(rates):9.2f}")
+    times, p = f"{r['times_captum']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})", "{:.3f} to {:.3f}".format(*r["p"])
+    text.append(
+        f"ours / captum {times}, medians of {r['rounds']} rounds in turns over {r['places']} places, "
+        f"captum by {r['captum_batch']}, {r['captum_layout']}; P from {p}, "
+        f"largest difference {r['largest_difference']:.1e}; "
+        f"{conditions(r)}, Captum {r['captum']}"
+    )
+    return "\n".join(text)
