@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 LIMIT = 600  # seconds of one command: one that hangs must fail, not stop all tests
+NEEDS = {"docs/import.md": "onnxruntime", "examples/import_an_onnx_net.py": "onnx"}  # beside what every user has
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
 
@@ -76,6 +77,12 @@ def run_command(line, folder):
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
+def need(page):
+    """Skip what runs only with a package of an extra."""
+    if page in NEEDS:
+        pytest.importorskip(NEEDS[page], reason=f"{page} needs {NEEDS[page]}: pip install 'rawconv[witness]'")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("docs"))
@@ -84,6 +91,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_runs_and_prints_what_the_page_says(page, folder, monkeypatch):
     text = (ROOT / page).read_text()
+    need(page)
     if not INSTALLED and "```sh" in text:
         pytest.skip("rawconv is not installed, so its commands cannot be run")
     monkeypatch.chdir(folder)
@@ -103,6 +111,7 @@ def assert_alike(got, want):
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
 def test_every_example_runs(path, folder):
     assert len(path.read_text().splitlines()) <= 40
+    need(path.relative_to(ROOT).as_posix())
     done = subprocess.run([sys.executable, path], cwd=folder, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 

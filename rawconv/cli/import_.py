@@ -56,7 +56,9 @@ def main(file, out, classes, picture, force, as_json, **how):
 
 def _tell(said):
     """What was found and what was assumed, and how well the scores agree."""
-    click.echo(printable(f"{said['format']}; pixels: {said['pixels']}; pictures {said['pictures']}"))
+    why = said["conventions"].get("pixels")
+    pixels = said["pixels"] + (f" ({why}; see --pixels)" if why else "")
+    click.echo(printable(f"{said['format']}; pixels: {pixels}; pictures {said['pictures']}"))
     if check := said.get("verified"):
         click.echo(printable(
             f"{check['picture']}: {check['ours']}; the scores are within {check['difference']:.1e} of those of "
