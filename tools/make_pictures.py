@@ -236,6 +236,7 @@ PICTURES = {
     "experiment-evolution": lambda: experiment("evolution", "--maps", "3"),
     "experiment-filters": lambda: experiment("filters"),
     "experiment-occlusion": lambda: experiment("occlusion"),
+    "experiment-ensemble": lambda: experiment("ensemble"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,

@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checkpoint
 from ..arrays import to_cpu
-from ..data import Split
-from ..deconvnet import crop, display, layer_object, net_input, project_units, stored_size, user_name
+from ..data.subset import take
+from ..deconvnet import crop, display, layer_object, net_input, project_units, user_name
 from ..errors import RawconvError
 from ..geometry import fields
 from ..layers.conv import Conv
@@ -29,7 +28,7 @@ from ..topk import scan
 from . import charts
 from .controls import strong_maps
 from .study import Result
-from .subject import Subject, load
+from .subject import beside
 from .trained import trained
 
 DEAD = 0.1  # of the median RMS
@@ -56,7 +55,7 @@ def run(subject, study, against=(), pictures=2000):
 
     RawconvError where a net has fewer than two convolutions or filters that do not look at colours.
     """
-    subjects = [subject, *(_beside(subject, path) for path in against)]
+    subjects = [subject, *(beside(subject, path) for path in against)]
     for one in subjects:
         _check(one)
     found = study.each(
@@ -83,14 +82,6 @@ def other_net(subject, allow=True, say=print):
     return [str(trained(model, "scenes:8000", {"epochs": 10}, 0, subject.device, allow, say, minutes, instead))]
 
 
-def _beside(subject, path):
-    """Another net, on the same pictures."""
-    net, info, _ = checkpoint.load(path)
-    if stored_size(net) != stored_size(subject.net):
-        return load(path, subject.data.source, subject.device)
-    return Subject(net.to(subject.device), info, path, subject.data, subject.device)
-
-
 def _convs(net):
     return [name for name, layer in net.layers if isinstance(layer, Conv)][:2]
 
@@ -106,7 +97,8 @@ def _check(subject):
 
 def measure(subject, pictures=2000):
     """The Measures of a subject's net, as a dict."""
-    net, split = subject.net, first(subject.data.val, pictures)
+    net, val = subject.net, subject.data.val
+    split = take(val, range(min(pictures, len(val))))
     one, two = (layer_object(net, name) for name in _convs(net))
     found = scan(net, split, [one, two], 1, progress=False)
     weight = np.moveaxis(to_cpu(net[_convs(net)[0]].weight), 3, 0)
@@ -115,11 +107,6 @@ def measure(subject, pictures=2000):
         "rms": rms(weight), "bands": bands(weight), "strongest": found[one].value[:, 0], "spectrum": spectrum,
         "filters": mosaic(display(weight), COLUMNS[0]), "projections": mosaic(drawn, COLUMNS[1]),
     }  # fmt: skip
-
-
-def first(split, count):
-    """The first `count` pictures of a split, as one."""
-    return Split(split.read, split.labels[:count], split.names[:count], split.shape)
 
 
 def rms(filters):

@@ -9,8 +9,9 @@ import numpy as np
 from .. import checkpoint
 from ..arrays import Device, to_cpu
 from ..data import DataSet
+from ..data.augment import ten_views
 from ..data.batches import batches
-from ..deconvnet import layer_object, net_input
+from ..deconvnet import layer_object, net_input, net_module, stored_size
 from ..errors import RawconvError, UsageError
 from ..folders import place
 from ..layers.softmax import softmax
@@ -109,10 +110,25 @@ def class_numbers(subject):
     return np.array([subject.net.classes.index(name) for name in subject.data.classes])
 
 
-def probabilities(net, pictures):
-    """p (N, classes), on the CPU, of stored pictures uint8 (N, S, S, 3)."""
-    scores, _ = net.forward(net_input(net, pictures), keep=False)
-    return to_cpu(softmax(scores)).reshape(len(pictures), -1)
+def beside(subject, weights):
+    """The Subject of another checkpoint on the same data set and device; its pictures may be of another size."""
+    net, info, _ = checkpoint.load(weights)
+    if stored_size(net) != stored_size(subject.net):
+        return load(weights, subject.data.source, subject.device)
+    return Subject(net.to(subject.device), info, Path(weights), subject.data, subject.device)
+
+
+def probabilities(net, pictures, views=1):
+    """p (N, classes), on the CPU, of stored pictures uint8 (N, S, S, 3): of the centre crop, or the mean of ten views.
+
+    The mean is of the softmax outputs (Krizhevsky 2012).
+    """
+    if views == 1:
+        x = net_input(net, pictures)
+    else:
+        x = ten_views(net_module(net).asarray(pictures), net.mean, net.shape[0], net.dtype)
+    scores, _ = net.forward(x, keep=False)
+    return to_cpu(softmax(scores)).reshape(len(pictures), views, -1).mean(axis=1)
 
 
 def features(net, pictures, layer):

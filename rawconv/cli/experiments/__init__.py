@@ -4,7 +4,7 @@ import importlib
 
 from ..common import Group, command
 
-NAMES = ("evolution", "filters", "occlusion", "features", "controls")  # in the order of the paper
+NAMES = ("evolution", "filters", "occlusion", "features", "controls", "ensemble")  # in the order of the paper
 
 
 class _Experiments(Group):

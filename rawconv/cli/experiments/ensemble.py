@@ -1,0 +1,46 @@
+"""rawconv-experiment ensemble."""
+
+import click
+
+from ...errors import UsageError
+from ..common import command, data_option, device_option, force_option, json_option, out_option, say, workspace_option
+from .shared import carry_out, no_train_option
+
+
+@command("rawconv-experiment ensemble")
+@click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
+@click.option("--pictures", default=1000, show_default=True, type=click.IntRange(1), help="Validation pictures used.")
+@no_train_option
+@data_option
+@out_option
+@device_option
+@workspace_option
+@force_option
+@json_option
+def main(checkpoints, pictures, no_train, **where):
+    """Table 2: the mean of the softmax outputs of several nets, with one view of a picture and with ten.
+
+    Without CHECKPOINTs six small nets are trained on the built-in scenes: five of zf64 and one of zf64-wide, as the
+    paper has five nets and one with wider layers.
+
+    \b
+    rawconv-experiment ensemble
+    rawconv-experiment ensemble runs/zf64-photos-1/last.h5 runs/zf64-photos-2/last.h5
+    """
+    files = [str(file) for file in checkpoints]
+    if len(set(files)) < len(files):
+        raise UsageError("A checkpoint is named twice; the mean with itself changes nothing, so name each once.")
+    files = files or _trained(where["device"], not no_train)
+    carry_out("ensemble", {"pictures": pictures}, where | {"weights": files[0]}, needs=lambda _: {"others": files[1:]})
+
+
+def _trained(device, allow):
+    """The files of the six nets, trained where they have to be."""
+    from ...arrays import choose_device
+    from ...experiments.trained import trained
+
+    with choose_device(device, say) as device:
+        nets = [("zf64", seed, 0.5) for seed in range(5)] + [("zf64-wide", 5, 0.8)]
+        how = "scenes:3000", {"epochs": 5}
+        instead = ", or name the nets: rawconv-experiment ensemble CHECKPOINT CHECKPOINT"
+        return [str(trained(model, *how, seed, device, allow, say, minutes, instead)) for model, seed, minutes in nets]

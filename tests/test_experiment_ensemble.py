@@ -1,0 +1,137 @@
+"""Table 2: the mean of the softmax outputs of several nets and views, against PyTorch's arithmetic on plain slices."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from subjects import data_of, finished, interrupted_and_finished, subject_of
+from test_visualize_cli import place, small_net  # noqa: F401
+
+from rawconv import checkpoint
+from rawconv.arrays import Device
+from rawconv.cli.experiments import main
+from rawconv.data.augment import ten_views
+from rawconv.errors import RawconvError
+from rawconv.experiments.ensemble import PUBLISHED, rows_of, run
+from rawconv.experiments.study import begin
+from rawconv.experiments.subject import probabilities
+
+torch = pytest.importorskip("torch", reason="the witness is PyTorch")
+
+
+def unlike(seed):
+    """A small net that sees more than its bias."""
+    net = small_net(seed)
+    net["conv2"].bias[:] = 0
+    net["fc3"].weight *= 0.06
+    return net
+
+
+def kept(folder, count):
+    """`count` nets of different seeds, in files."""
+    files = [folder / f"{k}.h5" for k in range(count)]
+    for k, file in enumerate(files):
+        checkpoint.save(file, unlike(k), {"data": "pictures"})
+    return [str(file) for file in files]
+
+
+def witness(net, pictures, views):
+    """p of each picture, by slices, one forward pass a view and PyTorch's softmax: float64."""
+    x = pictures.astype(np.float32) - net.mean
+    looks = [x[:, 1:25, 1:25]]
+    if views == 10:
+        corners = [x[:, t : t + 24, u : u + 24] for t, u in ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))]
+        looks = [*corners, *(look[:, :, ::-1] for look in corners)]
+    scores = np.stack([net.forward(np.ascontiguousarray(look))[0].reshape(len(x), -1) for look in looks])
+    return torch.softmax(torch.tensor(scores, dtype=torch.float64), -1).mean(0).numpy()
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_probabilities_are_the_mean_softmax_of_the_views(views, xp):
+    net, pictures = unlike(3), data_of(7).val.read(range(7))
+    want = witness(net, pictures, views)
+    got = probabilities(net.to(Device() if xp is np else Device(0)), pictures, views)
+    np.testing.assert_allclose(got, want, rtol=5e-4, atol=1e-6)
+    assert want.std(axis=0).min() > 0.01, "pictures are not told apart, so this proves nothing"
+
+
+def test_the_rows_are_counted_over_means_of_nets(tmp_path):
+    files, data = kept(tmp_path, 3), data_of(50)
+    about = subject_of(unlike(0), data, files[0])
+    result = run(about, begin("it", {}, tmp_path, "it"), files[1:])
+    pictures = data.val.read(range(50))
+    p = np.stack([[witness(unlike(k), pictures, views) for views in (1, 10)] for k in range(3)])
+
+    def error(nets, v):
+        return 100 * float((p[nets, v].mean(axis=0).argmax(axis=1) != data.val.labels).mean())
+
+    want = {("3 nets of tiny", views): error([0, 1, 2], v) for v, views in enumerate((1, 10))}
+    alone = np.array([[error([k], v) for v in range(2)] for k in range(3)])
+    want |= {("1 net of tiny, mean of 3", views): alone[:, v].mean() for v, views in enumerate((1, 10))}
+    assert {(row["row"], row["views"]): row["top1_error"] for row in result.rows} == pytest.approx(want, abs=1e-6)
+    assert [row["top1_error"] for row in result.numbers["single"]] == pytest.approx(alone.ravel().tolist(), abs=1e-6)
+    first = [row["top1_error"] for row in result.numbers["first"] if row["views"] == 10]
+    assert first == pytest.approx([error(list(range(k)), 1) for k in (1, 2, 3)], abs=1e-6)
+    assert all(row["top5_error"] == 0 for row in result.rows), "there are two classes"
+    assert len(set(alone.ravel())) > 2, "all nets err alike, so this proves nothing"
+
+
+def test_rows_of_the_table():
+    assert rows_of(["a", "b", "a"]) == [("2 nets of a", (0, 2)), ("1 net of b", (1,)), ("all 3 nets", (0, 1, 2))]
+    assert rows_of(["a"]) == [("1 net of a", (0,))]
+    published = {row["nets"]: row["top1_error"] for row in PUBLISHED}
+    assert published["the paper, 1 net"] == 38.4 and published["(a) + (b), 6 nets"] == 36.0
+
+
+def test_ten_views_of_a_net_stored_at_its_input_are_ten():
+    pictures = data_of(2).val.read(range(2))
+    views = ten_views(pictures, np.zeros(3, np.float32), 26).reshape(2, 10, -1)
+    assert len(np.unique(views[0], axis=0)) == 10
+
+
+def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, monkeypatch):
+    files = kept(tmp_path, 2)
+    about = subject_of(unlike(0), data_of(150), files[0])
+    whole = finished(run, about, tmp_path / "a", others=files[1:])
+    assert interrupted_and_finished(run, about, tmp_path / "b", monkeypatch, 1, others=files[1:]) == whole
+
+
+def test_refusals(tmp_path):
+    (file,) = kept(tmp_path, 1)
+    other = unlike(0)
+    other.classes = ["cat", "car"]
+    with pytest.raises(RawconvError, match="do not know the same classes"):
+        run(subject_of(other), begin("it", {}, tmp_path, "it"), [file])
+
+
+def test_the_command(place):  # noqa: F811
+    last = "runs/tiny-pictures-1/last.h5"
+    refused = CliRunner().invoke(main, ["ensemble", last, last, "--device", "cpu"])
+    assert refused.exit_code == 2 and "A checkpoint is named twice" in refused.stderr
+    refused = CliRunner().invoke(main, ["ensemble", "--no-train", "--device", "cpu"])
+    assert refused.exit_code == 2 and "leave --no-train out, or name the nets" in refused.stderr
+    checkpoint.save("other.h5", small_net(1), {"data": "pictures"})
+    result = CliRunner().invoke(main, ["ensemble", last, "other.h5", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    folder = pathlib.Path(result.stdout.splitlines()[-1])
+    assert folder == pathlib.Path("runs/tiny-pictures-1/ensemble-1")
+    about = json.loads((folder / "ensemble.json").read_text())
+    assert about["options"]["others"] == ["other.h5"] and len(about["published"]["rows"]) == 7
+    assert "2 nets of tiny,2,10," in (folder / "ensemble.csv").read_text()
+
+
+@pytest.mark.long
+def test_several_nets_err_less_than_their_mean(tmp_path, monkeypatch):
+    """Table 2's ordering, several nets of one kind against one of them: three times three nets of other seeds."""
+    from rawconv.experiments.trained import trained
+
+    monkeypatch.chdir(tmp_path)
+    gains = []
+    for first in (0, 3, 6):
+        files = [str(trained("zf64", "scenes:2000", {"epochs": 4}, first + k)) for k in range(3)]
+        CliRunner().invoke(main, ["ensemble", *files, "--out", f"of-{first}"], catch_exceptions=False)
+        rows = json.loads(pathlib.Path(f"of-{first}/ensemble.json").read_text())["numbers"]["rows"]
+        gains.append([one["top1_error"] - all_["top1_error"] for one, all_ in zip(rows[:2], rows[2:], strict=True)])
+    assert (np.mean(gains, axis=0) > 1).all()
