@@ -50,7 +50,7 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
         models.build(model)  # says which models there are, before any picture is read
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
     if first and fine_tune:
-        return Run(_new_classifier(first.net, pictures.classes, seed), pictures, chosen, seed)
+        return Run(new_classifier(first.net, pictures.classes, seed), pictures, chosen, seed)
     if first:
         _same_classes(first.net, pictures, weights, " or, for training, add --fine-tune")
         return Run(first.net, pictures, chosen, seed)
@@ -171,7 +171,7 @@ def limit_columns(net, megabytes):
             layer.workspace = megabytes << 20
 
 
-def _new_classifier(net, classes, seed):
+def new_classifier(net, classes, seed):
     """The net with a new last layer for other classes; all below it is kept."""
     *below, (name, last) = net.layers
     fresh = Conv(**last.settings | {"filters": len(classes), "groups": 1})  # an average has groups

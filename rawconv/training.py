@@ -34,6 +34,7 @@ def train(
     """Train `net` in place by `recipe`, writing checkpoints, log and curves into `folder`; returns the log's rows.
 
     resume: the state of a checkpoint that `train` wrote; the run then ends as if it had never been interrupted.
+    progress=False: no bar and no line an epoch.
     ranks: the processes that share each batch (parallel.py); the first of them writes.  minutes: between checkpoints.
     watch: log the update ratio and the dead maps of every layer (health.py).
     RawconvError where the loss is no longer a number.  KeyboardInterrupt after a Ctrl-C, when all is saved.
@@ -58,6 +59,8 @@ def train(
             row = run.finish_epoch(rate, watch, say)
             go_on = run.schedule.after_epoch(row["val_top1"])
             run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
+            if progress and run.writes:
+                tqdm.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
         if run.stopped:
             run.save("last.h5")
             say(f"Interrupted and saved; go on with: rawconv-train --resume {folder}")
@@ -179,7 +182,6 @@ class _Run:
         if not self.writes:
             return
         write_log(self.folder, self.rows, self.recipe.epochs)
-        tqdm.write(line(row, self.recipe.epochs), file=sys.stderr)
         if row["val_top1"] > self.at["best"]:
             self.at["best"] = row["val_top1"]
             self.save("best.h5", state=False)

@@ -28,6 +28,7 @@ from rawconv.trace import trace
 ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
 GAP = 12
+ABLATION = ("--data", "scenes:8000", "--epochs", "10")  # less than the default, which takes an hour and a half
 
 
 def net():
@@ -237,6 +238,9 @@ PICTURES = {
     "experiment-filters": lambda: experiment("filters"),
     "experiment-occlusion": lambda: experiment("occlusion"),
     "experiment-ensemble": lambda: experiment("ensemble"),
+    "experiment-ablation": lambda: experiment("ablation", *ABLATION),
+    "experiment-transfer": lambda: experiment("transfer", "--folds", "3"),
+    "experiment-layers": lambda: experiment("layers"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,

@@ -27,10 +27,10 @@ def take(split, ids):
     return Split(lambda k: split.read(ids[k]), split.labels[ids], [split.names[i] for i in ids], split.shape)
 
 
-def few(labels, count, classes, seed):
-    """Ids of `count` pictures of each class, drawn by seed (all of a class that has fewer): int64, sorted.
+def few(labels, count, classes, seed, fold=0):
+    """Ids of `count` pictures of each class, drawn by (seed, fold), all of a class that has fewer: int64, sorted.
 
-    A draw of fewer pictures with the same seed is part of a draw of more.
+    A draw of fewer pictures by the same seed and fold is part of a draw of more.
     """
-    order = permutation(len(labels), seed, 0)
+    order = permutation(len(labels), seed, fold)
     return np.sort(np.concatenate([order[labels[order] == label][:count] for label in range(classes)]))

@@ -109,12 +109,24 @@ def chosen(name, x, labels, classes):
 
 def accuracy(name, train, labels, test, test_labels, classes):
     """(mean per-class accuracy on test, the regularisation chosen) of a classifier on raw features (N, ...)."""
+    guess, choice = answers(name, train, labels, test, classes)
+    return mean_per_class(guess, test_labels), choice
+
+
+def answers(name, train, labels, test, classes):
+    """(labels for test, the regularisation chosen) of a classifier on raw features (N, ...)."""
     x, others = compact(*standardised(train, test))
     choice = chosen(name, x, labels, classes)
-    guess = CLASSIFIERS[name][0](x, labels, classes, choice)(others)
-    return mean_per_class(guess, test_labels), choice
+    return CLASSIFIERS[name][0](x, labels, classes, choice)(others), choice
 
 
 def mean_per_class(guess, labels):
     """The mean over the classes of the share of each that is right: rare classes count as much as frequent ones."""
-    return float(np.mean([(guess[labels == label] == label).mean() for label in np.unique(labels)]))
+    return float(np.nanmean(shares(guess, labels, int(labels.max()) + 1)))
+
+
+def shares(guess, labels, classes):
+    """Of each class the share of its pictures that is right: (classes,), NaN where it has none."""
+    counts = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[guess == labels], minlength=classes)
+    return np.where(counts, right / np.maximum(counts, 1), np.nan)

@@ -13,6 +13,8 @@ from ..arrays import Device
 from ..errors import UsageError
 from ..folders import clean
 from ..json_text import json_text
+from ..recipes import Recipe
+from ..training import train
 
 ROOT = Path("runs/experiments")
 
@@ -38,8 +40,26 @@ def trained(model, data, changes, seed=0, device=None, allow=True, say=print, mi
     return file
 
 
+def train_in(folder, begin, data, seed, device, workspace=None, **how):
+    """Train a net in `folder` on a DataSet, going on from the last.h5 there; the net.
+
+    begin: the function () -> (net, recipe) of a training that has not begun.  workspace: of runs.limit_columns.
+    how: other arguments of training.train.
+    """
+    file, state = Path(folder) / "last.h5", None
+    if file.exists():
+        net, info, state = checkpoint.load(file)
+        recipe = Recipe(**info["recipe"])
+    else:
+        net, recipe = begin()
+    if workspace:
+        runs.limit_columns(net, workspace)
+    train(net, data, recipe, Path(folder), device, seed, state, **how)
+    return net
+
+
 def place(model, data, changes, seed=0):
     """The folder of such a net."""
     made_of = json_text({"model": model, "data": str(data), "changes": dict(changes), "seed": seed})
-    name = f"{model}-{Path(str(data)).name}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
+    name = f"{model}-{Path(str(data)).name[:60]}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
     return ROOT / clean(name)

@@ -4,7 +4,10 @@ import importlib
 
 from ..common import Group, command
 
-NAMES = ("evolution", "filters", "occlusion", "features", "controls", "ensemble")  # in the order of the paper
+NAMES = (  # in the order of the paper
+    "evolution", "filters", "occlusion",
+    "ensemble", "ablation", "transfer", "features", "layers", "controls",
+)  # fmt: skip
 
 
 class _Experiments(Group):

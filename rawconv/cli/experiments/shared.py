@@ -36,21 +36,39 @@ no_train_option = click.option(
 )
 
 
-def carry_out(name, options, where, split="val", needs=None, shows=None):
+def new_class_options(function):
+    """What the experiments on new classes share; those of held_out.load are `new` of carry_out."""
+    for option in (
+        click.option("--quick", is_flag=True, help="A tiny net, few pictures, two folds: checks the form only."),
+        no_train_option,
+        click.option("--all-classes", is_flag=True, help="Also those that --weights was trained on."),
+        click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the pretraining."),
+        click.option(
+            "--test", default=50, show_default=True, type=click.IntRange(1), help="Most test pictures a class."
+        ),
+        click.option("--folds", default=5, show_default=True, type=click.IntRange(1), help="Draws of the pictures."),
+    ):
+        function = option(function)
+    return function
+
+
+def carry_out(name, options, where, split="val", needs=None, shows=None, new=None):
     """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
 
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device, workspace, force,
     as_json} of shared_options.  needs: subject -> {option: [files of other checkpoints]}, trained if they have to be.
     shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
+    new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
     """
     from ... import checkpoint
     from ...arrays import choose_device
-    from ...experiments import study, subject
+    from ...experiments import held_out, study, subject
     from ...topk import fingerprint
 
     device = choose_device(where["device"], say)
     with device:
-        about = subject.load(where["weights"], where["data"], device, where["workspace"])
+        found = (where["weights"], where["data"], device, where["workspace"])
+        about = held_out.load(*found, say=say, **new) if new else subject.load(*found)
         identity = about.identity(split) | options
         for option, files in (needs(about) if needs else {}).items():
             options = options | {option: files}

@@ -1,0 +1,36 @@
+"""rawconv-experiment transfer."""
+
+import click
+
+from ..common import command, seed_option
+from .shared import carry_out, new_class_options, shared_options
+
+
+@command("rawconv-experiment transfer")
+@click.option(
+    "--per-class", multiple=True, type=click.IntRange(1), help="Training pictures; repeatable.  [5, 15, 30, 60]"
+)
+@click.option("--steps", type=click.IntRange(1), help="Of 32 pictures, for each net from scratch.  [300]")
+@new_class_options
+@seed_option
+@shared_options
+def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, quick, **where):
+    """Tables 4 to 6, figure 9: a new softmax on fixed layers, against a net trained from scratch.
+
+    For classes the net has not seen, a few pictures of each.  Without --weights a small net is pretrained on the first
+    half of the classes of --data (built-in: six of the scenes' twelve, about a minute and a half on 2 cores), and kept;
+    the other half are the new classes.
+
+    \b
+    rawconv-experiment transfer
+    rawconv-experiment transfer --weights weights/photos.h5 --data my-pictures/ --per-class 15 --per-class 30
+    """
+    options = {
+        "per_class": sorted(set(per_class)) or ([5, 10] if quick else [5, 15, 30, 60]),
+        "folds": min(folds, 2) if quick else folds,
+        "test": test,
+        "steps": steps or (10 if quick else 300),
+        "seed": seed,
+    }
+    new = {"least": max(options["per_class"]), "epochs": epochs, "seed": seed, "quick": quick}
+    carry_out("transfer", options, where, "train", new=new | {"all_classes": all_classes, "no_train": no_train})

@@ -1,0 +1,75 @@
+"""A net and classes that it has not seen, for the experiments on what its features are worth elsewhere.
+
+With a checkpoint and a data set: the classes of the data that the net does not know by name; the paper likewise took
+the pictures out that both sets shared.  Without a checkpoint: a small net is pretrained on the first half of the
+data's classes, and the other half are the new ones.
+"""
+
+from ..arrays import Device
+from ..data import open_data
+from ..data.subset import only
+from ..errors import RawconvError, UsageError
+from ..recipes import recipe
+from . import subject
+from .folds import enough
+from .trained import trained
+
+MODEL, SCENES, QUICK = "zf64", "scenes:8000", {"epochs": 1, "batch": 32}
+RATE = 500  # pictures a second in training on two cores
+
+
+def load(
+    weights=None, data=None, device=None, workspace=256, least=1, epochs=10, seed=0, quick=False, all_classes=False,
+    no_train=False, say=print,
+):  # fmt: skip
+    """The Subject of a net and classes that are new to it.
+
+    least: training pictures that each of them must have.  epochs, seed: of the pretraining.  quick: a pretraining that
+    shows the form alone.  all_classes: keep those that the checkpoint was trained on.  UsageError where weights come
+    without data, or a pretraining is needed and refused; RawconvError where the data has too little of something.
+    """
+    device = device or Device()
+    if not weights:
+        source, changes = data or ("scenes:600" if quick else SCENES), QUICK if quick else {"epochs": epochs}
+        return _pretrained(source, device, workspace, least, changes, seed, no_train, say)
+    if not data:
+        raise UsageError(f"{weights} is to be tried on pictures it was not trained on; name them with --data.")
+    about = subject.load(weights, data, device, workspace)
+    known = [name for name in about.data.classes if name in about.net.classes and not all_classes]
+    new = [name for name in about.data.classes if name not in known]
+    if known and len(new) < 2:
+        raise RawconvError(
+            f"{weights} was trained on {len(known)} of the {len(about.data.classes)} classes of {data}, so that fewer "
+            "than two are new to it; name other --data, or add --all-classes to use those it knows as well."
+        )
+    if known:
+        say(f"Left out, since {weights} was trained on classes of these names: {', '.join(known)}.")
+        about = about._replace(data=only(about.data, new))
+    enough(about.data, least)
+    return about
+
+
+def _pretrained(source, device, workspace, least, changes, seed, no_train, say):
+    whole = open_data(source, recipe(MODEL).stored, progress=False)
+    if len(whole.classes) < 4:
+        raise RawconvError(
+            f"{source} has {len(whole.classes)} classes, and pretraining on half of them needs four; "
+            "name a net with --weights, or other --data."
+        )
+    half = len(whole.classes) // 2
+    old, new = (only(whole, names) for names in (whole.classes[:half], whole.classes[half:]))
+    enough(new, least)
+    minutes = max(0.1, round(len(old.train) * changes["epochs"] / RATE / 60, 1))
+    instead = ", or name a net with --weights and pictures with --data"
+    file = trained(MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead)
+    return subject.load(file, new.source, device, workspace)
+
+
+def origin(subject):
+    """What the net was trained on and what it is tried on, a line for a figure."""
+    learned, new = (f"{len(names)} classes ({_some(names)})" for names in (subject.net.classes, subject.data.classes))
+    return f"{subject.net.model or 'a net'} pretrained on {learned}, tried on {new}"
+
+
+def _some(names):
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

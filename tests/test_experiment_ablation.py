@@ -1,0 +1,167 @@
+"""Table 3: twelve nets of the right kind, each trained once, to the same end wherever it was interrupted."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from test_visualize_cli import place  # noqa: F401
+
+from rawconv import checkpoint, models
+from rawconv.arrays import Device
+from rawconv.cli.experiments import main
+from rawconv.data import open_data
+from rawconv.data.subset import only
+from rawconv.errors import RawconvError, UsageError
+from rawconv.experiments import ablation
+from rawconv.experiments.ablation import BASES, PUBLISHED, rows, run
+from rawconv.experiments.study import begin
+from rawconv.training import evaluate
+
+quiet = {"say": lambda line: None}
+TWO = ["alex64-without-34", "alex64-without-3467"]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Twenty-four scenes to learn from, as many to be tried on."""
+    monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
+    return open_data("scenes:24", 64)
+
+
+def widths(model):
+    """{layer: how many maps or units it has}, the classifier left out."""
+    layers = [(name, layer) for name, layer in models.MODELS[model](12)[1] if layer.params]
+    return {name: layer.settings["filters"] for name, layer in layers[:-1]}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_row_changes_what_it_says(base):
+    alex, zf, _, wide = BASES[base]
+    table = rows(base)
+    assert [list(table)[k] for k in (0, 7, 11)] == [f"{alex}-groups", zf, f"{zf}-wide-fc{wide}"]
+    for number, (model, row) in enumerate(table.items()):
+        whole, ours = widths(alex if number < 7 else zf), widths(model)
+        missing = {name[-1] for name in whole.keys() - ours.keys()}
+        changed = {name[-1] for name in ours if ours[name] != whole[name]}
+        said = set("34567") if "3 to 7" in row.what else {letter for letter in row.what if letter.isdigit()}
+        assert (missing if "removed" in row.what else changed) == said and not (missing and changed)
+
+
+def test_small_widths_are_in_the_table_s_ratios():
+    for small, large in zip(rows("zf64"), rows("zfnet"), strict=True):
+        family = [model.partition("-")[0] for model in (small, large)]
+        (ours, whole), (theirs, paper) = ((widths(m), widths(f)) for m, f in zip((small, large), family, strict=True))
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert ours[name] / whole[name] == pytest.approx(theirs[name] / paper[name], rel=0.01)
+
+
+def test_the_paper_s_numbers_are_those_of_table_3():
+    assert PUBLISHED["alexnet-without-3467"] == [71.1, 71.3, 50.1] and PUBLISHED["zfnet"] == [33.1, 38.4, 16.5]
+    assert len(PUBLISHED) == 2 + 12 and set(rows("zfnet")) <= set(PUBLISHED)
+
+
+def test_a_row_is_the_net_that_is_kept(few, tmp_path):
+    study = begin("it", {}, tmp_path, "it")
+    about = study.finish(run(few, study, only=TWO, changes={"epochs": 1, "batch": 8}, **quiet))
+    assert [row["model"] for row in about["numbers"]["table"]] == TWO
+    for row in about["numbers"]["table"]:
+        found = checkpoint.load(study.folder / row["checkpoint"])
+        assert found.net.model == row["model"] and found.state is None and len(found.info["history"]) == 1
+        values = evaluate(found.net, few.val, Device())
+        assert row["val_top1"] == pytest.approx(1 - values["top1"])
+        assert row["val_top5"] == pytest.approx(1 - values["top5"])
+        assert row["train_top1"] == pytest.approx(1 - evaluate(found.net, few.train, Device())["top1"])
+        assert row["parameters"] == sum(value.size for value in found.net.params.values())
+    assert [row["paper"] for row in about["numbers"]["table"]] == ["alexnet-without-34", "alexnet-without-3467"]
+    lines = (study.folder / "it.csv").read_text().splitlines()
+    assert lines[0].endswith("paper_train_top1,paper_val_top1,paper_val_top5") and lines[2].endswith(",71.1,71.3,50.1")
+    assert sorted(path.name for path in study.folder.iterdir()) == sorted(
+        ["it.csv", "it.json", "it.png", *(f"{name}.h5" for name in TWO)]
+    )
+
+
+def test_interrupted_in_a_training_it_ends_the_same(few, tmp_path, monkeypatch):
+    made, results = {"only": TWO, "changes": {"epochs": 2, "batch": 8}, **quiet}, []
+    for name, interrupt in (("a", False), ("b", True)):
+        study = begin(name, {}, tmp_path, name)
+        if interrupt:
+            with monkeypatch.context() as patch:
+                real, done = ablation.evaluate, []
+
+                def stops(*arguments, real=real, done=done):
+                    if len(done) == 2:  # the first net is done
+                        raise KeyboardInterrupt
+                    done.append(1)
+                    return real(*arguments)
+
+                patch.setattr(ablation, "evaluate", stops)
+                with pytest.raises(KeyboardInterrupt):
+                    run(few, study, **made)
+            before = (study.folder / f"{TWO[0]}.h5").stat().st_mtime_ns
+            with monkeypatch.context() as patch:
+                patch.setattr("rawconv.training.write_log", _interrupt)
+                (study.place(TWO[1]) / "last.h5").unlink()
+                with pytest.raises(KeyboardInterrupt):
+                    run(few, study, **made)  # in the second net's first epoch
+            study = begin(name, {}, tmp_path, name)
+        results.append(study.finish(run(few, study, **made))["numbers"])
+    assert results[0] == results[1] and (study.folder / f"{TWO[0]}.h5").stat().st_mtime_ns == before
+
+
+def _interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_refusals(few, tmp_path):
+    study = begin("it", {}, tmp_path, "it")
+    with pytest.raises(UsageError, match="alexnet is not in the table of zf64; its models are alex64-groups, "):
+        run(few, study, only=["alexnet"])
+    with pytest.raises(RawconvError, match="one class"):
+        run(only(few, ["cat"]), study)
+
+
+def command(*words, code=0):
+    result = CliRunner().invoke(main, ["ablation", *map(str, words), "--device", "cpu"])
+    told = result.stdout + result.stderr
+    assert result.exit_code == code and "Traceback" not in told, told
+    return result
+
+
+def test_the_quick_command_has_the_table_s_form(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
+    about = json.loads(command("--quick", "--data", "scenes:12", "--json").stdout)
+    table = about["numbers"]["table"]
+    assert [row["model"] for row in table] == list(rows("zf64"))
+    assert all(0 <= row[name] <= 1 for row in table for name in ("train_top1", "val_top1", "val_top5"))
+    assert about["folder"] == "runs/zf64-scenes-ablation-1" and about["options"]["changes"] == {
+        "epochs": 1,
+        "batch": 16,
+    }
+    assert pathlib.Path(about["folder"], "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_refuses(place):  # noqa: F811
+    assert "not in the table" in command("--only", "lenet", "--data", "pictures", code=2).stderr
+    assert not list(pathlib.Path("runs").glob("*ablation*"))
+    assert "nowhere does not exist" in command("--data", "nowhere", code=2).stderr
+    for k in range(10):
+        pathlib.Path(f"pictures/sea dog/{k}.png").unlink()
+    pathlib.Path("pictures/sea dog").rmdir()
+    assert "one class" in command("--data", "pictures", code=1).stderr
+
+
+@pytest.mark.long
+def test_removing_both_middle_and_fully_connected_layers_is_worst(tmp_path):
+    """Mean over three seeds of the command's own trainings, shortened."""
+    data, names = open_data("scenes:3000", 64), list(rows("zf64"))[:5]
+    errors = []
+    for seed in range(3):
+        study = begin("it", {}, tmp_path / str(seed), "it")
+        found = run(data, study, only=names, changes={"epochs": 8}, seed=seed, **quiet).numbers["table"]
+        errors.append([row["val_top1"] for row in found])
+    mean = np.mean(errors, axis=0)
+    assert mean.argmax() == 4, dict(zip(names, mean, strict=True))
