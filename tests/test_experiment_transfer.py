@@ -61,7 +61,7 @@ def test_from_scratch_sees_the_few_pictures_alone_and_learns_them(tmp_path, monk
 
     monkeypatch.setattr(transfer, "train_in", train_in)
     about = subject_of(data=dark_and_light(24))
-    about.info["recipe"] = {"crop": "random", "lr": 0.002, "frozen": "conv1", "rates": {"conv2": 0.5}, "stored": 26}
+    about.info["recipe"] = {"crop": "random", "lr": 0.004, "frozen": "conv1", "rates": {"conv2": 0.5}, "stored": 26}
     before = {key: value.copy() for key, value in about.net.params.items()}
     found = finished(run, about, tmp_path, per_class=[4], folds=2, test=12, steps=60, seed=0)["numbers"]
     assert found["table"][1]["way"] == "scratch" and found["table"][1]["accuracy"] > 0.9

@@ -93,7 +93,10 @@ def _scratch(subject, few, held, folder, steps, seed):
         net = untrained(new_classifier(subject.net, data.classes, seed), seed)
         net.mean = mean_picture(few)
         how = Recipe(**subject.info["recipe"]) if subject.info.get("recipe") else recipe(net.model)
-        return net, how._replace(epochs=1, batch=BATCH, schedule="cosine", warmup=WARMUP, frozen="", rates={})
+        rate = how.lr * (BATCH / how.batch) ** 0.5  # with the full rate a net of so few pictures may die
+        return net, how._replace(
+            epochs=1, batch=BATCH, lr=rate, schedule="cosine", warmup=WARMUP, frozen="", rates={}
+        )  # fmt: skip
 
     net = train_in(folder, begin, data, seed, subject.device, progress=False, say=lambda line: None)
     guess = over(held, lambda pictures, _: probabilities(net, pictures)).argmax(axis=1)
