@@ -192,7 +192,7 @@ def test_waiting_for_pictures_is_measured_and_said(tmp_path, capsys):
         return run.data.train.read(ids)
 
     data = run.data._replace(train=Split(slow, run.data.train.labels, run.data.train.names, run.data.train.shape))
-    (row,) = train(run.net, data, run.recipe, tmp_path, Device(), progress=False)
+    (row,) = train(run.net, data, run.recipe, tmp_path, Device())
     assert row["seconds"] > 0.8 and 0.3 < row["wait"] <= 1
     assert f"{row['wait']:.0%} waiting for pictures" in capsys.readouterr().err
     assert "wait" not in checkpoint.load(tmp_path / "last.h5").info["history"][0], "or equal runs would differ"
