@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from .buffers import aligned
+
 
 def thread_count():
     """RAWCONV_NUM_THREADS, or the number of cores this process may use."""
@@ -57,18 +59,6 @@ def cut(total, size):
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
-def by_rows(function, *arrays):
-    """function(*slices) over blocks along the first axis: elementwise array code on all threads, in cache-sized bites.
-
-    On a GPU, where one launch is best, function(*arrays).
-    """
-    if not isinstance(arrays[0], np.ndarray):
-        return function(*arrays)
-    length = len(arrays[0])
-    bytes_a_row = max(1, arrays[0].nbytes // max(1, length))
-    run_blocks(lambda part: function(*(a[part] for a in arrays)), cut(length, max(1, 1_000_000 // bytes_a_row)))
-
-
 _local = threading.local()
 
 
@@ -81,5 +71,5 @@ def scratch(name, shape, dtype):
     buffers = _local.__dict__.setdefault("buffers", {})
     key = (name, np.dtype(dtype))
     if key not in buffers or buffers[key].size < count:
-        buffers[key] = np.empty(count, dtype)
+        buffers[key] = aligned(count * np.dtype(dtype).itemsize).view(dtype)
     return buffers[key][:count].reshape(shape)

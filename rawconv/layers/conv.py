@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
+from ..buffers import empty, zeros
 from ..threads import cut, run_blocks, scratch
 from . import PAPER, conv_cpu
 from .window import Window
@@ -89,7 +90,7 @@ class Conv:
     def parameter_gradients(self, dy, x):
         """The second half of backward: all that the first layer of a net needs."""
         dweight = self._each_group(lambda c, f: weight_gradient(x[..., c], dy[..., f], *self._how), x)
-        return {"weight": dweight, "bias": dy.reshape(-1, self.filters).sum(axis=0)}
+        return {"weight": dweight, "bias": _sum_of_rows(dy.reshape(-1, self.filters))}
 
     def deconv(self, r, x, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
@@ -120,7 +121,7 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
     """y = im2col(x) @ weight + bias, block by block of output rows (counted through all pictures)."""
     xp = array_module(x)
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
-    y = xp.empty((len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]), x.dtype)
+    y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
     if _covers(window, x):
         y = product(x.reshape(len(x), len(matrix)), matrix).reshape(y.shape)
         y += 0 if bias is None else bias
@@ -150,7 +151,7 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     (kh, kw), channels, filters = window.size, *weight.shape[2:]
     top, left = window.pad[:2]
     dy, matrix = xp.ascontiguousarray(dy), weight.reshape(-1, filters).T
-    dx = xp.empty((len(dy), *size, channels), dy.dtype)
+    dx = empty(dy, (len(dy), *size, channels))
     if _covers(window, dx):
         return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
     if _by_winograd(weight.shape, window, dx, conv):
@@ -203,26 +204,39 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length, workspace)
     shares = cut(len(rows), max(1, -(-len(rows) // GRADIENT_BLOCKS)))
-    sums = xp.zeros((len(shares), length, filters), x.dtype)
+    sums = zeros(x, (len(shares), length, filters))
 
     def block(index):
         share = shares[index]
         for first in range(share.start, share.stop, step):
             part = slice(first, min(first + step, share.stop))
-            # Not kept under a name, or a block's columns would live beside those of the next.
-            sums[index] += xp.matmul(_columns(x, part, window, dy.shape[1:3]).T, rows[part].reshape(-1, filters))
+            # The columns are not kept under a name, or they would live beside those of the next block.
+            out = scratch("product", (length, filters), x.dtype) if on_cpu(x) else None
+            sums[index] += xp.matmul(
+                _columns(x, part, window, dy.shape[1:3]).T, rows[part].reshape(-1, filters), out=out
+            )
 
     _run(block, range(len(shares)), x)
-    return sums.sum(axis=0).reshape(shape)
+    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
 
 
 def product(a, b):
     """a @ b on all threads, cut by the columns of b: what is left where one window covers the whole map."""
     if not on_cpu(a):
         return a @ b
-    out = np.empty((len(a), b.shape[1]), a.dtype)
+    out = empty(a, (len(a), b.shape[1]))
     run_blocks(lambda part: np.matmul(a, b[:, part], out=out[:, part]), cut(b.shape[1], max(64, b.shape[1] // 8)))
     return out
+
+
+def _sum_of_rows(dy):
+    """dy (rows, F) -> (F,), the blocks' sums added in their order."""
+    if not on_cpu(dy):
+        return dy.sum(axis=0)
+    parts = cut(len(dy), 1 << 14)
+    sums = np.zeros((len(parts), dy.shape[1]), dy.dtype)
+    run_blocks(lambda i: dy[parts[i]].sum(axis=0, out=sums[i]), range(len(parts)))
+    return sums.sum(axis=0)
 
 
 def _covers(window, x):

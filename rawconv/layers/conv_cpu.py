@@ -16,6 +16,7 @@ with filters of up to 3s x 3s is then one of stride 1 with 3x3 filters.  So the 
 
 import numpy as np
 
+from ..buffers import empty, zeros
 from ..simd import LANES
 from ..threads import cut, run_blocks, scratch
 from . import winograd_tiles as loops
@@ -51,7 +52,9 @@ def winograd(x, weight, bias, window, y):
 
 def winograd_transpose(dy, weight, window, dx):
     """dx = its transpose: in folded pixels a convolution of stride 1 of dy, padded by 2, with the filters turned."""
-    turned = _fold_filters(weight, window.stride)[::-1, ::-1].swapaxes(2, 3)
+    folded = _fold_filters(weight, window.stride)
+    turned = empty(folded, (3, 3, folded.shape[3], folded.shape[2]))
+    turned[...] = folded[::-1, ::-1].swapaxes(2, 3)
     skipped = [pad // stride for pad, stride in zip(window.pad, window.stride, strict=False)]  # folded pixels, padding
     inside = [pad % stride for pad, stride in zip(window.pad, window.stride, strict=False)]
     _convolve(dy, turned, (1, 1), [2 - count for count in skipped], None, dx, window.stride, inside)
@@ -61,7 +64,7 @@ def winograd_weight_gradient(x, dy, window):
     """dweight, summed over the pictures in a fixed order."""
     (down, across), (rows, columns) = _tiles(dy.shape[1:3]), window.stride
     channels, filters = _whole(rows * columns * x.shape[3]), _whole(dy.shape[3])
-    sums = np.zeros((36, channels, filters), x.dtype)
+    sums = zeros(x, (36, channels, filters))
     for part in cut(len(x), _pictures_at_once(down * across * (channels + filters) * x.itemsize)):
         count = (part.stop - part.start) * down * across
         tiles = scratch("tiles in", (count, 36, channels), x.dtype)
@@ -131,26 +134,31 @@ def _whole(count):
 def _fold_filters(weight, stride):
     """(KH, KW, C, F) -> (3, 3, sh * sw * C, F), both padded to whole vectors, as `fold` orders the channels."""
     (rows, columns), (kh, kw, channels, count) = stride, weight.shape
-    folded = np.zeros((3, 3, _whole(rows * columns * channels), _whole(count)), weight.dtype)
-    full = np.zeros((3 * rows, 3 * columns, channels, count), weight.dtype)
+    full = zeros(weight, (3 * rows, 3 * columns, channels, count))
     full[:kh, :kw] = weight
-    full = full.reshape(3, rows, 3, columns, channels, count).transpose(0, 2, 1, 3, 4, 5)
-    folded[:, :, : rows * columns * channels, :count] = full.reshape(3, 3, -1, count)
+    folded = zeros(weight, (3, 3, _whole(rows * columns * channels), _whole(count)))
+    _split(folded, stride, channels, count)[...] = full.reshape(3, rows, 3, columns, channels, count)
     return folded
 
 
 def _unfold_filters(folded, window, channels, count):
     """The transpose of _fold_filters."""
-    (kh, kw), (rows, columns) = window.size, window.stride
-    full = folded[:, :, : rows * columns * channels, :count].reshape(3, 3, rows, columns, channels, count)
-    full = full.transpose(0, 2, 1, 3, 4, 5).reshape(3 * rows, 3 * columns, channels, count)
-    return np.ascontiguousarray(full[:kh, :kw])
+    rows, columns = window.stride
+    full = empty(folded, (3 * rows, 3 * columns, channels, count))
+    full.reshape(3, rows, 3, columns, channels, count)[...] = _split(folded, window.stride, channels, count)
+    return full[: window.size[0], : window.size[1]]
+
+
+def _split(folded, stride, channels, count):
+    """Folded filters without their padding, as seen by (row, row in the block, column, column in the block, C, F)."""
+    whole = folded[:, :, : stride[0] * stride[1] * channels, :count]
+    return whole.reshape(3, 3, *stride, channels, count).transpose(0, 2, 1, 3, 4, 5)
 
 
 def _transform(matrix, values):
     """matrix v matrix.T of every (columns, columns) v along the first axis: one product with the Kronecker square."""
     square = np.kron(matrix, matrix).astype(values.dtype)
-    out = np.empty((len(square), *values.shape[1:]), values.dtype)
+    out = empty(values, (len(square), *values.shape[1:]))
     given, result = values.reshape(len(values), -1), out.reshape(len(out), -1)
     parts = cut(result.shape[1], 1 << 14)
     run_blocks(lambda part: np.matmul(square, given[:, part], out=result[:, part]), parts)

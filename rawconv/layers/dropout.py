@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
+from ..buffers import empty
 from ..philox import philox4x32
 from ..threads import cut, run_blocks
 from . import PAPER
@@ -51,7 +52,7 @@ class Dropout:
         seed, epoch, samples = draw
         samples = np.asarray(samples, np.uint64)
         x = xp.ascontiguousarray(x)
-        y = xp.empty_like(x)
+        y = empty(x, x.shape)
         threshold, scale = int(self.rate * 2**32), 1 / (1 - self.rate)
         if on_cpu(x):
             flat, out = (array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y))

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
+from ..buffers import empty
 from ..threads import cut, run_blocks
 from . import PAPER
 
@@ -32,7 +33,7 @@ class LRN:
     def forward(self, x, draw=None):
         """y = x * D^-beta with D = k + alpha * S; cache = x (D is cheaper to compute again than to keep)."""
         x = array_module(x).ascontiguousarray(x)
-        y = array_module(x).empty_like(x)
+        y = empty(x, x.shape)
         self._run(lrn, "lrn", x, x, y)
         return y, x
 
@@ -40,7 +41,7 @@ class LRN:
         """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * T_c, with T_c the sum of dy_j * x_j * D_j^(-beta-1)
         over the j whose window holds c: the same window, since it is odd."""
         dy = array_module(dy).ascontiguousarray(dy)
-        dx = array_module(dy).empty_like(dy)
+        dx = empty(dy, dy.shape)
         self._run(lrn_back, "lrn_back", x, dy, dx)
         return dx, {}
 

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
+from ..buffers import empty
 from ..threads import cut, run_blocks
 from . import PAPER
 from .window import Window
@@ -50,8 +51,8 @@ class MaxPool:
         """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""
         xp = array_module(x)
         kh, kw = self.window.size
-        y = xp.empty((len(x), *self.out_shape(x.shape[1:])), x.dtype)
-        switches = xp.empty(y.shape, np.uint8 if kh * kw <= 256 else np.uint16)
+        y = empty(x, (len(x), *self.out_shape(x.shape[1:])))
+        switches = empty(x, y.shape, np.uint8 if kh * kw <= 256 else np.uint16)
         self._run(pool, xp.ascontiguousarray(x), y, switches, x.shape, y.shape)
         return y, Cache(switches, x.shape)
 
@@ -67,7 +68,7 @@ class MaxPool:
         if shared not in SHARED:
             raise ValueError(f"shared switches {shared!r} is not one of: {', '.join(SHARED)}.")
         xp = array_module(dy)
-        dx = xp.empty((len(dy), *cache.shape[1:]), dy.dtype)
+        dx = empty(dy, (len(dy), *cache.shape[1:]))
         self._run(unpool, dx, xp.ascontiguousarray(dy), cache.switches, dx.shape, dy.shape, SHARED[shared])
         return dx
 

@@ -1,7 +1,10 @@
 """ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
 
-from ..arrays import array_module
-from ..threads import by_rows
+import numba
+
+from ..arrays import array_module, on_cpu
+from ..buffers import empty
+from ..threads import cut, run_blocks
 from . import PAPER
 
 
@@ -44,15 +47,35 @@ class ReLU:
 
 
 def _rectify(x, out=None):
-    xp = array_module(x)
-    out = xp.empty(x.shape, x.dtype) if out is None else out
-    by_rows(lambda x, out: xp.maximum(x, 0, out=out), x, out)
+    out = empty(x, x.shape) if out is None else out
+    if on_cpu(x) and x.flags.c_contiguous:
+        _in_blocks(rectify, x, out)
+    else:
+        array_module(x).maximum(x, 0, out=out)
     return out
 
 
 def _gate(dy, y):
-    """dy * (y > 0): a product vectorises, a branch does not."""
     xp = array_module(dy)
-    dx = xp.empty(dy.shape, dy.dtype)
-    by_rows(lambda dy, y, dx: xp.multiply(dy, y > 0, out=dx), dy, y, dx)
+    if not on_cpu(dy):
+        return xp.where(y > 0, dy, dy.dtype.type(0))
+    dx = empty(dy, dy.shape)
+    _in_blocks(gate, xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx)
     return dx
+
+
+def _in_blocks(loop, *arrays):
+    arrays = [array.reshape(-1) for array in arrays]
+    run_blocks(lambda part: loop(*(array[part] for array in arrays)), cut(len(arrays[0]), 1 << 18))
+
+
+@numba.njit(nogil=True, cache=True)
+def rectify(x, y):
+    for i in range(len(x)):
+        y[i] = 0 if x[i] <= 0 else x[i]  # so a NaN stays NaN
+
+
+@numba.njit(nogil=True, cache=True)
+def gate(dy, y, dx):
+    for i in range(len(dy)):
+        dx[i] = dy[i] if y[i] > 0 else 0
