@@ -75,11 +75,16 @@ def random_chain(seed, opset):
         chain.add(pick("Mul", "Div"), chain.constant(np.float32(rng.uniform(0.3, 3))))
     for _ in range(int(rng.integers(1, 4))):
         chain, side, channels = _block(chain, rng, pick, side, channels)
+    keep = 1
     if rng.random() < 0.3:
-        chain.add("GlobalAveragePool")
+        if opset >= 18 and rng.random() < 0.7:
+            keep = pick(0, 1)
+            chain.add("ReduceMean", chain.constant(np.array([2, 3])), keepdims=keep)
+        else:
+            chain.add("GlobalAveragePool")
         side = 1
     classes = int(rng.integers(3, 8))
-    if side == 1 and rng.random() < 0.5:
+    if side == 1 and keep and rng.random() < 0.5:
         chain.conv(classes, channels, 1)
         chain.add("Flatten")
     else:

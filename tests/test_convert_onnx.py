@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import os
 import pathlib
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ SCENE = ROOT / "docs/pictures/scene.png"
 
 
 def agree(path, wanted=None, count=2, **how):
-    """Import, and compare the scores of random pictures, and of a natural one, with onnxruntime's; the Imported."""
+    """Import, and compare the scores of random pictures, and of a scene and a photograph, with onnxruntime's."""
     found = import_net(path, wanted, **how)
     net = found.net
     rng = np.random.default_rng(0)
@@ -44,8 +47,19 @@ def agree(path, wanted=None, count=2, **how):
         likely = theirs > theirs.max() - 20  # beyond, a softmax in float32 has rounded
         scale = max(np.abs(theirs)[likely].max(), 1 if found.foreign.softmax else 0)
         assert np.abs(ours - theirs)[likely].max() <= 1e-4 * scale
-    assert verify(found, SCENE)["difference"] <= 1e-4
+    for picture in [SCENE, *photographs(path.parent)]:
+        assert verify(found, picture)["difference"] <= 1e-4
     return found
+
+
+def photographs(folder):
+    """[a photograph], where there are any, put into `folder`."""
+    source = pathlib.Path(os.environ.get("RAWCONV_PHOTOS", ""), "tinyimagenet10.zip")
+    if not source.is_file():
+        return []
+    with zipfile.ZipFile(source) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".JPEG"))
+        return [archive.extract(name, folder)]
 
 
 @pytest.mark.parametrize("name", ["zfnet512", "bvlc_alexnet", "caffenet"])
@@ -123,7 +137,11 @@ def alive(net):
     return net.eval()
 
 
-def exported(net, path, side=31, **how):
+def exported(net, path, side=31, newer=False, **how):
+    if newer:
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed: PyTorch's newer exporter needs it")
+        torch.onnx.export(net, (torch.zeros(1, 3, side, side),), str(path), dynamo=True, verbose=False)
+        return path
     out = io.BytesIO()
     torch.onnx.export(net, torch.zeros(1, 3, side, side), out, dynamo=False, input_names=["x"], **how)
     path.write_bytes(out.getvalue())
@@ -131,7 +149,7 @@ def exported(net, path, side=31, **how):
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own, about itself
-@pytest.mark.parametrize("how", ["plain", "dynamic batch", "as written"])
+@pytest.mark.parametrize("how", ["plain", "dynamic batch", "as written", "newer"])
 @pytest.mark.parametrize("kind", WINDOW)
 def test_what_pytorch_exports(kind, how, tmp_path):
     torch.manual_seed(0)
@@ -139,6 +157,7 @@ def test_what_pytorch_exports(kind, how, tmp_path):
     options = {
         "plain": {},
         "dynamic batch": {"dynamic_axes": {"x": {0: "n"}}},
+        "newer": {"newer": True},
         "as written": {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False},
     }[how]
     path = exported(Viewed(net).eval() if how == "dynamic batch" else net, tmp_path / "net.onnx", **options)
@@ -244,3 +263,10 @@ def test_layers_keep_the_file_s_names_in_the_provenance(tmp_path):
     assert about["layers"] == {"conv1": "Conv_t0", "fc2": "Gemm_t3"} and about["format"] == "ONNX"
     assert about["sha256"] == hashlib.sha256((tmp_path / "net.onnx").read_bytes()).hexdigest()
     assert isinstance(found.net["fc2"], Conv) and "assumed" in about["pixels"]
+
+
+def test_without_the_onnx_package_its_extra_is_named(tmp_path, monkeypatch):
+    path = finish(small()).save(tmp_path / "net.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(RawconvError, match=r"pip install 'rawconv\[onnx\]'"):
+        import_net(path)

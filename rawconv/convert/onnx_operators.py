@@ -70,6 +70,20 @@ def _global_average(chain, node, about):
     _average(chain, node, chain.maps(node)[:2])
 
 
+def _reduce_mean(chain, node, about):
+    """The mean over rows and columns: how PyTorch's newer exporter writes a global average."""
+    axes = about.get("axes") if len(node.input) < 2 else chain.constant(node, 1)
+    if chain.flat or axes is None or tuple(sorted(int(n) % 4 for n in axes)) != _rows(chain):
+        raise ValueError("it averages over other than rows and columns")
+    _average(chain, node, chain.shape[:2])
+    chain.flat = not about.get("keepdims", 1)
+
+
+def _rows(chain):
+    """The axes of rows and columns."""
+    return (1, 2) if chain.last else (2, 3)
+
+
 def _average(chain, node, size, stride=1, pad=0):
     chain.averaged += chain.shape[2] * math.prod(size)
     if chain.averaged > MOST_AVERAGED:
@@ -188,8 +202,12 @@ def _reshape(chain, node, about):
 
 def _squeeze(chain, node, about):
     axes = about.get("axes") if len(node.input) < 2 else chain.constant(node, 1)
-    rows = (1, 2) if chain.last else (2, 3)
-    if chain.flat or chain.shape[:2] != (1, 1) or axes is None or tuple(sorted(int(n) % 4 for n in axes)) != rows:
+    if (
+        chain.flat
+        or chain.shape[:2] != (1, 1)
+        or axes is None
+        or tuple(sorted(int(n) % 4 for n in axes)) != _rows(chain)
+    ):
         raise ValueError("it removes other than the rows and columns of 1x1 maps")
     chain.flat = True
 
@@ -226,6 +244,7 @@ def _lrn(chain, node, about):
 OPERATORS = {
     "Conv": _conv, "Relu": lambda chain, node, about: chain.add(node, ReLU()), "LRN": _lrn,
     "MaxPool": _max_pool, "AveragePool": _average_pool, "GlobalAveragePool": _global_average,
+    "ReduceMean": _reduce_mean,
     "BatchNormalization": _batch_norm, "Dropout": _dropout, "Gemm": _gemm, "MatMul": _matmul,
     "Add": _arithmetic, "Sub": _arithmetic, "Mul": _arithmetic, "Div": _arithmetic,
     "Flatten": _flatten, "Reshape": _reshape, "Squeeze": _squeeze, "Transpose": _transpose,
