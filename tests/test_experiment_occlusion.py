@@ -18,9 +18,9 @@ from rawconv.data import scenes
 from rawconv.deconvnet import net_input
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import occlusion, subject
-from rawconv.experiments.occlusion import Covered, Places, correlation, filling, respond, run
+from rawconv.experiments.occlusion import Covered, Places, correlation, respond, run
 from rawconv.experiments.study import begin
-from rawconv.experiments.subject import Shown, shown
+from rawconv.experiments.subject import Shown, filling, shown
 from rawconv.layers.softmax import softmax
 from rawconv.net import Net
 

@@ -13,7 +13,8 @@ from bench_visualize import noise, paper_net
 from rawconv import patched
 from rawconv.arrays import to_cpu
 from rawconv.deconvnet import net_input
-from rawconv.experiments.occlusion import AT_ONCE, Covered, changes, filling
+from rawconv.experiments.occlusion import AT_ONCE, Covered, changes
+from rawconv.experiments.subject import filling
 from rawconv.layers.softmax import softmax
 from rawconv.threads import cut
 
@@ -59,8 +60,9 @@ def windows(length, stride):
 
 def ours(net, picture, boxes, label):
     covered, last = Covered.of(net, picture, filling(net, "128"), "relu5"), net.layers[-1][0]
+    x, grey = covered.maps[""], covered.grey
     scores = [
-        patched.forward(net, covered.maps, *changes(covered, boxes[p]), [last])[last] for p in cut(len(boxes), AT_ONCE)
+        patched.forward(net, covered.maps, *changes(x, grey, boxes[p]), [last])[last] for p in cut(len(boxes), AT_ONCE)
     ]
     return to_cpu(softmax(np.concatenate(scores))).reshape(len(boxes), -1)[:, label]
 

@@ -237,6 +237,7 @@ PICTURES = {
     "experiment-evolution": lambda: experiment("evolution", "--maps", "3"),
     "experiment-filters": lambda: experiment("filters"),
     "experiment-occlusion": lambda: experiment("occlusion"),
+    "experiment-correspondence": lambda: experiment("correspondence"),
     "experiment-ensemble": lambda: experiment("ensemble"),
     "experiment-ablation": lambda: experiment("ablation", *ABLATION),
     "experiment-transfer": lambda: experiment("transfer", "--folds", "3"),

@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import patched
 from ..arrays import Array, to_cpu
-from ..deconvnet import display, layer_object, net_input, pick, seen, stored_size, user_name
-from ..errors import RawconvError, UsageError
+from ..deconvnet import display, layer_object, net_input, pick, seen, user_name
+from ..errors import RawconvError
 from ..layers.softmax import softmax
 from ..report.strips import mosaic
 from ..threads import cut
@@ -22,6 +22,7 @@ from ..topk import scan_once
 from . import charts
 from .filters import first
 from .study import Result
+from .subject import filling
 
 AT_ONCE = 128  # places of the square in one step
 OTHERS, SCANNED = 3, 2000  # projections from other pictures, and among how many these are the strongest
@@ -92,17 +93,6 @@ class Covered(NamedTuple):
         return cls(maps, net_input(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
 
 
-def filling(net, fill):
-    """A stored picture, uint8 (S, S, 3), all of "128", "r,g,b" or "mean".  UsageError where it is none of these."""
-    size = stored_size(net)
-    if fill == "mean":
-        return np.broadcast_to(np.rint(to_cpu(net.mean)).astype(np.uint8), (size, size, 3)).copy()
-    parts = fill.split(",")
-    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) < 256 for part in parts):
-        raise UsageError(f"--fill {fill} is no colour; write a grey from 0 to 255, red,green,blue, or mean.")
-    return np.full((size, size, 3), [int(part) for part in parts], np.uint8)
-
-
 def _slide(subject, study, k, shown, found, boxes, fill, name):
     """What `respond` says of all boxes of picture k, and its `_projections`."""
     net = subject.net
@@ -121,23 +111,23 @@ def _slide(subject, study, k, shown, found, boxes, fill, name):
 def respond(net, covered, boxes, label):
     """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class, best_p}, each (n,)."""
     last = net.layers[-1][0]
-    found = patched.forward(net, covered.maps, *changes(covered, boxes), [covered.layer, last])
+    found = patched.forward(net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last])
     p = to_cpu(softmax(found[last])).reshape(len(boxes), -1)
     activity = to_cpu(found[covered.layer][..., covered.number].sum(axis=(1, 2)))
     return {"activity": activity, "true": p[:, label], "best": p.argmax(axis=1), "best_p": p.max(axis=1)}
 
 
-def changes(covered, boxes):
-    """(r (n, h, w, C), corner (n, 2)) for patched.forward: windows of one size, in each a box filled.
+def changes(x, grey, boxes):
+    """(r (n, h, w, C), corner (n, 2)) for patched.forward: windows of one size of x, in each a box of `grey`.
 
-    A box that the border cuts off is smaller than its window, which keeps the picture's pixels beside it.
+    x, grey: prepared pictures (1, H, W, C).  A box that the border cuts off is smaller than its window, which keeps the
+    pixels of x beside it.
     """
-    x = covered.maps[""]
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
     corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
     r = patched.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
     for one, (top, left, bottom, right), (y, x0) in zip(r, boxes.tolist(), corner.tolist(), strict=True):
-        one[top - y : bottom - y, left - x0 : right - x0] = covered.grey[0, top:bottom, left:right]
+        one[top - y : bottom - y, left - x0 : right - x0] = grey[0, top:bottom, left:right]
     return r, corner
 
 

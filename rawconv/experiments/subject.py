@@ -93,6 +93,17 @@ def shown(subject, paths=(), label=None, count=3):
     return [Shown(split.names[i], picture, int(labels[i])) for i, picture in zip(ids, pictures, strict=True)]
 
 
+def filling(net, fill):
+    """A stored picture, uint8 (S, S, 3), all of "128", "r,g,b" or "mean".  UsageError where it is none of these."""
+    size = stored_size(net)
+    if fill == "mean":
+        return np.broadcast_to(np.rint(to_cpu(net.mean)).astype(np.uint8), (size, size, 3)).copy()
+    parts = fill.split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) < 256 for part in parts):
+        raise UsageError(f"--fill {fill} is no colour; write a grey from 0 to 255, red,green,blue, or mean.")
+    return np.full((size, size, 3), [int(part) for part in parts], np.uint8)
+
+
 def class_number(net, name):
     """The number of a net's class.  UsageError where it has none of this name."""
     if name not in net.classes:

@@ -1,0 +1,38 @@
+"""rawconv-experiment correspondence."""
+
+import click
+
+from ..common import command, seed_option
+from .shared import carry_out, shared_options
+
+
+@command("rawconv-experiment correspondence")
+@click.argument("parts", required=False, metavar="[PARTS.json]")
+@click.option("--layer", "layers", multiple=True, default=("5", "7"), show_default=True, help="Repeatable.")
+@click.option("--size", type=click.IntRange(1), metavar="PIXELS", help="Of a square.  [0.3 of the picture's]")
+@click.option("--random", default=20, show_default=True, type=click.IntRange(1, 1000), help="Random places a picture.")
+@click.option("--fill", default="128", show_default=True, metavar="0-255|R,G,B|mean", help="The square's colour.")
+@click.option("--count", default=5, show_default=True, type=click.IntRange(2, 100), help="Built-in faces.")
+@seed_option
+@shared_options
+def main(parts, layers, size, random, fill, count, seed, **where):
+    """Table 1: does hiding the same part of several pictures change the same features?
+
+    PARTS.json names pictures, where their parts are in rows and columns of pixels and, if you like, the object's "box":
+    [top, left, bottom, right], in which random places are drawn.  Without it, built-in faces are taken.
+
+    \b
+    {"pictures": [{"file": "rex.jpg", "parts": {"nose": [120, 88], "left eye": [70, 61]}}, ...]}
+
+    \b
+    rawconv-experiment correspondence
+    rawconv-experiment correspondence dogs.json --layer 3 --layer 5
+    """
+
+    def shows(subject):
+        from ...experiments.correspondence import marked
+
+        return marked(subject, parts, count, seed)
+
+    options = {"layers": list(layers), "size": size, "random": random, "seed": seed, "fill": fill}
+    carry_out("correspondence", options, where, shows=shows)

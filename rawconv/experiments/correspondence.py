@@ -1,0 +1,296 @@
+"""Table 1: does hiding the same part of several pictures change the same features?
+
+    result = run(subject, study, marked(subject, "dogs.json"))
+
+With eps_i = x_i - x~_i, the features of picture i at a layer without and with the part covered, the paper sums the
+Hamming distance H(sign(eps_i), sign(eps_j)) over all pairs of pictures.  Here it is the mean over the pairs, as a share
+of the layer's dimensions, and its standard deviation.  The sign is 0 where a feature does not change: only so are the
+paper's values of 0.07 to 0.11 possible.  Against the parts stand random places on the object, others in each picture.
+
+H is small as well where little changes at all.  So beside it stands `of_changed`, the same as a share of the dimensions
+that change in either of the two pictures.
+"""
+
+import hashlib
+import itertools
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .. import patched
+from ..arrays import to_cpu
+from ..data import FIRST_VALIDATION_SCENE, scenes
+from ..deconvnet import layer_object, net_input, seen, stored_size, user_name
+from ..errors import RawconvError, UsageError
+from ..report.strips import mosaic
+from ..visualize import read_pictures
+from . import charts
+from .occlusion import changes
+from .study import Result
+from .subject import filling
+
+WHERE = ("right eye", "left eye", "nose", "random")
+PAPER = {  # mean and standard deviation of dogs' faces, table 1
+    "conv5": {
+        "right eye": (0.067, 0.007),
+        "left eye": (0.069, 0.007),
+        "nose": (0.079, 0.017),
+        "random": (0.107, 0.017),
+    },
+    "fc7": {"right eye": (0.069, 0.015), "left eye": (0.068, 0.013), "nose": (0.069, 0.011), "random": (0.073, 0.014)},
+}
+FACE = {"right eye": "right_eye", "left eye": "left_eye", "nose": "nose"}  # parts of the built-in faces
+UNCHANGED = 1e-4  # of the layer's largest value: less is rounding
+DRAWN = 2  # random places drawn
+
+
+class Marked(NamedTuple):
+    """A picture with marked parts: its name, stored uint8 (S, S, 3), {part: (y, x)} and the object's box (top, left,
+    bottom, right), in pixels of the net's input."""
+
+    name: str
+    picture: np.ndarray
+    parts: dict
+    box: tuple
+
+    def identity(self):
+        return self._asdict() | {"picture": hashlib.sha256(self.picture.tobytes()).hexdigest()}
+
+
+def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=0, fill="128"):
+    """A study.Result about Marked pictures, which all have the same parts.
+
+    size: pixels of the square that covers a part, by default three tenths of the net's input.  random: how many times
+    each picture is covered at a place of its own on the object, drawn by seed.
+    """
+    net, parts = subject.net, list(pictures[0].parts)
+    names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
+    side, grey = size or max(1, round(net.shape[1] * 0.3)), filling(net, fill)
+    boxes = [places(one, k, side, random, seed, net.shape) for k, one in enumerate(pictures)]
+
+    def covered(key):
+        k = int(key.split()[-1])
+        return signs(net, pictures[k].picture, grey, boxes[k], names)
+
+    found = study.each([f"picture {k}" for k in range(len(pictures))], covered, "correspondence", " pictures")
+    columns = {part: [k] for k, part in enumerate(parts)} | {"random": range(len(parts), len(parts) + random)}
+    rows = [
+        {"layer": user_name(net, name), "occlusion": what, "pair": f"{i}-{j}", "trial": trial, "distance": distance,
+         "of_changed": of_changed}
+        for name in names for what, where in columns.items() for trial, k in enumerate(where)
+        for (i, j), distance, of_changed in pairs([one[name][k] for one in found])
+    ]  # fmt: skip
+    return _result(net, pictures, boxes, grey, rows, list(columns), side)
+
+
+# ---------------------------------------------------------------------------------------------- pictures with parts
+
+
+def marked(subject, file=None, count=5, seed=0):
+    """[Marked]: the pictures of a JSON file, or `count` of the built-in faces, upright and centred.
+
+    {"pictures": [{"file": "rex.jpg", "parts": {"nose": [row, column], ...}, "box": [top, left, bottom, right]}, ...]}
+    Files lie beside the JSON file; places are pixels of the picture; without "box" the object is all that is seen.
+    RawconvError, with the place, where it is anything else.
+    """
+    found = _read(subject.net, pathlib.Path(file)) if file else _faces(subject.net, count, seed)
+    if len(found) < 2:
+        raise RawconvError("Correspondence is between pictures; give two or more.")
+    wanted = found[0].parts
+    for one in found:
+        if set(one.parts) != set(wanted) or not wanted:
+            told = f"{', '.join(one.parts) or 'no parts'}, {found[0].name} has {', '.join(wanted) or 'none'}"
+            raise RawconvError(f"{one.name} has {told}; each picture needs the same parts, one at least.")
+    return [one._replace(parts={part: one.parts[part] for part in wanted}) for one in found]
+
+
+def _faces(net, count, seed):
+    first, size = FIRST_VALIDATION_SCENE + -FIRST_VALIDATION_SCENE % len(scenes.CLASSES), stored_size(net)
+    ids = [first + len(scenes.CLASSES) * k for k in range(count)]
+    pictures, _ = scenes.draw(ids, size, seed, aligned=True)
+    found = []
+    for number, picture in zip(ids, pictures, strict=True):
+        about = scenes.truth(number, size, seed, aligned=True)
+        parts = {name: about.parts[part] for name, part in FACE.items()}
+        found.append(_marked(net, f"scene {number}", picture, parts, about.box))
+    return found
+
+
+def _read(net, file):
+    try:
+        told = [
+            (
+                one["file"],
+                {str(part): _numbers(at, 2) for part, at in one["parts"].items()},
+                _numbers(one.get("box"), 4),
+            )
+            for one in json.loads(file.read_text())["pictures"]
+        ]
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {file}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else error
+        form = '{"pictures": [{"file": "a.jpg", "parts": {"nose": [row, column]}}]}'
+        raise RawconvError(f"{file} does not list pictures and parts ({why}); write {form}.") from None
+    if not told:
+        return []
+    stored, trouble = read_pictures([file.parent / name for name, *_ in told], net)
+    if trouble:
+        raise RawconvError(" ".join(trouble))
+    found = []
+    for (_, path, picture), (_, parts, box) in zip(stored, told, strict=True):
+        scale, cut = _fitted(net, path)
+        at = {part: [(v - c) * scale for v, c in zip(place, cut, strict=True)] for part, place in parts.items()}
+        box = [(v - c) * scale for v, c in zip(box, cut * 2, strict=True)] if box else None
+        found.append(_marked(net, str(path), picture, at, box))
+    return found
+
+
+def _numbers(values, count):
+    if values is None and count == 4:
+        return None
+    if len(values) != count or not all(isinstance(v, int | float) for v in values):
+        raise ValueError(f"{values} is not {count} numbers")
+    return values
+
+
+def _fitted(net, path):
+    """(scale, (top, left)): how data.decode.fit takes a picture file to the stored picture."""
+    with Image.open(path) as image:
+        width, height = image.size
+        if image.getexif().get(0x0112, 1) >= 5:  # lies on its side
+            width, height = height, width
+    side = min(width, height)
+    return stored_size(net) / side, ((height - side) / 2, (width - side) / 2)
+
+
+def _marked(net, name, picture, parts, box):
+    """A Marked, from places in the stored picture.  RawconvError where a part is not in what the net sees of it."""
+    size = net.shape[:2]
+    rim = [(len(picture) - length) // 2 for length in size]
+    found = {part: tuple(int(v - r) for v, r in zip(at, rim, strict=True)) for part, at in parts.items()}
+    for part, at in found.items():
+        if not all(0 <= v < length for v, length in zip(at, size, strict=True)):
+            raise RawconvError(
+                f"{name}: {part} is outside of the centre square that the net sees; cut the picture to it."
+            )
+    if box is None:
+        return Marked(name, picture, found, (0, 0, *size))
+    box = np.clip(np.round(np.subtract(box, rim * 2)).astype(int), 0, size * 2)
+    if not (box[:2] < box[2:]).all():
+        raise RawconvError(f"{name}: its box is empty, or outside of the centre square that the net sees.")
+    return Marked(name, picture, found, tuple(box.tolist()))
+
+
+def places(one, number, side, random, seed, shape):
+    """Boxes (parts + random, 4) of a Marked picture: around its parts, and around places in its box, moved inside."""
+    most, box = np.maximum(np.array(shape[:2]) - side, 0), one.box
+    anywhere = np.random.default_rng([seed, number]).integers(box[:2], box[2:], (random, 2))
+    tops = np.clip(np.concatenate([list(one.parts.values()), anywhere]) - side // 2, 0, most)
+    return np.hstack([tops, np.minimum(tops + side, shape[:2])])
+
+
+# ---------------------------------------------------------------------------------------------- what changes
+
+
+def signs(net, picture, grey, boxes, names):
+    """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where nothing changes."""
+    maps = patched.walk(net, net_input(net, picture[None]))
+    found = patched.forward(net, maps, *changes(maps[""], net_input(net, grey[None]), boxes), names)
+    result = {}
+    for name in names:
+        x = to_cpu(maps[name]).reshape(1, -1)
+        eps = x - to_cpu(found[name]).reshape(len(boxes), -1)
+        result[name] = (np.sign(eps) * (np.abs(eps) > UNCHANGED * np.abs(x).max())).astype(np.int8)
+    return result
+
+
+def pairs(signs):
+    """[((i, j), share of the dimensions in which their signs differ, the same of those not 0 in both)], i < j."""
+    found = []
+    for i, j in itertools.combinations(range(len(signs)), 2):
+        differ, changed = np.count_nonzero(signs[i] != signs[j]), np.count_nonzero((signs[i] != 0) | (signs[j] != 0))
+        found.append(((i, j), differ / signs[i].size, differ / max(1, changed)))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------- what it shows
+
+
+def _result(net, pictures, boxes, grey, rows, columns, side):
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    table = {
+        layer: {
+            what: _summary([row for row in rows if (row["layer"], row["occlusion"]) == (layer, what)])
+            for what in columns
+        }
+        for layer in layers
+    }
+    published = {
+        layer: {what: {"mean": mean, "std": std} for what, (mean, std) in PAPER[layer].items()}
+        for layer in layers if layer in PAPER
+    }  # fmt: skip
+    numbers = {"pictures": [one.name for one in pictures], "size": side, "layers": table}
+    sentences = [_sentence(layer, table[layer], published.get(layer)) for layer in layers]
+    figure = _draw(net, pictures, boxes, grey, table, published, columns, side)
+    return Result(numbers, rows, figure, sentences, published)
+
+
+def _summary(rows):
+    distance, share = ([row[kind] for row in rows] for kind in ("distance", "of_changed"))
+    return {"mean": np.mean(distance), "std": np.std(distance), "of_changed": np.mean(share), "pairs": len(rows)}
+
+
+def _sentence(layer, found, published):
+    words = ", ".join(
+        f"{what} {one['mean']:.3f} ± {one['std']:.3f} ({one['of_changed']:.0%} of what changes)"
+        for what, one in found.items()
+    )
+    paper = ", ".join(f"{what} {one['mean']:.3f}" for what, one in (published or {}).items())
+    return f"Mean sign change at {layer}: {words}." + (f"  The paper's dogs: {paper}." if paper else "")
+
+
+def _draw(net, pictures, boxes, grey, table, published, columns, side):
+    figure, axes = charts.sheet(
+        1, 1 + len(table), "Table 1: does hiding the same part change the same features?",
+        f"Squares of {side}x{side} pixels. Sign change: share of the features whose change differs in sign between two "
+        "pictures, mean and standard deviation over the pairs.",
+        panel=(4.1, 3.7), width_ratios=(1.25, *[1] * len(table)),
+    )  # fmt: skip
+    parts = columns[:-1]
+    shown = [_row(net, one, some[: len(parts) + DRAWN], grey) for one, some in zip(pictures[:5], boxes, strict=False)]
+    wide = 1 + len(boxes[0][: len(parts) + DRAWN])
+    charts.show(axes[0, 0], mosaic(np.concatenate(shown), wide, 2), ", ".join(["picture", *parts, "random places"]))
+    for panel, (layer, found) in zip(axes[0, 1:], table.items(), strict=True):
+        _bars(panel, layer, found, published.get(layer, {}))
+    top = max(panel.get_ylim()[1] for panel in axes[0, 1:])
+    for panel in axes[0, 1:]:
+        panel.set_ylim(0, top)
+    return charts.png(figure)
+
+
+def _row(net, one, boxes, grey):
+    picture, fill = seen(net, np.stack([one.picture, grey]))
+    tiles = np.repeat(picture[None], 1 + len(boxes), axis=0)
+    for tile, (top, left, bottom, right) in zip(tiles[1:], boxes, strict=True):
+        tile[top:bottom, left:right] = fill[top:bottom, left:right]
+    return tiles
+
+
+def _bars(axes, layer, found, published):
+    for k, (name, values, colour) in enumerate(
+        (("here", found, charts.BLUE), ("the paper's dogs", published, "#c4c4cc"))
+    ):
+        at = [place + (0.2 if k else -0.2) * bool(published) for place, what in enumerate(found) if what in values]
+        some = [values[what] for what in found if what in values]
+        if some:
+            axes.bar(
+                at, [one["mean"] for one in some], 0.38, yerr=[one["std"] for one in some], color=colour, label=name,
+                ecolor="#55555e", capsize=3,
+            )  # fmt: skip
+    axes.set_xticks(range(len(found)), [what.replace(" ", "\n") for what in found])
+    axes.set(title=f"{layer}: sign change")
+    axes.legend(fontsize=8, loc="upper left")
