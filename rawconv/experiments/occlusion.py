@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import patched
 from ..arrays import Array, to_cpu
+from ..data.subset import take
 from ..deconvnet import display, layer_object, net_input, pick, seen, user_name
 from ..errors import RawconvError
 from ..layers.softmax import softmax
@@ -20,7 +21,6 @@ from ..report.strips import mosaic
 from ..threads import cut
 from ..topk import scan_once
 from . import charts
-from .filters import first
 from .study import Result
 from .subject import filling
 
@@ -39,9 +39,8 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     net, name = subject.net, layer_object(subject.net, layer)
     side, step = square or max(1, round(net.shape[1] / 4)), stride or max(1, round(net.shape[1] / 30))
     places, filled = Places.of(net.shape, side, step), filling(net, fill)
-    found = scan_once(
-        net, subject.data.source, first(subject.data.val, SCANNED), [name], OTHERS + 1, study.folder
-    )[0][name]  # fmt: skip
+    some = take(subject.data.val, range(min(SCANNED, len(subject.data.val))))
+    found = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
     results = [_slide(subject, study, k, shown, found, places.boxes, filled, name) for k, shown in enumerate(pictures)]
     return _result(net, pictures, results, places, filled, name)
 
