@@ -235,6 +235,7 @@ PICTURES = {
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
     "experiment-evolution": lambda: experiment("evolution", "--maps", "3"),
+    "experiment-invariance": lambda: experiment("invariance"),
     "experiment-filters": lambda: experiment("filters"),
     "experiment-occlusion": lambda: experiment("occlusion"),
     "experiment-correspondence": lambda: experiment("correspondence"),

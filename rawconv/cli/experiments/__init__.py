@@ -5,7 +5,7 @@ import importlib
 from ..common import Group, command
 
 NAMES = (  # in the order of the paper
-    "evolution", "filters", "occlusion", "correspondence",
+    "evolution", "invariance", "filters", "occlusion", "correspondence",
     "ensemble", "ablation", "transfer", "features", "layers", "controls",
 )  # fmt: skip
 

@@ -1,0 +1,40 @@
+"""rawconv-experiment invariance."""
+
+import click
+
+from ..common import command
+from .shared import carry_out, count_option, label_option, need_files, shared_options
+
+
+@command("rawconv-experiment invariance")
+@click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
+@click.option("--low", default="1", show_default=True, metavar="LAYER")
+@click.option("--high", default="7", show_default=True, metavar="LAYER")
+@click.option("--shift", type=click.IntRange(1), metavar="PIXELS", help="Up and down.  [60 of 224]")
+@click.option("--scale", default=1.8, show_default=True, type=click.FloatRange(1, 16, min_open=True), help="Up to.")
+@click.option("--distance", default="unit", show_default=True, type=click.Choice(("raw", "relative", "unit")),
+              help="Which is drawn; all are in the files.")  # fmt: skip
+@click.option(
+    "--fill", default="mean", show_default=True, metavar="0-255|R,G,B|mean", help="What comes in from outside."
+)
+@label_option
+@count_option(default=5)
+@shared_options
+def main(pictures, low, high, shift, scale, distance, fill, label, count, **where):
+    """Figure 5: how far features go when a picture is moved, enlarged or turned, and whether its class stays.
+
+    With PICTUREs of your own, or the first validation pictures of different classes that the net gets right.
+
+    \b
+    rawconv-experiment invariance
+    rawconv-experiment invariance --low 2 --high 5 --label cat cat.jpg tiger.jpg
+    """
+    need_files(pictures, label)
+
+    def shows(subject):
+        from ...experiments.subject import shown
+
+        return shown(subject, pictures, label, count)
+
+    options = {"low": low, "high": high, "shift": shift, "scale": scale, "distance": distance, "fill": fill}
+    carry_out("invariance", options, where, shows=shows)
