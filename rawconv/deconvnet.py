@@ -9,6 +9,8 @@
 3. net.deconv carries that down: unpool, rectify, filter with the transpose, again and again, into pixel space.
 """
 
+import math
+
 import numpy as np
 
 from .arrays import Array, array_module, to_cpu
@@ -23,7 +25,8 @@ from .threads import cut
 from .windowed import project_windows, whole_maps, window_sizes
 
 GREY = 128  # zero, as a pixel: what a projection has outside its field, and what pads a crop over the picture's border
-CACHE_BYTES = 96 << 20  # what the caches of one chunk may take, going up and again going down
+CACHE_BYTES = 384 << 20  # what the caches of one chunk of pictures may take
+UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
 
 
 # ---------------------------------------------------------------------------------------------- naming units
@@ -114,7 +117,7 @@ def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, o
     xp, name = array_module(x), layer_object(net, layer)
     units = np.asarray(units, np.int64).reshape(-1, 4)
     r, values = xp.empty((len(units), *x.shape[1:]), x.dtype), xp.empty(len(units), x.dtype)
-    rows, step = np.unique(units[:, 0]), at_once(net, name, x.dtype, whole_maps(net, name))
+    rows, step = np.unique(units[:, 0]), at_once(net, name, x.dtype, CACHE_BYTES)
     sizes, down = whole_maps(net, name) if full else window_sizes(net, name), control.net if control else net
     for part in cut(len(rows), step):
         here = np.flatnonzero(np.isin(units[:, 0], rows[part]))
@@ -122,14 +125,14 @@ def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, o
         if control:
             other = None if others is None else net.forward(others[xp.asarray(rows[part])], name)[1]
             caches = control.caches(caches, other)
-        for some in cut(len(here), at_once(net, name, x.dtype, sizes)):
+        for some in cut(len(here), UNITS):
             chosen = here[some]
             row, number, corner = np.searchsorted(rows[part], units[chosen, 0]), units[chosen, 1], units[chosen, 2:]
             at = tuple(xp.asarray(column) for column in (row, *corner.T, number))
             values[xp.asarray(chosen)] = value = y[at]
             seed = xp.zeros((len(chosen), 1, 1, y.shape[3]), y.dtype)
             seed[xp.arange(len(chosen)), 0, 0, at[3]] = 1 if is_score(net, name) else value
-            r[xp.asarray(chosen)] = project_windows(down, seed, corner, caches, row, sizes, rules)
+            project_windows(down, seed, corner, caches, row, sizes, rules, r, chosen)
     return r, values
 
 
@@ -138,11 +141,10 @@ def is_score(net, name):
     return name == net.layers[-1][0] and isinstance(net[name], Conv)
 
 
-def at_once(net, name, dtype, sizes):
-    """How many pictures or units may be on their way together, with maps of these sizes."""
-    channels = [net.shape[2], *(shape[2] for shape in net.shapes.values())]
-    elements = sum(height * width * c for (height, width), c in zip(sizes, channels, strict=False))
-    return max(1, CACHE_BYTES // (elements * np.dtype(dtype).itemsize))
+def at_once(net, name, dtype, budget):
+    """How many pictures may be on their way together, if the maps of one up to `name` share `budget` bytes."""
+    elements = sum(math.prod(shape) for shape in [net.shape, *net.shapes.values()][: list(net.shapes).index(name) + 2])
+    return max(1, budget // (elements * np.dtype(dtype).itemsize))
 
 
 # ---------------------------------------------------------------------------------------------- pictures in and out

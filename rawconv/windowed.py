@@ -21,6 +21,10 @@ from .layers.conv import Conv
 from .layers.lrn import LRN
 from .layers.pool import Cache, MaxPool
 from .layers.relu import ReLU
+from .threads import cut
+
+WINDOW_BYTES = 24 << 20  # of the windows of one map: many small ones go through a product, few large ones stay in cache
+MAPS_BYTES = 96 << 20  # of all maps that units on their way through whole maps may take
 
 
 def window_sizes(net, name):
@@ -50,20 +54,37 @@ def _reach(count, size, stride):
     return (count - 1) * stride + size
 
 
-def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER):
+def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER, out=None, at=None):
     """Units to pixel space: r (U, 1, 1, C) -> (U, H, W, C), the same as net.deconv makes of them in whole maps.
 
     r: what stands at each unit's place, one channel or all.  corner: (U, 2) that place, its row and column.
     caches: of the pictures that went up.  rows: (U,) which of those each unit is of.  sizes: window_sizes or whole_maps
-    of the units' layer.  corner and rows are NumPy's, the rest is on the net's device.
+    of the units' layer.  out, at: where the results are put, out[at].  corner, rows and at are NumPy's, the rest is on
+    the net's device.
     """
-    whole = [net.shape, *net.shapes.values()]
+    xp, whole = array_module(r), [net.shape, *net.shapes.values()]
+    if out is None:
+        out, at = xp.empty((len(r), *net.shape), r.dtype), np.arange(len(r))
     for place in reversed(range(len(caches))):
-        if sizes[place + 1] == whole[place + 1][:2] or not _known(net.layers[place][1]):
+        windows_end = sizes[place + 1] == whole[place + 1][:2] or not _known(net.layers[place][1])
+        most = _at_once(sizes, whole[: place + 1], r.itemsize, windows_end)
+        if len(r) > most:
+            for some in cut(len(r), most):
+                units = (r[some], corner[some], caches[: place + 1], rows[some])
+                project_windows(net, *units, sizes, rules, out, at[some])
+            return out
+        if windows_end:
             r = put(r, corner, whole[place + 1][:2])
-            return net.deconv(r, select(caches[: place + 1], array_module(r).asarray(rows)), rules)
+            out[xp.asarray(at)] = net.deconv(r, select(caches[: place + 1], xp.asarray(rows)), rules)
+            return out
         r, corner = step(net.layers[place][1], r, corner, caches[place], rows, whole[place], rules)
-    return put(r, corner, net.shape[:2])
+    return put(r, corner, net.shape[:2], out, at)
+
+
+def _at_once(sizes, shapes, itemsize, windows_end):
+    """How many units may go on together, through windows of these sizes or through all of the whole maps below."""
+    maps = [height * width * shape[2] * itemsize for (height, width), shape in zip(sizes, shapes, strict=False)]
+    return max(1, MAPS_BYTES // sum(maps) if windows_end else WINDOW_BYTES // maps[-1])
 
 
 def step(layer, r, corner, cache, rows, below, rules):
@@ -140,17 +161,21 @@ def clear(r, corner, whole, value=0):
     return r
 
 
-def put(r, corner, size):
-    """The windows at their places in whole maps of `size`, zero elsewhere; what hangs over is cut off."""
-    xp = array_module(r)
-    if r.shape[1:3] == tuple(size) and not corner.any():
+def put(r, corner, size, out=None, at=None):
+    """The windows at their places in whole maps of `size`, zero elsewhere; what hangs over is cut off.
+
+    out, at: where the maps are to be, out[at].
+    """
+    if out is None and r.shape[1:3] == tuple(size) and not corner.any():
         return r
-    out = xp.zeros((len(r), *size, r.shape[3]), r.dtype)
-    for unit, (top, left) in enumerate(corner.tolist()):
+    if out is None:
+        out, at = array_module(r).empty((len(r), *size, r.shape[3]), r.dtype), np.arange(len(r))
+    for unit, (number, (top, left)) in enumerate(zip(at.tolist(), corner.tolist(), strict=True)):
         y0, y1 = max(0, top), min(size[0], top + r.shape[1])
         x0, x1 = max(0, left), min(size[1], left + r.shape[2])
+        out[number] = 0
         if y0 < y1 and x0 < x1:
-            out[unit, y0:y1, x0:x1] = r[unit, y0 - top : y1 - top, x0 - left : x1 - left]
+            out[number, y0:y1, x0:x1] = r[unit, y0 - top : y1 - top, x0 - left : x1 - left]
     return out
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from laws import assert_close
 
-from rawconv import deconvnet, models
+from rawconv import deconvnet, models, windowed
 from rawconv.arrays import to_cpu
 from rawconv.deconvnet import crop, display, layer_object, parse_unit, project, project_units, user_name
 from rawconv.errors import UsageError
@@ -111,10 +111,12 @@ def test_bad_units_are_refused(unit):
 
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("chunk", [96 << 20, 1, 40_000])
+@pytest.mark.parametrize("chunk", [1 << 30, 1, 40_000])
 def test_many_units_are_one_by_one(xp, monkeypatch, layer, rules, chunk):
     """In any order, several of a picture, pictures nobody asks for, whatever the chunks."""
-    monkeypatch.setattr(deconvnet, "CACHE_BYTES", chunk)
+    for module, name in ((deconvnet, "CACHE_BYTES"), (windowed, "WINDOW_BYTES"), (windowed, "MAPS_BYTES")):
+        monkeypatch.setattr(module, name, chunk)
+    monkeypatch.setattr(deconvnet, "UNITS", max(1, chunk // 10_000))
     rng = np.random.default_rng(6)
     net, x = full_net(xp), xp.asarray(nets.picture(batch=5))
     units = some_units(rng, net.shapes[layer], 5, 9)

@@ -9,7 +9,7 @@ from ..deconvnet import at_once, is_score, net_input, seen
 from ..layers import PAPER
 from ..threads import cut
 from ..trace import exact
-from ..windowed import select, whole_maps
+from ..windowed import MAPS_BYTES, select
 
 MAPS = 4  # the strongest maps of a step that are drawn one by one
 SIDE = 32  # pixels of their thumbnails at most
@@ -55,7 +55,7 @@ def follow(net, split, name, units, watched, rules=PAPER):
     units: [(picture id, map, y, x)].  watched: whether each one's steps are drawn.  Seeds as in project_units.
     """
     order = sorted(range(len(units)), key=lambda k: units[k])
-    for part in cut(len(order), at_once(net, name, net.dtype, whole_maps(net, name))):
+    for part in cut(len(order), at_once(net, name, net.dtype, MAPS_BYTES)):
         some = order[part]
         ids, rows = np.unique([units[k][0] for k in some], return_inverse=True)
         pictures = split.read(ids)
