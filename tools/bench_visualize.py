@@ -1,14 +1,13 @@
 """Figure 2 of ZFNet's conv5 against a loop over Captum (pip install torch captum)."""
 
 import json
-import platform
 import statistics
 import warnings
 
 import bench_rival
 import click
 import numpy as np
-from bench_timing import take_turns
+from bench_timing import conditions, machine, take_turns
 
 from rawconv import models
 from rawconv.data import Split
@@ -16,7 +15,7 @@ from rawconv.deconvnet import net_input, project_units
 from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
 from rawconv.report.pages import PROJECTION_BYTES
-from rawconv.threads import cut, thread_count
+from rawconv.threads import cut
 from rawconv.topk import scan
 
 RULES = Rules("deconv", "gradient", "add")  # what Captum's NeuronDeconvolution computes
@@ -27,9 +26,10 @@ SCANNED, TOP = 256, 9
 @click.option("--quick", is_flag=True, help="A share of the work and 2 rounds: to see that it runs.")
 @click.option("--rounds", type=click.IntRange(1), help="[7; quick: 2]")
 @click.option("--captum-units", type=click.IntRange(1), help="Units of a round for Captum.  [24; quick: 3]")
+@click.option("--distinct", "apart", type=click.IntRange(1), help="Units of the distinct case.  [all; quick: 32]")
 @click.option("--full/--no-full", default=True, help="Time the way through whole maps as well.  [full]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-def main(quick, rounds, captum_units, full, as_json):
+def main(quick, rounds, captum_units, apart, full, as_json):
     """Projections of all maps x 9 of ZFNet's conv5, in units a second: ours against Captum, one unit at a time.
 
     Random He weights, random pictures, the same rule for all (NeuronDeconvolution's), reading and drawing not counted.
@@ -40,7 +40,7 @@ def main(quick, rounds, captum_units, full, as_json):
     pictures, top = (SCANNED // TOP, 1) if quick else (SCANNED, TOP)  # as many units a picture in both
     net = paper_net()
     cases = {"scanned": scanned(net, pictures, top)}
-    cases["distinct"] = distinct(cases["scanned"][1], SCANNED // 8 if quick else None)
+    cases["distinct"] = distinct(cases["scanned"][1], apart or (32 if quick else None))
     captum = captum_loops(net)
     ways = {(case, "windowed"): ours(net, *data, False) for case, data in cases.items()}
     if full:
@@ -147,7 +147,6 @@ def disagreement(net, pictures, units, attribute):
 def summary(cases, ways, seconds, captum_units):
     """Everything as numbers: counts, medians, spread, and ratios of throughput to Captum's."""
     import captum
-    import torch
 
     rates = {way: [count / s for s in seconds[way]] for way, (_, count) in ways.items()}
     median = {way: statistics.median(found) for way, found in rates.items()}
@@ -165,9 +164,7 @@ def summary(cases, ways, seconds, captum_units):
         }
         for case, name in ways
     ]
-    versions = {"numpy": np.__version__, "torch": torch.__version__, "captum": captum.__version__}
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "threads": thread_count()}
-    return {"rows": rows, "scanned_pictures": len(cases["scanned"][0]), **versions, **machine}
+    return {"rows": rows, "scanned_pictures": len(cases["scanned"][0]), **machine(), "captum": captum.__version__}
 
 
 def lines(results):
@@ -180,8 +177,8 @@ def lines(results):
         numbers = f"{row['units_a_second']:10.2f}{row['lowest']:9.2f}{row['highest']:9.2f}{full:>8}   {ratios}"
         text.append(f"{row['case'] or '':10}{row['way']:20}{row['units']:7}{row['pictures']:10}{numbers}")
     text.append(
-        f"medians of {results['rounds']} rounds in turns, {results['threads']} threads; {results['scanned_pictures']} "
-        f"pictures scanned; largest difference from activation x Captum {results['disagreement']:.1e} of the maximum; "
-        f"numpy {results['numpy']}, torch {results['torch']}, captum {results['captum']}"
+        f"medians of {results['rounds']} rounds in turns; {results['scanned_pictures']} pictures scanned; largest "
+        f"difference from activation x Captum {results['disagreement']:.1e} of the maximum; {conditions(results)}, "
+        f"Captum {results['captum']}"
     )
     return "\n".join(text)

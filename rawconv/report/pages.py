@@ -31,7 +31,7 @@ from . import figures
 
 PAGE = 18  # maps on a page
 OVERVIEW = 512  # maps on an overview
-PROJECTION_BYTES = 64 << 20  # of projections held at once, before they are cut to their fields
+PROJECTION_BYTES = 128 << 20  # of projections held at once, before they are cut to their fields
 TOLERANCE = 1e-4  # of the layer's largest activation
 
 
