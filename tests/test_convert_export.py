@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -215,10 +216,18 @@ def test_export_and_import_again_by_command(imported, folder):
         (["alexnet.onnx", "x.h5", "--resize", "100"], 1, "Name another --resize."),
         (["alexnet.onnx", "x.h5", "--classes", "one.txt"], 1, "1000 scores, and there are 1 class names"),
         (["alexnet.onnx", "x.h5", "--verify", "names.txt"], 1, "names.txt is not a picture"),
+        (["alexnet.onnx", "x.h5", "--verify", "none.png"], 2, "There is no file none.png."),
+        (["alexnet.onnx", "x.h5", "--classes", "none.txt"], 2, "There is no file none.txt."),
+        (["strange.onnx", "x.h5", "--verify", "scene.png"], 1, "onnxruntime cannot run it"),
+        (["alexnet.onnx", "nowhere/x.h5"], 1, "nowhere/x.h5 could not be written"),
     ],
 )
 def test_what_a_user_gets_wrong(folder, words, code, message):
     (folder / "one.txt").write_text("only\n")
+    shutil.copy(ROOT / "docs/pictures/scene.png", folder)
+    strange = files.finish(files.small()).model()
+    strange.graph.node[0].attribute.append(onnx.helper.make_attribute("strange", 1))  # not a word of Conv
+    (folder / "strange.onnx").write_bytes(strange.SerializeToString())
     done = subprocess.run(
         [sys.executable, "-m", "rawconv.cli.import_", *words], cwd=folder, capture_output=True, text=True
     )

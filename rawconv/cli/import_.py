@@ -1,5 +1,7 @@
 """rawconv-import: a net of another library becomes a checkpoint."""
 
+import os
+
 import click
 
 from ..errors import UsageError
@@ -38,6 +40,9 @@ def main(file, out, classes, picture, force, as_json, **how):
       rawconv-import mine.onnx mine.h5 --pixels torch --size 224
     """
     refuse_existing(out, force)
+    for given in filter(None, (classes, picture)):
+        if not os.path.isfile(given):
+            raise UsageError(f"There is no file {given}.")
     from .. import checkpoint
     from ..convert import Wanted
     from ..convert.read import import_net

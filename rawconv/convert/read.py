@@ -101,6 +101,8 @@ def _conventions(foreign, pixels):
         said["channel order"] = f"{pixels.order} to rgb, in the first layer"
     if set(pixels.std) != {1.0} or foreign.inside:
         said["scale"] = "of the pixels, folded into the first layer"
+    if foreign.inside:
+        said["mean"] = "what the file itself takes off its input became the net's own"
     if foreign.softmax:
         said["softmax"] = "left out: the net ends in scores"
     return said | foreign.conventions

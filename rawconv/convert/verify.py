@@ -29,6 +29,9 @@ def verify(found, picture):
         raise RawconvError(
             f"--verify asks {name} for its scores: pip install {name}, or leave --verify out."
         ) from error
+    except Exception as error:  # its own complaint about the file
+        what = " ".join(str(error).split())[:200]
+        raise RawconvError(f"{found.path}: {name} cannot run it ({what}); leave --verify out.") from error
     if theirs.shape != ours.shape:
         raise RawconvError(f"{found.path}: {name} makes {theirs.size} scores of it, and the import {ours.size}.")
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
