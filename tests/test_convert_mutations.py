@@ -1,12 +1,16 @@
 """10,000 broken files of each format: refused in one sentence or read, nothing else; 300 of them in every run."""
 
+import functools
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import mutations
 import numpy as np
 import pytest
 
+from rawconv.convert import Wanted
 from rawconv.convert.read import import_net
 from rawconv.errors import RawconvError
 
@@ -53,13 +57,29 @@ def pytorch_lrn():
     return out.getvalue()
 
 
-FILES = {"onnx": onnx_chain, "onnx from pytorch": pytorch_lrn}
+def state_dict(how):
+    """AlexNet with one map a layer, as PyTorch and safetensors save it."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: nobody to write its files (pip install torch)")
+    import test_convert_pytorch as files
+
+    net = files.torch_nets.random(files.torch_nets.alexnet((1, 1, 1, 1, 1), 2, 2))
+    with tempfile.TemporaryDirectory() as folder:
+        return files.save(Path(folder) / "net.pth", net.state_dict(), how).read_bytes()
+
+
+FILES = {
+    "onnx": onnx_chain, "onnx from pytorch": pytorch_lrn,
+    "zip": lambda: state_dict("zip"), "pickle": lambda: state_dict("pickle"),
+    "safetensors": lambda: state_dict("safetensors"),
+}  # fmt: skip
+WANTED = dict.fromkeys(("zip", "pickle", "safetensors"), Wanted(arch="alexnet"))
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FILES)
 def test_broken_files_are_refused_in_one_sentence(name, tmp_path):
-    outcomes = mutations.check(FILES[name](), import_net, tmp_path, COUNT)
+    read = functools.partial(import_net, wanted=WANTED.get(name))
+    outcomes = mutations.check(FILES[name](), read, tmp_path, COUNT)
     assert min(outcomes.values()) > COUNT // 50, f"mutants of both kinds are needed: {outcomes}"
 
 
@@ -67,7 +87,8 @@ def test_broken_files_are_refused_in_one_sentence(name, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FILES)
 def test_ten_thousand_broken_files(name, tmp_path):
-    outcomes = mutations.check(FILES[name](), import_net, tmp_path, ALL - COUNT, COUNT)
+    read = functools.partial(import_net, wanted=WANTED.get(name))
+    outcomes = mutations.check(FILES[name](), read, tmp_path, ALL - COUNT, COUNT)
     print(name, outcomes)
 
 

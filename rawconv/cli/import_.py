@@ -17,6 +17,7 @@ from .common import command, finish, force_option, json_option, printable, refus
 @click.option(
     "--size", type=click.IntRange(1, 4096), help="Rows and columns of its input, where FILE leaves them open."
 )
+@click.option("--arch", metavar="NAME", help="The architecture of a PyTorch file, where its tensors leave it open.")
 @click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
               help="What it expects: [0,255], [0,1], or as PyTorch's or Caffe's nets.  [what FILE says]")  # fmt: skip
 @click.option("--channels", type=click.Choice(("rgb", "bgr", "grey")), help="Their order.")
@@ -38,6 +39,7 @@ def main(file, out, classes, picture, force, as_json, **how):
     Examples:
       rawconv-import bvlc_alexnet.onnx alexnet.h5 --classes synset.txt --verify cat.jpg
       rawconv-import mine.onnx mine.h5 --pixels torch --size 224
+      rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
     """
     refuse_existing(out, force)
     for given in filter(None, (classes, picture)):
@@ -48,7 +50,7 @@ def main(file, out, classes, picture, force, as_json, **how):
     from ..convert.read import import_net
     from ..convert.verify import verify
 
-    wanted = Wanted(size=how["size"])
+    wanted = Wanted(arch=how["arch"], size=how["size"])
     found = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
     said = found.info["imported"]
     if picture:

@@ -4,7 +4,12 @@ import zipfile
 
 from ..storage import SIGNATURE, Wrong
 
-READERS = {"onnx": ("onnx_net", "ONNX")}  # format: (module, what it is called)
+READERS = {  # format: (module, what it is called)
+    "onnx": ("onnx_net", "ONNX"),
+    "zip": ("pytorch_net", "PyTorch (.pth)"),
+    "pickle": ("pytorch_net", "PyTorch (.pth), the old format"),
+    "safetensors": ("pytorch_net", "safetensors"),
+}
 ONNX_ROUTE = "Export it to ONNX (tf2onnx for Keras and TensorFlow, torch.onnx for your own code), and import that."
 HEAD = 4096
 
@@ -34,6 +39,8 @@ def _by_signature(head):
         return "a NumPy array"
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite model"
+    if head[257:262] == b"ustar":
+        raise Wrong("is a tar archive, as PyTorch wrote before version 0.2", "Load and save it with a newer PyTorch.")
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "pickle"
     if head[8:10] in (b'{"', b"{}", b"{ "):
