@@ -19,6 +19,7 @@ from .errors import RawconvError
 from .folders import clean
 from .json_text import json_text
 from .report import html
+from .report.experiments import experiments
 from .report.pages import classify, layer_pages, picture_page
 from .storage import replace_file
 from .topk import scan_once
@@ -92,9 +93,10 @@ def draw_layers(net, data, split, asked, look, top, folder, say=silent):
     return found, {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
 
 
-def draw_report(path, net, info, data, split, found, asked, look, top, say=silent):
+def draw_report(path, net, info, data, split, found, asked, look, top, weights, say=silent):
     """Write the page of what draw_layers found: [a sentence where that failed]; the figures are there all the same."""
-    page = html.report(net, info, data, getattr(data, split), found, dict(asked), look, top)
+    done = experiments(net, data.source, weights)
+    page = html.report(net, info, data, getattr(data, split), found, dict(asked), look, top, done)
     try:
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, page)
@@ -103,6 +105,8 @@ def draw_report(path, net, info, data, split, found, asked, look, top, say=silen
     except RawconvError as error:
         return [f"{error} The figures are complete."]
     say(f"{path}: one page of {len(page) / 1e6:.1f} MB, for any browser, without a network")
+    if done:
+        say(f"with the experiments on this net: {', '.join(one['name'] for one in done)}")
     return []
 
 

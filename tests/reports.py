@@ -36,10 +36,13 @@ def data_of(count=12, names=None):
     return DataSet("random", "nowhere", CLASSES, split, split)
 
 
-def make(net=None, layers=("conv1", "conv2", "scores"), maps=None, look=html.pages.LOOK, info=INFO, data=None, count=4):
+def make(
+    net=None, layers=("conv1", "conv2", "scores"), maps=None, look=html.pages.LOOK, info=INFO, data=None, count=4,
+    **more,
+):  # fmt: skip
     net, data = net or net_of(), data or data_of()
     found = scan(net, data.val, layers, count, progress=False)
-    return html.report(net, info, data, data.val, found, maps, look, count), found
+    return html.report(net, info, data, data.val, found, maps, look, count, **more), found
 
 
 def data_in(page):

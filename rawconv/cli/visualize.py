@@ -139,7 +139,8 @@ def main(
             found, drawn = visualize.draw_layers(net, source, split, asked, look, top, folder, say)
             about |= drawn
             if report:
-                trouble += visualize.draw_report(report, net, info, source, split, found, asked, look, top, say)
+                drawn = found, asked, look, top, weights, say
+                trouble += visualize.draw_report(report, net, info, source, split, *drawn)
                 about["report"] = report
     if trouble:
         about["errors"] = trouble

@@ -26,15 +26,18 @@ from ..topk import fingerprint
 from . import pages, paths, sheets
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("report_draw.js", "report_net.js", "report.js")
+SCRIPTS = ("report_draw.js", "report_net.js", "report_experiments.js", "report.js")
 MAPS = 512  # of one layer
 PIXELS = 26_000_000  # of all tiles together: about 15 MB of page.  Nets with more have smaller tiles
 SMALLEST, LARGEST = 24, 96  # pixels of a tile
 CURVES = ("epoch", "lr", "train_loss", "val_loss", "train_top1", "val_top1", "train_top5", "val_top5")
 
 
-def report(net, info, data, split, found, maps=None, look=pages.LOOK, count=9):
-    """The page, bytes.  maps: {layer object: map numbers to show}, where not all; info: as the checkpoint has it."""
+def report(net, info, data, split, found, maps=None, look=pages.LOOK, count=9, experiments=()):
+    """The page, bytes.  maps: {layer object: map numbers to show}, where not all; info: as the checkpoint has it.
+
+    experiments: what experiments.experiments found of this net.
+    """
     maps = {name: _shown(found[name], (maps or {}).get(name)) for name in found}
     count = min(count, *(best.value.shape[1] for best in found.values()))
     side = _side(net, {name: len(numbers) for name, numbers in maps.items()}, count)
@@ -42,7 +45,7 @@ def report(net, info, data, split, found, maps=None, look=pages.LOOK, count=9):
         "model": net.model or "net", "data": data.name, "split": split_name(data, split), "pictures": len(split),
         "count": count, "classes": [_words(name) for name in data.classes], "look": look.sentence(),
         "rules": look.rules._asdict(), "picture": net.shape[:2], "facts": facts(net, info), "history": history(info),
-        "net": net_table(net), "filters": _filters(net),
+        "net": net_table(net), "filters": _filters(net), "experiments": list(experiments),
         "layers": [_layer(net, split, name, best, maps[name], look, count, side) for name, best in found.items()],
     }  # fmt: skip
     return fill(f"{about['model']} · {about['data']} · rawconv", about)

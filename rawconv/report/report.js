@@ -3,6 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const narrow = matchMedia("(max-width: 860px)");
 const state = { layer: null, map: null, rank: 0, view: "" };
+const VIEWS = { net: netView, experiments: experimentsView };
 const FACES = ["projection", "patch"];
 
 function address(layer, map, rank) {
@@ -21,8 +22,8 @@ function go(layer, map, rank, quietly) {
 function follow() {
   const [name, number, place] = location.hash.slice(1).split("/");
   const before = { ...state };
-  if (name === "net") {
-    state.view = "net";
+  if (name === "net" || (name === "experiments" && data.experiments.length)) {
+    state.view = name;
   } else {
     const asked = data.layers.find((layer) => layer.name === safeDecode(name || ""));
     state.layer = asked || state.layer || startLayer();
@@ -42,16 +43,16 @@ const startLayer = () => [...data.layers].reverse().find((layer) => !layer.score
 
 function show(before) {
   document.body.dataset.view = state.view;
-  $("maps").hidden = state.view === "net";
-  $("net").hidden = state.view !== "net";
+  $("maps").hidden = state.view in VIEWS;
+  for (const name in VIEWS) $(name).hidden = state.view !== name;
   for (const link of $("layers").children) {
-    const current = link.dataset.layer === (state.view === "net" ? "net" : state.layer.name);
+    const current = link.dataset.layer === (state.view in VIEWS ? state.view : state.layer.name);
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
     if (current) link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-  if (state.view === "net") {
-    if (!$("net").childElementCount) $("net").append(...netView());
+  if (state.view in VIEWS) {
+    if (!$(state.view).childElementCount) $(state.view).append(...VIEWS[state.view]());
     return;
   }
   if (before.layer !== state.layer) fillGallery();
@@ -324,7 +325,7 @@ function searched() {
 }
 
 function pressed(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey || state.view === "net") return;
+  if (event.altKey || event.ctrlKey || event.metaKey || state.view in VIEWS) return;
   const at = document.activeElement, typing = at && at.matches("input, select");
   if (event.key === "Escape") {
     if (at === $("search") && $("search").value) { $("search").value = ""; searched(); } else toGallery();
@@ -350,6 +351,7 @@ function begin() {
   $("subtitle").textContent = `what its maps respond to in ${data.pictures.toLocaleString("en")} ${data.split} pictures of ${data.data}`;
   const link = (name, note) => make("a", { href: `#${encodeURIComponent(name)}`, "data-layer": name }, name === "net" ? make("span", {}, make("i", {}, "the "), "net") : name, note && make("small", {}, ` ${note}`));
   $("layers").append(...data.layers.map((layer) => link(layer.name, layer.maps.length)), link("net"));
+  if (data.experiments.length) $("layers").append(link("experiments", data.experiments.length));
   $("classes").append(...[...new Set(data.classes)].map((value) => make("option", { value })));
   $("search").addEventListener("input", searched);
   $("sort").addEventListener("change", fillGallery);
