@@ -69,6 +69,8 @@ def test_a_grid_of_the_stride_is_aliasing_and_smooth_noise_is_not():
     flat = np.array([0, *np.ones(32)])
     assert aliasing(flat + 3 * spectrum(grid), 4, 64) == pytest.approx(((1 + 3) / 1, (3 + 3) / (32 + 3 + 3)))
     assert np.isnan(aliasing(noise, 1, 64)).all()
+    short = np.array([0, *np.ones(8)])  # beside 4 of 16 lies 0, where a spectrum has nothing
+    assert aliasing(short, 4, 16) == pytest.approx((1, 0))
 
 
 def test_a_spectrum_has_its_peak_at_the_wave():
@@ -112,6 +114,13 @@ def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
     assert (second["epochs"], second["renormalisation"], second["period"]) == (2, 0.1, 2)
     assert sum(second["bands"].values()) == pytest.approx(1)
     assert whole["sentences"][1].startswith("tiny, 5x5/2: 1 of 6 filters dead")
+
+
+def test_a_first_layer_without_a_stride_leaves_no_grid(tmp_path):
+    layers = [("conv1", Conv(6, 5, std="he")), ("relu1", ReLU()), ("conv2", Conv(9, 3, std="he")), ("relu2", ReLU())]
+    net = Net((24, 24, 3), layers, ["a", "b"], np.full(3, 120, np.float32))
+    result = run(subject_of(net), begin("it", {}, tmp_path, "it"))
+    assert "no stride that could leave a grid" in result.sentences[0] and "nan" not in result.sentences[0]
 
 
 def test_refusals(tmp_path):

@@ -170,6 +170,7 @@ def aliasing(energy, period, size):
     peaks = np.array([round(size * k / period) for k in range(1, period // 2 + 1)])
     near = peaks[:, None] + np.array([-4, -3, -2, 2, 3, 4])
     near = np.abs((near + size // 2) % size - size // 2)  # beyond the highest frequency they come down again
+    near = np.maximum(near, 1)  # what is constant is not in the spectrum
     beside = np.exp(np.log(np.maximum(energy[near], np.finfo(float).tiny)).mean(axis=1))
     return float((energy[peaks] / beside).mean()), float((energy[peaks] - beside).sum() / energy.sum())
 
@@ -195,11 +196,14 @@ def _numbers(subject, values):
 
 def _sentence(one):
     shares = ", ".join(f"{name} {share:.0%}" for name, share in one["bands"].items())
+    grid = (
+        f"layer 2 has {one['aliasing']:.2f} times the energy at multiples of 1/{one['period']} per pixel that is "
+        f"beside them, {one['aliasing_share']:.2%} of all."
+    )
     return (
         f"{one['net']}: {len(one['dead'])} of {one['filters']} filters dead, largest RMS {one['largest_rms']:.2g} "
-        f"({one['dominance']:.1f} times the median), frequencies {shares}, layer 2 has "
-        f"{one['aliasing']:.2f} times the energy at multiples of 1/{one['period']} per pixel that is beside them, "
-        f"{one['aliasing_share']:.2%} of all."
+        f"({one['dominance']:.1f} times the median), frequencies {shares}, "
+        + (grid if one["period"] > 1 else "and no stride that could leave a grid.")
     )
 
 
@@ -247,5 +251,6 @@ def _spectrum(axes, one, values, size):
     axes.plot(np.arange(1, len(values.spectrum)) / size, values.spectrum[1:])
     for k in range(1, one["period"] // 2 + 1):
         axes.axvline(k / one["period"], color=charts.RED, lw=1, ls=":")
-    title = f"layer 2's spectrum: {one['aliasing']:.2f} times at k/{one['period']}"
+    grid = f"{one['aliasing']:.2f} times at k/{one['period']}" if one["period"] > 1 else "no stride, no grid"
+    title = f"layer 2's spectrum: {grid}"
     axes.set(title=title, xlabel="cycles per pixel", yscale="log", xlim=(0, 0.51))
