@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_adjoint, check_backward, strided
 
 from rawconv.arrays import to_cpu
-from rawconv.layers import GRADIENT, PAPER, Rules
+from rawconv.layers import GRADIENT, PAPER, Rules, conv_cpu
 from rawconv.layers.conv import Conv
 
 #        name            batch  (H, W, C)  filters, settings
@@ -126,6 +126,9 @@ def test_the_three_walks_equal_the_equations(case, xp, dtype):
         (1, (9, 10, 2), 3, dict(size=(5, 3), stride=(2, 1), pad=1)),
         (2, (9, 11, 4), 6, dict(size=(7, 6), stride=(3, 2), pad=(5, 1), groups=2)),
         (1, (3, 4, 2), 3, dict(size=3, pad=4)),
+        (3, (9, 10, 17), 19, dict(size=5, pad=2)),
+        (2, (7, 9, 4), 6, dict(size=(6, 3), pad=(0, 3, 5, 1), groups=2)),
+        (2, (5, 8, 3), 4, dict(size=(4, 5), pad=1)),
     ],
 )
 def test_the_fast_ways_equal_the_equations(batch, shape, filters, settings, conv, xp, dtype):
@@ -354,3 +357,21 @@ def test_the_drawn_parameters():
     assert abs(wide.weight.std() / 0.3 - 1) < 0.02
     assert_same(first.weight, second.weight)
     assert first.params["weight"] is first.weight and first.params["bias"] is first.bias
+
+
+@pytest.mark.parametrize(
+    ("pictures", "size", "shape", "settings", "want"),
+    [
+        (32, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, True)),  # the paper's conv3
+        (32, (26, 26), (5, 5, 96, 256), dict(size=5, stride=2), (True, True)),  # its conv2
+        (1, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, False)),  # too few places for the filters
+        (512, (1, 1), (3, 3, 256, 384), dict(size=3), (True, False)),  # a tile for one place
+        (32, (110, 110), (6, 6, 3, 96), dict(size=6, stride=2), (True, False)),  # too few channels
+        (32, (110, 110), (7, 7, 3, 96), dict(size=7, stride=2), (False, False)),  # four taps
+        (32, (55, 55), (1, 1, 64, 64), dict(size=1), (False, False)),
+        (32, (55, 55), (3, 1, 64, 64), dict(size=(3, 1)), (False, False)),
+    ],
+)
+def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want):
+    layer = Conv(shape[3], **settings)
+    assert conv_cpu.suits(shape, layer.window, pictures, size) == want

@@ -30,8 +30,8 @@ class Conv:
     std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
-    conv, to be set on the layer: "gemm" (im2col and one product), "winograd" (3x3 filters of stride 1, on the CPU, see
-    conv_cpu.py), or "auto", which chooses by the shapes alone.
+    conv, to be set on the layer: "gemm" (im2col and one product), "winograd" (3x3 filters and what can be folded to
+    them, on the CPU, see conv_cpu.py), or "auto", which chooses by the shapes alone.
     workspace, likewise: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
 
@@ -126,7 +126,7 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
         y = product(x.reshape(len(x), len(matrix)), matrix).reshape(y.shape)
         y += 0 if bias is None else bias
         return y
-    if _by_winograd(weight.shape, window, x, conv):
+    if _by_winograd(conv, x, weight.shape, window, y.shape[1:3]):
         conv_cpu.winograd(x, weight, bias, window, y)
         return y
     rows = y.reshape(-1, *y.shape[2:])
@@ -154,7 +154,8 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     dx = empty(dy, (len(dy), *size, channels))
     if _covers(window, dx):
         return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
-    if _by_winograd(weight.shape, window, dx, conv):
+    folded = [-(-length // stride) for length, stride in zip(size, window.stride, strict=True)]
+    if window.stride != (1, 1) and _by_winograd(conv, dy, weight.shape, window, dy.shape[1:3], folded):
         conv_cpu.winograd_transpose(dy, weight, window, dx)
         return dx
     spread = size[0] * size[1] / max(1, dy.shape[1] * dy.shape[2])
@@ -199,7 +200,7 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     shape = (*window.size, channels, filters)
     if _covers(window, x):
         return product(x.reshape(len(x), math.prod(shape[:3])).T, dy.reshape(len(dy), filters)).reshape(shape)
-    if _by_winograd(shape, window, x, conv):
+    if _by_winograd(conv, x, shape, window, dy.shape[1:3]):
         return conv_cpu.winograd_weight_gradient(x, dy, window)
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length, workspace)
@@ -243,10 +244,10 @@ def _covers(window, x):
     return window.size == x.shape[1:3] and not any(window.pad)
 
 
-def _by_winograd(shape, window, x, conv):
+def _by_winograd(conv, x, shape, window, *sizes):
     if conv not in ("auto", "gemm", "winograd"):
         raise ValueError(f"conv {conv!r} is not one of: auto, gemm, winograd.")
-    can, faster = conv_cpu.suits(shape, window)
+    can, faster = conv_cpu.suits(shape, window, len(x), *sizes)
     return on_cpu(x) and can and (conv == "winograd" or (conv == "auto" and faster))
 
 

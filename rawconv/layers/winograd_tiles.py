@@ -107,37 +107,29 @@ def tiles_out(tiles, bias, y, down, across, height, width, channels):
 
 
 @numba.njit(nogil=True, cache=True)
-def fold(x, folded, sh, sw, top, left):
-    """folded[i, j, (a * sw + b) * C + c] = x[i * sh + a - top, j * sw + b - left, c], zero outside x and beyond.
-
-    One picture; x (H, W, C).  Neighbouring places of a row are neighbours in memory, in x as in folded.
-    """
+def fold(x, folded, sh, sw, rows, columns, down, across, top, left):
+    """One picture; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
     height, width, channels = x.shape
-    run, end, flat = sw * channels, width * channels, x.reshape(height, -1)
     for i in range(folded.shape[0]):
         for j in range(folded.shape[1]):
             out = folded[i, j]
-            start = (j * sw - left) * channels
-            low, high = min(run, max(0, -start)), max(0, min(run, end - start))
-            for a in range(sh):
-                row = i * sh + a - top
-                part = out[a * run : (a + 1) * run]
-                if row < 0 or row >= height or high <= low:
-                    part[:] = 0
-                    continue
-                for k in range(low):
-                    part[k] = 0
-                line = flat[row, start + low : start + high]
-                for k in range(high - low):
-                    part[low + k] = line[k]
-                for k in range(high, run):
-                    part[k] = 0
-            out[sh * run :] = 0
+            for a in range(rows):
+                row = i * sh + a * down - top
+                for b in range(columns):
+                    column = j * sw + b * across - left
+                    first = (a * columns + b) * channels
+                    if 0 <= row < height and 0 <= column < width:
+                        pixel = x[row, column]
+                        for c in range(channels):
+                            out[first + c] = pixel[c]
+                    else:
+                        out[first : first + channels] = 0
+            out[rows * columns * channels :] = 0
 
 
 @numba.njit(nogil=True, cache=True)
 def unfold(folded, x, sh, sw, top, left):
-    """The transpose of fold, every place of x being one of folded: x[i, j] = folded[(i + top) // sh, ...]."""
+    """The transpose of a fold by stride, every place of x being one of folded."""
     for i in range(x.shape[0]):
         row, a = divmod(i + top, sh)
         for j in range(x.shape[1]):
