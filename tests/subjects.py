@@ -60,3 +60,12 @@ def interrupted_and_finished(run, subject, folder, monkeypatch, after=2, name="i
     assert [path.stat().st_mtime_ns for path in counted] == times
     again.finish(result)
     return json.loads((again.folder / f"{name}.json").read_text())
+
+
+def same_if_interrupted(run, subject, folder, monkeypatch, name="it", **options):
+    """A run that was interrupted and finished leaves the files of one that was not, byte for byte."""
+    whole = finished(run, subject, folder / "whole", name, **options)
+    assert interrupted_and_finished(run, subject, folder / "halves", monkeypatch, name=name, **options) == whole
+    for kind in ("png", "csv"):
+        one, other = (folder / part / f"{name}-1" / f"{name}.{kind}" for part in ("whole", "halves"))
+        assert one.read_bytes() == other.read_bytes()

@@ -13,12 +13,15 @@ from laws import assert_close
 
 from rawconv.arrays import to_cpu
 from rawconv.deconvnet import project_units
+from rawconv.experiments.occlusion import Covered, respond
 from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.layers.softmax import softmax
+from rawconv.patched import walk
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the witness tests need it (pip install torch)")
 attr = pytest.importorskip("captum.attr", reason="Captum is not installed: its witness needs it (pip install captum)")
@@ -123,3 +126,29 @@ def test_several_units_of_every_layer(xp, table, shape, rule, lrn):
             want = told if name == "scores" else value * told
             assert value > 0 and np.abs(want).max() > 0
             assert_close(got, want, 1e-10)
+
+
+@pytest.mark.parametrize(("table", "shape"), TABLES.values(), ids=list(TABLES))
+def test_occlusion_of_every_pixel(xp, table, shape):
+    """Captum gives each pixel the mean fall of P over the places of the square that cover it."""
+    net, x, side, stride = nets.make(xp, table, shape), nets.picture(shape=shape), 9, 3
+    modules, relu = witness(net, table, "gradient"), [name for name, kind, _ in table if kind is ReLU][1]
+    tops = np.stack(np.meshgrid(*(np.arange(0, n - side + 1, stride) for n in shape[:2]), indexing="ij"), axis=-1)
+    boxes = np.hstack([tops.reshape(-1, 2), tops.reshape(-1, 2) + side])
+    maps = walk(net, xp.asarray(x.copy()))
+    covered = Covered(maps, xp.zeros_like(maps[""]), relu, 0, 1.0)
+    whole = float(to_cpu(softmax(maps["scores"])).ravel()[2])
+    fall, count = np.zeros(shape[:2]), np.zeros(shape[:2])
+    for (top, left, bottom, right), p in zip(boxes, respond(net, covered, boxes, 2)["true"], strict=True):
+        fall[top:bottom, left:right] += whole - p
+        count[top:bottom, left:right] += 1
+    tx = torch.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    told = attr.Occlusion(lambda t: modules(t).flatten(1).softmax(1)).attribute(
+        tx, (shape[2], side, side), (shape[2], stride, stride), 0.0, 2, perturbations_per_eval=5
+    )
+    want = told.detach().numpy()[0, 0]
+    assert told.dtype == torch.float32 and np.ptp(want) > 1e-3  # Captum keeps its means in float32
+    for axis, n in enumerate(shape[:2]):  # where the stride does not end at the border, Captum adds a place cut off
+        keep = slice(None, n if (n - side) % stride == 0 else n - (n - side) % stride - side + 1)
+        fall, count, want = (np.moveaxis(np.moveaxis(a, axis, 0)[keep], 0, axis) for a in (fall, count, want))
+    assert_close(fall / count, want, 1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from subjects import data_of, finished, interrupted_and_finished, subject_of
+from subjects import data_of, same_if_interrupted, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv.arrays import Device, to_cpu
@@ -136,10 +136,7 @@ def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, monkeypatch):
     def it(subject, study, **options):
         return run(subject, study, some(), **options)
 
-    whole = finished(it, subject_of(), tmp_path / "a", **OPTIONS)
-    assert interrupted_and_finished(it, subject_of(), tmp_path / "b", monkeypatch, **OPTIONS) == whole
-    for file in ("it.png", "it.csv"):
-        assert (tmp_path / "a/it-1" / file).read_bytes() == (tmp_path / "b/it-1" / file).read_bytes()
+    same_if_interrupted(it, subject_of(), tmp_path, monkeypatch, **OPTIONS)
 
 
 def test_the_numbers_are_those_of_the_table(tmp_path):

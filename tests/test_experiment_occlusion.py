@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from laws import assert_close
 from PIL import Image
-from subjects import data_of, finished, interrupted_and_finished, subject_of
+from subjects import data_of, same_if_interrupted, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv.arrays import Device
@@ -120,11 +120,7 @@ def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, monkeypatch):
     def it(subject, study, **options):
         return run(subject, study, some(), **options)
 
-    whole = finished(it, subject_of(), tmp_path / "a", **OPTIONS)
-    halves = interrupted_and_finished(it, subject_of(), tmp_path / "b", monkeypatch, **OPTIONS)
-    assert halves == whole
-    for file in ("it.png", "it.csv"):
-        assert (tmp_path / "a/it-1" / file).read_bytes() == (tmp_path / "b/it-1" / file).read_bytes()
+    same_if_interrupted(it, subject_of(), tmp_path, monkeypatch, **OPTIONS)
 
 
 def test_the_numbers_are_those_of_the_table(tmp_path):
@@ -138,6 +134,12 @@ def test_the_numbers_are_those_of_the_table(tmp_path):
         share = min(row["activity"] for row in rows) / one["activity"]
         assert one["lowest_activity"]["share"] == pytest.approx(share)
     assert result.figure.startswith(b"\x89PNG") and len(result.sentences) == 2
+
+
+def test_one_picture_of_one_class_is_enough(tmp_path):
+    """There are no other pictures to project the map from, then."""
+    result = run(subject_of(data=data_of(1)), begin("it", {}, tmp_path, "it"), some(1), **OPTIONS)
+    assert len(result.numbers["pictures"]) == 1 and result.figure.startswith(b"\x89PNG")
 
 
 def test_shown_are_pictures_that_the_net_gets_right_of_different_classes():

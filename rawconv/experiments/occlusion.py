@@ -238,6 +238,6 @@ def _classes(axes, best, names, label, extent):
     axes.imshow(pixels, extent=extent, interpolation="nearest")
     axes.set(title="most probable class", xticks=[], yticks=[])
     axes.grid(False)
-    entries = [Patch(color=colour, label=names[k].replace("_", " ")[:14]) for k, colour in colours.items()]
+    entries = [Patch(color=colour, label=names[k].replace("_", " ")[:18]) for k, colour in colours.items()]
     entries += [Patch(color=charts.GREY, label="others")] if len(order) > CLASSES else []
     axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, fontsize=8)
