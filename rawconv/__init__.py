@@ -12,6 +12,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     topk.py        the pictures that excite each map most;  visualize.py  figure 2 in files
     optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
     training.py    a training run;  runs.py  how a command begins, resumes or tests one;  runlog.py  its log
+    evaluation.py  how well a net answers, and where it is wrong
     health.py      what goes wrong in training;  interrupts.py  Ctrl-C;  parallel.py  several processes as one
     checkpoint.py  a net in a file;  storage.py  files that are whole or not there;  folders.py  where results go
     data/          pictures in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out

@@ -11,6 +11,7 @@ from .layers.relu import ReLU
 PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
 FAST = 0.1  # of a layer's weights changed by one step: healthy nets stay near 0.001
 DEAD = 0.5  # of a layer's maps
+MIXED = 0.5  # of the classes that a batch of well mixed pictures would hold
 
 
 def check_data(data):
@@ -26,6 +27,25 @@ def check_data(data):
             raise RawconvError(
                 f"{data.source} has {name} labels from {low} to {high}, but classes 0 to {len(data.classes) - 1}."
             )
+
+
+def warn_if_sorted(split, batch, seed, say):
+    """Say so where the first batches hold far fewer kinds of pictures than well mixed ones would.
+
+    A class of share p is in a mixed batch of n with probability 1 - (1 - p)^n.
+    """
+    labels = split.labels[split.order(seed, 0)]
+    labels = labels[: min(len(labels) // batch, 100) * batch].reshape(-1, batch)
+    if not len(labels):
+        return
+    share = np.bincount(split.labels) / len(split)
+    expected = (1 - (1 - share) ** batch).sum()
+    found = 1 + (np.diff(np.sort(labels)) != 0).sum(axis=1).mean()
+    if found < MIXED * expected:
+        say(
+            f"The pictures are not shuffled: a batch of {batch} holds {found:.0f} classes, {expected:.0f} if it were "
+            "mixed. A net learns badly from that; pack them with rawconv-data pack, which shuffles."
+        )
 
 
 def first_broken(net, x):

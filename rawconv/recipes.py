@@ -12,6 +12,7 @@ class Recipe(NamedTuple):
 
     first_lr: the share of lr for the lowest layer.  Its inputs are pixels, tens of times larger than those of any other
     layer, and so are its gradients: at the full rate a small net's first filters fill with noise, or the net dies.
+    colour: how strongly colours vary, colours: along which directions, both of data.colour; 0: not at all.
     rates: {layer: its share of lr}.  frozen: the highest layer that stays as it is, with all below it.
     """
 
@@ -28,6 +29,8 @@ class Recipe(NamedTuple):
     stored: int = 256
     rates: dict = {}
     frozen: str = ""
+    colour: float = 0.0
+    colours: tuple = ()
 
     def layer_rates(self, net):
         """{layer with parameters: its share of lr}; UsageError where `rates` or `frozen` name another."""

@@ -9,16 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import checkpoint, models
+from . import checkpoint, evaluation, models
 from .data import DataSet, mean_picture, open_data
 from .data.augment import prepare
+from .data.colour import principal
 from .deconvnet import stored_size
 from .errors import RawconvError, UsageError
+from .folders import new_folder, place
 from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
 from .net import Net
 from .recipes import Recipe, recipe
-from .training import evaluate, train
+from .training import train
 
 
 class Run(NamedTuple):
@@ -49,6 +51,8 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if model not in models.MODELS and not first:
         models.build(model)  # says which models there are, before any picture is read
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
+    if chosen.colour:
+        chosen = chosen._replace(colours=(chosen.colour * principal(pictures.train)).tolist())
     if first and fine_tune:
         return Run(new_classifier(first.net, pictures.classes, seed), pictures, chosen, seed)
     if first:
@@ -88,17 +92,31 @@ def go(run, folder, device, say=print, progress=True, **how):
     }
 
 
-def test(weights, data, device, say=print, workspace=256):
-    """Validate a checkpoint (by default the newest) on its own data set or another with the same classes."""
+def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, out=None, ranks=None):
+    """Validate a checkpoint (by default the newest) on its own data set or another with the same classes.
+
+    What it finds is written into the new folder `out`, by default beside the checkpoint; see evaluation.write.
+    """
     file = weights or checkpoint.default()
     found = checkpoint.load(file)
     pictures = data_of(found.net, file, found.info, data)
     _same_classes(found.net, pictures, file)
+    choose_conv(found.net, conv, device)
     limit_columns(found.net, workspace)
-    result = evaluate(found.net.to(device), pictures.val, device)
-    say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}:")
-    say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**result))
-    return {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), **result}
+    answers = evaluation.answer(found.net.to(device), pictures.val, device, views, ranks, progress=True)
+    results = {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), "views": views}
+    results |= evaluation.measures(answers)
+    say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}, views: {views}")
+    say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**results))
+    for k, j, count in evaluation.confused(evaluation.confusion(pictures.val.labels, answers, len(pictures.classes))):
+        say(f"{pictures.classes[k]} taken for {pictures.classes[j]}: {count}")
+    if ranks and ranks.rank:
+        return results
+    folder = Path(out) if out else new_folder(*place(file, found.net, pictures.source, "test"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return (
+        {"folder": str(folder)} | results | evaluation.write(folder, pictures.val, pictures.classes, answers, results)
+    )
 
 
 def data_of(net, weights, info, data=None):

@@ -11,9 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from . import checkpoint, health
-from .arrays import array_module, to_cpu
+from .arrays import array_module, on_cpu, to_cpu
 from .data.augment import prepare
 from .data.batches import batches
+from .data.colour import shifts
 from .errors import RawconvError
 from .interrupts import raise_again, stoppable
 from .layers.softmax import softmax_cross_entropy
@@ -40,6 +41,7 @@ def train(
     RawconvError where the loss is no longer a number.  KeyboardInterrupt after a Ctrl-C, when all is saved.
     """
     health.check_data(data)
+    health.warn_if_sorted(data.train, recipe.batch, seed, say)
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or Alone(), resume)
     run.ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
@@ -105,9 +107,11 @@ class _Run:
             rate = self.schedule.rate(at["epoch"] + at["position"] / len(split))
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
             pictures, labels, draw = self.device.put(pictures), self.device.put(labels), (*order, ids)
-            waiting.append(
-                train_step(self.net, pictures, labels, draw, self.recipe.crop, self.optimizer, rate, self.ranks, count)
-            )
+            sums = train_step(
+                self.net, pictures, labels, draw, self.recipe.crop, self.optimizer, rate, self.ranks, count,
+                self.recipe.colours,
+            )  # fmt: skip
+            waiting.append(sums)
             at["position"] += count
             bar.desc = ""
             bar.update(count)
@@ -191,18 +195,22 @@ class _Run:
         self.save("last.h5")
 
 
-def train_step(net, pictures, labels, draw, crop, optimizer, rate, ranks=None, count=None):
+def train_step(net, pictures, labels, draw, crop, optimizer, rate, ranks=None, count=None, colours=()):
     """One batch up, its gradient back, one update; the sums over its pictures of loss, top-1 and top-5 hits (3,).
 
     ranks, count: the processes that share the batch, and how many pictures it has over all of them.
+    colours: directions along which a picture's colours vary, see data.colour.shifts.
     """
     ranks = ranks or Alone()
     x = prepare(pictures, net.mean, net.shape[0], draw, crop, net.dtype)
+    if len(colours):
+        x += array_module(x).asarray(shifts(draw, colours), x.dtype)[:, None, None]
     scores, caches = net.forward(x, draw=draw)
     loss, dscores = softmax_cross_entropy(scores, labels)
     _, grads = net.backward(dscores, caches, ranks.add, optimizer.lowest)
     ranks.finish()
-    optimizer.update(grads, rate, 1 / (count or len(labels)))
+    if not on_cpu(scores) or np.isfinite(loss):  # or NaN is everywhere before anybody asks where it began
+        optimizer.update(grads, rate, 1 / (count or len(labels)))
     return _sums(loss, scores, labels)
 
 

@@ -1,6 +1,7 @@
 """Each thing that goes wrong in training is said in words, and a sound run is left in peace."""
 
 import math
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from rawconv import health, models, runs
 from rawconv.arrays import Device
 from rawconv.data import DataSet, Split
+from rawconv.data.packed import chunk_order
 from rawconv.errors import RawconvError
 
 
@@ -89,3 +91,87 @@ def test_watch_logs_every_layer(tmp_path):
     assert all(0 < result[f"update_{name}"] < 1 for name in layers)
     assert all(0 <= result[f"dead_{name}"] <= run.net.shapes[name][2] for name in layers[:-1])
     assert "update_conv1" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+def test_sorted_pictures_are_spoken_of_and_mixed_ones_are_not():
+    labels, said = np.repeat(np.arange(10), 40), []
+
+    def split(order):
+        return Split(None, labels, [""] * 400, (4, 4, 3), order)
+
+    health.warn_if_sorted(split(None), 20, 0, said.append)
+    health.warn_if_sorted(split(lambda *_: np.arange(400)), 500, 0, said.append)  # one batch: nothing to be mixed
+    assert not said
+    health.warn_if_sorted(split(lambda *_: np.arange(400)), 20, 0, said.append)
+    assert len(said) == 1 and "not shuffled: a batch of 20 holds 1 classes, 9 if it were mixed" in said[0]
+    chunks = split(lambda seed, epoch: chunk_order(400, 0, seed, epoch, 40, 1))  # a class a chunk, a chunk a window
+    health.warn_if_sorted(chunks, 20, 0, said.append)
+    assert len(said) == 2
+    mixed = split(lambda seed, epoch: chunk_order(400, 0, seed, epoch, 5, 20))
+    health.warn_if_sorted(mixed, 20, 0, said.append)
+    assert len(said) == 2
+
+
+class Trained(NamedTuple):
+    """How a run is spoilt, and what must be said of it."""
+
+    changes: dict
+    spoil: object
+    message: str
+
+
+def _nothing(run, patch):
+    pass
+
+
+def _fast(run, patch):
+    patch.setattr(health, "FAST", 1e-6)
+
+
+def _kill_maps(run, patch):
+    run.net["conv2"].bias[:] = -1e6
+
+
+def _sort(run, patch):
+    order = np.argsort(run.data.train.labels, kind="stable")
+    patch.setattr(Split, "order", lambda self, seed, epoch: order)
+
+
+SPOILT = [
+    Trained({"lr": 1e-9, "epochs": 2}, _nothing, r"stuck at ln\(12\) = 2\.48"),
+    Trained({}, _fast, r"conv1 changes by \d+% of its size in one step"),
+    Trained({}, _kill_maps, "conv2: 50 of 50 maps are dead"),
+    Trained({}, _sort, "The pictures are not shuffled: a batch of 16"),
+]
+
+
+@pytest.mark.parametrize("case", SPOILT, ids=["stuck", "too fast", "dead", "sorted"])
+def test_a_run_that_goes_wrong_is_spoken_of(case, tmp_path, monkeypatch):
+    run, said = runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16} | case.changes), []
+    case.spoil(run, monkeypatch)
+    runs.go(run, tmp_path, Device(), say=said.append, progress=False)
+    assert any(re.search(case.message, line) for line in said), said
+
+
+def test_a_sound_run_is_left_in_peace(tmp_path):
+    run, said = runs.start("lenet", "scenes:480", changes={"epochs": 3, "batch": 32, "lr": 1e-4}), []
+    runs.go(run, tmp_path, Device(), say=said.append, progress=False)
+    assert not said
+
+
+def test_a_run_that_breaks_names_the_first_layer(tmp_path):
+    run = runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16})
+    run.net["conv2"].weight[0, 0, 0, 0] = np.nan
+    with pytest.raises(RawconvError, match="loss became nan in epoch 1 .* first layer with a weight .* is conv2"):
+        runs.go(run, tmp_path, Device(), say=lambda line: None, progress=False)
+
+
+def test_training_refuses_bad_labels_before_its_first_step(tmp_path):
+    run = runs.start("lenet", "scenes:96", changes={"epochs": 1})
+    train = run.data.train
+    labels = train.labels.copy()
+    labels[7] = 12
+    broken = run._replace(data=run.data._replace(train=Split(train.read, labels, train.names, train.shape)))
+    with pytest.raises(RawconvError, match="training labels from 0 to 12, but classes 0 to 11"):
+        runs.go(broken, tmp_path, Device(), say=lambda line: None, progress=False)
+    assert not list(tmp_path.iterdir())

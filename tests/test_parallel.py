@@ -139,3 +139,13 @@ def test_alone_nothing_changes():
     with parallel.joined() as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
         assert ranks.share([1, 2, 3]) == [1, 2, 3] and ranks.any([True, False]) == [True, False]
+
+
+def test_several_processes_find_what_one_finds_when_testing(mpirun, tmp_path):
+    words = ["-m", "rawconv.cli.train", "--test-only", "--device", "cpu", "--out"]
+    subprocess.run([sys.executable, *words, "one"], cwd=tmp_path, check=True, capture_output=True)
+    done = mpirun(2, [*words, "two"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((tmp_path / name / "test.json").read_text()) for name in ("one", "two"))
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-6) and two["top1"] == one["top1"]
+    assert (tmp_path / "one/confusion.csv").read_text() == (tmp_path / "two/confusion.csv").read_text()

@@ -1,11 +1,13 @@
 """How all benchmarks time: ways take turns, and what the machine can do at most is measured beside them."""
 
 import datetime
+import importlib.util
 import json
 import platform
 import re
 import statistics
 import time
+from importlib import metadata
 
 import click
 import numpy as np
@@ -58,8 +60,7 @@ def sgemm_peak(size=1536, rounds=8):
 
 def machine():
     """What a number must not be quoted without."""
-    import torch
-
+    torch = metadata.version("torch") if importlib.util.find_spec("torch") else "none"
     name = platform.processor()
     if platform.system() == "Linux":
         with open("/proc/cpuinfo") as file:
@@ -67,7 +68,7 @@ def machine():
         name = found[1] if found else name
     return {
         "cpu": name, "threads": thread_count(), "sgemm_peak": sgemm_peak(), "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__,
+        "python": platform.python_version(), "numpy": np.__version__, "torch": torch,
     }  # fmt: skip
 
 

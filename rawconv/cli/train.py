@@ -28,6 +28,8 @@ from .common import (
 @click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Of the gradient descent.")
 @click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
 @click.option("--renorm", type=click.FloatRange(0), help="Largest RMS of a filter; 0: no renormalisation.")
+@click.option("--crop", type=click.Choice(("ten", "random", "pad4")), help="Which crops of a picture it learns from.")
+@click.option("--colour", type=click.FloatRange(0), metavar="STRENGTH", help="Vary colours; Krizhevsky's was 0.1.  [0]")
 @click.option(
     "--rate",
     "rates",
@@ -47,7 +49,12 @@ from .common import (
     "--save-every", type=click.FloatRange(0, min_open=True), default=10, metavar="MINUTES", help="To last.h5.  [10]"
 )
 @click.option("--watch", is_flag=True, help="Log the update ratio and the dead maps of every layer.")
-@click.option("--test-only", is_flag=True, help="Only validate --weights (or the newest checkpoint) on --data.")
+@click.option(
+    "--test-only",
+    is_flag=True,
+    help="Only validate --weights (or the newest checkpoint) on --data; matrix and mistakes.",
+)
+@click.option("--views", type=click.Choice(("1", "10")), help="With --test-only: crops of each picture.  [1]")
 @click.option("--check-grads", is_flag=True, help="Only compare the gradients with finite differences, in float64.")
 @workspace_option
 @seed_option
@@ -55,7 +62,7 @@ from .common import (
 @json_option
 def main(
     data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, rates, save_every, watch,
-    test_only, check_grads, as_json, **changes,
+    test_only, views, check_grads, as_json, **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
@@ -63,12 +70,15 @@ def main(
     rawconv-train --data photos/ --epochs 30
     rawconv-train --resume runs/zf64-photos-1
     rawconv-train --data photos/ --weights weights/photos.h5 --fine-tune --freeze conv5
+    rawconv-train --test-only --views 10 --weights runs/zf64-photos-1/best.h5
     mpirun -n 4 rawconv-train --data imagenet/ --model zfnet --device gpu
     """
 
     from .. import runs
     from ..parallel import joined
 
+    if views and not test_only:
+        raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:
         changes["rates"] = dict(map(_share, rates))
@@ -78,7 +88,9 @@ def main(
             refuse_existing(out)
         with _choose(device, ranks, tell) as device:
             if test_only:
-                return end(None, runs.test(weights, data, device, tell if as_json else show, workspace), as_json)
+                speak = tell if as_json else show
+                found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks)
+                return end(found.pop("folder", None), found, as_json)
             if resume:
                 given = {"data": data, "model": model, "weights": weights, "out": out, "fine-tune": fine_tune or None}
                 run = runs.resume(resume, given | changes)

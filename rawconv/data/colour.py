@@ -1,0 +1,41 @@
+"""Colour as a training picture's light might have changed it (Krizhevsky 2012, section 4.1; the paper does not use it).
+
+    x + sum over k of a_k s_k e_k        a_k ~ N(0, strength), one draw for a whole picture
+
+e_k: the principal directions of the training pixels' (red, green, blue); s_k: the standard deviation along each.
+(Krizhevsky multiplies by eigenvalues of pixels scaled to some range that he does not give; deviations, as since in
+general use, do not depend on the range.)  From Philox by sample id, like crops.
+"""
+
+import numpy as np
+
+from .. import philox
+from .batches import permutation
+
+STREAM = 1_000_004  # of the random numbers
+ENOUGH = 2000  # pictures to know the colours from
+
+
+def principal(split, seed=0) -> np.ndarray:
+    """Rows s_k e_k, the longest first: float64 (3, 3), in pixels.  From at most ENOUGH pictures of the split."""
+    total, squares, count = np.zeros(3), np.zeros((3, 3)), 0
+    ids = permutation(len(split), seed, 0)[:ENOUGH]
+    for start in range(0, len(ids), 100):
+        pixels = split.read(ids[start : start + 100]).reshape(-1, 3).astype(np.float64)
+        total += pixels.sum(axis=0)  # whole numbers below 2**53: exact
+        squares += pixels.T @ pixels
+        count += len(pixels)
+    mean = total / count
+    values, vectors = np.linalg.eigh(squares / count - np.outer(mean, mean))
+    vectors *= np.sign(vectors.sum(axis=0))  # a direction's sign means nothing; this one is always the same
+    return (vectors * np.sqrt(values.clip(0))).T[::-1].copy()
+
+
+def shifts(draw, colours) -> np.ndarray:
+    """What to add to all pixels of each picture: float64 (n, 3).
+
+    draw = (seed, epoch, sample ids); colours (3, 3): rows strength * s_k e_k.
+    """
+    words = philox.words(draw, STREAM, 6).astype(np.float64)
+    radius = np.sqrt(-2 * np.log((words[:, :3] + 1) / 2**32))  # Box and Muller 1958
+    return radius * np.cos(2 * np.pi * words[:, 3:] / 2**32) @ np.asarray(colours)

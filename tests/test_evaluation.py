@@ -1,0 +1,136 @@
+"""Accuracies, views, confusion and mistakes against plain loops over single pictures, and the files that show them."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from laws import assert_same
+from PIL import Image
+
+from rawconv import checkpoint, evaluation, models
+from rawconv.arrays import Device
+from rawconv.cli.train import main
+from rawconv.data import Split, mean_picture, open_data
+from rawconv.training import evaluate
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return open_data("scenes:40", 32, progress=False)
+
+
+@pytest.fixture(scope="module")
+def split(scenes):
+    """The first 23 validation pictures."""
+    val = scenes.val
+    return Split(val.read, val.labels[:23], val.names[:23], val.shape)
+
+
+@pytest.fixture(scope="module")
+def net(scenes):
+    net = models.build("zf32", scenes.classes, None, mean_picture(scenes.train), 0)
+    rng = np.random.default_rng(5)
+    net["fc8"].weight = rng.standard_normal(net["fc8"].weight.shape).astype(np.float32)
+    return net
+
+
+def crops(x, size=32, pad=4):
+    """The ten views of one padded picture minus mean, by hand."""
+    x = np.pad(x, ((pad, pad), (pad, pad), (0, 0)))
+    far = 2 * pad
+    five = [x[t : t + size, u : u + size] for t, u in ((0, 0), (0, far), (far, 0), (far, far), (pad, pad))]
+    return five + [one[:, ::-1] for one in five]
+
+
+def probabilities(net, pixels, views):
+    x = pixels.astype(np.float32) - net.mean
+    found = []
+    for one in crops(x) if views == 10 else [x]:
+        scores = net.forward(np.ascontiguousarray(one[None]))[0].astype(np.float64).ravel()
+        e = np.exp(scores - scores.max())
+        found.append(e / e.sum())
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_answers_are_those_of_single_pictures(net, split, views):
+    found = evaluation.answer(net, split, Device(), views)
+    for i, label in enumerate(split.labels):
+        p = probabilities(net, split.read([i])[0], views)
+        assert found.own[i] == pytest.approx(math.log(p[label]), rel=1e-4, abs=1e-4)
+        assert found.best[i] == p.argmax() and found.sure[i] == pytest.approx(math.log(p.max()), rel=1e-4, abs=1e-4)
+        assert found.above[i] == (p > p[label]).sum()
+    measures = evaluation.measures(found)
+    assert measures["top1"] == (found.best == split.labels).mean() <= measures["top5"]
+    if views == 1:
+        assert measures == pytest.approx(evaluate(net, split, Device()), rel=1e-5)
+
+
+def test_ten_views_need_no_more_than_the_mean_of_probabilities(net, split):
+    """Averaging scores or losses instead would give other numbers: the views differ."""
+    one, ten = (evaluation.measures(evaluation.answer(net, split, Device(), views)) for views in (1, 10))
+    assert abs(one["loss"] - ten["loss"]) > 1e-3
+
+
+def test_scores_without_bound_and_nan():
+    labels = np.array([0, 1, 2])
+    scores = np.array([[[900.0, -900.0, 0.0]], [[900.0, -900.0, 0.0]], [[np.nan] * 3]], np.float32)
+    own, best, sure, above = evaluation._answers(scores, labels)
+    assert own[:2].tolist() == [0.0, -1800.0] and best[0] == 0 and sure[0] == 0
+    assert above.tolist() == [0, 2, 2]
+
+
+def made_up():
+    labels = np.array([0, 0, 1, 1, 1, 2, 2])
+    best = np.array([0, 1, 1, 2, 2, 2, 0])
+    own = np.log([0.9, 0.2, 0.5, 0.3, 0.1, 0.8, 0.4])
+    return labels, evaluation.Answers(own, best, np.log(np.full(7, 0.5)), (best != labels).astype(np.int64))
+
+
+def test_confusion_and_mistakes():
+    labels, answers = made_up()
+    counts = evaluation.confusion(labels, answers, 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 2], [1, 0, 1]]
+    assert evaluation.confused(counts) == [(1, 2, 2), (0, 1, 1), (2, 0, 1)]
+    assert evaluation.confused(np.diag([3, 4])) == []
+    assert evaluation.mistakes(labels, answers).tolist() == [4, 1, 3, 6]
+    assert evaluation.mistakes(labels, answers, 2).tolist() == [4, 1]
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: no witness of confusion")
+    assert_same(counts, metrics.confusion_matrix(labels, answers.best))
+
+
+def test_the_command_writes_what_it_found(tmp_path, net, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save("net.h5", net, {"data": "scenes:40"})
+    words = ["--test-only", "--weights", "net.h5", "--views", "10", "--device", "cpu"]
+    done = CliRunner().invoke(main, [*words, "--out", "found"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "found" and "taken for" in done.stdout
+    results = json.loads((tmp_path / "found/test.json").read_text())
+    with open("found/confusion.csv") as file:
+        head, *rows = list(csv.reader(file))
+    assert head[1:] == net.classes == [row[0] for row in rows]
+    counts = np.array([row[1:] for row in rows], int)
+    assert counts.sum() == results["pictures"] == 2000
+    assert np.trace(counts) / 2000 == pytest.approx(results["top1"])
+    for name in ("confusion", "mistakes"):
+        with Image.open(f"found/{name}.png") as image:
+            assert len(image.getcolors(1 << 24)) > 20
+    again = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    assert again["folder"].startswith("runs/zf32-scenes-test-") and again["loss"] == results["loss"]
+    for words in (["--views", "10"], ["--test-only", "--views", "3"]):
+        assert CliRunner().invoke(main, words).exit_code == 2
+
+
+def test_a_net_that_makes_no_mistake_has_no_picture_of_them(tmp_path, split):
+    right = evaluation.Answers(np.zeros(23), split.labels, np.zeros(23), np.zeros(23, np.int64))
+    results = {"views": 1} | evaluation.measures(right)
+    paths = evaluation.write(tmp_path, split, [str(k) for k in range(70)], right, results)
+    assert "mistakes" not in paths and sorted(path.name for path in tmp_path.iterdir()) == [
+        "confusion.csv",
+        "confusion.png",
+        "test.json",
+    ]
