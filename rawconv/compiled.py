@@ -1,7 +1,8 @@
 """Where Numba keeps the loops it has compiled.
 
-Beside the package, or else in the user's own cache folder, as Numba does.  Where neither can be written, as in a container
-without a home, it would refuse to import; then it gets a temporary folder, and every process compiles for itself.
+Beside the package, or else in the user's own cache folder, as Numba does.  Where neither can be written, as in a
+container without a home, it would refuse to import; then it gets a temporary folder, and every process compiles for
+itself.
 """
 
 import atexit
