@@ -67,10 +67,33 @@ def state_dict(how):
         return files.save(Path(folder) / "net.pth", net.state_dict(), how).read_bytes()
 
 
+def caffe(name):
+    """Both versions; the text that goes with one, and a mean picture."""
+    pytest.importorskip("google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')")
+    import caffe_files as files
+
+    if name == "prototxt":
+        return files.DEPLOY.encode()
+    if name == "mean":
+        return files.fill(files.message("BlobProto")(), np.full((1, 3, 44, 44), 99, np.float32)).SerializeToString()
+    text, shapes = (files.DEPLOY, files.SHAPES) if name == "caffe" else (files.TRAINED, files.OLD_SHAPES)
+    return files.caffemodel(text, shapes, old=name != "caffe")
+
+
+def reader(name, folder):
+    """path -> Imported, where `path` is a file of this kind."""
+    if name in ("prototxt", "mean"):
+        (folder / "net.caffemodel").write_bytes(caffe("caffe"))
+        return lambda path: import_net(folder / "net.caffemodel", Wanted(**{name: str(path)}))
+    return functools.partial(import_net, wanted=WANTED.get(name))
+
+
 FILES = {
     "onnx": onnx_chain, "onnx from pytorch": pytorch_lrn,
     "zip": lambda: state_dict("zip"), "pickle": lambda: state_dict("pickle"),
     "safetensors": lambda: state_dict("safetensors"),
+    "caffe": lambda: caffe("caffe"), "caffe v1": lambda: caffe("caffe v1"),
+    "prototxt": lambda: caffe("prototxt"), "mean": lambda: caffe("mean"),
 }  # fmt: skip
 WANTED = dict.fromkeys(("zip", "pickle", "safetensors"), Wanted(arch="alexnet"))
 
@@ -78,8 +101,7 @@ WANTED = dict.fromkeys(("zip", "pickle", "safetensors"), Wanted(arch="alexnet"))
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FILES)
 def test_broken_files_are_refused_in_one_sentence(name, tmp_path):
-    read = functools.partial(import_net, wanted=WANTED.get(name))
-    outcomes = mutations.check(FILES[name](), read, tmp_path, COUNT)
+    outcomes = mutations.check(FILES[name](), reader(name, tmp_path), tmp_path, COUNT)
     assert min(outcomes.values()) > COUNT // 50, f"mutants of both kinds are needed: {outcomes}"
 
 
@@ -87,8 +109,7 @@ def test_broken_files_are_refused_in_one_sentence(name, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FILES)
 def test_ten_thousand_broken_files(name, tmp_path):
-    read = functools.partial(import_net, wanted=WANTED.get(name))
-    outcomes = mutations.check(FILES[name](), read, tmp_path, ALL - COUNT, COUNT)
+    outcomes = mutations.check(FILES[name](), reader(name, tmp_path), tmp_path, ALL - COUNT, COUNT)
     print(name, outcomes)
 
 

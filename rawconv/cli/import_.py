@@ -17,11 +17,13 @@ from .common import command, finish, force_option, json_option, printable, refus
 @click.option(
     "--size", type=click.IntRange(1, 4096), help="Rows and columns of its input, where FILE leaves them open."
 )
+@click.option("--prototxt", metavar="FILE", help="The layers of a Caffe net, and how large its pictures are.")
 @click.option("--arch", metavar="NAME", help="The architecture of a PyTorch file, where its tensors leave it open.")
 @click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
               help="What it expects: [0,255], [0,1], or as PyTorch's or Caffe's nets.  [what FILE says]")  # fmt: skip
 @click.option("--channels", type=click.Choice(("rgb", "bgr", "grey")), help="Their order.")
-@click.option("--mean", metavar="NUMBERS", help="Subtracted from pixels in [0,255]: 104,117,123 in that order.")
+@click.option("--mean", metavar="NUMBERS|FILE",
+              help="Subtracted from pixels in [0,255]: 104,117,123 in that order, or a .binaryproto.")  # fmt: skip
 @click.option("--std", metavar="NUMBERS", help="Then divided by: 58.4,57.1,57.4, or one number.")
 @click.option("--resize", type=click.IntRange(1, 4096), metavar="N",
               help="Smallest side of a picture before its centre is cut out.  [256 for 224 to 256]")  # fmt: skip
@@ -40,6 +42,7 @@ def main(file, out, classes, picture, force, as_json, **how):
       rawconv-import bvlc_alexnet.onnx alexnet.h5 --classes synset.txt --verify cat.jpg
       rawconv-import mine.onnx mine.h5 --pixels torch --size 224
       rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
+      rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
     """
     refuse_existing(out, force)
     for given in filter(None, (classes, picture)):
@@ -50,7 +53,9 @@ def main(file, out, classes, picture, force, as_json, **how):
     from ..convert.read import import_net
     from ..convert.verify import verify
 
-    wanted = Wanted(arch=how["arch"], size=how["size"])
+    picture_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
+    how["mean"] = None if picture_mean else how["mean"]
+    wanted = Wanted(how["arch"], how["prototxt"], picture_mean, how["size"])
     found = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
     said = found.info["imported"]
     if picture:

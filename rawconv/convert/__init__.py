@@ -4,7 +4,7 @@
     verify(found, "cat.jpg")                  verify.py: our scores beside those of the file's own library
     export(net, "net.onnx")                   to_onnx.py
 
-A reader is a module of this package, named in formats.READERS, with two functions and one line:
+A reader is a module of this package, named in formats.READERS, with two functions and two lines:
 
     read(path, wanted) -> Foreign      the file as our layers.  Nothing in it is executed; sizes are checked before
                                        memory is allocated; storage.Wrong (the end of a sentence that begins with the
@@ -12,6 +12,7 @@ A reader is a module of this package, named in formats.READERS, with two functio
     scores(path, x, wanted) -> (N, K)  what the file's own library makes of x (N, C, H, W), float32, in the file's own
                                        order of channels, for --verify; ImportError where it is not installed
     WITNESS = "onnxruntime"            that library's name, as one installs it
+    WANTS = ("size",)                  the fields of Wanted that say something about its files
 
 It builds its layers with parts.py (conv, fully_connected, lrn, average, fold_batch_norm), which takes weights as the
 others keep them, (F, C, KH, KW) and (F, C * H * W), and makes them ours, (KH, KW, C, F).  It leaves to assemble.py:
@@ -70,9 +71,11 @@ class Foreign(NamedTuple):
 class Wanted(NamedTuple):
     """What the command line says about a file that does not say it itself: None where it says nothing.
 
-    arch: the name of an architecture.  prototxt: the path of a Caffe net's text.  size: rows and columns of a picture.
+    arch: the name of an architecture.  prototxt, mean: the paths of a Caffe net's text and mean picture.
+    size: rows and columns of a picture.
     """
 
     arch: str | None = None
     prototxt: str | None = None
+    mean: str | None = None
     size: int | None = None

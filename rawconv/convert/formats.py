@@ -8,6 +8,7 @@ READERS = {  # format: (module, what it is called)
     "onnx": ("onnx_net", "ONNX"),
     "zip": ("pytorch_net", "PyTorch (.pth)"),
     "pickle": ("pytorch_net", "PyTorch (.pth), the old format"),
+    "caffe": ("caffe_net", "Caffe"),
     "safetensors": ("pytorch_net", "safetensors"),
 }
 ONNX_ROUTE = "Export it to ONNX (tf2onnx for Keras and TensorFlow, torch.onnx for your own code), and import that."

@@ -22,6 +22,7 @@ from .onnx_lrn import spelled_out
 from .onnx_operators import AFTER_SOFTMAX, OPERATORS
 
 WITNESS = "onnxruntime"
+WANTS = ("size",)
 SHARED = 1 << 14  # numbers in a constant that several operators may take
 
 

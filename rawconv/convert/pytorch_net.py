@@ -13,6 +13,7 @@ from .formats import recognise
 from .tensors import open_tensors
 
 WITNESS = "torch"
+WANTS = ("arch", "size")
 EPSILON = 1e-5  # of batch norm: PyTorch's default, which these nets keep
 ONNX = 'Export it from Python, torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "net.onnx"), and import that.'
 

@@ -43,6 +43,9 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         with open_file(path, "alexnet.onnx") as file:
             kind = recognise(file)
         reader = importlib.import_module(f".{READERS[kind][0]}", __package__)
+        for name, value in wanted._asdict().items():
+            if value is not None and name not in reader.WANTS:
+                raise UsageError(f"{path} is of the format {READERS[kind][1]}, to which --{name} says nothing.")
         foreign = reader.read(path, wanted)
         pixels = known_pixels(foreign)._replace(**dict(changes))
         stored = stored or default_stored(foreign, pixels)

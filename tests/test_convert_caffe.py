@@ -1,0 +1,272 @@
+"""Caffe's files become our nets: the scores are those of OpenCV's reader of the same bytes."""
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rawconv import checkpoint
+from rawconv.convert import PIXELS, Wanted
+from rawconv.convert.read import import_net
+from rawconv.convert.verify import file_input, verify
+from rawconv.deconvnet import net_input, seen
+from rawconv.errors import RawconvError, UsageError
+from rawconv.layers.softmax import softmax
+
+pytest.importorskip("google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')")
+import caffe_files as files
+
+OPENCV = "OpenCV 4 is not installed: no witness for Caffe's files (pip install 'opencv-python-headless<5')"
+
+
+def write(folder, data, name="net.caffemodel"):
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return str(path)
+
+
+def pictures(size, count=3, seed=4):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def compare(found, kept, theirs=None):
+    """Our scores beside those that OpenCV makes of the same file."""
+    ours = found.net.forward(net_input(found.net, kept), keep=False)[0].reshape(len(kept), -1)
+    ours = softmax(ours.astype(np.float64)) if found.foreign.softmax else ours
+    if theirs is None:
+        pytest.importorskip("cv2", reason=OPENCV)
+        x = file_input(seen(found.net, kept), found.pixels, kept.shape[1])
+        theirs = np.concatenate([found.reader.scores(found.path, one[None], found.wanted) for one in x])
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
+    assert np.ptp(theirs, axis=0).max() > 1e-3  # they depend on the picture
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_version_2_with_norm_groups_pools_that_clip_and_softmax(old, tmp_path):
+    path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES, old=old))
+    found = import_net(path)
+    assert found.pixels == PIXELS["caffe"] and "assumed" in found.info["imported"]["conventions"]["mean"]
+    assert found.net.shapes["pool2"][:2] == (5, 5)  # 9 + 2 * 1 - 2 over 2, up: 6, the last of which is dropped
+    compare(found, pictures(38))
+
+
+def test_version_1_as_it_was_trained(tmp_path):
+    found = import_net(write(tmp_path, files.caffemodel(files.TRAINED, files.OLD_SHAPES, old=True)))
+    assert [name for name, _ in found.net.layers] == ["conv1", "relu1", "pool1", "norm1", "avg1", "fc2"]
+    assert found.pixels.mean == (100.0, 110.0, 120.0) and found.pixels.order == "bgr"  # of the phase TEST
+    assert found.net.shape == (38, 38, 3) and found.foreign.softmax == ""
+    compare(found, pictures(38))
+
+
+def test_a_prototxt_says_the_size_and_the_file_the_pixels(tmp_path):
+    """Deploy text in version 2, weights in version 1: the layers' names bring them together."""
+    text = """
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 10 dim: 3 dim: 38 dim: 38 } } }
+    layer { name: "conv1" type: "Convolution" bottom: "x" top: "c"
+            convolution_param { num_output: 8 kernel_size: 5 stride: 2 engine: CUDNN } }
+    layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+    layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+    layer { name: "n" type: "LRN" bottom: "p" top: "n" lrn_param { local_size: 3 alpha: 0.2 beta: 0.5 } }
+    layer { name: "average" type: "Pooling" bottom: "n" top: "a"
+            pooling_param { pool: AVE kernel_size: 4 stride: 2 pad: 1 } }
+    layer { name: "flat" type: "Flatten" bottom: "a" top: "f" }
+    layer { name: "fc8" type: "InnerProduct" bottom: "f" top: "scores" inner_product_param { num_output: 5 } }
+    """
+    path = write(tmp_path, files.caffemodel(files.TRAINED, files.OLD_SHAPES))
+    prototxt = write(tmp_path, text, "deploy.prototxt")
+    found = import_net(path, Wanted(prototxt=prototxt))
+    assert found.pixels.std == (1 / float(np.float32(0.02)),) * 3
+    assert list(found.info["imported"]["files"]) == ["deploy.prototxt"]
+    alone = import_net(path)
+    kept = pictures(38)
+    np.testing.assert_array_equal(found.net.forward(net_input(found.net, kept))[0],
+                                  alone.net.forward(net_input(alone.net, kept))[0])  # fmt: skip
+    compare(found, kept)
+
+
+@pytest.mark.parametrize("before", ["Convolution", "InnerProduct"])
+def test_batch_norm_and_scale_fold_into_what_is_before_them(before, tmp_path):
+    about = "convolution_param { num_output: 4 kernel_size: 3 }"
+    last = ("InnerProduct", "inner_product_param { num_output: 2 }")
+    text = f"""
+    input: "x" input_shape {{ dim: 1 dim: 3 dim: 8 dim: 8 }}
+    layer {{ name: "a" type: "{before}" bottom: "x" top: "a"
+             {about if before == "Convolution" else "inner_product_param { num_output: 4 }"} }}
+    layer {{ name: "b" type: "BatchNorm" bottom: "a" top: "a" batch_norm_param {{ eps: 0.01 }} }}
+    layer {{ name: "s" type: "Scale" bottom: "a" top: "a" scale_param {{ bias_term: true }} }}
+    layer {{ name: "r" type: "ReLU" bottom: "a" top: "a" }}
+    layer {{ name: "f" type: "{last[0]}" bottom: "a" top: "f" {last[1]} }}
+    """
+    first = [(4, 3, 3, 3), (4,)] if before == "Convolution" else [(4, 192), (4,)]
+    net = files.network(text)
+    shapes = {"a": first, "s": [(4,), (4,)], "f": [(2, 144 if before == "Convolution" else 4), (2,)]}
+    net.ParseFromString(files.caffemodel(text, shapes))
+    rng = np.random.default_rng(1)
+    for array in (rng.standard_normal(4) * 5, rng.uniform(20, 40, 4), np.array([5.0])):
+        files.fill(net.layer[1].blobs.add(), array.astype(np.float32))
+    compare(import_net(write(tmp_path, net.SerializeToString())), pictures(8))
+
+
+def test_a_grey_net_with_float64_weights_and_a_transposed_matrix(tmp_path):
+    """Caffe's MNIST: pixels in [0, 1], data layers of before transform_param, an InnerProduct the other way round."""
+    text = """
+    layers { name: "mnist" type: DATA top: "data" top: "label" data_param { scale: 0.00390625 crop_size: 12 } }
+    layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param { num_output: 3 kernel_size: 5 } }
+    layers { name: "f" type: INNER_PRODUCT bottom: "c" top: "f" inner_product_param { num_output: 4 } }
+    layers { name: "r" type: RELU bottom: "f" top: "f" }
+    layers { name: "g" type: INNER_PRODUCT bottom: "f" top: "g"
+             inner_product_param { num_output: 2 transpose: true bias_term: false } }
+    """
+    net = files.network(text)
+    rng = np.random.default_rng(2)
+    w, b, f, g = (
+        rng.standard_normal((3, 1, 5, 5)),
+        rng.standard_normal(3),
+        rng.standard_normal((4, 192)),
+        rng.standard_normal((4, 2)),
+    )
+    arrays = {"c": [w, b], "f": [f.astype(np.float32), np.zeros(4, np.float32)], "g": [g]}
+    for layer in net.layers:
+        for array in arrays.get(layer.name, ()):
+            files.fill(layer.blobs.add(), array)
+    found = import_net(write(tmp_path, net.SerializeToString()))
+    x = file_input(pictures(12), found.pixels, 12).astype(np.float64)
+    assert x.shape == (3, 1, 12, 12) and x.min() >= 0 and x.max() < 1
+    windows = np.lib.stride_tricks.sliding_window_view(x[:, 0], (5, 5), (1, 2))
+    maps = np.einsum("nyxkl,fkl->nfyx", windows, w[:, 0]) + b[:, None, None]
+    compare(found, pictures(12), np.maximum(maps.reshape(3, -1) @ f.T, 0) @ g)
+
+
+def test_lrn_s_constant(tmp_path):
+    """Beside PyTorch: OpenCV passes over k."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness of LRN's k (pip install torch)")
+    text = """
+    input: "x" input_shape { dim: 1 dim: 3 dim: 6 dim: 6 }
+    layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 7 kernel_size: 3 } }
+    layer { name: "n" type: "LRN" bottom: "c" top: "n" lrn_param { local_size: 3 alpha: 0.01 beta: 0.6 k: 2.5 } }
+    layer { name: "f" type: "InnerProduct" bottom: "n" top: "f" inner_product_param { num_output: 2 } }
+    """
+    data = files.caffemodel(text, {"c": [(7, 3, 3, 3), (7,)], "f": [(2, 112), (2,)]})
+    found = import_net(write(tmp_path, data))
+    net = files.message("NetParameter").FromString(data)
+    w, b, f, g = (
+        np.frombuffer(blob.data[0], np.float32) for layer in (net.layer[0], net.layer[2]) for blob in layer.blobs
+    )
+    x = torch.from_numpy(file_input(pictures(6), found.pixels, 6))
+    y = torch.nn.functional.conv2d(x, torch.tensor(w.reshape(7, 3, 3, 3)), torch.tensor(b))
+    y = torch.nn.functional.local_response_norm(y, 3, 0.01, 0.6, 2.5).flatten(1)
+    compare(found, pictures(6), (y @ torch.tensor(f.reshape(2, 112)).T + torch.tensor(g)).numpy())
+
+
+def test_a_mean_picture(tmp_path):
+    mean = np.random.default_rng(6).uniform(90, 130, (1, 3, 44, 44)).astype(np.float32)
+    blob = files.fill(files.message("BlobProto")(), mean, old=True)
+    path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
+    picture = write(tmp_path, blob.SerializeToString(), "mean.binaryproto")
+    found = import_net(path, Wanted(mean=picture))
+    assert found.net.mean.shape == (44, 44, 3) and "mean" not in found.info["imported"]["conventions"]
+    np.testing.assert_allclose(found.net.mean, mean[0, ::-1].transpose(1, 2, 0))  # BGR to RGB
+    compare(found, pictures(44))
+    one = files.fill(files.message("BlobProto")(), mean[:, :, :1, :1], old=True)
+    found = import_net(path, Wanted(mean=write(tmp_path, one.SerializeToString(), "one.binaryproto")))
+    assert found.pixels.mean == tuple(mean[0, :, 0, 0])
+    flat = files.fill(files.message("BlobProto")(), mean[:, :, :2, :], old=True)
+    with pytest.raises(RawconvError, match="flat.binaryproto.*no square picture"):
+        import_net(path, Wanted(mean=write(tmp_path, flat.SerializeToString(), "flat.binaryproto")))
+
+
+@pytest.mark.skipif(not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set")
+def test_natural_pictures(tmp_path):
+    archive = zipfile.ZipFile(os.path.join(os.environ["RAWCONV_PHOTOS"], "tinyimagenet10.zip"))
+    names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))[::500][:4]
+    kept = [Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((38, 38)) for name in names]
+    for text, shapes in ((files.DEPLOY, files.SHAPES), (files.TRAINED, files.OLD_SHAPES)):
+        compare(import_net(write(tmp_path, files.caffemodel(text, shapes, seed=3))), np.stack(kept))
+
+
+# What is refused, and how
+
+
+def deploy(*changes):
+    text = files.DEPLOY
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return text
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (deploy(('"ReLU" bottom: "fc6"', '"PReLU" bottom: "fc6"')), "a layer 'relu6' of type PReLU; .*InnerProduct"),
+        (deploy(('top: "fc7"', 'top: "fc7" top: "more"')), "branch at a layer 'fc7' of type InnerProduct"),
+        (deploy(('bottom: "pool2"', 'bottom: "pool1"')), "branch at a layer 'conv3'"),
+        (deploy(('type: "Dropout" bottom: "fc6"', 'type: "Eltwise" bottom: "fc6" bottom: "pool1"')), "branch.*Eltwise"),
+        (deploy(("kernel_size: 5 group: 2", "kernel_size: 5 group: 2 dilation: 2")), "'conv2'.*dilated"),
+        (deploy(("group: 2", "group: 3")), "'conv2'"),
+        (deploy(("local_size: 5", "local_size: 4")), "'norm1'.*odd"),
+        (deploy(("local_size: 5", "norm_region: WITHIN_CHANNEL")), "'norm1'.*within"),
+        (deploy(("pool: MAX kernel_size: 3", "pool: STOCHASTIC kernel_size: 3")), "'pool1'.*stochastic"),
+        (
+            deploy(("pool: MAX kernel_size: 3 stride: 2", "pool: MAX kernel_size: 1 stride: 3")),
+            "'pool1'.*outside the map",
+        ),
+        (deploy(("pool: MAX kernel_size: 3 stride: 2", "pool: AVE kernel_size: 4 stride: 4")), "'pool1'.*hangs over"),
+        (deploy(("kernel_size: 3", "kernel_size: 300000000")), "'pool1'.*kernel"),
+        (deploy(('top: "fc6" }', 'top: "fc6" relu_param { negative_slope: 0.1 } }')), "'relu6'.*slope.*0.1"),
+        (deploy(('name: "fc7"', 'name: "fc9"')), "'fc9'.*0 of the arrays that it needs"),
+        (deploy(("num_output: 7", "num_output: 8")), "'fc6'.*700 numbers"),
+        (deploy(("input_dim: 38", "input_dim: 0")), "no sensible size"),
+        (deploy(('input: "data"', "")), "no layer of data and no input"),
+        (deploy(("input_dim: 1 input_dim: 3 input_dim: 38 input_dim: 38", "")), "how large.*--prototxt.*--size"),
+        (deploy(('type: "Softmax" bottom: "fc7"', 'type: "ReLU" bottom: "fc7"')), "does not end in"),
+        ('layers { layer { type: "conv" } }', "first format.*upgrade_net_proto_binary"),
+        ("no net {", "deploy.prototxt, which is no net in Caffe's text form"),
+        ("# long\n" * 200_000, "longer than 1 MB"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(text, message, tmp_path):
+    path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
+    with pytest.raises(RawconvError, match=message):
+        import_net(path, Wanted(prototxt=write(tmp_path, text, "deploy.prototxt")))
+
+
+def test_options_of_other_formats_are_refused(tmp_path):
+    path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
+    with pytest.raises(UsageError, match="format Caffe, to which --arch says nothing"):
+        import_net(path, Wanted(arch="alexnet"))
+    with pytest.raises(UsageError, match="no file .*nowhere.prototxt"):
+        import_net(path, Wanted(prototxt="nowhere.prototxt"))
+
+
+def test_the_command_asks_opencv(tmp_path):
+    write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
+    write(tmp_path, files.DEPLOY, "deploy.prototxt")
+    Image.fromarray(pictures(60, 1)[0]).save(tmp_path / "p.png")
+    words = ["net.caffemodel", "out.h5", "--prototxt", "deploy.prototxt", "--mean", "100,110,120", "--resize", "44"]
+    words += ["--verify", "p.png"] if _has_opencv() else []
+    done = subprocess.run(
+        [sys.executable, "-m", "rawconv.cli.import_", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    said = checkpoint.load(tmp_path / "out.h5").info["imported"]
+    assert (
+        said["conventions"]["channel order"] == "bgr to rgb, in the first layer" and "deploy.prototxt" in said["files"]
+    )
+    assert said["pixels"] == "bgr, minus 100 110 120"
+    if _has_opencv():
+        assert said["verified"]["difference"] < 1e-5 and "opencv" in said["verified"]["with"]
+        assert verify(import_net(tmp_path / "net.caffemodel"), tmp_path / "p.png")["difference"] < 1e-5
+
+
+def _has_opencv():
+    try:
+        import cv2
+    except ImportError:
+        return False
+    return hasattr(cv2.dnn, "readNetFromCaffe")
