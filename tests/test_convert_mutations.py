@@ -73,7 +73,7 @@ def caffe(name):
     import caffe_files as files
 
     if name == "prototxt":
-        return files.DEPLOY.encode()
+        return b"# How this net came to be, as files of this kind tell.\n" * 20 + files.DEPLOY.encode()
     if name == "mean":
         return files.fill(files.message("BlobProto")(), np.full((1, 3, 44, 44), 99, np.float32)).SerializeToString()
     text, shapes = (files.DEPLOY, files.SHAPES) if name == "caffe" else (files.TRAINED, files.OLD_SHAPES)
