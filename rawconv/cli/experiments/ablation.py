@@ -55,7 +55,7 @@ def main(base, only, epochs, batch, quick, seed, data, out, device, workspace, f
     changes = {name: value for name, value in changes.items() if value}
     pictures = open_data(data or ("scenes:48" if quick else "scenes"), recipe(base).stored)
     if quick:
-        some = few(pictures.val.labels, 20, len(pictures.classes), seed)
+        some = few(pictures.val.labels, 5, len(pictures.classes), seed)
         pictures = pictures._replace(val=take(pictures.val, some))
     with choose_device(device, say) as where:
         options = {"base": base, "only": sorted(set(only)), "changes": changes, "seed": seed}
