@@ -241,7 +241,7 @@ PICTURES = {
     "experiment-correspondence": lambda: experiment("correspondence"),
     "experiment-ensemble": lambda: experiment("ensemble"),
     "experiment-ablation": lambda: experiment("ablation", *ABLATION),
-    "experiment-transfer": lambda: experiment("transfer", "--folds", "3"),
+    "experiment-transfer": lambda: experiment("transfer", "--folds", "2"),
     "experiment-layers": lambda: experiment("layers"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
