@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rawconv.data import Split
-from rawconv.data.subset import few, only, take
+from rawconv.data.subset import few, joined, only, parted, take
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import classifiers
 from rawconv.experiments.classifiers import (
@@ -128,6 +128,11 @@ def test_a_source_with_classes_is_part_of_that_source():
     np.testing.assert_array_equal(some.train.read(np.flatnonzero(some.train.labels == 1)), all_of_it.train.read(face))
     with pytest.raises(UsageError, match="dog"):
         open_data("scenes:24@dog", 28)
+
+
+def test_names_with_commas_can_be_asked_for():
+    names = ["tench, Tinca tinca", "cat", "a,b,c"]
+    assert parted(joined(names)) == names and joined(names[:2]) == r"tench\, Tinca tinca,cat"
 
 
 def test_few_draws_each_class_and_fewer_are_part_of_more():

@@ -64,14 +64,14 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
 
     "scenes:20000" draws that many training scenes.  `seed` draws the scenes, or the tenth held out where a folder
     has no validation pictures.  `progress=False` silences the bars, not the messages (both on stderr).
-    "SOURCE@cat,dog" is two classes of a source.
+    "SOURCE@cat,dog" is two classes of a source; a comma within a class's name is written \\, there.
     """
     source = str(source)
     whole, at, classes = source.rpartition("@")
     if at and not os.path.exists(os.path.expanduser(source)):
-        from .subset import only
+        from .subset import only, parted
 
-        return only(open_data(whole, size, progress, seed), classes.split(","), source)
+        return only(open_data(whole, size, progress, seed), parted(classes), source)
     if source == "scenes" or source.startswith("scenes:"):
         return _open_scenes(source, size, progress, seed)
     path = Path(source).expanduser()

@@ -1,5 +1,7 @@
 """Parts of a data set: some of its classes, some of its pictures."""
 
+import re
+
 import numpy as np
 
 from ..errors import UsageError
@@ -18,7 +20,17 @@ def only(data, classes, source=None):
     new[[data.classes.index(name) for name in classes]] = np.arange(len(classes))
     splits = [take(split, np.flatnonzero(new[split.labels] >= 0)) for split in (data.train, data.val)]
     splits = [Split(split.read, new[split.labels], split.names, split.shape) for split in splits]
-    return DataSet(data.name, source or f"{data.source}@{','.join(classes)}", list(classes), *splits)
+    return DataSet(data.name, source or f"{data.source}@{joined(classes)}", list(classes), *splits)
+
+
+def joined(classes):
+    r"""Class names as in SOURCE@cat,dog: a comma within a name is written \,."""
+    return ",".join(name.replace(",", r"\,") for name in classes)
+
+
+def parted(text):
+    """The class names that `joined` wrote."""
+    return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]
 
 
 def take(split, ids):
