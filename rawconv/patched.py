@@ -42,7 +42,7 @@ def forward(net, maps, r, corner, wanted):
     Beside the result, memory is bounded whatever U.
     """
     last = max(wanted, key=list(net.shapes).index)
-    parts = [_some(net, maps, r[part], corner[part], wanted, last) for part in cut(len(r), _at_once(net, maps, r))]
+    parts = [_some(net, maps, r[part], corner[part], wanted, last) for part in cut(len(r), _at_once(net, r))]
     return {name: array_module(r).concatenate([part[name] for part in parts]) for name in wanted}
 
 
@@ -111,7 +111,7 @@ def _repeat(base, count):
     return array_module(base).repeat(base, count, axis=0)
 
 
-def _at_once(net, maps, r):
+def _at_once(net, r):
     """How many changes may be on their way together: the largest two maps that follow each other decide."""
     sizes, size, whole = [r[0].size], r.shape[1:3], False
     for name, layer in net.layers:
