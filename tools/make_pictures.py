@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import rawconv
+from rawconv import runs
+from rawconv.arrays import choose_device
 from rawconv.controls import SENTENCES, control
 from rawconv.data import open_data, scenes
 from rawconv.deconvnet import display, net_input, project_units
@@ -232,6 +234,15 @@ def experiment(name, *options):
         return page
 
 
+def tested(name):
+    """What rawconv-train --test-only --views 10 draws of the shipped net."""
+    with tempfile.TemporaryDirectory() as place:
+        words = {"say": lambda line: None, "views": 10, "out": place}
+        runs.test(ROOT / "weights/scenes.h5", "scenes", choose_device("cpu"), **words)
+        with Image.open(pathlib.Path(place, name)) as image:
+            return image.convert("RGB")
+
+
 PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
@@ -246,6 +257,7 @@ PICTURES = {
     "experiment-transfer": lambda: experiment("transfer", "--folds", "2"),
     "experiment-layers": lambda: experiment("layers"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
+    "test-confusion": lambda: tested("confusion.png"), "test-mistakes": lambda: tested("mistakes.png"),
     "book-up": book_up, "book-convolution": book_convolution, "book-pooling": book_pooling, "book-rules": book_rules,
     "book-lrn": book_lrn, "book-unit": book_unit, "book-controls": book_controls, "book-kernel": book_kernel,
 }  # fmt: skip

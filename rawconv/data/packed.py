@@ -15,6 +15,7 @@ packing.py writes it.  HDF5 sees the small parts only; pictures are read from th
 once, which h5py cannot.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign
@@ -243,10 +245,6 @@ def _check_pictures(root, end):
 
 def damaged(packed: Packed, progress=True):
     """Read all pictures: (names of those that do not fit their checksums, whether the mean is that of the pictures)."""
-    import hashlib
-
-    from tqdm import tqdm
-
     read, total, wrong = Reader(packed.path, packed.size), np.zeros(packed.mean.shape, np.int64), []
     hidden = None if progress else True
     with tqdm(total=len(packed.labels), unit=" pictures", desc="verify", leave=False, disable=hidden) as bar:
