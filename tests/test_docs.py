@@ -83,9 +83,10 @@ def need(page):
         pytest.importorskip(NEEDS[page], reason=f"{page} needs {NEEDS[page]}: pip install 'rawconv[witness]'")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_folder(tmp_path_factory.mktemp("docs"))
+@pytest.fixture
+def folder(tmp_path):
+    """Each page has its own: runs that one page leaves would become the newest checkpoint of another."""
+    return make_folder(tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES)
