@@ -35,7 +35,7 @@ def fill(blob, array, old=False):
 # Norm before pool as in bvlc_alexnet, groups, a padded pool that clips its last window, everything in place.
 DEPLOY = """
 name: "SmallCaffe"
-input: "data" input_dim: 1 input_dim: 3 input_dim: 38 input_dim: 38
+input: "data" input_dim: 1 input_dim: 3 input_dim: 40 input_dim: 40
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" param { lr_mult: 1 }
         convolution_param { num_output: 8 kernel_size: 5 stride: 2 weight_filler { type: "gaussian" std: 0.01 } } }
 layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }

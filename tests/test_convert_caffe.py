@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,8 @@ from PIL import Image
 
 from rawconv import checkpoint
 from rawconv.convert import PIXELS, Wanted
+from rawconv.convert.caffe_layers import LAYERS
+from rawconv.convert.caffe_net import kind as kind_of
 from rawconv.convert.read import import_net
 from rawconv.convert.verify import file_input, verify
 from rawconv.deconvnet import net_input, seen
@@ -51,8 +54,8 @@ def test_version_2_with_norm_groups_pools_that_clip_and_softmax(old, tmp_path):
     path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES, old=old))
     found = import_net(path)
     assert found.pixels == PIXELS["caffe"] and "assumed" in found.info["imported"]["conventions"]["mean"]
-    assert found.net.shapes["pool2"][:2] == (5, 5)  # 9 + 2 * 1 - 2 over 2, up: 6, the last of which is dropped
-    compare(found, pictures(38))
+    assert found.net.shapes["pool2"][:2] == (5, 5)  # (9 + 2 - 2) over 2, up: 6 windows, the last dropped
+    compare(found, pictures(40))
 
 
 def test_version_1_as_it_was_trained(tmp_path):
@@ -184,9 +187,60 @@ def test_a_mean_picture(tmp_path):
 def test_natural_pictures(tmp_path):
     archive = zipfile.ZipFile(os.path.join(os.environ["RAWCONV_PHOTOS"], "tinyimagenet10.zip"))
     names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))[::500][:4]
-    kept = [Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((38, 38)) for name in names]
-    for text, shapes in ((files.DEPLOY, files.SHAPES), (files.TRAINED, files.OLD_SHAPES)):
+    for text, shapes, size in ((files.DEPLOY, files.SHAPES, 40), (files.TRAINED, files.OLD_SHAPES, 38)):
+        kept = [Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((size, size)) for name in names]
         compare(import_net(write(tmp_path, files.caffemodel(text, shapes, seed=3))), np.stack(kept))
+
+
+def wire(fields):
+    """A message as protobuf writes it, by the numbers of caffe.proto: {number: value, or list of values}."""
+    out = b""
+    for number, values in fields.items():
+        for value in values if isinstance(values, list) else [values]:
+            value = wire(value) if isinstance(value, dict) else value
+            kind = {int: 0, bytes: 2, float: 5}[type(value)]
+            out += varint(number << 3 | kind)
+            out += varint(value) if kind == 0 else struct.pack("<f", value) if kind == 5 else varint(len(value)) + value
+    return out
+
+
+def varint(value):
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_numbers_of_caffe_s_fields(version):
+    """OpenCV takes layers from text alone, so here they are written by hand."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(n).astype(np.float32) for n in (4 * 2 * 9, 4, 5 * 4 * 16, 5)]
+    w, b, f, g = ({7: {1: [1, array.size]}, 5: array.tobytes()} for array in arrays)
+    convolution, pool = {1: 4, 3: 1, 4: 3, 5: 2, 6: 2}, {1: 0, 2: 3, 3: 2, 4: 1}
+    norm, product = {1: 3, 2: 0.5, 3: 0.25, 5: 2.0}, {1: 5}
+    name, kind, bottom, top, blobs, *numbers = [(4, 5, 2, 3, 6, 10, 19, 18, 17), (1, 2, 3, 4, 7, 106, 121, 118, 117)][
+        version - 1
+    ]
+    kinds = [(4, 17, 15, 14), (b"Convolution", b"Pooling", b"LRN", b"InnerProduct")][version - 1]
+    abouts, weights = (convolution, pool, norm, product), ([w, b], [], [], [f, g])
+    layers = [
+        {name: b"l%d" % i, kind: kinds[i], bottom: b"b%d" % i, top: b"b%d" % (i + 1), blobs: weights[i], number: about}
+        for i, (number, about) in enumerate(zip(numbers, abouts, strict=True))
+    ]
+    data = wire({1: b"by hand", 3: b"b0", 4: [1, 4, 12, 12], {1: 2, 2: 100}[version]: layers})
+    net = files.message("NetParameter").FromString(data)
+    (conv, pooled, lrn, fc) = [*net.layer, *net.layers]
+    assert [layer.name for layer in (conv, pooled, lrn, fc)] == ["l0", "l1", "l2", "l3"]
+    shape, made = (12, 12, 4), []
+    for layer in (conv, pooled, lrn, fc):
+        made.append(LAYERS[kind_of(layer)](layer, layer.blobs, shape, None))
+        shape = made[-1].out_shape(shape)
+    assert made[0].settings | {"std": 0} == {
+        "filters": 4, "size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "groups": 2, "rounding": "floor", "std": 0
+    }  # fmt: skip
+    assert made[1].settings == {"size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "rounding": "ceil"}
+    assert made[2].settings == {"size": 3, "alpha": 0.5 / 3, "beta": 0.25, "k": 2.0}
+    np.testing.assert_array_equal(made[0].weight, arrays[0].reshape(4, 2, 3, 3).transpose(2, 3, 1, 0))
+    np.testing.assert_array_equal(made[3].bias, arrays[3])
+    assert shape == (1, 1, 5)
 
 
 # What is refused, and how
@@ -221,9 +275,9 @@ def deploy(*changes):
         (deploy(('top: "fc6" }', 'top: "fc6" relu_param { negative_slope: 0.1 } }')), "'relu6'.*slope.*0.1"),
         (deploy(('name: "fc7"', 'name: "fc9"')), "'fc9'.*0 of the arrays that it needs"),
         (deploy(("num_output: 7", "num_output: 8")), "'fc6'.*700 numbers"),
-        (deploy(("input_dim: 38", "input_dim: 0")), "no sensible size"),
+        (deploy(("input_dim: 40", "input_dim: 0")), "no sensible size"),
         (deploy(('input: "data"', "")), "no layer of data and no input"),
-        (deploy(("input_dim: 1 input_dim: 3 input_dim: 38 input_dim: 38", "")), "how large.*--prototxt.*--size"),
+        (deploy(("input_dim: 1 input_dim: 3 input_dim: 40 input_dim: 40", "")), "how large.*--prototxt.*--size"),
         (deploy(('type: "Softmax" bottom: "fc7"', 'type: "ReLU" bottom: "fc7"')), "does not end in"),
         ('layers { layer { type: "conv" } }', "first format.*upgrade_net_proto_binary"),
         ("no net {", "deploy.prototxt, which is no net in Caffe's text form"),
