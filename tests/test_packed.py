@@ -174,6 +174,25 @@ def test_an_unfinished_packing_of_other_pictures_is_not_mixed_in(made, tmp_path,
     assert packed.load(tmp_path / "a.h5").size == 12
 
 
+@pytest.mark.parametrize("spoil", ["cut", "note", "no note"])
+def test_what_is_left_of_a_packing_may_be_broken(spoil, made, tmp_path, monkeypatch):
+    folder, out, _ = made
+    with monkeypatch.context() as patch:
+        patch.setattr(packing._Work, "finish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            packing.pack(folder, tmp_path / "a.h5", 16, progress=False)
+    partial, note = tmp_path / "a.h5.partial", tmp_path / "a.h5.partial.npz"
+    if spoil == "cut":
+        os.truncate(partial, packed.START + 100)
+    elif spoil == "note":
+        note.write_bytes(b"PK")
+    else:
+        note.unlink()
+    packing.pack(folder, tmp_path / "a.h5", 16, force=spoil == "note", progress=False)
+    assert (tmp_path / "a.h5").read_bytes() == out.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
 def test_what_cannot_be_packed(tmp_path, monkeypatch):
     files = {f"{name}/{k}.png": png(picture(k)) for name in "ab" for k in range(3)}
     with pytest.raises(RawconvError, match="no readable training picture"):

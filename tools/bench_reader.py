@@ -55,8 +55,9 @@ def measure(split, rounds):
     memory, epoch = [], iter(range(1 << 20))
 
     def read():
-        for number, _ in enumerate(batches(split, BATCH, (0, next(epoch)))):
-            if number % 10 == 0:
+        order = (0, next(epoch))
+        for number, _ in enumerate(batches(split, BATCH, order)):
+            if number % 10 == 0 and order == (0, 0):
                 memory.append(resident())
 
     def crops(mean, dtype):
@@ -72,7 +73,7 @@ def measure(split, rounds):
     size, window = len(split) * SIZE * SIZE * 3, packed.WINDOW
     click.echo(
         f"{size / 1e9:.1f} GB, {size / window:.0f} times the window; resident memory {memory[1] / 1e6:.0f} MB after "
-        f"ten batches, at most {max(memory) / 1e6:.0f} MB in {rounds + 1} epochs"
+        f"ten batches of the first epoch, at most {max(memory) / 1e6:.0f} MB until its end"
     )
     about = machine()
     click.echo(f"{about['cpu']}, {about['threads']} threads; Python {about['python']}; {about['date']}")

@@ -110,9 +110,11 @@ class _Work:
             return False
         with contextlib.suppress(Exception), np.load(self.note) as note:
             if note["key"].item() == self.plan.key:
+                if self.partial.stat().st_size < START + len(note["kept"]) * self.bytes:
+                    return False  # somebody cut it
                 self.done, self.total = note["done"].item(), note["total"]
                 self.kept, self.failed, self.sha256 = note["kept"], note["failed"].tolist(), note["sha256"]
-                return self.partial.stat().st_size >= START + len(self.kept) * self.bytes
+                return True
         if not force:
             raise RawconvError(
                 f"{self.partial} is the unfinished packing of other files or another size; finish that one, "
