@@ -178,6 +178,8 @@ def test_a_mean_picture(tmp_path):
     one = files.fill(files.message("BlobProto")(), mean[:, :, :1, :1], old=True)
     found = import_net(path, Wanted(mean=write(tmp_path, one.SerializeToString(), "one.binaryproto")))
     assert found.pixels.mean == tuple(mean[0, :, 0, 0])
+    with pytest.raises(RawconvError, match="cut.binaryproto, which is no BlobProto"):
+        import_net(path, Wanted(mean=write(tmp_path, blob.SerializeToString()[:-9], "cut.binaryproto")))
     flat = files.fill(files.message("BlobProto")(), mean[:, :, :2, :], old=True)
     with pytest.raises(RawconvError, match="flat.binaryproto.*no square picture"):
         import_net(path, Wanted(mean=write(tmp_path, flat.SerializeToString(), "flat.binaryproto")))

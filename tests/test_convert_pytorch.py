@@ -284,6 +284,7 @@ def safe(shape, offsets, dtype="F32", data=16):
         (safe([1 << 61, 8], [0, 16]), "makes? no sense|outside"),
         (safe([4], [-16, 0]), "outside"),
         (safe([5], [0, 16]), "size of its shape"),
+        (safe([1] * 100_000, [0, 4]), "100000 dimensions"),
         (safe([4], [4, 20]), "outside"),
     ],
 )

@@ -20,7 +20,7 @@ def numbers(blob):
     """All numbers of a BlobProto, float32 or float64."""
     data, size = (b"".join(blob.data), 4) if blob.data else (b"".join(blob.double_data), 8)
     if len(data) % size:
-        raise ValueError("its weights are cut off in the middle of a number")
+        raise ValueError("its array is cut off in the middle of a number")
     return np.frombuffer(data, f"<f{size}")
 
 

@@ -36,8 +36,8 @@ def read(path, wanted):
     net = _text(wanted.prototxt) if wanted.prototxt else weights
     layers = _layers(net)
     blobs = {layer.name: list(layer.blobs) for layer in _layers(weights) if layer.blobs}
-    chain, softmax, start = _chain(net, layers)
-    shape = _shape(net, layers, chain, blobs, start, wanted.size)
+    chain, softmax, _ = _chain(net, layers)
+    shape = _shape(net, layers, chain, blobs, wanted.size)
     pixels, assumed = _pixels([*layers, *_layers(weights)], shape[2], wanted.mean)
     return Foreign(
         shape, _ours(chain, blobs, shape), pixels, softmax,
@@ -45,13 +45,13 @@ def read(path, wanted):
     )  # fmt: skip
 
 
-def _parse(data, name="NetParameter"):
+def _parse(data, name="NetParameter", what="is damaged: it"):
     from google.protobuf.message import DecodeError
 
     try:
         return message(name).FromString(data)
     except DecodeError as error:
-        raise Wrong(f"is damaged: it is no {name} of Caffe") from error
+        raise Wrong(f"{what} is no {name} of Caffe") from error
 
 
 def _text(path):
@@ -92,7 +92,7 @@ def _used(layer):
 
 
 def _chain(net, layers):
-    """([layers from the picture to the scores], softmax, names of the picture's blob).  Wrong at the first branch."""
+    """([layers from the picture to the scores], softmax, name of the picture's blob).  Wrong at the first branch."""
     sources = [layer for layer in layers if kind(layer) in SOURCES]
     start = net.input[0] if net.input else next((layer.top[0] for layer in sources if layer.top), None)
     if start is None:
@@ -121,7 +121,7 @@ def _label(layer):
     return f"a layer {layer.name!r:.80} of type {kind(layer):.40}"
 
 
-def _shape(net, layers, chain, blobs, start, size):
+def _shape(net, layers, chain, blobs, size):
     """(H, W, C) of a picture: what an input or a data layer says, else size, else Wrong."""
     if net.input and len(net.input_dim) >= 4:
         found = list(net.input_dim[1:4])
@@ -183,9 +183,12 @@ def _pixels(layers, channels, mean_path):
 def read_mean(path):
     """The mean picture of a .binaryproto: (S, S, C), or (C,) of one pixel."""
     with open_file(path, "imagenet_mean.binaryproto") as file:
-        blob = _parse(file.read(), "BlobProto")
+        blob = _parse(file.read(), "BlobProto", f"cannot be used with {path}, which")
     dims = (list(blob.shape.dim) or [blob.num, blob.channels, blob.height, blob.width])[-3:]
-    found = numbers(blob)
+    try:
+        found = numbers(blob)
+    except ValueError as error:
+        raise Wrong(f"cannot be used with the mean {path}: {error}") from error
     if len(dims) != 3 or min(dims) < 1 or dims[0] * dims[1] * dims[2] != len(found) or dims[1] != dims[2]:
         raise Wrong(f"cannot be used with the mean {path}: its {len(found)} numbers are no square picture ({dims})")
     mean = np.ascontiguousarray(found.reshape(dims).transpose(1, 2, 0), np.float32)

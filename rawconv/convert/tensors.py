@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 from ..storage import Wrong
-from .pickled import MOST_BYTES, STATE_DICT, Storage, Tensor, load, tensor
+from .pickled import MOST_BYTES, MOST_PARTS, STATE_DICT, Storage, Tensor, load, tensor
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of the old format
 SAFE = {
@@ -116,6 +116,8 @@ def _safe(data):
         if about["dtype"] not in SAFE:
             raise Wrong(f"holds {name:.80} of type {about['dtype']!r:.40}, which rawconv does not know")
         shape, (begin, end) = about["shape"], about["data_offsets"]
+        if len(shape) > MOST_PARTS:
+            raise Wrong(f"is damaged: {name:.80} has {len(shape)} dimensions")
         storage = Storage(SAFE[about["dtype"]], name, math.prod(shape))
         found[name] = tensor(storage, 0, shape, [math.prod(shape[i + 1 :]) for i in range(len(shape))])
         places[name] = 8 + length + begin
