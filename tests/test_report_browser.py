@@ -148,10 +148,10 @@ def test_the_net(visit):
 
 
 @pytest.mark.parametrize("where", ["", "#conv2/5", "#conv2/5/3", "#scores/1", "#net"])
-def test_phone_never_scrolls_sideways(visit, where):
+def test_phone_never_scrolls_sideways_and_begins_at_the_top(visit, where):
     tab = visit(where, PHONE)
     tab.wait_for_timeout(100)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"] and tab.evaluate("scrollY") == 0
 
 
 def test_phone_shows_one_thing_at_a_time(visit):

@@ -148,8 +148,8 @@ def overview(blocks, title, subtitle, legend, patches=True, tile=64):
             put(page, unit.projection, x, y, tile)
             if patches and unit.patch is not None:
                 put(page, unit.patch, x, y + tile + LINE, tile)
-        label = y + cell[1] - 20
-        draw.text((x + tile / 2, label), fitted(block.title, tile + 8, 13), SOFT, font(13), anchor="mt")
+        label = y + cell[1] - 9
+        draw.text((x + tile / 2, label), fitted(block.title, tile + 8, 13), SOFT, font(13), anchor="ms")
     return page
 
 
