@@ -37,7 +37,10 @@ def _helpers():
 
 
 def run_blocks(function, blocks):
-    """Call function(block) for every block, on all threads; returns when all are done, raises what one raised."""
+    """Call function(block) for every block, on all threads; returns when all are done, raises what one raised.
+
+    The caller's np.errstate, which belongs to a thread, is everybody's.
+    """
     count, pool = _helpers()
     blocks = list(blocks)
     queue = iter(blocks)  # a list iterator's next() is atomic under the interpreter lock
@@ -46,7 +49,11 @@ def run_blocks(function, blocks):
         for block in queue:
             function(block)
 
-    helpers = [pool.submit(work) for _ in range(min(count, len(blocks) - 1))]
+    def help_with(errors):
+        with np.errstate(**errors):
+            work()
+
+    helpers = [pool.submit(help_with, np.geterr()) for _ in range(min(count, len(blocks) - 1))]
     try:
         work()
     finally:

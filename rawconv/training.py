@@ -28,6 +28,7 @@ TIMES = ("seconds", "wait")  # of a row of the log: of an epoch, and the share o
 READ = 10  # steps between two readings of the running sums, which wait for the device
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a loss that is no number is told in words
 def train(
     net, data, recipe, folder, device, seed=0, resume=None, progress=True, say=print,
     ranks=None, minutes=10, watch=False,

@@ -119,7 +119,6 @@ def test_training_learns(tmp_path):
     assert rows[-1]["val_top1"] > 1.5 / len(run.data.classes)
 
 
-@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")  # by threads, beyond the reach of errstate
 def test_a_loss_that_is_no_number_is_said_in_words(tmp_path):
     run = runs.start("lenet", DATA, changes={"epochs": 1, "batch": 16, "lr": 1e9})
     with pytest.raises(RawconvError, match=r"The loss became (nan|inf).*lower --lr"):
