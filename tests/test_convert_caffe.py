@@ -283,13 +283,19 @@ def deploy(*changes):
         (deploy(('type: "Softmax" bottom: "fc7"', 'type: "ReLU" bottom: "fc7"')), "does not end in"),
         ('layers { layer { type: "conv" } }', "first format.*upgrade_net_proto_binary"),
         ("no net {", "deploy.prototxt, which is no net in Caffe's text form"),
-        ("# long\n" * 200_000, "longer than 1 MB"),
+        ("# long\n" * 200_000, "longer than 256 KB"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(text, message, tmp_path):
     path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
     with pytest.raises(RawconvError, match=message):
         import_net(path, Wanted(prototxt=write(tmp_path, text, "deploy.prototxt")))
+
+
+@pytest.mark.parametrize("data", [b"\xa2\x06\0" * 70_000, b"\xa2\x06" + varint(140_000) + b"\x3a\0" * 70_000])
+def test_a_small_file_of_very_many_layers_or_arrays(data, tmp_path):
+    with pytest.raises(RawconvError, match="more than 65536 fields"):
+        import_net(write(tmp_path, data, "net.caffemodel"))
 
 
 def test_options_of_other_formats_are_refused(tmp_path):

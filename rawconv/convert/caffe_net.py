@@ -5,12 +5,14 @@ and takes the weights of the layers of the same name.  The walk follows the blob
 layer; layers of training alone (data, losses, accuracy) are left out.
 """
 
+import itertools
+
 import numpy as np
 
 from ..storage import Wrong, open_file
 from . import PIXELS, Foreign, Pixels
 from .caffe_layers import LAYERS, numbers
-from .caffe_schema import ENUMS, message
+from .caffe_schema import ENUMS, fields, message
 
 WITNESS = "opencv-python-headless"
 WANTS = ("prototxt", "mean", "size")
@@ -24,7 +26,8 @@ SILENT = ("Input", "DummyData", "DUMMY_DATA")  # sources that say nothing of pix
 SOURCES = (*SILENT, "Data", "ImageData", "MemoryData", "HDF5Data", "HDF5_DATA", "WindowData", "WINDOW_DATA")
 TRAINING = ("SoftmaxWithLoss", "Accuracy", "Silence")  # they end the chain, or only watch it
 TEST = 1  # of the enumeration Phase
-MOST_TEXT = 1 << 20  # bytes of a .prototxt
+MOST_TEXT = 1 << 18  # bytes of a .prototxt
+MOST_FIELDS = 1 << 16  # of a file: protobuf makes a few hundred bytes of one that has three
 ADVICE = "Convert its layers to these, or train without them."
 DEPLOY = "Name its deploy.prototxt with --prototxt, or say --size 227."
 
@@ -48,6 +51,8 @@ def read(path, wanted):
 def _parse(data, name="NetParameter", what="is damaged: it"):
     from google.protobuf.message import DecodeError
 
+    if sum(1 for _ in itertools.islice(fields(memoryview(data), name), MOST_FIELDS + 1)) > MOST_FIELDS:
+        raise Wrong(f"has more than {MOST_FIELDS} fields, which is no sensible net")
     try:
         return message(name).FromString(data)
     except DecodeError as error:
@@ -62,7 +67,7 @@ def _text(path):
         text = file.read(MOST_TEXT + 1)
     try:
         if len(text) > MOST_TEXT:
-            raise ValueError("it is longer than 1 MB")
+            raise ValueError("it is longer than 256 KB")
         text_format.Parse(text.decode(), net, allow_unknown_field=True)
     except (text_format.ParseError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split())[:200]

@@ -7,6 +7,7 @@ list of floats is, in the file, its bytes, and is read as such: a hundred millio
 import functools
 
 from ..errors import RawconvError
+from .formats import varint
 
 # message: "name type number", a star after the type for a list.
 MESSAGES = {
@@ -81,6 +82,20 @@ def message(name):
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}"))
+
+
+def fields(data, title="NetParameter"):
+    """The numbers of all fields of a message and of the messages in it, one by one, without making anything of them."""
+    inner = {int(number): kind.removesuffix("*") for _, kind, number in map(str.split, MESSAGES[title].split(", "))}
+    place = 0
+    while place < len(data):
+        tag, place = varint(data, place)
+        yield tag >> 3
+        value, place = varint(data, place) if tag & 7 in (0, 2) else (0, place)
+        end = place + {0: 0, 1: 8, 2: value, 5: 4}.get(tag & 7, len(data))
+        if tag & 7 == 2 and inner.get(tag >> 3) in MESSAGES:
+            yield from fields(data[place:end], inner[tag >> 3])
+        place = end
 
 
 def _add(fields, title, name, kind, number, proto):

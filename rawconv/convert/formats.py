@@ -80,16 +80,17 @@ def _fields(head):
     """(number, wire type) of the first fields of a message, as far as `head` holds them and they make sense."""
     place = 0
     while place < len(head):
-        tag, place = _varint(head, place)
+        tag, place = varint(head, place)
         number, kind = tag >> 3, tag & 7
         if not number or kind not in (0, 1, 2, 5):
             return
         yield number, kind
-        value, place = _varint(head, place) if kind in (0, 2) else (0, place)
+        value, place = varint(head, place) if kind in (0, 2) else (0, place)
         place += {0: 0, 1: 8, 2: value, 5: 4}[kind]
 
 
-def _varint(data, place):
+def varint(data, place):
+    """(the whole number that begins at `place`, 7 bits a byte, the place behind it)."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= len(data):
