@@ -99,7 +99,7 @@ def test_a_folder_without_write_permission(bad):
     assert code == 1 and "Traceback" not in text and "ermission" in text
 
 
-@pytest.mark.parametrize("name", ["train", "visualize", "info", "import_", "export"])
+@pytest.mark.parametrize("name", ["train", "visualize", "info", "import_", "export", "data"])
 def test_help_answers_without_heavy_imports(name):
     """Half a second is the limit; what costs it would be NumPy, Numba, h5py or Pillow."""
     listing = subprocess.run(

@@ -1,5 +1,6 @@
 """rawconv-data: what it prints, writes and refuses; and training from a packed file, interrupted or not."""
 
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from test_packed import photos
 from rawconv import checkpoint
 from rawconv.cli.data import main
 from rawconv.cli.train import main as train
-from rawconv.data import packed
+from rawconv.data import packed, packing
 
 
 def call(*words, code=0, command=main):
@@ -112,6 +113,24 @@ def test_show_draws_the_pictures_it_names(tmp_path):
 def test_what_is_wrong_is_said_in_a_sentence(words, code, message):
     error = call(*words, code=code).stderr.splitlines()
     assert error[-1].startswith("Error: ") and message in error[-1] and not os.path.exists("o.h5")
+
+
+def test_a_full_disk_is_said_and_what_was_done_is_kept(tmp_path, monkeypatch):
+    write, places = packing._write, []
+
+    def full(file, data, place):
+        places.append(place)
+        if len(places) == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(file, data, place)
+
+    monkeypatch.setattr(packing, "SYNC", 0)
+    monkeypatch.setattr(packing, "_write", full)
+    words = ["pack", "pets", tmp_path / "out.h5", "--size", 32]
+    assert "No space left on device; free some space" in call(*words, code=1).stderr
+    call(*words)
+    assert places.count(places[0]) == 1, "the first block was not written again"
+    assert (tmp_path / "out.h5").read_bytes() == Path("pets.h5").read_bytes()
 
 
 # ---------------------------------------------------------------------------------------------- training from it

@@ -6,7 +6,10 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
+import sys
 import threading
+import time
 import tracemalloc
 
 import h5py
@@ -140,6 +143,28 @@ def test_an_interrupted_packing_goes_on_and_ends_with_the_same_bytes(block, made
     assert (tmp_path / "pets.h5").read_bytes() == out.read_bytes()
     assert len(decoded) == max(0, facts["files"] - packing.BLOCK * block)
     assert [path.name for path in tmp_path.iterdir()] == ["pets.h5"]
+
+
+def test_a_packing_that_was_killed_goes_on(made, tmp_path):
+    """SIGKILL as soon as there is a note of how far it came, a few times."""
+    folder, out, _ = made
+    code = (
+        "import sys, time; from rawconv.data import decode, packing; packing.SYNC = 0; one = decode.decode\n"
+        "decode.decode = lambda *words: (time.sleep(0.02), one(*words))[1]\n"
+        "packing.pack(sys.argv[1], sys.argv[2], 16, progress=False)"
+    )
+    note = tmp_path / "pets.h5.partial.npz"
+    for _ in range(3):
+        before = note.stat().st_mtime_ns if note.exists() else 0
+        process = subprocess.Popen([sys.executable, "-c", code, folder, tmp_path / "pets.h5"], stderr=subprocess.PIPE)
+        while process.poll() is None and (note.stat().st_mtime_ns if note.exists() else 0) == before:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+    if not (tmp_path / "pets.h5").exists():
+        packing.pack(folder, tmp_path / "pets.h5", 16, progress=False)
+    assert (tmp_path / "pets.h5").read_bytes() == out.read_bytes()
+    assert not list(tmp_path.glob("*.partial*"))
 
 
 def test_ctrl_c_saves_at_once(made, tmp_path, monkeypatch):
