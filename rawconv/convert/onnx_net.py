@@ -23,6 +23,7 @@ from .onnx_operators import AFTER_SOFTMAX, OPERATORS
 
 WITNESS = "onnxruntime"
 WANTS = ("size",)
+CHANGE = "Change that in the program that wrote it, and export it again."
 SHARED = 1 << 14  # numbers in a constant that several operators may take
 
 
@@ -34,12 +35,12 @@ def read(path, wanted):
         if operator is None:
             raise Wrong(f"has {label(node)}; rawconv takes chains of {', '.join(OPERATORS)}", "Export a net of these.")
         if chain.softmax and node.op_type not in AFTER_SOFTMAX:
-            raise Wrong(f"has {label(node)} after its softmax, where rawconv takes nothing more")
+            raise Wrong(f"has {label(node)} after its softmax, where rawconv takes nothing more", CHANGE)
         try:
             with np.errstate(all="ignore"):  # parts.py refuses what is not finite in the end
                 operator(chain, node, attributes(node))
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise Wrong(f"has {label(node)}, which rawconv cannot take: {error}") from error
+            raise Wrong(f"has {label(node)}, which rawconv cannot take: {error}", CHANGE) from error
         chain.goes_on_as(node.output[0])
     return chain.foreign()
 
@@ -142,7 +143,7 @@ class Chain:
                 if isinstance(layer, Conv):
                     parts.own(layer)
             except ValueError as error:
-                raise Wrong(f"has node {name!r:.80}, which rawconv cannot take: {error}") from error
+                raise Wrong(f"has node {name!r:.80}, which rawconv cannot take: {error}", CHANGE) from error
         model = self.graph.model
         about = {entry.key: entry.value for entry in model.metadata_props}
         ours = {}
