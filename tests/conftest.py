@@ -90,3 +90,9 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("what was skipped, and why")
         for reason, count in sorted(reasons.items()):
             terminalreporter.write_line(f"{count} x {reason}")
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a checkpoint may be written."""
+    return tmp_path / "net.h5"
