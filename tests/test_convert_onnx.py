@@ -248,6 +248,14 @@ def test_what_the_file_says_of_its_pixels(tmp_path):
     assert (pixels.order, pixels.mean[0], pixels.std[0]) == ("bgr", 127.5, 127.5)
 
 
+def test_other_outputs_are_passed_by(tmp_path):
+    """A file that shows what its first layer makes, before its scores."""
+    model = finish(small()).model()
+    model.graph.output.insert(0, onnx.helper.make_tensor_value_info("t1", 1, None))
+    onnx.save(model, tmp_path / "net.onnx")
+    assert agree(tmp_path / "net.onnx").net.shapes["fc2"] == (1, 1, 4)
+
+
 def test_a_size_left_open_is_asked_for(tmp_path):
     path = finish(Chain((1, 3, "h", "w")).conv(4, 3, 3)).save(tmp_path / "net.onnx")
     with pytest.raises(RawconvError, match=r"leaves the size .*--size 224"):

@@ -55,7 +55,11 @@ def scores(path, x, wanted):
     given = session.get_inputs()[0]
     channels_last = given.shape[3] in (1, 3) and given.shape[1] not in (1, 3)
     x = x.transpose(0, 2, 3, 1) if channels_last else x
-    return session.run(None, {given.name: np.ascontiguousarray(x)})[0].reshape(len(x), -1)
+    outputs = [output.name for output in session.get_outputs()]
+    if len(outputs) > 1:  # some files show what their layers make as well
+        consumers = Graph(path).consumers
+        outputs = [name for name in outputs if name not in consumers]
+    return session.run(outputs[:1], {given.name: np.ascontiguousarray(x)})[0].reshape(len(x), -1)
 
 
 class Chain:
