@@ -18,7 +18,7 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 
-WORDS = {MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm"}
+WORDS = {MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout"}
 
 
 class Step(NamedTuple):

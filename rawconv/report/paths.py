@@ -1,4 +1,8 @@
-"""The way down, watched: what unpool, rectify and filter leave of one unit, step by step, for the page's many units."""
+"""The way down, watched: what unpool, rectify and filter leave of one unit, step by step, for the page's many units.
+
+As trace.py does for one unit, but up by the net as it is, so that a unit has the value its scan found; down by the
+`exact` one, so that what is not zero can be counted.  A dropout, which does nothing here, is a step as well.
+"""
 
 from typing import NamedTuple
 
@@ -8,12 +12,11 @@ from ..arrays import array_module, to_cpu
 from ..deconvnet import at_once, is_score, net_input, seen
 from ..layers import PAPER
 from ..threads import cut
-from ..trace import exact
+from ..trace import WORDS, exact
 from ..windowed import MAPS_BYTES, select
 
 MAPS = 4  # the strongest maps of a step that are drawn one by one
 SIDE = 32  # pixels of their thumbnails at most
-VERBS = {"Conv": "filter", "ReLU": "rectify", "MaxPool": "unpool", "LRN": "norm", "Dropout": "dropout"}
 
 
 class Way(NamedTuple):
@@ -42,7 +45,7 @@ def steps(net, name):
     found, below = [], [net.shape, *net.shapes.values()]
     for place, (layer, kind) in enumerate(net.layers):
         shape = tuple(below[place])
-        verb = VERBS[type(kind).__name__]
+        verb = WORDS[type(kind)]
         found.append({"layer": layer, "verb": verb, "shape": shape, "thumb": _thumb(shape)})
         if layer == name:
             return found[::-1]
