@@ -177,7 +177,7 @@ def _sound(found, shape, split):
     return inside and found.value.dtype.kind == "f" and (found.label == split.labels[found.picture]).all()
 
 
-def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key):
+def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say):
     """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5."""
     begun, used = (0, {}), None
     for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
@@ -185,6 +185,8 @@ def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key
         found = load(path, net, weights, _part(key, position, k, batch), split)
         if set(found) == set(wanted) and position > begun[0]:
             begun, used = (position, found), path
+    if used:
+        say(f"Going on with the scan that was interrupted after {begun[0]:,} pictures.")
     kept = [used] if used else []
 
     def keep(position, found):
@@ -204,10 +206,11 @@ def _part(key, position, k, batch):
     return f"{key}, of these the first {position}, {k} each, by {batch}"
 
 
-def scan_once(net, source, split, layers, k, folder, progress=True, batch=128):
+def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, say=lambda sentence: None):
     """`scan`, but what an earlier visualisation of the same weights and pictures found is read from its topk.hdf5.
 
     Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
+    A scan that was interrupted goes on where it stopped, which `say` is told.
     source: names the data set.  Returns ({layer object: Strongest}, the file that spared the scan, or None).
     """
     folder = Path(folder)
@@ -227,6 +230,6 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128):
             used = path
             break
     if wanted := missing():
-        known |= _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key)
+        known |= _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say)
     save(own, known, weights, key)
     return {name: known[name].first(k) for name in names}, used

@@ -79,7 +79,7 @@ def draw_layers(net, data, split, asked, look, top, folder, say=silent):
     pictures, described = getattr(data, split), []
     if len(pictures) < top:
         say(f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}.")
-    found, spared = scan_once(net, data.source, pictures, [name for name, _ in asked], top, folder)
+    found, spared = scan_once(net, data.source, pictures, [name for name, _ in asked], top, folder, say=say)
     if spared:
         say(f"Read the strongest units from {spared}; no new scan was needed.")
     for name, maps in asked:

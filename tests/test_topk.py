@@ -253,8 +253,9 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
         scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "one", progress=False, batch=8)
     assert (tmp_path / "one" / f"scan-{8 * stop}.hdf5").exists()
     seen.extend([0] * 10)
-    found, _ = scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "two", progress=False, batch=8)
-    assert sum(seen) == 40
+    said, where = [], tmp_path / "two"
+    found, _ = scan_once(net, "data", split, ["conv1", "conv2"], 5, where, progress=False, batch=8, say=said.append)
+    assert sum(seen) == 40 and said == [f"Going on with the scan that was interrupted after {8 * stop} pictures."]
     for name, strongest in whole.items():
         assert_same_units(found[name], strongest)
     assert not list(tmp_path.glob("*/scan-*.hdf5"))
