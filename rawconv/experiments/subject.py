@@ -9,10 +9,10 @@ import numpy as np
 from .. import checkpoint
 from ..arrays import Device, to_cpu
 from ..data import DataSet
-from ..data.augment import ten_views
 from ..data.batches import batches
 from ..deconvnet import layer_object, net_input, net_module, stored_size
 from ..errors import RawconvError, UsageError
+from ..evaluation import VIEWS
 from ..folders import place
 from ..layers.softmax import softmax
 from ..net import Net
@@ -134,10 +134,7 @@ def probabilities(net, pictures, views=1):
 
     The mean is of the softmax outputs (Krizhevsky 2012).
     """
-    if views == 1:
-        x = net_input(net, pictures)
-    else:
-        x = ten_views(net_module(net).asarray(pictures), net.mean, net.shape[0], net.dtype)
+    x = VIEWS[views](net_module(net).asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
     scores, _ = net.forward(x, keep=False)
     return to_cpu(softmax(scores)).reshape(len(pictures), views, -1).mean(axis=1)
 
