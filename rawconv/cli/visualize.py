@@ -163,6 +163,8 @@ def _layers(net, layers):
 
 def _maps(units, net, name):
     """ "3,17,40-47" or "all" -> map numbers of a layer; None -> None."""
+    from ..deconvnet import user_name
+
     count = net.shapes[name][2]
     if units is None:
         return None
@@ -175,7 +177,7 @@ def _maps(units, net, name):
             raise UsageError(f"--units {units} is no list of maps; write 3,17,40-47 or all.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last >= count or first > last:
-            raise UsageError(f"--units {units}: {name} has the maps 0 to {count - 1}.")
+            raise UsageError(f"--units {units}: {user_name(net, name)} has the maps 0 to {count - 1}.")
         found += range(first, last + 1)
     return list(dict.fromkeys(found))
 
