@@ -162,6 +162,11 @@ def test_bad_words_get_one_sentence(tmp_path, words, code, message):
     assert not (tmp_path / "runs").exists()
 
 
+def test_test_only_refuses_a_way_to_convolve_that_the_device_lacks(undisturbed):
+    with pytest.raises(UsageError, match="--conv winograd is for the CPU, and this is gpu:0"):
+        runs.test(undisturbed / "last.h5", None, Device(0), conv="winograd")
+
+
 def test_resume_refuses_other_options_and_weights_without_state(undisturbed):
     with pytest.raises(UsageError, match="leave --lr, --batch out"):
         runs.resume(undisturbed, {"lr": 0.1, "batch": 3, "model": None})

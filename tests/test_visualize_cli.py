@@ -294,7 +294,7 @@ def test_trace_with_a_bad_picture_beside_a_good_one(place):
 
 USAGE = {
     "layer": (("--layer", "9"), "the layers are conv1, pool1, conv2, scores"),
-    "units": (("--layer", "2", "--units", "20"), "0 to 19"),
+    "units": (("--layer", "2", "--units", "20"), "conv2 has the maps 0 to 19"),
     "units backwards": (("--layer", "2", "--units", "7-3"), "7-3"),
     "units in words": (("--layer", "2", "--units", "some"), "no list of maps"),
     "no units": (("--layer", "2", "--units", ""), "no list of maps"),
