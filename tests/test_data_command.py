@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from laws import assert_same
+from pets import photos
 from PIL import Image
-from test_packed import photos
 
 from rawconv import checkpoint
 from rawconv.cli.data import main
