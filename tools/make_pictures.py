@@ -254,7 +254,7 @@ PICTURES = {
     "experiment-correspondence": lambda: experiment("correspondence"),
     "experiment-ensemble": lambda: experiment("ensemble"),
     "experiment-ablation": lambda: experiment("ablation", *ABLATION),
-    "experiment-transfer": lambda: experiment("transfer", "--folds=2", "--per-class=5", "--per-class=15"),
+    "experiment-transfer": lambda: experiment("transfer", "--folds", "2"),
     "experiment-layers": lambda: experiment("layers"),
     "experiment-controls": lambda: experiment("controls", "--rows", "4"),
     "test-confusion": lambda: tested("confusion.png"), "test-mistakes": lambda: tested("mistakes.png"),
