@@ -36,4 +36,9 @@ def markdown(results):
 
 def _cell(value):
     """The median and the middle half around it, in milliseconds."""
-    return "{median:.3g} ({low:.3g}–{high:.3g})".format(**{key: seconds * 1e3 for key, seconds in value.items()})
+    median, low, high = (_number(value[key] * 1e3) for key in ("median", "low", "high"))
+    return f"{median} ({low}–{high})"
+
+
+def _number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
