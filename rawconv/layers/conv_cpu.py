@@ -110,7 +110,7 @@ def winograd_weight_gradient(x, dy, window):
     """dweight, summed over the pictures in a fixed order."""
     (down, across), how = _tiles(dy.shape[1:3]), Fold.of(window)
     channels, filters = _whole(how.count * x.shape[3]), _whole(dy.shape[3])
-    sums = zeros(x, (36, channels, filters))
+    sums = (empty if len(x) else zeros)(x, (36, channels, filters))
     for part in cut(len(x), _pictures_at_once(down * across * (channels + filters) * x.itemsize)):
         count = (part.stop - part.start) * down * across
         tiles = scratch("tiles in", (count, 36, channels), x.dtype)
@@ -118,8 +118,11 @@ def winograd_weight_gradient(x, dy, window):
         _each_picture(x[part], tiles, loops.tiles_in, down, across, 2, how, window.pad)
         _each_picture(dy[part], gradients, loops.gradient_tiles, down, across, 0, PLAIN, (0, 0))
 
-        def place(p, tiles=tiles, gradients=gradients):
-            sums[p] += np.matmul(tiles[:, p].T, gradients[:, p], out=scratch("product", (channels, filters), x.dtype))
+        def place(p, tiles=tiles, gradients=gradients, first=part.start == 0):
+            out = sums[p] if first else scratch("product", (channels, filters), x.dtype)
+            np.matmul(tiles[:, p].T, gradients[:, p], out=out)
+            if not first:
+                sums[p] += out
 
         run_blocks(place, range(36))
     dweight = _transform(G.T, sums).reshape(3, 3, channels, filters)
