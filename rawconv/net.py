@@ -63,7 +63,7 @@ class Net:
         on_grads(name, grads) is called as each layer's are ready.  stop: the lowest layer whose parameters are to be
         learnt; nothing below its gradients is computed, and there is no gradient of the pixels.
         """
-        grads = {}
+        grads, dy = {}, dy.copy()  # a ReLU may work in place
         for (name, layer), cache in self.down(caches):
             if name == stop:
                 dy, grads[name] = None, layer.parameter_gradients(dy, cache)

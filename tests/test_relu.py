@@ -68,6 +68,17 @@ def test_gradients_equal_finite_differences(shape, in_place, xp):
     check_backward(xp, ReLU(in_place=in_place), clear_of_kinks(np.random.default_rng(1), shape))
 
 
+def test_the_way_back_in_place_and_the_way_down_not():
+    x, signal = np.random.default_rng(0).standard_normal((2, 2, 3, 4, 5))
+    layer = ReLU(in_place=True)
+    cache = layer.forward(x.copy())[1]
+    dy, r = signal.copy(), signal.copy()
+    assert layer.backward(dy, cache)[0] is dy
+    for rule in RULES:
+        layer.deconv(r, cache, Rules(relu=rule))
+    assert_same(r, signal)
+
+
 def test_a_nan_is_not_hidden(xp, dtype):
     y = ReLU().forward(xp.asarray(np.array([np.nan, -np.inf, np.inf, -1], dtype).reshape(1, 1, 1, 4)))[0]
     np.testing.assert_array_equal(to_cpu(y).ravel(), [np.nan, 0, np.inf, 0])

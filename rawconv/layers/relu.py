@@ -11,7 +11,8 @@ from . import PAPER
 class ReLU:
     """y = max(x, 0).  Paper, section 2.1.
 
-    in_place: overwrite x (in a net, the convolution's fresh output, which nobody else keeps).
+    in_place: overwrite x (in a net, the convolution's fresh output, which nobody else keeps), and on the CPU dy on its
+    way back (the fresh gradient of the layer above).  deconv never overwrites r.
     """
 
     params = {}
@@ -33,7 +34,7 @@ class ReLU:
 
     def backward(self, dy, y):
         """dx = dy where x > 0 (which is where y > 0), else 0."""
-        return _gate(dy, y), {}
+        return _gate(dy, y, dy if self.in_place and dy.flags.c_contiguous else None), {}
 
     def deconv(self, r, y, rules=PAPER):
         """deconv: max(r, 0), blind to x; gradient: r where x > 0; guided: both (Springenberg 2014, section 3)."""
@@ -55,11 +56,11 @@ def _rectify(x, out=None):
     return out
 
 
-def _gate(dy, y):
+def _gate(dy, y, dx=None):
     xp = array_module(dy)
     if not on_cpu(dy):
         return xp.where(y > 0, dy, dy.dtype.type(0))
-    dx = empty(dy, dy.shape)
+    dx = empty(dy, dy.shape) if dx is None else dx
     _in_blocks(gate, xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx)
     return dx
 
