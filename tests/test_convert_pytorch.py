@@ -53,7 +53,7 @@ def compare(found, net, kept):
     ours = found.net.forward(net_input(found.net, kept), keep=False)[0].reshape(len(kept), -1)
     x = file_input(seen(found.net, kept), PIXELS["torch"], kept.shape[1])
     with torch.no_grad():
-        theirs = net(torch.from_numpy(x)).numpy()
+        theirs = net(torch.from_numpy(np.ascontiguousarray(x))).numpy()
     assert np.abs(theirs).max() > 0.1
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
 
