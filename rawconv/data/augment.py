@@ -74,13 +74,14 @@ def _random_places(draw, height, width, size, crop):
 def _cut(pictures, rows, places, mean, size, dtype):
     """y[i] = the crop places[i] of (pictures[rows[i]] - mean), 0 outside the picture."""
     xp = array_module(pictures)
+    pictures = xp.ascontiguousarray(pictures)
     mean = xp.ascontiguousarray(xp.broadcast_to(xp.asarray(mean, dtype), pictures.shape[1:]))
     y = xp.empty((len(rows), size, size, pictures.shape[3]), dtype)
     if xp is np:
         run_blocks(lambda part: crops(pictures, rows[part], places[part], mean, y[part]), cut(len(rows), 16))
     else:
         chosen = (xp.asarray(rows, np.int64), xp.asarray(places, np.int64))
-        launch(CU, "crops", y.size, xp.ascontiguousarray(pictures), *chosen, mean, y, *pictures.shape[1:], size)
+        launch(CU, "crops", y.size, pictures, *chosen, mean, y, *pictures.shape[1:], size)
     return y
 
 
@@ -98,11 +99,13 @@ def crops(pictures, rows, places, mean, y):
             if not 0 <= top + v < height:
                 row[:] = 0
                 continue
-            pixels, level = pictures[rows[i], top + v], mean[top + v]
             row[:first] = 0
             row[last:] = 0
-            for u in range(first, last):
-                for c in range(row.shape[1]):
-                    row[u, c] = pixels[left + u, c] - level[left + u, c]
+            pixels = pictures[rows[i], top + v, left + first : left + last].reshape(-1)
+            level, seen = mean[top + v, left + first : left + last].reshape(-1), row[first:last].reshape(-1)
+            for k in range(len(seen)):  # in one row of numbers, which vectorises
+                seen[k] = pixels[k] - level[k]
             if flip:
-                row[:] = row[::-1].copy()
+                for u in range(size // 2):
+                    for c in range(row.shape[1]):
+                        row[u, c], row[size - 1 - u, c] = row[size - 1 - u, c], row[u, c]
