@@ -77,7 +77,8 @@ def test_the_command_trains_evaluates_and_resumes_on_other_numbers_of_processes(
     assert done.stdout.splitlines() == ["two"], "only the first process speaks"
     rows = [json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]) for name in ("one", "two")]
     for key in set(rows[0]) - set(TIMES):
-        assert rows[1][key] == pytest.approx(rows[0][key], rel=1e-3, abs=1e-3)
+        # The losses differ by rounding.  A hit is all or nothing, and the scores of a net so young are nearly equal.
+        assert rows[1][key] == pytest.approx(rows[0][key], rel=1e-4, abs=0.01 if "top" in key else 0)
     last = checkpoint.load(tmp_path / "two/last.h5")
     last.info["recipe"]["epochs"] = 3
     checkpoint.save(tmp_path / "two/last.h5", *last)
@@ -87,10 +88,11 @@ def test_the_command_trains_evaluates_and_resumes_on_other_numbers_of_processes(
 
 
 def _started(folder, count=2):
-    """A training of very many epochs, after its first checkpoint; with the process ids of its members."""
+    """A training of very many epochs, after its first one is saved; with the process ids of its members."""
     command = [MPIRUN, "-n", str(count), sys.executable, *TRAIN, "--epochs", "500", "--out", "run"]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not (folder / "run/best.h5").exists():
+    last = folder / "run/last.h5"  # best.h5 comes before it
+    while not (last.exists() and checkpoint.load(last).state["progress"]["epoch"]):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     members = []
