@@ -193,3 +193,10 @@ weights_option = click.option(
 )
 data_option = click.option("--data", metavar="DATA", help="A folder, .zip or file of pictures, or a built-in data set.")
 out_option = click.option("--out", metavar="PATH", help="Where to write.  [default: a new folder in runs/]")
+
+
+def where_options(function):
+    """What every command takes that looks at pictures and writes a folder: --data, where to, and on which device."""
+    for option in (json_option, force_option, workspace_option, device_option, out_option, data_option):
+        function = option(function)
+    return function

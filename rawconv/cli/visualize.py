@@ -9,17 +9,12 @@ import click
 from ..errors import RawconvError, UsageError
 from .common import (
     command,
-    data_option,
-    device_option,
     finish,
-    force_option,
-    json_option,
-    out_option,
     printable,
     refuse_existing,
     say,
     weights_option,
-    workspace_option,
+    where_options,
 )
 
 
@@ -61,12 +56,7 @@ from .common import (
 )
 @click.option("--report", metavar="FILE.html", help="Also one page for a browser with every map and its units.")
 @weights_option
-@data_option
-@out_option
-@device_option
-@workspace_option
-@force_option
-@json_option
+@where_options
 def main(
     pictures,
     layers,

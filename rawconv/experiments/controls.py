@@ -96,7 +96,7 @@ def _measure(subject, name, found):
         inside = tuple(np.clip(box, 0, net.shape[:2] * 2).tolist())
         cut, patch = [crop(r, box, 0) for r in ways], crop(to_cpu(inputs[0]), inside)
         return {
-            "cosine": [_cosine(r, ways[0]) for r in ways],
+            "cosine": [cosine(r, ways[0]) for r in ways],
             "correlation": [_correlation(crop(r, inside), patch) for r in ways],
             "patch": crop(seen(net, pictures[:1])[0], box),
             "tiles": [display(r, LOOK.percentile) for r in cut],
@@ -116,7 +116,7 @@ def _down(net, inputs, name, unit, way, control):
     return net.deconv(seed, caches, way.rules)[0]
 
 
-def _cosine(a, b):
+def cosine(a, b):
     """<a, b> / (|a| |b|), in [-1, 1]; NaN where one of them is all 0."""
     a, b = a.astype(float).ravel(), b.astype(float).ravel()
     size = np.linalg.norm(a) * np.linalg.norm(b)
@@ -124,7 +124,7 @@ def _cosine(a, b):
 
 
 def _correlation(a, b):
-    return _cosine(a - a.mean(), b - b.mean())
+    return cosine(a - a.mean(), b - b.mean())
 
 
 # ---------------------------------------------------------------------------------------------- shared switches

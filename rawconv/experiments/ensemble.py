@@ -15,7 +15,7 @@ from ..threads import cut
 from ..training import hits
 from . import charts
 from .study import Result
-from .subject import beside, class_numbers, probabilities
+from .subject import beside, class_numbers, over, probabilities
 
 VIEWS = (1, 10)
 PART = 64  # pictures of a step
@@ -75,9 +75,7 @@ def count_hits(subjects, sets, part):
 
 def _looks(subject, ids, views):
     split = take(subject.data.val, ids)
-    return np.concatenate(
-        [probabilities(subject.net, split.read(range(len(ids))[some]), views) for some in cut(len(ids), BATCH)]
-    )
+    return over(split, lambda pictures, _: probabilities(subject.net, pictures, views), BATCH)
 
 
 # ---------------------------------------------------------------------------------------------- what it shows

@@ -23,6 +23,7 @@ from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
 from ..threads import cut
 from ..topk import scan
+from .controls import cosine
 from .study import Result
 
 SEED = 4  # of the random choice of maps
@@ -98,13 +99,6 @@ def first_weights(subject, files):
 
 def _filters(net):
     return {name: to_cpu(layer.weight) for name, layer in net.layers if layer.params}
-
-
-def cosine(a, b):
-    """<a, b> / (|a| |b|) of two arrays; NaN where one of them is all 0."""
-    a, b = a.astype(float).ravel(), b.astype(float).ravel()
-    size = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / size) if size else float("nan")
 
 
 def _strongest(study, nets, files, split, layers):

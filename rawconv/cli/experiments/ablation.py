@@ -2,17 +2,7 @@
 
 import click
 
-from ..common import (
-    command,
-    data_option,
-    device_option,
-    force_option,
-    json_option,
-    out_option,
-    say,
-    seed_option,
-    workspace_option,
-)
+from ..common import command, say, seed_option, where_options
 from .shared import conclude
 
 
@@ -23,12 +13,7 @@ from .shared import conclude
 @click.option("--batch", type=click.IntRange(1), help="Pictures a step.  [128]")
 @click.option("--quick", is_flag=True, help="One epoch on a few pictures: checks the form only.")
 @seed_option
-@data_option
-@out_option
-@device_option
-@workspace_option
-@force_option
-@json_option
+@where_options
 def main(base, only, epochs, batch, quick, seed, data, out, device, workspace, force, as_json):
     """Table 3: twelve nets with layers removed or resized, trained in the same way.
 

@@ -3,7 +3,7 @@
 import click
 
 from ...errors import UsageError
-from ..common import command, data_option, device_option, force_option, json_option, out_option, say, workspace_option
+from ..common import command, say, where_options
 from .shared import carry_out, no_train_option
 
 
@@ -11,12 +11,7 @@ from .shared import carry_out, no_train_option
 @click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
 @click.option("--pictures", default=1000, show_default=True, type=click.IntRange(1), help="Validation pictures used.")
 @no_train_option
-@data_option
-@out_option
-@device_option
-@workspace_option
-@force_option
-@json_option
+@where_options
 def main(checkpoints, pictures, no_train, **where):
     """Table 2: the mean of the softmax outputs of several nets, with one view of a picture and with ten.
 

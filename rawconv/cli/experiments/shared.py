@@ -7,24 +7,12 @@ import os
 import click
 
 from ...errors import RawconvError, UsageError
-from ..common import (
-    data_option,
-    device_option,
-    finish,
-    force_option,
-    json_option,
-    out_option,
-    say,
-    weights_option,
-    workspace_option,
-)
+from ..common import finish, say, weights_option, where_options
 
 
 def shared_options(function):
     """The options of every experiment, passed on as they are: `where` of carry_out."""
-    for option in (json_option, force_option, workspace_option, device_option, out_option, data_option, weights_option):
-        function = option(function)
-    return function
+    return weights_option(where_options(function))
 
 
 label_option = click.option("--label", metavar="CLASS", help="The PICTUREs' true class.  [what the net takes each for]")
