@@ -18,7 +18,7 @@ from .deconvnet import CACHE_BYTES
 from .layers.conv import Conv
 from .layers.pool import MaxPool
 from .threads import cut
-from .windowed import clear, gather, moved
+from .windowed import clear, gather, moved, paste
 
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
 
@@ -98,12 +98,8 @@ def _step(layer, base, r, corner, size, whole):
 
 def _paste(x, r, offset):
     """x (U, H, W, C) with the windows r (U, h, w, C) written at their offsets (U, 2); what hangs over is cut off."""
-    height, width = x.shape[1:3]
     for unit, (top, left) in enumerate(offset.tolist()):
-        y0, y1 = max(0, top), min(height, top + r.shape[1])
-        x0, x1 = max(0, left), min(width, left + r.shape[2])
-        if y0 < y1 and x0 < x1:
-            x[unit, y0:y1, x0:x1] = r[unit, y0 - top : y1 - top, x0 - left : x1 - left]
+        paste(x[unit], r[unit], top, left)
     return x
 
 

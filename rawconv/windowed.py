@@ -171,12 +171,17 @@ def put(r, corner, size, out=None, at=None):
     if out is None:
         out, at = array_module(r).empty((len(r), *size, r.shape[3]), r.dtype), np.arange(len(r))
     for unit, (number, (top, left)) in enumerate(zip(at.tolist(), corner.tolist(), strict=True)):
-        y0, y1 = max(0, top), min(size[0], top + r.shape[1])
-        x0, x1 = max(0, left), min(size[1], left + r.shape[2])
         out[number] = 0
-        if y0 < y1 and x0 < x1:
-            out[number, y0:y1, x0:x1] = r[unit, y0 - top : y1 - top, x0 - left : x1 - left]
+        paste(out[number], r[unit], top, left)
     return out
+
+
+def paste(x, r, top, left):
+    """Write the window r (h, w, C) into the map x (H, W, C) at (top, left); what hangs over is cut off."""
+    y0, y1 = max(0, top), min(x.shape[0], top + r.shape[0])
+    x0, x1 = max(0, left), min(x.shape[1], left + r.shape[1])
+    if y0 < y1 and x0 < x1:
+        x[y0:y1, x0:x1] = r[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def select(caches, rows):
