@@ -92,6 +92,7 @@ def command(*words, code=0):
 
 
 def test_the_command(place):  # noqa: F811
+    pytest.importorskip("sklearn", reason="the SVM needs scikit-learn (pip install scikit-learn)")
     weights = ["--weights", "runs/tiny-pictures-1/last.h5", "--data", "pictures", "--classifier", "softmax"]
     done = command(*weights, "--all-classes", "--per-class", 4, "--per-class", 2, "--folds", 1)
     folder = pathlib.Path(done.stdout.splitlines()[-1])
