@@ -34,34 +34,57 @@ class Dropout:
         return shape
 
     def forward(self, x, draw=None):
-        """cache = draw: the mask is drawn again on the way back, which costs less than keeping it."""
-        return self._mask(x, draw), draw
+        """cache: on the CPU which elements were kept, a byte each; on a GPU draw, since drawing again costs less there
+        than keeping; None where nothing is dropped."""
+        if draw is None or self.rate == 0:
+            return x, None
+        x = array_module(x).ascontiguousarray(x)
+        if not on_cpu(x):
+            return self._draw_and_mask(x, draw), draw
+        seed, epoch, samples = draw
+        y, kept = empty(x, x.shape), empty(x, x.shape, np.bool_)
+        key = [np.uint64(number) for number in (self._threshold, seed, self.stream, epoch)]
+        given, out, keep = (array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept))
+        samples, scale = np.asarray(samples, np.uint64), x.dtype.type(self._scale)
 
-    def backward(self, dy, draw):
+        def block(part):
+            draw_mask(keep[part], samples[part], *key)
+            mask(given[part].reshape(-1), keep[part].reshape(-1), out[part].reshape(-1), scale)
+
+        run_blocks(block, cut(len(x), 16))
+        return y, kept
+
+    def backward(self, dy, cache):
         """dx = dy * mask / (1 - rate), with the same mask."""
-        return self._mask(dy, draw), {}
+        if cache is None:
+            return dy, {}
+        dy = array_module(dy).ascontiguousarray(dy)
+        if not on_cpu(dy):
+            return self._draw_and_mask(dy, cache), {}
+        dx, scale = empty(dy, dy.shape), dy.dtype.type(self._scale)
+        arrays = [array.reshape(-1) for array in (dy, cache, dx)]
+        run_blocks(lambda part: mask(*(array[part] for array in arrays), scale), cut(dy.size, 1 << 18))
+        return dx, {}
 
-    def deconv(self, r, draw, rules=PAPER):
+    def deconv(self, r, cache, rules=PAPER):
         """r itself: a deconvnet looks at the trained net, where dropout does nothing."""
         return r
 
-    def _mask(self, x, draw):
-        if draw is None or self.rate == 0:
-            return x
-        xp = array_module(x)
+    @property
+    def _threshold(self):
+        return int(self.rate * 2**32)
+
+    @property
+    def _scale(self):
+        return 1 / (1 - self.rate)
+
+    def _draw_and_mask(self, x, draw):
+        """On a GPU, in one kernel."""
         seed, epoch, samples = draw
-        samples = np.asarray(samples, np.uint64)
-        x = xp.ascontiguousarray(x)
-        y = empty(x, x.shape)
-        threshold, scale = int(self.rate * 2**32), 1 / (1 - self.rate)
-        if on_cpu(x):
-            flat, out = (array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y))
-            key = (np.uint64(threshold), x.dtype.type(scale), np.uint64(seed), np.uint64(self.stream), np.uint64(epoch))
-            run_blocks(lambda part: dropout(flat[part], out[part], samples[part], *key), cut(len(x), 16))
-        else:
-            row = x[:1].size
-            constants = (row, threshold, scale, seed, self.stream, epoch)
-            launch(CU, "dropout", len(x) * ((row + 3) // 4), x, y, xp.asarray(samples), *constants)
+        y, row = empty(x, x.shape), x[:1].size
+        samples = array_module(x).asarray(np.asarray(samples, np.uint64))
+        constants = (row, self._threshold, self._scale, seed, self.stream, epoch)
+        launch(CU, "dropout", len(x) * ((row + 3) // 4), x, y, samples, *constants)
         return y
 
 
@@ -70,17 +93,17 @@ STRETCH = 64  # Philox calls at once on the CPU
 
 
 @numba.njit(nogil=True, cache=True)
-def dropout(x, y, samples, threshold, scale, seed, stream, epoch):
+def draw_mask(kept, samples, threshold, seed, stream, epoch):
     """One Philox call serves four neighbouring elements; an element is kept where its word reaches the threshold.
 
     First the words of a stretch, then its elements: each of the two loops is vectorised, together they are not.
     """
-    length, limit = x.shape[1], np.uint32(threshold)
+    limit = np.uint32(threshold)
     words = np.empty(4 * STRETCH, np.uint32)
-    for row in range(len(x)):
-        for start in range(0, length, 4 * STRETCH):
-            given, out = x[row, start : start + 4 * STRETCH], y[row, start : start + 4 * STRETCH]
-            for block in range((len(given) + 3) // 4):
+    for row in range(len(kept)):
+        for start in range(0, kept.shape[1], 4 * STRETCH):
+            out = kept[row, start : start + 4 * STRETCH]
+            for block in range((len(out) + 3) // 4):
                 w0, w1, w2, w3 = philox4x32(
                     np.uint64(start // 4 + block), samples[row], epoch, np.uint64(0), seed, stream
                 )
@@ -88,5 +111,12 @@ def dropout(x, y, samples, threshold, scale, seed, stream, epoch):
                 words[4 * block + 1] = w1
                 words[4 * block + 2] = w2
                 words[4 * block + 3] = w3
-            for i in range(len(given)):
-                out[i] = given[i] * scale if words[i] >= limit else 0
+            for i in range(len(out)):
+                out[i] = words[i] >= limit
+
+
+@numba.njit(nogil=True, cache=True)
+def mask(x, kept, y, scale):
+    for i in range(len(x)):
+        scaled = x[i] * scale
+        y[i] = scaled if kept[i] else 0

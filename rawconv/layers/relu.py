@@ -78,5 +78,11 @@ def rectify(x, y):
 
 @numba.njit(nogil=True, cache=True)
 def gate(dy, y, dx):
+    """dx = dy where y > 0, else 0.
+
+    dy is read before the choice: LLVM does not vectorise loops in place, and a choice of what to read would become a
+    jump, mispredicted half of the time and ten times slower.
+    """
     for i in range(len(dy)):
-        dx[i] = dy[i] if y[i] > 0 else 0
+        value = dy[i]
+        dx[i] = value if y[i] > 0 else 0
