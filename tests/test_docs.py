@@ -134,6 +134,7 @@ def test_kernels_on_a_page_are_those_of_the_project(page):
         assert language != "c" or block in sources, block
 
 
+TRAINED = {f"experiment-{name}" for name in ("evolution", "filters", "ensemble", "ablation", "transfer", "layers")}
 PICTURES = [
     pytest.param(path.stem, marks=[] if path.stem.startswith("book-") else pytest.mark.long)
     for path in sorted((ROOT / "docs/pictures").glob("*.png"))
@@ -141,20 +142,39 @@ PICTURES = [
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_can_be_made_again(name, tmp_path):
-    """The same bytes twice, and the committed picture up to what another CPU or Pillow rounds otherwise."""
+def test_pictures_can_be_made_again(name, tmp_path, request):
+    """The same bytes, on a machine like the one that the committed picture names; else the same bytes twice.
+
+    A change of the last bits, by another machine or by the code, is not seen in pictures of shipped weights.  It is in
+    those of nets that are trained for them.  --long asks for the committed bytes, and so for pictures of this code.
+    """
+    kept = ROOT / "docs/pictures" / f"{name}.png"
+    made = make_picture(name, tmp_path / "one")
+    if request.config.getoption("--long") and made_on(made) == made_on(kept):
+        assert made.read_bytes() == kept.read_bytes(), f"python tools/make_pictures.py {name}, and look at it"
+        return
+    assert made.read_bytes() == make_picture(name, tmp_path / "two").read_bytes()
+    if name not in TRAINED:
+        with Image.open(made) as new, Image.open(kept) as old:
+            assert new.size == old.size
+            difference = np.abs(np.asarray(new.convert("RGB"), float) - np.asarray(old.convert("RGB"), float))
+        assert difference.mean() < 1
+
+
+def make_picture(name, folder):
     if name.startswith("photos-") and "RAWCONV_PHOTOS" not in os.environ:
         pytest.skip("RAWCONV_PHOTOS is not set: no photographs to draw from")
-    for place in ("one", "two"):
-        (tmp_path / place).mkdir()
-        command = [sys.executable, ROOT / "tools/make_pictures.py", name, "--out", tmp_path / place]
-        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    made = tmp_path / "one" / f"{name}.png"
-    assert made.read_bytes() == (tmp_path / "two" / made.name).read_bytes()
-    with Image.open(made) as new, Image.open(ROOT / "docs/pictures" / made.name) as kept:
-        assert new.size == kept.size
-        difference = np.abs(np.asarray(new.convert("RGB"), float) - np.asarray(kept.convert("RGB"), float))
-    assert difference.mean() < 1
+    folder.mkdir()
+    command = [sys.executable, ROOT / "tools/make_pictures.py", name, "--out", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / f"{name}.png"
+
+
+def made_on(picture):
+    """The machine and the versions that made it, as it says itself."""
+    with Image.open(picture) as image:
+        return image.text["Comment"]
 
 
 if __name__ == "__main__":

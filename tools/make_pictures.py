@@ -2,6 +2,8 @@
 
 python tools/make_pictures.py                    all of them
 python tools/make_pictures.py book-pooling       one;  --out FOLDER for another place
+
+The same bytes on one kind of machine: what decides the last bits stands as Comment in each picture (docs/pictures.md).
 """
 
 import os
@@ -9,10 +11,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 
 import click
 import numpy as np
-from PIL import Image, ImageDraw
+from llvmlite import binding
+from PIL import Image, ImageDraw, PngImagePlugin
+from threadpoolctl import threadpool_info
 
 import rawconv
 from rawconv import runs
@@ -30,6 +35,7 @@ from rawconv.trace import trace
 ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
 GAP = 12
+DRAWN_WITH = ("numpy", "numba", "matplotlib", "pillow", "scikit-learn")
 # Four rows of table 3, and less to learn from than the default's, which takes an hour and a half.
 ABLATION = [f"--only=alex64-{what}" for what in ("groups", "without-34", "without-67", "without-3467")]
 ABLATION += ["--data", "scenes:3000", "--epochs", "8"]
@@ -223,14 +229,14 @@ def photos():
     return figure_2("weights/photos.h5", source, [9, 29, 26, 120, 124], patches=False)
 
 
-def experiment(name, *options):
-    """The figure of rawconv-experiment on the shipped net and the built-in pictures."""
+def experiment(name, *options, width=900):
+    """The figure of rawconv-experiment on the shipped net and the built-in pictures, as in a fresh folder."""
     code = "from rawconv.cli.experiments import main; main()"
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-c", code, name, *options, "--device", "cpu", "--out", "out"]
         subprocess.run(command, check=True, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)})
         page = Image.open(pathlib.Path(place, "out", f"{name}.png")).convert("RGB")
-        page.thumbnail((900, 1100))
+        page.thumbnail((width, 1100))
         return page
 
 
@@ -243,11 +249,20 @@ def tested(name):
             return image.convert("RGB")
 
 
+def machine():
+    """What decides the last bits: the processor, as Numba and the matrix products see it, and versions."""
+    blas = {f"{one['internal_api']} for {one.get('architecture', 'any')}" for one in threadpool_info()
+            if one["user_api"] == "blas"}  # fmt: skip
+    installed = {one.metadata["Name"].lower(): one.version for one in metadata.distributions()}
+    versions = [f"{name} {installed.get(name, 'missing')}" for name in DRAWN_WITH]
+    return ", ".join([binding.get_host_cpu_name(), *sorted(blas), *versions])
+
+
 PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
-    "experiment-evolution": lambda: experiment("evolution", "--maps", "3"),
+    "experiment-evolution": lambda: experiment("evolution", "--maps", "3", width=840),
     "experiment-invariance": lambda: experiment("invariance"),
     "experiment-filters": lambda: experiment("filters"),
     "experiment-occlusion": lambda: experiment("occlusion"),
@@ -271,7 +286,11 @@ def main(names, out):
     for name in names or [name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ]:
         path = pathlib.Path(out, f"{name}.png")
         picture = PICTURES[name]()
-        (picture if name == "scene" else picture.quantize(256)).save(path, optimize=True)  # scene: an input, exact
+        if name != "scene":  # an input, exact
+            picture = picture.quantize(256, kmeans=name.startswith("experiment-"))  # better colours, but seconds
+        about = PngImagePlugin.PngInfo()
+        about.add_text("Comment", machine())
+        picture.save(path, optimize=True, pnginfo=about)
         click.echo(path)
 
 
