@@ -3,11 +3,12 @@
 import csv
 import json
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
 from rawconv.errors import UsageError
-from rawconv.experiments.charts import heat, png, sheet, show
+from rawconv.experiments.charts import STYLE, heat, png, sheet, show, styled
 from rawconv.experiments.study import UNFINISHED, Result, begin, table
 
 OPTIONS = {"square": 12, "weights": "w.h5"}
@@ -79,11 +80,16 @@ def test_a_table_without_rows_has_no_lines():
     assert table([]).strip() == ""
 
 
-def test_equal_charts_are_equal_bytes():
+def test_equal_charts_are_equal_bytes_in_the_charts_style_wherever_they_are_drawn():
+    @styled
     def draw():
         figure, axes = sheet(1, 2, "Figure 5: a title", "and what it shows")
         show(axes[0, 0], np.zeros((8, 8, 3)), "nothing")
         heat(figure, axes[0, 1], np.arange(6.0).reshape(2, 3), "heat", label="p")
+        assert axes[0, 0].title.get_size() == STYLE["axes.titlesize"]
         return png(figure)
 
-    assert draw() == draw() and draw().startswith(b"\x89PNG")
+    first = draw()
+    with mpl.rc_context({"lines.linewidth": 9, "axes.titlesize": 30, "xtick.direction": "in"}):
+        assert draw() == first
+    assert first.startswith(b"\x89PNG")

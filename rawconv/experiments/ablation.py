@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..health import check_data
 from ..recipes import recipe
 from ..training import evaluate
-from .charts import BLUE, GREEN, ORANGE, png, sheet
+from .charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from .study import Result
 from .trained import train_in
 
@@ -125,6 +125,7 @@ def _sentence(about):
     return f"{about['model']}: {parameters}, error {val} % (train {train}, top-5 {five}); the paper's {paper} %."
 
 
+@styled
 def _figure(base, table, data):
     title = f"Table 3: nets with layers removed or resized, {len(data.classes)} classes of {data.name}"
     under = "Error of one centre crop at the end of equal trainings, beside the paper's on ImageNet 2012."

@@ -1,12 +1,15 @@
 """Charts in one style: curves, bars, maps of heat and pictures beside each other, as PNG bytes.
 
-    figure, axes = sheet(2, 3, "Figure 5: ...", "what it shows, in a line")
-    axes[0, 0].plot(x, y)
-    data = png(figure)
+    @styled
+    def draw(x, y):
+        figure, axes = sheet(2, 3, "Figure 5: ...", "what it shows, in a line")
+        axes[0, 0].plot(x, y)
+        return png(figure)
 
 Equal numbers give equal bytes.  The axes are Matplotlib's.
 """
 
+import functools
 import io
 
 import numpy as np
@@ -24,15 +27,31 @@ STYLE = {
 DPI = 120
 
 
+def styled(draw):
+    """The function `draw` in this style, which Matplotlib looks up as each line, title and legend is made.
+
+    A user's own matplotlibrc changes nothing.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs):
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE | {"axes.prop_cycle": mpl.cycler(color=CYCLE)})
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
 def sheet(rows, columns, title, subtitle="", panel=(3.2, 2.6), **options):
     """(figure, axes (rows, columns)) under a title and a line of explanation; panel: inches of one of the axes."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE | {"axes.prop_cycle": mpl.cycler(color=CYCLE)}):
-        height = rows * panel[1] + 0.9
-        figure = Figure((max(columns * panel[0], 6), height), DPI, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    height = rows * panel[1] + 0.9
+    figure = Figure((max(columns * panel[0], 6), height), DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.62 / height), w_pad=0.08, h_pad=0.08)
     figure.text(0.01, 1 - 0.14 / height, title, size=13, weight="bold", va="top")
     figure.text(0.01, 1 - 0.40 / height, subtitle, size=9, color="#55555e", va="top")

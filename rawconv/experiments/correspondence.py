@@ -253,6 +253,7 @@ def _sentence(layer, found, published):
     return f"Mean sign change at {layer}: {words}." + (f"  The paper's dogs: {paper}." if paper else "")
 
 
+@charts.styled
 def _draw(net, pictures, boxes, grey, table, published, columns, side):
     figure, axes = charts.sheet(
         1, 1 + len(table), "Table 1: does hiding the same part change the same features?",

@@ -114,6 +114,7 @@ def _rows(words, nets, error, std=None):
     return found
 
 
+@charts.styled
 def _draw(subject, numbers, singles, prefixes, error):
     rows = numbers["rows"]
     figure, axes = charts.sheet(
@@ -146,7 +147,7 @@ def _bars(axes, words, rows, shift, height, label, alpha):
     axes.set_ylim(len(words) - 0.5, -0.5)
     axes.set_xlim(0, 1.7 * max(row["top1_error"] for row in rows))
     axes.grid(False, axis="y")
-    axes.legend(loc="lower right", fontsize=7.5, frameon=False)
+    axes.legend(loc="lower right", fontsize=7.5)
 
 
 def _curve(axes, k, top, colour, singles, prefixes, error):
@@ -159,4 +160,4 @@ def _curve(axes, k, top, colour, singles, prefixes, error):
                   label=f"net n alone, {views} view" + "s" * v)  # fmt: skip
     axes.set(title=f"{top}: mean of the first n nets", xlabel="n", ylabel="error, %", ylim=(0, None))
     axes.set_xticks(range(1, len(prefixes) + 1))
-    axes.legend(fontsize=7.5, frameon=False)
+    axes.legend(fontsize=7.5)

@@ -207,6 +207,7 @@ def _sentence(one):
     )
 
 
+@charts.styled
 def _draw(subjects, about, measures):
     wide, low = 4.3, 1.9  # inches of a panel
     tall = [max(m[k].shape[0] / m[k].shape[1] for m in measures) * 0.85 * wide + 0.5 for k in (4, 5)]

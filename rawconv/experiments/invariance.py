@@ -190,6 +190,7 @@ def _sentence(kind, about, given):
     )
 
 
+@charts.styled
 def _draw(net, pictures, families, curves, given, distance, grey):
     figure, axes = charts.sheet(
         3, 4, "Figure 5: what moving, enlarging and turning a picture does",

@@ -7,7 +7,7 @@ classifiers.py says.  Accuracy is the mean over the classes, given as mean and s
 
 import numpy as np
 
-from .charts import CYCLE, GREY, png, sheet
+from .charts import CYCLE, GREY, png, sheet, styled
 from .classifiers import accuracy, check
 from .features import feature_layers
 from .folds import drawn, enough, plus_minus, spread
@@ -85,6 +85,7 @@ def _result(subject, table, test):
     return Result(numbers, rows, _figure(subject, table), sentences, PUBLISHED)
 
 
+@styled
 def _figure(subject, table):
     classes = subject.data.classes
     title = "Table 7: what the features of each layer are worth for new classes"

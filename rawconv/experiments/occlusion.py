@@ -191,6 +191,7 @@ def _sentence(one, given):
     )
 
 
+@charts.styled
 def _draw(net, pictures, results, places, filled, about, given):
     size = places.side
     figure, axes = charts.sheet(

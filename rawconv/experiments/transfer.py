@@ -18,7 +18,7 @@ from ..data import DataSet, mean_picture
 from ..data.subset import take
 from ..recipes import Recipe, recipe
 from ..runs import new_classifier
-from .charts import CYCLE, GREY, png, sheet
+from .charts import CYCLE, GREY, png, sheet, styled
 from .classifiers import answers, shares
 from .features import feature_layers
 from .folds import drawn, enough, plus_minus, spread
@@ -130,6 +130,7 @@ def _both(table):
     return [[row for row in table if row["way"] == way] for way in WAYS]
 
 
+@styled
 def _figure(subject, table):
     title = "Tables 4 to 6, figure 9: a new classifier on fixed layers, against a net trained from scratch"
     figure, axes = sheet(1, 3, title, origin(subject), (4.2, 4.4))

@@ -7,6 +7,7 @@ from ..experiments import charts
 NAMED, NUMBERED = 60, 20  # classes up to which they are named, and their shares written
 
 
+@charts.styled
 def draw_confusion(counts, classes, results):
     """PNG bytes: row by row, how the pictures of a class were answered; counts int (K, K), true class first."""
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
