@@ -174,7 +174,7 @@ def make_picture(name, folder):
 def made_on(picture):
     """The machine and the versions that made it, as it says itself."""
     with Image.open(picture) as image:
-        return image.text["Comment"]
+        return image.text.get("Comment")
 
 
 if __name__ == "__main__":
