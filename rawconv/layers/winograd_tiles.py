@@ -3,6 +3,8 @@
 All channel counts are multiples of LANES here; fold and unfold pad and crop them.  Tiles lie as (tile, place,
 channel), place = 6 * row + column, so that one tile is one piece of memory; a place's product takes every 36th row.
 
+At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long: they take fewer of the same places.
+
 Each transform is separable.  It goes down the columns first and keeps the result in `half`, scratch that never leaves
 the first-level cache, then along the rows: 36 values at once would not fit into the registers, 6 do.
 """
@@ -12,26 +14,50 @@ import numpy as np
 
 from ..simd import LANES, load, store
 
-
-@numba.njit
-def bt(d0, d1, d2, d3, d4, d5):
-    """BT d: the input's transform, from 6 pixels to 6 places (the points 0, 1, -1, 2, -2 and infinity)."""
-    even, odd = d4 - 4 * d2, d3 - 4 * d1
-    even2, odd2 = d4 - d2, 2 * (d3 - d1)
-    return 4 * d0 - 5 * d2 + d4, even + odd, even - odd, even2 + odd2, even2 - odd2, 4 * d1 - 5 * d3 + d5
+# The three matrices along one axis.  A tile of n outputs, n = 1 to 4, has n + 2 of the 6 places: the first n + 1 of the
+# points 0, 1, -1, 2, -2, and infinity, which comes last.  What stands at the others is never looked at.
 
 
 @numba.njit
-def at(m0, m1, m2, m3, m4, m5):
-    """AT m: from 6 places to 4 outputs."""
-    sum1, difference1, sum2, difference2 = m1 + m2, m1 - m2, m3 + m4, m3 - m4
+def bt(n, d0, d1, d2, d3, d4, d5):
+    """BT d: the input's transform, from n + 2 pixels to as many places."""
+    if n == 1:
+        return 4 * (d0 - d1), -6 * d1, d0, d0, d0, d2 - d1
+    if n == 2:
+        return 4 * (d0 - d2), -3 * (d1 + d2), 3 * (d1 - d2), d0, d0, d3 - d1
+    odd = d3 - d1
+    if n == 3:
+        return 4 * (d0 - d2) + 2 * odd, 3 * (odd - d1 - d2), 2 * d1 - 3 * d2 + d3, 4 * odd, d0, d4 - d2 - 2 * odd
+    even1, odd1, even2, odd2 = d4 - 4 * d2, d3 - 4 * d1, d4 - d2, 2 * odd
+    return 4 * d0 - 5 * d2 + d4, even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2, 4 * d1 - 5 * d3 + d5
+
+
+@numba.njit
+def at(n, m0, m1, m2, m3, m4, m5):
+    """AT m: from n + 2 places to n outputs."""
+    if n == 1:
+        y = m0 + m1 + m5
+        return y, y, y, y
+    sum1, difference1 = m1 + m2, m1 - m2
+    if n == 2:
+        return m0 + sum1, difference1 + m5, m0, m0
+    if n == 3:
+        return m0 + sum1 + m3, difference1 + 2 * m3, sum1 + 4 * m3 + m5, m0
+    sum2, difference2 = m3 + m4, m3 - m4
     return m0 + sum1 + sum2, difference1 + 2 * difference2, sum1 + 4 * sum2, difference1 + 8 * difference2 + m5
 
 
 @numba.njit
-def a(d0, d1, d2, d3):
-    """A dy, the transpose of at: from 4 outputs to 6 places."""
-    even, odd, even2, odd2 = d0 + d2, d1 + d3, d0 + 4 * d2, 2 * d1 + 8 * d3
+def a(n, d0, d1, d2, d3):
+    """A dy, the transpose of at: from n outputs to n + 2 places."""
+    if n == 1:
+        return d0, d0, d0, d0, d0, d0
+    if n == 2:
+        return d0, d0 + d1, d0 - d1, d0, d0, d1
+    even, odd = d0 + d2, d1
+    if n == 3:
+        return d0, even + odd, even - odd, d0 + 2 * d1 + 4 * d2, d0, d2
+    odd, even2, odd2 = d1 + d3, d0 + 4 * d2, 2 * d1 + 8 * d3
     return d0, even + odd, even - odd, even2 + odd2, even2 - odd2, d3
 
 
@@ -49,92 +75,100 @@ def four(array, i, step):
     return load(array, i), load(array, i + step), load(array, i + 2 * step), load(array, i + 3 * step)
 
 
+# The tiles of one picture that are of one size, (high, wide): down rows of across tiles from (top, left) on.  A folded
+# picture is (rows, width, channels), and ends late enough for 6 or 4 pixels from every tile on; arrays are flat.
+
+
 @numba.njit(nogil=True, cache=True)
-def tiles_in(folded, tiles, down, across, width, channels):
-    """BT d B of every 6x6 tile d of one folded picture, (rows, width, channels), 4 pixels apart; arrays are flat."""
+def tiles_in(folded, tiles, top, left, down, across, high, wide, width, channels):
+    """BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2."""
     half, line = np.empty(36 * LANES, folded.dtype), width * channels
     for tile in range(down * across):
-        corner = 4 * (tile // across) * line + 4 * (tile % across) * channels
+        corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
         for c in range(0, channels, LANES):
             for j in range(6):
-                t = bt(*six(folded, corner + j * channels + c, line))
+                t = bt(high, *six(folded, corner + j * channels + c, line))
                 for i in range(6):
                     store(half, (6 * i + j) * LANES, t[i])
             for i in range(6):
-                t = bt(*six(half, 6 * i * LANES, LANES))
-                for j in range(6):
-                    store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+                if not high < i < 5:
+                    t = bt(wide, *six(half, 6 * i * LANES, LANES))
+                    for j in range(6):
+                        if not wide < j < 5:
+                            store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
 
 
 @numba.njit(nogil=True, cache=True)
-def gradient_tiles(folded, tiles, down, across, width, channels):
-    """A dy AT of every 4x4 tile dy of one folded picture of gradients."""
+def gradient_tiles(folded, tiles, top, left, down, across, high, wide, width, channels):
+    """A dy AT of every tile dy of high by wide gradients."""
     half, line = np.empty(24 * LANES, folded.dtype), width * channels
     for tile in range(down * across):
-        corner = 4 * (tile // across) * line + 4 * (tile % across) * channels
+        corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
         for c in range(0, channels, LANES):
             for j in range(4):
-                t = a(*four(folded, corner + j * channels + c, line))
+                t = a(high, *four(folded, corner + j * channels + c, line))
                 for i in range(6):
                     store(half, (4 * i + j) * LANES, t[i])
             for i in range(6):
-                t = a(*four(half, 4 * i * LANES, LANES))
-                for j in range(6):
-                    store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+                if not high < i < 5:
+                    t = a(wide, *four(half, 4 * i * LANES, LANES))
+                    for j in range(6):
+                        if not wide < j < 5:
+                            store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
 
 
 @numba.njit(nogil=True, cache=True)
-def tiles_out(tiles, bias, y, down, across, height, width, channels):
-    """y = AT m A + bias of every tile m of one picture; what lies beyond height and width is dropped."""
+def tiles_out(tiles, bias, y, top, left, down, across, high, wide, width, channels):
+    """y = AT m A + bias of every tile m."""
     half = np.empty(24 * LANES, y.dtype)
     for tile in range(down * across):
-        top, left = 4 * (tile // across), 4 * (tile % across)
+        corner = (top + high * (tile // across)) * width + left + wide * (tile % across)
         for c in range(0, channels, LANES):
             offset = load(bias, c)
             for j in range(6):
-                t = at(*six(tiles, (36 * tile + j) * channels + c, 6 * channels))
-                for i in range(4):
-                    store(half, (6 * i + j) * LANES, t[i])
-            for i in range(min(4, height - top)):
-                t = at(*six(half, 6 * i * LANES, LANES))
-                start = ((top + i) * width + left) * channels + c
-                if left + 4 <= width:
+                if not wide < j < 5:
+                    t = at(high, *six(tiles, (36 * tile + j) * channels + c, 6 * channels))
+                    for i in range(4):
+                        store(half, (6 * i + j) * LANES, t[i])
+            for i in range(high):
+                t = at(wide, *six(half, 6 * i * LANES, LANES))
+                start = (corner + i * width) * channels + c
+                if wide == 4:
                     for j in range(4):
                         store(y, start + j * channels, t[j] + offset)
                 else:
-                    for j in range(width - left):
+                    for j in range(wide):
                         store(y, start + j * channels, t[j] + offset)
 
 
 @numba.njit(nogil=True, cache=True)
-def fold(x, folded, sh, sw, rows, columns, down, across, top, left):
+def fold(x, folded, order, sh, sw, down, across, top, left):
     """One picture; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
     height, width, channels = x.shape
     for i in range(folded.shape[0]):
         for j in range(folded.shape[1]):
             out = folded[i, j]
-            for a in range(rows):
+            for a in range(order.shape[0]):
                 row = i * sh + a * down - top
-                for b in range(columns):
+                for b in range(order.shape[1]):
                     column = j * sw + b * across - left
-                    first = (a * columns + b) * channels
+                    block = out[order[a, b] * channels : (order[a, b] + 1) * channels]
                     if 0 <= row < height and 0 <= column < width:
                         pixel = x[row, column]
                         for c in range(channels):
-                            out[first + c] = pixel[c]
+                            block[c] = pixel[c]
                     else:
-                        out[first : first + channels] = 0
-            out[rows * columns * channels :] = 0
+                        block[:] = 0
+            out[order.size * channels :] = 0
 
 
 @numba.njit(nogil=True, cache=True)
-def unfold(folded, x, sh, sw, top, left):
+def unfold(folded, x, order, sh, sw, top, left):
     """The transpose of a fold by stride, every place of x being one of folded."""
     for i in range(x.shape[0]):
         row, a = divmod(i + top, sh)
         for j in range(x.shape[1]):
             column, b = divmod(j + left, sw)
-            first = (a * sw + b) * x.shape[2]
-            value, out = folded[row, column], x[i, j]
+            block, out = folded[row, column, order[a, b] * x.shape[2] :], x[i, j]
             for c in range(x.shape[2]):
-                out[c] = value[first + c]
+                out[c] = block[c]

@@ -1,0 +1,117 @@
+"""Winograd's ways round: narrow tiles at the end of a map, taps that a filter lacks, pictures that do not touch."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_conv import check_three_walks
+
+from rawconv.layers import conv_cpu
+from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
+from rawconv.layers.window import Window
+from rawconv.layers.winograd_places import Fold, Tiles, multiplications
+
+SIZES = {
+    (3, 1): (3, 3),
+    (4, 1): (4, 4),
+    (5, 1): (5, 5),
+    (6, 1): (6, 5),
+    (5, 2): (5, 5),
+    (6, 2): (6, 5),
+    (11, 4): (11, 9),
+}
+
+
+@st.composite
+def convolutions(draw):
+    """(batch, (H, W, C), filters, settings) of every kind of fold; maps of y of 1 to 10 places along an axis."""
+    (_, stride), size = draw(st.sampled_from(sorted(SIZES.items())))
+    pad = draw(st.tuples(*[st.integers(0, 2)] * 2))
+    height, width = (
+        max(1, (draw(st.integers(1, 10)) - 1) * stride + n - 2 * p - draw(st.integers(0, stride - 1)))
+        for n, p in zip(size, pad, strict=True)
+    )
+    height, width = (max(length, n - 2 * p) for length, n, p in zip((height, width), size, pad, strict=True))
+    settings = dict(size=size, stride=stride, pad=pad, rounding=draw(st.sampled_from(["ceil", "floor"])))
+    return draw(st.integers(1, 9)), (height, width, draw(st.integers(1, 3))), draw(st.integers(1, 3)), settings
+
+
+@given(case=convolutions())
+def test_any_map_and_fold_equals_the_equations(case):
+    check_three_walks(np, "float64", *case, conv="winograd")
+
+
+@pytest.mark.parametrize("size", [(13, 13), (6, 11), (3, 2), (5, 9)])
+def test_several_blocks_of_pictures(size, monkeypatch):
+    """The weight gradient adds up what the blocks give, and the last may be shorter."""
+    monkeypatch.setattr(conv_cpu, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
+    check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=3, pad=1), conv="winograd")
+    check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=5, pad=2), conv="winograd")
+
+
+def passes(x, dy, weight, window):
+    down = convolve_transpose(dy, weight, x.shape[1:3], window, "winograd")
+    return convolve(x, weight, None, window, "winograd"), down
+
+
+@pytest.mark.parametrize("settings", [dict(size=3, pad=1), dict(size=5, stride=2), dict(size=5, pad=2)])
+def test_no_picture_touches_another(settings):
+    """Not by a rounding error beside one that is a billion times as large, nor by a NaN: a dead unit stays empty."""
+    layer, rng = Conv(17, **settings), np.random.default_rng(0)
+    layer.build((13, 14, 5), rng)
+    x = rng.standard_normal((4, 13, 14, 5), np.float32)
+    dy = rng.standard_normal((4, *layer.out_shape(x.shape[1:])), np.float32)
+    want = passes(x, dy, layer.weight, layer.window)
+    for n, value in ((1, 0), (0, 1e9), (2, np.nan)):
+        x[n], dy[n] = value, value
+    for got, alone in zip(passes(x, dy, layer.weight, layer.window), want, strict=True):
+        assert not got[1].any() and np.isnan(got[2]).all()
+        np.testing.assert_array_equal(got[3], alone[3])
+
+
+WINDOWS = [Window.of(size, stride, 0, "ceil") for (_, stride), size in SIZES.items()]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: f"{window.size} by {window.stride}")
+def test_what_is_left_out_is_zero_and_nothing_else_is(window):
+    """The transformed filters themselves say which channels a place needs, also when they are turned."""
+    how, weight = Fold.of(window), np.random.default_rng(0).standard_normal((*window.size, 2, 16))
+    folded = conv_cpu._fold_filters(weight, how)
+    for filters, place in ((folded, 5), (folded[::-1, ::-1], 0)):
+        transformed = conv_cpu._transform(conv_cpu.G, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
+        for values, span in zip(transformed, how.spans(2, place), strict=True):
+            used = np.flatnonzero(values.any(axis=1))
+            assert used.tolist() == list(range(span.start, span.stop))
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "want"),
+    [
+        ((4, 4), (3, 1), 36),
+        ((13, 13), (3, 1), (3 * 6 + 3) ** 2),  # the paper's conv3 to conv5: F(4, 3) three times and F(1, 3)
+        ((6, 15), (3, 1), (6 + 4) * (18 + 5)),
+        ((4, 8), (5, 2), 2 * (4 * 25 + 2 * 5 + 2 * 5 + 1)),  # of four blocks, two have a third row, two a third column
+        ((26, 26), (5, 2), (6 * 11 + 7) ** 2),  # its conv2: five places see two blocks, infinity sees one
+        ((27, 27), (5, 1), (6 * 11 + 9) ** 2),  # Krizhevsky's
+        ((4, 4), (11, 4), (5 * 4 + 3) ** 2),
+    ],
+)
+def test_multiplications(size, window, want):
+    how = Fold.of(Window.of(*window, 0, "ceil"))
+    assert multiplications(how, size) == want
+
+
+def test_every_place_of_a_map_is_in_one_tile():
+    for size in [(1, 1), (3, 9), (13, 14), (8, 4), (26, 27)]:
+        covered = np.zeros(size, int)
+        for top, left, down, across, high, wide in Tiles.of(size).rectangles:
+            for i in range(down):
+                for j in range(across):
+                    covered[top + i * high : top + (i + 1) * high, left + j * wide : left + (j + 1) * wide] += 1
+        assert (covered == 1).all()
+
+
+def test_the_weight_gradient_of_no_pictures_is_zero():
+    window = Window.of(5, 2, 0, "ceil")
+    found = weight_gradient(np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, "winograd")
+    assert found.shape == (5, 5, 3, 4) and not found.any()
