@@ -175,8 +175,8 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
 
 def choose_conv(net, conv, device=None):
     """Set how every convolution is computed; UsageError where the device has no such way."""
-    if conv == "winograd" and device is not None and device.index is not None:
-        raise UsageError(f"--conv winograd is for the CPU, and this is {device}; use auto or gemm.")
+    if conv in ("winograd", "direct") and device is not None and device.index is not None:
+        raise UsageError(f"--conv {conv} is for the CPU, and this is {device}; use auto or gemm.")
     for _, layer in net.layers:
         if layer.params:
             layer.conv = conv

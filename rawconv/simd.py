@@ -4,6 +4,7 @@
     store(a, i, v)              a[i : i + LANES] = v
     splat(a, s)                 the number s in every lane, in the dtype of a
     v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
+    add_products(sums, a, i, step, v)   (sums[0] + a[i] * v, sums[1] + a[i + step] * v, ...), sums being a tuple
 
 LLVM vectorises a simple loop by itself; it gives up where values live in registers over several loops (the tiles of
 Winograd, the accumulators of a product), and there these vectors say what is meant.  The length is that of AVX-512 in
@@ -93,6 +94,22 @@ def _lane_by_lane(function, instruction):
 
 for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
     _lane_by_lane(_function, _instruction)
+
+
+@intrinsic
+def add_products(typing, sums, array, index, step, vector):
+    def generate(context, builder, signature, arguments):
+        sums, given, index, step, vector = arguments
+        data = make_array(array)(context, builder, given).data
+        for j in range(signature.return_type.count):
+            number = _in_every_lane(builder, builder.load(builder.gep(data, [index])), vector.type)
+            product = builder.fmul(number, vector, flags=("contract",))
+            total = builder.fadd(builder.extract_value(sums, j), product, flags=("contract",))
+            sums = builder.insert_value(sums, total, j)
+            index = builder.add(index, step)
+        return sums
+
+    return sums(sums, array, types.intp, types.intp, vector), generate
 
 
 @intrinsic

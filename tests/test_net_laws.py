@@ -362,11 +362,15 @@ def test_a_picture_too_small_for_the_net_is_refused():
 
 PROGRAM = """
 import hashlib, numpy as np, nets
-from rawconv.arrays import to_cpu
+from rawconv import models
 net = nets.make(np, nets.FULL)
 y, caches = net.forward(nets.picture(batch=70), draw=(1, 2, np.arange(70)))
 dx, grads = net.backward(y.copy(), caches)
 parts = [y, dx, net.deconv(y.copy(), caches)] + [grads[n][k] for n in nets.convs(nets.FULL) for k in ("weight", "bias")]
+net = models.build("zf32", 7)
+y, caches = net.forward(np.random.default_rng(0).random((9, 32, 32, 3), np.float32), draw=(1, 2, np.arange(9)))
+grads = net.backward(y.copy(), caches)[1]
+parts += [grads[n][k] for n, layer in net.layers if layer.params for k in ("weight", "bias")]
 print(hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest())
 """
 

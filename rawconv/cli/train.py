@@ -38,7 +38,7 @@ from .common import (
     help="A layer's share of the rate, as conv1=0.1.",
 )
 @click.option(
-    "--conv", type=click.Choice(("auto", "gemm", "winograd")), default="auto", help="How to convolve.  [auto]"
+    "--conv", type=click.Choice(("auto", "gemm", "winograd", "direct")), default="auto", help="How to convolve.  [auto]"
 )
 @click.option("--out", type=click.Path(), help="The new run's folder.  [runs/<model>-<data>-<n>]")
 @click.option("--resume", type=click.Path(), help="Go on with an interrupted run: its folder or its last.h5.")

@@ -13,10 +13,11 @@ import numpy as np
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty, zeros
 from ..threads import cut, run_blocks, scratch
-from . import PAPER, conv_cpu
+from . import PAPER, conv_cpu, conv_direct
 from .window import Window
 
 CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
+CONVS = ("auto", "gemm", "winograd", "direct")
 WORKSPACE = 256 << 20  # bytes of the column buffer on a GPU
 GRADIENT_BLOCKS = 8  # accumulators of the weight gradient: a constant, so that its sum has one order
 
@@ -30,8 +31,9 @@ class Conv:
     std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
-    conv, to be set on the layer: "gemm" (im2col and one product), "winograd" (3x3 filters and what can be folded to
-    them, on the CPU, see conv_cpu.py), or "auto", which chooses by the shapes alone.
+    conv, to be set on the layer: "gemm" (im2col and one product), on the CPU "winograd" (3x3 filters and what can be
+    folded to them, see conv_cpu.py) and "direct" (few channels, see conv_direct.py), which are "gemm" where they do not
+    fit, or "auto", which chooses by the shapes alone.
     workspace, likewise: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
 
@@ -126,8 +128,9 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
         y = product(x.reshape(len(x), len(matrix)), matrix).reshape(y.shape)
         y += 0 if bias is None else bias
         return y
-    if _by_winograd(conv, x, weight.shape, window, y.shape[1:3]):
-        conv_cpu.winograd(x, weight, bias, window, y)
+    way = _way(conv, x, weight.shape, window, y.shape[1:3])
+    if way != "gemm":
+        (conv_direct.direct if way == "direct" else conv_cpu.winograd)(x, weight, bias, window, y)
         return y
     rows = y.reshape(-1, *y.shape[2:])
 
@@ -155,7 +158,7 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     if _covers(window, dx):
         return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
     folded = [-(-length // stride) for length, stride in zip(size, window.stride, strict=True)]
-    if window.stride != (1, 1) and _by_winograd(conv, dy, weight.shape, window, dy.shape[1:3], folded):
+    if window.stride != (1, 1) and _way(conv, dy, weight.shape, window, dy.shape[1:3], folded) == "winograd":
         conv_cpu.winograd_transpose(dy, weight, window, dx)
         return dx
     spread = size[0] * size[1] / max(1, dy.shape[1] * dy.shape[2])
@@ -200,7 +203,10 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     shape = (*window.size, channels, filters)
     if _covers(window, x):
         return product(x.reshape(len(x), math.prod(shape[:3])).T, dy.reshape(len(dy), filters)).reshape(shape)
-    if _by_winograd(conv, x, shape, window, dy.shape[1:3]):
+    way = _way(conv, x, shape, window, dy.shape[1:3])
+    if way == "direct":
+        return conv_direct.direct_weight_gradient(x, dy, window, GRADIENT_BLOCKS)
+    if way == "winograd":
         return conv_cpu.winograd_weight_gradient(x, dy, window)
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length, workspace)
@@ -245,11 +251,16 @@ def _covers(window, x):
     return window.size == x.shape[1:3] and not any(window.pad)
 
 
-def _by_winograd(conv, x, shape, window, *sizes):
-    if conv not in ("auto", "gemm", "winograd"):
-        raise ValueError(f"conv {conv!r} is not one of: auto, gemm, winograd.")
-    can, faster = conv_cpu.suits(shape, window, len(x), *sizes)
-    return on_cpu(x) and can and (conv == "winograd" or (conv == "auto" and faster))
+def _way(conv, x, shape, window, size, tiled=None):
+    """How filters of `shape` make a map of `size`, by the shapes alone: "gemm", "direct" or "winograd"."""
+    if conv not in CONVS:
+        raise ValueError(f"conv {conv!r} is not one of: {', '.join(CONVS)}.")
+    if conv == "gemm" or not on_cpu(x):
+        return "gemm"
+    if conv != "winograd" and conv_direct.suits(shape, size):
+        return "direct"
+    can, faster = conv_cpu.suits(shape, window, len(x), size, tiled)
+    return "winograd" if can and (conv == "winograd" or (conv == "auto" and faster)) else "gemm"
 
 
 def _run(block, parts, x):

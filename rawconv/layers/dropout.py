@@ -43,15 +43,11 @@ class Dropout:
             return self._draw_and_mask(x, draw), draw
         seed, epoch, samples = draw
         y, kept = empty(x, x.shape), empty(x, x.shape, np.bool_)
+        rows = [array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept)]
+        rows.append(np.asarray(samples, np.uint64))
         key = [np.uint64(number) for number in (self._threshold, seed, self.stream, epoch)]
-        given, out, keep = (array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept))
-        samples, scale = np.asarray(samples, np.uint64), x.dtype.type(self._scale)
-
-        def block(part):
-            draw_mask(keep[part], samples[part], *key)
-            mask(given[part].reshape(-1), keep[part].reshape(-1), out[part].reshape(-1), scale)
-
-        run_blocks(block, cut(len(x), 16))
+        scale = x.dtype.type(self._scale)
+        run_blocks(lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16))
         return y, kept
 
     def backward(self, dy, cache):
@@ -93,17 +89,25 @@ STRETCH = 64  # Philox calls at once on the CPU
 
 
 @numba.njit(nogil=True, cache=True)
-def draw_mask(kept, samples, threshold, seed, stream, epoch):
+def mask(x, kept, y, scale):
+    for i in range(len(x)):
+        scaled = x[i] * scale
+        y[i] = scaled if kept[i] else 0
+
+
+@numba.njit(nogil=True, cache=True)
+def dropout(x, y, kept, samples, scale, threshold, seed, stream, epoch):
     """One Philox call serves four neighbouring elements; an element is kept where its word reaches the threshold.
 
     First the words of a stretch, then its elements: each of the two loops is vectorised, together they are not.
     """
-    limit = np.uint32(threshold)
+    length, limit = x.shape[1], np.uint32(threshold)
     words = np.empty(4 * STRETCH, np.uint32)
-    for row in range(len(kept)):
-        for start in range(0, kept.shape[1], 4 * STRETCH):
-            out = kept[row, start : start + 4 * STRETCH]
-            for block in range((len(out) + 3) // 4):
+    for row in range(len(x)):
+        for start in range(0, length, 4 * STRETCH):
+            part = slice(start, start + 4 * STRETCH)
+            given, out, keep = x[row, part], y[row, part], kept[row, part]
+            for block in range((len(given) + 3) // 4):
                 w0, w1, w2, w3 = philox4x32(
                     np.uint64(start // 4 + block), samples[row], epoch, np.uint64(0), seed, stream
                 )
@@ -111,12 +115,6 @@ def draw_mask(kept, samples, threshold, seed, stream, epoch):
                 words[4 * block + 1] = w1
                 words[4 * block + 2] = w2
                 words[4 * block + 3] = w3
-            for i in range(len(out)):
-                out[i] = words[i] >= limit
-
-
-@numba.njit(nogil=True, cache=True)
-def mask(x, kept, y, scale):
-    for i in range(len(x)):
-        scaled = x[i] * scale
-        y[i] = scaled if kept[i] else 0
+            for i in range(len(given)):
+                keep[i] = words[i] >= limit
+            mask(given, keep, out, scale)
