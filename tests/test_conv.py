@@ -39,6 +39,8 @@ CASES = {
     "as small as the window": (3, (3, 4, 2), 5, dict(size=(3, 4))),
     "as small, with pads": (1, (1, 2, 3), 2, dict(size=3, pad=(1, 0, 1, 1))),
     "fully connected": (3, (4, 5, 3), 7, dict(size=None)),
+    "fully connected, wide": (3, (3, 4, 3), 20, dict(size=None)),
+    "fully connected, wider": (5, (1, 1, 150), 137, dict(size=None)),
     "1x1 map": (3, (1, 1, 5), 4, dict(size=None)),
     "3x3 on 1x1": (3, (1, 1, 5), 4, dict(size=3, pad=1)),
 }

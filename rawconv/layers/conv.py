@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty, zeros
 from ..threads import cut, run_blocks, scratch
-from . import PAPER, conv_cpu, conv_direct
+from . import PAPER, conv_cpu, conv_direct, conv_full
 from .window import Window
 
 CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
@@ -125,7 +125,8 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
     if _covers(window, x):
-        y = product(x.reshape(len(x), len(matrix)), matrix).reshape(y.shape)
+        rows = x.reshape(len(x), len(matrix))
+        y = (conv_full.full(rows, matrix) if on_cpu(x) else rows @ matrix).reshape(y.shape)
         y += 0 if bias is None else bias
         return y
     way = _way(conv, x, weight.shape, window, y.shape[1:3])
@@ -156,7 +157,8 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     dy, matrix = xp.ascontiguousarray(dy), weight.reshape(-1, filters).T
     dx = empty(dy, (len(dy), *size, channels))
     if _covers(window, dx):
-        return product(dy.reshape(len(dy), filters), matrix).reshape(dx.shape)
+        rows = dy.reshape(len(dy), filters)
+        return (conv_full.full_transpose(rows, matrix.T) if on_cpu(dy) else rows @ matrix).reshape(dx.shape)
     folded = [-(-length // stride) for length, stride in zip(size, window.stride, strict=True)]
     if window.stride != (1, 1) and _way(conv, dy, weight.shape, window, dy.shape[1:3], folded) == "winograd":
         conv_cpu.winograd_transpose(dy, weight, window, dx)
@@ -202,7 +204,8 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     channels, filters = x.shape[3], dy.shape[3]
     shape = (*window.size, channels, filters)
     if _covers(window, x):
-        return product(x.reshape(len(x), math.prod(shape[:3])).T, dy.reshape(len(dy), filters)).reshape(shape)
+        rows, drows = x.reshape(len(x), math.prod(shape[:3])), dy.reshape(len(dy), filters)
+        return (conv_full.full_weight_gradient(rows, drows) if on_cpu(x) else rows.T @ drows).reshape(shape)
     way = _way(conv, x, shape, window, dy.shape[1:3])
     if way == "direct":
         return conv_direct.direct_weight_gradient(x, dy, window, GRADIENT_BLOCKS)
@@ -225,15 +228,6 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
 
     _run(block, range(len(shares)), x)
     return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
-
-
-def product(a, b):
-    """a @ b on all threads, cut by the columns of b: what is left where one window covers the whole map."""
-    if not on_cpu(a):
-        return a @ b
-    out = empty(a, (len(a), b.shape[1]))
-    run_blocks(lambda part: np.matmul(a, b[:, part], out=out[:, part]), cut(b.shape[1], max(64, b.shape[1] // 8)))
-    return out
 
 
 def _sum_of_rows(dy):
