@@ -6,7 +6,7 @@ With d the tiles, g the filters and (.) the product over channels, place by plac
     up:    y  = AT [ (G g GT) (.) (BT d B) ] A
     back:  dg = GT [ (BT d B) (.) (A dy AT) ] G          dx: up, with dy and the filters turned by 180 degrees
 
-The 36 products over channels are matrix products of BLAS, which take nearly all of the time; winograd_tiles.py has the
+The 36 products over channels are matrix products, which take nearly all of the time; winograd_tiles.py has the
 transforms, winograd_places.py says which tiles and channels a product needs.  The error is about 1e-5 of the largest
 value instead of 3e-6.
 
@@ -27,6 +27,7 @@ from ..buffers import empty, zeros
 from ..simd import LANES
 from ..threads import cut, run_blocks, scratch
 from . import winograd_tiles as loops
+from .conv_product import product
 from .winograd_places import PLAIN, Fold, Tiles, multiplications
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
@@ -113,7 +114,7 @@ def _convolve(x, filters, how, pad, bias, y, taken, given, unfolding=PLAIN, out_
 
         def place(p, tiles=tiles, products=products, rows=rows):
             out = _only(products[rows[p], p].T, given[p]).T
-            np.matmul(tiles[rows[p], p, taken[p]], filters[p, taken[p], given[p]], out=out)
+            product(tiles[rows[p], p, taken[p]], filters[p, taken[p], given[p]], out)
 
         run_blocks(place, range(36))
         each = cut_up.each(products, pictures)
