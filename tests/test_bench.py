@@ -51,3 +51,14 @@ def test_the_table_is_made_from_what_was_written(tmp_path):
     text = CliRunner().invoke(main, [str(tmp_path / "step.json")], catch_exceptions=False).output
     assert "| a step | 500 (500–500) | 1000 (1000–1000) | 0.50 | 100 | 50% | 2 / 3 |" in text
     assert text.startswith("a CPU, 2 threads")
+
+
+def test_what_constants_of_auto_lose():
+    """Two passes, of which one is worth it: taking both, neither, and the right one."""
+    from bench_auto import loss, table
+
+    found = [("up", (64, 512, 4e6, 3), 0.5), ("up", (16, 512, 1e6, 3), 2.0)]
+    assert loss(found, (0, 0, 0, 0)) == pytest.approx(2**0.5 - 1)
+    assert loss(found, (99, 0, 0, 0)) == pytest.approx(2**0.5 - 1)
+    assert loss(found, (64, 512, 4e6, 3)) == 0
+    assert table(found).split()[-3:] == ["512", "2.00", "0.50"]

@@ -17,12 +17,12 @@ from rawconv.threads import run_blocks, thread_count
 PAUSE = 0.01  # seconds between two ways: OpenMP's threads spin for a while after their work and would disturb the next
 
 
-def take_turns(ways, rounds, say=True):
+def take_turns(ways, rounds, say=True, pause=PAUSE):
     """{way: [seconds of each round]} of {way: function}: each goes once a round, after a round that is not counted."""
     seconds = {way: [] for way in ways}
     for number in range(rounds + 1):
         for way, work in ways.items():
-            time.sleep(PAUSE)
+            time.sleep(pause)
             begin = time.perf_counter()
             work()
             if number:

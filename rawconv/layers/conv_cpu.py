@@ -32,9 +32,10 @@ from .winograd_places import PLAIN, Fold, Tiles, multiplications
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 
-# Otherwise the transforms cost more than the products save: set from a few of the paper's layers, not swept.
-FEWEST_CHANNELS = 16
-FEWEST_PLACES = 512  # of the output, over all pictures: the filters are transformed once for them all
+# Otherwise the transforms cost more than the products save: `tools/bench.py auto`, 2026-11-25, two cores with AVX-512.
+FEWEST_CHANNELS = 48  # or filters, whichever are fewer
+FEWEST_PLACES = 256  # of the output, over all pictures: the filters are transformed once for them all
+LEAST_WORK = 8e6  # channels * filters * places
 GAIN = 1.6  # multiplications as written over those that are left
 TILE_BYTES = 64 << 20  # of the transformed tiles, in and out, that are there at once: a few products of many rows
 
@@ -44,11 +45,20 @@ def suits(shape, window, pictures, size, tiled=None):
 
     size: of the map of y; tiled: of the folded map that is cut into tiles, if it is another.
     """
-    how = Fold.of(window)
-    if how is None:
+    found = figures(shape, window, pictures, size, tiled)
+    if found is None:
         return False, False
-    enough = pictures * math.prod(size) >= FEWEST_PLACES and min(shape[2:]) >= FEWEST_CHANNELS
-    return True, enough and math.prod((*shape[:2], *size)) >= GAIN * multiplications(how, tuple(tiled or size))
+    least = FEWEST_CHANNELS, FEWEST_PLACES, LEAST_WORK, GAIN
+    return True, all(figure >= enough for figure, enough in zip(found, least, strict=True))
+
+
+def figures(shape, window, pictures, size, tiled=None):
+    """What `auto` goes by, (channels, places, work, gain); None where there is no way to fold the filters."""
+    how, places = Fold.of(window), math.prod(size)
+    if how is None:
+        return None
+    gain = math.prod(shape[:2]) * places / multiplications(how, tuple(tiled or size))
+    return min(shape[2:]), pictures * places, math.prod(shape[2:]) * pictures * places, gain
 
 
 def winograd(x, weight, bias, window, y):

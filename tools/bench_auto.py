@@ -1,0 +1,99 @@
+"""The constants by which `auto` chooses Winograd (layers/conv_cpu.py): every pass both ways, over a grid of shapes."""
+
+import itertools
+import json
+import math
+import operator
+import statistics
+
+import click
+import numpy as np
+from bench_timing import conditions, json_option, machine, take_turns
+
+from rawconv.layers import conv_cpu
+from rawconv.layers.conv import Conv
+
+FILTERS = ((3, 1), (5, 1), (5, 2))  # size, stride
+CHANNELS = (8, 16, 32, 64, 96, 128, 256, 512)
+MAPS = (4, 6, 8, 13, 16, 27, 32, 64)  # of the output
+BATCHES = (1, 3, 8, 32, 128)
+LEAST, MOST = 2e6, 6e9  # additions and multiplications of a pass: what is smaller or larger is left out
+TRIED = {  # the constants, in the order of conv_cpu.figures
+    "FEWEST_CHANNELS": (1, 16, 32, 48, 80, 112),
+    "FEWEST_PLACES": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
+    "LEAST_WORK": (0, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6),
+    "GAIN": (1, 1.6, 2, 2.5),
+}
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@json_option
+def main(rounds, path):
+    """Winograd's time over the product's, and the constants of `auto` that lose least."""
+    found = []
+    for (size, stride), batch, side, channels in itertools.product(FILTERS, BATCHES, MAPS, CHANNELS):
+        if LEAST <= 2 * batch * (side * channels * size) ** 2 <= MOST:
+            found += measured(Conv(channels, size, stride, size // 2), batch, side * stride, rounds)
+    click.echo(table(found))
+    present = tuple(getattr(conv_cpu, name) for name in TRIED)
+    best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
+    for what, constants in (("now", present), ("least loss", best), ("always", (0,) * 4), ("never", (math.inf,) * 4)):
+        named = ", ".join(f"{name} {value}" for name, value in zip(TRIED, constants, strict=True))
+        click.echo(f"{what:12}{loss(found, constants):7.1%} slower than the faster way    {named}")
+    click.echo(conditions(about := machine()))
+    if path:
+        with open(path, "w") as file:
+            json.dump({"found": found, **about}, file)
+
+
+def measured(layer, batch, side, rounds):
+    """[(name, conv_cpu.figures, ratio of the medians)] of the passes of one layer on random numbers."""
+    rng, size = np.random.default_rng(0), (side, side)
+    layer.build((*size, layer.filters), rng)
+    x = rng.standard_normal((batch, *size, layer.filters), np.float32)
+    dy = rng.standard_normal((batch, *layer.out_shape(x.shape[1:])), np.float32)
+    folded = tuple(-(-side // stride) for stride in layer.window.stride)
+    passes = {
+        "up": (lambda: layer.forward(x), dy.shape[1:3]),
+        "back to x": (lambda: layer.transpose(dy, size), folded),
+        "back to weight": (lambda: layer.parameter_gradients(dy, x), dy.shape[1:3]),
+    }
+    found = []
+    for name, (function, tiled) in passes.items():
+        ways = {way: lambda way=way, function=function: by(way, layer, function) for way in ("winograd", "gemm")}
+        times = take_turns(ways, rounds, say=False, pause=0)
+        figures = conv_cpu.figures(layer.weight.shape, layer.window, batch, dy.shape[1:3], tiled)
+        ratio = statistics.median(times["winograd"]) / statistics.median(times["gemm"])
+        found.append(
+            (f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}", figures, ratio)
+        )
+    return found
+
+
+def by(way, layer, function):
+    layer.conv = way
+    function()
+
+
+def loss(found, constants):
+    """By how much these constants' choices are slower than the faster way, in the (geometric) mean of all passes."""
+    logs = [
+        math.log(ratio if all(map(operator.ge, figures, constants)) else 1) - math.log(min(ratio, 1))
+        for _, figures, ratio in found
+    ]
+    return math.exp(statistics.mean(logs)) - 1
+
+
+def table(found):
+    """Medians by places and channels, a block for each filter and pass."""
+    lines = []
+    for name, rows in itertools.groupby(sorted(found), key=lambda row: row[0]):
+        cells = {}
+        for _, (channels, places, _, _), ratio in rows:
+            cells.setdefault(2 ** round(math.log2(places)), {}).setdefault(channels, []).append(ratio)
+        lines.append(f"\n{name}\n{'places':>8}" + "".join(f"{f'C {channels}':>7}" for channels in CHANNELS))
+        for places in sorted(cells):
+            medians = (cells[places].get(channels) for channels in CHANNELS)
+            lines.append(f"{places:8}" + "".join(f"{statistics.median(m):7.2f}" if m else " " * 7 for m in medians))
+    return "\n".join(lines)
