@@ -15,7 +15,7 @@ from rawconv.layers.relu import ReLU
 
 @click.command()
 @click.option("--model", type=click.Choice(list(models.MODELS)), default="zfnet", show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--batch", type=click.IntRange(1), help="[32 for pictures of 224 pixels, else 128]")
 @click.option("--only", default="", help="Layers whose names start with one of these, e.g. conv,pool.")
 @click.option("--algorithm", default="auto", show_default=True, help="rawconv's --conv.")
 @rounds_option
@@ -24,6 +24,7 @@ def main(model, batch, only, algorithm, rounds, path):
     """Milliseconds of every pass of every layer, against PyTorch in both memory formats."""
     net, rows = models.build(model), []
     shape, starts = net.shape, tuple(only.split(","))
+    batch = batch or (32 if shape[0] == 224 else 128)
     for name, layer in net.layers:
         if name.startswith(starts):
             if isinstance(layer, Conv):

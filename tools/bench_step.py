@@ -44,17 +44,31 @@ def main(names, batch, what, no_lrn, compiled, memory, peak_of, rounds, path):
                 if no_lrn or not way.endswith(WITHOUT):
                     layout, lrn = way.removesuffix(WITHOUT), not way.endswith(WITHOUT)
                     ways[way] = torchs(net, x, labels, kind, layout, lrn)
+            more = {}
             if compiled:
-                ways["compiled"] = torchs(net, x, labels, kind, "channels_last", True, torch.compile)
+                way = torchs(net, x, labels, kind, "channels_last", True, torch.compile)
+                if why := why_not(way):
+                    more["missing"] = {"compiled": why}
+                else:
+                    ways["compiled"] = way
             seconds = take_turns(ways, rounds)
-            peaks = {way: peak(name, size, way) for way in WAYS[:3]} if memory and kind == "step" else {}
+            if memory and kind == "step":
+                more["memory"] = {way: peak(name, size, way) for way in WAYS[:3]}
             work, flops = f"{name} {size} {kind}", step_flops(net, size, kind)
             plain = {way: times for way, times in seconds.items() if not way.endswith(WITHOUT)}
-            rows.append(row(work, plain, flops, **({"memory": peaks} if memory and peaks else {})))
+            rows.append(row(work, plain, flops, **more))
             if no_lrn:
                 bare = {way: times for way, times in seconds.items() if way.endswith(WITHOUT) or way == "rawconv"}
                 rows.append(row(work + WITHOUT, bare, flops))
     report("step", rows, path)
+
+
+def why_not(work):
+    """One line on why it does not run here, or None.  torch.compile needs a C++ compiler, for one."""
+    try:
+        work()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def some_pictures(net, batch):

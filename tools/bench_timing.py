@@ -93,7 +93,8 @@ def lines(results):
         memory = (
             "   peak MB " + ", ".join(f"{k} {v / 1e6:.0f}" for k, v in one["memory"].items()) if "memory" in one else ""
         )
-        text.append(f"{one['work']:34}{ours:>26}{one['ratio']:7.2f}{rate}   {others}{memory}")
+        missing = "".join(f"   {way} does not run here: {why}" for way, why in one.get("missing", {}).items())
+        text.append(f"{one['work']:34}{ours:>26}{one['ratio']:7.2f}{rate}   {others}{memory}{missing}")
     text.append(f"milliseconds, medians [quartiles]; ratio: to the fastest other; {conditions(results)}")
     return "\n".join(text)
 
