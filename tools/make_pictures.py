@@ -287,7 +287,7 @@ def main(names, out):
         path = pathlib.Path(out, f"{name}.png")
         picture = PICTURES[name]()
         if name != "scene":  # an input, exact
-            picture = picture.quantize(256, kmeans=name.startswith("experiment-"))  # better colours, but seconds
+            picture = picture.quantize(256, kmeans=name.startswith(("experiment-", "photos-")))  # better, slower
         about = PngImagePlugin.PngInfo()
         about.add_text("Comment", machine())
         picture.save(path, optimize=True, pnginfo=about)
