@@ -19,7 +19,7 @@ MAPS = (4, 6, 8, 13, 16, 27, 32, 64)  # of the output
 BATCHES = (1, 3, 8, 32, 128)
 LEAST, MOST = 2e6, 6e9  # additions and multiplications of a pass: what is smaller or larger is left out
 TRIED = {  # the constants, in the order of conv_cpu.figures
-    "FEWEST_CHANNELS": (1, 16, 32, 48, 80, 112),
+    "FEWEST_CHANNELS": (1, 16, 24, 40, 80, 112),
     "FEWEST_PLACES": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
     "LEAST_WORK": (0, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6),
     "GAIN": (1, 1.6, 2, 2.5),

@@ -33,7 +33,7 @@ from .winograd_places import PLAIN, Fold, Tiles, multiplications
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 
 # Otherwise the transforms cost more than the products save: `tools/bench.py auto`, 2026-11-25, two cores with AVX-512.
-FEWEST_CHANNELS = 32  # or filters, whichever are fewer
+FEWEST_CHANNELS = 40  # the harmonic mean of channels C and filters F: transforms take C + F, products C * F
 FEWEST_PLACES = 256  # of the output, over all pictures: the filters are transformed once for them all
 LEAST_WORK = 8e6  # channels * filters * places
 GAIN = 1.6  # multiplications as written over those that are left
@@ -58,7 +58,8 @@ def figures(shape, window, pictures, size, tiled=None):
     if how is None:
         return None
     gain = math.prod(shape[:2]) * places / multiplications(how, tuple(tiled or size))
-    return min(shape[2:]), pictures * places, math.prod(shape[2:]) * pictures * places, gain
+    work = math.prod(shape[2:])
+    return 2 * work / sum(shape[2:]), pictures * places, work * pictures * places, gain
 
 
 def winograd(x, weight, bias, window, y):
