@@ -283,6 +283,7 @@ PICTURES = {
 @click.option("--out", type=click.Path(file_okay=False), default=ROOT / "docs/pictures", help="[docs/pictures]")
 def main(names, out):
     """Make the pictures of README and docs."""
+    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
     for name in names or [name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ]:
         path = pathlib.Path(out, f"{name}.png")
         picture = PICTURES[name]()
