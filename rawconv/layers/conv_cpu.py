@@ -40,6 +40,9 @@ GAIN = 1.6  # multiplications as written over those that are left
 TILE_BYTES = 64 << 20  # of the transformed tiles, in and out, that are there at once: a few products of many rows
 
 
+BLOCK = 1 << 17  # numbers of the tiles that a thread transforms at once
+
+
 def suits(shape, window, pictures, size, tiled=None):
     """Whether filters of `shape` can go this way, and (by measured constants) whether that is faster: (can, faster).
 
@@ -89,8 +92,8 @@ def winograd_weight_gradient(x, dy, window):
         pictures = part.stop - part.start
         tiles = scratch("tiles in", (pictures * sum(cut_up.counts), 36, channels), x.dtype)
         gradients = scratch("tiles out", (pictures * sum(cut_up.counts), 36, filters), x.dtype)
-        _each_picture(x[part], tiles, loops.tiles_in, cut_up, 2, how, window.pad)
-        _each_picture(dy[part], gradients, loops.gradient_tiles, cut_up, 0, PLAIN, (0, 0))
+        _each_picture(x[part], tiles, cut_up, 2, how, window.pad)
+        _each_picture(dy[part], gradients, cut_up, 0, PLAIN, (0, 0))
         rows = cut_up.spans(pictures)
 
         def place(p, tiles=tiles, gradients=gradients, rows=rows, first=part.start == 0):
@@ -120,7 +123,7 @@ def _convolve(x, filters, how, pad, bias, y, taken, given, unfolding=PLAIN, out_
         pictures = part.stop - part.start
         tiles = scratch("tiles in", (pictures * sum(cut_up.counts), 36, filters.shape[1]), x.dtype)
         products = scratch("tiles out", (pictures * sum(cut_up.counts), 36, filters.shape[2]), x.dtype)
-        _each_picture(x[part], tiles, loops.tiles_in, cut_up, 2, how, pad)
+        _each_picture(x[part], tiles, cut_up, 2, how, pad)
         rows = cut_up.spans(pictures)
 
         def place(p, tiles=tiles, products=products, rows=rows):
@@ -128,30 +131,26 @@ def _convolve(x, filters, how, pad, bias, y, taken, given, unfolding=PLAIN, out_
             product(tiles[rows[p], p, taken[p]], filters[p, taken[p], given[p]], out)
 
         run_blocks(place, range(36))
-        each = cut_up.each(products, pictures)
 
-        def picture(n, each=each, y=y[part]):
-            out = y[n] if as_it_is else scratch("unfolded", (*size, len(offsets)), x.dtype)
-            for rectangle, some in each:
-                loops.tiles_out(some[n], offsets, out.reshape(-1), *rectangle, size[1], len(offsets))
-            if not as_it_is:
-                loops.unfold(out, y[n], order, *unfolding.stride, *out_pad)
+        def block(some, products=products, y=y[part]):
+            whole = scratch("unfolded", (0, 0, 0) if as_it_is else (*size, len(offsets)), x.dtype)
+            where = some.start, some.stop, np.array(cut_up.rectangles)
+            loops.pictures_out(products.reshape(-1), offsets, y, *where, whole, order, *unfolding.stride, *out_pad)
 
-        run_blocks(picture, range(pictures))
+        run_blocks(block, cut(pictures, _pictures_a_block(cut_up, len(offsets))))
 
 
-def _each_picture(x, tiles, loop, cut_up, more, how, pad):
+def _each_picture(x, tiles, cut_up, more, how, pad):
     """Fold every picture of x to what its tiles cover, `more` pixels at the end included, and transform its tiles."""
     shape = (*(4 * -(-length // 4) + more for length in cut_up.size), tiles.shape[2])
-    each, order = cut_up.each(tiles, len(x)), how.order
+    tiles, order = tiles.reshape(-1), how.order
 
-    def picture(n):
+    def block(some):
         folded = scratch("folded", shape, x.dtype)
-        loops.fold(x[n], folded, order, *how.stride, *how.apart, *pad[:2])
-        for rectangle, some in each:
-            loop(folded.reshape(-1), some[n], *rectangle, *shape[1:])
+        where = some.start, some.stop, np.array(cut_up.rectangles), more == 0
+        loops.pictures_in(x, tiles, *where, folded, order, *how.stride, *how.apart, *pad[:2])
 
-    run_blocks(picture, range(len(x)))
+    run_blocks(block, cut(len(x), _pictures_a_block(cut_up, shape[2])))
 
 
 def _only(out, part):
@@ -164,6 +163,10 @@ def _only(out, part):
 
 def _pictures_at_once(cut_up, channels, itemsize):
     return max(1, TILE_BYTES // max(1, 36 * sum(cut_up.counts) * channels * itemsize))
+
+
+def _pictures_a_block(cut_up, channels):
+    return max(1, BLOCK // (36 * sum(cut_up.counts) * channels))
 
 
 def _whole(count):

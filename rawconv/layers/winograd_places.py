@@ -89,15 +89,6 @@ class Tiles(NamedTuple):
         has = [[n == 5 or n <= length % 4 for n in range(6)] for length in self.size]
         return _spans([pictures * count for count in self.counts], *has)
 
-    def each(self, tiles, pictures):
-        """[(rectangle, [its tiles in each picture, flat])]: the tiles of a rectangle stand together in `tiles`."""
-        found, last = [], 0
-        for rectangle, count in zip(self.rectangles, self.counts, strict=True):
-            first, last = last, last + pictures * count
-            if count:
-                found.append((rectangle, tiles[first:last].reshape(pictures, -1)))
-        return found
-
 
 def _quarters(first, total):
     """How many of a grid of `total` = (rows, columns) are in each quarter, if the former ones are `first`."""

@@ -172,3 +172,44 @@ def unfold(folded, x, order, sh, sw, top, left):
             block, out = folded[row, column, order[a, b] * x.shape[2] :], x[i, j]
             for c in range(x.shape[2]):
                 out[c] = block[c]
+
+
+# Blocks of pictures: where they are small, a call from Python for each would take as long as its work.
+
+
+@numba.njit(nogil=True, cache=True)
+def pictures_in(x, tiles, first, last, rectangles, gradients, folded, order, sh, sw, down, across, top, left):
+    """Fold the pictures first .. last-1 of x, `folded` being room for one, and transform all their tiles.
+
+    rectangles: (k, 6), of Tiles; in tiles, flat, those of one rectangle stand together.
+    gradients: whether they are gradients (A dy AT) or inputs (BT d B).
+    """
+    flat, width, channels = folded.reshape(-1), folded.shape[1], folded.shape[2]
+    for n in range(first, last):
+        fold(x[n], folded, order, sh, sw, down, across, top, left)
+        start = 0
+        for i, j, rows, columns, high, wide in rectangles:
+            size = rows * columns * 36 * channels
+            part = tiles[start + n * size : start + (n + 1) * size]
+            if gradients:
+                gradient_tiles(flat, part, i, j, rows, columns, high, wide, width, channels)
+            else:
+                tiles_in(flat, part, i, j, rows, columns, high, wide, width, channels)
+            start += len(x) * size
+
+
+@numba.njit(nogil=True, cache=True)
+def pictures_out(tiles, bias, y, first, last, rectangles, whole, order, sh, sw, top, left):
+    """The pictures first .. last-1 of y from the tiles of all; `whole`: room for one before it is unfolded, or empty
+    where there is nothing to unfold."""
+    channels = len(bias)
+    for n in range(first, last):
+        out = whole if whole.size else y[n]
+        start = 0
+        for i, j, rows, columns, high, wide in rectangles:
+            size = rows * columns * 36 * channels
+            part = tiles[start + n * size : start + (n + 1) * size]
+            tiles_out(part, bias, out.reshape(-1), i, j, rows, columns, high, wide, out.shape[1], channels)
+            start += len(y) * size
+        if whole.size:
+            unfold(whole, y[n], order, sh, sw, top, left)
