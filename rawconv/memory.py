@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from . import models
 from .errors import UsageError
-from .layers.conv import GRADIENT_BLOCKS, Conv
+from .layers.conv import Conv, rows_a_share
 from .layers.dropout import Dropout
 from .layers.lrn import LRN
 from .layers.pool import MaxPool
@@ -139,9 +139,9 @@ def _conv(layer, shape, out, batch, workspace, lowest):
     else:
         reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
         transpose = min(height, (reach + kh - 2) // stride + 1) * line
-    shares = -(-batch * height // GRADIENT_BLOCKS)
-    sums = (GRADIENT_BLOCKS + 1) * weight // groups  # the accumulators, and one product
-    gradient = min(fit, shares) * line + sums
+    share = rows_a_share(batch * height, out[1])
+    sums = (-(-batch * height // share) + 1) * weight // groups  # the accumulators, and one product
+    gradient = min(fit, share) * line + sums
     columns = max(forward, transpose, gradient - sums)
     back += max(transpose, gradient)
     return Needs("input", parameters=parameters, columns=columns, up=up + forward, back=back)

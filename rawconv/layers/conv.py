@@ -19,7 +19,8 @@ from .window import Window
 CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
 CONVS = ("auto", "gemm", "winograd", "direct")
 WORKSPACE = 256 << 20  # bytes of the column buffer on a GPU
-GRADIENT_BLOCKS = 8  # accumulators of the weight gradient: a constant, so that its sum has one order
+GRADIENT_BLOCKS = 8  # accumulators of the weight gradient, at most: by shapes, so that its sum has one order
+PLACES_A_BLOCK = 256  # of dy, at least: an accumulator is cleared and added up whatever it takes in
 
 
 class Conv:
@@ -213,7 +214,7 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
         return conv_cpu.winograd_weight_gradient(x, dy, window)
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length, workspace)
-    shares = cut(len(rows), max(1, -(-len(rows) // GRADIENT_BLOCKS)))
+    shares = cut(len(rows), rows_a_share(len(rows), dy.shape[2]))
     sums = zeros(x, (len(shares), length, filters))
 
     def block(index):
@@ -228,6 +229,12 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
 
     _run(block, range(len(shares)), x)
     return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
+
+
+def rows_a_share(rows, width):
+    """How many of dy's rows, of `width` places, go into one accumulator of the weight gradient."""
+    count = max(2, min(GRADIENT_BLOCKS, rows * width // PLACES_A_BLOCK))
+    return max(1, -(-rows // count))
 
 
 def _sum_of_rows(dy):
