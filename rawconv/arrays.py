@@ -63,6 +63,34 @@ class Device:
         return cupy.asarray(x)
 
 
+class Uploads:
+    """uploads(x): a batch on its device, copied by a stream of its own while the device still works on the one before.
+
+    All work on a batch is to be on the current stream before the next one is asked for.  CuPy copies from pinned
+    memory, so the host does not wait either.  On the CPU it is the batch itself.
+    """
+
+    def __init__(self, device):
+        self.device, self.latest, self.worked = device, None, None
+        if device.index is not None:
+            import cupy
+
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+
+    def __call__(self, x: np.ndarray) -> Array:
+        if self.device.index is None:
+            return x
+        import cupy
+
+        current = cupy.cuda.get_current_stream()
+        before, self.worked = self.worked, current.record()
+        with self.stream:
+            self.stream.wait_event(before or self.worked)  # memory that was free by then may be what we get
+            self.latest = cupy.asarray(x)
+            current.wait_event(self.stream.record())
+        return self.latest
+
+
 def choose_device(name: str = "auto", say=lambda line: None) -> Device:
     """The Device called `auto`, `cpu`, `gpu` or `gpu:N`.  `auto` falls back to the CPU and says why in one line."""
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):

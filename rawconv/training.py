@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import checkpoint, health
-from .arrays import array_module, on_cpu, to_cpu
+from .arrays import Uploads, array_module, on_cpu, to_cpu
 from .data.augment import prepare
 from .data.batches import batches
 from .data.colour import shifts
@@ -104,10 +104,11 @@ class _Run:
         """The steps from at["position"] to the end of the epoch, or to an interruption; the last learning rate."""
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, rate, waiting, saved = (self.seed, at["epoch"]), 0.0, [], time.monotonic()
+        upload = Uploads(self.device)
         for ids, pictures, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
             rate = self.schedule.rate(at["epoch"] + at["position"] / len(split))
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
-            pictures, labels, draw = self.device.put(pictures), self.device.put(labels), (*order, ids)
+            pictures, labels, draw = upload(pictures), self.device.put(labels), (*order, ids)
             sums = train_step(
                 self.net, pictures, labels, draw, self.recipe.crop, self.optimizer, rate, self.ranks, count,
                 self.recipe.colours,
@@ -232,9 +233,9 @@ def hits(scores, labels):
 
 def evaluate(net, split, device, ranks=None, batch=250):
     """{"loss", "top1", "top5"} over a split, one centre crop a picture, means over the pictures."""
-    ranks, sums = ranks or Alone(), device.put(np.zeros(3))
+    ranks, sums, upload = ranks or Alone(), device.put(np.zeros(3)), Uploads(device)
     for _, pictures, labels in batches(split, batch, share=ranks.share):
         labels = device.put(labels)
-        scores, _ = net.forward(prepare(device.put(pictures), net.mean, net.shape[0], dtype=net.dtype), keep=False)
+        scores, _ = net.forward(prepare(upload(pictures), net.mean, net.shape[0], dtype=net.dtype), keep=False)
         sums += _sums(softmax_cross_entropy(scores, labels)[0], scores, labels)
     return dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from laws import assert_close, assert_same
 
 from rawconv import arrays, models
-from rawconv.arrays import Device, choose_device, clear_errors, launch, to_cpu
+from rawconv.arrays import Device, Uploads, choose_device, clear_errors, launch, to_cpu
 from rawconv.cli import common
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, pool
@@ -358,3 +358,43 @@ def test_choosing_a_gpu(cupy):
         x = device.put(np.arange(3))
     assert isinstance(x, cupy.ndarray) and device.put(x) is x
     assert_same(Device().put(x), np.arange(3))
+
+
+def test_batches_arrive_whole_whatever_their_size(cupy):
+    upload, rng, sums = Uploads(Device(0)), np.random.default_rng(0), []
+    batches = [rng.integers(0, 256, (count, 9, 9, 3), np.uint8) for count in (4, 4, 1, 7, 0, 4)]
+    for batch in batches:
+        given = upload(batch)
+        assert given.dtype == batch.dtype and given.shape == batch.shape
+        sums.append(given.astype("int64").sum(axis=(1, 2, 3)))
+    for batch, found in zip(batches, sums, strict=True):
+        np.testing.assert_array_equal(found.get(), batch.sum(axis=(1, 2, 3)))
+
+
+def test_a_copy_waits_for_the_work_on_the_batch_whose_memory_it_may_take(cupy, monkeypatch):
+    """The software GPU runs a stream at once, so only the order of calls can be seen: each copy waits for what was
+    enqueued when the copy before began, and the work waits for the copy."""
+    told = []
+
+    class Stream(cupy.cuda.Stream):
+        def record(self, event=None):
+            told.append(("record", self, super().record(event)))
+            return told[-1][2]
+
+        def wait_event(self, event):
+            told.append(("wait", self, event))
+            super().wait_event(event)
+
+    monkeypatch.setattr(cupy.cuda, "Stream", Stream)
+    upload = Uploads(Device(0))
+    with Stream() as work:
+        for _ in range(3):
+            upload(np.zeros((2, 2), np.uint8))
+    copy = upload.stream
+    places = {kind: [i for i, one in enumerate(told) if one[:2] == kind] for kind in {one[:2] for one in told}}
+    worked, waits = places["record", work], places["wait", copy]
+    assert [told[i][2] for i in waits] == [told[i][2] for i in (worked[0], worked[0], worked[1])]
+    assert all(began < wait for began, wait in zip(worked, waits, strict=True))
+    for done in places["wait", work]:
+        assert told[done - 1] == ("record", copy, told[done][2])  # the copy's last deed
+    assert len(places["wait", work]) == 3
