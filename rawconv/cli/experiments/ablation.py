@@ -17,7 +17,7 @@ from .shared import conclude
 def main(base, only, epochs, batch, quick, seed, data, out, device, workspace, force, as_json):
     """Table 3: twelve nets with layers removed or resized, trained in the same way.
 
-    On the built-in scenes about an hour and a half on 2 cores.  Each training goes on where it was interrupted; the
+    On the built-in scenes about an hour on 2 cores.  Each training goes on where it was interrupted; the
     nets are kept beside the table.
 
     \b
