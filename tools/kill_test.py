@@ -48,12 +48,15 @@ def result(folder):
     return found.net.params, found.state["momentum"], found.state["progress"], log
 
 
-def same(one, other):
-    arrays = all(
-        a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
-        for a, b in zip(one[:2], other[:2], strict=True)
-    )
-    return arrays and one[2:] == other[2:]
+def differences(one, other):
+    """The names of what differs between two results."""
+    found = [
+        f"{what} of {key}"
+        for what, a, b in zip(("weights", "momentum"), one, other, strict=False)
+        for key in sorted(a.keys() | b.keys())
+        if key not in a or key not in b or not np.array_equal(a[key], b[key])
+    ]
+    return found + [what for what, a, b in zip(("position", "log"), one[2:], other[2:], strict=True) if a != b]
 
 
 @click.command()
@@ -81,8 +84,8 @@ def main(kills, seed):
             except (RawconvError, UsageError, ValueError) as error:
                 sys.exit(f"after {done} kills a file is damaged: {error}")
         subprocess.run(command(killed, epochs), check=True, capture_output=True)
-        if not same(result(undisturbed), result(killed)):
-            sys.exit(f"after {done} kills the run ended otherwise than the undisturbed one")
+        if found := differences(result(undisturbed), result(killed)):
+            sys.exit(f"after {done} kills the run ended otherwise than the undisturbed one: {', '.join(found)}")
     print(f"{done} kills; weights, momentum, position and log are those of the undisturbed run, bit for bit")
 
 
