@@ -38,9 +38,7 @@ FEWEST_PLACES = 256  # of the output, over all pictures: the filters are transfo
 LEAST_WORK = 8e6  # channels * filters * places
 GAIN = 1.6  # multiplications as written over those that are left
 TILE_BYTES = 64 << 20  # of the transformed tiles, in and out, that are there at once: a few products of many rows
-
-
-BLOCK = 1 << 17  # numbers of the tiles that a thread transforms at once
+BLOCK_BYTES = 512 << 10  # of those that one call transforms: small pictures by the dozen
 
 
 def suits(shape, window, pictures, size, tiled=None):
@@ -88,7 +86,7 @@ def winograd_weight_gradient(x, dy, window):
     cut_up, how = Tiles.of(dy.shape[1:3]), Fold.of(window)
     channels, filters = _whole(how.count * x.shape[3]), _whole(dy.shape[3])
     sums, taken = (empty if len(x) else zeros)(x, (36, channels, filters)), how.spans(x.shape[3])
-    for part in cut(len(x), _pictures_at_once(cut_up, channels + filters, x.itemsize)):
+    for part in cut(len(x), _pictures(TILE_BYTES, cut_up, channels + filters, x.itemsize)):
         pictures = part.stop - part.start
         tiles = scratch("tiles in", (pictures * sum(cut_up.counts), 36, channels), x.dtype)
         gradients = scratch("tiles out", (pictures * sum(cut_up.counts), 36, filters), x.dtype)
@@ -119,7 +117,7 @@ def _convolve(x, filters, how, pad, bias, y, taken, given, unfolding=PLAIN, out_
     offsets = np.zeros(filters.shape[2], x.dtype)
     offsets[: y.shape[3]] = 0 if bias is None else bias
     as_it_is, order = unfolding == PLAIN and y.shape[3] == len(offsets), unfolding.order
-    for part in cut(len(x), _pictures_at_once(cut_up, sum(filters.shape[1:]), x.itemsize)):
+    for part in cut(len(x), _pictures(TILE_BYTES, cut_up, sum(filters.shape[1:]), x.itemsize)):
         pictures = part.stop - part.start
         tiles = scratch("tiles in", (pictures * sum(cut_up.counts), 36, filters.shape[1]), x.dtype)
         products = scratch("tiles out", (pictures * sum(cut_up.counts), 36, filters.shape[2]), x.dtype)
@@ -137,7 +135,7 @@ def _convolve(x, filters, how, pad, bias, y, taken, given, unfolding=PLAIN, out_
             where = some.start, some.stop, np.array(cut_up.rectangles)
             loops.pictures_out(products.reshape(-1), offsets, y, *where, whole, order, *unfolding.stride, *out_pad)
 
-        run_blocks(block, cut(pictures, _pictures_a_block(cut_up, len(offsets))))
+        run_blocks(block, cut(pictures, _pictures(BLOCK_BYTES, cut_up, len(offsets), x.itemsize)))
 
 
 def _each_picture(x, tiles, cut_up, more, how, pad):
@@ -150,7 +148,7 @@ def _each_picture(x, tiles, cut_up, more, how, pad):
         where = some.start, some.stop, np.array(cut_up.rectangles), more == 0
         loops.pictures_in(x, tiles, *where, folded, order, *how.stride, *how.apart, *pad[:2])
 
-    run_blocks(block, cut(len(x), _pictures_a_block(cut_up, shape[2])))
+    run_blocks(block, cut(len(x), _pictures(BLOCK_BYTES, cut_up, shape[2], x.itemsize)))
 
 
 def _only(out, part):
@@ -161,12 +159,9 @@ def _only(out, part):
     return out[part]
 
 
-def _pictures_at_once(cut_up, channels, itemsize):
-    return max(1, TILE_BYTES // max(1, 36 * sum(cut_up.counts) * channels * itemsize))
-
-
-def _pictures_a_block(cut_up, channels):
-    return max(1, BLOCK // (36 * sum(cut_up.counts) * channels))
+def _pictures(size, cut_up, channels, itemsize):
+    """How many pictures' tiles fit into `size` bytes, one at least."""
+    return max(1, size // max(1, 36 * sum(cut_up.counts) * channels * itemsize))
 
 
 def _whole(count):
