@@ -105,6 +105,20 @@ def test_a_packing_that_was_killed_goes_on(made, tmp_path):
     assert not list(tmp_path.glob("*.partial*"))
 
 
+def test_a_packing_that_was_killed_at_its_end_leaves_nothing_behind(made, tmp_path):
+    folder, out, _ = made
+    code = (
+        "import os, signal, sys; from rawconv.data import packing\n"
+        "packing._hole = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "packing.pack(sys.argv[1], sys.argv[2], 16, progress=False)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, folder, tmp_path / "pets.h5"])
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 3
+    packing.pack(folder, tmp_path / "pets.h5", 16, progress=False)
+    assert (tmp_path / "pets.h5").read_bytes() == out.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["pets.h5"]
+
+
 def test_ctrl_c_saves_at_once(made, tmp_path, monkeypatch):
     folder, out, _ = made
     one, count = packing.BLOCK, iter(range(100))

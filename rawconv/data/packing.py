@@ -207,8 +207,8 @@ class _Work:
             write_seal(sealed, end)
         os.fsync(file.fileno())
         os.replace(self.partial, self.out)
-        sync_folder(self.out.parent)
         self.note.unlink()
+        sync_folder(self.out.parent)
         parts = {
             "in_both_splits": sum(group[0] < train <= group[-1] for group in twice),
             "in_two_classes": sum(len(set(labels[group].tolist())) > 1 for group in twice),
@@ -234,7 +234,7 @@ def _duplicates(sha256):
 
 def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
     """What HDF5 writes before and after the pictures, from a file beside `partial` that has a hole in their place."""
-    hollow = partial.with_name(f".{partial.name}.{os.getpid()}.tmp")
+    hollow = partial.with_name(f".{partial.name}.tmp")  # always this name: what a killed process left is overwritten
     chunk = (pictures_a_chunk(len(mean)), *mean.shape)
     try:
         with h5py.File(
