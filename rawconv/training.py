@@ -55,11 +55,11 @@ def train(
         go_on = True
         while go_on and not run.stopped and run.at["epoch"] < recipe.epochs:
             began = time.perf_counter()
-            rate = run.train_epoch(bar, stop, minutes * 60, say)
+            run.train_epoch(bar, stop, minutes * 60, say)
             waited = run.waited / (time.perf_counter() - began)
             if run.at["position"] < len(data.train):
                 break
-            row = run.finish_epoch(rate, watch, say)
+            row = run.finish_epoch(watch, say)
             go_on = run.schedule.after_epoch(row["val_top1"])
             run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
             if progress and run.writes:
@@ -101,12 +101,12 @@ class _Run:
         checkpoint.save(self.folder / name, self.net, info, state)
 
     def train_epoch(self, bar, stop, seconds, say):
-        """The steps from at["position"] to the end of the epoch, or to an interruption; the last learning rate."""
+        """The steps from at["position"] to the end of the epoch, or to an interruption."""
         at, split, size = self.at, self.data.train, self.recipe.batch
-        order, rate, waiting, saved = (self.seed, at["epoch"]), 0.0, [], time.monotonic()
+        order, waiting, saved = (self.seed, at["epoch"]), [], time.monotonic()
         upload = Uploads(self.device)
         for ids, pictures, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
-            rate = self.schedule.rate(at["epoch"] + at["position"] / len(split))
+            rate = self._rate(at["position"])
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
             pictures, labels, draw = upload(pictures), self.device.put(labels), (*order, ids)
             sums = train_step(
@@ -131,7 +131,10 @@ class _Run:
             if due:
                 self.save("last.h5")
                 saved = time.monotonic()
-        return rate
+
+    def _rate(self, position):
+        """The learning rate of the step that begins at this picture of the epoch."""
+        return self.schedule.rate(self.at["epoch"] + position / len(self.data.train))
 
     def _timed(self, items):
         """The items of an iterator; `waited` is how long it kept the step waiting."""
@@ -162,10 +165,10 @@ class _Run:
             "intact."
         )
 
-    def finish_epoch(self, rate, watch, say):
+    def finish_epoch(self, watch, say):
         """Validate, look after the net's health, and set the position to the next epoch; the log's row."""
-        at, net = self.at, self.net
-        row = {"epoch": at["epoch"] + 1, "lr": rate}
+        at, net, size = self.at, self.net, self.recipe.batch
+        row = {"epoch": at["epoch"] + 1, "lr": self._rate((len(self.data.train) - 1) // size * size)}  # the last step's
         row |= {f"train_{name}": value / len(self.data.train) for name, value in zip(METRICS, at["sums"], strict=True)}
         found = evaluate(net, self.data.val, self.device, self.ranks)
         row |= {f"val_{name}": value for name, value in found.items()}

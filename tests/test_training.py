@@ -30,6 +30,11 @@ def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
 
 
+def log(folder):
+    """The rows of log.jsonl without their times."""
+    return [json.loads(line) | TIMELESS for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
 def run_train(folder, *words, **environment):
     command = [sys.executable, "-m", "rawconv.cli.train", *words]
     return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
@@ -91,9 +96,22 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
     except KeyboardInterrupt:
         runs.go(runs.resume(tmp_path / "last.h5", {}), tmp_path, Device(), progress=False)
     assert same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    full = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
-    assert [row | TIMELESS for row in log] == [row | TIMELESS for row in full]
+    assert log(tmp_path) == log(undisturbed)
+
+
+def test_killed_between_an_epoch_s_last_step_and_its_end_the_log_is_the_same(undisturbed, tmp_path, monkeypatch):
+    """last.h5 is then of the epoch's last step, and the process that resumes it has no step to make in that epoch."""
+    from rawconv import training
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False, minutes=0)
+    resumed = runs.resume(tmp_path, {})
+    assert resumed.state["progress"]["position"] == len(resumed.data.train)
+    runs.go(resumed, tmp_path, Device(), progress=False)
+    assert same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
+    assert log(tmp_path) == log(undisturbed)
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
