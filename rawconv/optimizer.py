@@ -44,7 +44,7 @@ def _step(weight, velocity, grad, *constants):
     if not on_cpu(weight):
         return launch(CU, "sgd", weight.size, *arrays, *map(float, constants))
     constants = [weight.dtype.type(value) for value in constants]
-    run_blocks(lambda part: sgd(*(a[part] for a in arrays), *constants), cut(weight.size, 1 << 18))
+    run_blocks(lambda part: sgd(*(a[part] for a in arrays), *constants), cut(weight.size, 1 << 18), weight.size / 2)
 
 
 def _step_filters(weight, velocity, grad, *constants):
@@ -55,7 +55,7 @@ def _step_filters(weight, velocity, grad, *constants):
         return launch(CU, "sgd_filters", blocks * THREADS, *arrays, *map(float, constants), len(arrays[0]), filters)
     constants = [weight.dtype.type(value) for value in constants]
     parts = cut(filters, 64)
-    run_blocks(lambda part: sgd_filters(*arrays, *constants, part.start, part.stop), parts)
+    run_blocks(lambda part: sgd_filters(*arrays, *constants, part.start, part.stop), parts, weight.size)
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")

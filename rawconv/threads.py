@@ -8,8 +8,8 @@ of threads.
 import functools
 import math
 import os
+import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -26,39 +26,61 @@ def thread_count():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+ALONE = 330_000  # nanoseconds: waking threads and sharing the interpreter lock with them costs half as much
+
+
 @functools.cache
 def _helpers():
-    """The helper threads (the caller is one more).  Multi-threaded BLAS beside them was up to 40 times slower."""
+    """How many helper threads there are (the caller is one more), and where they look for work.
+
+    Each has one BLAS thread: multi-threaded BLAS beside them was up to 40 times slower.
+    """
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")
-    count = thread_count() - 1
-    return count, ThreadPoolExecutor(count, "rawconv") if count else None
+    count, inbox = thread_count() - 1, queue.SimpleQueue()
+    for number in range(count):
+        threading.Thread(target=_help, args=(inbox,), name=f"rawconv_{number}", daemon=True).start()
+    return count, inbox
 
 
-def run_blocks(function, blocks):
+def _help(inbox):
+    while True:
+        errors, *work = inbox.get()
+        with np.errstate(**errors):
+            _do(*work)
+
+
+def _do(tasks, outcomes):
+    """The tasks that nobody has taken yet: a list iterator's next() is atomic under the interpreter lock."""
+    for outcome in map(_outcome, tasks):  # a loop's variable would hold on to a task that is done
+        outcomes.put(outcome)
+
+
+def _outcome(task):
+    """None, or what it raised."""
+    try:
+        task()
+    except BaseException as error:
+        return error
+
+
+def run_blocks(function, blocks, nanoseconds=math.inf):
     """Call function(block) for every block, on all threads; returns when all are done, raises what one raised.
 
+    nanoseconds: about what all blocks take a single thread, by their shapes.  Below ALONE the caller does them itself.
     The caller's np.errstate, which belongs to a thread, is everybody's.
     """
-    count, pool = _helpers()
-    blocks = list(blocks)
-    queue = iter(blocks)  # a list iterator's next() is atomic under the interpreter lock
-
-    def work():
-        for block in queue:
-            function(block)
-
-    def help_with(errors):
-        with np.errstate(**errors):
-            work()
-
-    helpers = [pool.submit(help_with, np.geterr()) for _ in range(min(count, len(blocks) - 1))]
-    try:
-        work()
-    finally:
-        for helper in helpers:
-            helper.result()
+    tasks = [functools.partial(function, block) for block in blocks]
+    helpers, inbox = _helpers()
+    count, todo, outcomes = len(tasks), iter(tasks), queue.SimpleQueue()
+    del tasks  # a list's iterator lets go of it at the end, so that a helper which wakes then holds no arrays
+    for _ in range(min(helpers, count - 1) if nanoseconds >= ALONE else 0):
+        inbox.put((np.geterr(), todo, outcomes))
+    _do(todo, outcomes)
+    for error in [outcomes.get() for _ in range(count)]:
+        if error:
+            raise error
 
 
 def cut(total, size):

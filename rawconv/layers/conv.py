@@ -227,7 +227,7 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
                 _columns(x, part, window, dy.shape[1:3]).T, rows[part].reshape(-1, filters), out=out
             )
 
-    _run(block, range(len(shares)), x)
+    _run(block, range(len(shares)), x, rows.size * length / 40)
     return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
 
 
@@ -264,9 +264,9 @@ def _way(conv, x, shape, window, size, tiled=None):
     return "winograd" if can and (conv == "winograd" or (conv == "auto" and faster)) else "gemm"
 
 
-def _run(block, parts, x):
+def _run(block, parts, x, nanoseconds=math.inf):
     if on_cpu(x):
-        return run_blocks(block, parts)
+        return run_blocks(block, parts, nanoseconds)
     for part in parts:
         block(part)
 

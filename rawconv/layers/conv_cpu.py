@@ -135,7 +135,7 @@ def _convolve(x, filters, how, pad, bias, y, taken, given, unfolding=PLAIN, out_
             where = some.start, some.stop, np.array(cut_up.rectangles)
             loops.pictures_out(products.reshape(-1), offsets, y, *where, whole, order, *unfolding.stride, *out_pad)
 
-        run_blocks(block, cut(pictures, _pictures(BLOCK_BYTES, cut_up, len(offsets), x.itemsize)))
+        run_blocks(block, cut(pictures, _pictures(BLOCK_BYTES, cut_up, len(offsets), x.itemsize)), 0.75 * products.size)
 
 
 def _each_picture(x, tiles, cut_up, more, how, pad):
@@ -148,7 +148,7 @@ def _each_picture(x, tiles, cut_up, more, how, pad):
         where = some.start, some.stop, np.array(cut_up.rectangles), more == 0
         loops.pictures_in(x, tiles, *where, folded, order, *how.stride, *how.apart, *pad[:2])
 
-    run_blocks(block, cut(len(x), _pictures(BLOCK_BYTES, cut_up, shape[2], x.itemsize)))
+    run_blocks(block, cut(len(x), _pictures(BLOCK_BYTES, cut_up, shape[2], x.itemsize)), 0.75 * tiles.size)
 
 
 def _only(out, part):

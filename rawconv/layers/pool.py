@@ -78,7 +78,8 @@ class MaxPool:
             rows = small_shape if loop is pool else large_shape  # the rows of the result, counted through all pictures
             rows, row_size = rows[0] * rows[1], max(1, rows[2] * rows[3])
             blocks = cut(rows, max(1, 131072 // row_size))
-            return run_blocks(lambda part: loop(large, small, switches, part.start, part.stop, *window), blocks)
+            arrays = large, small, switches
+            return run_blocks(lambda part: loop(*arrays, part.start, part.stop, *window), blocks, large.size / 2)
         count = small.size if loop is pool else large.size
         launch(CU, loop.__name__, count, large, small, switches, *large_shape[1:], *small_shape[1:3], *window)
 

@@ -67,7 +67,7 @@ def _gate(dy, y, dx=None):
 
 def _in_blocks(loop, *arrays):
     arrays = [array.reshape(-1) for array in arrays]
-    run_blocks(lambda part: loop(*(array[part] for array in arrays)), cut(len(arrays[0]), 1 << 18))
+    run_blocks(lambda part: loop(*(array[part] for array in arrays)), cut(len(arrays[0]), 1 << 18), arrays[0].size / 3)
 
 
 @numba.njit(nogil=True, cache=True)
