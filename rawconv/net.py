@@ -6,6 +6,13 @@ import numpy as np
 
 from .arrays import Array, Device
 from .layers import PAPER, Rules
+from .layers.conv import Conv
+from .layers.relu import ReLU
+
+
+def rectifies(layer, above):
+    """Whether `layer` can do the work of the layer above it: a Conv, under a ReLU."""
+    return type(layer) is Conv and type(above) is ReLU
 
 
 class Net:
@@ -48,14 +55,30 @@ class Net:
         """
         if stop is not None and stop not in self.shapes:
             raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.shapes)}.")
-        caches = []
-        for name, layer in self.layers:
-            x, cache = layer.forward(x, draw)
+        y, caches = x, []
+        for name, y, cache in self.up(x, draw, asked=(stop,)):  # noqa: B007 (the last y is the result)
             if keep:
                 caches.append(cache)
             if name == stop:
                 break
-        return x, caches
+        return y, caches
+
+    def up(self, x: Array, draw=None, asked=()):
+        """(name, output, cache) of one layer after the other, from the bottom up.
+
+        A convolution does the work of a ReLU above it, which saves a pass over the map; both then give the rectified
+        map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is among `asked`,
+        its output is its own.
+        """
+        rectified = False
+        for (name, layer), (_, above) in zip(self.layers, [*self.layers[1:], ("", None)], strict=True):
+            if rectified:
+                cache, rectified = x, False
+            elif rectifies(layer, above) and name not in asked:
+                (x, cache), rectified = layer.forward(x, draw, rectify=True), True
+            else:
+                x, cache = layer.forward(x, draw)
+            yield name, x, cache
 
     def backward(self, dy: Array, caches: list, on_grads=None, stop: str | None = None) -> tuple[Array, dict]:
         """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).

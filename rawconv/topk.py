@@ -74,11 +74,10 @@ def scan(
 
 def _scan_batch(net, pictures, ids, labels, found, k):
     """{layer object: Strongest} of what `found` holds and one more batch."""
-    x, new = net_input(net, pictures), {}
-    for name, layer in net.layers:
-        x, _ = layer.forward(x)
+    new = {}
+    for name, y, _ in net.up(net_input(net, pictures), asked=found):
         if name in found:
-            new[name] = _merge(found[name], x, ids, labels, k)
+            new[name] = _merge(found[name], y, ids, labels, k)
             if len(new) == len(found):
                 break
     return new

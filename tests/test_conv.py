@@ -9,7 +9,8 @@ from laws import assert_close, assert_same, check_adjoint, check_backward, strid
 
 from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, PAPER, Rules, conv_cpu
-from rawconv.layers.conv import Conv
+from rawconv.layers.conv import Conv, _add_bias
+from rawconv.layers.relu import ReLU
 
 #        name            batch  (H, W, C)  filters, settings
 CASES = {
@@ -211,6 +212,46 @@ def test_down_is_the_transpose_of_up(case, xp):
     layer.bias = xp.asarray(bias)
     zero = layer.deconv(xp.zeros((batch + 1, *layer.out_shape(shape))), cache)
     assert not to_cpu(zero).any(), "no bias goes down"
+
+
+@pytest.mark.parametrize("conv", ["gemm", "auto", "winograd"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "odd channels",
+        "groups 2",
+        "asymmetric pad",
+        "fully connected, wider",
+        "groups 3, fully connected",
+        "5x5 stride 2",
+    ],
+)
+def test_rectified_it_is_the_relu_of_it(case, conv, xp, dtype):
+    """The same bits, whichever way, and the equations'; a NaN, infinities and zeros of either sign are among them."""
+    batch, shape, filters, settings = CASES[case]
+    layer, weight, bias, known = make(xp, dtype, shape, filters, settings, conv=conv)
+    x = np.random.default_rng(3).standard_normal((batch, *shape)).astype(dtype)
+    y, cache = layer.forward(xp.asarray(x), rectify=True)
+    assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known)), TOLERANCE[dtype])
+    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
+    assert_same(cache, x)
+    layer.weight, special = xp.zeros_like(layer.weight), np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype)
+    layer.bias = xp.asarray(np.resize(special, filters))
+    y = to_cpu(layer.forward(xp.asarray(x), rectify=True)[0])
+    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
+    assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special), filters), y.shape))
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (33, 5), (0, 3), (257, 129)])
+def test_each_map_gets_its_bias(shape, rectify, xp, dtype):
+    """Every element, and -0 + -0 = -0, whose ReLU is 0."""
+    y, bias = (
+        np.random.default_rng(4).choice(np.array([-2, -1, -0.0, 1, 2], dtype), size) for size in (shape, shape[1])
+    )
+    device_y = xp.asarray(y.copy())
+    _add_bias(device_y, xp.asarray(bias), rectify)
+    assert_same(device_y, (ref.relu_up(y + bias) if rectify else y + bias).astype(dtype))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -157,6 +157,18 @@ def test_col2im(thread, channels, host):
 
 
 @CASES
+def test_add_bias(thread, channels, host):
+    y, bias = Huge(), Huge()
+    for rectify in (0, 1):
+        for i in visited(MORE, thread):
+            y[i], bias[i % channels] = i % 251 - 125, i % channels + 1
+        walk(host, conv.CU, "add_bias", MORE, thread, y, bias, channels, rectify)
+        for i in visited(MORE, thread):
+            value = i % 251 - 125 + i % channels + 1
+            assert y[i] == (max(value, 0) if rectify else value)
+
+
+@CASES
 def test_pool(thread, channels, host):
     x, y, switches = Huge(), Huge(), Huge("uint8")
     for step in ("fill", "check"):

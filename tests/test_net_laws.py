@@ -318,6 +318,33 @@ def test_stop_names_a_layer_and_includes_it(xp):
         assert_close(net.forward(xp.asarray(x.copy()), stop=name)[0], want, 1e-11)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp, dtype, monkeypatch):
+    """Scores, gradients and projections as where layers are called one by one; and no ReLU has a pass of its own."""
+    net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(picture(batch=batch).astype(dtype))
+    draw, y, caches = (3, 1, np.arange(batch)), x.copy(), []
+    for _, layer in net.layers:
+        y, cache = layer.forward(y, draw)
+        caches.append(cache)
+    monkeypatch.delattr(ReLU, "forward")
+    fused_y, fused_caches = net.forward(x.copy(), draw=draw)
+    assert_same(fused_y, to_cpu(y))
+    (dx, grads), (fused_dx, fused_grads) = net.backward(y, caches), net.backward(fused_y, fused_caches)
+    assert_same(fused_dx, to_cpu(dx))
+    for name, key in product(nets.convs(FULL), ["weight", "bias"]):
+        assert_same(fused_grads[name][key], to_cpu(grads[name][key]))
+    for rules in (PAPER, GRADIENT):
+        assert_same(net.deconv(fused_y, fused_caches, rules), to_cpu(net.deconv(y, caches, rules)))
+
+
+def test_a_convolution_that_is_asked_for_keeps_what_is_below_0(xp):
+    net, x = nets.make(xp, FULL), picture()
+    outputs, _ = reference_up(net, FULL, x)
+    for (name, y, _), want in zip(net.up(xp.asarray(x), asked=nets.convs(FULL)), outputs[1:], strict=True):
+        assert name not in nets.convs(FULL) or want.min() < 0
+        assert_close(y, want, 1e-11)
+
+
 def test_a_forward_leaves_the_caches_of_another_alone(xp):
     """Caches are values: two pictures can be looked at in turn."""
     net, first, second = nets.make(xp, FULL), picture(seed=2), picture(seed=3)

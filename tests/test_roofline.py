@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from rawconv import models
+from rawconv.layers.conv import Conv
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
 
 TOOLS = Path(__file__).parent.parent / "tools"
 BENCH = [sys.executable, str(TOOLS / "bench.py"), "--device"]
@@ -36,8 +39,19 @@ def test_the_counts_by_hand(roofline):
     fc6 = 4 * (2 * 6 * 6 * 256 + 2 * 4096 + 6 * 6 * 256 * 4096)
     assert rows["fc6", "down"][2:] == (2 * 2 * 6 * 6 * 256 * 4096, fc6, fc6)
     assert rows["pool1", "up"].moved == 2 * 96 * (4 * 110 * 110 + 5 * 55 * 55)
+    assert rows["relu3", "back"].moved == 4 * 3 * y and ("relu3", "up") not in rows, "done with the bias of conv3"
     assert rows["norm1", "back"].moved == 2 * 96 * 55 * 55 * 4 * 3 and ("norm1", "down") not in rows
     assert rows["update", "step"].moved == 62_357_608 * 5 * 4
+
+
+def test_a_relu_that_is_not_above_a_convolution_has_a_way_up_of_its_own(roofline):
+    net = Net((4, 4, 3), [("relu1", ReLU()), ("conv2", Conv(5, 3)), ("relu2", ReLU()), ("relu3", ReLU())])
+    up = {one.layer: one.moved for one in roofline.work_of(net, 1) if one.direction == "up"}
+    assert (
+        up.keys() == {"relu1", "conv2", "relu3"}
+        and up["relu1"] == 2 * 4 * 4 * 3 * 4
+        and up["relu3"] == 2 * 2 * 2 * 5 * 4
+    )
 
 
 def test_groups_see_their_own_channels_only(roofline):

@@ -2,7 +2,8 @@
 
 floor = max(operations / peak, bytes / bandwidth).  Bytes are counted twice: as rawconv's kernels move them (a
 convolution writes and reads its columns), and the least possible (every input, weight and output once), which is what
-an implicit product, one that never writes columns, could reach.
+an implicit product, one that never writes columns, could reach.  A ReLU above a convolution costs nothing on the way
+up: it is done where the bias is added.
 """
 
 import math
@@ -13,6 +14,7 @@ from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.net import rectifies
 
 FLOAT = 4
 CARDS = {  # float32 TFLOP/s without tensor cores, and GB/s, from the makers' data sheets
@@ -36,13 +38,15 @@ class Work(NamedTuple):
 
 def work_of(net, batch):
     """[Work, ...] of every layer up, back and down, then of what else a training step does."""
-    rows, shape = [], net.shape
+    rows, shape, below = [], net.shape, None
     for name, layer in net.layers:
         out = net.shapes[name]
         sizes = [batch * math.prod(size) for size in (shape, out)]
         found = _counts(layer, *sizes, batch * math.prod(out[:2]), lowest=not rows)
+        if rectifies(below, layer):
+            del found["up"]
         rows += [Work(name, direction, *counts) for direction, counts in found.items()]
-        shape = out
+        shape, below = out, layer
     scores, pixels = batch * len(net.classes), batch * math.prod(net.shape)
     parameters = sum(value.size for value in net.params.values())
     return [
@@ -75,7 +79,7 @@ def _conv(layer, x, y, places, lowest):
     operations, least = 2 * places * length * filters, (x + y + layer.weight.size) * FLOAT
     covers = places * length * layer.groups == x  # one window is the whole input: x itself is the columns
     columns = 0 if covers else 2 * places * length * layer.groups * FLOAT
-    bias = 2 * y * FLOAT  # a second pass over y
+    bias = 2 * y * FLOAT  # a second pass over y, which does the ReLU above as well
     ways = 1 if lowest else 2
     return {
         "up": (operations, least + columns + bias, least),

@@ -10,6 +10,7 @@ The contract, the same for all of them:
     layer.params                                {parameter name: array}, empty for most
     layer.settings                              the constructor's arguments: type(layer)(**layer.settings) is its twin
 
+Conv.forward takes rectify=True as well: it then does a ReLU's work in the pass that adds its bias (see net.py).
 `draw = (seed, epoch, sample ids)` switches training on: dropout masks are a pure function of it (see philox.py).
 
 Letters, fixed once: N pictures, H rows, W columns, C channels in, F filters (channels out), KH x KW a window.

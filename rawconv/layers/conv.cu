@@ -1,4 +1,4 @@
-// What a convolution needs beside its matrix product: the twins of im2col and col2im in conv.py.
+// What a convolution needs beside its matrix product: the twins of im2col, col2im and add_bias in conv.py.
 // One thread makes one element of the result.  Indices have 64 bits: columns soon pass 2^31 elements.
 
 #define EACH(i, count) \
@@ -47,5 +47,15 @@ extern "C" __global__ void col2im(
                 sum += dcolumns[((((n * oh + oy) * ow + ox) * kh + ky) * kw + kx) * channels + c];
             }
         dx[i] = sum;
+    }
+}
+
+// y[row, f] += bias[f], and with `rectify` y = max(y, 0): y is read and written once.  A NaN stays NaN, as in relu.py.
+extern "C" __global__ void add_bias(
+    long long count, real *__restrict__ y, const real *__restrict__ bias, long long filters, long long rectify)
+{
+    for (EACH(i, count)) {
+        real value = y[i] + bias[i % filters];
+        y[i] = rectify && value <= 0 ? 0 : value;
     }
 }

@@ -14,6 +14,7 @@ from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty, zeros
 from ..threads import cut, run_blocks, scratch
 from . import PAPER, conv_cpu, conv_direct, conv_full
+from .relu import rectified
 from .window import Window
 
 CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
@@ -81,10 +82,14 @@ class Conv:
         window = self.window or Window.of((height, width), *self._window[1:])
         return (*window.out_size(height, width), self.filters)
 
-    def forward(self, x, draw=None):
-        """y = columns @ weight + bias; cache = x."""
+    def forward(self, x, draw=None, rectify=False):
+        """y = columns @ weight + bias; cache = x.  rectify: y = max(that, 0), the same bits as a ReLU's after it."""
         self.out_shape(x.shape[1:])
-        return self._each_group(lambda c, f: convolve(x[..., c], self.weight[..., f], self.bias[f], *self._how), x), x
+
+        def group(c, f):
+            return convolve(x[..., c], self.weight[..., f], self.bias[f], *self._how, rectify)
+
+        return self._each_group(group, x), x
 
     def backward(self, dy, x):
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
@@ -120,27 +125,29 @@ class Conv:
 # The three operations, for one group.
 
 
-def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE):
-    """y = im2col(x) @ weight + bias, block by block of output rows (counted through all pictures)."""
+def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, rectify=False):
+    """y = im2col(x) @ weight + bias, block by block of output rows (counted through all pictures).
+
+    rectify: and max(y, 0), in the pass that adds the bias; after "winograd" and "direct" in one of its own.
+    """
     xp = array_module(x)
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
     if _covers(window, x):
         rows = x.reshape(len(x), len(matrix))
-        y = (conv_full.full(rows, matrix) if on_cpu(x) else rows @ matrix).reshape(y.shape)
-        y += 0 if bias is None else bias
-        return y
+        rows = conv_full.full(rows, matrix) if on_cpu(x) else rows @ matrix
+        _add_bias(rows, bias, rectify)
+        return rows.reshape(y.shape)
     way = _way(conv, x, weight.shape, window, y.shape[1:3])
     if way != "gemm":
         (conv_direct.direct if way == "direct" else conv_cpu.winograd)(x, weight, bias, window, y)
-        return y
+        return rectified(y, y) if rectify else y
     rows = y.reshape(-1, *y.shape[2:])
 
     def block(part):
         out = rows[part].reshape(-1, rows.shape[2])
         xp.matmul(_columns(x, part, window, y.shape[1:3]), matrix, out=out)
-        if bias is not None:
-            out += bias
+        _add_bias(out, bias, rectify)
 
     _run(block, cut(len(rows), _rows_a_block(x, y.shape[2] * len(matrix), workspace)), x)
     return y
@@ -290,6 +297,15 @@ def _columns(x, part, window, out_size):
     return columns
 
 
+def _add_bias(y, bias, rectify):
+    """y (rows, F) += bias, unless that is None; with `rectify` y = max(y, 0) in the same pass."""
+    if bias is None:
+        return
+    if on_cpu(y):
+        return add_bias(y, bias, rectify)
+    launch(CU, "add_bias", y.size, y, bias, len(bias), rectify)
+
+
 def _col2im(dcolumns, window, dx, top):
     (kh, kw), (sh, sw), left = window.size, window.stride, window.pad[1]
     if on_cpu(dx):
@@ -307,6 +323,15 @@ def sum_rows(rows, total):
     for i in range(len(rows)):
         for f in range(rows.shape[1]):
             total[f] += rows[i, f]
+
+
+@numba.njit(nogil=True, cache=True)
+def add_bias(y, bias, rectify):
+    """Row by row.  A NaN stays NaN, as in relu.py."""
+    for i in range(len(y)):
+        for f in range(y.shape[1]):
+            value = y[i, f] + bias[f]
+            y[i, f] = 0 if rectify and value <= 0 else value
 
 
 @numba.njit(nogil=True, cache=True)

@@ -29,7 +29,7 @@ class ReLU:
 
     def forward(self, x, draw=None):
         """y = max(x, 0); cache = y.  A NaN stays NaN."""
-        y = _rectify(x, x if self.in_place else None)
+        y = rectified(x, x if self.in_place else None)
         return y, y
 
     def backward(self, dy, y):
@@ -39,15 +39,16 @@ class ReLU:
     def deconv(self, r, y, rules=PAPER):
         """deconv: max(r, 0), blind to x; gradient: r where x > 0; guided: both (Springenberg 2014, section 3)."""
         if rules.relu == "deconv":
-            return _rectify(r)
+            return rectified(r)
         if rules.relu == "gradient":
             return _gate(r, y)
         if rules.relu == "guided":
-            return _gate(_rectify(r), y)
+            return _gate(rectified(r), y)
         raise ValueError(f"rule {rules.relu!r} is not one of: deconv, gradient, guided.")
 
 
-def _rectify(x, out=None):
+def rectified(x, out=None):
+    """max(x, 0), written to `out`, which may be x.  A NaN stays NaN."""
     out = empty(x, x.shape) if out is None else out
     if on_cpu(x) and x.flags.c_contiguous:
         _in_blocks(rectify, x, out)
