@@ -156,6 +156,20 @@ def test_a_layer_of_real_size(xp):
     check_backward(xp, MaxPool(3, 2), clear_of_kinks(np.random.default_rng(4), (3, 32, 32, 48)))
 
 
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("shared", SHARED)
+def test_a_value_that_is_not_finite_goes_to_its_switch_alone(bad, shared, xp, dtype):
+    x = clear_of_kinks(np.random.default_rng(5), (1, 7, 7, 19)).astype(dtype)
+    layer = MaxPool(3, 2)
+    y, cache = layer.forward(xp.asarray(x))
+    r = np.zeros(y.shape, dtype)
+    r[0, 1, 1] = bad
+    down = to_cpu(layer.deconv(xp.asarray(r), cache, Rules(shared_switches=shared)))
+    count = np.count_nonzero(~np.isfinite(down), axis=(0, 1, 2))
+    assert np.all(count <= 1) and (shared == "overwrite" or np.all(count == 1))
+    assert not np.any(down[np.isfinite(down)])
+
+
 @pytest.mark.parametrize("shape", [(9, 9, 2), (8, 10, 3)])
 def test_unpool_of_pool_keeps_the_maxima_only(shape, xp, dtype):
     """With `max` and `overwrite` (of windows that share a place, all carry its value) the picture at its switches."""
