@@ -160,4 +160,4 @@ def _curve(axes, k, top, colour, singles, prefixes, error):
                   label=f"net n alone, {views} view" + "s" * v)  # fmt: skip
     axes.set(title=f"{top}: mean of the first n nets", xlabel="n", ylabel="error, %", ylim=(0, None))
     axes.set_xticks(range(1, len(prefixes) + 1))
-    axes.legend(fontsize=7.5)
+    axes.legend(fontsize=7.5, handlelength=5)  # room for the dashes on both sides of the marker
