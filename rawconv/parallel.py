@@ -185,9 +185,13 @@ def _share_cores(here):
 
 
 def _last_words(error, rank):
-    """An error that all processes share is said by the first of them, which ends the others while they wait."""
+    """An error that all processes share is said by the first of them, which ends the others while they wait.
+
+    It waits as well, a little: a launcher that ends its processes may drop what it has not read from them yet.
+    """
     if rank:
-        time.sleep(0.5)
+        time.sleep(2)
     if not isinstance(error, RawconvError | UsageError | KeyboardInterrupt):
         sys.excepthook(type(error), error, error.__traceback__)
     print(f"Error: process {rank}: {error or type(error).__name__}", file=sys.stderr, flush=True)
+    time.sleep(0.5)
