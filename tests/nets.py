@@ -1,6 +1,8 @@
 """Small nets for the laws: float64, weights of a size that keeps every signal alive, biases that are not 0."""
 
 import numpy as np
+import reference as ref
+from laws import STEP
 
 from rawconv.arrays import to_cpu
 from rawconv.layers.conv import Conv
@@ -84,3 +86,45 @@ def one_hot(y, unit, value=None):
     r = np.zeros_like(y)
     r[unit] = y[unit] if value is None else value
     return r
+
+
+def slopes(xp, net, table, x, value, directions=3, draw=None):
+    """(v, d value / dh) at x + h v for random v that cross no kink; value(y) is a number made of the net's output."""
+    rng, found = np.random.default_rng(5), 0
+    here = pattern(xp, net, table, x, draw)
+    for _ in range(10):
+        v = rng.uniform(-1, 1, x.shape)
+        if any(pattern(xp, net, table, x + h * v, draw) != here for h in (STEP, -STEP)):
+            continue
+        ahead, behind = (value(x + h * v) for h in (STEP, -STEP))
+        yield v, (ahead - behind) / (2 * STEP)
+        found += 1
+        if found == directions:
+            return
+    raise AssertionError("every direction crosses a kink: this test has nothing to compare")
+
+
+def assert_slope(gradient, v, slope, tolerance=1e-7):
+    product, size = gradient * v, np.linalg.norm(gradient) * np.linalg.norm(v) / np.sqrt(v.size)
+    assert size > 0, "a gradient of zeros proves nothing"
+    assert abs(product.sum() - slope) < tolerance * max(size, abs(slope)), f"{product.sum()!r} is not {slope!r}"
+
+
+def reference_up(net, table, x):
+    """The outputs of all layers, by the naive loops; pools give their switches as well."""
+    outputs, switches = [x], {}
+    for name, kind, settings in table:
+        x, known = outputs[-1], dict(settings)
+        if kind is Conv:
+            known = {key: value for key, value in known.items() if key not in ("filters", "size")}
+            outputs.append(ref.conv_up(x, to_cpu(net[name].weight), to_cpu(net[name].bias), **known))
+        elif kind is ReLU:
+            outputs.append(ref.relu_up(x))
+        elif kind is LRN:
+            outputs.append(ref.lrn_up(x, **known))
+        elif kind is MaxPool:
+            y, switches[name] = ref.pool_up(x, **known)
+            outputs.append(y)
+        else:
+            outputs.append(x)
+    return outputs, switches

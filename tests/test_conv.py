@@ -1,90 +1,14 @@
-"""Conv: up, back and down against the equations, and the laws they obey."""
+"""Conv: up, back and down against the equations, and the laws they obey.  Its faster ways: test_conv_ways.py."""
 
 import numpy as np
 import pytest
-import reference as ref
+from conv_cases import CASES, TOLERANCE, check_three_walks, make
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_adjoint, check_backward, strided
 
 from rawconv.arrays import to_cpu
-from rawconv.layers import GRADIENT, PAPER, Rules, conv_cpu
-from rawconv.layers.conv import Conv, _add_bias
-from rawconv.layers.relu import ReLU
-
-#        name            batch  (H, W, C)  filters, settings
-CASES = {
-    "plain": (3, (7, 6, 2), 3, dict(size=3)),
-    "one by one": (3, (4, 5, 3), 4, dict(size=1)),
-    "non-square": (1, (6, 9, 2), 3, dict(size=(2, 5))),
-    "pad": (3, (5, 7, 3), 4, dict(size=3, pad=1)),
-    "pad rows only": (1, (5, 7, 1), 2, dict(size=3, pad=(2, 0))),
-    "asymmetric pad": (3, (5, 6, 2), 3, dict(size=(3, 4), stride=(2, 1), pad=(0, 1, 2, 3))),
-    "stride 2, overhang": (3, (8, 6, 3), 5, dict(size=3, stride=2)),
-    "stride 2, floor": (3, (8, 6, 3), 5, dict(size=3, stride=2, rounding="floor")),
-    "uneven strides": (1, (9, 11, 2), 3, dict(size=(3, 2), stride=(2, 3), pad=(1, 0))),
-    "stride > window": (3, (9, 10, 2), 3, dict(size=2, stride=3)),
-    "stride > window, floor": (3, (9, 10, 2), 3, dict(size=2, stride=3, rounding="floor")),
-    "last window all zeros": (1, (5, 6, 2), 3, dict(size=1, stride=3)),
-    "pad beyond the window": (1, (4, 3, 2), 3, dict(size=2, pad=3)),
-    "paper's conv1": (1, (15, 17, 3), 4, dict(size=7, stride=2)),
-    "5x5 stride 2": (3, (11, 12, 4), 5, dict(size=5, stride=2)),
-    "groups 2": (3, (6, 5, 4), 6, dict(size=3, pad=1, groups=2)),
-    "groups 3, stride": (3, (7, 8, 6), 3, dict(size=3, stride=2, groups=3)),
-    "groups 2, as small as the window": (3, (3, 4, 4), 6, dict(size=(3, 4), groups=2)),
-    "groups 3, fully connected": (3, (2, 3, 6), 3, dict(size=None, groups=3)),
-    "groups 2, one by one": (3, (4, 3, 6), 4, dict(size=1, groups=2)),
-    "one channel a group": (1, (6, 7, 3), 6, dict(size=(3, 2), groups=3)),
-    "one map": (3, (6, 7, 1), 1, dict(size=3, pad=1)),
-    "odd channels": (1, (5, 6, 7), 9, dict(size=3, pad=1)),
-    "as small as the window": (3, (3, 4, 2), 5, dict(size=(3, 4))),
-    "as small, with pads": (1, (1, 2, 3), 2, dict(size=3, pad=(1, 0, 1, 1))),
-    "fully connected": (3, (4, 5, 3), 7, dict(size=None)),
-    "fully connected, wide": (3, (3, 4, 3), 20, dict(size=None)),
-    "fully connected, wider": (5, (1, 1, 150), 137, dict(size=None)),
-    "1x1 map": (3, (1, 1, 5), 4, dict(size=None)),
-    "3x3 on 1x1": (3, (1, 1, 5), 4, dict(size=3, pad=1)),
-}
-TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
-
-
-def make(xp, dtype, shape, filters, settings, seed=0, bias=1.0, conv="gemm"):
-    """A layer with weights and biases of about 1 on the device, and the settings the reference takes."""
-    layer = Conv(filters, **settings)
-    layer.conv = conv
-    layer.build(shape, np.random.default_rng(seed), dtype=dtype)
-    known = {"stride": 1, "pad": 0, "groups": 1, "rounding": "ceil"} | settings
-    size = ref.pair(known.pop("size") or shape[:2])
-    assert layer.weight.shape == (*size, shape[2] // known["groups"], filters) and layer.bias.shape == (filters,)
-    assert layer.weight.dtype == layer.bias.dtype == dtype
-    rng = np.random.default_rng(seed + 1)
-    weight = rng.standard_normal(layer.weight.shape).astype(dtype)
-    biases = (bias * rng.standard_normal(filters)).astype(dtype)
-    layer.weight, layer.bias = xp.asarray(weight), xp.asarray(biases)
-    return layer, weight, biases, known
-
-
-def check_three_walks(xp, dtype, batch, shape, filters, settings, seed=0, conv="gemm"):
-    """Up, back and down equal the loops of the reference, in value, shape and type."""
-    layer, weight, bias, known = make(xp, dtype, shape, filters, settings, seed, conv=conv)
-    rng = np.random.default_rng(seed + 2)
-    x = rng.standard_normal((batch, *shape)).astype(dtype)
-    y, cache = layer.forward(xp.asarray(x))
-    assert_close(y, ref.conv_up(x, weight, bias, **known), TOLERANCE[dtype])
-    assert tuple(layer.out_shape(shape)) == y.shape[1:]
-    dy = rng.standard_normal(y.shape).astype(dtype)
-    dx, grads = layer.backward(xp.asarray(dy), cache)
-    want_dx, want_dweight, want_dbias = ref.conv_back(dy, x, weight, **known)
-    assert_close(dx, want_dx, TOLERANCE[dtype])
-    assert set(grads) == {"weight", "bias"}
-    assert_close(grads["weight"], want_dweight, TOLERANCE[dtype])
-    assert_close(grads["bias"], want_dbias, TOLERANCE[dtype])
-    r = rng.standard_normal(y.shape).astype(dtype)
-    want = ref.conv_down(r, x.shape, weight, **known)
-    for rules in (PAPER, GRADIENT, Rules("guided", "identity", "max")):
-        assert_close(layer.deconv(xp.asarray(r), cache, rules), want, TOLERANCE[dtype])
-    for array in (y, dx, grads["weight"], grads["bias"], layer.deconv(xp.asarray(r), cache)):
-        assert array.dtype == dtype and isinstance(array, xp.ndarray)
+from rawconv.layers.conv import Conv
 
 
 def test_a_convolution_by_hand(xp, dtype):
@@ -106,75 +30,6 @@ def test_a_convolution_by_hand(xp, dtype):
 @pytest.mark.parametrize("case", CASES)
 def test_the_three_walks_equal_the_equations(case, xp, dtype):
     check_three_walks(xp, dtype, *CASES[case])
-
-
-@pytest.mark.parametrize("conv", ["winograd", "direct", "auto"])
-@pytest.mark.parametrize(
-    ("batch", "shape", "filters", "settings"),
-    [
-        (3, (13, 14, 5), 7, dict(size=3, pad=1)),
-        (1, (4, 4, 1), 1, dict(size=3, pad=1)),
-        (3, (7, 9, 4), 6, dict(size=3)),
-        (3, (6, 5, 4), 6, dict(size=3, pad=1, groups=2)),
-        (1, (5, 9, 3), 2, dict(size=3, pad=(0, 1, 2, 2))),
-        (3, (8, 3, 2), 5, dict(size=3, pad=2)),
-        (3, (1, 1, 5), 4, dict(size=3, pad=1)),
-        (2, (3, 3, 4), 5, dict(size=3)),
-        (0, (6, 5, 4), 6, dict(size=3, pad=1)),
-        (35, (8, 8, 64), 64, dict(size=3, pad=1)),
-        (2, (9, 8, 3), 4, dict(size=5, stride=2)),
-        (3, (11, 12, 20), 33, dict(size=5, stride=2)),
-        (2, (12, 13, 17), 16, dict(size=5, stride=2, pad=(3, 2, 0, 4), rounding="floor")),
-        (2, (23, 21, 3), 5, dict(size=11, stride=4)),
-        (1, (9, 10, 2), 3, dict(size=(5, 3), stride=(2, 1), pad=1)),
-        (2, (9, 11, 4), 6, dict(size=(7, 6), stride=(3, 2), pad=(5, 1), groups=2)),
-        (1, (3, 4, 2), 3, dict(size=3, pad=4)),
-        (3, (9, 10, 17), 19, dict(size=5, pad=2)),
-        (2, (7, 9, 4), 6, dict(size=(6, 3), pad=(0, 3, 5, 1), groups=2)),
-        (2, (5, 8, 3), 4, dict(size=(4, 5), pad=1)),
-        (3, (19, 21, 3), 32, dict(size=7, stride=2, pad=2)),
-        (9, (15, 16, 3), 16, dict(size=5, pad=2)),
-        (0, (15, 16, 3), 16, dict(size=5, pad=2)),
-        (1, (6, 11, 1), 48, dict(size=(2, 4), stride=(3, 1), pad=(1, 0, 3, 2))),
-        (2, (9, 40, 8), 64, dict(size=(3, 11), stride=(1, 4), pad=(0, 5), groups=2, rounding="floor")),
-        (2, (60, 70, 2), 16, dict(size=2, pad=1)),
-    ],
-)
-def test_the_fast_ways_equal_the_equations(batch, shape, filters, settings, conv, xp, dtype):
-    """Winograd and direct where they can, and what `auto` chooses; Winograd rounds a little more than the product."""
-    if xp is not np and batch > 9:
-        pytest.skip("real layer sizes are for the CPU run and real cards")
-    check_three_walks(xp, dtype, batch, shape, filters, settings, conv=conv)
-
-
-@pytest.mark.parametrize(("conv", "most"), [("winograd", 3e-5), ("direct", 3e-6), ("gemm", 3e-6)])
-@pytest.mark.parametrize(
-    ("shape", "settings"),
-    [
-        ((13, 13, 384), dict(size=3, pad=1)),
-        ((27, 27, 96), dict(size=5, stride=2)),
-        ((112, 112, 3), dict(size=7, stride=2)),
-    ],
-)
-def test_float32_is_as_near_to_float64_as_promised(shape, settings, conv, most):
-    """The largest error of a pass, the largest value being 1, at the paper's depths: 3,456 to 147 products a sum."""
-    rng = np.random.default_rng(0)
-    layer = Conv(256, **settings)
-    layer.conv = conv
-    layer.build(shape, rng)
-    x = rng.standard_normal((2, *shape), np.float32)
-    dy = rng.standard_normal((2, *layer.out_shape(shape)), np.float32)
-    exact = Conv(256, **settings)
-    exact.build(shape, rng, "float64")
-    exact.conv, exact.weight, exact.bias = "gemm", layer.weight.astype("float64"), layer.bias.astype("float64")
-    for one, want in zip(_passes(layer, x, dy), _passes(exact, x.astype("float64"), dy.astype("float64")), strict=True):
-        assert np.abs(one - want).max() <= most * np.abs(want).max()
-
-
-def _passes(layer, x, dy):
-    y, cache = layer.forward(x)
-    dx, grads = layer.backward(dy, cache)
-    return y, dx, grads["weight"]
 
 
 @st.composite
@@ -212,46 +67,6 @@ def test_down_is_the_transpose_of_up(case, xp):
     layer.bias = xp.asarray(bias)
     zero = layer.deconv(xp.zeros((batch + 1, *layer.out_shape(shape))), cache)
     assert not to_cpu(zero).any(), "no bias goes down"
-
-
-@pytest.mark.parametrize("conv", ["gemm", "auto", "winograd"])
-@pytest.mark.parametrize(
-    "case",
-    [
-        "odd channels",
-        "groups 2",
-        "asymmetric pad",
-        "fully connected, wider",
-        "groups 3, fully connected",
-        "5x5 stride 2",
-    ],
-)
-def test_rectified_it_is_the_relu_of_it(case, conv, xp, dtype):
-    """The same bits, whichever way, and the equations'; a NaN, infinities and zeros of either sign are among them."""
-    batch, shape, filters, settings = CASES[case]
-    layer, weight, bias, known = make(xp, dtype, shape, filters, settings, conv=conv)
-    x = np.random.default_rng(3).standard_normal((batch, *shape)).astype(dtype)
-    y, cache = layer.forward(xp.asarray(x), rectify=True)
-    assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known)), TOLERANCE[dtype])
-    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
-    assert_same(cache, x)
-    layer.weight, special = xp.zeros_like(layer.weight), np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype)
-    layer.bias = xp.asarray(np.resize(special, filters))
-    y = to_cpu(layer.forward(xp.asarray(x), rectify=True)[0])
-    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
-    assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special), filters), y.shape))
-
-
-@pytest.mark.parametrize("rectify", [False, True])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (33, 5), (0, 3), (257, 129)])
-def test_each_map_gets_its_bias(shape, rectify, xp, dtype):
-    """Every element, and -0 + -0 = -0, whose ReLU is 0."""
-    y, bias = (
-        np.random.default_rng(4).choice(np.array([-2, -1, -0.0, 1, 2], dtype), size) for size in (shape, shape[1])
-    )
-    device_y = xp.asarray(y.copy())
-    _add_bias(device_y, xp.asarray(bias), rectify)
-    assert_same(device_y, (ref.relu_up(y + bias) if rectify else y + bias).astype(dtype))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -411,25 +226,3 @@ def test_the_drawn_parameters():
     assert abs(wide.weight.std() / 0.3 - 1) < 0.02
     assert_same(first.weight, second.weight)
     assert first.params["weight"] is first.weight and first.params["bias"] is first.bias
-
-
-@pytest.mark.parametrize(
-    ("pictures", "size", "shape", "settings", "want"),
-    [
-        (32, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, True)),  # the paper's conv3
-        (32, (26, 26), (5, 5, 96, 256), dict(size=5, stride=2), (True, True)),  # its conv2
-        (1, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, False)),  # too few places for the filters
-        (128, (16, 16), (3, 3, 48, 96), dict(size=3, pad=1), (True, True)),  # conv2 of zf64
-        (128, (16, 16), (5, 5, 32, 64), dict(size=5, pad=2), (True, True)),  # of zf32
-        (128, (16, 16), (5, 5, 16, 64), dict(size=5, pad=2), (True, False)),  # too few channels
-        (8, (8, 8), (3, 3, 96, 128), dict(size=3, pad=1), (True, False)),  # too little work in all
-        (512, (1, 1), (3, 3, 256, 384), dict(size=3), (True, False)),  # a tile for one place
-        (32, (110, 110), (6, 6, 3, 96), dict(size=6, stride=2), (True, False)),  # too few channels
-        (32, (110, 110), (7, 7, 3, 96), dict(size=7, stride=2), (False, False)),  # four taps
-        (32, (55, 55), (1, 1, 64, 64), dict(size=1), (False, False)),
-        (32, (55, 55), (3, 1, 64, 64), dict(size=(3, 1)), (False, False)),
-    ],
-)
-def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want):
-    layer = Conv(shape[3], **settings)
-    assert conv_cpu.suits(shape, layer.window, pictures, size) == want

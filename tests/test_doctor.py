@@ -10,8 +10,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conv_cases import CASES
 from laws import assert_close
-from test_conv import CASES
 
 from rawconv import doctor, models, runs
 from rawconv.arrays import Device, to_cpu

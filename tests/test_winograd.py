@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from conv_cases import check_three_walks
 from hypothesis import given
 from hypothesis import strategies as st
-from test_conv import check_three_walks
 
 from rawconv.layers import conv_cpu
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
