@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .arrays import Array, Device
 from .layers import PAPER, Rules
 from .layers.conv import Conv
 from .layers.relu import ReLU
-
-
-def rectifies(layer, above):
-    """Whether `layer` can do the work of the layer above it: a Conv, under a ReLU."""
-    return type(layer) is Conv and type(above) is ReLU
 
 
 class Net:
@@ -45,6 +42,12 @@ class Net:
         return {(name, key): value for name, layer in self.layers for key, value in layer.params.items()}
 
     @property
+    def rectifying(self):
+        """The names of the layers that can do the work of the one above them: every Conv under a ReLU."""
+        pairs = pairwise(self.layers)
+        return {name for (name, layer), (_, above) in pairs if type(layer) is Conv and type(above) is ReLU}
+
+    @property
     def dtype(self):
         return next(iter(self.params.values())).dtype
 
@@ -70,11 +73,11 @@ class Net:
         map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is among `asked`,
         its output is its own.
         """
-        rectified = False
-        for (name, layer), (_, above) in zip(self.layers, [*self.layers[1:], ("", None)], strict=True):
+        rectified, rectifying = False, self.rectifying.difference(asked)
+        for name, layer in self.layers:
             if rectified:
                 cache, rectified = x, False
-            elif rectifies(layer, above) and name not in asked:
+            elif name in rectifying:
                 (x, cache), rectified = layer.forward(x, draw, rectify=True), True
             else:
                 x, cache = layer.forward(x, draw)

@@ -1,4 +1,4 @@
-"""Laws of a whole net on its way up and back: gradients are gradients, fused is unfused, and nothing else has a say."""
+"""Laws of a whole net on its way up and back: gradients, fused ReLUs, caches, seeds, threads."""
 
 import hashlib
 import os

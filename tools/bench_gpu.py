@@ -14,7 +14,6 @@ from roofline import CARDS, work_of
 from rawconv import models
 from rawconv.arrays import choose_device
 from rawconv.layers.pool import MaxPool
-from rawconv.net import rectifies
 from rawconv.optimizer import SGD
 from rawconv.recipes import recipe
 from rawconv.training import train_step
@@ -93,13 +92,13 @@ def layer_times(net, batch):
     import cupy
 
     found, rng, shape = {}, cupy.random.RandomState(0), net.shape
-    for (name, layer), (_, above) in zip(net.layers, [*net.layers[1:], ("", None)], strict=True):
+    for name, layer in net.layers:
         x, y = (rng.standard_normal((batch, *size), "float32") for size in (shape, net.shapes[name]))
         draw = (0, 0, np.arange(batch))
         cache = layer.forward(x.copy(), draw)[1]
         lowest = name == net.layers[0][0]
         back = layer.parameter_gradients if lowest else layer.backward
-        up = partial(layer.forward, rectify=True) if rectifies(layer, above) else layer.forward
+        up = partial(layer.forward, rectify=True) if name in net.rectifying else layer.forward
         found[name, "up"] = seconds(lambda up=up, x=x, draw=draw: up(x, draw))
         found[name, "back"] = seconds(lambda back=back, y=y, cache=cache: back(y, cache))
         found[name, "down"] = seconds(lambda layer=layer, y=y, cache=cache: layer.deconv(y, cache))

@@ -14,7 +14,6 @@ from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
-from rawconv.net import rectifies
 
 FLOAT = 4
 CARDS = {  # float32 TFLOP/s without tensor cores, and GB/s, from the makers' data sheets
@@ -38,15 +37,15 @@ class Work(NamedTuple):
 
 def work_of(net, batch):
     """[Work, ...] of every layer up, back and down, then of what else a training step does."""
-    rows, shape, below = [], net.shape, None
+    rows, shape, below = [], net.shape, ""
     for name, layer in net.layers:
         out = net.shapes[name]
         sizes = [batch * math.prod(size) for size in (shape, out)]
         found = _counts(layer, *sizes, batch * math.prod(out[:2]), lowest=not rows)
-        if rectifies(below, layer):
+        if below in net.rectifying:
             del found["up"]
         rows += [Work(name, direction, *counts) for direction, counts in found.items()]
-        shape, below = out, layer
+        shape, below = out, name
     scores, pixels = batch * len(net.classes), batch * math.prod(net.shape)
     parameters = sum(value.size for value in net.params.values())
     return [
