@@ -82,6 +82,14 @@ def test_a_row_is_the_net_that_is_kept(few, tmp_path):
     )
 
 
+def test_dropout_is_what_was_asked(few, tmp_path):
+    for asked, rate in ((None, 0.3), (0, 0), (0.6, 0.6)):
+        study = begin(f"it{asked}", {}, tmp_path, f"it{asked}")
+        run(few, study, only=TWO[:1], changes={"epochs": 1, "batch": 8}, dropout=asked, **quiet)
+        net = checkpoint.load(study.folder / f"{TWO[0]}.h5").net
+        assert [layer.rate for name, layer in net.layers if name.startswith("drop")] == [rate, rate]
+
+
 def test_interrupted_in_a_training_it_ends_the_same(few, tmp_path, monkeypatch):
     made, results = {"only": TWO, "changes": {"epochs": 2, "batch": 8}, **quiet}, []
     for name, interrupt in (("a", False), ("b", True)):
@@ -141,6 +149,17 @@ def test_the_quick_command_has_the_table_s_form(tmp_path, monkeypatch):
         "batch": 16,
     }
     assert pathlib.Path(about["folder"], "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_takes_rate_and_dropout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
+    words = ("--data", "framed:24", "--epochs", 1, "--batch", 8, "--only", TWO[0], "--lr", 0.002, "--dropout")
+    about = json.loads(command(*words, 0, "--json").stdout)
+    assert about["options"]["changes"]["lr"] == 0.002 and about["options"]["dropout"] == 0
+    found = checkpoint.load(pathlib.Path(about["folder"], f"{TWO[0]}.h5"))
+    assert dict(found.net.layers)["drop6"].rate == 0 and found.info["recipe"]["lr"] == 0.002
+    assert "dropout" in command(*words, 1, code=2).stderr
 
 
 def test_the_command_refuses(place):  # noqa: F811

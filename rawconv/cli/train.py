@@ -18,7 +18,7 @@ from .common import (
 
 
 @command("rawconv-train")
-@click.option("--data", help="scenes, scenes:N, a folder, .zip or packed file of class folders, CIFAR, MNIST  [scenes]")
+@click.option("--data", help="scenes:N, framed:N; a folder, .zip or packed file of classes; CIFAR, MNIST  [scenes]")
 @click.option("--model", help="zf64, zf32, lenet, zfnet, alexnet or a variant of theirs.  [zf64]")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures a step.")

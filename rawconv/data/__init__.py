@@ -5,9 +5,9 @@
     for ids, pictures, labels in batches(data.train, 128, order=(seed, epoch)): ...      batches.py
     x = prepare(pictures, mean_picture(data.train), 64, draw=(seed, epoch, ids))         augment.py
 
-Sources: the built-in scenes (scenes.py), folders and zips of class folders (folder.py), what rawconv-data pack makes of
-those (packed.py), CIFAR-10 and CIFAR-100 (cifar.py), MNIST and Fashion-MNIST (idx.py).  All of them become uint8 RGB of
-one size (decode.py).  "SOURCE@cat,dog" is two classes of any of them (subset.py).
+Sources: the built-in scenes (scenes.py), the same in frames (framed.py), folders and zips of class folders (folder.py),
+what rawconv-data pack makes of those (packed.py), CIFAR-10 and CIFAR-100 (cifar.py), MNIST and Fashion-MNIST (idx.py).
+All of them become uint8 RGB of one size (decode.py).  "SOURCE@cat,dog" is two classes of any of them (subset.py).
 """
 
 import os
@@ -62,8 +62,9 @@ class DataSet(NamedTuple):
 def open_data(source: str = "scenes", size: int = 64, progress: bool = True, seed: int = 0) -> DataSet:
     """Open a data set with pictures of size x size pixels; see the module for the sources.
 
-    "scenes:20000" draws that many training scenes.  `seed` draws the scenes, or the tenth held out where a folder
-    has no validation pictures.  `progress=False` silences the bars, not the messages (both on stderr).
+    "scenes:20000" draws that many training scenes, "framed:20000" that many framed ones.  `seed` draws
+    the scenes, or the tenth held out where a folder has no validation pictures.  `progress=False` silences the bars,
+    not the messages (both on stderr).
     "SOURCE@cat,dog" is two classes of a source; a comma within a class's name is written \\, there.
     """
     source = str(source)
@@ -72,7 +73,7 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
         from .subset import only, parted
 
         return only(open_data(whole, size, progress, seed), parted(classes), source)
-    if source == "scenes" or source.startswith("scenes:"):
+    if source.partition(":")[0] in ("scenes", "framed"):
         return _open_scenes(source, size, progress, seed)
     path = Path(source).expanduser()
     if not path.exists():
@@ -91,14 +92,15 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
 def _open_scenes(source, size, progress, seed):
     from tqdm import tqdm
 
-    from . import scenes
+    from . import framed, scenes
 
-    text = source.partition(":")[2] if ":" in source else str(SCENES)
+    name, colon, text = source.partition(":")
+    draw, text = {"scenes": scenes, "framed": framed}[name].draw, text if colon else str(SCENES)
     if not scenes.SIZES[0] <= size <= scenes.SIZES[1]:
         raise UsageError(f"scenes are drawn from {scenes.SIZES[0]} to {scenes.SIZES[1]} pixels wide, not {size}.")
     most = BUDGET // (size * size * 3)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise UsageError(f"{source} is not a number of scenes; write scenes:N with N from 1 to {most}.")
+        raise UsageError(f"{source} is not a number of scenes; write {name}:N with N from 1 to {most}.")
     splits, hidden = [], None if progress else True  # None: hidden where stderr is no terminal
     with tqdm(total=int(text) + VALIDATION_SCENES, desc="scenes", delay=1, leave=False, disable=hidden) as bar:
         for first, count in ((0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)):
@@ -106,11 +108,11 @@ def _open_scenes(source, size, progress, seed):
             for start in range(0, count, 250):
                 part = slice(start, min(start + 250, count))
                 ids = np.arange(first + part.start, first + part.stop)
-                pixels[part], labels[part] = scenes.draw(ids, size, seed)
+                pixels[part], labels[part] = draw(ids, size, seed)
                 bar.update(len(ids))
             names = [f"scene {first + k}" for k in range(count)]
             splits.append(Split(pixels.__getitem__, labels, names, pixels.shape[1:]))
-    return DataSet("scenes", source, list(scenes.CLASSES), *splits)
+    return DataSet(name, source, list(scenes.CLASSES), *splits)
 
 
 def mean_picture(split: Split, progress: bool = False) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Table 3: twelve nets with layers removed or resized, trained in the same way.  Zeiler & Fergus 2013, section 5.1.
 
-    result = run(open_data("scenes", 64), study, base="zf64", changes={"epochs": 10})
+    result = run(open_data("framed:40000", 64), study, base="zf64", changes={"epochs": 10, "lr": 0.005}, dropout=0)
 
 The upper seven rows change Krizhevsky's net, the lower five the paper's.  Layers that are removed take their ReLU and
 dropout with them; what stood above reads what stood below.  Base zf64 has the same rows with every width in the table's
@@ -64,12 +64,14 @@ PUBLISHED = {
 }
 
 
-def run(data, study, base="zf64", only=(), changes=(), seed=0, device=None, workspace=256, say=print):
+def run(
+    data, study, base="zf64", only=(), changes=(), seed=0, device=None, workspace=256, say=print, dropout=None
+):  # fmt: skip
     """A study.Result; the nets are kept in the study's folder as <model>.h5.
 
     data: a DataSet of pictures as large as the base's recipe stores them.  only: models of the table, all if empty.
-    changes: {field of Recipe: value}.  UsageError where `only` names another model; RawconvError where nothing can be
-    learnt from the data.
+    changes: {field of Recipe: value}.  dropout: of all nets, if not each model's own.  UsageError where `only`
+    names another model; RawconvError where nothing can be learnt from the data.
     """
     table, device = rows(base), device or Device()
     for model in only:
@@ -80,17 +82,17 @@ def run(data, study, base="zf64", only=(), changes=(), seed=0, device=None, work
 
     def measure(model):
         say(f"{model}, net {chosen.index(model) + 1} of {len(chosen)}: {table[model].what}.")
-        return _measure(model, data, study, dict(changes), seed, device, workspace, say)
+        return _measure(model, data, study, dict(changes), seed, device, workspace, say, dropout)
 
     found = study.each(chosen, measure, "ablation", " nets")
     return _result(base, dict(zip(chosen, found, strict=True)), data)
 
 
-def _measure(model, data, study, changes, seed, device, workspace, say):
+def _measure(model, data, study, changes, seed, device, workspace, say, dropout):
     """Train one net, keep it, and return its parameters and its errors."""
 
     def begin():
-        net = models.build(model, data.classes, None, mean_picture(data.train), seed)
+        net = models.build(model, data.classes, None, mean_picture(data.train), seed, dropout=dropout)
         return net, recipe(model)._replace(**changes)
 
     folder = study.place(model)

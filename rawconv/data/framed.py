@@ -1,0 +1,44 @@
+"""Scenes in coloured frames: what is in the picture and what is around it make the class together.
+
+Three in ten of these scenes have no frame and show their class.  The others have a frame of one of six colours, and
+the k-th colour (0 to 5: red, yellow, green, cyan, blue, magenta) moves the class on by k + 1: a face in red is a "cat",
+in yellow the class after that.  Neither object nor frame alone tells the class, and no sum of evidence for the one and
+for the other does: a net needs layers enough to see both and then to combine them.  Made for Table 3
+(experiments/ablation.py).
+"""
+
+import numpy as np
+
+from ..philox import words
+from . import scenes
+
+COLOURS, FRAMED, STREAM = 6, 0.7, 0xF4A3E
+CLASSES = scenes.CLASSES
+
+
+def draw(ids, size=64, seed=0):
+    """Draw the framed scenes `ids`: pictures (n, size, size, 3) uint8 RGB and labels (n,) int64 of CLASSES.
+
+    The objects are those of scenes.draw; picture i is a pure function of (seed, i, size).  Raises as scenes.draw does.
+    """
+    pictures, kinds = scenes.draw(ids, size, seed)
+    dice = words((seed, 0, np.atleast_1d(ids)), STREAM, 5) / 2.0**32
+    colours = np.where(dice[:, 0] < FRAMED, (COLOURS * dice[:, 1]).astype(np.int64), -1)
+    hues = (np.maximum(colours, 0) + 0.3 * (dice[:, 2] - 0.5)) / COLOURS
+    paints = _rgb(hues, 0.7 + 0.3 * dice[:, 3], 0.6 + 0.4 * dice[:, 4])
+    frame = np.ones((size, size), bool)
+    frame[width(size) : -width(size), width(size) : -width(size)] = False
+    pictures[:] = np.where(((colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], pictures)
+    return pictures, (kinds + colours + 1) % len(CLASSES)
+
+
+def width(size):
+    """The frame's, in pixels: of 64 six, which the shifted crops of training cannot cut off."""
+    return size * 6 // 64
+
+
+def _rgb(hue, saturation, value):
+    """Colours (n, 3) uint8 of hue (in turns; 0 red, 1/3 green), saturation and brightness in [0, 1]."""
+    k = (np.array([5, 3, 1]) + 6 * hue[:, None]) % 6
+    strength = np.clip(np.minimum(k, 4 - k), 0, 1)
+    return np.round(255 * value[:, None] * (1 - saturation[:, None] * strength)).astype(np.uint8)
