@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from test_visualize_cli import place  # noqa: F401
@@ -179,3 +180,16 @@ def test_nets_without_layers_learn_the_scenes(tmp_path):
     study = begin("it", {}, tmp_path, "it")
     found = run(open_data("scenes:3000", 64), study, only=names, changes={"epochs": 8}, **quiet).numbers["table"]
     assert all(row["val_top1"] < 0.6 and row["val_top5"] < 0.2 for row in found), found  # chance: 0.92 and 0.58
+
+
+@pytest.mark.long
+def test_removing_both_is_worst_where_object_and_frame_make_the_class(tmp_path):
+    """Paper, section 5.1, on the mean of three seeds: depth counts, and either half of it makes up for the other."""
+    names, errors = [model for model in list(rows("zf64"))[:5] if model != "alex64-without-7"], []
+    data, made = open_data("framed:40000", 64), {"changes": {"epochs": 14, "lr": 0.005}, "dropout": 0, **quiet}
+    for seed in range(3):
+        study = begin("it", {"seed": seed}, tmp_path, f"it{seed}")
+        table = run(data, study, only=names, seed=seed, **made).numbers["table"]
+        errors.append([row["val_top1"] for row in table])
+    *others, both = np.mean(errors, 0)
+    assert names[-1] == "alex64-without-3467" and both > max(others), dict(zip(names, np.mean(errors, 0), strict=True))
