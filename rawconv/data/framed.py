@@ -11,6 +11,7 @@ import numpy as np
 
 from ..philox import words
 from . import scenes
+from .scenes_draw import hsv
 
 COLOURS, FRAMED, STREAM = 6, 0.7, 0xF4A3E
 CLASSES = scenes.CLASSES
@@ -25,7 +26,8 @@ def draw(ids, size=64, seed=0):
     dice = words((seed, 0, np.atleast_1d(ids)), STREAM, 5) / 2.0**32
     colours = np.where(dice[:, 0] < FRAMED, (COLOURS * dice[:, 1]).astype(np.int64), -1)
     hues = (np.maximum(colours, 0) + 0.3 * (dice[:, 2] - 0.5)) / COLOURS
-    paints = _rgb(hues, 0.7 + 0.3 * dice[:, 3], 0.6 + 0.4 * dice[:, 4])
+    shades = zip(hues, 0.7 + 0.3 * dice[:, 3], 0.6 + 0.4 * dice[:, 4], strict=True)
+    paints = np.round(255 * np.array([hsv(*shade) for shade in shades])).astype(np.uint8)
     frame = np.ones((size, size), bool)
     frame[width(size) : -width(size), width(size) : -width(size)] = False
     pictures[:] = np.where(((colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], pictures)
@@ -35,10 +37,3 @@ def draw(ids, size=64, seed=0):
 def width(size):
     """The frame's, in pixels: of 64 six, which the shifted crops of training cannot cut off."""
     return size * 6 // 64
-
-
-def _rgb(hue, saturation, value):
-    """Colours (n, 3) uint8 of hue (in turns; 0 red, 1/3 green), saturation and brightness in [0, 1]."""
-    k = (np.array([5, 3, 1]) + 6 * hue[:, None]) % 6
-    strength = np.clip(np.minimum(k, 4 - k), 0, 1)
-    return np.round(255 * value[:, None] * (1 - saturation[:, None] * strength)).astype(np.uint8)

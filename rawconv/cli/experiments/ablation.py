@@ -39,8 +39,8 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
     from ...recipes import recipe
     from ...topk import data_key
 
-    changes = {"epochs": epochs or (1 if quick else 10 if base == "zf64" else None), "batch": batch or (quick and 16)}
-    changes["lr"] = lr
+    epochs = epochs or (1 if quick else 10 if base == "zf64" else None)
+    changes = {"epochs": epochs, "batch": batch or (quick and 16), "lr": lr}
     changes = {name: value for name, value in changes.items() if value}
     pictures = open_data(data or ("scenes:48" if quick else "scenes"), recipe(base).stored)
     if quick:
