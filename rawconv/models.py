@@ -157,18 +157,20 @@ def without(numbers, net):
 
 def build(
     name: str, classes: int | list[str] = 1000, size: int | None = None, mean=None,
-    seed: int = 0, dtype: str = "float32", dropout: float | None = None,
+    seed: int = 0, dtype: str = "float32",
 ) -> Net:  # fmt: skip
-    """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own.
-
-    dropout: the share of units that layers 6 and 7 drop, if not the model's own.
-    """
+    """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own."""
     if name not in MODELS:
         raise UsageError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
     names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
     shape, layers = MODELS[name](len(names))
     shape = shape if size is None else (size, size, shape[2])
-    for _, layer in layers:
-        if isinstance(layer, Dropout) and dropout is not None:
-            layer.rate = dropout
     return Net(shape, layers, names, mean, name, seed, dtype)
+
+
+def drop(net: Net, rate: float) -> int:
+    """Set the share of units that every dropout layer of the net sets to zero; returns how many layers those are."""
+    layers = [layer for _, layer in net.layers if isinstance(layer, Dropout)]
+    for layer in layers:
+        layer.rate = rate
+    return len(layers)

@@ -182,6 +182,12 @@ def choose_conv(net, conv, device=None):
             layer.conv = conv
 
 
+def choose_dropout(net, rate):
+    """Set the share of units that all dropout layers set to zero; UsageError where the net has none."""
+    if not models.drop(net, rate):
+        raise UsageError(f"A {net.model} has no dropout; leave --dropout out.")
+
+
 def limit_columns(net, megabytes):
     """Set how much memory the columns of a convolution may take on a GPU, in MB of 2^20 bytes."""
     for _, layer in net.layers:

@@ -192,6 +192,22 @@ def test_resume_refuses_other_options_and_weights_without_state(undisturbed):
         runs.resume(undisturbed / "best.h5", {})
 
 
+def test_dropout_is_what_was_asked_in_a_new_net_and_in_given_weights(tmp_path):
+    words = ("--data", "scenes:64", "--epochs", "1", "--batch", "32", "--device", "cpu", "--dropout")
+    for name, dropout, more in (("a", "0.25", ()), ("b", "0", ("--weights", "a/last.h5"))):
+        done = run_train(tmp_path, *words, dropout, "--out", name, *more)
+        assert done.returncode == 0, done.stderr
+        found = checkpoint.load(tmp_path / name / "last.h5").net
+        assert [layer.rate for at, layer in found.layers if at.startswith("drop")] == [float(dropout)] * 2
+    for more, sentence in (
+        (("--model", "lenet", "--out", "c"), "A lenet has no dropout; leave --dropout out."),
+        (("--resume", "a"), "leave --data, --dropout, --epochs, --batch out."),
+    ):
+        done = run_train(tmp_path, *words, "0.5", *more)
+        assert done.returncode == 2 and sentence in done.stderr and not (tmp_path / "c").exists()
+    assert run_train(tmp_path, *words, "1").returncode == 2
+
+
 def test_weights_of_other_classes_are_refused(undisturbed, tmp_path):
     from PIL import Image
 

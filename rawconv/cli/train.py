@@ -27,6 +27,9 @@ from .common import (
 @click.option("--warmup", type=click.FloatRange(0), help="Epochs over which the rate rises to --lr.")
 @click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Of the gradient descent.")
 @click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
+@click.option(
+    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of units dropped.  [as the model has it]"
+)
 @click.option("--renorm", type=click.FloatRange(0), help="Largest RMS of a filter; 0: no renormalisation.")
 @click.option("--crop", type=click.Choice(("ten", "random", "pad4")), help="Which crops of a picture it learns from.")
 @click.option("--colour", type=click.FloatRange(0), metavar="STRENGTH", help="Vary colours; Krizhevsky's was 0.1.  [0]")
@@ -62,7 +65,7 @@ from .common import (
 @json_option
 def main(
     data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, rates, save_every, watch,
-    test_only, views, check_grads, as_json, **changes,
+    dropout, test_only, views, check_grads, as_json, **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
@@ -92,10 +95,13 @@ def main(
                 found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks)
                 return end(found.pop("folder", None), found, as_json)
             if resume:
-                given = {"data": data, "model": model, "weights": weights, "out": out, "fine-tune": fine_tune or None}
+                given = {"data": data, "model": model, "weights": weights, "out": out, "dropout": dropout}
+                given["fine-tune"] = fine_tune or None
                 run = runs.resume(resume, given | changes)
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
+                if dropout is not None:
+                    runs.choose_dropout(run.net, dropout)
             runs.choose_conv(run.net, conv, device)
             runs.limit_columns(run.net, workspace)
             if check_grads:

@@ -100,9 +100,9 @@ def _open_scenes(source, size, progress, seed):
         raise UsageError(f"scenes are drawn from {scenes.SIZES[0]} to {scenes.SIZES[1]} pixels wide, not {size}.")
     most = BUDGET // (size * size * 3)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise UsageError(f"{source} is not a number of scenes; write {name}:N with N from 1 to {most}.")
+        raise UsageError(f"{source} is not a number of pictures; write {name}:N with N from 1 to {most}.")
     splits, hidden = [], None if progress else True  # None: hidden where stderr is no terminal
-    with tqdm(total=int(text) + VALIDATION_SCENES, desc="scenes", delay=1, leave=False, disable=hidden) as bar:
+    with tqdm(total=int(text) + VALIDATION_SCENES, desc=name, delay=1, leave=False, disable=hidden) as bar:
         for first, count in ((0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)):
             pixels, labels = np.empty((count, size, size, 3), np.uint8), np.empty(count, np.int64)
             for start in range(0, count, 250):

@@ -92,7 +92,9 @@ def _measure(model, data, study, changes, seed, device, workspace, say, dropout)
     """Train one net, keep it, and return its parameters and its errors."""
 
     def begin():
-        net = models.build(model, data.classes, None, mean_picture(data.train), seed, dropout=dropout)
+        net = models.build(model, data.classes, None, mean_picture(data.train), seed)
+        if dropout is not None:
+            models.drop(net, dropout)
         return net, recipe(model)._replace(**changes)
 
     folder = study.place(model)
