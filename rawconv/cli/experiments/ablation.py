@@ -19,8 +19,8 @@ from .shared import conclude
 def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device, workspace, force, as_json):
     """Table 3: twelve nets with layers removed or resized, trained in the same way.
 
-    Without --data on 40,000 built-in scenes in coloured frames (framed:40000; base zfnet: on plain ones), about an
-    hour on 2 cores.  Each training goes on where it was interrupted; the nets are kept beside the table.
+    Without --data on 40,000 built-in scenes in coloured frames (framed:40000; base zfnet: on plain ones), one to two
+    hours on 2 cores.  Each training goes on where it was interrupted; the nets are kept beside the table.
 
     \b
     rawconv-experiment ablation --quick
