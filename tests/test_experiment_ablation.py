@@ -30,19 +30,25 @@ def few(monkeypatch):
     return open_data("scenes:24", 64)
 
 
+def settings(model):
+    """{layer: its settings} of all that learn, the classifier left out."""
+    layers = [(name, layer) for name, layer in models.MODELS[model](12)[1] if layer.params]
+    return {name: layer.settings for name, layer in layers[:-1]}
+
+
 def widths(model):
     """{layer: how many maps or units it has}, the classifier left out."""
-    layers = [(name, layer) for name, layer in models.MODELS[model](12)[1] if layer.params]
-    return {name: layer.settings["filters"] for name, layer in layers[:-1]}
+    return {name: about["filters"] for name, about in settings(model).items()}
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_a_row_changes_what_it_says(base):
+def test_a_row_changes_what_it_says_and_nothing_else(base):
+    """Paper, section 5.1: the upper rows change "the architecture of" Krizhevsky, which has groups."""
     alex, zf, _, wide = BASES[base]
     table = rows(base)
     assert [list(table)[k] for k in (0, 7, 11)] == [f"{alex}-groups", zf, f"{zf}-wide-fc{wide}"]
     for number, (model, row) in enumerate(table.items()):
-        whole, ours = widths(alex if number < 7 else zf), widths(model)
+        whole, ours = settings(f"{alex}-groups" if number < 7 else zf), settings(model)
         missing = {name[-1] for name in whole.keys() - ours.keys()}
         changed = {name[-1] for name in ours if ours[name] != whole[name]}
         said = set("34567") if "3 to 7" in row.what else {letter for letter in row.what if letter.isdigit()}
@@ -146,8 +152,20 @@ def test_the_quick_command_has_the_table_s_form(tmp_path, monkeypatch):
     assert [row["model"] for row in table] == list(rows("zf64"))
     assert all(0 <= row[name] <= 1 for row in table for name in ("train_top1", "val_top1", "val_top5"))
     assert about["folder"] == "runs/zf64-scenes-ablation-1"
-    assert about["options"]["changes"] == {"epochs": 1, "batch": 16, "lr": 0.005}
+    assert about["options"]["changes"] == {"epochs": 1, "batch": 16, "lr": 0.005} and about["options"]["dropout"] == 0
     assert pathlib.Path(about["folder"], "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "words, data", (((), "framed:40000"), (("--quick",), "framed:48"), (("--base", "zfnet"), "scenes"))
+)
+def test_without_data_it_takes_scenes_that_need_depth(words, data, tmp_path, monkeypatch):
+    def opened(source, size):
+        raise RawconvError(f"asked for {source}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rawconv.data.open_data", opened)
+    assert command(*words, code=1).stderr == f"Error: asked for {data}\n"
 
 
 def test_the_command_takes_rate_and_dropout(tmp_path, monkeypatch):
