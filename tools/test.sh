@@ -24,6 +24,7 @@ rm -rf .venv/lib/python*/site-packages/rawconv
 if $all; then
     "${pip[@]}" torch==2.13.0 # first and by itself, so that nothing below asks for another build
     "${pip[@]}" --editable '.[test,witness,mpi,docs]'
+    "${pip[@]}" --no-deps pytorchcv # it asks for torchvision, and that for another PyTorch of several gigabytes
     if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
         (apt-get update && apt-get install -y chromium) >/dev/null || echo "No Chromium: the browser tests will be skipped."
     fi
@@ -32,4 +33,5 @@ fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 if $all; then tools/test_gpu.sh; fi
-.venv/bin/python -m pytest "${options[@]}"
+# Two files at a time: most tests are small and leave a core idle.  A file's tests stay together, with what they share.
+.venv/bin/python -m pytest -n 2 --dist loadfile "${options[@]}"

@@ -13,8 +13,27 @@ fi
 [ -x .venv-gpu/bin/python ] || "${PYTHON:-python3}" -m venv .venv-gpu
 .venv-gpu/bin/python -m pip install --quiet --editable '.[rocm,test,mpi]'
 
-for setting in SOFTGPU_POISON=0 SOFTGPU_POISON=1 SOFTGPU_GUARD=1 SOFTGPU_ORDER=reverse; do
-    echo "Device tests with $setting"
-    env "$setting" "$RAWCONV_SOFTGPU" run --venv .venv-gpu -- \
-        python -m pytest -q --device gpu -k gpu -p no:cacheprovider
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+round() { # setting
+    env "$1" "$RAWCONV_SOFTGPU" run --venv .venv-gpu -- \
+        python -m pytest -q --device gpu -k gpu -p no:cacheprovider >"$logs/$1" 2>&1
+}
+
+# Two rounds at a time, one a core; the first pair compiles the kernels for the second.
+failed=0
+for pair in "SOFTGPU_POISON=0 SOFTGPU_POISON=1" "SOFTGPU_GUARD=1 SOFTGPU_ORDER=reverse"; do
+    read -r -a settings <<<"$pair"
+    pids=()
+    for setting in "${settings[@]}"; do
+        round "$setting" &
+        pids+=($!)
+    done
+    for i in 0 1; do
+        wait "${pids[$i]}" || failed=1
+        echo "Device tests with ${settings[$i]}"
+        cat "$logs/${settings[$i]}"
+    done
 done
+exit $failed
