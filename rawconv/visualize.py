@@ -9,6 +9,7 @@ for index.json.  `say(sentence)` is told what has been done.
 """
 
 import io
+import itertools
 import pathlib
 
 import numpy as np
@@ -42,14 +43,18 @@ def read_pictures(paths, net):
         except Exception as error:  # the file's, or whatever a decoder stumbles over in a broken one
             trouble.append(_unreadable(path, error))
             continue
-        stem = name = clean(pathlib.Path(path).stem)[:80] or "picture"
-        while name in taken:
-            name = f"{stem}_{len(taken) + 1}"
-        taken.add(name)
+        stem = clean(pathlib.Path(path).stem)[:80] or "picture"
+        name = next(name for name in _numbered(stem) if name.casefold() not in taken)
+        taken.add(name.casefold())  # some file systems know no difference between a.png and A.png
         found.append((name, path, picture))
     if not found:
         raise RawconvError(" ".join(trouble))
     return found, trouble
+
+
+def _numbered(stem):
+    """stem, stem_2, stem_3, ..."""
+    return itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
 
 
 def _unreadable(path, error):

@@ -228,12 +228,13 @@ def philox4x32(counter, key):
 
 
 def random_words(draw, stream, count):
-    """word e of a sample = word e % 4 of Philox(counter (e // 4, sample, epoch, 0), key (seed, stream))."""
+    """Word e of a sample is e % 4 of Philox(counter (e // 4, sample, epoch, 0), key (seed, stream)), all mod 2^32."""
     seed, epoch, samples = draw
     words = np.zeros((len(samples), count), np.uint32)
     for row, sample in enumerate(samples):
         for e in range(count):
-            words[row, e] = philox4x32((e // 4, int(sample), epoch, 0), (seed, stream))[e % 4]
+            counter, key = (e // 4, int(sample), epoch, 0), (seed, stream)
+            words[row, e] = philox4x32([n % 2**32 for n in counter], [n % 2**32 for n in key])[e % 4]
     return words
 
 

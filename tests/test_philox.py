@@ -6,6 +6,8 @@ import reference as ref
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawconv.arrays import to_cpu
+from rawconv.layers.dropout import Dropout
 from rawconv.philox import philox4x32, words
 
 # Random123, tests/kat_vectors, "philox4x32 10": counter, key, result
@@ -28,9 +30,9 @@ def test_known_answers(counter, key, result):
 
 
 @given(
-    seed=st.integers(0, 2**32 - 1),
-    epoch=st.integers(0, 2**32 - 1),
-    samples=st.lists(st.integers(0, 2**32 - 1), max_size=3),
+    seed=st.integers(0, 2**32 - 1) | st.integers(2**32, 2**70),
+    epoch=st.integers(0, 2**32 - 1) | st.integers(2**32, 2**70),
+    samples=st.lists(st.integers(0, 2**32 - 1) | st.integers(2**32, 2**63 - 1), max_size=3),
     stream=st.integers(0, 99),
     count=st.integers(0, 11),
 )
@@ -39,6 +41,17 @@ def test_words_are_a_function_of_the_draw(seed, epoch, samples, stream, count):
     got = words(draw, stream, count)
     assert got.dtype == np.uint32 and got.shape == (len(samples), count)
     np.testing.assert_array_equal(got, ref.random_words(draw, stream, count))
+
+
+@pytest.mark.parametrize("shift", [2**32, 2**63, 2**64, -(2**32)])
+def test_a_mask_knows_the_low_32_bits_of_a_seed(xp, shift):
+    """As the words on a GPU are 32 bits wide, so are those on a CPU: one rule for seeds of any size."""
+    x, ids = xp.ones((2, 4, 5, 3), np.float32), np.array([3, 4])
+    layer, other = Dropout(0.5, stream=6), Dropout(0.5, stream=7)
+    y, shifted = (to_cpu(layer.forward(x, (seed, 1, ids))[0]) for seed in (9, 9 + shift))
+    np.testing.assert_array_equal(shifted, y)
+    np.testing.assert_array_equal(y != 0, ref.dropout_mask(x.shape, 0.5, (9 + shift, 1, ids), 6) != 0)
+    assert (to_cpu(other.forward(x, (9, 1, ids))[0]) != y).any()
 
 
 def test_every_part_of_the_draw_counts():

@@ -18,6 +18,7 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
+from rawconv.visualize import read_pictures
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -223,6 +224,17 @@ def test_pictures_of_one_name_and_chosen_units(place):
     names = {path.name for path in pathlib.Path("out").glob("*.png")}
     assert names == {"conv1-a.png", "scores-a.png", "conv1-a_2.png", "scores-a_2.png"}
     assert [unit["map"] for unit in index("out")["pictures"][0]["layers"][0]["units"]] == [0]
+
+
+def test_names_of_pictures_that_collide_with_numbered_ones(place):
+    """d2/a.png cannot be a_2 where a picture of that name was there first, nor a_3 where another was."""
+    files = ["d1/a.png", "d1/a_3.png", "d2/a.png", "d2/A.png", "d3/a.png", "d3/a_2.png"]
+    for file in files:
+        pathlib.Path(file).parent.mkdir(exist_ok=True)
+        Image.open("a.png").save(file)
+    found, trouble = read_pictures(files, small_net())
+    assert [name for name, *_ in found] == ["a", "a_3", "a_2", "A_4", "a_5", "a_2_2"] and not trouble
+    assert [path for _, path, _ in found] == files
 
 
 def test_picture_needs_no_data_and_json_is_all(place):

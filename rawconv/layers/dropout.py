@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty
-from ..philox import philox4x32
+from ..philox import low, philox4x32
 from ..threads import cut, run_blocks
 from . import PAPER
 
@@ -45,7 +45,7 @@ class Dropout:
         y, kept = empty(x, x.shape), empty(x, x.shape, np.bool_)
         rows = [array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept)]
         rows.append(np.asarray(samples, np.uint64))
-        key = [np.uint64(number) for number in (self._threshold, seed, self.stream, epoch)]
+        key = [np.uint64(number) for number in (self._threshold, low(seed), low(self.stream), low(epoch))]
         scale = x.dtype.type(self._scale)
         run_blocks(lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16))
         return y, kept
@@ -79,7 +79,7 @@ class Dropout:
         seed, epoch, samples = draw
         y, row = empty(x, x.shape), x[:1].size
         samples = array_module(x).asarray(np.asarray(samples, np.uint64))
-        constants = (row, self._threshold, self._scale, seed, self.stream, epoch)
+        constants = (row, self._threshold, self._scale, low(seed), low(self.stream), low(epoch))
         launch(CU, "dropout", len(x) * ((row + 3) // 4), x, y, samples, *constants)
         return y
 
