@@ -20,6 +20,7 @@ import numpy as np
 
 from .arrays import array_module, on_cpu, to_cpu
 from .errors import RawconvError, UsageError
+from .messages import warn
 
 BUCKET = 4 << 20  # bytes that are reduced together: large enough for the wire, small enough to start early
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
@@ -193,5 +194,5 @@ def _last_words(error, rank):
         time.sleep(2)
     if not isinstance(error, RawconvError | UsageError | KeyboardInterrupt):
         sys.excepthook(type(error), error, error.__traceback__)
-    print(f"Error: process {rank}: {error or type(error).__name__}", file=sys.stderr, flush=True)
+    warn(f"Error: process {rank}: {error or type(error).__name__}")
     time.sleep(0.5)

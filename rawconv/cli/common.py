@@ -17,6 +17,7 @@ import click
 from ..errors import RawconvError, UsageError
 from ..folders import clean, new_folder
 from ..json_text import plain
+from ..messages import printable
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -35,6 +36,15 @@ class Terminated(KeyboardInterrupt):
 
 
 class _Guarded:
+    def parse_args(self, ctx, args):
+        rest = super().parse_args(ctx, args)
+        for param in self.params:
+            value = ctx.params.get(param.name)
+            if value == "" or (isinstance(value, tuple) and "" in value):
+                name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+                raise click.UsageError(f"{name} is empty; give it a value, or leave it out.", ctx)
+        return rest
+
     def invoke(self, ctx):
         with _guard(), _sigterm():
             result = super().invoke(ctx)
@@ -100,7 +110,7 @@ def _gpu_refusal(error):
 
 
 def _fail(sentence, code):
-    say(f"Error: {printable(' '.join(str(sentence).splitlines()))}")
+    say(f"Error: {' '.join(str(sentence).splitlines())}")
     sys.exit(code)
 
 
@@ -127,12 +137,12 @@ def _sigterm():
 
 def say(line):
     """A message or progress: to stderr."""
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
-def printable(text):
-    """`text` without what could steer a terminal: names in a file may come from anyone."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def echo(line):
+    """A line of what was asked for: to stdout."""
+    click.echo(printable(line))
 
 
 def finish(folder, results, as_json=False):

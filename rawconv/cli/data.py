@@ -2,7 +2,7 @@
 
 import click
 
-from .common import Group, command, finish, force_option, json_option, printable, refuse_existing, say, seed_option
+from .common import Group, command, echo, finish, force_option, json_option, refuse_existing, say, seed_option
 
 SOURCE = "A packed file, a folder or .zip of class folders, scenes, CIFAR or MNIST files."
 size_option = click.option(
@@ -51,7 +51,7 @@ def pack(source, out, size, val, seed, force, as_json):
         raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
     refuse_existing(out, force)
     facts = packing.pack(source, out, size, seed, val, force, say=say)
-    packing.report(facts, lambda line: say(printable(line)))
+    packing.report(facts, say)
     say(
         f"{facts['train']} training and {facts['val']} validation pictures in {facts['seconds']:.1f} s, "
         f"{facts['images_a_second']:.0f} images/s"
@@ -76,7 +76,7 @@ def info(source, size, as_json):
     if as_json:
         return finish(None, facts, True)
     for line in summary.lines(facts):
-        click.echo(printable(line))
+        echo(line)
 
 
 @main.command()
@@ -96,12 +96,12 @@ def verify(file, as_json):
     if as_json:
         finish(None, {"file": file, "pictures": count, "damaged": wrong, "mean_fits": same_mean}, True)
     if wrong:
-        few = printable(", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else ""))
+        few = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
         raise RawconvError(f"{len(wrong)} of {count} pictures of {file} are damaged ({few}); pack it again.")
     if not same_mean:
         raise RawconvError(f"The mean in {file} is not that of its training pictures; pack it again.")
     if not as_json:
-        click.echo(f"{file}: all {count} pictures and their mean are as they were packed.")
+        echo(f"{file}: all {count} pictures and their mean are as they were packed.")
 
 
 @main.command()
@@ -126,7 +126,7 @@ def mean(source, size, out, force, as_json):
         refuse_existing(out, force)
     found = summary.mean(source, size, out)
     if not as_json:
-        click.echo("red {:.2f}  green {:.2f}  blue {:.2f}".format(*found))
+        echo("red {:.2f}  green {:.2f}  blue {:.2f}".format(*found))
     _end({"source": source, "mean": found} | ({"file": out} if out else {}), out, as_json)
 
 
@@ -162,10 +162,7 @@ def show(source, size, split, count, wanted, out, seed, force, as_json):
 
 def _end(facts, out, as_json):
     """The last line of stdout: the file that was written, or all as JSON."""
-    if as_json:
-        finish(None, facts, True)
-    elif out:
-        click.echo(out)
+    finish(None if as_json else out, facts, as_json)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import click
 
 from ..errors import UsageError
-from .common import command, device_option, finish, json_option, printable
+from .common import command, device_option, echo, finish, json_option
 
 SIGNS = {"ok": "ok", "missing": "--", "broken": "!!"}
 
@@ -41,12 +41,12 @@ def main(device, memory, as_json, **sizes):
 
 def _print(found):
     for name, state, text, remedy in found["findings"]:
-        click.echo(printable(f"{SIGNS[state]}  {name:8s} {text}"))
+        echo(f"{SIGNS[state]}  {name:8s} {text}")
         if remedy and state != "ok":
-            click.echo(printable(f"             {remedy}"))
-    click.echo("")
+            echo(f"             {remedy}")
+    echo("")
     why = f" does not work: {found['why']}".rstrip(".") if found["why"] else " works"
-    click.echo(printable(f"{found['device']}{why}."))
+    echo(f"{found['device']}{why}.")
 
 
 def _memory(as_json, model, batch, classes, workspace):
@@ -61,27 +61,25 @@ def _memory(as_json, model, batch, classes, workspace):
 
 
 def _print_memory(facts):
-    click.echo(
-        f"{facts['model']}, {facts['classes']} classes, {facts['batch']} pictures a step, float32; MB of 2^20 bytes"
-    )
-    click.echo("")
+    echo(f"{facts['model']}, {facts['classes']} classes, {facts['batch']} pictures a step, float32; MB of 2^20 bytes")
+    echo("")
     names = ("kept", "parameters", "gradients", "momentum", "columns", "transient")
-    click.echo(f"{'layer':8s}" + "".join(f"{name:>12s}" for name in names))
+    echo(f"{'layer':8s}" + "".join(f"{name:>12s}" for name in names))
     for row in facts["rows"]:
         _line(row["name"], row["kept"], *[row["parameters"]] * 3, row["columns"], row["transient"])
     _line("together", facts["kept"], *[facts["parameters"]] * 3, "", "")
-    click.echo("")
+    echo("")
     parts = " + ".join(f"{name} {value / 2**20:.1f}" for name, value in facts["peak_parts"].items())
-    click.echo(f"peak {facts['peak'] / 2**20:.1f} MB, {facts['peak_at']}: {parts}")
-    click.echo("kept: for the way back; transient: only while the step is in that layer, its columns included.")
-    click.echo("The driver's own memory comes on top, and what CuPy's pool keeps for later (up to a quarter more).")
+    echo(f"peak {facts['peak'] / 2**20:.1f} MB, {facts['peak_at']}: {parts}")
+    echo("kept: for the way back; transient: only while the step is in that layer, its columns included.")
+    echo("The driver's own memory comes on top, and what CuPy's pool keeps for later (up to a quarter more).")
 
 
 def _line(name, *values):
     cells = "".join(
         f"{value if value == '' else format(value / 2**20, '.1f') if value else '-':>12s}" for value in values
     )
-    click.echo(f"{name:8s}{cells}")
+    echo(f"{name:8s}{cells}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import os
 import click
 
 from ..errors import UsageError
-from .common import command, finish, force_option, json_option, printable, refuse_existing
+from .common import command, echo, finish, force_option, json_option, refuse_existing
 
 
 @command("rawconv-import")
@@ -70,12 +70,12 @@ def _tell(said):
     """What was found and what was assumed, and how well the scores agree."""
     why = said["conventions"].get("pixels")
     pixels = said["pixels"] + (f" ({why}; see --pixels)" if why else "")
-    click.echo(printable(f"{said['format']}; pixels: {pixels}; pictures {said['pictures']}"))
+    echo(f"{said['format']}; pixels: {pixels}; pictures {said['pictures']}")
     if check := said.get("verified"):
-        click.echo(printable(
+        echo(
             f"{check['picture']}: {check['ours']}; the scores are within {check['difference']:.1e} of those of "
             f"{check['with']}, which says {check['theirs']}"
-        ))  # fmt: skip
+        )
 
 
 def _changes(pixels, channels, mean, std, **_):

@@ -2,7 +2,7 @@
 
 import click
 
-from .common import command, finish, json_option, printable
+from .common import command, echo, finish, json_option
 
 
 @command("rawconv-info")
@@ -49,8 +49,8 @@ def describe(net):
 
 def _print(facts):
     classes = f"{len(facts['classes'])} classes, " if facts["classes"] else ""
-    _say(f"{facts['file']}: {facts['model'] or 'a net'}, pictures {_size(facts['shape'])}, {classes}{facts['dtype']}")
-    _say("")
+    echo(f"{facts['file']}: {facts['model'] or 'a net'}, pictures {_size(facts['shape'])}, {classes}{facts['dtype']}")
+    echo("")
     rows = [("layer", "type", "window", "output", "field", "jump", "start", "parameters")]
     for layer in facts["layers"]:
         sees = [_size(layer[key]) for key in ("size", "jump", "start")]
@@ -60,13 +60,13 @@ def _print(facts):
     _table(rows, left=3)
     for title, value in (("info", facts["info"]), ("resumes from", facts["progress"])):
         if value:
-            _say("")
-            _say(title)
+            echo("")
+            echo(title)
             _table(list(_flat(value)), left=2)
     if facts["classes"]:
-        _say("")
-        _say("classes")
-        _say(f"  {_shorten(', '.join(facts['classes']), 500)}")
+        echo("")
+        echo("classes")
+        echo(f"  {_shorten(', '.join(facts['classes']), 500)}")
 
 
 def _table(rows, left):
@@ -75,11 +75,7 @@ def _table(rows, left):
     for row in rows:
         cells = [text.ljust(w) for text, w in zip(row[:left], widths[:left], strict=True)]
         cells += [text.rjust(w) for text, w in zip(row[left:], widths[left:], strict=True)]
-        _say("  " + "  ".join(cells).rstrip())
-
-
-def _say(line):
-    click.echo(printable(line))
+        echo("  " + "  ".join(cells).rstrip())
 
 
 def _size(numbers):

@@ -7,6 +7,7 @@ import click
 from .common import (
     command,
     device_option,
+    echo,
     finish,
     json_option,
     new_run_folder,
@@ -86,7 +87,7 @@ def main(
     if rates:
         changes["rates"] = dict(map(_share, rates))
     with joined() as ranks:
-        tell, show, end = (say, click.echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
+        tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
         if out and ranks.rank == 0:
             refuse_existing(out)
         with _choose(device, ranks, tell) as device:

@@ -9,8 +9,8 @@ import click
 from ..errors import RawconvError, UsageError
 from .common import (
     command,
+    echo,
     finish,
-    printable,
     refuse_existing,
     say,
     weights_option,
@@ -121,7 +121,7 @@ def main(
         if pictures:
             stored, trouble = visualize.read_pictures(pictures, net)
             folder = _folder(out) or new_folder(*place(weights, net, info.get("data"), "visualize"))
-            tell = visualize.silent if as_json else lambda line: click.echo(printable(line))
+            tell = visualize.silent if as_json else echo
             about |= visualize.draw_pictures(net, stored, asked, look, top, folder, tell)
         else:
             source, trouble = data_of(net, weights, info, data), []
@@ -221,8 +221,9 @@ def _trace(net, pictures, unit, rules, weights, as_json):
         full, steps = trace(net, picture, unit, rules)
         traces.append({"picture": path, "unit": full, "steps": [step.numbers() for step in steps]})
         if not as_json:
-            click.echo(printable(f"{path}, {full}"))
-            click.echo(table(steps))
+            echo(f"{path}, {full}")
+            for line in table(steps).splitlines():
+                echo(line)
     about = {"command": "rawconv-visualize", "weights": weights, "model": net.model, "rules": rules._asdict()}
     finish(None, about | {"traces": traces} | ({"errors": trouble} if trouble else {}), as_json)
     if trouble:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import RawconvError, UsageError
 from ..folders import clean
+from ..messages import printable
 from ..net import Net
 from ..storage import Wrong, open_file
 from . import Foreign, Pixels, Wanted
@@ -71,7 +72,7 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
 
 def _one_line(text):
     """`text` without line breaks, its last stop, and what does not print: names in a file may be anything."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split())).rstrip(".")
+    return printable(" ".join(text.split())).rstrip(".")
 
 
 def sha256(path):

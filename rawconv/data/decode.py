@@ -2,7 +2,6 @@
 
 import functools
 import math
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from ..errors import RawconvError
+from ..messages import warn
 from ..threads import cut, thread_count
 from . import BUDGET, Split
 
@@ -106,7 +106,7 @@ def _report(failed, names):
         raise RawconvError(f"none of {count} files can be read as a picture ({names[0]}, ...); is this the right path?")
     if failed:
         first = ", ".join(names[k] for k in failed[:3]) + (", ..." if len(failed) > 3 else "")
-        print(f"{len(failed)} of {count} files are no readable pictures and were skipped: {first}", file=sys.stderr)
+        warn(f"{len(failed)} of {count} files are no readable pictures and were skipped: {first}")
 
 
 def _reader(make, kept, names, size):
@@ -117,7 +117,7 @@ def _reader(make, kept, names, size):
         for k in _attempt(make, kept[ids], out, tqdm(disable=True)):
             if ids[k] not in told:
                 told.add(ids[k])
-                print(f"{names[ids[k]]} can no longer be read; it is grey from now on.", file=sys.stderr)
+                warn(f"{names[ids[k]]} can no longer be read; it is grey from now on.")
         return out
 
     return read

@@ -9,7 +9,6 @@ One more folder around all that is fine, and so are folders inside the class fol
 import io
 import os
 import re
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..errors import RawconvError
+from ..messages import warn
 from . import decode
 from .batches import permutation
 
@@ -177,7 +177,7 @@ def _hold_out(path, classes, seed):
     if not count:
         raise RawconvError(f"{path} holds one picture per class; validation needs at least one class with two.")
     text = f"{path} has no validation folder: {count} pictures, a tenth of each class, are held out (seed {seed})."
-    print(text, file=sys.stderr)
+    warn(text)
     return train, val
 
 

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import time
 from collections import defaultdict, deque
 from pathlib import Path
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..interrupts import raise_again, stoppable
+from ..messages import warn
 from ..storage import fixed_text, replace_file, sync_folder
 from ..threads import thread_count
 from . import decode, folder
@@ -274,7 +274,7 @@ def _hole(file, count, chunk):
     h5py.h5d.create(file.id, b"pictures", h5py.h5t.STD_U8LE, space, layout)
 
 
-def report(facts, say=lambda line: print(line, file=sys.stderr)):
+def report(facts, say=warn):
     """What a user should know of a packing: files left out, and pictures that are there more than once."""
     unreadable, twice = facts["unreadable"], facts["duplicates"]
     if unreadable:

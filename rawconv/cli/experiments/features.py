@@ -6,6 +6,7 @@ from ..common import (
     command,
     data_option,
     device_option,
+    echo,
     finish,
     force_option,
     json_option,
@@ -47,5 +48,5 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
         about = subject.load(weights, data, device, workspace)
         found = features.write(about, layer, split, out, batch)
     size = " x ".join(map(str, found["shape"]))
-    (say if as_json else click.echo)(f"{found['pictures']} pictures, {size} features each, of {found['object']}.")
+    (say if as_json else echo)(f"{found['pictures']} pictures, {size} features each, of {found['object']}.")
     finish(out, {"file": str(out), **found}, as_json)

@@ -7,7 +7,7 @@ import os
 import click
 
 from ...errors import RawconvError, UsageError
-from ..common import finish, say, weights_option, where_options
+from ..common import echo, finish, say, weights_option, where_options
 
 
 def shared_options(function):
@@ -88,5 +88,5 @@ def conclude(begun, result, as_json=False):
     """Write the files of a Result and end the command."""
     results = begun.finish(result)
     for sentence in result.sentences:
-        (say if as_json else click.echo)(sentence)
+        (say if as_json else echo)(sentence)
     finish(begun.folder, results, as_json)
