@@ -1,13 +1,15 @@
 """Checkpoints in HDF5: the file alone rebuilds the net and resumes the run.
 
     bytes 0-511            a line of text: version, SHA-256 of all that follows (HDF5 skips such a block)
-    /                      attributes format, version, model, shape (H, W, C)
+    /                      attributes format, version, model, shape (H, W, C), stored (H, W) of the stored picture
     /info                  JSON
     /input/mean            (H, W, C) of the stored picture, or (C,)
     /labels                the names of the classes, UTF-8
     /layers/00_conv1       attributes type, settings (JSON); of a Conv: weight (KH, KW, C // groups, F), bias (F,)
     /optimizer/00_conv1    momentum, in the shapes of weight and bias
     /optimizer/progress    JSON
+
+Version 1 does not say `stored`: a mean picture or the name of the model does.
 
 Equal content gives equal bytes.  The checksum finds chance damage before HDF5 reads a byte; against malice every size,
 link and type is checked before anything is allocated, and nothing in the file is executed.
@@ -17,6 +19,7 @@ import importlib.resources
 import io
 import json
 import pathlib
+import re
 from typing import NamedTuple
 
 import h5py
@@ -32,7 +35,8 @@ from .layers.relu import ReLU
 from .net import Net
 from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, open_file, replace_file, write_seal
 
-KIND, VERSION = "checkpoint", 1
+KIND, VERSION = "checkpoint", 2
+STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
 LARGEST_SIDE, LARGEST_WINDOW, MOST_FILTERS, MOST_LAYERS = 1 << 14, 1 << 12, 1 << 20, 256
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 NEWER = "Install a newer rawconv: pip install --upgrade rawconv."
@@ -68,7 +72,8 @@ def save(path, net: Net, info: dict, state: dict | None = None) -> None:
 
 
 def _write_net(file, net, info):
-    file.attrs.update(format=fixed_text("rawconv"), version=VERSION, model=fixed_text(net.model), shape=net.shape)
+    file.attrs.update(format=fixed_text("rawconv"), version=VERSION, model=fixed_text(net.model))
+    file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = _json(info)
     file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
     names = [name.encode("utf-8", "surrogateescape") for name in net.classes]
@@ -108,7 +113,8 @@ def _json(value):
 def seal(path):
     """Renew the checksum of a checkpoint that was edited by hand, which `load` would otherwise take for damage."""
     with open(path, "r+b") as file:
-        write_seal(file, KIND, VERSION)
+        found = re.match(rb"rawconv checkpoint, version (\d{1,9}),", file.read(SEAL))
+        write_seal(file, KIND, int(found[1]) if found else VERSION)
 
 
 # Reading
@@ -137,20 +143,22 @@ def load(path) -> Checkpoint:
 
 
 def _check_version(version):
-    if version != VERSION:
-        raise Wrong(f"is a checkpoint of version {version}, and this rawconv reads version {VERSION}", NEWER)
+    if not 1 <= version <= VERSION:
+        raise Wrong(f"is a checkpoint of version {version}, and this rawconv reads versions 1 to {VERSION}", NEWER)
 
 
 def _read(root):
     if root.text("format") != "rawconv":
         raise Wrong("was not written by rawconv")
-    _check_version(root.integers("version", ()))
+    version = root.integers("version", ())
+    _check_version(version)
     shape = tuple(root.integers("shape", (3,)))
     _check_shape(shape, "its pictures")
     layers, weights = _read_layers(root.group("layers"), shape)
     mean = root.group("input").numbers("mean")
     if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
         raise Wrong(f"has a mean of shape {mean.shape} for pictures of {shape}")
+    stored = _read_stored(root, version, shape, mean.shape)
     labels, info = root.texts("labels", 1), root.texts("info", 0)
     resumes = "optimizer" in root
     if resumes:
@@ -162,13 +170,28 @@ def _read(root):
     for (name, key), data in weights.items():
         setattr(dict(layers)[name], key, data.read())
     classes = [label.decode("utf-8", "surrogateescape") for label in labels.read()]
-    net = Net(shape, layers, classes, mean.read(), root.text("model"))
+    net = Net(shape, layers, classes, mean.read(), root.text("model"), stored=stored)
     _check_labels(net)
     state = None
     if resumes:
         arrays = {key: data.read() for key, data in momentum.items()}
         state = {"momentum": arrays, "progress": _object(progress.read().item())}
     return Checkpoint(net, _object(info.read().item()), state)
+
+
+def _read_stored(root, version, shape, mean):
+    """(H, W) of the stored picture, of which a net of `shape` sees the centre; mean: the mean's shape."""
+    if version > 1:
+        stored = tuple(root.integers("stored", (2,)))
+    elif len(mean) == 3:
+        stored = mean[:2]
+    else:
+        size = STORED_OF_VERSION_1.get(root.text("model").partition("-")[0], 256)
+        stored = max(size, shape[0]), max(size, shape[1])
+    fits = all(low <= side <= LARGEST_SIDE for low, side in zip(shape[:2], stored, strict=True))
+    if not fits or (len(mean) == 3 and mean[:2] != stored):
+        raise Wrong(f"has stored pictures of {stored} and a mean of {mean} for a net that sees {shape}")
+    return stored
 
 
 def _object(text):

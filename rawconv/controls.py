@@ -54,7 +54,7 @@ def control(net, name):
 def untrained(net, seed=SEED):
     """The same net with weights as they are before training, on the same device."""
     layers = [(name, type(layer)(**layer.settings)) for name, layer in net.layers]
-    twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype)
+    twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
     for (_, layer), (_, old) in zip(twin.layers, net.layers, strict=True):
         if isinstance(layer, Conv):
             xp, layer.conv = array_module(old.weight), old.conv

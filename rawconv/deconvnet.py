@@ -20,7 +20,6 @@ from .layers.conv import Conv
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
-from .recipes import recipe
 from .threads import cut
 from .windowed import project_windows, whole_maps, window_sizes
 
@@ -156,8 +155,8 @@ def net_module(net):
 
 
 def stored_size(net: Net) -> int:
-    """Rows = columns of a picture as data sets keep it: the mean picture's where there is one, else the recipe's."""
-    return net.mean.shape[0] if net.mean.ndim == 3 else max(net.shape[0], recipe(net.model).stored)
+    """Rows = columns of a picture as data sets keep it."""
+    return net.stored[0]
 
 
 def stored(net: Net, picture: np.ndarray) -> np.ndarray:

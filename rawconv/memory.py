@@ -15,7 +15,7 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .layers.window import four, pair
-from .recipes import recipe
+from .recipes import stored_for
 
 FLOAT = 4
 
@@ -57,7 +57,7 @@ def training_memory(model, batch, classes=1000, workspace=256):
     if model not in models.MODELS:
         raise UsageError(f"There is no model {model!r}; the models are {', '.join(models.MODELS)}.")
     shape, layers = models.MODELS[model](classes)
-    pixels = batch * recipe(model).stored ** 2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
+    pixels = batch * stored_for(shape[0]) ** 2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
     names, needs, sizes = ["pixels"], [Needs(own=pixels)], [batch * math.prod(shape) * FLOAT]
     for name, layer in layers:
         out = layer.out_shape(shape)

@@ -4,6 +4,8 @@
 Names: `conv4` the convolution, `relu4` its ReLU, and so on; what a user calls layer 4 is the output of relu4.
 """
 
+import numpy as np
+
 from .errors import UsageError
 from .layers.conv import Conv
 from .layers.dropout import Dropout
@@ -11,6 +13,7 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
+from .recipes import Recipe, recipe_for
 
 
 def relu():
@@ -159,13 +162,24 @@ def build(
     name: str, classes: int | list[str] = 1000, size: int | None = None, mean=None,
     seed: int = 0, dtype: str = "float32",
 ) -> Net:  # fmt: skip
-    """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own."""
-    if name not in MODELS:
-        raise UsageError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
+    """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own.
+
+    Its stored pictures are of the size of `mean` where that is a picture, else as the model's recipe says.
+    """
+    stored = recipe(name).stored
     names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
     shape, layers = MODELS[name](len(names))
     shape = shape if size is None else (size, size, shape[2])
-    return Net(shape, layers, names, mean, name, seed, dtype)
+    kept = None if np.ndim(mean) == 3 else (max(stored, shape[0]),) * 2
+    return Net(shape, layers, names, mean, name, seed, dtype, kept)
+
+
+def recipe(name: str) -> Recipe:
+    """How the model called `name` is trained unless the command line says otherwise; UsageError where there is none."""
+    if name not in MODELS:
+        raise UsageError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
+    (size, *_), _ = MODELS[name](1)
+    return recipe_for(size)
 
 
 def drop(net: Net, rate: float) -> int:

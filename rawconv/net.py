@@ -16,13 +16,16 @@ class Net:
     """Layers [(name, layer), ...] for pictures of `shape` (H, W, C); builds the parameters that are not there yet.
 
     classes: their names, in the order of the scores.  mean: what is subtracted from a picture, (H, W, C) of the stored
-    picture or (C,).  model: the name it was built by.  seed: of the initial weights.
+    picture or (C,).  model: the name it was built by.  seed: of the initial weights.  stored: rows and columns of a
+    stored picture, of which the net sees the centre; by default those of a mean picture, else of the input.
     ValueError, naming the layer, where one does not fit on the one below.
     """
 
-    def __init__(self, shape, layers, classes=(), mean=None, model="", seed=0, dtype="float32"):
+    def __init__(self, shape, layers, classes=(), mean=None, model="", seed=0, dtype="float32", stored=None):
         self.shape, self.layers, self.classes, self.model = tuple(shape), list(layers), list(classes), model
         self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
+        kept = self.mean.shape if np.ndim(self.mean) == 3 else self.shape
+        self.stored = tuple(stored or kept[:2])
         rng = np.random.default_rng(seed)
         self.shapes = {}
         for name, layer in self.layers:

@@ -1,4 +1,7 @@
-"""How each net is trained unless the command line says otherwise.  The paper's values are those of zfnet."""
+"""How a net is trained unless the command line says otherwise, by the size of its pictures.
+
+The paper's values are those of large pictures, and so of zfnet.
+"""
 
 from typing import NamedTuple
 
@@ -45,16 +48,27 @@ class Recipe(NamedTuple):
 
 
 PAPER = Recipe()
-SMALL = Recipe(epochs=30, schedule="cosine", warmup=0.5, first_lr=0.1, crop="pad4", stored=64)
+SMALL = Recipe(epochs=30, schedule="cosine", warmup=0.5, first_lr=0.1, crop="pad4")
 
-RECIPES = {  # by the part of a model's name before the first dash
-    "zf64": SMALL,
-    "alex64": SMALL,
-    "zf32": SMALL._replace(stored=32),
-    "lenet": SMALL._replace(lr=0.001, first_lr=1.0, stored=28),
-}
+TINY = SMALL._replace(lr=0.001, first_lr=1.0)  # nets for digits, as LeNet, have no norm that would keep them alive
+
+RECIPES = {128: PAPER, 32: SMALL, 0: TINY}  # by the least number of rows
 
 
-def recipe(model):
-    """The Recipe of a model by name; the paper's for all large ones."""
-    return RECIPES.get(model.partition("-")[0], PAPER)
+def stored_for(size):
+    """Rows and columns of a stored picture for a net that sees `size` of them: 256 for nets of ImageNet's size."""
+    return 256 if 224 <= size <= 256 else size
+
+
+def recipe_for(size, stored=None):
+    """The Recipe of a net whose input has `size` rows, cut out of stored pictures of `stored`, by default stored_for.
+
+    What the net is called does not matter: an imported one is called what its file is.
+    """
+    least = next(rows for rows in RECIPES if size >= rows)
+    return RECIPES[least]._replace(stored=stored or stored_for(size))
+
+
+def recipe_of(net):
+    """The Recipe of a Net."""
+    return recipe_for(net.shape[0], net.stored[0])

@@ -19,7 +19,7 @@ from .folders import new_folder, place
 from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
 from .net import Net
-from .recipes import Recipe, recipe
+from .recipes import Recipe, recipe_of
 from .training import train
 
 
@@ -47,9 +47,7 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if first and model not in (None, first.net.model):
         raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
     model = first.net.model if first else model or "zf64"
-    chosen = recipe(model)._replace(**{"stored": stored_size(first.net)} if first else {})._replace(**dict(changes))
-    if model not in models.MODELS and not first:
-        models.build(model)  # says which models there are, before any picture is read
+    chosen = (recipe_of(first.net) if first else models.recipe(model))._replace(**dict(changes))
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
     if chosen.colour:
         chosen = chosen._replace(colours=(chosen.colour * principal(pictures.train)).tolist())
@@ -199,7 +197,7 @@ def new_classifier(net, classes, seed):
     """The net with a new last layer for other classes; all below it is kept."""
     *below, (name, last) = net.layers
     fresh = Conv(**last.settings | {"filters": len(classes), "groups": 1})  # an average has groups
-    return Net(net.shape, [*below, (name, fresh)], classes, net.mean, net.model, seed, net.dtype)
+    return Net(net.shape, [*below, (name, fresh)], classes, net.mean, net.model, seed, net.dtype, net.stored)
 
 
 def _same_classes(net, data, file, or_else=""):

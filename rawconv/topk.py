@@ -117,8 +117,9 @@ def _merge(best, y, ids, labels, k):
 
 
 def fingerprint(net):
-    """SHA-256 of all that a scan depends on in a net: its layers and their settings, its weights, its mean."""
-    digest = hashlib.sha256(repr((net.shape, [(n, type(a).__name__, a.settings) for n, a in net.layers])).encode())
+    """SHA-256 of all that a scan depends on in a net: its sizes, layers, settings, weights and mean."""
+    layers = [(name, type(layer).__name__, layer.settings) for name, layer in net.layers]
+    digest = hashlib.sha256(repr((net.shape, net.stored, layers)).encode())
     for key, value in [*net.params.items(), ("mean", net.mean)]:
         value = np.ascontiguousarray(to_cpu(value))
         digest.update(repr((key, value.shape, value.dtype.str)).encode() + value.tobytes())

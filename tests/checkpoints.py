@@ -34,10 +34,10 @@ def odd_net(dtype="float32", fill=0):
     return net
 
 
-def tiny_net():
-    """A file of a few kilobytes."""
+def tiny_net(**options):
+    """A file of a few kilobytes.  options: of Net."""
     layers = [("conv1", Conv(2, 3)), ("relu1", ReLU()), ("pool1", MaxPool(2, 2)), ("norm1", LRN())]
-    return Net((8, 8, 3), [*layers, ("fc2", Conv(2, None))], ["a", "b"], model="tiny")
+    return Net((8, 8, 3), [*layers, ("fc2", Conv(2, None))], ["a", "b"], model="tiny", **options)
 
 
 def momentum(net):

@@ -89,9 +89,9 @@ def test_equal_content_gives_equal_bytes(tmp_path):
 def test_readable_by_plain_h5py_and_head(path):
     net = odd_net()
     checkpoint.save(path, net, INFO)
-    assert path.read_bytes().split(b"\n")[0].startswith(b"rawconv checkpoint, version 1, ")
+    assert path.read_bytes().split(b"\n")[0].startswith(b"rawconv checkpoint, version 2, ")
     with h5py.File(path) as file:
-        assert file.attrs["format"] == b"rawconv" and file.attrs["version"] == 1
+        assert file.attrs["format"] == b"rawconv" and file.attrs["version"] == 2
         assert next(iter(file["layers"])) == "00_conv1" and file["layers/00_conv1"].attrs["type"] == b"Conv"
         assert same(file["layers/00_conv1/weight"][:], net["conv1"].weight)
 

@@ -56,11 +56,11 @@ def test_one_flipped_bit_is_found(path):
 def test_other_versions_name_both(path):
     checkpoint.save(path, tiny_net(), INFO)
     whole = path.read_bytes()
-    path.write_bytes(whole.replace(b"version 1,", b"version 7,", 1))
-    refused(path, "version 7.*version 1.*newer")
+    path.write_bytes(whole.replace(b"version 2,", b"version 7,", 1))
+    refused(path, "version 7.*versions 1 to 2.*newer")
     path.write_bytes(whole)
     edit(path, lambda file: file.attrs.__setitem__("version", 9))
-    refused(path, "version 9.*version 1.*newer")
+    refused(path, "version 9.*versions 1 to 2.*newer")
 
 
 def test_edited_by_hand(path):

@@ -71,7 +71,7 @@ def test_large_pictures_and_their_crop(model, tmp_path):
     shape, layers = models.MODELS[model](10)
     narrow = [(name, type(layer)(**layer.settings | {"filters": layer.filters // (8 if name != "fc8" else 1)}))
               if isinstance(layer, Conv) else (name, layer) for name, layer in layers]  # fmt: skip
-    net = trained_like(Net(shape, narrow, list("abcdefghij"), None, model, seed=1))
+    net = trained_like(Net(shape, narrow, list("abcdefghij"), None, model, 1, stored=(256, 256)))
     assert stored_size(check(net, tmp_path / "net.onnx", 1).net) == 256
     net.mean = np.random.default_rng(3).uniform(90, 130, (256, 256, 3)).astype(np.float32)
     again = check(net, tmp_path / "net.onnx", 1).net

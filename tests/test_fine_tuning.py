@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawconv import checkpoint, runs
+from rawconv import checkpoint, models, runs
 from rawconv.arrays import Device
 from rawconv.errors import RawconvError, UsageError
 from rawconv.net import Net
@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused(trained, two_classes):
         ({"frozen": last}, "nothing learns"),
     ):
         with pytest.raises(UsageError, match=message):
-            runs.recipe("lenet")._replace(**changes).layer_rates(net)
+            models.recipe("lenet")._replace(**changes).layer_rates(net)
 
 
 def test_a_net_can_be_built_on_parameters_that_are_there(trained):

@@ -15,7 +15,7 @@ from rawconv import models
 from rawconv.arrays import choose_device
 from rawconv.layers.pool import MaxPool
 from rawconv.optimizer import SGD
-from rawconv.recipes import recipe
+from rawconv.recipes import recipe_of
 from rawconv.training import train_step
 
 ROUNDS = 10
@@ -110,7 +110,7 @@ def whole_times(net, batch, others):
     """{what: {"ms", "torch_ms", "ratio"}}: the way up, a training step, and the projection of a whole layer."""
     import cupy
 
-    size = max(recipe(net.model).stored, net.shape[0])
+    size = net.stored[0]
     pictures = cupy.random.RandomState(1).randint(0, 256, (batch, size, size, net.shape[2])).astype("uint8")
     labels, optimizer, draw = cupy.arange(batch) % len(net.classes), SGD(net), (0, 0, np.arange(batch))
     x = cupy.random.RandomState(2).standard_normal((batch, *net.shape), "float32")
@@ -118,7 +118,7 @@ def whole_times(net, batch, others):
     y, caches = net.forward(x, top)
     ours = {
         "forward": lambda: net.forward(x, keep=False),
-        "step": lambda: train_step(net, pictures, labels, draw, recipe(net.model).crop, optimizer, 1e-6),
+        "step": lambda: train_step(net, pictures, labels, draw, recipe_of(net).crop, optimizer, 1e-6),
         f"down from {top}": lambda: net.deconv(y, caches),
     }
     found = {}

@@ -59,11 +59,10 @@ def work(model, batch, steps):
     from rawconv import models
     from rawconv.optimizer import SGD
     from rawconv.parallel import joined
-    from rawconv.recipes import recipe
     from rawconv.training import train_step
 
     with joined() as ranks:
-        chosen, net = recipe(model), models.build(model)
+        chosen, net = models.recipe(model), models.build(model)
         rng, seconds = np.random.default_rng(0), []
         pictures = rng.integers(0, 256, (batch, chosen.stored, chosen.stored, 3), np.uint8)
         labels, ids = rng.integers(0, len(net.classes) or 10, batch), ranks.share(np.arange(batch))

@@ -13,6 +13,7 @@ from ..layers.lrn import LRN
 from ..layers.pool import MaxPool
 from ..layers.relu import ReLU
 from ..net import Net
+from ..recipes import stored_for
 from ..storage import Wrong
 from . import PIXELS
 from .parts import conv, is_average, single
@@ -38,7 +39,8 @@ def assemble(foreign, pixels, stored, classes, model):
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise Wrong("prepares its pixels with numbers that are not finite")
     layers = _fold(layers, matrix)
-    net = Net((height, width, 3), layers, classes, _mean(mean, stored, height, model), model)
+    mean = _mean(mean, stored, height)
+    net = Net((height, width, 3), layers, classes, mean, model, stored=(stored, stored))
     scores = net.shapes[layers[-1][0]]
     if scores[:2] != (1, 1):
         raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, not in one score a class")
@@ -121,32 +123,28 @@ def _dense(layer):
     return dense
 
 
-def _mean(mean, stored, size, model):
-    """(3,), or (stored, stored, 3) where it is a picture or where (3,) would leave the size to the model's recipe.
+def _mean(mean, stored, size):
+    """(3,), or (stored, stored, 3) where it is a picture.
 
     A picture in the size of the input is continued over its border: only the centre is ever seen.
     """
-    from ..recipes import recipe
-
     if stored < size:
         raise Wrong(
             f"takes pictures of {size} pixels, more than the {stored} they are kept in", "Name another --resize."
         )
-    if mean.ndim == 1 and stored == max(size, recipe(model).stored):
+    if mean.ndim == 1:
         return mean.astype(np.float32)
     if mean.ndim == 3 and mean.shape[:2] == (size, size):
         border = ((stored - size) // 2, (stored - size + 1) // 2)
         mean = np.pad(mean, (border, border, (0, 0)), "edge")
     if mean.ndim == 3 and mean.shape[:2] != (stored, stored):
         raise Wrong(f"has a mean of {mean.shape[0]}x{mean.shape[1]} pixels for pictures kept in {stored}")
-    return np.ascontiguousarray(np.broadcast_to(mean, (stored, stored, 3)), np.float32)
+    return np.ascontiguousarray(mean, np.float32)
 
 
 def default_stored(foreign, pixels):
-    """Rows and columns of a stored picture: what the file says; the mean picture's; 256 for nets of ImageNet's size;
-    else the input's."""
-    size = foreign.shape[0]
-    return foreign.stored or (len(pixels.mean) if np.ndim(pixels.mean) == 3 else 256 if 224 <= size <= 256 else size)
+    """Rows and columns of a stored picture: what the file says; the mean picture's; else as recipes.stored_for."""
+    return foreign.stored or (len(pixels.mean) if np.ndim(pixels.mean) == 3 else stored_for(foreign.shape[0]))
 
 
 def known_pixels(foreign):

@@ -17,7 +17,6 @@ from ..arrays import Device
 from ..data import mean_picture
 from ..errors import UsageError
 from ..health import check_data
-from ..recipes import recipe
 from ..training import evaluate
 from .charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from .study import Result
@@ -95,7 +94,7 @@ def _measure(model, data, study, changes, seed, device, workspace, say, dropout)
         net = models.build(model, data.classes, None, mean_picture(data.train), seed)
         if dropout is not None:
             models.drop(net, dropout)
-        return net, recipe(model)._replace(**changes)
+        return net, models.recipe(model)._replace(**changes)
 
     folder = study.place(model)
     net = train_in(folder, begin, data, seed, device, workspace, say=say)

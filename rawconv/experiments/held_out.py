@@ -9,7 +9,7 @@ from ..arrays import Device
 from ..data import open_data
 from ..data.subset import only
 from ..errors import RawconvError, UsageError
-from ..recipes import recipe
+from ..models import recipe
 from . import subject
 from .folds import enough
 from .trained import trained

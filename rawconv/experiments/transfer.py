@@ -16,7 +16,7 @@ import numpy as np
 from ..controls import untrained
 from ..data import DataSet, mean_picture
 from ..data.subset import take
-from ..recipes import Recipe, recipe
+from ..recipes import Recipe, recipe_of
 from ..runs import new_classifier
 from .charts import CYCLE, GREY, png, sheet, styled
 from .classifiers import answers, shares
@@ -92,7 +92,7 @@ def _scratch(subject, few, held, folder, steps, seed):
     def begin():
         net = untrained(new_classifier(subject.net, data.classes, seed), seed)
         net.mean = mean_picture(few)
-        how = Recipe(**subject.info["recipe"]) if subject.info.get("recipe") else recipe(net.model)
+        how = Recipe(**subject.info["recipe"]) if subject.info.get("recipe") else recipe_of(net)
         rate = how.lr * (BATCH / how.batch) ** 0.5  # with the full rate a net of so few pictures may die
         return net, how._replace(
             epochs=1, batch=BATCH, lr=rate, schedule="cosine", warmup=WARMUP, frozen="", rates={}

@@ -35,7 +35,7 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
     from ...errors import RawconvError, UsageError
     from ...experiments import ablation, study
     from ...folders import clean
-    from ...recipes import recipe
+    from ...models import recipe
     from ...topk import data_key
 
     small = base == "zf64"
