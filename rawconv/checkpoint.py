@@ -33,7 +33,7 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
-from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, open_file, replace_file, write_seal
+from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
@@ -63,7 +63,7 @@ def save(path, net: Net, info: dict, state: dict | None = None) -> None:
     _check_labels(net)
     image = io.BytesIO()
     # v108 is one fixed dialect, with checksums on all metadata: a newer HDF5 writes it too, and any since 1.8 reads it.
-    with h5py.File(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:
+    with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:
         _write_net(file, net, info)
         if state is not None:
             _write_state(file.create_group("optimizer"), net, state)
@@ -129,7 +129,7 @@ def load(path) -> Checkpoint:
     try:
         with open_file(path, "runs/zf64-scenes-1/last.h5") as file:
             size = check_seal(file, KIND, _check_version)
-            with h5py.File(file, "r") as root:
+            with hdf5(file) as root:
                 return _read(Group(root, size))
     except UsageError:
         raise

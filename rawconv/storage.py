@@ -77,6 +77,14 @@ def _sweep(folder, name):
                 os.unlink(os.path.join(folder, leftover))
 
 
+def hdf5(file, mode="r", **how):
+    """An h5py.File of a path or an open file, without HDF5's own lock: not every file system (NFS) can lock.
+
+    Nobody else ever writes to what is opened here: it lies in memory, is only read, or belongs to this process alone.
+    """
+    return h5py.File(file, mode, locking=False, **how)
+
+
 def fixed_text(text):
     """`text` as UTF-8 of fixed size, the only kind that Group reads."""
     data = text.encode("utf-8", "surrogateescape")

@@ -18,7 +18,7 @@ import numpy as np
 from .arrays import array_module, to_cpu
 from .deconvnet import layer_object, net_input
 from .errors import RawconvError
-from .storage import replace_file
+from .storage import hdf5, replace_file
 
 FORMAT, VERSION = "rawconv-topk", 1
 KEEP_SECONDS = 30  # between two records of a scan that is under way
@@ -134,10 +134,8 @@ def data_key(source, split):
 
 def save(path, found, weights, data):
     """Write the Strongest of some layers to `path` (HDF5), whole or not at all."""
-    import h5py
-
     image = io.BytesIO()
-    with h5py.File(image, "w", libver=("v108", "v108")) as file:  # a fixed dialect: equal results, equal bytes
+    with hdf5(image, "w", libver=("v108", "v108")) as file:  # a fixed dialect: equal results, equal bytes
         file.attrs.update(format=FORMAT, version=VERSION, weights=weights, data=data)
         for name, strongest in sorted(found.items()):
             for field, column in strongest._asdict().items():
@@ -150,11 +148,9 @@ def load(path, net, weights, data, split):
 
     A file that is damaged, or no such file at all, counts as none: a scan can always be made again.
     """
-    import h5py
-
     found = {}
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5(path) as file:
             about = {key: file.attrs.get(key) for key in ("format", "version", "weights", "data")}
             if about != dict(format=FORMAT, version=VERSION, weights=weights, data=data):
                 return {}

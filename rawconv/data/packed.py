@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import RawconvError
-from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign
+from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5
 from ..threads import cut
 from . import Split, decode
 from .batches import permutation
@@ -163,7 +163,7 @@ def load(path) -> Packed:
     try:
         with open(path, "rb") as file:
             size, end = _check_seal(file)
-            with h5py.File(file, "r") as root:
+            with hdf5(file) as root:
                 return _read(Group(root, size), end, path)
     except Wrong as wrong:
         raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong

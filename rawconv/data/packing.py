@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..errors import RawconvError
 from ..interrupts import raise_again, stoppable
 from ..messages import warn
-from ..storage import fixed_text, replace_file, sync_folder
+from ..storage import fixed_text, hdf5, replace_file, sync_folder
 from ..threads import thread_count
 from . import decode, folder
 from .batches import permutation
@@ -237,7 +237,7 @@ def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
     hollow = partial.with_name(f".{partial.name}.tmp")  # always this name: what a killed process left is overwritten
     chunk = (pictures_a_chunk(len(mean)), *mean.shape)
     try:
-        with h5py.File(
+        with hdf5(
             hollow, "w", libver=("v110", "v110"), userblock_size=BEGIN, alignment_threshold=1 << 19,
             alignment_interval=BEGIN,
         ) as file:  # fmt: skip
@@ -249,7 +249,7 @@ def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
             words = [word.encode("utf-8", "surrogateescape") for word in classes]
             file["classes"] = np.array(words, h5py.string_dtype("utf-8", max(map(len, words))))
             file["info"] = fixed_text(json.dumps(info))
-        with h5py.File(hollow) as file, open(hollow, "rb") as raw:
+        with hdf5(hollow) as file, open(hollow, "rb") as raw:
             last = (len(names) - 1) // chunk[0] * chunk[0]
             first, last = (file["pictures"].id.get_chunk_info_by_coord((k, 0, 0, 0)) for k in (0, last))
             if (first.byte_offset, last.byte_offset + last.size) != (START, end):

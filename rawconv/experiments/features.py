@@ -24,7 +24,7 @@ from ..deconvnet import layer_object, net_input
 from ..errors import RawconvError, UsageError
 from ..json_text import json_text
 from ..layers.dropout import Dropout
-from ..storage import fixed_text, replace_file
+from ..storage import fixed_text, hdf5, replace_file
 from ..topk import data_key, fingerprint
 
 FORMAT, VERSION = "rawconv-features", 1
@@ -68,7 +68,7 @@ def write(subject, layer, split, path, batch=128, progress=True):
         if done is None:
             done = 0
             _begin(part, about, pictures, subject.data.classes)
-        with h5py.File(part, "r+", libver=("v108", "v108")) as file:
+        with hdf5(part, "r+", libver=("v108", "v108")) as file:
             _fill(file, note, about, done, net, name, pictures, batch, progress)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
@@ -84,7 +84,7 @@ def write(subject, layer, split, path, batch=128, progress=True):
 
 def _begin(part, about, pictures, classes):
     """The file with all but its features, whose place is reserved: from here on only rows are written into it."""
-    with h5py.File(part, "w", libver=("v108", "v108")) as file:
+    with hdf5(part, "w", libver=("v108", "v108")) as file:
         for key, value in about.items():
             file.attrs[key] = fixed_text(value) if isinstance(value, str) else value
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -144,7 +144,7 @@ def read(path):
     if not os.path.isfile(path):
         raise UsageError(f"There is no file {path}; write one with rawconv-experiment features.")
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5(path) as file:
             if file.attrs.get("format") != FORMAT.encode():
                 raise RawconvError(f"{path} holds no features; write one with rawconv-experiment features.")
             texts = [[name.decode("utf-8", "surrogateescape") for name in file[key]] for key in ("names", "classes")]
