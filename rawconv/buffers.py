@@ -9,6 +9,7 @@ import bisect
 import collections
 import itertools
 import math
+import os
 import threading
 
 import numpy as np
@@ -82,3 +83,5 @@ class _Pool:
 
 
 _pool = _Pool()
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock at that moment, and is gone in the new process
+    os.register_at_fork(after_in_child=lambda: setattr(_pool, "lock", threading.Lock()))

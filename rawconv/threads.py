@@ -26,10 +26,18 @@ def thread_count():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def once_a_process(function):
+    """functools.cache, whose results a forked process does not inherit: threads that they hold are not there."""
+    cached = functools.cache(function)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=cached.cache_clear)
+    return cached
+
+
 ALONE = 330_000  # nanoseconds: waking threads and sharing the interpreter lock with them costs half as much
 
 
-@functools.cache
+@once_a_process
 def _helpers():
     """How many helper threads there are (the caller is one more), and where they look for work.
 

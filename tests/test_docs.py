@@ -23,7 +23,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 LIMIT = 600  # seconds of one command: one that hangs must fail, not stop all tests
-NEEDS = {"docs/import.md": "onnxruntime", "examples/import_an_onnx_net.py": "onnx"}  # beside what every user has
+NEEDS = {  # beside what every user has
+    "docs/import.md": "onnxruntime",
+    "docs/data.md": "torch",
+    "examples/import_an_onnx_net.py": "onnx",
+}
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
 

@@ -1,5 +1,6 @@
 """File systems that cannot lock (NFS, ENOLCK): HDF5's own lock, which would fail there, is never asked for."""
 
+import contextlib
 import fcntl
 import pathlib
 import re
@@ -16,24 +17,15 @@ from rawconv.experiments import features
 @pytest.fixture
 def locked():
     """A function: no process may lock this file any more, as on a file system that cannot."""
-    files = []
-
-    def lock(path):
-        files.append(open(path, "wb"))
-        fcntl.flock(files[-1], fcntl.LOCK_EX)
-
-    yield lock
-    for file in files:
-        file.close()
+    with contextlib.ExitStack() as files:
+        yield lambda path: fcntl.flock(files.enter_context(path.open("ab")), fcntl.LOCK_EX)
 
 
 def test_a_data_set_is_packed_and_read(locked, tmp_path):
     locked(tmp_path / ".out.h5.partial.tmp")
     packing.pack(write(tmp_path / "in", tree()), tmp_path / "out.h5", 6, progress=False)
-    locked_out = open(tmp_path / "out.h5", "rb")
-    fcntl.flock(locked_out, fcntl.LOCK_EX)
+    locked(tmp_path / "out.h5")
     assert len(open_data(tmp_path / "out.h5", 6, progress=False).train) == 6
-    locked_out.close()
 
 
 def test_features_are_written_and_read(locked, tmp_path):

@@ -1,6 +1,5 @@
 """Any picture file -> uint8 (size, size, 3), and whole splits of them on all cores."""
 
-import functools
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..messages import warn
-from ..threads import cut, thread_count
+from ..threads import cut, once_a_process, thread_count
 from . import BUDGET, Split
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000")  # no EPS: it would start Ghostscript
@@ -49,7 +48,7 @@ def fit(image, size):
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
 
 
-@functools.cache
+@once_a_process
 def pool():
     """Decoding threads of their own: reading ahead must not queue in front of the training step's blocks."""
     Image.init()

@@ -6,6 +6,7 @@
 One more folder around all that is fine, and so are folders inside the class folders.
 """
 
+import functools
 import io
 import os
 import re
@@ -113,7 +114,7 @@ def _list_zip(path):
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeError, ValueError) as error:
         raise RawconvError(f"{path} is no folder and no intact zip ({error}); copy or download it again.") from error
-    entries, folders = {}, {()}
+    entries, folders, first = {}, {()}, os.getpid()
     for entry in archive.infolist():
         parts = tuple(part for part in entry.filename.replace("\\", "/").split("/") if part not in ("", "."))
         if any(part.startswith(HIDDEN) for part in parts):
@@ -123,10 +124,15 @@ def _list_zip(path):
         if not entry.is_dir():
             entries[parts] = entry
 
+    @functools.cache
+    def opened(process):
+        """The archive, opened by this process: forked ones would share one place in the file, and read each other's."""
+        return archive if process == first else zipfile.ZipFile(path)
+
     def open_file(parts):
         if entries[parts].file_size > LARGEST:
             raise ValueError("too large for a picture")
-        return io.BytesIO(archive.read(entries[parts]))
+        return io.BytesIO(opened(os.getpid()).read(entries[parts]))
 
     return list(entries), list(folders), open_file
 
