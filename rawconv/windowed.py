@@ -92,7 +92,7 @@ def step(layer, r, corner, cache, rows, below, rules):
     if isinstance(layer, Conv):
         size = tuple(map(_reach, r.shape[1:3], layer.window.size, layer.window.stride))
         corner = corner * layer.window.stride - layer.window.pad[:2]
-        r = moved(layer, (0, 0)).transpose(r, size)
+        r = moved(layer, (0, 0)).transpose(r, size, exact_zeros=True)
         return clear(r, corner, below), corner
     if isinstance(layer, MaxPool):
         return _unpool(layer, r, corner, cache, rows, below, rules)

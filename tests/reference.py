@@ -228,7 +228,7 @@ def philox4x32(counter, key):
 
 
 def random_words(draw, stream, count):
-    """Word e of a sample is e % 4 of Philox(counter (e // 4, sample, epoch, 0), key (seed, stream)), all mod 2^32."""
+    """Word e of a sample is number e % 4 of Philox((e // 4, sample, epoch, 0), key (seed, stream)), all mod 2^32."""
     seed, epoch, samples = draw
     words = np.zeros((len(samples), count), np.uint32)
     for row, sample in enumerate(samples):

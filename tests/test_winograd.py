@@ -6,10 +6,13 @@ from conv_cases import check_three_walks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawconv.deconvnet import project_units
 from rawconv.layers import conv_cpu
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
+from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
 from rawconv.layers.winograd_places import Fold, Tiles, multiplications
+from rawconv.net import Net
 
 SIZES = {
     (3, 1): (3, 3),
@@ -109,6 +112,45 @@ def test_every_place_of_a_map_is_in_one_tile():
                 for j in range(across):
                     covered[top + i * high : top + (i + 1) * high, left + j * wide : left + (j + 1) * wide] += 1
         assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("settings", [dict(size=3, pad=1), dict(size=5, stride=2, pad=1), dict(size=5, pad=2)])
+def test_on_the_way_down_zeros_are_those_of_the_plain_product(settings, groups):
+    """Of one unit, of two in one picture, of none, in one group of filters, and by filters that lack a tap."""
+    layer, rng = Conv(16, groups=groups, **settings), np.random.default_rng(1)
+    layer.build((13, 14, 8), rng)
+    layer.weight[0] = 0
+    r = np.zeros((4, *layer.out_shape((13, 14, 8))), np.float32)
+    r[0, 2, 3, 1] = r[1, 0, 0, 2] = r[1, -1, -1, 9] = 1
+    r[3] = rng.standard_normal(r.shape[1:])
+    got, want = {}, {}
+    for found, layer.conv in ((got, "winograd"), (want, "gemm")):
+        found["back"], found["down"] = (layer.transpose(r, (13, 14), exact) for exact in (False, True))
+    np.testing.assert_array_equal(got["down"] != 0, want["down"] != 0)
+    assert not np.array_equal(got["back"] != 0, want["back"] != 0), "Winograd by itself leaves rounding errors"
+    np.testing.assert_allclose(got["down"], want["down"], atol=1e-5)
+    assert got["down"][3].any() and not got["down"][2].any()
+
+
+def blocked_net(conv):
+    """A unit that is alive, and whose way down ends at the ReLU below: all its filters' weights are negative."""
+    rng, build = np.random.default_rng(2), [Conv(8, 3, pad=1), ReLU(), Conv(16, 3, pad=1), ReLU()]
+    net = Net((13, 13, 3), list(zip(["conv1", "relu1", "conv2", "relu2"], build, strict=True)))
+    net["conv1"].weight[:] = rng.standard_normal(net["conv1"].weight.shape)
+    net["conv2"].weight[:] = -rng.random(net["conv2"].weight.shape)
+    net["conv2"].bias[:] = 1e6
+    net["conv1"].conv = net["conv2"].conv = conv
+    return net
+
+
+@pytest.mark.parametrize("conv", ["gemm", "winograd"])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_projection_that_is_exactly_empty_stays_empty(conv, full):
+    net, x = blocked_net(conv), np.random.default_rng(3).standard_normal((2, 13, 13, 3)).astype(np.float32)
+    units = [(row, number, 4, 7) for row in (0, 1) for number in range(16)]
+    r, values = project_units(net, x, "conv2", units, full=full)
+    assert (values > 0).all() and not r.any()
 
 
 def test_the_weight_gradient_of_no_pictures_is_zero():

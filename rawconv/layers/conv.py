@@ -102,11 +102,15 @@ class Conv:
 
     def deconv(self, r, x, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
-        return self.transpose(r, x.shape[1:3])
+        return self.transpose(r, x.shape[1:3], exact_zeros=True)
 
-    def transpose(self, dy, size):
+    def transpose(self, dy, size, exact_zeros=False):
         """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
-        return self._each_group(lambda c, f: convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how), dy)
+
+        def group(c, f):
+            return convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how, exact_zeros)
+
+        return self._each_group(group, dy)
 
     @property
     def _how(self):
@@ -153,11 +157,15 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, rectify=
     return y
 
 
-def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPACE):
+def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPACE, exact_zeros=False):
     """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
 
     In blocks of whole pictures.  Where a single one's columns exceed the workspace of a GPU, in blocks of rows of dx:
     a window that reaches into two blocks is computed for both, and a block is one row at least.
+
+    exact_zeros: dx is exactly 0 wherever no dy but 0 reaches, as a sum of such products is, by Winograd as well.  A
+    ReLU below would let through half of its rounding errors, and where nothing else is left they would be displayed at
+    full contrast.
     """
     xp = array_module(dy)
     (kh, kw), channels, filters = window.size, *weight.shape[2:]
@@ -170,6 +178,8 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     folded = [-(-length // stride) for length, stride in zip(size, window.stride, strict=True)]
     if window.stride != (1, 1) and _way(conv, dy, weight.shape, window, dy.shape[1:3], folded) == "winograd":
         conv_cpu.winograd_transpose(dy, weight, window, dx)
+        if exact_zeros:
+            clear_unreached(dx, dy, weight, window)
         return dx
     spread = size[0] * size[1] / max(1, dy.shape[1] * dy.shape[2])
     if on_cpu(dy) and window.stride == (1, 1) and top < kh and left < kw and (spread < 1.9 or conv == "winograd"):
@@ -177,7 +187,11 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
         # Where dx is much larger, as in small windows (windowed.py), that would multiply mostly zeros.
         turned = np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3))
         ends = (size[0] - dy.shape[1] + top, size[1] - dy.shape[2] + left)
-        return convolve(dy, turned, None, Window((kh, kw), (1, 1), (kh - 1 - top, kw - 1 - left, *ends)), conv)
+        flipped = Window((kh, kw), (1, 1), (kh - 1 - top, kw - 1 - left, *ends))
+        dx = convolve(dy, turned, None, flipped, conv)
+        if exact_zeros and _way(conv, dy, turned.shape, flipped, size) == "winograd":
+            clear_unreached(dx, dy, weight, window)
+        return dx
 
     def block(part, first=0, last=size[0]):
         """dx[part, first:last], from the output rows low .. high-1, whose windows reach it."""
@@ -196,6 +210,16 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
             for part in cut(size[0], step):
                 block(picture, part.start, part.stop)
     return dx
+
+
+def clear_unreached(dx, dy, weight, window):
+    """Set to 0 what transposed filters do not reach from where dy is not 0: what Winograd leaves there is rounding."""
+    taps, alive = weight.any(axis=(2, 3)), dy.any(axis=3)
+    some = np.flatnonzero(~alive.all(axis=(1, 2))) if taps.all() else np.arange(len(dy))
+    if len(some):
+        ones = alive[some, ..., None].astype(dy.dtype), taps[..., None, None].astype(dy.dtype)
+        n, i, j, _ = np.nonzero(convolve_transpose(*ones, dx.shape[1:3], window) == 0)
+        dx[some[n], i, j] = 0
 
 
 def _rows_that_reach(first, last, window, count):
