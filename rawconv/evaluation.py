@@ -38,6 +38,8 @@ def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
     hidden = (None if progress else True) if ranks.rank == 0 else True
     with tqdm(total=len(split), unit=" pictures", desc="test", delay=1, leave=False, disable=hidden) as bar:
         for ids, pictures, labels in batches(split, 250 // views, share=ranks.share):
+            if not len(ids):
+                continue  # the other processes have them all
             x = VIEWS[views](device.put(pictures), net.mean, net.shape[0], dtype=net.dtype)
             scores, _ = net.forward(x, keep=False)
             found[:, ids] = _answers(to_cpu(scores).reshape(len(ids), views, -1), labels)

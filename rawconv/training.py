@@ -158,12 +158,15 @@ class _Run:
             self.at["sums"] = [old + new for old, new in zip(self.at["sums"], step, strict=True)]
         if np.isfinite(self.at["sums"][0]):
             return
-        where = health.first_broken(self.net, prepare(pictures, self.net.mean, self.net.shape[0], dtype=self.net.dtype))
+        where = self._first_broken(pictures) if len(pictures) else ""
         raise RawconvError(
             f"The loss became {self.at['sums'][0]} in epoch {self.at['epoch'] + 1} after {self.at['position']} "
             f"pictures{where}. Start again with a lower --lr (it was {rate:.2g}); the checkpoints written before are "
             "intact."
         )
+
+    def _first_broken(self, pictures):
+        return health.first_broken(self.net, prepare(pictures, self.net.mean, self.net.shape[0], dtype=self.net.dtype))
 
     def finish_epoch(self, watch, say):
         """Validate, look after the net's health, and set the position to the next epoch; the log's row."""
@@ -207,16 +210,35 @@ def train_step(net, pictures, labels, draw, crop, optimizer, rate, ranks=None, c
     colours: directions along which a picture's colours vary, see data.colour.shifts.
     """
     ranks = ranks or Alone()
-    x = prepare(pictures, net.mean, net.shape[0], draw, crop, net.dtype)
-    if len(colours):
-        x += array_module(x).asarray(shifts(draw, colours), x.dtype)[:, None, None]
-    scores, caches = net.forward(x, draw=draw)
-    loss, dscores = softmax_cross_entropy(scores, labels)
-    _, grads = net.backward(dscores, caches, ranks.add, optimizer.lowest)
+    if not len(labels):
+        sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
+    else:
+        x = prepare(pictures, net.mean, net.shape[0], draw, crop, net.dtype)
+        if len(colours):
+            x += array_module(x).asarray(shifts(draw, colours), x.dtype)[:, None, None]
+        scores, caches = net.forward(x, draw=draw)
+        loss, dscores = softmax_cross_entropy(scores, labels)
+        sums = _sums(loss, scores, labels)
+        _, grads = net.backward(dscores, caches, ranks.add, optimizer.lowest)
     ranks.finish()
-    if not on_cpu(scores) or np.isfinite(loss):  # or NaN is everywhere before anybody asks where it began
+    if not on_cpu(sums) or np.isfinite(sums[0]):  # or NaN is everywhere before anybody asks where it began
         optimizer.update(grads, rate, 1 / (count or len(labels)))
-    return _sums(loss, scores, labels)
+    return sums
+
+
+def zero_gradients(net, on_grads, stop):
+    """What a step over no pictures finds: (the sums, all 0; the gradients, all 0).
+
+    on_grads is called as Net.backward calls it, layer by layer in the same order: processes sum them together.
+    """
+    grads = {}
+    for name, layer in reversed(net.layers):
+        grads[name] = {key: array_module(value).zeros_like(value) for key, value in layer.params.items()}
+        if grads[name]:
+            on_grads(name, grads[name])
+        if name == stop:
+            break
+    return array_module(next(iter(net.params.values()))).zeros(len(METRICS)), grads
 
 
 def _sums(loss, scores, labels):
@@ -238,6 +260,8 @@ def evaluate(net, split, device, ranks=None, batch=250):
     """{"loss", "top1", "top5"} over a split, one centre crop a picture, means over the pictures."""
     ranks, sums, upload = ranks or Alone(), device.put(np.zeros(3)), Uploads(device)
     for _, pictures, labels in batches(split, batch, share=ranks.share):
+        if not len(labels):
+            continue  # the other processes have them all
         labels = device.put(labels)
         scores, _ = net.forward(prepare(upload(pictures), net.mean, net.shape[0], dtype=net.dtype), keep=False)
         sums += _sums(softmax_cross_entropy(scores, labels)[0], scores, labels)

@@ -1,36 +1,61 @@
-"""Twenty training steps of the small net, alone or by several processes: what tests/test_parallel.py starts.
+"""Training steps of the small net, alone or by several processes: what tests/test_parallel.py starts.
 
-usage: [mpirun -n N] python mpi_steps.py OUT.npz STEPS DTYPE [DEVICE]
+usage: [mpirun -n N] python mpi_steps.py OUT DEVICE CASE ...
+
+CASE: STEPS,DTYPE,BATCH.  Trains a net anew for each: so many steps over one epoch, whose last batch holds a single
+picture.  In float64 then validates it on 251 pictures, so that the last of the batches of 250 is one picture too.
+Writes OUT.RANK.npz.  DEVICE "gpu" is for every process the card of its own number.
 """
 
 import sys
 
 import numpy as np
 
+from rawconv import evaluation
 from rawconv.arrays import choose_device, to_cpu
-from rawconv.data import mean_picture, open_data
+from rawconv.data import Split, mean_picture, open_data
 from rawconv.data.batches import batches
 from rawconv.models import build
 from rawconv.optimizer import SGD
 from rawconv.parallel import joined
 from rawconv.runs import choose_conv
-from rawconv.training import train_step
-
-BATCH = 13  # uneven over two and over three processes
+from rawconv.training import evaluate, train_step
 
 
-def main(out, steps, dtype, device="cpu"):
-    with joined() as ranks, choose_device(device) as place:
-        data = open_data(f"scenes:{BATCH * int(steps)}", 32, progress=False)
-        net = build("zf32", data.classes, None, mean_picture(data.train), 0, dtype).to(place)
-        choose_conv(net, "gemm")
-        ranks.same(net)
-        optimizer = SGD(net)
-        for ids, pictures, labels in batches(data.train, BATCH, (0, 0), share=ranks.share):
-            pictures, labels = place.put(pictures), place.put(labels)
-            train_step(net, pictures, labels, (0, 0, ids), "pad4", optimizer, 0.01, ranks, BATCH)
-        arrays = {".".join(key): to_cpu(value) for key, value in net.params.items()}
+def main(out, device, *cases):
+    with joined() as ranks, choose_device(f"gpu:{ranks.rank}" if device == "gpu" else device) as place:
+        data, arrays = open_data("scenes:300", 32, progress=False), {}
+        for case in cases:
+            steps, dtype, batch = case.split(",")
+            found = _train(data, int(steps), dtype, int(batch), place, ranks)
+            arrays |= {f"{case} {key}": value for key, value in found}
         np.savez(f"{out}.{ranks.rank}.npz", **arrays)
 
 
-main(*sys.argv[1:])
+def _train(data, steps, dtype, batch, place, ranks):
+    """Yield (name, array): the weights after the steps and, in float64, what validation finds."""
+    split = first(data.train, batch if steps == 1 else batch * (steps - 1) + 1)
+    net = build("zf32", data.classes, None, mean_picture(data.train), 0, dtype).to(place)
+    choose_conv(net, "gemm")
+    ranks.same(net)
+    optimizer, rate = SGD(net), 0.01 * batch / 13  # a higher one is chaos in 20 steps, which no law survives
+    for start, (ids, pictures, labels) in enumerate(batches(split, batch, (0, 0), share=ranks.share)):
+        pictures, labels = place.put(pictures), place.put(labels)
+        count = min(batch, len(split) - start * batch)
+        train_step(net, pictures, labels, (0, 0, ids), "pad4", optimizer, rate, ranks, count)
+    yield from ((".".join(key), to_cpu(value)) for key, value in net.params.items())
+    if dtype == "float32":
+        return  # its scores are rounded by more than its weights
+    found = evaluate(net, first(data.val, 251), place, ranks)
+    yield "validation", np.array([found[key] for key in ("loss", "top1", "top5")])
+    for views in (1, 10):
+        yield f"views {views}", np.array(evaluation.answer(net, first(data.val, 26), place, views, ranks))
+
+
+def first(split, count):
+    """Its first pictures."""
+    return Split(split.read, split.labels[:count], split.names[:count], split.shape)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -36,4 +36,8 @@ for pair in "SOFTGPU_POISON=0 SOFTGPU_POISON=1" "SOFTGPU_GUARD=1 SOFTGPU_ORDER=r
         cat "$logs/${settings[$i]}"
     done
 done
+
+echo "NCCL between two software cards"
+SOFTGPU_DEVICES=2 "$RAWCONV_SOFTGPU" run --venv .venv-gpu -- \
+    python -m pytest -q --device gpu -k nccl -p no:cacheprovider tests/test_parallel.py || failed=1
 exit $failed

@@ -23,15 +23,16 @@ def batches(split, batch, order=None, start=0, prefetch=2, share=lambda ids: ids
     """Yield (ids int64 (n,), pictures uint8 (n, H, W, 3), labels int64 (n,)), n = batch, the last one smaller.
 
     order: None for 0 .. N-1, or (seed, epoch) for `Split.order`.  start: the position in that order to begin at, for
-    resuming in the middle of an epoch.  share: takes this process's part of a batch's ids.  Up to `prefetch` batches
-    are read ahead; an error of the reading is raised here, at the batch it belongs to.  Leaving the loop early ends the
-    thread.
+    resuming in the middle of an epoch.  share: takes this process's part of a batch's ids, which may be none (n = 0).
+    Up to `prefetch` batches are read ahead; an error of the reading is raised here, at the batch it belongs to.
+    Leaving the loop early ends the thread.
     """
     ids = np.arange(len(split)) if order is None else split.order(*order)
 
     def read(part):
         part = share(part)
-        return part, split.read(part), split.labels[part]
+        pictures = split.read(part) if len(part) else np.empty((0, *split.shape), np.uint8)
+        return part, pictures, split.labels[part]
 
     waiting = deque()
     with ThreadPoolExecutor(1, "rawconv-read") as thread:
