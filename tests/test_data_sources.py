@@ -12,7 +12,7 @@ from laws import assert_same
 from PIL import Image
 
 from rawconv import data
-from rawconv.data import decode, folder, open_data
+from rawconv.data import decode, folder, framed, open_data, scenes
 from rawconv.errors import RawconvError, UsageError
 
 PHOTOS = os.environ.get("RAWCONV_PHOTOS", "")
@@ -217,8 +217,6 @@ def test_bytes_lost_inside_a_zip_cost_one_picture(tmp_path, capsys):
 
 
 def test_scenes():
-    from rawconv.data import scenes
-
     found = open_data("scenes:300", 32, progress=False, seed=4)
     assert found.name == "scenes" and found.source == "scenes:300" and found.classes == list(scenes.CLASSES)
     assert len(found.train) == 300 and len(found.val) == 2000 and found.val.names[1] == "scene 1000000001"
@@ -226,6 +224,18 @@ def test_scenes():
         pictures, labels = scenes.draw(first + np.array([7, 290]), 32, 4)
         assert_same(split.read([7, 290]), pictures)
         assert_same(split.labels[[7, 290]], labels)
+
+
+@pytest.mark.parametrize("kind", [scenes, framed], ids=["scenes", "framed"])
+def test_a_scene_is_drawn_when_it_is_first_read_and_only_then(kind, monkeypatch):
+    drawn, draw = [], kind.draw
+    monkeypatch.setattr(kind, "draw", lambda ids, *more: drawn.extend(ids.tolist()) or draw(ids, *more))
+    found = open_data(f"{kind.__name__.rpartition('.')[2]}:300", 32, progress=False, seed=5)
+    assert_same(found.train.labels, draw(np.arange(300), 32, 5)[1])
+    assert drawn == [] and len(found.val) == 2000, "a command that never reads a split need not wait for it"
+    for ids in ([7, 299, 7], [], [8, 7]):
+        assert_same(found.train.read(ids), draw(np.arange(300), 32, 5)[0][np.array(ids, int)])
+    assert drawn == [7, 299, 8]
 
 
 @pytest.mark.skipif(not PHOTOS, reason="RAWCONV_PHOTOS (the folder of tinyimagenet10.zip) is not set")

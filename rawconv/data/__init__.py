@@ -62,9 +62,9 @@ class DataSet(NamedTuple):
 def open_data(source: str = "scenes", size: int = 64, progress: bool = True, seed: int = 0) -> DataSet:
     """Open a data set with pictures of size x size pixels; see the module for the sources.
 
-    "scenes:20000" draws that many training scenes, "framed:20000" that many framed ones.  `seed` draws
-    the scenes, or the tenth held out where a folder has no validation pictures.  `progress=False` silences the bars,
-    not the messages (both on stderr).
+    "scenes:20000" has that many training scenes, "framed:20000" that many framed ones; each is drawn when it is first
+    read.  `seed` draws the scenes, or the tenth held out where a folder has no validation pictures.  `progress=False`
+    silences the bars, not the messages (both on stderr).
     "SOURCE@cat,dog" is two classes of a source; a comma within a class's name is written \\, there.
     """
     source = str(source)
@@ -74,7 +74,7 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
 
         return only(open_data(whole, size, progress, seed), parted(classes), source)
     if source.partition(":")[0] in ("scenes", "framed"):
-        return _open_scenes(source, size, progress, seed)
+        return _open_scenes(source, size, seed)
     path = Path(source).expanduser()
     if not path.exists():
         raise UsageError(f"{source} does not exist; give a folder, zip or packed file of class folders, or 'scenes'.")
@@ -89,30 +89,33 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
     return DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, classes, train, val)
 
 
-def _open_scenes(source, size, progress, seed):
-    from tqdm import tqdm
-
+def _open_scenes(source, size, seed):
     from . import framed, scenes
 
     name, colon, text = source.partition(":")
-    draw, text = {"scenes": scenes, "framed": framed}[name].draw, text if colon else str(SCENES)
+    kind, text = {"scenes": scenes, "framed": framed}[name], text if colon else str(SCENES)
     if not scenes.SIZES[0] <= size <= scenes.SIZES[1]:
         raise UsageError(f"scenes are drawn from {scenes.SIZES[0]} to {scenes.SIZES[1]} pixels wide, not {size}.")
     most = BUDGET // (size * size * 3)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
         raise UsageError(f"{source} is not a number of pictures; write {name}:N with N from 1 to {most}.")
-    splits, hidden = [], None if progress else True  # None: hidden where stderr is no terminal
-    with tqdm(total=int(text) + VALIDATION_SCENES, desc=name, delay=1, leave=False, disable=hidden) as bar:
-        for first, count in ((0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)):
-            pixels, labels = np.empty((count, size, size, 3), np.uint8), np.empty(count, np.int64)
-            for start in range(0, count, 250):
-                part = slice(start, min(start + 250, count))
-                ids = np.arange(first + part.start, first + part.stop)
-                pixels[part], labels[part] = draw(ids, size, seed)
-                bar.update(len(ids))
-            names = [f"scene {first + k}" for k in range(count)]
-            splits.append(Split(pixels.__getitem__, labels, names, pixels.shape[1:]))
-    return DataSet(name, source, list(scenes.CLASSES), *splits)
+    parts = (0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)
+    return DataSet(name, source, list(scenes.CLASSES), *(_drawn(kind, *part, size, seed) for part in parts))
+
+
+def _drawn(kind, first, count, size, seed):
+    """The Split of `count` scenes from number `first` on, each drawn when it is read for the first time, and kept."""
+    pixels, there = np.empty((count, size, size, 3), np.uint8), np.zeros(count, bool)
+
+    def read(ids):
+        missing = np.unique(ids[~there[ids]])
+        if len(missing):
+            pixels[missing] = kind.draw(first + missing, size, seed)[0]
+            there[missing] = True  # two threads may draw the same scene at once: they draw the same bits
+        return pixels[ids]
+
+    numbers = np.arange(first, first + count)
+    return Split(read, kind.labels(numbers, seed), [f"scene {i}" for i in numbers.tolist()], pixels.shape[1:])
 
 
 def mean_picture(split: Split, progress: bool = False) -> np.ndarray:

@@ -22,16 +22,31 @@ def draw(ids, size=64, seed=0):
 
     The objects are those of scenes.draw; picture i is a pure function of (seed, i, size).  Raises as scenes.draw does.
     """
-    pictures, kinds = scenes.draw(ids, size, seed)
-    dice = words((seed, 0, np.atleast_1d(ids)), STREAM, 5) / 2.0**32
-    colours = np.where(dice[:, 0] < FRAMED, (COLOURS * dice[:, 1]).astype(np.int64), -1)
+    pictures, _ = scenes.draw(ids, size, seed)
+    dice = _dice(ids, seed)
+    colours = _colours(dice)
     hues = (np.maximum(colours, 0) + 0.3 * (dice[:, 2] - 0.5)) / COLOURS
     shades = zip(hues, 0.7 + 0.3 * dice[:, 3], 0.6 + 0.4 * dice[:, 4], strict=True)
     paints = np.round(255 * np.array([hsv(*shade) for shade in shades])).astype(np.uint8)
     frame = np.ones((size, size), bool)
     frame[width(size) : -width(size), width(size) : -width(size)] = False
     pictures[:] = np.where(((colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], pictures)
-    return pictures, (kinds + colours + 1) % len(CLASSES)
+    return pictures, labels(np.atleast_1d(ids), seed)
+
+
+def labels(ids, seed=0):
+    """The classes of the framed scenes `ids` without drawing them: int64 (n,)."""
+    return (scenes.labels(ids) + _colours(_dice(ids, seed)) + 1) % len(CLASSES)
+
+
+def _dice(ids, seed):
+    """Five numbers from 0 up to 1 for each picture."""
+    return words((seed, 0, np.atleast_1d(ids)), STREAM, 5) / 2.0**32
+
+
+def _colours(dice):
+    """The number of each picture's colour; -1: it has no frame."""
+    return np.where(dice[:, 0] < FRAMED, (COLOURS * dice[:, 1]).astype(np.int64), -1)
 
 
 def width(size):

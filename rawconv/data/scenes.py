@@ -39,14 +39,19 @@ def draw(ids, size=64, seed=0, aligned=False):
     the eyes of all faces lie close together (class k alone: ids k, k + 12, k + 24, ...).
     """
     ids, size, seed = _check(ids, size, seed)
-    labels = (ids % np.uint64(len(CLASSES))).astype(np.int64)
+    classes = labels(ids)
     pictures = np.empty((len(ids), size, size, 3), np.uint8)
 
     def block(part):
-        scenes_draw.paint_scenes(pictures[part], ids[part], labels[part], seed, _TABLES, bool(aligned), len(_PARTS))
+        scenes_draw.paint_scenes(pictures[part], ids[part], classes[part], seed, _TABLES, bool(aligned), len(_PARTS))
 
     threads.run_blocks(block, threads.cut(len(ids), 16))
-    return pictures, labels
+    return pictures, classes
+
+
+def labels(ids, seed=0):
+    """The classes of the scenes `ids` without drawing them: int64 (n,)."""
+    return (np.asarray(ids, np.uint64) % np.uint64(len(CLASSES))).astype(np.int64)
 
 
 def truth(scene_id, size=64, seed=0, aligned=False):
