@@ -19,8 +19,8 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     report/        figures;  experiments/  those of the paper;  cli/  the commands
     doctor.py      what works on this machine;  memory.py  what a training step takes
     arrays.py      NumPy or CuPy;  buffers.py  their memory, used again;  philox.py  random numbers
-    threads.py     the CPU's cores;  simd.py  their vectors;  compiled.py  where compiled loops are kept
-    json_text.py;  errors.py
+    threads.py     the CPU's cores;  simd.py  their vectors;  compiled.py  loops, and where they are kept
+    limits.py      what a container grants;  environment.py  what variables ask for;  json_text.py;  errors.py
 
     import rawconv
     net = rawconv.load("weights/scenes.h5")
@@ -30,10 +30,6 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
 from __future__ import annotations
 
 import typing
-
-from . import compiled
-
-compiled.provide_folder()
 
 if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
     import numpy as np

@@ -6,10 +6,13 @@ Nothing heavy is imported at the top: what is broken must be reported, not raise
 
 import contextlib
 import ctypes
+import errno
 import importlib
+import math
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +20,9 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from . import environment, limits
+from .errors import UsageError
 
 EXTRAS = {("cuda", 12): ("cuda12", "cupy-cuda12x"), ("cuda", 13): ("cuda13", "cupy-cuda13x"),
           ("rocm", 7): ("rocm", "cupy-rocm-7-0")}  # fmt: skip
@@ -38,7 +44,7 @@ def examine(name="auto"):
 
     UsageError where there can be no such device.
     """
-    findings = [_python(), _library("NumPy", "numpy"), _numba(), _blas(), _threads(), *_gpu(), _mpi()]
+    findings = [_python(), _library("NumPy", "numpy"), _numba(), *_loops(), _blas(), _threads(), *_gpu(), _mpi()]
     broken = {finding.name: finding for finding in findings if finding.state == "broken"}
     device, why = _choose(name)
     if device.startswith("gpu") and not why:
@@ -56,7 +62,6 @@ def examine(name="auto"):
 def _choose(name):
     """(the device that a command would use, why there is none)."""
     from .arrays import choose_device
-    from .errors import UsageError
 
     try:
         return str(choose_device(name)), None
@@ -98,6 +103,30 @@ def _numba():
     return Finding("Numba", "ok", f"{found.text}, compiles")
 
 
+def _loops():
+    """Where compiled loops are kept: damaged ones, and folders that are full or not to be written."""
+    try:
+        from . import compiled
+    except Exception:  # Numba's finding says it
+        return
+    folders = compiled.folders()
+    for folder in folders:
+        if files := compiled.damaged(folder):
+            text = f"{len(files)} kept in {folder} are damaged; each is compiled anew when it is needed"
+            yield Finding("loops", "broken", text, f"rm {shlex.quote(str(folder))}/*.nbc")
+    refused = [compiled.refusal(folder) for folder in folders]
+    if None in refused:
+        yield Finding("loops", "ok", f"kept in {folders[refused.index(None)]}")
+    else:
+        text = f"cannot be kept in {folders[-1]} ({refused[-1]}): each command compiles its own, up to half a minute"
+        yield Finding("loops", "broken", text, _loops_remedy(refused[-1]))
+
+
+def _loops_remedy(why):
+    full = why in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), os.strerror(errno.EFBIG))
+    return "df -h: free some space there" if full else "export NUMBA_CACHE_DIR=FOLDER, one that you may write to"
+
+
 def _blas():
     try:
         import numpy  # noqa: F401  (its library must be loaded to be seen)
@@ -114,11 +143,15 @@ def _blas():
 
 def _threads():
     try:
+        environment.check()
         from .threads import thread_count
 
-        return Finding("threads", "ok", f"{thread_count()} of rawconv, {os.cpu_count()} cores")
-    except ValueError as error:
-        return Finding("threads", "broken", _line(error), "unset RAWCONV_NUM_THREADS")
+        quota = limits.cpu_quota()
+        bound = "" if quota == math.inf else f", a quota of {quota:g} by the container"
+        return Finding("threads", "ok", f"{thread_count()} of rawconv, {os.cpu_count()} cores{bound}")
+    except UsageError as error:
+        named = re.findall("RAWCONV_NUM_THREADS|NUMBA_[A-Z_]+", str(error))
+        return Finding("threads", "broken", _line(error), f"unset {named[0]}" if named else None)
     except Exception as error:  # what else is broken has said so already
         return Finding("threads", "broken", _line(error))
 

@@ -2,10 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 
 from .arrays import THREADS, array_module, launch, on_cpu
+from .compiled import loop
 from .threads import cut, run_blocks
 
 
@@ -62,14 +62,14 @@ CU = __file__.replace("optimizer.py", "optimizer.cu")
 FILTERS = 8  # that a block of the GPU's threads updates together: in float, one sector of memory
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def sgd(weight, velocity, grad, momentum, rate, decay):
     for i in range(len(weight)):
         velocity[i] = momentum * velocity[i] - decay * weight[i] - rate * grad[i]
         weight[i] += velocity[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def sgd_filters(weight, velocity, grad, momentum, rate, decay, radius, first, last):
     """sgd, and w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS then exceeds radius."""
     squares = np.zeros(last - first, weight.dtype)

@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 
+from . import limits
 from .arrays import array_module, on_cpu, to_cpu
 from .errors import RawconvError, UsageError
 from .messages import warn
@@ -182,7 +183,7 @@ def _share_cores(here):
     """Divide the cores of a machine among its processes, unless the user or the launcher already did."""
     cores = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset(range(os.cpu_count()))
     alike = here.allgather(cores).count(cores)
-    os.environ.setdefault("RAWCONV_NUM_THREADS", str(max(1, len(cores) // alike)))
+    os.environ.setdefault("RAWCONV_NUM_THREADS", str(max(1, min(len(cores), limits.cpus()) // alike)))
 
 
 def _last_words(error, rank):

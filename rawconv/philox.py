@@ -6,15 +6,16 @@ counter into four 32-bit words.  A mask or a crop is a pure function of
 Of each of these numbers the low 32 bits count, on every device.
 """
 
-import numba
 import numpy as np
+
+from .compiled import loop
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@loop(inline="always")
 def philox4x32(c0, c1, c2, c3, k0, k1):
     """Ten rounds over the counter (c0..c3) with the key (k0, k1): four words below 2**32, all held as uint64."""
     c0, c1, c2, c3, k0, k1 = c0 & _LOW, c1 & _LOW, c2 & _LOW, c3 & _LOW, k0 & _LOW, k1 & _LOW
@@ -25,7 +26,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def _words(out, seed, stream, epoch, samples):
     for row in range(out.shape[0]):
         for block in range((out.shape[1] + 3) // 4):

@@ -7,23 +7,18 @@ of threads.
 
 import functools
 import math
-import os
 import queue
 import threading
 
 import numpy as np
 
+from . import environment, limits
 from .buffers import aligned
 
 
 def thread_count():
-    """RAWCONV_NUM_THREADS, or the number of cores this process may use."""
-    asked = os.environ.get("RAWCONV_NUM_THREADS", "")
-    if asked:
-        if not asked.isdigit() or int(asked) < 1:
-            raise ValueError(f"RAWCONV_NUM_THREADS={asked!r} is not a positive whole number; unset it or give one.")
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """RAWCONV_NUM_THREADS, or the number of processors this process may keep busy.  UsageError: no sensible number."""
+    return environment.threads("RAWCONV_NUM_THREADS") or limits.cpus()
 
 
 def once_a_process(function):

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from conv_cases import CASES
 from laws import assert_close
 
-from rawconv import doctor, models, runs
+from rawconv import compiled, doctor, models, runs
 from rawconv.arrays import Device, to_cpu
 from rawconv.cli.doctor import main
 from rawconv.layers import conv
@@ -185,6 +185,41 @@ def test_a_wrong_number_of_threads(machine, monkeypatch):
     monkeypatch.setenv("RAWCONV_NUM_THREADS", "many")
     found, findings = examine("cpu")
     assert not found["works"] and findings["threads"].remedy == "unset RAWCONV_NUM_THREADS"
+
+
+def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path):
+    """All four are found, each with its folder and its own remedy, and none of them keeps rawconv from working."""
+
+    def loops():
+        found = doctor.examine("cpu")
+        assert found["works"]
+        return [tuple(finding)[1:] for finding in found["findings"] if finding.name == "loops"]
+
+    machine()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    folder = compiled.folders()[0]
+    assert loops() == [("ok", f"kept in {folder}", None)]
+    compiled.loop(lambda n: n + 1)(41)
+    (file,) = folder.iterdir()
+    for data in (b"", file.read_bytes()[:-1]):
+        file.write_bytes(data)
+        (state, text, remedy), kept = loops()
+        assert (state, text.split(";")[0]) == ("broken", f"1 kept in {folder} are damaged") and kept[0] == "ok"
+    subprocess.run(remedy, shell=True, check=True)
+    assert loops() == [("ok", f"kept in {folder}", None)]
+    monkeypatch.setattr(compiled.tempfile, "TemporaryFile", full)
+    ((state, text, remedy),) = loops()
+    assert state == "broken" and f"{folder} (No space left on device)" in text and "free some space" in remedy
+    monkeypatch.undo()
+    machine()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    ((state, text, remedy),) = loops()
+    assert state == "broken" and f"{compiled.folders()[0]} (Not a directory)" in text and "NUMBA_CACHE_DIR" in remedy
+
+
+def full(**where):
+    return open("/dev/full", "wb")
 
 
 def test_the_driver_is_read_from_nvidia_smi_where_libcuda_is_not(tmp_path, monkeypatch):

@@ -4,11 +4,11 @@ Every crop is (top, left, flip) in the coordinates of the stored picture; what l
 come from Philox by sample id, so a picture's crop depends neither on its batch nor on the device.
 """
 
-import numba
 import numpy as np
 
 from .. import philox
 from ..arrays import array_module, launch
+from ..compiled import loop
 from ..threads import cut, run_blocks
 
 STREAM = 1_000_002  # of the random numbers; layers use small numbers
@@ -88,7 +88,7 @@ def _cut(pictures, rows, places, mean, size, dtype):
 CU = __file__.replace("augment.py", "augment.cu")
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def crops(pictures, rows, places, mean, y):
     size, (height, width) = y.shape[1], mean.shape[:2]
     for i in range(len(y)):

@@ -9,20 +9,19 @@ mean stands in scenes_objects.tables and in mix_paint.  One file, because Numba'
 
 import math
 
-import numba
 import numpy as np
 
+from ..compiled import loop
 from ..philox import philox4x32
 from .scenes_objects import ARC, BOX, DOME, ELLIPSE, RING, WEDGE
 
 LOW = np.uint64(0xFFFFFFFF)
 STREAM = np.uint64(0x5CE7E5)  # keeps scenes apart from masks and crops of the same seed
 OUTLINE = 0.035  # its width in object units
-jit = numba.njit(nogil=True, cache=True)
 
 
 # --- dice ---------------------------------------------------------------------------------------------------------
-@jit
+@loop
 def new_dice(seed, scene):
     """The dice of one scene: counter (block, scene low, scene high), key seed, four words, how many are used."""
     dice = np.zeros(9, np.uint64)
@@ -31,7 +30,7 @@ def new_dice(seed, scene):
     return dice
 
 
-@jit
+@loop
 def roll(dice, low, high):
     """A uniform number in [low, high), with 24 random bits."""
     if dice[8] == np.uint64(4):
@@ -43,7 +42,7 @@ def roll(dice, low, high):
     return low + (high - low) * (np.float64(word >> np.uint64(8)) * 2.0**-24)
 
 
-@jit
+@loop
 def hashed(key, i, j):
     """A uniform number in [0, 1) for the place (i, j): cheap noise for textures and grain (murmur's finaliser)."""
     h = (key + np.uint64(i) * np.uint64(0x9E3779B1) + np.uint64(j) * np.uint64(0x85EBCA77)) & LOW
@@ -53,7 +52,7 @@ def hashed(key, i, j):
 
 
 # --- colours and textures -----------------------------------------------------------------------------------------
-@jit
+@loop
 def hsv(hue, saturation, value):
     """Hue (a circle of length 1), saturation and value in [0, 1] -> red, green, blue in [0, 1]."""
     sixth, grey = (hue * 6) % 6, 1 - saturation
@@ -63,7 +62,7 @@ def hsv(hue, saturation, value):
     return (grey + saturation * red) * value, (grey + saturation * green) * value, (grey + saturation * blue) * value
 
 
-@jit
+@loop
 def mix_paint(dice, recipe, avoid, contrast, paint):
     """Fill paint: two colours, texture (0 plain, 1 stripes, 2 dots, 3 checks, 4 clouds), cycles, cos, sin, phase, key.
 
@@ -91,7 +90,7 @@ def mix_paint(dice, recipe, avoid, contrast, paint):
     paint[11] = math.floor(roll(dice, 0, 2.0**24))
 
 
-@jit
+@loop
 def lattice_noise(x, y, key):
     """Smooth value noise in [0, 1]: random numbers at whole places, cubic steps between them."""
     i, j = math.floor(x), math.floor(y)
@@ -102,7 +101,7 @@ def lattice_noise(x, y, key):
     return top * (1 - v) + (hashed(key, i, j + 1) * (1 - u) + hashed(key, i + 1, j + 1) * u) * v
 
 
-@jit
+@loop
 def texture(paint, x, y, pixels):
     """How much of the second colour shows at (x, y), in [0, 1], with edges one pixel wide at `pixels` per unit."""
     kind, cycles = paint[6], paint[7]
@@ -123,7 +122,7 @@ def texture(paint, x, y, pixels):
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------
-@jit
+@loop
 def ellipse_distance(x, y, rx, ry):
     """Signed distance to an ellipse, to first order f / |grad f|: exact enough where it is near 0."""
     level = math.hypot(x / rx, y / ry)
@@ -131,7 +130,7 @@ def ellipse_distance(x, y, rx, ry):
     return level * (level - 1) / slope if slope > 1e-9 else -min(rx, ry)
 
 
-@jit
+@loop
 def distance(shape, x, y, rx, ry, bend):
     """Signed distance from (x, y) to the shape's edge, negative inside; rx < 0 mirrors.
 
@@ -156,13 +155,13 @@ def distance(shape, x, y, rx, ry, bend):
     return math.hypot(max(beside + soft, 0.0), max(above + soft, 0.0)) + min(max(beside, above) + soft, 0.0) - soft
 
 
-@jit
+@loop
 def to_pixels(x, y, frame):
     """Object units -> (column, row)."""
     return frame[0] * x + frame[1] * y + frame[4], frame[2] * x + frame[3] * y + frame[5]
 
 
-@jit
+@loop
 def reach(stroke, frame):
     """Half the width and height, in pixels, of the box around a stroke."""
     cos, sin = math.cos(stroke[6]), math.sin(stroke[6])
@@ -173,7 +172,7 @@ def reach(stroke, frame):
     return wide, high
 
 
-@jit
+@loop
 def middle(stroke):
     """A point well inside the shape, in object units; its own centre may be empty (a ring) or on its edge (a dome)."""
     x, y = 0.0, 0.0
@@ -189,7 +188,7 @@ def middle(stroke):
     return stroke[2] + cos * x - sin * y, stroke[3] + sin * x + cos * y
 
 
-@jit
+@loop
 def paint_stroke(canvas, mask, stroke, paint, frame, look):
     """Lay one stroke over the canvas (size, size, 3) with anti-aliased edge; mask, if not empty, gets its pixels.
 
@@ -224,7 +223,7 @@ def paint_stroke(canvas, mask, stroke, paint, frame, look):
 
 
 # --- from tables to strokes ---------------------------------------------------------------------------------------
-@jit
+@loop
 def choose(dice, tables, first, last, calm, strokes):
     """Roll the looks of the groups first..last-1 into `strokes`; returns how many there are.
 
@@ -254,7 +253,7 @@ def choose(dice, tables, first, last, calm, strokes):
     return count
 
 
-@jit
+@loop
 def pose(scale, angle, stretch, mirrored, size):
     """The frame of an object: `scale` pixels per unit, turned, wider by the factor `stretch`, perhaps mirrored."""
     cos, sin = math.cos(angle), math.sin(angle)
@@ -263,7 +262,7 @@ def pose(scale, angle, stretch, mirrored, size):
     return np.array([cos * wide, -sin * high, sin * wide, cos * high, middle, middle])
 
 
-@jit
+@loop
 def place(dice, strokes, count, frame, size, outside):
     """Move the frame so that the strokes' box lies anywhere in the picture; `outside` pixels of it may hang over.
 
@@ -286,14 +285,14 @@ def place(dice, strokes, count, frame, size, outside):
 
 
 # --- a scene ------------------------------------------------------------------------------------------------------
-@jit
+@loop
 def mix_all(dice, tables, avoid, palette):
     """One paint of every recipe, for one object."""
     for k in range(palette.shape[0]):
         mix_paint(dice, tables[3][k], avoid, 0.5, palette[k])
 
 
-@jit
+@loop
 def backdrop(dice, canvas, recipe, mean):
     """A wall, or sky above ground: each a gradient with a soft texture.  Leaves the average colour in `mean`."""
     half = canvas.shape[0] / 2
@@ -314,7 +313,7 @@ def backdrop(dice, canvas, recipe, mean):
         paint_stroke(canvas, no_mask, stroke, paint, frame, look)
 
 
-@jit
+@loop
 def clutter(dice, canvas, label, tables, mean, palette, strokes):
     """Blobs and bars, and between them lone pieces of other objects, so that a wheel alone does not mean car."""
     size = canvas.shape[0]
@@ -342,7 +341,7 @@ def clutter(dice, canvas, label, tables, mean, palette, strokes):
             paint_stroke(canvas, no_mask, strokes[s], palette[int(strokes[s, 1])], frame, look)
 
 
-@jit
+@loop
 def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes, aligned):
     """Paint the object that gives the scene its class; fill mask (H, W) and parts (number of parts, y and x)."""
     size = canvas.shape[0]
@@ -364,7 +363,7 @@ def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes
         parts[int(stroke[8]), 1], parts[int(stroke[8]), 0] = to_pixels(x, y, frame)
 
 
-@jit
+@loop
 def expose(dice, canvas, picture):
     """Contrast, brightness and grain; canvas in [0, 1] -> uint8."""
     size = canvas.shape[0]
@@ -378,7 +377,7 @@ def expose(dice, canvas, picture):
                 picture[row, column, k] = np.uint8(min(max(value, 0.0), 1.0) * 255 + 0.5)
 
 
-@jit
+@loop
 def paint_scene(picture, mask, parts, seed, scene, label, tables, aligned):
     """Scene `scene` of `seed` into picture (size, size, 3) uint8; mask and parts come in empty (False, NaN)."""
     dice = new_dice(seed, scene)
@@ -391,7 +390,7 @@ def paint_scene(picture, mask, parts, seed, scene, label, tables, aligned):
     expose(dice, canvas, picture)
 
 
-@jit
+@loop
 def paint_scenes(pictures, ids, labels, seed, tables, aligned, part_count):
     """paint_scene for every id, without keeping the truth."""
     no_mask, parts = np.empty((0, 0), np.bool_), np.empty((part_count, 2))

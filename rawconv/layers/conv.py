@@ -7,11 +7,11 @@ The product is linear, so both ways down are its transpose: dcolumns = dy @ weig
 
 import math
 
-import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty, zeros
+from ..compiled import loop
 from ..threads import cut, run_blocks, scratch
 from . import PAPER, conv_cpu, conv_direct, conv_full
 from .relu import rectified
@@ -341,7 +341,7 @@ def _col2im(dcolumns, window, dx, top):
 CU = __file__.replace("conv.py", "conv.cu")
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def sum_rows(rows, total):
     """total += every row.  NumPy's sum over the first axis takes three times as long where rows are short."""
     for i in range(len(rows)):
@@ -349,7 +349,7 @@ def sum_rows(rows, total):
             total[f] += rows[i, f]
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def add_bias(y, bias, rectify):
     """Row by row.  A NaN stays NaN, as in relu.py."""
     for i in range(len(y)):
@@ -358,7 +358,7 @@ def add_bias(y, bias, rectify):
             y[i, f] = 0 if rectify and value <= 0 else value
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def im2col(x, columns, first, oh, ow, kh, kw, sh, sw, top, left, channels):
     """Copy each window to its row of columns; a window's row of pixels is one run of memory, cropped at the border."""
     run = kw * channels
@@ -384,7 +384,7 @@ def im2col(x, columns, first, oh, ow, kh, kw, sh, sw, top, left, channels):
                 out[i] = 0
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def col2im(dcolumns, dx, kh, kw, sh, sw, top, left, channels):
     """Add each row of columns to its window, in reading order of the windows: the transpose of im2col."""
     run = kw * channels

@@ -12,9 +12,9 @@ Each number is multiplied by a vector of filters, with nothing read or written b
 
 import math
 
-import numba
 import numpy as np
 
+from ..compiled import loop
 from ..simd import LANES, add_products, load, splat, store
 from ..threads import cut, run_blocks, scratch
 
@@ -79,7 +79,7 @@ def _padded(x, part, window, width):
     return padded, (width, rows.stop - rows.start, kh, kw * channels, line, shape[1] * line, sh * line, sw * channels)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def pad(x, padded, top, left):
     """padded[n, i, j] = x[n, i - top, j - left], zero outside x."""
     height, length = x.shape[1:]
@@ -94,7 +94,7 @@ def pad(x, padded, top, left):
                 line[:] = 0
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def sum_places(padded, weight, bias, y, width, rows, kh, run, line, picture, down, across):
     """y, `rows` rows of some pictures; weight lies as (vector of filters, number of the window, lane)."""
     filters = len(bias)
@@ -114,7 +114,7 @@ def sum_places(padded, weight, bias, y, width, rows, kh, run, line, picture, dow
                     store(y, (row * width + ox + j) * filters + f, sums[j])
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def sum_taps(padded, dy, total, filters, width, rows, kh, run, line, picture, down, across):
     """total += the gradient of the weights, in their order above, from `rows` rows of some pictures."""
     zero = splat(total, total.dtype.type(0))

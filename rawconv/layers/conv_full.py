@@ -4,10 +4,10 @@ BLAS orders both factors of a product in memory of its own first; where one of t
 pictures, that takes as long as the product.
 """
 
-import numba
 import numpy as np
 
 from ..buffers import empty
+from ..compiled import loop
 from ..simd import LANES, add_products, load, splat, store
 from ..threads import cut, run_blocks, scratch
 
@@ -66,7 +66,7 @@ def _strips(x):
     return strips
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def sum_pictures(rows, columns, out, height, width, first, last):
     """out (height, width), flat: the sums over n of rows[a, n, i] * columns[b, n, j], in the strips first .. last-1."""
     given, factors, count = rows.reshape(-1), columns.reshape(-1), rows.shape[1]

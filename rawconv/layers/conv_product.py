@@ -4,9 +4,9 @@ BLAS would first order both factors in memory of its own, which for as few chann
 quarter of the time.
 """
 
-import numba
 import numpy as np
 
+from ..compiled import loop
 from ..simd import LANES, add_products, load, splat, store
 
 ROWS = 12
@@ -20,7 +20,7 @@ def product(a, b, out):
     return multiply(a, b, out)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def multiply(a, b, out):
     """The last rows are computed twice where they do not fill a block of their own."""
     zero, size = splat(out, out.dtype.type(0)), out.itemsize

@@ -2,11 +2,11 @@
 
 import math
 
-import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty
+from ..compiled import loop
 from ..philox import low, philox4x32
 from ..threads import cut, run_blocks
 from . import PAPER
@@ -88,14 +88,14 @@ CU = __file__.replace("dropout.py", "dropout.cu")
 STRETCH = 64  # Philox calls at once on the CPU
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def mask(x, kept, y, scale):
     for i in range(len(x)):
         scaled = x[i] * scale
         y[i] = scaled if kept[i] else 0
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def dropout(x, y, kept, samples, scale, threshold, seed, stream, epoch):
     """One Philox call serves four neighbouring elements; an element is kept where its word reaches the threshold.
 

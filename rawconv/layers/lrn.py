@@ -1,10 +1,10 @@
 """Local response normalisation across feature maps (Krizhevsky 2012, section 3.3; the paper's "contrast norm.")."""
 
-import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty
+from ..compiled import loop
 from ..threads import cut, run_blocks
 from . import PAPER
 
@@ -67,7 +67,7 @@ class LRN:
 CU = __file__.replace("lrn.py", "lrn.cu")
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@loop(error_model="numpy")
 def _scale(x, squares, half, alpha, k, scale):
     """scale_c = k + alpha * sum of the squares around c; `squares` is x^2 with `half` zeros at both ends."""
     channels = len(x)
@@ -81,7 +81,7 @@ def _scale(x, squares, half, alpha, k, scale):
         scale[c] = k + alpha * scale[c]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@loop(error_model="numpy")
 def _inverse_power(scale, beta, power):
     """power = scale^-beta.  For 3/4 two square roots, since pow does not vectorise."""
     if beta == 0.75:
@@ -93,7 +93,7 @@ def _inverse_power(scale, beta, power):
             power[c] = scale[c] ** -beta
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@loop(error_model="numpy")
 def lrn(x, given, y, half, alpha, beta, k):
     channels = x.shape[1]
     squares = np.zeros(channels + 2 * half, x.dtype)
@@ -105,7 +105,7 @@ def lrn(x, given, y, half, alpha, beta, k):
             y[i, c] = x[i, c] * power[c]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@loop(error_model="numpy")
 def lrn_back(x, dy, dx, half, alpha, beta, k):
     channels = x.shape[1]
     squares, ratio = np.zeros(channels + 2 * half, x.dtype), np.zeros(channels + 2 * half, x.dtype)

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from ..arrays import array_module, launch, on_cpu
 from ..buffers import empty
+from ..compiled import loop
 from ..threads import cut, run_blocks
 from . import PAPER
 from .window import Window
@@ -87,7 +87,7 @@ class MaxPool:
 CU = __file__.replace("pool.py", "pool.cu")
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
     """The output rows first..last-1, counted through all pictures."""
     height, width, channels = x.shape[1:]
@@ -112,7 +112,7 @@ def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
                             winner[c] = place if wins else winner[c]
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def unpool(dx, dy, switches, first, last, kh, kw, sh, sw, top, left, shared):
     """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
     height, oh, ow, channels = dx.shape[1], *dy.shape[1:]

@@ -1,9 +1,8 @@
 """ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
 
-import numba
-
 from ..arrays import array_module, on_cpu
 from ..buffers import empty
+from ..compiled import loop
 from ..threads import cut, run_blocks
 from . import PAPER
 
@@ -71,13 +70,13 @@ def _in_blocks(loop, *arrays):
     run_blocks(lambda part: loop(*(array[part] for array in arrays)), cut(len(arrays[0]), 1 << 18), arrays[0].size / 3)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def rectify(x, y):
     for i in range(len(x)):
         y[i] = 0 if x[i] <= 0 else x[i]  # so a NaN stays NaN
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def gate(dy, y, dx):
     """dx = dy where y > 0, else 0.
 

@@ -2,10 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 
 from ..arrays import THREADS, array_module, launch, on_cpu
+from ..compiled import loop
 
 
 def softmax(scores):
@@ -34,7 +34,7 @@ def softmax_cross_entropy(scores, labels):
 CU = __file__.replace("softmax.py", "softmax.cu")
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def cross_entropy(scores, labels, dscores, losses):
     """p = e^(s - max) / sum and loss = log(sum) - (s - max)[label], a picture a row; NaN if there is no such label."""
     for n in range(len(scores)):

@@ -12,6 +12,7 @@ the first-level cache, then along the rows: 36 values at once would not fit into
 import numba
 import numpy as np
 
+from ..compiled import loop
 from ..simd import LANES, load, store
 
 # The three matrices along one axis.  A tile of n outputs, n = 1 to 4, has n + 2 of the 6 places: the first n + 1 of the
@@ -79,7 +80,7 @@ def four(array, i, step):
 # picture is (rows, width, channels), and ends late enough for 6 or 4 pixels from every tile on; arrays are flat.
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def tiles_in(folded, tiles, top, left, down, across, high, wide, width, channels):
     """BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2."""
     half, line = np.empty(36 * LANES, folded.dtype), width * channels
@@ -98,7 +99,7 @@ def tiles_in(folded, tiles, top, left, down, across, high, wide, width, channels
                             store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def gradient_tiles(folded, tiles, top, left, down, across, high, wide, width, channels):
     """A dy AT of every tile dy of high by wide gradients."""
     half, line = np.empty(24 * LANES, folded.dtype), width * channels
@@ -117,7 +118,7 @@ def gradient_tiles(folded, tiles, top, left, down, across, high, wide, width, ch
                             store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def tiles_out(tiles, bias, y, top, left, down, across, high, wide, width, channels):
     """y = AT m A + bias of every tile m."""
     half = np.empty(24 * LANES, y.dtype)
@@ -141,7 +142,7 @@ def tiles_out(tiles, bias, y, top, left, down, across, high, wide, width, channe
                         store(y, start + j * channels, t[j] + offset)
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def fold(x, folded, order, sh, sw, down, across, top, left):
     """One picture; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
     height, width, channels = x.shape
@@ -162,7 +163,7 @@ def fold(x, folded, order, sh, sw, down, across, top, left):
             out[order.size * channels :] = 0
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def unfold(folded, x, order, sh, sw, top, left):
     """The transpose of a fold by stride, every place of x being one of folded."""
     for i in range(x.shape[0]):
@@ -177,7 +178,7 @@ def unfold(folded, x, order, sh, sw, top, left):
 # Blocks of pictures: where they are small, a call from Python for each would take as long as its work.
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def pictures_in(x, tiles, first, last, rectangles, gradients, folded, order, sh, sw, down, across, top, left):
     """Fold the pictures first .. last-1 of x, `folded` being room for one, and transform all their tiles.
 
@@ -198,7 +199,7 @@ def pictures_in(x, tiles, first, last, rectangles, gradients, folded, order, sh,
             start += len(x) * size
 
 
-@numba.njit(nogil=True, cache=True)
+@loop
 def pictures_out(tiles, bias, y, first, last, rectangles, whole, order, sh, sw, top, left):
     """The pictures first .. last-1 of y from the tiles of all; `whole`: room for one before it is unfolded, or empty
     where there is nothing to unfold."""
