@@ -7,6 +7,7 @@ of threads.
 
 import functools
 import math
+import os
 import queue
 import threading
 
