@@ -107,13 +107,20 @@ def choose_device(name: str = "auto", say=lambda line: None) -> Device:
     raise RawconvError(f"--device {name} cannot be used: {trouble}. Install the wheel for your card: {WHEELS}.")
 
 
+def gpu_count():
+    """How many GPUs CuPy sees."""
+    import cupy
+
+    return cupy.cuda.runtime.getDeviceCount()
+
+
 def _gpu_trouble(index):
     try:
         import cupy
     except ImportError:
         return "CuPy is not installed"
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
+        count = gpu_count()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return f"CuPy finds no usable GPU ({error})"
     return None if index < count else f"there is no GPU {index}, only {count}"

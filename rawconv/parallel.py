@@ -30,7 +30,7 @@ SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE",
 class Alone:
     """The only process there is."""
 
-    rank, size, local, interrupted = 0, 1, 0, False
+    rank, size, local, beside, interrupted = 0, 1, 0, 1, False
 
     def same(self, net):
         """One process agrees with itself."""
@@ -55,14 +55,14 @@ class Alone:
 
 
 class Processes:
-    """rank of size processes; local: this one's number on its own machine."""
+    """rank of size processes; local: this one's number among the `beside` ones on its own machine."""
 
     def __init__(self, comm):
         from mpi4py import MPI
 
         self._comm, self.rank, self.size = comm, comm.rank, comm.size
         here = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        self.local = here.rank
+        self.local, self.beside = here.rank, here.size
         _share_cores(here)
         self._bucket, self._nccl, self._stream = [], None, None
         self.interrupted = False  # by common consent
@@ -152,8 +152,9 @@ def joined():
     except BaseException as error:
         if not ranks.interrupted:
             _last_words(error, comm.rank)
-            comm.Abort(1)
-            os._exit(1)  # some libraries return from Abort
+            code = 2 if isinstance(error, UsageError) else 1
+            comm.Abort(code)
+            os._exit(code)  # some libraries return from Abort
         raise
 
 

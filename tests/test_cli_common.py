@@ -1,6 +1,7 @@
 """What all commands share: exit codes, one line on stderr, the last line of stdout, new folders, quick --help."""
 
 import errno
+import importlib
 import json
 import os
 import pathlib
@@ -244,6 +245,45 @@ def test_help_is_quick():
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert out.returncode == 0 and out.stdout.count(b"rawconv-info ") == 2
     assert 0 < min(times) < 0.4
+
+
+def commands():
+    """{words: command} of every command and subcommand of the package."""
+    found = {}
+    for name in ("data", "train", "visualize", "info", "import_", "export", "doctor", "experiments"):
+        main = importlib.import_module(f"rawconv.cli.{name}").main
+        found[main.name] = main
+        if isinstance(main, click.Group):
+            found |= {f"{main.name} {one}": main.get_command(None, one) for one in main.list_commands(None)}
+    return found
+
+
+COMMANDS = commands()
+FLOATS = [
+    (words, max(param.opts, key=len))
+    for words, command in COMMANDS.items()
+    for param in command.params
+    if isinstance(param.type, click.types.FloatParamType)
+]
+
+
+def test_the_package_has_options_that_take_numbers():
+    assert {option for _, option in FLOATS} >= {"--lr", "--dropout", "--percentile", "--scale", "--save-every"}
+
+
+@pytest.mark.parametrize(("words", "option"), FLOATS)
+def test_every_number_is_finite(words, option):
+    """NaN is never outside a range, and most ranges have no upper end."""
+    command = COMMANDS[words]
+    given = ["x" for param in command.params if isinstance(param, click.Argument) and param.required]
+    for value in ("nan", "inf", "-inf"):
+        result = CliRunner().invoke(command, [f"{option}={value}", *given])
+        assert result.exit_code == 2 and result.stdout == "", result.output
+        assert (
+            f"{option} is {value}; give it a finite number." in result.stderr or "is not in the range" in result.stderr
+        )
+    result = CliRunner().invoke(command, [f"{option}=nan", *given])
+    assert f"{option} is nan; give it a finite number." in result.stderr
 
 
 # rawconv-info

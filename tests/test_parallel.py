@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import mpi_steps
 import numpy as np
 import pytest
 
-from rawconv import checkpoint, models, parallel
-from rawconv.errors import RawconvError
+from rawconv import arrays, checkpoint, models, parallel
+from rawconv.cli.train import _choose
+from rawconv.errors import RawconvError, UsageError
 from rawconv.training import TIMES, zero_gradients
 
 STEPS = pathlib.Path(__file__).with_name("mpi_steps.py")
@@ -47,11 +49,11 @@ CASES = ("1,float32,13", "20,float64,13", "20,float64,4", "20,float64,1")  # 4: 
 
 def assert_all_hold(found, one, limits):
     """All processes hold the same bits, and those of one process within the limit of each dtype."""
-    for arrays in found:
-        assert arrays.keys() == one.keys()
+    for own in found:
+        assert own.keys() == one.keys()
         for key, want in one.items():
-            assert np.array_equal(arrays[key], found[0][key])
-            assert np.abs(arrays[key] - want).max() < limits[key.split(",")[1]], key
+            assert np.array_equal(own[key], found[0][key])
+            assert np.abs(own[key] - want).max() < limits[key.split(",")[1]], key
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +167,51 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(mpirun, tmp_path):
 
 def test_an_error_of_all_is_said_once_and_ends_all(mpirun, tmp_path):
     done = mpirun(2, ["-m", "rawconv.cli.train", "--data", "nowhere"], tmp_path)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert len(re.findall("nowhere does not exist", done.stderr)) == 1 and "Traceback" not in done.stderr
+
+
+class Beside(NamedTuple):
+    """One of `beside` processes on a machine."""
+
+    local: int
+    beside: int
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "cards", "words"),
+    [
+        (
+            "gpu",
+            3,
+            2,
+            "3 processes were started on this machine, and it has 2 GPUs; start at most one process for each",
+        ),
+        (
+            "auto",
+            2,
+            1,
+            "2 processes were started on this machine, and it has 1 GPU; start at most one process for each",
+        ),
+        ("gpu:1", 2, 2, "2 processes were started on this machine, and gpu:1 is one GPU; use --device gpu, start at"),
+    ],
+)
+def test_more_processes_than_gpus_are_refused_in_a_sentence(name, beside, cards, words, monkeypatch):
+    """By all of them: one alone would leave the others waiting."""
+    monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: None)
+    monkeypatch.setattr(arrays, "gpu_count", lambda: cards)
+    for local in range(beside):
+        with pytest.raises(UsageError) as caught:
+            _choose(name, Beside(local, beside), print)
+        assert str(caught.value).startswith(words) and str(caught.value).endswith("or use --device cpu.")
+
+
+def test_each_process_takes_the_gpu_of_its_own_number(monkeypatch):
+    monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: None)
+    monkeypatch.setattr(arrays, "gpu_count", lambda: 2)
+    assert [_choose("gpu", Beside(local, 2), print).index for local in (0, 1)] == [0, 1]
+    assert _choose("gpu:1", Beside(0, 1), print).index == 1, "one process a machine may choose"
+    assert _choose("cpu", Beside(1, 2), print).index is None
 
 
 def test_launchers_without_mpi4py_or_with_another_mpi_are_told(monkeypatch):

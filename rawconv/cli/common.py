@@ -6,6 +6,7 @@ Only click is imported here and at the top of every command, so that --help answ
 import contextlib
 import errno
 import json
+import math
 import os
 import pathlib
 import signal
@@ -39,10 +40,11 @@ class _Guarded:
     def parse_args(self, ctx, args):
         rest = super().parse_args(ctx, args)
         for param in self.params:
-            value = ctx.params.get(param.name)
-            if value == "" or (isinstance(value, tuple) and "" in value):
-                name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
-                raise click.UsageError(f"{name} is empty; give it a value, or leave it out.", ctx)
+            given = ctx.params.get(param.name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if trouble := _trouble(value):
+                    name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+                    raise click.UsageError(f"{name} {trouble}.", ctx)
         return rest
 
     def invoke(self, ctx):
@@ -50,6 +52,15 @@ class _Guarded:
             result = super().invoke(ctx)
             sys.stdout.flush()  # so that a closed pipe is noticed here
             return result
+
+
+def _trouble(value):
+    """What is wrong with a value of the right type, whatever the option; None where nothing is."""
+    if value == "":
+        return "is empty; give it a value, or leave it out"
+    if isinstance(value, float) and not math.isfinite(value):  # a range lets NaN pass: it is never outside
+        return f"is {value}; give it a finite number"
+    return None
 
 
 class Command(_Guarded, click.Command):

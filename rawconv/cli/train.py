@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import UsageError
 from .common import (
     command,
     device_option,
@@ -128,12 +129,23 @@ def _share(text):
 
 
 def _choose(name, ranks, tell):
-    """The device; of several processes on one machine, each takes the GPU of its own number."""
-    from ..arrays import choose_device
+    """The device; of several processes on one machine, each takes the GPU of its own number.
+
+    UsageError where a GPU would be shared, which NCCL refuses.
+    """
+    from ..arrays import choose_device, gpu_count
 
     device = choose_device(name, tell)
-    if device.index is None or ranks.size == 1 or ":" in name:
+    if device.index is None or ranks.beside == 1:
         return device
+    cards = 1 if ":" in name else gpu_count()
+    if ranks.beside > cards:
+        what = f"{name} is one GPU" if ":" in name else f"it has {cards} GPU{'s' if cards > 1 else ''}"
+        remedy = "use --device gpu, " if ":" in name else ""
+        raise UsageError(
+            f"{ranks.beside} processes were started on this machine, and {what}; {remedy}start at most one process for "
+            "each GPU, or use --device cpu."
+        )
     return choose_device(f"gpu:{ranks.local}")
 
 
