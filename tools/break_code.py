@@ -1,0 +1,282 @@
+"""Break the package in small ways and see whether the tests notice.
+
+    python tools/break_code.py --seed 1 --count 60          60 breaks; again: goes on where it was, tries survivors anew
+    python tools/break_code.py --seed 1 --count 60 --dry    which those are
+    python tools/break_code.py --count 20 --only rawconv/data      breaks of some files alone
+
+A sign or comparison exchanged, a constant changed, arguments or a pair swapped, a branch, call or keyword dropped, a
+`not` or minus removed, a slice one longer, min for max: each kind equally often, drawn by a hash of the break and the
+seed, so that the sample stays as it is where files do.  One break at a time is made in a copy of the tree, never in the
+checkout, and the tests that import the broken file run, the nearest first, until one fails or the time is over.  A test
+that runs for 20 s beyond its time unbroken has noticed as well.  What a test says counts only if it passes unbroken.
+
+Exit code 0: no survivor, or harmless ones alone (break_harmless.py says which and why).  1: survivors, listed.
+
+Its limits.  Tests far from the broken file have no say once the time is over, on a busy machine sooner: give --seconds.
+Which tests import a file is read from the syntax trees, so a test that reaches it in another way is not run.  Nothing
+is broken in text, f-strings, type hints, kernels (.cu) and the page's scripts, nor beside `rmtree`, which might delete
+what is yours.  What only a GPU, several processes or tests marked long would notice survives.  That all breaks of a
+sample are noticed says that most of the others would be, not that the code is right.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import click
+from break_harmless import reason
+from code_breaks import apply, sample
+from import_map import PACKAGE, importers, nearest
+from tqdm import tqdm
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LEFT_OUT = (".git", "runs", "build", ".venv*", ".hypothesis", ".ruff_cache", ".pytest_cache", "*.egg-info")
+HANGS = 20  # seconds beyond a test's own time
+MEMORY = 8 << 30  # of a process of the tests: a break may ask for everything
+UNBROKEN = 900  # seconds for a test file as it is; the first compiles the loops
+
+
+class Tree:
+    """A copy of the checkout in `folder`, with its compiled loops, where one file at a time is broken."""
+
+    def __init__(self, root, folder):
+        self.root, self.folder = pathlib.Path(folder, "tree"), pathlib.Path(folder)
+        shutil.copytree(root, self.root, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
+        self.left_out, self.seconds = set(), {}  # tests that fail unbroken; how long each takes
+
+    def try_break(self, one, seconds):
+        """(what became of it, what noticed): "noticed", "hangs" or "survived"."""
+        path, until = self.root / one.path, time.monotonic() + seconds
+        files = self._within(nearest(self.root, one.path, one.scope.rpartition(".")[2]), seconds)
+        while True:
+            with _Broken(self, path, apply(path.read_text(), one), one.path):
+                end, test = self._pytest(files, max(5, until - time.monotonic()), one.scope.rpartition(".")[2])
+            if end != "noticed" or self._passes(test):
+                return end, test
+            self.left_out.add(test)
+
+    def _within(self, files, seconds):
+        """The first of these files, as many as fill the time."""
+        found = []
+        for file in files:
+            if file not in self.seconds:
+                self.learn(file)
+            found.append(file)
+            seconds -= self.seconds[file]
+            if seconds < 0:
+                break
+        return found
+
+    def learn(self, file):
+        """Run a test file unbroken: which of its tests fail, and how long each takes."""
+        events = self._run([file], UNBROKEN)
+        self.left_out |= {event["failed"] for event in events if "failed" in event}
+        times = {event["began"]: -event["at"] for event in events if "began" in event}
+        for event in events:
+            if "ended" in event:
+                times[event["ended"]] += event["at"]
+        self.seconds |= {test: max(0, seconds) for test, seconds in times.items()}
+        self.seconds[file] = sum(max(0, seconds) for seconds in times.values())
+
+    def _passes(self, test):
+        """Unbroken; files that were learned are known."""
+        known = test in self.seconds and test not in self.left_out
+        return known or not any("failed" in event for event in self._run([test], UNBROKEN))
+
+    def _pytest(self, files, seconds, name):
+        """What the first failure says, if there is one in so many seconds."""
+        began = time.monotonic()
+        events = self._run(["-x", *files], seconds, name)
+        if failed := next((event["failed"] for event in events if "failed" in event), None):
+            return "noticed", failed
+        last = events[-1] if events else {}
+        if time.monotonic() - began >= seconds and "began" in last:
+            test, over = last["began"], time.time() - last["at"]
+            if over > HANGS + self.seconds.get(test, 0):
+                return "hangs", test
+        return "survived", "" if files else "no test imports it"
+
+    def _run(self, words, seconds, name=""):
+        """The events that break_watch told of one run of pytest."""
+        watch, deselect = self.folder / "events", self.folder / "deselect"
+        watch.write_text("")
+        deselect.write_text("\n".join(self.left_out))
+        environment = os.environ | {
+            "PYTHONPATH": f"{self.root}{os.pathsep}{pathlib.Path(__file__).resolve().parent}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "BREAK_WATCH": str(watch),
+            "BREAK_DESELECT": str(deselect),
+            "BREAK_NAME": name,
+        }
+        if not words or words == ["-x"]:
+            return []
+        plain = ["-q", "-p", "break_watch", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tests")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *plain, *words], cwd=self.root, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_limit,
+        )  # fmt: skip
+        over = False
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            over = True
+        finally:
+            _end(process)
+        events = [json.loads(line) for line in watch.read_text().splitlines()]
+        if not over and process.returncode not in (0, 1, 5) and not any("failed" in event for event in events):
+            # pytest itself could not go on: a crash, or a conftest that does not import
+            last = [event["began"] for event in events if "began" in event][-1:] or [f"pytest: {said[-200:]!r}"]
+            events.append({"failed": last[0]})
+        return events
+
+
+class _Broken:
+    """One file broken; on leaving, it and the compiled loops of all that imports it are as they were.
+
+    Numba keeps a loop by the time of its own file, so loops of other files that have this one inside would stay old.
+    """
+
+    def __init__(self, tree, path, text, name):
+        self.path, self.text, self.kept = path, text, tree.folder / "kept"
+        self.loops = [file for file in importers(tree.root, name) if any(self._compiled(file))]
+        if not any(word in path.read_text() for word in ("njit", "intrinsic")) and not any(self._compiled(path)):
+            self.loops = []  # constants aside, plain Python does not get into loops
+        self.sound, self.stat = path.read_bytes(), path.stat()
+
+    def _compiled(self, file):
+        return (file.parent / "__pycache__").glob(f"{file.stem}.*.nb?")
+
+    def __enter__(self):
+        self.kept.mkdir()
+        compiled = [one for file in self.loops for one in self._compiled(file)]
+        self.moved = [(one, self.kept / str(number)) for number, one in enumerate(compiled)]
+        for one, place in self.moved:
+            shutil.move(one, place)
+        for one in (self.path.parent / "__pycache__").glob(f"{self.path.stem}.*.pyc"):
+            one.unlink()
+        self.path.write_text(self.text)
+
+    def __exit__(self, *_):
+        self.path.write_bytes(self.sound)
+        os.utime(self.path, ns=(self.stat.st_atime_ns, self.stat.st_mtime_ns))
+        for file in self.loops:
+            for one in self._compiled(file):
+                one.unlink()
+        for one, place in self.moved:
+            shutil.move(place, one)
+        self.kept.rmdir()
+
+
+def _limit():
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+
+
+def _end(process):
+    """End the run and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+def digest(root, *patterns):
+    """Of the text of these files."""
+    found = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in pathlib.Path(root).glob(pattern)):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def sources(root, only):
+    """{path: text} of the package's modules that begin with one of `only`."""
+    paths = sorted(path.relative_to(root).as_posix() for path in root.glob(f"{PACKAGE}/**/*.py"))
+    return {path: (root / path).read_text() for path in paths if not only or path.startswith(tuple(only))}
+
+
+def known(record, root, texts, chosen):
+    """{key: what became of it} of the breaks that need not be tried again.
+
+    What was noticed stays so while its file does; a survivor is tried again when any test has changed.
+    """
+    try:
+        kept = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return {}
+    tests = digest(root, "tests/*.py")
+    files = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
+    return {
+        one.key: found
+        for one in chosen
+        if (found := kept.get(one.key)) and found["file"] == files[one.path]
+        and (found["end"] != "survived" or found["tests"] == tests)
+    }  # fmt: skip
+
+
+def report(chosen, found, say=click.echo):
+    """List what survived, harmless ones apart; returns how many are not harmless."""
+    survived = [one for one in chosen if found[one.key]["end"] == "survived"]
+    harmless = {one: why for one in survived if (why := reason(one))}
+    worse = [one for one in survived if one not in harmless]
+    say(f"{len(chosen)} breaks: {len(chosen) - len(survived)} noticed, {len(worse)} survived, {len(harmless)} harmless")
+    for one in worse:
+        say(f"  survived  {one}" + (f"  ({found[one.key]['test']})" if found[one.key]["test"] else ""))
+    for one, why in harmless.items():
+        say(f"  harmless  {one}  ({why})")
+    return len(worse)
+
+
+@click.command()
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the sample.")
+@click.option("--count", type=click.IntRange(1), default=60, show_default=True, help="Breaks in the sample.")
+@click.option("--seconds", type=click.IntRange(5), default=40, show_default=True, help="For the tests of each break.")
+@click.option("--only", multiple=True, help="Break files that begin so alone, e.g. rawconv/data.")
+@click.option("--dry", is_flag=True, help="List the sample and what is known of it; run nothing.")
+@click.option("--root", type=click.Path(path_type=pathlib.Path, exists=True), default=ROOT, help="The checkout.")
+@click.option("--record", type=click.Path(path_type=pathlib.Path), help="What was found.  [runs/break_code.json]")
+def main(seed, count, seconds, only, dry, root, record):
+    """Break, test, mend, list."""
+    record, texts = record or root / "runs" / "break_code.json", sources(root, only)
+    chosen = sample(texts, seed, count)
+    found = known(record, root, texts, chosen)
+    if dry:
+        for one in chosen:
+            click.echo(f"{found.get(one.key, {}).get('end', 'not tried'):10}{one}")
+        return
+    todo = [one for one in chosen if one.key not in found]
+    if todo:
+        with tempfile.TemporaryDirectory(prefix="break-code-") as folder:
+            _try_all(Tree(root, folder), todo, seconds, record, found, digest(root, "tests/*.py"))
+    sys.exit(report(chosen, found) > 0)
+
+
+def _try_all(tree, todo, seconds, record, found, tests):
+    try:
+        kept = json.loads(record.read_text())
+    except (OSError, ValueError):
+        kept = {}
+    record.parent.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(todo, unit=" breaks")
+    for one in bar:
+        text = (tree.root / one.path).read_bytes()
+        end, test = tree.try_break(one, seconds)
+        fresh = {"end": end, "test": test, "file": hashlib.sha256(text).hexdigest(), "tests": tests}
+        found[one.key] = kept[one.key] = fresh
+        half = record.with_suffix(".half")
+        half.write_text(json.dumps(kept, indent=1))
+        half.replace(record)
+        tqdm.write(f"{end:10}{one}" + (f"  by {test}" if test else ""))
+    if tree.left_out:
+        click.echo(f"Left out, failing unbroken: {', '.join(sorted(tree.left_out))}", err=True)
+
+
+if __name__ == "__main__":
+    main()
