@@ -62,6 +62,12 @@ class Device:
 
         return cupy.asarray(x)
 
+    def free_memory(self):
+        """Bytes of a GPU's memory that nobody uses."""
+        import cupy
+
+        return cupy.cuda.Device(self.index).mem_info[0]
+
 
 class Uploads:
     """uploads(x): a batch on its device, copied by a stream of its own while the device still works on the one before.

@@ -34,10 +34,10 @@ def warn_if_sorted(split, batch, seed, say):
 
     A class of share p is in a mixed batch of n with probability 1 - (1 - p)^n.
     """
+    if batch > len(split):
+        return
     labels = split.labels[split.order(seed, 0)]
     labels = labels[: min(len(labels) // batch, 100) * batch].reshape(-1, batch)
-    if not len(labels):
-        return
     share = np.bincount(split.labels) / len(split)
     expected = (1 - (1 - share) ** batch).sum()
     found = 1 + (np.diff(np.sort(labels)) != 0).sum(axis=1).mean()

@@ -35,6 +35,16 @@ def memory(root="/"):
     return min(bounds, default=math.inf)
 
 
+def free_memory(root="/"):
+    """How many bytes this process may still use: what the system can give without swapping, within `memory`."""
+    try:
+        lines = pathlib.Path(root, "proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):  # another system than Linux
+        free = math.inf
+    return min(free, memory(root))
+
+
 def _each(root, controller, name, read):
     """read(file) of every file `name` in this process's group and those above it; controller "": of version 2."""
     top = pathlib.Path(root, "sys/fs/cgroup", controller)

@@ -7,7 +7,7 @@ counted: the driver's own few hundred MB, the workspaces of cuBLAS, and what CuP
 import math
 from typing import NamedTuple
 
-from . import models
+from . import limits, models
 from .errors import UsageError
 from .layers.conv import Conv, rows_a_share
 from .layers.dropout import Dropout
@@ -57,7 +57,12 @@ def training_memory(model, batch, classes=1000, workspace=256):
     if model not in models.MODELS:
         raise UsageError(f"There is no model {model!r}; the models are {', '.join(models.MODELS)}.")
     shape, layers = models.MODELS[model](classes)
-    pixels = batch * stored_for(shape[0]) ** 2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
+    return step_memory(shape, layers, stored_for(shape[0]), batch, workspace)
+
+
+def step_memory(shape, layers, stored, batch, workspace=256):
+    """What training_memory finds, for [(name, layer), ...] and pictures (H, W, C) cut from ones of `stored` rows."""
+    pixels = batch * stored**2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
     names, needs, sizes = ["pixels"], [Needs(own=pixels)], [batch * math.prod(shape) * FLOAT]
     for name, layer in layers:
         out = layer.out_shape(shape)
@@ -69,6 +74,34 @@ def training_memory(model, batch, classes=1000, workspace=256):
     peak_at, parts = max(moments, key=lambda moment: sum(moment[1].values()))
     total = {key: sum(getattr(row, key) for row in rows) for key in ("kept", "parameters")}
     return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
+
+
+def check_batch(run, device, ranks):
+    """UsageError where a step of the Run takes more memory than there is on `device`, a part for each of the ranks.
+
+    Said by arithmetic, before the step: a system that runs out of memory ends the program without a word.
+    """
+    on_cpu = device.index is None
+    room = limits.free_memory() / ranks.beside if on_cpu else device.free_memory()
+    workspace = 2 if on_cpu else max(layer.workspace for _, layer in run.net.layers if layer.params) >> 20
+
+    def needed(batch):
+        found = step_memory(run.net.shape, run.net.layers, run.recipe.stored, -(-batch // ranks.size), workspace)
+        return found["peak"] - found["peak_parts"]["parameters"]  # which are there already
+
+    batch = fits = min(run.recipe.batch, len(run.data.train))
+    while fits and needed(fits) > room:
+        fits //= 2
+    if fits == batch:
+        return
+    whose = "this process" if ranks.size == 1 else f"each of the {ranks.size} processes"
+    remedy = f"lower --batch: {fits} would fit" if fits else "use a smaller --model"
+    if run.state:
+        remedy = "a run cannot change its --batch, so go on with it where there is more memory, or in more processes"
+    raise UsageError(
+        f"A step over a batch of {batch} pictures takes about {needed(batch) / 1e9:.3g} GB of {whose}, and {device} "
+        f"has {room / 1e9:.3g} GB for it; {remedy}."
+    )
 
 
 def _walk(names, needs, sizes):

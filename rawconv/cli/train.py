@@ -108,6 +108,7 @@ def main(
             runs.limit_columns(run.net, workspace)
             if check_grads:
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
+            _check_batch(run, device, ranks)
             folder = ranks.agree(_folder(run, out) if ranks.rank == 0 else None)
             end(folder, runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch), as_json)
 
@@ -147,6 +148,18 @@ def _choose(name, ranks, tell):
             "each GPU, or use --device cpu."
         )
     return choose_device(f"gpu:{ranks.local}")
+
+
+def _check_batch(run, device, ranks):
+    """UsageError where a step cannot be made.  A run that goes on may have more processes than pictures in a batch."""
+    from ..memory import check_batch
+
+    if run.recipe.batch < ranks.size and not run.state:
+        raise UsageError(
+            f"--batch {run.recipe.batch} is fewer pictures than the {ranks.size} processes, so that some would never "
+            "have any; raise --batch, or start fewer processes."
+        )
+    check_batch(run, device, ranks)
 
 
 def _folder(run, out):
