@@ -25,6 +25,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from . import schema
 from .arrays import to_cpu
 from .errors import RawconvError, UsageError
 from .layers.conv import Conv
@@ -33,13 +34,13 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
+from .schema import NEWER, parse
 from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
-LARGEST_SIDE, LARGEST_WINDOW, MOST_FILTERS, MOST_LAYERS = 1 << 14, 1 << 12, 1 << 20, 256
+LARGEST_SIDE, MOST_LAYERS = 1 << 14, 256
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
-NEWER = "Install a newer rawconv: pip install --upgrade rawconv."
 
 
 class Checkpoint(NamedTuple):
@@ -60,36 +61,50 @@ def save(path, net: Net, info: dict, state: dict | None = None) -> None:
     {"momentum": {(layer name, parameter name): array}, "progress": a dict for JSON}.  Arrays may be on the GPU.
     Takes the size of the file in memory.  RawconvError where it cannot be written.
     """
-    _check_labels(net)
+    texts = _check(net, info, state)
     image = io.BytesIO()
     # v108 is one fixed dialect, with checksums on all metadata: a newer HDF5 writes it too, and any since 1.8 reads it.
     with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:
-        _write_net(file, net, info)
+        _write_net(file, net, texts["info"])
         if state is not None:
-            _write_state(file.create_group("optimizer"), net, state)
+            _write_state(file.create_group("optimizer"), net, state["momentum"], texts["progress"])
     write_seal(image, KIND, VERSION)
     replace_file(path, image.getbuffer())
+
+
+def _check(net, info, state):
+    """The JSON {"info", "progress"}; ValueError, before anything is written, where `load` would refuse it."""
+    given = {"info": info} | ({"progress": state["progress"]} if state else {})
+    texts = {name: json.dumps(value, default=lambda number: number.item()) for name, value in given.items()}  # NumPy's
+    try:
+        _check_names(net)
+        found = {name: parse(text, getattr(schema, name.upper()), name) for name, text in texts.items()}
+        if state:
+            schema.check_training(**found)
+    except Wrong as wrong:
+        raise ValueError(f"A checkpoint cannot be written of this net: it {wrong}.") from None
+    return texts
 
 
 def _write_net(file, net, info):
     file.attrs.update(format=fixed_text("rawconv"), version=VERSION, model=fixed_text(net.model))
     file.attrs.update(shape=net.shape, stored=net.stored)
-    file["info"] = _json(info)
+    file["info"] = fixed_text(info)
     file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
     names = [name.encode("utf-8", "surrogateescape") for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
     layers = file.create_group("layers")
     for i, (name, layer) in enumerate(net.layers):
         group = layers.create_group(_group_name(i, name))
-        group.attrs.update(type=fixed_text(type(layer).__name__), settings=_json(layer.settings))
+        group.attrs.update(type=fixed_text(type(layer).__name__), settings=fixed_text(json.dumps(layer.settings)))
         for key, value in layer.params.items():
             group[key] = _floats(value)
 
 
-def _write_state(group, net, state):
-    group["progress"] = _json(state["progress"])
+def _write_state(group, net, momentum, progress):
+    group["progress"] = fixed_text(progress)
     places = {name: i for i, (name, _) in enumerate(net.layers)}
-    for (name, key), value in state["momentum"].items():
+    for (name, key), value in momentum.items():
         group.require_group(_group_name(places[name], name))[key] = _floats(value)
 
 
@@ -104,10 +119,6 @@ def _floats(array):
     if array.dtype not in FLOATS:
         raise ValueError(f"A checkpoint holds float32 or float64, not {array.dtype}.")
     return np.ascontiguousarray(array)
-
-
-def _json(value):
-    return fixed_text(json.dumps(value, default=lambda number: number.item()))  # NumPy's
 
 
 def seal(path):
@@ -171,12 +182,13 @@ def _read(root):
         setattr(dict(layers)[name], key, data.read())
     classes = [label.decode("utf-8", "surrogateescape") for label in labels.read()]
     net = Net(shape, layers, classes, mean.read(), root.text("model"), stored=stored)
-    _check_labels(net)
-    state = None
+    _check_names(net)
+    info, state = parse(info.read().item(), schema.INFO, "info"), None
     if resumes:
         arrays = {key: data.read() for key, data in momentum.items()}
-        state = {"momentum": arrays, "progress": _object(progress.read().item())}
-    return Checkpoint(net, _object(info.read().item()), state)
+        state = {"momentum": arrays, "progress": parse(progress.read().item(), schema.PROGRESS, "progress")}
+        schema.check_training(info, state["progress"])
+    return Checkpoint(net, info, state)
 
 
 def _read_stored(root, version, shape, mean):
@@ -194,22 +206,18 @@ def _read_stored(root, version, shape, mean):
     return stored
 
 
-def _object(text):
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise Wrong(f"is damaged: it holds {text[:40]!r} in the place of a JSON object")
-    return value
-
-
 def _check_shape(shape, what):
-    if min(shape) < 1 or max(shape[:2]) > LARGEST_SIDE or shape[2] > MOST_FILTERS:
+    if min(shape) < 1 or max(shape[:2]) > LARGEST_SIDE or shape[2] > schema.MOST_FILTERS:
         raise Wrong(f"says that {what} are of {shape}, which is no sensible size")
 
 
-def _check_labels(net):
+def _check_names(net):
     scores = net.shapes[net.layers[-1][0]][2]
     if len(net.classes) not in (0, scores):
-        raise ValueError(f"{len(net.classes)} class names for {scores} scores")
+        raise Wrong(f"has {len(net.classes)} class names for {scores} scores")
+    schema.check_names("class", net.classes)
+    schema.check_names("layer", [name for name, _ in net.layers])
+    schema.check_names("model", [net.model])
 
 
 def _read_layers(group, shape):
@@ -251,56 +259,21 @@ def _momentum(group, layers, weights):
     return found
 
 
-# Each type of layer that a file can make, and what its settings may be.
-
-
-def _whole(low, high=LARGEST_WINDOW):
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _list(test, length):
-    return lambda value: type(value) is list and len(value) == length and all(map(test, value))
-
-
-def _number(value):
-    return type(value) in (int, float) and abs(value) < 1e30
-
-
-PAIR, FOUR = _list(_whole(1), 2), _list(_whole(0), 4)
-WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "rounding": lambda value: value in ("ceil", "floor")}
-FILTERS = {"filters": _whole(1, MOST_FILTERS), "groups": _whole(1, MOST_FILTERS)}
-TYPES = {
-    "Conv": (Conv, WINDOW | FILTERS | {"std": lambda value: value == "he" or _number(value)}),
-    "ReLU": (ReLU, {"in_place": lambda value: type(value) is bool}),
-    "LRN": (LRN, {"size": _whole(1), "alpha": _number, "beta": _number, "k": _number}),
-    "MaxPool": (MaxPool, WINDOW),
-    "Dropout": (Dropout, {"rate": _number, "stream": _whole(0, (1 << 64) - 1)}),
-}
+TYPES = {"Conv": Conv, "ReLU": ReLU, "LRN": LRN, "MaxPool": MaxPool, "Dropout": Dropout}  # that a file can make
 
 
 def _read_layer(name, group):
-    kind, settings = group.text("type"), _object(group.text("settings"))
+    kind = group.text("type")
     if kind not in TYPES:
         raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
-    make, tests = TYPES[kind]
-    if unknown := sorted(settings.keys() - tests.keys()):
-        raise Wrong(f"has a setting {unknown[0]!r:.80} of layer {name}, which this rawconv does not know", NEWER)
-    if wrong := _wrong_setting(tests, settings):
-        raise Wrong(f"is damaged: layer {name} cannot have {wrong}")
-    return make(**settings)
-
-
-def _wrong_setting(tests, settings):
-    """ "key = value" of the first setting that is missing or fails its test; None if all are right."""
-    wrong = (key for key, test in tests.items() if key not in settings or not test(settings[key]))
-    return next((f"{key} = {settings.get(key)!r:.80}" for key in wrong), None)
+    return TYPES[kind](**parse(group.text("settings"), schema.SETTINGS[kind], f"layer {name}"))
 
 
 def check_layer(layer, shape):
     """Wrong where a checkpoint could not hold this layer, which makes maps of `shape` (H, W, C)."""
     settings = json.loads(json.dumps(layer.settings))
-    if wrong := _wrong_setting(TYPES[type(layer).__name__][1], settings):
-        raise Wrong(f"it has {wrong}")
+    if wrong := next(schema.faults(schema.SETTINGS[type(layer).__name__], settings, "it"), None):
+        raise Wrong(wrong)
     _check_shape(shape, "its maps")
 
 

@@ -135,7 +135,7 @@ def foreign(head, kind):
         return Wrong("is empty")
     if head.startswith(f"rawconv {kind}".encode()):
         return Wrong("is damaged: its first line is broken or cut off")
-    what = "an HDF5 file of another program, " if head.startswith(SIGNATURE) else ""
+    what = "an HDF5 file of another program or an old rawconv, " if head.startswith(SIGNATURE) else ""
     return Wrong(f"is {what}not a rawconv {kind}")
 
 

@@ -17,10 +17,12 @@ import numpy as np
 
 from .arrays import array_module, to_cpu
 from .deconvnet import layer_object, net_input
-from .errors import RawconvError
-from .storage import hdf5, replace_file
+from .errors import RawconvError, UsageError
+from .storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
-FORMAT, VERSION = "rawconv-topk", 1
+FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
+DTYPES = {"picture": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}
+MOST_LAYERS = 1 << 10
 KEEP_SECONDS = 30  # between two records of a scan that is under way
 
 
@@ -133,44 +135,71 @@ def data_key(source, split):
 
 
 def save(path, found, weights, data):
-    """Write the Strongest of some layers to `path` (HDF5), whole or not at all."""
+    """Write the Strongest of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
     image = io.BytesIO()
-    with hdf5(image, "w", libver=("v108", "v108")) as file:  # a fixed dialect: equal results, equal bytes
-        file.attrs.update(format=FORMAT, version=VERSION, weights=weights, data=data)
+    with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
+        file.attrs.update({key: fixed_text(text) for key, text in _about(weights, data).items()}, version=VERSION)
         for name, strongest in sorted(found.items()):
             for field, column in strongest._asdict().items():
                 file.create_dataset(f"{name}/{field}", data=column)
+    write_seal(image, KIND, VERSION)
     replace_file(path, image.getbuffer())
 
 
-def load(path, net, weights, data, split):
+def _about(weights, data):
+    return {"format": FORMAT, "weights": weights, "data": data}
+
+
+def load(path, net, weights, data, split, say=lambda sentence: None):
     """{layer object: Strongest} of an earlier scan of these weights and these pictures; {} if of others.
 
-    A file that is damaged, or no such file at all, counts as none: a scan can always be made again.
+    A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can be made again.
     """
-    found = {}
     try:
-        with hdf5(path) as file:
-            about = {key: file.attrs.get(key) for key in ("format", "version", "weights", "data")}
-            if about != dict(format=FORMAT, version=VERSION, weights=weights, data=data):
-                return {}
-            for name in file:
-                maps, k = net.shapes[name][2], file[name]["value"].shape[-1]
-                columns = [file[name][field] for field in Strongest._fields]
-                if not 1 <= k <= len(split) or any(column.shape != (maps, k) for column in columns):
-                    return {}
-                found[name] = Strongest(*(column[...] for column in columns))
-                if not _sound(found[name], net.shapes[name], split):
-                    return {}
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
+        with open_file(path, "topk.hdf5") as file:
+            size = check_seal(file, KIND, _check_version)
+            with hdf5(file) as root:
+                return _read(Group(root, size), net, split, _about(weights, data))
+    except UsageError:  # there is none
         return {}
+    except Exception as error:  # HDF5 complains in every type there is
+        what = str(error) if isinstance(error, Wrong) else f"cannot be read ({' '.join(str(error).split())[:200]})"
+        say(f"{path} {what}; the pictures are scanned anew.")
+        return {}
+
+
+def _check_version(version):
+    if version != VERSION:
+        raise Wrong(f"is a scan record of version {version}, and this rawconv reads version {VERSION}")
+
+
+def _read(root, net, split, about):
+    _check_version(root.integers("version", ()))
+    if any(root.text(key) != text for key, text in about.items()):
+        return {}
+    columns, found = {}, {}
+    for name in root.names(MOST_LAYERS):
+        if name not in net.shapes:
+            raise Wrong(f"is damaged: the net has no layer {name!r:.80}")
+        part = root.group(name)
+        value = part.numbers("value")
+        if len(value.shape) != 2 or value.shape[0] != net.shapes[name][2] or not 1 <= value.shape[1] <= len(split):
+            raise Wrong(f"is damaged: it has {value.name} of shape {value.shape}")
+        others = [part.numbers(field, value.shape, np.dtype(dtype)) for field, dtype in DTYPES.items()]
+        columns[name] = Strongest(value, *others)
+    root.check_total()
+    for name, parts in columns.items():
+        found[name] = Strongest(*(part.read() for part in parts))
+        if not _sound(found[name], net.shapes[name], split):
+            raise Wrong(f"is damaged: the pictures or places of {name} cannot be")
     return found
 
 
 def _sound(found, shape, split):
     limits = zip((found.picture, found.y, found.x), (len(split), *shape[:2]), strict=True)
-    inside = all(part.dtype.kind == "i" and (part >= 0).all() and (part < limit).all() for part, limit in limits)
-    return inside and found.value.dtype.kind == "f" and (found.label == split.labels[found.picture]).all()
+    inside = all((part >= 0).all() and (part < limit).all() for part, limit in limits)
+    sorted_ = (found.value[:, :-1] >= found.value[:, 1:]).all()  # not so where there is a NaN
+    return inside and sorted_ and (found.label == split.labels[found.picture]).all()
 
 
 def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say):
@@ -178,7 +207,7 @@ def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key
     begun, used = (0, {}), None
     for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
         position = int(path.stem[5:]) if path.stem[5:].isdigit() else 0
-        found = load(path, net, weights, _part(key, position, k, batch), split)
+        found = load(path, net, weights, _part(key, position, k, batch), split, say)
         if set(found) == set(wanted) and position > begun[0]:
             begun, used = (position, found), path
     if used:
@@ -212,13 +241,13 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, s
     folder = Path(folder)
     weights, key, k = fingerprint(net), data_key(source, split), min(k, len(split))
     names, own = list(dict.fromkeys(layer_object(net, layer) for layer in layers)), folder / "topk.hdf5"
-    known, used = {}, None
+    known, used, troubles = {}, None, []
 
     def missing():
         return [name for name in names if name not in known or known[name].value.shape[1] < k]
 
     for path in [own, *sorted(folder.parent.glob("*/topk.hdf5"))]:
-        for name, found in load(path, net, weights, key, split).items():
+        for name, found in load(path, net, weights, key, split, troubles.append).items():
             wider = name not in known or known[name].value.shape[1] < found.value.shape[1]
             if wider and (name in names or path == own):
                 known[name] = found
@@ -226,6 +255,8 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, s
             used = path
             break
     if wanted := missing():
+        for sentence in troubles[:1]:
+            say(sentence)
         known |= _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say)
     save(own, known, weights, key)
     return {name: known[name].first(k) for name in names}, used

@@ -16,8 +16,19 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
+from rawconv.recipes import Recipe
 
-INFO = {"data": "scenes", "metrics": {"top1": 0.1 + 0.2, "loss": float("inf")}, "epoch": 3}
+RECIPE = Recipe(stored=64)._asdict() | {"colours": []}
+INFO = {
+    "data": "scenes", "recipe": RECIPE, "seed": 2**63, "metrics": {"top1": 0.1 + 0.2, "loss": float("inf")}, "epoch": 3,
+}  # fmt: skip
+PROGRESS = {
+    "epoch": 3, "position": 128, "sums": [301.5, 20.0, 70.0], "best": 0.5,
+    "schedule": {"best": 0.5, "waited": 1, "cuts": 0},
+}  # fmt: skip
+ROW = {"epoch": 1, "lr": 0.01} | {
+    f"{split}_{name}": 0.5 for split in ("train", "val") for name in ("loss", "top1", "top5")
+}
 
 
 def odd_net(dtype="float32", fill=0):
@@ -46,8 +57,7 @@ def momentum(net):
 
 
 def state(net):
-    progress = {"epoch": 3, "position": 128, "seed": 2**63, "schedule": {"best": 0.5}}
-    return {"momentum": momentum(net), "progress": progress}
+    return {"momentum": momentum(net), "progress": PROGRESS}
 
 
 def same(a, b):

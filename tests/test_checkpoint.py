@@ -9,7 +9,7 @@ import time
 import h5py
 import numpy as np
 import pytest
-from checkpoints import INFO, momentum, odd_net, same, state, tiny_net
+from checkpoints import INFO, PROGRESS, momentum, odd_net, same, state, tiny_net
 
 from rawconv import checkpoint, models
 from rawconv.arrays import Device
@@ -46,7 +46,7 @@ def test_without_state(path):
 
 
 def test_info_may_be_long(path):
-    info = {"history": list(range(50_000))}
+    info = {"notes": list(range(50_000))}
     checkpoint.save(path, tiny_net(), info)
     assert checkpoint.load(path).info == info
 
@@ -54,7 +54,7 @@ def test_info_may_be_long(path):
 def test_momentum_of_some_layers_only(path):
     net = tiny_net()
     some = {("fc2", "weight"): momentum(net)["fc2", "weight"]}
-    checkpoint.save(path, net, {}, {"momentum": some, "progress": {}})
+    checkpoint.save(path, net, INFO, {"momentum": some, "progress": PROGRESS})
     assert checkpoint.load(path).state["momentum"].keys() == some.keys()
 
 

@@ -7,28 +7,30 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from checkpoints import edit, refused, same, tiny_net
+from checkpoints import PROGRESS, edit, refused, same, tiny_net
 
 from rawconv import checkpoint, models
 from rawconv.layers.conv import Conv
 from rawconv.net import Net
 
 VERSION_1 = (  # the bytes of a file that the last writer of version 1 made
-    'c-rk)e`p(39DkQzy=Li_rdjKpokv9GB$d0QNfs5?(M$^yJ6DRzEa7r_mmFU1j=O7TTf%~fqX?o?|M8zGgDD#h|4`gOotxkvLm9Gv>JNm0f6V'
-    '@){|yE*-^;xV%{5uGQEe0Y$mQOB-}k-u&HH}7pYJ!P^G5|$nPG$?6kgF(Nin0$4Ac!tRTwVHjAfoqFru!OnB1%hnFJS$G81F_hhm8&ql%1K<'
-    'V{B7b(0Z!c9=`W;og+UCDS5IC1OG%5sxQ^W9g(Q45w3qD2h;wCHZ73pBH!z@-Qv35W=L8%R^?ftw-}OAP@KW@AtcC8UPolw%ep_8MK~R>jo|'
-    '<H_ncaWe&T*tzZy<38K!CVZRGd0N{}>w<U>@k-$R$xIq`7fd>Fl)l0ky`g)Nbu=dm~5C-;OH5vr48UY~)BD?77DkD{0%3kwftn9PaEU9@YSC'
-    '{mYCFjI=Y{)3_vK)BEQVf7F07jA5VEvjDMG<p>eWx9FTaMfLiIZCO5GX)V9&0l<4Jf>M2=%?_6x@Cqb=}l{azY_{@(-Y++VvCH==n&VH~Glp'
-    'OvDhN0*y#{e01!fE3_O)cJpn+{_{wRs3wRXvll8)SeSaX@f-_PWM&ESO4|0ufi?OSfBgLS61I7J2t&!aKgM&`TaWZZmmWP+!vI26BMiC2fa+'
-    'x)#7m;afB_l|9CP5~fQMk&Hs!PS!@#bqLw{Ml%03)W&T}ClU~@|?Rw&0=OnK||z*p@Z8=t%;(tHl%3L~h`SC1fH^#pt}pM$dTJb}TR!8cxRB'
-    '^LVdT$*LGm^8TzS=ttJSslvL+`Im|o!D4b6k@x#ko~tevHI(uehJw&^SzdA*lF`DqUN`WyZ*WI+>B-OpLos#-Ih3BmlGOCR$v#77O%zN<}Bi'
-    '6j0+FJz$i`#?_iB?OT&PsDJcb`s$~$Z`G_dVCb9<+5GqX~hBOCJ_eea-#HaAHsZ05)1QjzJmS}t)KeADVe6X;ftJ4}@18GH2U&*7LFsBJnk|'
-    'Wi1@GSN*mMfzl2^YVs!90Tu@iYj3C+t@nZ-Fi{Bp)r>-m0uW%(ctEzKEj!BI=^6@(nTUDfETtU}RrAk2OzZ80vz*zB&S*A57d_mHk?9^AUf2'
-    '_0f)5;rNC7Cha4|$4I#2D3l6Cb8i<R6f3FcB;FV&yrH~w+^Vj?!ksAaUI^tde0DOxH6xV18lgx^R+D)FlZMF41}y*f#Z_S$#TB+~42nxendE'
-    ';)ac8bAE;%XAXXgP2rd<wsv+-82zq`lM9dT_OiYv?Cp6*nN+Z_9U#_pU-&IKK*1WccwT8mV2I@tcH<jTckC!3~{oq-jp<O9OblZU+5Td$@yT'
-    '`lO)Fy8O2uck?n{b{H{HT_8cD%Er;G$>Y04&qr}Nztaw*NOjpVJz!bHB%}fM%RBQt~&AI<*m)$F9aO!{V3%4|JY&g7q(VDzBM0#nkp1=;wrb'
-    '|&gJM}`&OVMZ2OA6dvjj+{)Vw0b^nv$jaT;@r*4m0WY>AuS}-ru-~P<IX9w)5JCnNzy|eu*Lht5|dk?+B;M|YvQICE(u<`2A1y5$FQ$ug_Y9'
-    'ESo?`(gHJNMRmHH!Ne(Bdvq'
+    'c-rk)|7#pY6ra5$*UjaM$z9Tjk#>6_O7tSTd)doX(WY&h2CGJ+;+LZ5-0oa%^=@~&yO%UcgAt?<e@a^@f*4Sn9|Q$|@drT^1rhv$V5JsmP5n'
+    'tq|A2}pab|b+$Zc}XS)$2>47uB#H}B27y!pJ(n;R33%epqk$vGsyV(6-7$GI_NTB@#bLYx~K7?ilIsTa7+gpD{!5aZmFLkD_9Daq+s&dx!bG'
+    'oWd6yx0ekgcO*7k}PIq0g0J}sAL5pl~qtmLK(OZCSgkG&B&sV68mH%iE=_w1f>tFOWbzbh!&c~JG?V=M<~Fu00e;3mS}r$x7+942Uz&^r-Q>'
+    'o10w<OXLB<E?RBnLpu?d6U;rQ^-_jA0j)Xe_r~^9y3+e&L>Sh7jAld@3#9h;LK^X2PYAgs7H3~w|jQwJrS^6Da#+$Q?C<om+3%Y{x&XgfK<z'
+    'zM?_E-g&&xen=ieb<SfR%#=DxZ^K80s$Yo~-Zb$w^b@(`TI^Fo0p|-Nouyz>vi+;`as|g}M+M!BXY`4d_MB_&czr+R4CMSEphMv|;RiE@sI{'
+    'Lsl%##Y`lt2Ewwb7&3G@XW>^t!UGv-%Q?~!Q@EEm@hg8Hk9h_g=a5p&6Qh`{TdIc0MB~sb6b(m<m}gbfveVRzSQYdF((Gcv5$wYP1<7#2ot5'
+    'V$#}y6Ztz;mZI+-qJK&6)~VA;Bf6f8;hPLnQjI{ftTp`oLJ$ns?HTJSc4!FpB8>Jr6b`jeRl+`Krkx{aF|)Utq}_P2+q!|SvYOOM`liul|XA'
+    '?e^>pX6j`usmCjcD%N?gkzi;tK~smD_~l<J!DGUIMB|5_E&uvZ)~9X=(+My?cw;~@WZdWZ!`M|Dfr_;)7az3Qob|3SnLg!>w!;eJHH2hzvpe'
+    '3A-Ez4`q_t|pc8>$9%fM9YNIfSh$ok-$%QDfWqCeLh+klL&?%`{NSi2M6rO1+TZtFbSy{YJg`lm1*T=rNal!MsE8@y}{XS3N^70h@hi;@y+4'
+    'cDvvANpliW6mZZS~9w?<U#O;8r1f0@oITi+YNIL!_vkCK`>dhJ|cf)kZBx%c5FSnAh?)_6IYMNJvPXBs6#|5$6&wI2>iFiX*`cCJ+f`FVf}X'
+    '9Q`B0QByA(4$~6a(~FvdS90hSsd<;{6w0^L01Ph99WKFq06S8@O8Wa@zt(sabivZ#Uh;NpX5(T0(%0e3IO{*hulO_b8FlO-{DtYDe}65HRW4'
+    ')%>UTGlpYVYB{TpZ2WWOr5c~4XM391&W!a~<XuNP7hM#>%INFB}De|e1M7WIq@t!T&<b;!_i>16h16nHCyGJ+m?IxJKolxT@iR4r}fp-f043'
+    '-cD5zWnhI%PH>O=FLHI$vBt%&nWK8{^Go!;(}fs@L@XOlUEwA2K(1{y1M;=%|mgIUz#7^suZ_9_Wz9Cyp)(NzEbl3na93bk5ck-OYN7E<kE#'
+    'i#Zs~uUQtS3r2PDWG#jn{G;NsrsEI7=xk&kGnjW$jqpO^zpKo8|G`)EK{Ckee&BUrf)r_J&L{EOfRw8TE4O=Z>MmOK3TlI@IcDm9X$)s<45%'
+    'p?vi{6p^cIEgSy#~RhDM3n`ZmG7aYo&V-t5~p{13xd2YYq|DuQ=C-ze&x@Aj>XYfGoQunJOO{hpO$|T{yQKMcZ<&F{Y~l&vGngT329ka2N1p'
+    'cJ;0A*>itv#IFpkZS(!g(7OkJbg6ageb$5LN7`$j=Rf@BozAkD{EO7P(!L_~x;t(?^-jzkIld96-)pyTzSHl*n@^nGs;RgAsU3=w?yP-^YwO'
+    'u{%8SWA!8L<g'
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +51,7 @@ def test_version_1_is_read_to_the_bit(path):
     for value in net.params.values():
         assert same(value, ((np.arange(value.size) % 7 - 3) / 4).reshape(value.shape).astype(np.float32))
     assert same(net.mean, np.arange(3, dtype=np.float32)) and (net.shape, net.classes) == ((8, 8, 3), ["a", "b"])
-    assert info == {"data": "scenes"} and state["progress"] == {"epoch": 1}
+    assert info.keys() == {"data", "recipe", "seed"} and len(info["recipe"]) == 11 and state["progress"] == PROGRESS
     assert all(same(value, np.full_like(net.params[key], 0.5)) for key, value in state["momentum"].items())
 
 

@@ -13,6 +13,7 @@ import threading
 import click
 import numpy as np
 import pytest
+from checkpoints import INFO, PROGRESS
 from click.testing import CliRunner
 
 from rawconv import checkpoint, models
@@ -293,8 +294,8 @@ def test_every_number_is_finite(words, option):
 def saved(tmp_path):
     path = tmp_path / "net.h5"
     facts = {"data": "scenes", "metrics": {"top1": 0.9512}, "provenance": {"command": "rawconv-train \x1b[31m"}}
-    progress = {"momentum": {}, "progress": {"epoch": 4}}
-    checkpoint.save(path, models.build("lenet", ["cat", "dog", "été"]), facts, progress)
+    progress = {"momentum": {}, "progress": PROGRESS | {"epoch": 4}}
+    checkpoint.save(path, models.build("lenet", ["cat", "dog", "été"]), INFO | facts, progress)
     return str(path)
 
 
@@ -314,7 +315,7 @@ def test_info_in_json(saved):
     net = models.build("lenet", 3)
     assert facts["parameters"] == sum(value.size for value in net.params.values())
     assert [layer["output"] for layer in facts["layers"]] == [list(shape) for shape in net.shapes.values()]
-    assert facts["layers"][3]["size"] == [14, 14] and facts["progress"] == {"epoch": 4}
+    assert facts["layers"][3]["size"] == [14, 14] and facts["progress"] == PROGRESS | {"epoch": 4}
 
 
 def test_info_refuses(tmp_path):

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from checkpoints import INFO, ROW
 from click.testing import CliRunner
 from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
@@ -104,7 +105,7 @@ def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
     other = small_net(5)
     other["conv1"].weight[..., 2] *= 0.01
     other["conv1"].weight[..., 4] *= 30
-    checkpoint.save("other.h5", other, {"data": "x", "recipe": {"renorm": 0.1}, "history": [{}, {}]})
+    checkpoint.save("other.h5", other, {"data": "x", "recipe": INFO["recipe"], "history": [ROW, ROW]})
     whole = finished(run, subject_of(), tmp_path / "a", against=["other.h5"])
     assert interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 1, against=["other.h5"]) == whole
     first, second = whole["numbers"]["nets"]

@@ -1,5 +1,8 @@
 """The scan: equal to sorting everything, in one pass; kept for the next time."""
 
+import re
+
+import h5py
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
+from rawconv.storage import write_seal
 from rawconv.topk import Strongest, scan, scan_once
 
 LAYERS = ["conv1", "pool1", "conv2", "scores"]
@@ -200,36 +204,70 @@ def damage_text(path):
     path.write_text("not HDF5")
 
 
-def damage_shape(path):
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        del file["relu1/y"]
-        file["relu1/y"] = np.zeros((1 << 20, 3), np.int32)
+def damage_dtype(file):
+    """As wide as a text may be: a scan record of 100 kB that takes gigabytes."""
+    del file["relu1/value"]
+    file["relu1/value"] = np.zeros((4, 5), "S1000")
 
 
-def damage_ids(path):
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        file["relu1/picture"][0, 0] = 20
+def damage_bomb(file):
+    del file["relu1/y"]
+    file.create_dataset("relu1/y", (1 << 20, 1 << 10), np.int32, compression="gzip")
 
 
-def damage_layer(path):
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        file["relu9"] = 3
+def damage_shape(file):
+    del file["relu1/y"]
+    file["relu1/y"] = np.zeros((1 << 20, 3), np.int32)
 
 
-@pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_shape, damage_ids, damage_layer])
-def test_a_damaged_file_counts_as_none(folder, damage):
-    net, split = integer_net(), split_of(20)
+def damage_version_1(path):
+    """As older ones wrote it: without a checksum."""
+    with h5py.File(path) as file, h5py.File(path.with_name("old"), "w") as old:
+        file.copy("relu1", old)
+        old.attrs.update({key: file.attrs[key].decode() for key in ("format", "weights", "data")}, version=1)
+    path.with_name("old").replace(path)
+
+
+DAMAGES = {
+    "cut": (damage_cut, "checksum"),
+    "no HDF5": (damage_text, "not a rawconv scan record"),
+    "version 1": (damage_version_1, "an old rawconv"),
+    "a flipped bit": (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), "checksum"),
+    "dtype": (damage_dtype, "of dtype"),
+    "bomb": (damage_bomb, "compressed"),
+    "shape": (damage_shape, "of shape"),
+    "ids": (lambda file: file["relu1/picture"].__setitem__((0, 0), 20), "cannot be"),
+    "values": (lambda file: file["relu1/value"].__setitem__((0, 1), np.nan), "cannot be"),
+    "layer": (lambda file: file.move("relu1", "relu9"), "no layer 'relu9'"),
+    "a number as layer": (lambda file: file.__setitem__("pool1", 3), "not a group"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_file_counts_as_none(folder, name):
+    """And somebody is told: the checksum finds chance damage, the checks what someone did who knows the format."""
+    net, split, said, (damage, match) = integer_net(), split_of(20), [], DAMAGES[name]
     want, _ = scan_once(net, "here", split, ["conv1"], 5, folder, progress=False)
-    damage(folder / "topk.hdf5")
-    found, spared = scan_once(net, "here", split, ["conv1"], 5, folder, progress=False)
-    assert spared is None
+    record = folder / "topk.hdf5"
+    if list(DAMAGES).index(name) < 4:
+        damage(record)
+    else:
+        with h5py.File(record, "r+") as file:
+            damage(file)
+        with open(record, "r+b") as file:
+            write_seal(file, topk.KIND, topk.VERSION)
+    found, spared = scan_once(net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append)
+    assert spared is None and len(said) == 1
+    assert re.fullmatch(rf"{record} .*{match}.*; the pictures are scanned anew\.", said[0])
     assert_same_units(found["relu1"], want["relu1"])
+    assert scan_once(net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append)[1] and len(said) == 1
+
+
+def test_a_scan_of_other_pictures_is_no_damage(folder):
+    said = []
+    for source in ("here", "there"):
+        scan_once(integer_net(), source, split_of(20), ["conv1"], 5, folder, progress=False, say=said.append)
+    assert not said
 
 
 @pytest.mark.parametrize("stop", [1, 3])

@@ -86,7 +86,19 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
         name, classes, train, val = kind.open_source(path, size, progress, seed)
     except OSError as error:
         raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
+    check_classes(source, classes)
     return DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, classes, train, val)
+
+
+def check_classes(source, classes):
+    """RawconvError where a class has a name that no checkpoint could hold."""
+    from ..schema import check_names
+    from ..storage import Wrong
+
+    try:
+        check_names("class", classes)
+    except Wrong as wrong:
+        raise RawconvError(f"{source} {wrong}; give it a shorter one.") from None
 
 
 def _open_scenes(source, size, seed):

@@ -16,7 +16,6 @@ once, which h5py cannot.
 """
 
 import hashlib
-import json
 import os
 import re
 import weakref
@@ -26,6 +25,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
+from .. import schema
 from ..errors import RawconvError
 from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5
 from ..threads import cut
@@ -219,8 +219,10 @@ def _read(root, end, path):
     # From here on memory is allocated.
     labels, names, sha256, mean = (part.read() for part in parts)
     names = names.tobytes().decode("utf-8", "surrogateescape").split("\0")
-    classes, info = [name.decode("utf-8", "surrogateescape") for name in classes.read()], json.loads(info.read().item())
-    whole = len(names) == count + 1 and 0 < train < count and 0 < len(classes) <= MOST_CLASSES and type(info) is dict
+    classes = [name.decode("utf-8", "surrogateescape") for name in classes.read()]
+    info = schema.parse(info.read().item(), schema.PACKED, "info")
+    schema.check_names("class", classes)
+    whole = len(names) == count + 1 and 0 < train < count and 0 < len(classes) <= MOST_CLASSES
     if not whole or labels.min() < 0 or labels.max() >= len(classes) or not np.isfinite(mean).all():
         raise Wrong("is damaged: its labels, names and classes do not fit each other")
     return Packed(str(path), size, train, labels, classes, names[:-1], sha256, mean, info)

@@ -25,7 +25,7 @@ from ..interrupts import raise_again, stoppable
 from ..messages import warn
 from ..storage import fixed_text, hdf5, replace_file, sync_folder
 from ..threads import thread_count
-from . import decode, folder
+from . import check_classes, decode, folder
 from .batches import permutation
 from .packed import BEGIN, START, UNFINISHED, VERSION, pictures_a_chunk, write_seal
 
@@ -72,6 +72,7 @@ class _Plan:
         self.first, self.count = len(paths), len(self.files)
         self.names = ["/".join(path) for _, path in self.files]
         self.classes = folder.class_names(list(self.train.classes))
+        check_classes(source, self.classes)
         text = json.dumps([VERSION, size, self.first, self.names, self.labels.tolist(), self.classes])
         self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 

@@ -1,0 +1,224 @@
+"""What the JSON in files of ours may be: types, ranges, lengths and known names, all in one place.
+
+    check(INFO, value, "info")      Wrong: "is damaged: info.recipe.lr is 'fast', not a number from 0 to 1e+06"
+
+A schema is a Kind of value, a List of one schema, or a Record of named ones.  What a file says is read, and what is to
+be written is looked at before it is, so that nothing is written that could not be read again.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .storage import Wrong
+
+NEWER = "Install a newer rawconv: pip install --upgrade rawconv."
+LONGEST_JSON = 1 << 24  # bytes: parsed, the worst takes twenty times as much
+LONGEST_NAME = 1000  # characters of a class, a layer, a file's path within a data set
+MOST = 1 << 40  # pictures, bytes
+
+
+class Kind(NamedTuple):
+    """Values for which `holds` is true; what: they, in words."""
+
+    what: str
+    holds: Callable
+
+
+class List(NamedTuple):
+    """A list of `least` to `most` values of one schema."""
+
+    item: object
+    least: int = 0
+    most: int = MOST
+
+
+class Record(NamedTuple):
+    """An object with all names of `needed`, any of `optional`, and others of the schema `others` if there is one."""
+
+    needed: dict
+    optional: dict = {}
+    others: object = None
+
+
+# Checking
+
+
+def parse(text, schema, where):
+    """The JSON `text`, checked; where: how a sentence calls it."""
+    if len(text) > LONGEST_JSON:
+        raise Wrong(f"is damaged: {where} has {len(text):,} bytes, more than {LONGEST_JSON:,}")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Wrong(f"is damaged: {where} is no JSON ({str(error)[:100]})") from error
+    check(schema, value, where)
+    return value
+
+
+def check(schema, value, where):
+    """Wrong, naming the first part of `value` that does not fit the schema."""
+    if found := next(faults(schema, value, where), None):
+        raise Wrong(f"is damaged: {found}", NEWER if "does not know" in found else "")
+
+
+def faults(schema, value, where):
+    """A sentence without its end for every part of `value` that does not fit."""
+    if isinstance(schema, Kind):
+        if not schema.holds(value):
+            yield f"{where} is {value!r:.80}, not {schema.what}"
+    elif isinstance(schema, List):
+        if type(value) is not list or not schema.least <= len(value) <= schema.most:
+            size = schema.least if schema.least == schema.most else f"{schema.least} to {schema.most}"
+            yield f"{where} is {value!r:.80}, not a list of {size} values"
+        else:
+            for i, item in enumerate(value):
+                yield from faults(schema.item, item, f"{where}[{i}]")
+    elif type(value) is not dict:
+        yield f"{where} is {value!r:.80}, which stands in the place of a JSON object"
+    else:
+        yield from (f"{where} has no {name}" for name in schema.needed if name not in value)
+        known = schema.needed | schema.optional
+        for name, item in value.items():
+            test = known.get(name, schema.others)
+            if test is None or len(name) > LONGEST_NAME:
+                yield f"{where} has {name!r:.80}, which this rawconv does not know"
+            else:
+                yield from faults(test, item, f"{where}.{name if name.isidentifier() else repr(name)}")
+
+
+# Kinds of values
+
+
+def whole(low, high):
+    return Kind(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
+
+
+def number(low=-1e30, high=1e30):
+    return Kind(f"a number from {low:g} to {high:g}", lambda value: is_number(value) and low <= value <= high)
+
+
+def is_number(value):
+    return type(value) in (int, float)
+
+
+def text(longest=LONGEST_NAME):
+    return Kind(f"a text of at most {longest} characters", lambda value: type(value) is str and is_text(value, longest))
+
+
+def is_text(value, longest=LONGEST_NAME):
+    """Whether it can be written as UTF-8; bytes that are not, as file names may have them, are kept as Python does."""
+    try:
+        return len(value) <= longest and value.encode("utf-8", "surrogateescape") is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def one_of(*words):
+    return Kind(f"one of {', '.join(words)}", lambda value: type(value) is str and value in words)
+
+
+def either(kind, word):
+    return Kind(f"{kind.what}, or {json.dumps(word)}", lambda value: value == word or kind.holds(value))
+
+
+def _is_measure(value):
+    return type(value) is float or (type(value) is int and abs(value) < 1e30)
+
+
+def _is_simple(value, depth=20):
+    if isinstance(value, list | dict):
+        items = value if isinstance(value, list) else [*value, *value.values()]
+        return depth > 0 and all(_is_simple(item, depth - 1) for item in items)
+    return value is None or type(value) is bool or _is_measure(value) or (type(value) is str and is_text(value, 10**5))
+
+
+FLAG = Kind("true or false", lambda value: type(value) is bool)
+MEASURE = Kind("a number", _is_measure)  # NaN and infinity too
+NOTE = Kind("simple JSON", _is_simple)  # what a user adds
+SHA256 = Kind("a SHA-256 in hexadecimal", lambda value: type(value) is str and re.fullmatch("[0-9a-f]{64}", value))
+NAME, PATH = text(), text(1 << 17)
+
+# The settings of each type of layer
+
+LARGEST_WINDOW, MOST_FILTERS = 1 << 12, 1 << 20
+SIDE = whole(1, LARGEST_WINDOW)
+ABOVE_0 = Kind("a number above 0", lambda value: is_number(value) and 0 < value < 1e30)
+BELOW_1 = Kind("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1)
+PAIR, FOUR = List(SIDE, 2, 2), List(whole(0, LARGEST_WINDOW), 4, 4)
+WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "rounding": one_of("ceil", "floor")}
+FILTERS = {"filters": whole(1, MOST_FILTERS), "groups": whole(1, MOST_FILTERS)}
+SETTINGS = {
+    "Conv": Record(WINDOW | FILTERS | {"std": either(number(), "he")}),
+    "ReLU": Record({"in_place": FLAG}),
+    "LRN": Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0}),
+    "MaxPool": Record(WINDOW),
+    "Dropout": Record({"rate": BELOW_1, "stream": whole(0, (1 << 64) - 1)}),
+}
+
+# /info of a checkpoint
+
+RATE, SEED = number(0), whole(0, (1 << 64) - 1)
+RECIPE = Record(
+    {
+        "epochs": whole(1, MOST), "batch": whole(1, MOST), "lr": RATE, "warmup": RATE,
+        "schedule": one_of("plateau", "cosine", "step", "constant"), "first_lr": RATE, "momentum": BELOW_1,
+        "decay": RATE, "renorm": either(RATE, None), "crop": one_of("ten", "random", "pad4"),
+        "stored": whole(1, 1 << 14),
+    },
+    {
+        "rates": Record({}, {}, RATE), "frozen": NAME, "colour": RATE,
+        "colours": List(List(number(), 3, 3), 0, 3),
+    },
+)  # fmt: skip
+ROW = Record(
+    {"epoch": whole(1, MOST), "lr": MEASURE}
+    | {f"{split}_{name}": MEASURE for split in ("train", "val") for name in ("loss", "top1", "top5")},
+    others=MEASURE,
+)
+INFO = Record(
+    {},
+    {
+        "data": PATH, "recipe": RECIPE, "seed": SEED, "history": List(ROW),
+        "imported": Record({}, {}, NOTE),
+    },
+    others=NOTE,
+)  # fmt: skip
+
+# /optimizer/progress of a checkpoint
+
+SHARE = number(-1, 1)  # an accuracy; -1: none yet
+SCHEDULE = Record({"best": SHARE, "waited": whole(0, 5), "cuts": whole(0, 3)})
+PROGRESS = Record({
+    "epoch": whole(0, MOST), "position": whole(0, MOST), "sums": List(number(0), 3, 3), "best": SHARE,
+    "schedule": SCHEDULE,
+})  # fmt: skip
+
+
+def check_training(info, progress):
+    """Wrong where progress and info do not fit each other."""
+    check(Record({"data": PATH, "recipe": RECIPE, "seed": SEED}, {}, NOTE), info, "info")
+    epochs, (_, top1, top5) = info["recipe"]["epochs"], progress["sums"]
+    if progress["epoch"] > epochs:
+        raise Wrong(f"is damaged: progress.epoch is {progress['epoch']} of {epochs}")
+    if not top1 <= top5 <= progress["position"]:
+        raise Wrong(f"is damaged: progress.sums counts {top1:g} and {top5:g} hits in {progress['position']} pictures")
+
+
+# /info of a packed file
+
+PACKED = Record(
+    {
+        "source": PATH, "seed": SEED, "unreadable": List(PATH),
+        "duplicates": List(List(PATH, 2)),
+    }
+)  # fmt: skip
+
+
+def check_names(what, names):
+    """Wrong where one of the names of classes, layers, ... is longer than names are, or no text at all."""
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise Wrong(f"has a name of a {what} of {len(name):,} characters, more than {LONGEST_NAME:,}")
+        check(NAME, name, f"the name of a {what}")
