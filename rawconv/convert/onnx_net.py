@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from ..checkpoint import LARGEST_SIDE as SIDE
-from ..checkpoint import MOST_FILTERS
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
+from ..schema import MOST_FILTERS
 from ..storage import Wrong
 from . import PIXELS, Foreign, Pixels, parts
 from .onnx_graph import Graph, attributes, label
