@@ -109,10 +109,10 @@ def _repeat(base, count):
 
 def _at_once(net, r):
     """How many changes may be on their way together: the largest two maps that follow each other decide."""
-    sizes, size, whole = [r[0].size], r.shape[1:3], False
+    sizes, size = [r[0].size], r.shape[1:3]
     for name, layer in net.layers:
-        if _has_windows(layer) and not whole:
-            found = reached(layer, size, net.shapes[name][:2])
-            size, whole = found or net.shapes[name][:2], found is None
-        sizes.append(size[0] * size[1] * net.shapes[name][2])
+        if size and _has_windows(layer):
+            size = reached(layer, size, net.shapes[name][:2])  # None from where on whole maps go up
+        height, width = size or net.shapes[name][:2]
+        sizes.append(height * width * net.shapes[name][2])
     return max(1, CACHE_BYTES // (3 * max(sizes) * r.dtype.itemsize))

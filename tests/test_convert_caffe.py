@@ -58,6 +58,21 @@ def test_version_2_with_norm_groups_pools_that_clip_and_softmax(old, tmp_path):
     compare(found, pictures(40))
 
 
+@pytest.mark.parametrize(("said", "side"), [("", 5), ("round_mode: CEIL", 5), ("round_mode: FLOOR", 4)])
+def test_a_pool_rounds_as_it_says(said, side, tmp_path):
+    """10 places under windows of 3, 2 apart: up unless it says down."""
+    text = f"""
+    input: "x" input_shape {{ dim: 1 dim: 3 dim: 12 dim: 12 }}
+    layer {{ name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {{ num_output: 4 kernel_size: 3 }} }}
+    layer {{ name: "p" type: "Pooling" bottom: "c" top: "p"
+             pooling_param {{ pool: MAX kernel_size: 3 stride: 2 {said} }} }}
+    layer {{ name: "f" type: "InnerProduct" bottom: "p" top: "f" inner_product_param {{ num_output: 2 }} }}
+    """
+    shapes = {"c": [(4, 3, 3, 3), (4,)], "f": [(2, 4 * side * side), (2,)]}
+    found = import_net(write(tmp_path, files.caffemodel(text, shapes)))
+    assert found.net.shapes["pool1"] == (side, side, 4)
+
+
 def test_version_1_as_it_was_trained(tmp_path):
     found = import_net(write(tmp_path, files.caffemodel(files.TRAINED, files.OLD_SHAPES, old=True)))
     assert [name for name, _ in found.net.layers] == ["conv1", "relu1", "pool1", "norm1", "avg1", "fc2"]

@@ -14,6 +14,7 @@ from rawconv.arrays import Device
 from rawconv.cli.experiments import main
 from rawconv.data.augment import ten_views
 from rawconv.errors import RawconvError
+from rawconv.experiments import ensemble
 from rawconv.experiments.ensemble import PUBLISHED, rows_of, run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import probabilities
@@ -75,6 +76,53 @@ def test_the_rows_are_counted_over_means_of_nets(tmp_path):
     assert first == pytest.approx([error(list(range(k)), 1) for k in (1, 2, 3)], abs=1e-6)
     assert all(row["top5_error"] == 0 for row in result.rows), "there are two classes"
     assert len(set(alone.ravel())) > 2, "all nets err alike, so this proves nothing"
+
+
+def test_what_is_said_of_errors_counted_by_hand(tmp_path, monkeypatch):
+    """Three nets of two kinds, of 100 pictures: the row of each kind, of all, and the best of the three."""
+    errors = {  # of 100: ((top-1, top-5) with one view, with ten)
+        (0,): ((60, 30), (50, 20)), (1,): ((44, 25), (40, 24)), (2,): ((50, 21), (45, 19)),
+        (0, 1): ((41, 22), (38, 18)), (0, 1, 2): ((35, 16), (33, 12)),
+    }  # fmt: skip
+    files, about = kept(tmp_path, 2), subject_of(unlike(0), data_of(100), "zero.h5")
+    last = checkpoint.load(files[1]).net
+    last.model = "wide"
+    checkpoint.save(files[1], last, {"data": "pictures"})
+    parts = []
+
+    def counted(subjects, sets, part):
+        parts.append((part.start, part.stop))
+        right = 100 - np.array([errors[one] for one in sets])
+        return right * 0.64 if len(parts) == 1 else right * 0.36  # of the first 64 pictures, and of the other 36
+
+    monkeypatch.setattr(ensemble, "count_hits", counted)
+    result = run(about, begin("it", {}, tmp_path, "it"), files)
+    assert parts == [(0, 64), (64, 100)]
+    assert result.sentences[0] == (
+        "Top-1 error with 10 views: all 3 nets 33.0 %, the best single net 40.0 %, "
+        "over 100 validation pictures of random."
+    )
+    alone = {"nets": 1, "top1_error": 45, "top5_error": 22, "top1_std": 5, "top5_std": 2}
+    want = [
+        {"row": "1 net of tiny, mean of 2", "views": 1, **alone, "top1_error": 52, "top5_error": 27.5, "top1_std": 8,
+         "top5_std": 2.5},
+        {"row": "1 net of tiny, mean of 2", "views": 10, **alone},
+        {"row": "2 nets of tiny", "nets": 2, "views": 1, "top1_error": 41, "top5_error": 22},
+        {"row": "2 nets of tiny", "nets": 2, "views": 10, "top1_error": 38, "top5_error": 18},
+        {"row": "1 net of wide", "nets": 1, "views": 1, "top1_error": 50, "top5_error": 21},
+        {"row": "1 net of wide", "nets": 1, "views": 10, "top1_error": 45, "top5_error": 19},
+        {"row": "all 3 nets", "nets": 3, "views": 1, "top1_error": 35, "top5_error": 16},
+        {"row": "all 3 nets", "nets": 3, "views": 10, "top1_error": 33, "top5_error": 12},
+    ]  # fmt: skip
+    assert result.rows == [{key: pytest.approx(value) if key.endswith(("error", "std")) else value
+                            for key, value in row.items()} for row in want]  # fmt: skip
+    assert [(row["row"], row["views"], round(row["top5_error"])) for row in result.numbers["single"]] == [
+        ("zero.h5", 1, 30), ("zero.h5", 10, 20), (files[0], 1, 25), (files[0], 10, 24), (files[1], 1, 21),
+        (files[1], 10, 19),
+    ]  # fmt: skip
+    assert [(row["row"], row["nets"], round(row["top1_error"])) for row in result.numbers["first"][1::2]] == [
+        ("the first 1", 1, 50), ("the first 2", 2, 38), ("the first 3", 3, 33),
+    ]  # fmt: skip
 
 
 def test_rows_of_the_table():

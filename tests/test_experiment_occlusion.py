@@ -26,7 +26,7 @@ from rawconv.net import Net
 
 
 def by_hand(net, picture, boxes, fill, name, label):
-    """(activity, P(label), most probable class) of each box, from whole pictures, one by one."""
+    """(activity, P(label), most probable class, its P) of each box, from whole pictures, one by one."""
     x, grey = net_input(net, picture[None]), net_input(net, fill[None])
     y = net.forward(x.copy(), name)[0]
     number, found = int(y.sum(axis=(0, 1, 2)).argmax()), []
@@ -34,7 +34,7 @@ def by_hand(net, picture, boxes, fill, name, label):
         one = x.copy()
         one[:, top:bottom, left:right] = grey[:, top:bottom, left:right]
         p = softmax(net.forward(one.copy())[0]).ravel()
-        found.append((net.forward(one, name)[0][0, :, :, number].sum(), p[label], int(p.argmax())))
+        found.append((net.forward(one, name)[0][0, :, :, number].sum(), p[label], int(p.argmax()), max(p)))
     return [np.array(column) for column in zip(*found, strict=True)]
 
 
@@ -47,10 +47,11 @@ def test_the_maps_are_those_of_covered_pictures(side, stride, fill):
     picture, filled = data_of(3).val.read([2])[0], filling(net, fill)
     places = Places.of(net.shape, side, stride)
     found = respond(net, Covered.of(net, picture, filled, "relu2"), places.boxes, 1)
-    activity, p, best = by_hand(net, picture, places.boxes, filled, "relu2", 1)
+    activity, p, best, best_p = by_hand(net, picture, places.boxes, filled, "relu2", 1)
     assert_close(found["activity"], activity, 1e-12)
     assert_close(found["true"], p, 1e-12)
     np.testing.assert_array_equal(found["best"], best)
+    assert_close(found["best_p"], best_p, 1e-12)
     assert np.ptp(p) > 1e-6 or side == 60
 
 

@@ -74,6 +74,25 @@ def test_parameter_counts(name, count):
     assert found == count if isinstance(count, int) else abs(found - count) < 0.05e6
 
 
+@pytest.mark.parametrize("base", ["alexnet", "alex64"])
+def test_what_is_removed_goes_with_its_relu_and_dropout(base):
+    """Table 3, upper half: the names that are left, in their order."""
+    first = "conv1 relu1 norm1 pool1 conv2 relu2 norm2 pool2"
+    middle, last = "conv3 relu3 conv4 relu4", "conv5 relu5 pool5"
+    fc6, fc7 = "fc6 relu6 drop6", "fc7 relu7 drop7"
+    for numbers, want in {
+        "34": f"{first} {last} {fc6} {fc7} fc8",
+        "7": f"{first} {middle} {last} {fc6} fc8",
+        "67": f"{first} {middle} {last} fc8",
+        "3467": f"{first} {last} fc8",
+    }.items():
+        _, layers = models.MODELS[f"{base}-without-{numbers}"](10)
+        assert " ".join(name for name, _ in layers) == want
+        assert layers[-1][1].filters == 10
+    _, layers = models.MODELS[f"{base}-groups"](10)
+    assert " ".join(name for name, _ in layers) == f"{first} {middle} {last} {fc6} {fc7} fc8"
+
+
 def test_alexnet_sides_and_fields():
     net = models.build("alexnet-groups", 10)
     assert [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == [

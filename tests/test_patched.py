@@ -12,6 +12,8 @@ from rawconv import models, patched
 from rawconv.arrays import to_cpu
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
+from rawconv.layers.pool import MaxPool
+from rawconv.net import Net
 
 
 def corners(shape, size, rng, count=12):
@@ -80,6 +82,18 @@ def test_any_window_anywhere(data):
     r = np.random.default_rng(1).standard_normal((1, *size, shape[2]))
     for _, got, want in both(np, net, nets.picture(shape=shape), r, corner, [list(net.shapes)[-1]]):
         assert_close(got, want, 1e-12)
+
+
+@pytest.mark.parametrize("pad", [1, (2, 0)])
+def test_a_pool_of_negative_maps_sees_nothing_beside_the_picture(pad):
+    """Its padding is less than any number, as in the whole map, and no zero, which would win every window there."""
+    net = Net((9, 11, 2), [("conv1", Conv(3, 3, pad=1)), ("pool1", MaxPool(3, 2, pad))], seed=2, dtype="float64")
+    net["conv1"].bias = net["conv1"].bias - 9
+    rng = np.random.default_rng(5)
+    x, corner = rng.random((1, 9, 11, 2)), corners((9, 11), (2, 3), rng)
+    for _, got, want in both(np, net, x, rng.random((len(corner), 2, 3, 2)), corner, ["pool1"]):
+        assert_close(got, want, 1e-12)
+        assert want.max() < 0 and want.shape[1:] == net.shapes["pool1"]
 
 
 def test_a_square_in_the_papers_net_reaches_what_the_head_of_the_file_says():
