@@ -7,12 +7,14 @@
 A sign or comparison exchanged, a constant changed, arguments or a pair swapped, a branch, call or keyword dropped, a
 `not` or minus removed, a slice one longer, min for max: each kind equally often, drawn by a hash of the break and the
 seed, so that the sample stays as it is where files do.  One break at a time is made in a copy of the tree, never in the
-checkout, and the tests that import the broken file run, the nearest first, until one fails or the time is over.  A test
-that runs for 20 s beyond its time unbroken has noticed as well.  What a test says counts only if it passes unbroken.
+checkout, and the tests that import the broken file run, the nearest first, until one fails or the time is over.  What a
+test says counts only if it passes as it is.  A break at which a test hangs, one that otherwise takes less than 20 s, is
+noticed as well.
 
 Exit code 0: no survivor, or harmless ones alone (break_harmless.py says which and why).  1: survivors, listed.
 
-Its limits.  Tests far from the broken file have no say once the time is over, on a busy machine sooner: give --seconds.
+Its limits.  Only the 12 nearest files of tests have a say, and only until the time is over, on a busy machine sooner:
+give --seconds.  Without compiled loops (rawconv/**/__pycache__/*.nbi, made by any test) the first tests compile them.
 Which tests import a file is read from the syntax trees, so a test that reaches it in another way is not run.  Nothing
 is broken in text, f-strings, type hints, kernels (.cu) and the page's scripts, nor beside `rmtree`, which might delete
 what is yours.  What only a GPU, several processes or tests marked long would notice survives.  That all breaks of a
@@ -40,57 +42,43 @@ from tqdm import tqdm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEFT_OUT = (".git", "runs", "build", ".venv*", ".hypothesis", ".ruff_cache", ".pytest_cache", "*.egg-info")
-HANGS = 20  # seconds beyond a test's own time
+FILES = 12  # of tests for one break, the nearest
+HANGS = 20  # seconds that no test takes
 MEMORY = 8 << 30  # of a process of the tests: a break may ask for everything
-UNBROKEN = 900  # seconds for a test file as it is; the first compiles the loops
+UNBROKEN = 600  # seconds for a test as it is; the first compiles the loops
 
 
 class Tree:
     """A copy of the checkout in `folder`, with its compiled loops, where one file at a time is broken."""
 
-    def __init__(self, root, folder):
+    def __init__(self, root, folder, seconds=None):
         self.root, self.folder = pathlib.Path(folder, "tree"), pathlib.Path(folder)
         shutil.copytree(root, self.root, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
-        self.left_out, self.seconds = set(), {}  # tests that fail unbroken; how long each takes
+        self.fails, self.passes, self.seconds = set(), set(), seconds or {}  # of tests as they are; their times
 
     def try_break(self, one, seconds):
         """(what became of it, what noticed): "noticed", "hangs" or "survived"."""
-        path, until = self.root / one.path, time.monotonic() + seconds
-        files = self._within(nearest(self.root, one.path, one.scope.rpartition(".")[2]), seconds)
+        path, name = self.root / one.path, one.scope.rpartition(".")[2]
+        files = nearest(self.root, one.path, name)[:FILES]
+        if not files:
+            return "survived", "no test imports it"
         while True:
             with _Broken(self, path, apply(path.read_text(), one), one.path):
-                end, test = self._pytest(files, max(5, until - time.monotonic()), one.scope.rpartition(".")[2])
-            if end != "noticed" or self._passes(test):
+                end, test = self._pytest(files, seconds, name)
+            if end == "survived" or self.sound(test, end):
                 return end, test
-            self.left_out.add(test)
+            self.fails.add(test)  # from now on it is left out
 
-    def _within(self, files, seconds):
-        """The first of these files, as many as fill the time."""
-        found = []
-        for file in files:
-            if file not in self.seconds:
-                self.learn(file)
-            found.append(file)
-            seconds -= self.seconds[file]
-            if seconds < 0:
-                break
-        return found
-
-    def learn(self, file):
-        """Run a test file unbroken: which of its tests fail, and how long each takes."""
-        events = self._run([file], UNBROKEN)
-        self.left_out |= {event["failed"] for event in events if "failed" in event}
-        times = {event["began"]: -event["at"] for event in events if "began" in event}
-        for event in events:
-            if "ended" in event:
-                times[event["ended"]] += event["at"]
-        self.seconds |= {test: max(0, seconds) for test, seconds in times.items()}
-        self.seconds[file] = sum(max(0, seconds) for seconds in times.values())
-
-    def _passes(self, test):
-        """Unbroken; files that were learned are known."""
-        known = test in self.seconds and test not in self.left_out
-        return known or not any("failed" in event for event in self._run([test], UNBROKEN))
+    def sound(self, test, end):
+        """Whether a test passes as it is, and soon enough to say of another that it hangs."""
+        if test not in self.passes:
+            began = time.monotonic()
+            events = self._run([test], UNBROKEN)
+            if any("failed" in event for event in events):
+                return False
+            self.passes.add(test)
+            self.seconds.setdefault(test, time.monotonic() - began)
+        return end == "noticed" or self.seconds.get(test, 0) < HANGS
 
     def _pytest(self, files, seconds, name):
         """What the first failure says, if there is one in so many seconds."""
@@ -98,27 +86,24 @@ class Tree:
         events = self._run(["-x", *files], seconds, name)
         if failed := next((event["failed"] for event in events if "failed" in event), None):
             return "noticed", failed
+        starts = {event["began"]: event["at"] for event in events if "began" in event}
+        self.seconds |= {event["ended"]: event["at"] - starts[event["ended"]] for event in events if "ended" in event}
         last = events[-1] if events else {}
-        if time.monotonic() - began >= seconds and "began" in last:
-            test, over = last["began"], time.time() - last["at"]
-            if over > HANGS + self.seconds.get(test, 0):
-                return "hangs", test
-        return "survived", "" if files else "no test imports it"
+        if time.monotonic() - began >= seconds and "began" in last and time.time() - last["at"] > HANGS:
+            return "hangs", last["began"]
+        return "survived", ""
 
     def _run(self, words, seconds, name=""):
         """The events that break_watch told of one run of pytest."""
-        watch, deselect = self.folder / "events", self.folder / "deselect"
+        watch, about = self.folder / "events", self.folder / "about"
         watch.write_text("")
-        deselect.write_text("\n".join(self.left_out))
+        about.write_text(json.dumps({"name": name, "fails": sorted(self.fails), "seconds": self.seconds}))
         environment = os.environ | {
             "PYTHONPATH": f"{self.root}{os.pathsep}{pathlib.Path(__file__).resolve().parent}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "BREAK_WATCH": str(watch),
-            "BREAK_DESELECT": str(deselect),
-            "BREAK_NAME": name,
+            "BREAK_ABOUT": str(about),
         }
-        if not words or words == ["-x"]:
-            return []
         plain = ["-q", "-p", "break_watch", "-p", "no:cacheprovider", "--basetemp", str(self.folder / "tests")]
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *plain, *words], cwd=self.root, env=environment, start_new_session=True,
@@ -202,15 +187,26 @@ def sources(root, only):
     return {path: (root / path).read_text() for path in paths if not only or path.startswith(tuple(only))}
 
 
-def known(record, root, texts, chosen):
+def read(record):
+    """{"breaks": {key: what became of it}, "seconds": {test: its time}} of earlier runs."""
+    try:
+        return json.loads(record.read_text())
+    except (OSError, ValueError):
+        return {"breaks": {}, "seconds": {}}
+
+
+def write(record, kept):
+    record.parent.mkdir(parents=True, exist_ok=True)
+    half = record.with_suffix(".half")
+    half.write_text(json.dumps(kept, indent=1))
+    half.replace(record)
+
+
+def known(kept, root, texts, chosen):
     """{key: what became of it} of the breaks that need not be tried again.
 
     What was noticed stays so while its file does; a survivor is tried again when any test has changed.
     """
-    try:
-        kept = json.loads(record.read_text())
-    except (OSError, ValueError):
-        return {}
     tests = digest(root, "tests/*.py")
     files = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
     return {
@@ -245,37 +241,32 @@ def report(chosen, found, say=click.echo):
 def main(seed, count, seconds, only, dry, root, record):
     """Break, test, mend, list."""
     record, texts = record or root / "runs" / "break_code.json", sources(root, only)
-    chosen = sample(texts, seed, count)
-    found = known(record, root, texts, chosen)
+    kept, chosen = read(record), sample(texts, seed, count)
+    found = known(kept["breaks"], root, texts, chosen)
     if dry:
         for one in chosen:
             click.echo(f"{found.get(one.key, {}).get('end', 'not tried'):10}{one}")
         return
-    todo = [one for one in chosen if one.key not in found]
-    if todo:
+    if todo := [one for one in chosen if one.key not in found]:
         with tempfile.TemporaryDirectory(prefix="break-code-") as folder:
-            _try_all(Tree(root, folder), todo, seconds, record, found, digest(root, "tests/*.py"))
-    sys.exit(report(chosen, found) > 0)
+            _try_all(Tree(root, folder, kept["seconds"]), todo, seconds, record, kept)
+    sys.exit(report(chosen, found | kept["breaks"]) > 0)
 
 
-def _try_all(tree, todo, seconds, record, found, tests):
-    try:
-        kept = json.loads(record.read_text())
-    except (OSError, ValueError):
-        kept = {}
-    record.parent.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(todo, unit=" breaks")
-    for one in bar:
+def _try_all(tree, todo, seconds, record, kept):
+    """Try these breaks and keep what became of each as soon as it is known."""
+    tests = digest(tree.root, "tests/*.py")
+    for one in tqdm(todo, unit=" breaks"):
         text = (tree.root / one.path).read_bytes()
         end, test = tree.try_break(one, seconds)
-        fresh = {"end": end, "test": test, "file": hashlib.sha256(text).hexdigest(), "tests": tests}
-        found[one.key] = kept[one.key] = fresh
-        half = record.with_suffix(".half")
-        half.write_text(json.dumps(kept, indent=1))
-        half.replace(record)
+        kept["breaks"][one.key] = {
+            "end": end, "test": test, "file": hashlib.sha256(text).hexdigest(), "tests": tests
+        }  # fmt: skip
+        kept["seconds"] = tree.seconds
+        write(record, kept)
         tqdm.write(f"{end:10}{one}" + (f"  by {test}" if test else ""))
-    if tree.left_out:
-        click.echo(f"Left out, failing unbroken: {', '.join(sorted(tree.left_out))}", err=True)
+    if tree.fails:
+        click.echo(f"Left out, failing as they are: {', '.join(sorted(tree.fails))}", err=True)
 
 
 if __name__ == "__main__":

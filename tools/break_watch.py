@@ -1,14 +1,17 @@
 """A pytest plugin of tools/break_code.py: what ran, for how long, what failed first; said in a file as it happens.
 
-BREAK_WATCH: that file, one line of JSON for each event.  BREAK_NAME: tests that speak of it come first in their file.
-BREAK_DESELECT: a file of test ids, one a line, that are left out.
+BREAK_WATCH: that file, one line of JSON for each event.  BREAK_ABOUT: a JSON file.  name: tests that speak of it come
+first in their file, and then the short ones; fails: tests to leave out; seconds: what tests took.
 """
 
+import inspect
 import json
 import os
 import pathlib
 import re
 import time
+
+SLOW = 8  # seconds: such tests come after those of all files
 
 
 def _say(**event):
@@ -17,23 +20,20 @@ def _say(**event):
 
 
 def pytest_collection_modifyitems(config, items):
-    left_out = set(pathlib.Path(os.environ["BREAK_DESELECT"]).read_text().splitlines())
-    gone = [item for item in items if item.nodeid in left_out or item.get_closest_marker("long")]
+    about = json.loads(pathlib.Path(os.environ["BREAK_ABOUT"]).read_text())
+    gone = [item for item in items if item.nodeid in about["fails"] or item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=gone)
     files = list(dict.fromkeys(item.path for item in items))
-    name = os.environ.get("BREAK_NAME")
-    spoken = re.compile(rf"\b{re.escape(name)}\b") if name else None
+    spoken = re.compile(rf"\b{re.escape(about['name'])}\b") if about["name"] else None
 
     def place(item):
-        text = _source(item) if spoken else ""
-        return files.index(item.path), not (spoken and spoken.search(text))
+        seconds = about["seconds"].get(item.nodeid, 0)
+        return seconds > SLOW, files.index(item.path), not (spoken and spoken.search(_source(item))), seconds
 
     items[:] = sorted((item for item in items if item not in gone), key=place)
 
 
 def _source(item):
-    import inspect
-
     try:
         return inspect.getsource(item.function)
     except (OSError, TypeError, AttributeError):
