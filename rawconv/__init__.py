@@ -10,6 +10,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     patched.py     up again where a picture has changed
     trace.py       that way in numbers, step by step;  controls.py  with an ingredient exchanged
     topk.py        the pictures that excite each map most;  visualize.py  figure 2 in files
+    pictures.py    what a user brings, as stored pictures
     optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
     training.py    a training run;  runs.py  how a command begins, resumes or tests one;  runlog.py  its log
     evaluation.py  how well a net answers, and where it is wrong
@@ -24,7 +25,11 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
 
     import rawconv
     net = rawconv.load("weights/scenes.h5")
-    r = rawconv.project(net, picture, "conv4:17")      # picture: uint8 (H, W, 3); r: float (H, W, 3)
+    rawconv.classify(net, "cat.jpg")                    # [(class, probability), ...]
+    r = rawconv.project(net, "cat.jpg", "conv4:17")     # signed, float (H, W, 3); rawconv.display(r): uint8
+    found = rawconv.scan(net, rawconv.open_data("scenes").val, ["conv4"])["conv4"]
+
+A picture is a path, a Pillow picture or a uint8 array.  build, train and the rest: see their own help.
 """
 
 from __future__ import annotations
@@ -32,13 +37,16 @@ from __future__ import annotations
 import typing
 
 if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
-    import numpy as np
-
     from . import checkpoint, data, deconvnet, experiments, geometry, models, topk  # noqa: F401
-    from .data import Split
-    from .layers import Rules
+    from .data import open_data  # noqa: F401
+    from .deconvnet import display, project  # noqa: F401
+    from .models import build  # noqa: F401
     from .net import Net
-    from .topk import Strongest
+    from .report.pages import classify  # noqa: F401
+    from .topk import scan  # noqa: F401
+    from .training import train  # noqa: F401
+
+    __version__: str
 
 
 def load(path) -> Net:
@@ -48,23 +56,31 @@ def load(path) -> Net:
     return checkpoint.load(path).net
 
 
-def project(net: Net, picture: np.ndarray, unit: str, rules: Rules | None = None) -> np.ndarray:
-    """Bring one unit of `net`, e.g. "conv4:17", down to the pixels of `picture`; see deconvnet.project."""
-    from . import deconvnet, layers
-
-    return deconvnet.project(net, picture, unit, rules or layers.PAPER)
-
-
-def scan(net: Net, split: Split, layers: list[str], k: int = 9, **options) -> dict[str, Strongest]:
-    """The k strongest units of every map of some layers over a data set's split; see topk.scan."""
-    from . import topk
-
-    return topk.scan(net, split, layers, k, **options)
+_MODULES = ("checkpoint", "data", "deconvnet", "experiments", "geometry", "models", "topk")
+_FUNCTIONS = {
+    "build": "models", "classify": "report.pages", "display": "deconvnet", "open_data": "data", "project": "deconvnet",
+    "scan": "topk", "train": "training",
+}  # fmt: skip
+__all__ = ["__version__", "load", *_FUNCTIONS]
 
 
 def __getattr__(name):
+    """The functions and modules of the package, imported as they are first asked for."""
     import importlib
 
-    if name in ("models", "topk", "deconvnet", "geometry", "checkpoint", "data", "experiments"):
+    if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f".{_FUNCTIONS[name]}", __name__), name)
+    if name == "__version__":
+        from importlib import metadata
+
+        try:
+            return metadata.version("rawconv")
+        except metadata.PackageNotFoundError:
+            return "0+source"
     raise AttributeError(f"module 'rawconv' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*__all__, *_MODULES])

@@ -9,7 +9,11 @@
 3. net.deconv carries that down: unpool, rectify, filter with the transpose, again and again, into pixel space.
 """
 
+from __future__ import annotations
+
 import math
+import typing
+import warnings
 
 import numpy as np
 
@@ -20,8 +24,13 @@ from .layers.conv import Conv
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
+from .pictures import is_batch, stored_batch
+from .pictures import stored as stored_picture
 from .threads import cut
 from .windowed import project_windows, whole_maps, window_sizes
+
+if typing.TYPE_CHECKING:
+    from .pictures import Batch, Picture
 
 GREY = 128  # zero, as a pixel: what a projection has outside its field, and what pads a crop over the picture's border
 CACHE_BYTES = 384 << 20  # what the caches of one chunk of pictures may take
@@ -83,16 +92,41 @@ def parse_unit(net: Net, unit: str) -> tuple:
 # ---------------------------------------------------------------------------------------------- going down
 
 
-def project(net: Net, picture: np.ndarray, unit: str, rules: Rules = PAPER) -> np.ndarray:
-    """One picture, uint8 (H, W, 3) of any size, and a unit -> its projection, signed, (H, W, 3) of the net's input.
+def project(net: Net, picture: Batch, unit: str, rules: Rules = PAPER) -> np.ndarray:
+    """A picture and a unit -> its projection, signed, (H, W, 3) of the net's input; of several pictures (N, H, W, 3).
 
+    picture: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: pictures.py.
     unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
+    Warns of a unit that is 0 in a picture: its projection is empty.
     """
-    _, seed, caches = pick(net, picture, unit)
-    return to_cpu(net.deconv(seed, caches, rules)[0])
+    found = []
+    for one in stored_batch(picture, stored_size(net)):
+        _, seed, caches = pick(net, one, unit)
+        if not seed.any():
+            warnings.warn(dead(net, one, unit), stacklevel=2)
+        found.append(to_cpu(net.deconv(seed, caches, rules)[0]))
+    return np.stack(found) if is_batch(picture) else found[0]
 
 
-def pick(net: Net, picture: np.ndarray, unit: str) -> tuple[str, Array, list]:
+def dead(net: Net, picture: Picture, unit: str) -> str:
+    """Of a unit that is 0 in a picture, a sentence with the strongest place of its map; "" of any other, or a score."""
+    name, number, place = parse_unit(net, unit)
+    y, _ = net.forward(net_input(net, stored(net, picture)[None]), name, keep=False)
+    values = to_cpu(y)[0, :, :, number]
+    top, left = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
+    here = values.any() if place == "*" else values[place or (top, left)]
+    if here or is_score(net, name):
+        return ""
+    given = f"{user_name(net, name)}:{number}"
+    if not values.any():
+        return f"{given} is 0 everywhere in this picture: it is dead there and its projection is empty."
+    return (
+        f"{given}:{place[0]}:{place[1]} is 0 in this picture: it is dead there and its projection is empty; the "
+        f"strongest place of its map is {given}:{top}:{left}, with {values[top, left]:.4g}."
+    )
+
+
+def pick(net: Net, picture: Picture, unit: str) -> tuple[str, Array, list]:
     """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
     name, number, place = parse_unit(net, unit)
     y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
@@ -159,14 +193,9 @@ def stored_size(net: Net) -> int:
     return net.stored[0]
 
 
-def stored(net: Net, picture: np.ndarray) -> np.ndarray:
-    """One picture, uint8 of any size, as a data set would keep it: smallest side resized, centre cut out."""
-    from PIL import Image
-
-    from .data.decode import fit, rgb
-
-    size = stored_size(net)
-    return picture if picture.shape == (size, size, 3) else fit(rgb(Image.fromarray(picture)), size)
+def stored(net: Net, picture: Picture) -> np.ndarray:
+    """One picture, as in pictures.py, as a data set would keep it: smallest side resized, centre cut out."""
+    return stored_picture(picture, stored_size(net))
 
 
 def net_input(net: Net, pictures: np.ndarray) -> Array:

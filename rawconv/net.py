@@ -76,6 +76,7 @@ class Net:
         map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is among `asked`,
         its output is its own.
         """
+        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; deconvnet.net_input(net, pictures) makes it")
         rectified, rectifying = False, self.rectifying.difference(asked)
         for name, layer in self.layers:
             if rectified:
@@ -92,6 +93,7 @@ class Net:
         on_grads(name, grads) is called as each layer's are ready.  stop: the lowest layer whose parameters are to be
         learnt; nothing below its gradients is computed, and there is no gradient of the pixels.
         """
+        self._need_floats(dy, "dy (N, H, W, C)")
         grads, dy = {}, dy.copy()  # a ReLU may work in place
         for (name, layer), cache in self.down(caches):
             if name == stop:
@@ -106,9 +108,19 @@ class Net:
 
     def deconv(self, r: Array, caches: list, rules: Rules = PAPER) -> Array:
         """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1."""
+        self._need_floats(r, "r (N, H, W, C)")
         for (_, layer), cache in self.down(caches):
             r = layer.deconv(r, cache, rules)
         return r
+
+    def _need_floats(self, array, what, remedy=""):
+        """ValueError in a sentence, where a compiled loop would answer with pages."""
+        if not hasattr(array, "dtype"):
+            raise ValueError(f"This net takes {what} as an array, not as a {type(array).__name__}{remedy}.")
+        wanted = next((value.dtype for value in self.params.values()), array.dtype)
+        if array.ndim != 4 or array.dtype != wanted:
+            shape = "x".join(map(str, array.shape))
+            raise ValueError(f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}.")
 
     def down(self, caches):
         """((name, layer), cache) of the layers that `caches` came from, from the top down."""

@@ -1,6 +1,6 @@
 """One pass over a data set: the strongest units of every map.  Zeiler & Fergus 2013, figure 2.
 
-    found = scan(net, data.val, ["conv4"], k=9)["relu4"]
+    found = scan(net, data.val, ["conv4"], k=9)["conv4"]
     found.value[17], found.picture[17]          the nine strongest activations of map 17, and where they are
 
 Of each picture only the strongest place of a map counts, so the k are k different pictures.  Ranked on the layer's
@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import array_module, to_cpu
-from .deconvnet import layer_object, net_input
+from .deconvnet import layer_object, net_input, stored_size
 from .errors import RawconvError, UsageError
+from .pictures import split_of
 from .storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
@@ -44,15 +45,19 @@ def scan(
     net, split, layers: list[str], k: int = 9, batch: int = 128, progress: bool = True,
     begun=(0, {}), keep=lambda position, found: None,
 ) -> dict[str, Strongest]:  # fmt: skip
-    """{layer object: Strongest} of the asked layers (names or objects); k is cut to the number of pictures.
+    """{layer as asked: Strongest} of `layers` (names or objects); k is cut to the number of pictures.
 
-    Streams `split` in its own order and stops at the deepest asked layer.  begun: (pictures seen, what was found in
-    them) of a scan that was interrupted, which called keep with that, as it does every KEEP_SECONDS.
+    Streams `split` in its own order and stops at the deepest asked layer.  split: of a data set; or a data set's name
+    or folder, of which the validation pictures are taken; or pictures, one or several, as in pictures.py (label -1).
+    begun: (pictures seen, what was found in them) of a scan that was interrupted, which called keep with that, as it
+    does every KEEP_SECONDS.
     """
     from tqdm import tqdm
 
     from .data.batches import batches
 
+    layers = [layers] if isinstance(layers, str) else layers
+    split = split_of(split, stored_size(net))
     done, wanted = begun[0], {layer_object(net, layer): None for layer in layers} | begun[1]
     last = time.monotonic()
     if not len(split):
@@ -71,7 +76,7 @@ def scan(
             if done:
                 keep(done, wanted)
             raise
-    return wanted
+    return {layer: wanted[layer_object(net, layer)] for layer in layers}
 
 
 def _scan_batch(net, pictures, ids, labels, found, k):

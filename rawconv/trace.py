@@ -4,8 +4,10 @@ unit, steps = trace(net, picture, "conv4:17")
 print(table(steps))                                  steps[i].r, the map after each: signed, (H, W, C)
 """
 
+from __future__ import annotations
+
 import copy
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from .layers.dropout import Dropout
 from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
+
+if TYPE_CHECKING:
+    from .pictures import Picture
 
 WORDS = {MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout"}
 
@@ -40,8 +45,8 @@ class Step(NamedTuple):
         }  # fmt: skip
 
 
-def trace(net, picture: np.ndarray, unit: str, rules: Rules = PAPER) -> tuple[str, list[Step]]:
-    """Picture, uint8 (H, W, 3), and unit (as in deconvnet.project) -> (its full name "conv4:17:3:5", its Steps).
+def trace(net, picture: Picture, unit: str, rules: Rules = PAPER) -> tuple[str, list[Step]]:
+    """One picture and a unit (as in deconvnet.project) -> (its full name "conv4:17:3:5", its Steps).
 
     By the `exact` net, up and down.
     """

@@ -14,11 +14,11 @@ import pathlib
 
 import numpy as np
 
-from .data.decode import decode
 from .deconvnet import stored_size, user_name
-from .errors import RawconvError
+from .errors import RawconvError, UsageError
 from .folders import clean
 from .json_text import json_text
+from .pictures import read
 from .report import html
 from .report.experiments import experiments
 from .report.pages import classify, layer_pages, picture_page
@@ -38,10 +38,9 @@ def read_pictures(paths, net):
     found, trouble, taken = [], [], set()
     for path in paths:
         try:
-            with open(path, "rb") as file:
-                picture = decode(file, stored_size(net))
-        except Exception as error:  # the file's, or whatever a decoder stumbles over in a broken one
-            trouble.append(_unreadable(path, error))
+            picture = read(path, stored_size(net))
+        except (RawconvError, UsageError) as error:
+            trouble.append(str(error))
             continue
         stem = clean(pathlib.Path(path).stem)[:80] or "picture"
         name = next(name for name in _numbered(stem) if name.casefold() not in taken)
@@ -55,13 +54,6 @@ def read_pictures(paths, net):
 def _numbered(stem):
     """stem, stem_2, stem_3, ..."""
     return itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
-
-
-def _unreadable(path, error):
-    if isinstance(error, OSError) and error.errno:
-        return f"{path} cannot be read ({error.strerror})."
-    why = "" if isinstance(error, OSError) else f" ({error})"
-    return f"{path} is not a picture that can be read{why}; give a JPEG, PNG or the like."
 
 
 def write_index(folder, about):

@@ -11,6 +11,7 @@ from test_deconvnet import picture
 from test_visualize_cli import small_net
 
 from rawconv.data import DataSet, Split
+from rawconv.deconvnet import layer_object
 from rawconv.report import html
 from rawconv.topk import scan
 
@@ -41,7 +42,7 @@ def make(
     **more,
 ):  # fmt: skip
     net, data = net or net_of(), data or data_of()
-    found = scan(net, data.val, layers, count, progress=False)
+    found = scan(net, data.val, [layer_object(net, layer) for layer in layers], count, progress=False)
     return html.report(net, info, data, data.val, found, maps, look, count, **more), found
 
 

@@ -114,7 +114,7 @@ def test_names():
 def test_a_figure_says_so(monkeypatch, name):
     net, split = square_net(), split_of(7)
     look = Look(control=control(net, name))
-    found = scan(net, split, ["conv2"], 3, progress=False)["relu2"]
+    found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     written, (stored, other) = [], split.read([0, 1])
     for figure in ("grid", "overview", "one_picture"):
         monkeypatch.setattr(pages.figures, figure, lambda *a, **k: written.extend(w for w in a if isinstance(w, str)))
@@ -125,7 +125,7 @@ def test_a_figure_says_so(monkeypatch, name):
 
 def test_tiles_take_the_picture_half_the_data_set_away():
     net, split = square_net(), split_of(7)
-    found = scan(net, split, ["conv2"], 3, progress=False)["relu2"]
+    found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     exchanged = control(net, "other-switches")
     drawn = tiles(net, split, "conv2", found, [1], 3, Look(control=exchanged, percentile=100))[1]
     for rank, tile in enumerate(drawn):
@@ -136,5 +136,5 @@ def test_tiles_take_the_picture_half_the_data_set_away():
         box = pages.window(pages.fields(net)["relu2"], net, *unit[2:])
         assert np.abs(tile.projection.astype(int) - display(pages.crop(r[0], box, 0)).astype(int)).max() <= 1
     with pytest.raises(RawconvError, match="another picture"):
-        tiles(net, split_of(1), "conv2", scan(net, split_of(1), ["conv2"], 1, progress=False)["relu2"], [1], 1,
+        tiles(net, split_of(1), "conv2", scan(net, split_of(1), ["conv2"], 1, progress=False)["conv2"], [1], 1,
               Look(control=exchanged))  # fmt: skip

@@ -52,7 +52,7 @@ def test_each_variant_is_what_its_name_says():
     for _, layer in net.layers:
         if layer.params:
             layer.conv = "gemm"
-    found = scan(net, data.val, ["conv2"], 3, progress=False)["relu2"]
+    found = scan(net, data.val, ["conv2"], 3, progress=False)["conv2"]
     measured = controls._measure(subject_of(net, data), "relu2", found)(7)
     first = int(found.picture[7, 0])
     pictures = data.val.read([first, (first + 6) % 12])
@@ -106,7 +106,7 @@ def test_on_the_device(xp):
     results = []
     for where in (Device(), device):
         one = subject_of(small_net(), data_of(4), device=where)
-        found = scan(one.net, one.data.val, ["conv2"], 2, progress=False)["relu2"]
+        found = scan(one.net, one.data.val, ["conv2"], 2, progress=False)["conv2"]
         results.append(controls._measure(one, "relu2", found)(7))
     for kind in ("cosine", "correlation"):
         assert_close(np.array(results[1][kind]), np.array(results[0][kind]), 1e-3)

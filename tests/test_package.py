@@ -47,8 +47,9 @@ def test_an_editor_knows_the_types(tmp_path):
         "import rawconv as rc\n"
         'net = rc.load("net.h5")\n'
         'r: np.ndarray = rc.project(net, np.zeros((64, 64, 3), np.uint8), "conv4:17")\n'
-        'found = rc.scan(net, rc.data.open_data("scenes").val, ["conv4"])\n'
-        'reveal_type((net, rc.models.build("zf64"), found["relu4"].value))\n'
+        'best: list[tuple[str, float]] = rc.classify(net, "cat.jpg")\n'
+        'found = rc.scan(net, rc.open_data("scenes").val, ["conv4"])\n'
+        'reveal_type((net, rc.build("zf64"), found["conv4"].value))\n'
         "rc.project(net, 3, 17)\n"
     )
     command = [sys.executable, "-m", "mypy", "--ignore-missing-imports", "--no-incremental", str(use)]
@@ -57,4 +58,4 @@ def test_an_editor_knows_the_types(tmp_path):
     )
     errors = [line for line in out.stdout.splitlines() if line.startswith("use.py") and "error:" in line]
     assert "tuple[rawconv.net.Net, rawconv.net.Net, numpy.ndarray" in out.stdout, out.stdout
-    assert len(errors) == 2 and all("use.py:7:" in line and "arg-type" in line for line in errors), out.stdout
+    assert len(errors) == 2 and all("use.py:8:" in line and "arg-type" in line for line in errors), out.stdout

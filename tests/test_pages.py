@@ -30,7 +30,7 @@ def test_each_tile_is_its_own_unit(monkeypatch, layer, look, chunk):
     monkeypatch.setattr(pages, "PROJECTION_BYTES", chunk)
     net, split = square_net(), split_of(11)
     name = layer_object(net, layer)
-    found, field = scan(net, split, [layer], 4, progress=False)[name], fields(net)[name]
+    found, field = scan(net, split, [layer], 4, progress=False)[layer], fields(net)[name]
     maps = [3, 0, 1]
     drawn = tiles(net, split, layer, found, maps, 3, look)
     assert list(drawn) == maps and all(len(row) == 3 for row in drawn.values())
@@ -47,7 +47,7 @@ def test_each_tile_is_its_own_unit(monkeypatch, layer, look, chunk):
 
 def test_without_patches_there_are_none():
     net, split = square_net(), split_of(3)
-    found = scan(net, split, ["conv2"], 2, progress=False)["relu2"]
+    found = scan(net, split, ["conv2"], 2, progress=False)["conv2"]
     assert all(
         tile.patch is None
         for row in tiles(net, split, "conv2", found, [0, 1], 2, Look(PAPER, 99, False)).values()
@@ -57,7 +57,7 @@ def test_without_patches_there_are_none():
 
 def test_a_changed_maximum_is_an_error():
     net, split = square_net(), split_of(5)
-    found = scan(net, split, ["conv2"], 2, progress=False)["relu2"]
+    found = scan(net, split, ["conv2"], 2, progress=False)["conv2"]
     largest = found.value.max()
     for change, wrong in ((0.5e-4, False), (-0.5e-4, False), (2e-4, True), (-2e-4, True), (np.nan, True)):
         value = found.value.copy()
@@ -71,7 +71,7 @@ def test_a_changed_maximum_is_an_error():
 
 def test_choose():
     net, split = square_net(), split_of(9)
-    found = scan(net, split, ["conv2"], 3, progress=False)["relu2"]
+    found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     assert choose(found, [5, 1]) == [5, 1]
     best = choose(found, None, 3)
     assert best == sorted(best) and len(best) == 3
@@ -81,7 +81,7 @@ def test_choose():
 
 def test_description():
     net, split = square_net(), split_of(9)
-    found = scan(net, split, ["conv2"], 3, progress=False)["relu2"]
+    found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     figures, about = layer_pages(net, data_of(split), split, "conv2", found, "title", [4, 2], count=2)
     assert [file for file, _ in figures] == ["conv2.png", "conv2-all.png"] == [f["file"] for f in about["figures"]]
     unit = about["units"]["4"][1]

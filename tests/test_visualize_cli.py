@@ -296,6 +296,27 @@ def test_trace(place):
     assert sorted(place.rglob("*")) == before
 
 
+def test_trace_of_a_dead_unit_says_so_and_where_its_map_is_strongest(place):
+    """Map 3 is dead everywhere; map 5 is 0 but at one place, the one that the net finds when asked for the map."""
+    net = small_net()
+    net["conv2"].weight[..., 5] = 0
+    net["conv2"].weight[0, 0, :, 5], net["conv2"].bias[5] = 1, -1e-3
+    checkpoint.save("runs/tiny-pictures-1/last.h5", net, {"data": "pictures"})
+    lines = run("--trace", "conv2:3:1:2", "a.png").stdout.splitlines()
+    assert lines[:2] == [
+        "a.png, conv2:3:1:2", "conv2:3 is 0 everywhere in this picture: it is dead there and its projection is empty.",
+    ]  # fmt: skip
+    strongest = run("--trace", "conv2:5", "a.png").stdout.splitlines()[0].split(", ")[1]
+    (traced,) = json.loads(run("--trace", "conv2:5:0:0", "a.png", "--json").stdout)["traces"]
+    value = json.loads(run("--trace", strongest, "a.png", "--json").stdout)["traces"][0]["steps"][0]["max"]
+    assert traced["unit"] == "conv2:5:0:0" and traced["dead"] == (
+        "conv2:5:0:0 is 0 in this picture: it is dead there and its projection is empty; the strongest place of its "
+        f"map is {strongest}, with {value:.4g}."
+    )
+    (alive,) = json.loads(run("--trace", "conv2:1", "a.png", "--json").stdout)["traces"]
+    assert "dead" not in alive and value > 0
+
+
 def test_trace_with_a_bad_picture_beside_a_good_one(place):
     pathlib.Path("text.jpg").write_text("no picture")
     result = run("--trace", "scores:0", "text.jpg", "a.png", code=1)

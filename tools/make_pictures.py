@@ -214,7 +214,7 @@ def figure_2(weights, source, maps, patches=True):
     """Some maps of layer 4 as rawconv-visualize draws them."""
     found = rawconv.checkpoint.load(ROOT / weights)
     data = open_data(source, 64)
-    strongest = rawconv.scan(found.net, data.val, ["conv4"])["relu4"]
+    strongest = rawconv.scan(found.net, data.val, ["conv4"])["conv4"]
     title, look = f"conv4 of {found.net.model}, {data.name}", Look(patches=patches)
     (_, page), *_ = layer_pages(found.net, data, data.val, "conv4", strongest, title, maps, look)[0]
     return page

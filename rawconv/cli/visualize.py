@@ -212,6 +212,7 @@ def _only_a_trace(pictures, drawing):
 
 def _trace(net, pictures, unit, rules, weights, as_json):
     """Print the table of each picture; unreadable ones are told at the end."""
+    from ..deconvnet import dead
     from ..trace import table, trace
     from ..visualize import read_pictures
 
@@ -219,10 +220,12 @@ def _trace(net, pictures, unit, rules, weights, as_json):
     traces = []
     for _, path, picture in stored:
         full, steps = trace(net, picture, unit, rules)
-        traces.append({"picture": path, "unit": full, "steps": [step.numbers() for step in steps]})
+        sentence = "" if steps[0].r.any() else dead(net, picture, full)
+        traces.append({"picture": path, "unit": full} | ({"dead": sentence} if sentence else {}))
+        traces[-1]["steps"] = [step.numbers() for step in steps]
         if not as_json:
             echo(f"{path}, {full}")
-            for line in table(steps).splitlines():
+            for line in [sentence] * bool(sentence) + table(steps).splitlines():
                 echo(line)
     about = {"command": "rawconv-visualize", "weights": weights, "model": net.model, "rules": rules._asdict()}
     finish(None, about | {"traces": traces} | ({"errors": trouble} if trouble else {}), as_json)

@@ -74,7 +74,7 @@ def draw_block(page, left, top, block, count, patches=True, tile=TILE):
     for place, unit in enumerate(block.tiles):
         y, x = divmod(place, side)
         y, x = top + y * (tile + LINE), left + x * (tile + LINE)
-        put(page, unit.projection, x, y, tile)
+        put_projection(page, unit, x, y, tile)
         if patches and unit.patch is not None:
             put(page, unit.patch, x + square + SPLIT, y, tile)
 
@@ -84,6 +84,15 @@ def put(page, pixels, left, top, size=TILE):
     picture = enlarge(pixels, size)
     ImageDraw.Draw(page).rectangle((left, top, left + size - 1, top + size - 1), GREY)
     page.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
+
+
+def put_projection(page, unit, left, top, size=TILE):
+    """A unit's projection, or the word "dead" in a grey square: what is empty is told from what is faint."""
+    if not unit.dead:
+        return put(page, unit.projection, left, top, size)
+    draw = ImageDraw.Draw(page)
+    draw.rectangle((left, top, left + size - 1, top + size - 1), GREY)
+    draw.text((left + size / 2, top + size / 2), "dead", PAPER, font(13), anchor="mm")
 
 
 # ---------------------------------------------------------------------------------------------- pages
@@ -141,13 +150,9 @@ def overview(blocks, title, subtitle, legend, patches=True, tile=64):
         y, x = divmod(place, columns)
         x, y = MARGIN + x * cell[0], top + y * cell[1]
         unit = block.tiles[0]
-        draw.rectangle((x, y, x + tile - 1, y + tile - 1), GREY)
-        if unit.dead:
-            draw.text((x + tile / 2, y + tile / 2), "dead", PAPER, font(13), anchor="mm")
-        else:
-            put(page, unit.projection, x, y, tile)
-            if patches and unit.patch is not None:
-                put(page, unit.patch, x, y + tile + LINE, tile)
+        put_projection(page, unit, x, y, tile)
+        if patches and unit.patch is not None and not unit.dead:
+            put(page, unit.patch, x, y + tile + LINE, tile)
         label = y + cell[1] - 9
         draw.text((x + tile / 2, label), fitted(block.title, tile + 8, 13), SOFT, font(13), anchor="ms")
     return page
@@ -193,7 +198,7 @@ def one_picture(picture, units, title, subtitle, legend, tile=176):
         draw.text((x + 28, y + 16), name, INK, font(17), anchor="ls")
         draw.text((x + 28 + font(17).getlength(name) + 9, y + 16), note, SOFT, font(13), anchor="ls")
         draw.rectangle((x - LINE, y + 26 - LINE, x + cell[0] - GAP + LINE - 1, y + 26 + tile + LINE - 1), RULE)
-        put(page, unit.projection, x, y + 26, tile)
+        put_projection(page, unit, x, y + 26, tile)
         if patches:
             put(page, unit.patch, x + tile + LINE, y + 26, tile)
     return page

@@ -4,8 +4,10 @@
 of it for index.json.
 """
 
+from __future__ import annotations
+
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,14 +22,20 @@ from ..deconvnet import (
     net_input,
     project_units,
     seen,
+    stored_size,
     user_name,
 )
 from ..errors import RawconvError
 from ..geometry import fields
 from ..layers import PAPER, Rules
 from ..layers.softmax import softmax
+from ..pictures import is_batch, stored_batch
 from ..threads import cut
 from . import figures
+
+if TYPE_CHECKING:
+    from ..net import Net
+    from ..pictures import Batch
 
 PAGE = 18  # maps on a page
 OVERVIEW = 512  # maps on an overview
@@ -244,13 +252,18 @@ def _ordinal(count):
 # ---------------------------------------------------------------------------------------------- a single picture
 
 
-def classify(net, pictures, count=5):
-    """[[(class name, probability), ...], ...] of stored pictures: the `count` most probable classes of each."""
-    scores, _ = net.forward(net_input(net, pictures), keep=False)
-    p = to_cpu(softmax(scores)).reshape(len(pictures), -1)
+def classify(net: Net, picture: Batch, count: int = 5) -> list:
+    """The `count` most probable classes of a picture: [(class name, probability), ...]; of several, a list of these.
+
+    picture: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: pictures.py.
+    """
+    stored = stored_batch(picture, stored_size(net))
+    scores, _ = net.forward(net_input(net, stored), keep=False)
+    p = to_cpu(softmax(scores)).reshape(len(stored), -1)
     names = net.classes or [str(k) for k in range(p.shape[1])]
     order = np.argsort(-p, axis=1, kind="stable")[:, :count]
-    return [[(names[k], float(row[k])) for k in best] for row, best in zip(p, order, strict=True)]
+    found = [[(names[k], float(row[k])) for k in best] for row, best in zip(p, order, strict=True)]
+    return found if is_batch(picture) else found[0]
 
 
 def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, other=None):
@@ -276,7 +289,7 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, ot
     for k, (_, number, top, left) in enumerate(units.tolist()):
         box, dead = field.box(top, left), values[k] == 0 and not is_score(net, name)
         heading = _map_name(net, name, number)
-        note = "dead here" if dead else f"at {top}, {left}: {values[k]:.3g}"
+        note = "dead: 0 everywhere in the picture" if dead else f"at {top}, {left}: {values[k]:.3g}"
         drawn.append((tile(r[k], looks, window(field, net, top, left), look, dead), box, heading, note))
         described.append({"map": number, "y": top, "x": left, "value": float(f"{values[k]:.6g}"), "box": list(box)})
     given, (rows, columns) = user_name(net, name), field.size
