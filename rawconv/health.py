@@ -11,6 +11,7 @@ from .layers.relu import ReLU
 PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
 FAST = 0.1  # of a layer's weights changed by one step: healthy nets stay near 0.001
 DEAD = 0.5  # of a layer's maps
+DIVERGED = 10  # times the loss of guessing
 MIXED = 0.5  # of the classes that a batch of well mixed pictures would hold
 
 
@@ -58,6 +59,38 @@ def first_broken(net, x):
         if not np.isfinite(to_cpu(x)).all():
             return f"; going up, the output of {name} is the first that is not finite"
     return ""
+
+
+def bound(classes):
+    """The mean training loss of an epoch above which a run diverges: ten times that of guessing."""
+    return DIVERGED * math.log(max(2, classes))
+
+
+def refuse_divergence(row, rows, classes, folder):
+    """RawconvError where the epoch of this row of the log left a net that must not replace the last one.
+
+    rows: those of the epochs before.
+    """
+    train, val = row["train_loss"], row["val_loss"]
+    if not (train <= bound(classes) and np.isfinite(val)):
+        guessing = f"where guessing has {bound(classes) / DIVERGED:.2f}"
+        what = f"Epoch {row['epoch']} ended with a training loss of {train:.3g} and a validation loss of {val:.3g}"
+        raise diverged(f"{what}, {guessing}", row["lr"], rows, classes, folder)
+
+
+def diverged(what, rate, rows, classes, folder):
+    """The error of a run whose loss grows without bound; it names the checkpoint to go on from.
+
+    That is the last one, unless its validation loss says that it was on its way up already: then the best one.
+    """
+    if not rows or rows[-1]["val_loss"] <= bound(classes):
+        file, again = "last.h5", f"--resume {folder}"
+    else:
+        file, again = "best.h5", f"--weights {folder}/best.h5 with the same --data"
+    return RawconvError(
+        f"{what}: the run diverges at a learning rate of {rate:.2g}. {folder}/{file} was written before that; go on "
+        f"from it with a lower one: rawconv-train {again} --lr {rate / 5:.1g}"
+    )
 
 
 def update_ratios(net, velocity):

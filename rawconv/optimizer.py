@@ -97,24 +97,26 @@ class Schedule:
     plateau: lr / 10 after 5 epochs without 0.1 point better validation top-1, stop after the third cut (the paper
     lowered it by hand "when the validation error plateaus").  cosine: lr * (1 + cos(pi * t)) / 2.
     step: lr / 10 after each third of the run.  constant: lr.
+    since: the time in epochs at which the rate is lr, from where cosine and step fall as they would have; not 0 where
+    the rate was set by hand in the middle of a run.
     """
 
     PATIENCE, BETTER, CUTS = 5, 0.001, 3
 
-    def __init__(self, kind, lr, epochs, warmup=0.0):
+    def __init__(self, kind, lr, epochs, warmup=0.0, since=0.0):
         if kind not in SCHEDULES:
             raise ValueError(f"schedule {kind!r} is not one of: {', '.join(SCHEDULES)}.")
         self.kind, self.lr, self.epochs, self.warmup = kind, lr, epochs, warmup
-        self.state = {"best": -1.0, "waited": 0, "cuts": 0}
+        self.state = {"best": -1.0, "waited": 0, "cuts": 0, "since": since}
 
     def rate(self, epoch):
         """The learning rate at a time in epochs, a real number."""
         lr = self.lr * min(1.0, (epoch + 1e-3) / self.warmup) if self.warmup else self.lr
-        t = min(1.0, epoch / self.epochs)
+        since, now = (min(1.0, t / self.epochs) for t in (self.state.get("since", 0.0), epoch))
         if self.kind == "cosine":
-            return lr * (1 + math.cos(math.pi * t)) / 2
+            return lr * (1 + math.cos(math.pi * now)) / (1 + math.cos(math.pi * since))
         if self.kind == "step":
-            return lr / 10 ** min(2, int(3 * t))
+            return lr / 10 ** (min(2, int(3 * now)) - min(2, int(3 * since)))
         return lr / 10 ** self.state["cuts"]
 
     def after_epoch(self, top1):

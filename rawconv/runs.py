@@ -13,14 +13,16 @@ from . import checkpoint, evaluation, models
 from .data import DataSet, mean_picture, open_data
 from .data.augment import prepare
 from .data.colour import principal
+from .data.identity import fingerprint
 from .deconvnet import stored_size
 from .errors import RawconvError, UsageError
 from .folders import new_folder, place
 from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
 from .net import Net
+from .optimizer import Schedule
 from .recipes import Recipe, recipe_of
-from .training import train
+from .training import options, train
 
 
 class Run(NamedTuple):
@@ -60,20 +62,65 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     return Run(net, pictures, chosen, seed)
 
 
-def resume(path, given):
-    """The interrupted Run in `path`, its folder or its last.h5; `given`: other options, which must all be None."""
-    path = Path(path)
-    given = [name if name.startswith("--") else f"--{name}" for name, value in given.items() if value is not None]
+def resume(path, given, say=print):
+    """The interrupted Run in `path`, its folder or its last.h5.
+
+    given: {option: value} of others.  lr is the rate from the next step on, data is where the same pictures lie now,
+    and the rest must all be None: UsageError.  RawconvError where the file holds no state, or the pictures differ.
+    """
+    path, given = Path(path), {name: value for name, value in given.items() if value is not None}
+    data, lr = given.pop("data", None), given.pop("lr", None)
     if given:
-        raise UsageError(f"--resume takes everything from the run; leave {', '.join(given)} out.")
+        names = ", ".join(name if name.startswith("--") else f"--{name}" for name in given)
+        raise UsageError(f"--resume takes everything but --lr and --data from the run; leave {names} out.")
     file = path / "last.h5" if path.is_dir() else path
     found = checkpoint.load(file)
     if found.state is None:
         raise RawconvError(f"{file} holds no training state; resume from the last.h5 of its run's folder.")
     chosen = Recipe(**found.info["recipe"])
-    pictures = open_data(found.info["data"], chosen.stored, seed=0)
+    pictures = _open(file, found.info, data, chosen.stored)
     _same_classes(found.net, pictures, file)
-    return Run(found.net, pictures, chosen, found.info["seed"], file.parent, found.state)
+    _same_pictures(found, pictures, file, data, say)
+    kept = options(found.net) | found.info.get("options", {})
+    choose_conv(found.net, kept["conv"])
+    limit_columns(found.net, kept["workspace"])
+    run = Run(found.net, pictures, chosen, found.info["seed"], file.parent, found.state)
+    return run if lr is None else _with_rate(run, lr, file, say)
+
+
+def _same_pictures(found, data, file, moved, say):
+    """RawconvError where the data differ from those of the run; of these, older files kept the classes alone."""
+    now, position = fingerprint(data), found.state["progress"]["position"]
+    kept = {"train": max(position, now["train"])} | (found.info.get("pictures") or {})
+    if any(kept.get(key, now[key]) != now[key] for key in ("train", "val")):
+        least, val = max(position, kept["train"]), kept.get("val", now["val"])
+        wrong = f"{now['train']} training and {now['val']} validation pictures, not {least} and {val}"
+    elif kept.get("sha256", now["sha256"]) == now["sha256"]:
+        return
+    elif moved:
+        wrong = "other pictures, or the same in another order"
+    else:
+        say(f"{data.source} no longer holds the same pictures; the weights will not be those of an undisturbed run.")
+        return
+    raise RawconvError(
+        f"{data.source} holds {wrong} as when {file} was written. Name the same pictures with --data, or begin a new "
+        f"run with --weights {file}."
+    )
+
+
+def _with_rate(run, lr, file, say):
+    """The run whose rate is `lr` from its next step on; cosine and step fall from there, plateau counts anew."""
+    progress = run.state["progress"]
+    since = progress["epoch"] + progress["position"] / len(run.data.train)
+    if since >= run.recipe.epochs:
+        raise UsageError(f"{file} has done all its {run.recipe.epochs} epochs; leave --lr out.")
+    before = Schedule(run.recipe.schedule, run.recipe.lr, run.recipe.epochs, run.recipe.warmup)
+    before.state = progress["schedule"]
+    where = f"epoch {progress['epoch'] + 1}, picture {progress['position'] + 1}"
+    say(f"The learning rate is {lr:.3g} from {where} on; it was {before.rate(since):.3g}.")
+    schedule = Schedule(run.recipe.schedule, lr, run.recipe.epochs, since=since).state
+    state = run.state | {"progress": progress | {"schedule": schedule}}
+    return run._replace(recipe=run.recipe._replace(lr=lr, warmup=0.0), state=state)
 
 
 def go(run, folder, device, say=print, progress=True, **how):
@@ -119,11 +166,15 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
 
 def data_of(net, weights, info, data=None):
     """The DataSet called `data`, else the one that a checkpoint's `info` names, in the size of the net's pictures."""
+    return _open(weights, info, data, stored_size(net))
+
+
+def _open(weights, info, data, size):
     source = data or info.get("data")
     if not source:
         raise UsageError(f"{weights} does not name its data set; name one with --data.")
     try:
-        return open_data(source, stored_size(net))
+        return open_data(source, size)
     except UsageError as error:
         if data:
             raise
@@ -171,13 +222,15 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
     return errors
 
 
-def choose_conv(net, conv, device=None):
-    """Set how every convolution is computed; UsageError where the device has no such way."""
-    if conv in ("winograd", "direct") and device is not None and device.index is not None:
-        raise UsageError(f"--conv {conv} is for the CPU, and this is {device}; use auto or gemm.")
+def choose_conv(net, conv=None, device=None):
+    """Set how every convolution is computed (None: as it is); UsageError where the device has no such way."""
+    how = conv or options(net)["conv"]
+    if how in ("winograd", "direct") and device is not None and device.index is not None:
+        remedy = "use auto or gemm" if conv else "go on with --device cpu"
+        raise UsageError(f"--conv {how} is for the CPU, and this is {device}; {remedy}.")
     for _, layer in net.layers:
         if layer.params:
-            layer.conv = conv
+            layer.conv = how
 
 
 def choose_dropout(net, rate):

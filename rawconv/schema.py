@@ -181,6 +181,8 @@ INFO = Record(
     {},
     {
         "data": PATH, "recipe": RECIPE, "seed": SEED, "history": List(ROW),
+        "pictures": Record({"train": whole(1, MOST), "val": whole(1, MOST), "sha256": SHA256}),
+        "options": Record({}, {"conv": one_of("auto", "gemm", "winograd", "direct"), "workspace": whole(1, MOST)}),
         "imported": Record({}, {}, NOTE),
     },
     others=NOTE,
@@ -189,7 +191,7 @@ INFO = Record(
 # /optimizer/progress of a checkpoint
 
 SHARE = number(-1, 1)  # an accuracy; -1: none yet
-SCHEDULE = Record({"best": SHARE, "waited": whole(0, 5), "cuts": whole(0, 3)})
+SCHEDULE = Record({"best": SHARE, "waited": whole(0, 5), "cuts": whole(0, 3)}, {"since": RATE})
 PROGRESS = Record({
     "epoch": whole(0, MOST), "position": whole(0, MOST), "sums": List(number(0), 3, 3), "best": SHARE,
     "schedule": SCHEDULE,

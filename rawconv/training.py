@@ -15,7 +15,7 @@ from .arrays import Uploads, array_module, on_cpu, to_cpu
 from .data.augment import prepare
 from .data.batches import batches
 from .data.colour import shifts
-from .errors import RawconvError
+from .data.identity import absolute, fingerprint
 from .interrupts import raise_again, stoppable
 from .layers.softmax import softmax_cross_entropy
 from .optimizer import SGD, Schedule
@@ -50,9 +50,9 @@ def train(
     bar = tqdm(total=total, initial=done, unit=" pictures", disable=hidden, smoothing=0.05)
     bar.desc = "the first step compiles its loops on a new machine"
     with bar, stoppable() as stop:
-        if not resume:
-            run.save("last.h5")  # so that a run that is killed in its first epoch resumes as well
-        go_on = True
+        go_on = run.schedule.state["cuts"] < run.schedule.CUTS
+        if go_on and run.at["epoch"] < recipe.epochs:
+            run.save("last.h5")  # so that a run that is killed in its first epoch resumes as well, and keeps a new rate
         while go_on and not run.stopped and run.at["epoch"] < recipe.epochs:
             began = time.perf_counter()
             run.train_epoch(bar, stop, minutes * 60, say)
@@ -60,13 +60,14 @@ def train(
             if run.at["position"] < len(data.train):
                 break
             row = run.finish_epoch(watch, say)
+            health.refuse_divergence(row, run.rows, run.classes, folder)
             go_on = run.schedule.after_epoch(row["val_top1"])
             run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
             if progress and run.writes:
                 tqdm.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
         if run.stopped:
-            run.save("last.h5")
-            say(f"Interrupted and saved; go on with: rawconv-train --resume {folder}")
+            saved = "saved" if run.save_within_epoch() else "not saved, since the loss has grown without bound"
+            say(f"Interrupted and {saved}; go on with: rawconv-train --resume {folder}")
     if run.stopped:
         run.ranks.interrupted = True
         raise_again(stop)
@@ -84,21 +85,31 @@ class _Run:
         self.optimizer = SGD(net, recipe.momentum, recipe.decay, recipe.renorm, recipe.layer_rates(net))
         self.schedule = Schedule(recipe.schedule, recipe.lr, recipe.epochs, recipe.warmup)
         self.at = {"epoch": 0, "position": 0, "sums": [0.0, 0.0, 0.0], "best": -1.0, "schedule": self.schedule.state}
+        self.classes = len(data.classes)
         self.stopped, self.waited = False, 0.0  # waited: seconds of this epoch for pictures that were not read yet
         if resume:
             self.at.update(resume["progress"])
             self.schedule.state = self.at["schedule"]
             self.optimizer.velocity = {key: device.put(value) for key, value in resume["momentum"].items()}
         self.rows = read_log(folder, self.at["epoch"])
+        self.pictures = fingerprint(data) if self.writes else None
 
     def save(self, name, state=True):
         """A checkpoint in the run's folder, written by the first process; state=False: the net alone."""
         if not self.writes:
             return
         rows = [{key: row[key] for key in row if key not in TIMES} for row in self.rows]
-        info = {"data": self.data.source, "recipe": self.recipe._asdict(), "seed": self.seed, "history": rows}
+        info = {"data": absolute(self.data.source), "recipe": self.recipe._asdict(), "seed": self.seed}
+        info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
         state = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, state)
+
+    def save_within_epoch(self):
+        """last.h5; False where it stays as it was, since by the epoch's mean loss so far the run diverges."""
+        sound = self.at["sums"][0] <= health.bound(self.classes) * self.at["position"]
+        if sound:
+            self.save("last.h5")
+        return sound
 
     def train_epoch(self, bar, stop, seconds, say):
         """The steps from at["position"] to the end of the epoch, or to an interruption."""
@@ -129,7 +140,7 @@ class _Run:
             if self.stopped:
                 break
             if due:
-                self.save("last.h5")
+                self.save_within_epoch()
                 saved = time.monotonic()
 
     def _rate(self, position):
@@ -159,11 +170,9 @@ class _Run:
         if np.isfinite(self.at["sums"][0]):
             return
         where = self._first_broken(pictures) if len(pictures) else ""
-        raise RawconvError(
-            f"The loss became {self.at['sums'][0]} in epoch {self.at['epoch'] + 1} after {self.at['position']} "
-            f"pictures{where}. Start again with a lower --lr (it was {rate:.2g}); the checkpoints written before are "
-            "intact."
-        )
+        after = f"in epoch {self.at['epoch'] + 1} after {self.at['position']} pictures"
+        what = f"The loss became {self.at['sums'][0]} {after}{where}"
+        raise health.diverged(what, rate, self.rows, self.classes, self.folder)
 
     def _first_broken(self, pictures):
         return health.first_broken(self.net, prepare(pictures, self.net.mean, self.net.shape[0], dtype=self.net.dtype))
@@ -173,6 +182,8 @@ class _Run:
         at, net, size = self.at, self.net, self.recipe.batch
         row = {"epoch": at["epoch"] + 1, "lr": self._rate((len(self.data.train) - 1) // size * size)}  # the last step's
         row |= {f"train_{name}": value / len(self.data.train) for name, value in zip(METRICS, at["sums"], strict=True)}
+        if (since := self.schedule.state.get("since", 0)) > 0 and int(since) == at["epoch"]:
+            row["lr_set_to"] = self.recipe.lr  # by hand, in this epoch
         found = evaluate(net, self.data.val, self.device, self.ranks)
         row |= {f"val_{name}": value for name, value in found.items()}
         at.update(epoch=at["epoch"] + 1, position=0, sums=[0.0, 0.0, 0.0])
@@ -201,6 +212,12 @@ class _Run:
             (self.folder / "snapshots").mkdir(exist_ok=True)
             self.save(f"snapshots/epoch-{row['epoch']:03d}.h5", state=False)
         self.save("last.h5")
+
+
+def options(net):
+    """{"conv", "workspace" (MB)}: how the net is computed, where that changes bits; see runs.execute."""
+    layer = next(layer for _, layer in net.layers if layer.params)
+    return {"conv": layer.conv, "workspace": layer.workspace >> 20}
 
 
 def train_step(net, pictures, labels, draw, crop, optimizer, rate, ranks=None, count=None, colours=()):

@@ -139,7 +139,7 @@ def test_training_learns(tmp_path):
 
 def test_a_loss_that_is_no_number_is_said_in_words(tmp_path):
     run = runs.start("lenet", DATA, changes={"epochs": 1, "batch": 16, "lr": 1e9})
-    with pytest.raises(RawconvError, match=r"The loss became (nan|inf).*lower --lr"):
+    with pytest.raises(RawconvError, match=r"The loss became (nan|inf).*diverges.*last\.h5.*--resume .*--lr "):
         runs.go(run, tmp_path, Device(), progress=False)
     assert checkpoint.load(tmp_path / "last.h5").state["progress"]["epoch"] == 0
 
@@ -186,7 +186,7 @@ def test_test_only_refuses_a_way_to_convolve_that_the_device_lacks(undisturbed):
 
 
 def test_resume_refuses_other_options_and_weights_without_state(undisturbed):
-    with pytest.raises(UsageError, match="leave --lr, --batch out"):
+    with pytest.raises(UsageError, match="leave --batch out"):
         runs.resume(undisturbed, {"lr": 0.1, "batch": 3, "model": None})
     with pytest.raises(RawconvError, match="no training state"):
         runs.resume(undisturbed / "best.h5", {})
@@ -201,7 +201,7 @@ def test_dropout_is_what_was_asked_in_a_new_net_and_in_given_weights(tmp_path):
         assert [layer.rate for at, layer in found.layers if at.startswith("drop")] == [float(dropout)] * 2
     for more, sentence in (
         (("--model", "lenet", "--out", "c"), "A lenet has no dropout; leave --dropout out."),
-        (("--resume", "a"), "leave --data, --dropout, --epochs, --batch out."),
+        (("--resume", "a"), "leave --epochs, --batch, --dropout out."),
     ):
         done = run_train(tmp_path, *words, "0.5", *more)
         assert done.returncode == 2 and sentence in done.stderr and not (tmp_path / "c").exists()

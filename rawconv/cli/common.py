@@ -181,6 +181,17 @@ def refuse_existing(path, force=False):
 # Options, as decorators
 
 
+def given():
+    """{option: value} of what stands on the command line of the running command, defaults left out."""
+    context = click.get_current_context()
+    chosen = [one for one in context.command.params if one.name in context.params]
+    return {
+        max(one.opts, key=len).lstrip("-"): context.params[one.name]
+        for one in chosen
+        if context.get_parameter_source(one.name) != click.core.ParameterSource.DEFAULT
+    }
+
+
 def _show_version(ctx, param, wanted):
     if not wanted or ctx.resilient_parsing:
         return

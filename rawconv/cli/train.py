@@ -10,6 +10,7 @@ from .common import (
     device_option,
     echo,
     finish,
+    given,
     json_option,
     new_run_folder,
     refuse_existing,
@@ -17,6 +18,8 @@ from .common import (
     seed_option,
     workspace_option,
 )
+
+HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "json")  # what --resume leaves to choose
 
 
 @command("rawconv-train")
@@ -84,6 +87,9 @@ def main(
 
     if views and not test_only:
         raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
+    asked = given()
+    if resume and test_only:
+        raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:
         changes["rates"] = dict(map(_share, rates))
@@ -97,15 +103,15 @@ def main(
                 found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks)
                 return end(found.pop("folder", None), found, as_json)
             if resume:
-                given = {"data": data, "model": model, "weights": weights, "out": out, "dropout": dropout}
-                given["fine-tune"] = fine_tune or None
-                run = runs.resume(resume, given | changes)
+                run = runs.resume(resume, {name: value for name, value in asked.items() if name not in HOW}, tell)
+                conv, workspace = None, asked.get("workspace")
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
                 if dropout is not None:
                     runs.choose_dropout(run.net, dropout)
             runs.choose_conv(run.net, conv, device)
-            runs.limit_columns(run.net, workspace)
+            if workspace:
+                runs.limit_columns(run.net, workspace)
             if check_grads:
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
             _check_batch(run, device, ranks)
