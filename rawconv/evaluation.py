@@ -28,6 +28,7 @@ class Answers(NamedTuple):
     above: np.ndarray
 
 
+@np.errstate(over="ignore", invalid="ignore")  # runs.test tells in words what is not finite
 def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
     """What the net, on its device, says of every picture of a split.
 

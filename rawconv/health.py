@@ -12,6 +12,7 @@ PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
 FAST = 0.1  # of a layer's weights changed by one step: healthy nets stay near 0.001
 DEAD = 0.5  # of a layer's maps
 DIVERGED = 10  # times the loss of guessing
+REMEDY = "Use another checkpoint, or train again with a lower --lr."
 MIXED = 0.5  # of the classes that a batch of well mixed pictures would hold
 
 
@@ -47,6 +48,42 @@ def warn_if_sorted(split, batch, seed, say):
             f"The pictures are not shuffled: a batch of {batch} holds {found:.0f} classes, {expected:.0f} if it were "
             "mixed. A net learns badly from that; pack them with rawconv-data pack, which shuffles."
         )
+
+
+def fault(net):
+    """What keeps a net from any answer, naming the layer: numbers that are not finite.  None where all is well."""
+    if not np.isfinite(to_cpu(net.mean)).all():
+        return "The mean picture of this net holds numbers that are not finite"
+    for (name, key), value in net.params.items():
+        if not np.isfinite(to_cpu(value)).all():
+            return f"Layer {name} of this net has a {key} with numbers that are not finite"
+    return None
+
+
+def check_net(net):
+    """RawconvError where `fault` finds one."""
+    if found := fault(net):
+        raise RawconvError(f"{found}. {REMEDY}")
+
+
+def check_scores(net):
+    """RawconvError where the net does not end in one score for each of its classes."""
+    name, (height, width, scores) = list(net.shapes.items())[-1]
+    if (height, width) != (1, 1):
+        raise RawconvError(f"Layer {name} of this net ends in maps of {height}x{width}, not in one score a class.")
+    if len(net.classes) not in (0, scores):
+        raise RawconvError(f"Layer {name} of this net has {scores} scores, and {len(net.classes)} classes have names.")
+
+
+def check_finite(net, values, x):
+    """RawconvError, naming the first layer to blame, where `values` that the net made of x (N, H, W, C) are not finite.
+
+    x may be overwritten then.
+    """
+    if not np.isfinite(to_cpu(values)).all():
+        check_net(net)
+        with np.errstate(over="ignore", invalid="ignore"):
+            raise RawconvError(f"What this net answers is not finite{first_broken(net, x)}. {REMEDY}")
 
 
 def first_broken(net, x):

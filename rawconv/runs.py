@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import checkpoint, evaluation, models
+from . import checkpoint, evaluation, health, models
 from .data import DataSet, mean_picture, open_data
 from .data.augment import prepare
 from .data.colour import principal
 from .data.identity import fingerprint
-from .deconvnet import stored_size
+from .deconvnet import net_input, stored_size
 from .errors import RawconvError, UsageError
 from .folders import new_folder, place
 from .layers.conv import Conv
@@ -146,9 +146,13 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
     found = checkpoint.load(file)
     pictures = data_of(found.net, file, found.info, data)
     _same_classes(found.net, pictures, file)
+    health.check_net(found.net)
+    health.check_scores(found.net)
     choose_conv(found.net, conv, device)
     limit_columns(found.net, workspace)
     answers = evaluation.answer(found.net.to(device), pictures.val, device, views, ranks, progress=True)
+    odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
+    health.check_finite(found.net, answers.own, net_input(found.net, pictures.val.read(odd)) if len(odd) else None)
     results = {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), "views": views}
     results |= evaluation.measures(answers)
     say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}, views: {views}")

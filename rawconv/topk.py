@@ -18,6 +18,7 @@ import numpy as np
 from .arrays import array_module, to_cpu
 from .deconvnet import layer_object, net_input, stored_size
 from .errors import RawconvError, UsageError
+from .health import check_finite
 from .pictures import split_of
 from .storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
@@ -79,12 +80,14 @@ def scan(
     return {layer: wanted[layer_object(net, layer)] for layer in layers}
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
 def _scan_batch(net, pictures, ids, labels, found, k):
     """{layer object: Strongest} of what `found` holds and one more batch."""
     new = {}
     for name, y, _ in net.up(net_input(net, pictures), asked=found):
         if name in found:
             new[name] = _merge(found[name], y, ids, labels, k)
+            check_finite(net, new[name].value, net_input(net, pictures))
             if len(new) == len(found):
                 break
     return new

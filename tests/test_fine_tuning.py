@@ -9,6 +9,7 @@ from rawconv.arrays import Device
 from rawconv.errors import RawconvError, UsageError
 from rawconv.net import Net
 from rawconv.optimizer import SGD
+from rawconv.recipes import recipe_for, recipe_of
 
 CHANGES = {"epochs": 1, "batch": 16, "schedule": "constant", "warmup": 0.0, "renorm": 0.0}
 quiet = {"say": lambda line: None, "progress": False}
@@ -43,6 +44,31 @@ def test_frozen_layers_stay_bit_for_bit_and_the_others_learn(trained, tmp_path):
         kept = key[0] in ("conv1", "conv2")
         assert np.array_equal(value, before[key]) == kept
         assert np.any(last.state["momentum"][key]) != kept
+
+
+def test_an_import_s_recipe_does_not_come_from_its_file_s_name(tmp_path, two_classes):
+    """`lenet.onnx` once learnt at a tenth of the rate of `x.onnx`; what decides is the size of the pictures."""
+    recipes = {}
+    for name in ("lenet", "x", "zf64-y"):
+        net = models.build("lenet", ["a", "b"], size=40)
+        net.model = name  # as the stem of an imported file
+        checkpoint.save(tmp_path / f"{name}.h5", net, {})
+        run = runs.start(data=str(two_classes), weights=tmp_path / f"{name}.h5", fine_tune=True)
+        recipes[name] = run.recipe
+        assert run.net.stored == (40, 40) and run.data.train.shape == (40, 40, 3)
+    assert recipes["lenet"] == recipes["x"] == recipes["zf64-y"] == recipe_for(40)
+
+
+@pytest.mark.parametrize("model, lr, epochs, stored", [
+    ("lenet", 0.001, 30, 28), ("zf32", 0.01, 30, 32), ("alex64-fc256", 0.01, 30, 64), ("zfnet", 0.01, 70, 256),
+])  # fmt: skip
+def test_the_models_keep_their_recipes(model, lr, epochs, stored):
+    """By their name before they are built, and by the net once they are."""
+    assert recipe_of(models.build(model, 2)) == models.recipe(model)
+    found = models.recipe(model)
+    assert (found.lr, found.epochs, found.stored) == (lr, epochs, stored)
+    with pytest.raises(UsageError, match="There is no model 'x'"):
+        models.recipe("x")
 
 
 def test_below_the_lowest_layer_that_learns_nothing_is_computed(trained, monkeypatch):

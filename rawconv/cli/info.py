@@ -2,7 +2,7 @@
 
 import click
 
-from .common import command, echo, finish, json_option
+from .common import command, echo, finish, json_option, say
 
 
 @command("rawconv-info")
@@ -19,13 +19,18 @@ def main(file, as_json):
       rawconv-info runs/zf64-scenes-1/last.h5
       rawconv-info --json weights/scenes.h5
     """
-    from .. import checkpoint
+    from .. import checkpoint, health
 
     found = checkpoint.load(file)
     progress = found.state and found.state["progress"]
     facts = {"file": file, **describe(found.net), "info": found.info, "progress": progress}
+    wrong = health.fault(found.net)
+    if wrong:
+        facts["fault"] = wrong
     if not as_json:
         _print(facts)
+    if wrong:
+        say(f"{wrong}: it cannot answer anything.")
     finish(None, facts, as_json)
 
 

@@ -88,7 +88,7 @@ def main(
     rawconv-visualize --layer 4
     rawconv-visualize --layer 4 --layer 5 --weights runs/zf64-scenes-1/last.h5 cat.jpg
     """
-    from .. import checkpoint, controls, visualize
+    from .. import checkpoint, controls, health, visualize
     from ..arrays import choose_device
     from ..folders import new_folder, place
     from ..layers import Rules
@@ -110,7 +110,7 @@ def main(
     device = choose_device(device, say)
     with device:
         net, info, _ = checkpoint.load(weights)
-        net.to(device)
+        health.check_net(net.to(device))
         limit_columns(net, workspace)
         if trace:
             return _trace(net, pictures, trace, look.rules, str(weights), as_json)

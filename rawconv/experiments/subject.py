@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checkpoint
+from .. import checkpoint, health
 from ..arrays import Device, to_cpu
 from ..data import DataSet
 from ..data.batches import batches
@@ -62,6 +62,7 @@ def load(weights=None, data=None, device=None, workspace=256):
     weights, device = Path(weights) if weights else checkpoint.default(), device or Device()
     net, info, _ = checkpoint.load(weights)
     pictures = data_of(net, weights, info, data)
+    health.check_net(net)
     limit_columns(net.to(device), workspace)
     return Subject(net, info, weights, pictures, device)
 
@@ -134,6 +135,7 @@ def probabilities(net, pictures, views=1):
 
     The mean is of the softmax outputs (Krizhevsky 2012).
     """
+    health.check_scores(net)
     x = VIEWS[views](net_module(net).asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
     scores, _ = net.forward(x, keep=False)
     return to_cpu(softmax(scores)).reshape(len(pictures), views, -1).mean(axis=1)

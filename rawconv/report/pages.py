@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from .. import health
 from ..arrays import to_cpu
 from ..controls import SENTENCES, Control
 from ..deconvnet import (
@@ -256,9 +257,13 @@ def classify(net: Net, picture: Batch, count: int = 5) -> list:
     """The `count` most probable classes of a picture: [(class name, probability), ...]; of several, a list of these.
 
     picture: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: pictures.py.
+    RawconvError, naming the layer, where the net has no score for each class or its scores are not finite.
     """
+    health.check_scores(net)
     stored = stored_batch(picture, stored_size(net))
-    scores, _ = net.forward(net_input(net, stored), keep=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores, _ = net.forward(net_input(net, stored), keep=False)
+    health.check_finite(net, scores, net_input(net, stored))
     p = to_cpu(softmax(scores)).reshape(len(stored), -1)
     names = net.classes or [str(k) for k in range(p.shape[1])]
     order = np.argsort(-p, axis=1, kind="stable")[:, :count]
@@ -274,7 +279,9 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, ot
     """
     name = layer_object(net, layer)
     x = net_input(net, picture[None])
-    y, _ = net.forward(x, name, keep=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y, _ = net.forward(x, name, keep=False)
+    health.check_finite(net, y, net_input(net, picture[None]))
     flat = to_cpu(y)[0].reshape(-1, y.shape[3])
     best = flat.max(axis=0)
     numbers = np.argsort(-best, kind="stable") if wanted is None else np.array(list(wanted))
