@@ -14,7 +14,7 @@ noticed as well.
 Exit code 0: no survivor, or harmless ones alone (break_harmless.py says which and why).  1: survivors, listed.
 
 Its limits.  Only the 12 nearest files of tests have a say, and only until the time is over, on a busy machine sooner:
-give --seconds.  Without compiled loops (rawconv/**/__pycache__/*.nbi, made by any test) the first tests compile them.
+give --seconds.  Without compiled loops (rawconv/__pycache__/*.nbc, made by any test) the first tests compile them.
 Which tests import a file is read from the syntax trees, so a test that reaches it in another way is not run.  Nothing
 is broken in text, f-strings, type hints, kernels (.cu) and the page's scripts, nor beside `rmtree`, which might delete
 what is yours.  What only a GPU, several processes or tests marked long would notice survives.  That all breaks of a
@@ -37,7 +37,7 @@ import time
 import click
 from break_harmless import reason
 from code_breaks import apply, sample
-from import_map import PACKAGE, importers, nearest
+from import_map import PACKAGE, importers, module_of, nearest
 from tqdm import tqdm
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -127,23 +127,21 @@ class Tree:
 class _Broken:
     """One file broken; on leaving, it and the compiled loops of all that imports it are as they were.
 
-    Numba keeps a loop by the time of its own file, so loops of other files that have this one inside would stay old.
+    A loop is kept by the text of its own file, so loops of other files that have this one inside would stay old.
     """
 
     def __init__(self, tree, path, text, name):
-        self.path, self.text, self.kept = path, text, tree.folder / "kept"
-        self.loops = [file for file in importers(tree.root, name) if any(self._compiled(file))]
-        if not any(word in path.read_text() for word in ("njit", "intrinsic")) and not any(self._compiled(path)):
-            self.loops = []  # constants aside, plain Python does not get into loops
+        self.tree, self.path, self.text, self.kept = tree, path, text, tree.folder / "kept"
+        has_loops = any(word in path.read_text() for word in ("@loop", "intrinsic"))
+        self.loops = [module_of(tree.root, file) for file in importers(tree.root, name)] if has_loops else []
         self.sound, self.stat = path.read_bytes(), path.stat()
 
-    def _compiled(self, file):
-        return (file.parent / "__pycache__").glob(f"{file.stem}.*.nb?")
+    def _compiled(self):
+        return [one for name in self.loops for one in (self.tree.root / PACKAGE / "__pycache__").glob(f"{name}.*.nbc")]
 
     def __enter__(self):
         self.kept.mkdir()
-        compiled = [one for file in self.loops for one in self._compiled(file)]
-        self.moved = [(one, self.kept / str(number)) for number, one in enumerate(compiled)]
+        self.moved = [(one, self.kept / str(number)) for number, one in enumerate(dict.fromkeys(self._compiled()))]
         for one, place in self.moved:
             shutil.move(one, place)
         for one in (self.path.parent / "__pycache__").glob(f"{self.path.stem}.*.pyc"):
@@ -153,9 +151,8 @@ class _Broken:
     def __exit__(self, *_):
         self.path.write_bytes(self.sound)
         os.utime(self.path, ns=(self.stat.st_atime_ns, self.stat.st_mtime_ns))
-        for file in self.loops:
-            for one in self._compiled(file):
-                one.unlink()
+        for one in set(self._compiled()):
+            one.unlink()
         for one, place in self.moved:
             shutil.move(place, one)
         self.kept.rmdir()

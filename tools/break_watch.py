@@ -46,7 +46,7 @@ def pytest_runtest_logstart(nodeid, location):
 
 def pytest_runtest_logreport(report):
     if report.failed:
-        _say(failed=report.nodeid, why=str(report.longrepr).splitlines()[-1][:200])
+        _say(failed=report.nodeid)
 
 
 def pytest_runtest_logfinish(nodeid, location):
@@ -55,4 +55,4 @@ def pytest_runtest_logfinish(nodeid, location):
 
 def pytest_collectreport(report):
     if report.failed:
-        _say(failed=report.nodeid, why=str(report.longrepr).splitlines()[-1][:200])
+        _say(failed=report.nodeid)

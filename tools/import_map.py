@@ -56,6 +56,11 @@ def importers(root, path):
     return [one for one in root.glob(f"{PACKAGE}/**/*.py") if _module(one.relative_to(root)) in found]
 
 
+def module_of(root, path):
+    """The dotted name of a file's module."""
+    return _module(path.relative_to(root))
+
+
 def _module(path):
     parts = pathlib.Path(path).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
