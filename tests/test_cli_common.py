@@ -20,6 +20,11 @@ from rawconv import checkpoint, models
 from rawconv.cli import common
 from rawconv.cli.info import main as info
 from rawconv.errors import RawconvError, UsageError
+from rawconv.layers.conv import Conv
+from rawconv.layers.lrn import LRN
+from rawconv.layers.pool import MaxPool
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
 
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -323,3 +328,35 @@ def test_info_refuses(tmp_path):
     for arguments, code in (["nowhere"], 2), ([str(tmp_path / "text.h5")], 1), ([str(tmp_path)], 1), ([], 2):
         result = CliRunner().invoke(info, arguments)
         assert result.exit_code == code and result.stdout == "" and "Error: " in result.stderr
+
+
+def test_info_says_this_of_a_small_net(tmp_path):
+    """Every column and sentence, by hand: rows before columns, windows that are not square, long texts shortened."""
+    layers = [
+        ("conv1", Conv(4, (3, 5), stride=(2, 1), pad=1)), ("relu1", ReLU(in_place=True)),
+        ("pool1", MaxPool(2, 2, rounding="floor")), ("norm1", LRN()),
+        ("conv2", Conv(6, 3, pad=(0, 1, 2, 0), groups=2)), ("fc3", Conv(2, None)),
+    ]  # fmt: skip
+    names = ["a" * 300, "b" * 300]
+    net = Net((20, 30, 3), layers, names, model="small")
+    checkpoint.save(tmp_path / "net.h5", net, {"data": "somewhere", "command": "x" * 100})
+    result = CliRunner().invoke(info, [str(tmp_path / "net.h5")])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{tmp_path / 'net.h5'}: small, pictures 20x30x3, 2 classes, float32"
+    assert [" ".join(line.split()) for line in lines[2:10]] == [
+        "layer type window output field jump start parameters",
+        "conv1 Conv 3x5/2x1 p1 11x28x4 3x5 2x1 -1 184",
+        "relu1 ReLU 11x28x4 3x5 2x1 -1",
+        "pool1 MaxPool 2/2 floor 5x14x4 5x6 4x2 -1",
+        "norm1 LRN size=5 alpha=0.0001 beta=0.75 k=2 5x14x4 5x6 4x2 -1",
+        "conv2 Conv 3/1 p0,1,2,0 groups 2 5x13x6 13x10 4x2 -1x-3 114",
+        "fc3 Conv 5x13/1 1x1x2 29x34 4x2 -1x-3 782",
+        "total 1,080",
+    ]
+    ends = {len(line) for line in lines[2:10] if line.split()[-1] not in ("-1", "start")}
+    assert len(ends) == 1 and lines[2].index("window") == lines[3].index("3x5/2x1"), "numbers right, words left"
+    assert lines[11:] == [
+        "info", "  data     somewhere", f"  command  {'x' * 86} ...", "", "classes",
+        f"  {'a' * 300}, {'b' * 194} ...",
+    ]  # fmt: skip

@@ -135,3 +135,48 @@ def test_a_net_that_makes_no_mistake_has_no_picture_of_them(tmp_path, split):
         "confusion.png",
         "test.json",
     ]
+
+
+def test_measures_by_hand():
+    """Of 8 pictures 3 have no class above their own, 6 fewer than five."""
+    above = np.array([0, 0, 0, 1, 3, 4, 5, 9])
+    answers = evaluation.Answers(-np.arange(8.0), np.zeros(8, int), np.zeros(8), above)
+    assert evaluation.measures(answers) == {"loss": 3.5, "top1": 3 / 8, "top5": 6 / 8}
+
+
+def test_the_files_hold_what_was_found(tmp_path):
+    """Rows of the table are true classes, columns answers; the worst mistakes first, with both names."""
+    labels, answers = made_up()
+    pictures = np.full((7, 4, 4, 3), 30, np.uint8)
+    split = Split(pictures.__getitem__, labels, [f"picture {k}" for k in range(7)], (4, 4, 3))
+    results = {"views": 1, "pictures": 7} | evaluation.measures(answers)
+    paths = evaluation.write(tmp_path, split, ["cat", "dog, small", "été"], answers, results)
+    assert (tmp_path / "confusion.csv").read_text("utf-8").splitlines() == [
+        'true class \\ answer,cat,"dog, small",été', "cat,1,1,0", '"dog, small",0,1,2', "été,1,0,1",
+    ]  # fmt: skip
+    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "mistakes": "mistakes.png"}
+    assert paths == {name: str(tmp_path / file) for name, file in files.items()}
+    assert json.loads((tmp_path / "test.json").read_text()) == results | paths
+
+
+def test_the_worst_mistakes_are_drawn_with_what_was_said_of_them(tmp_path, monkeypatch):
+    import io
+
+    from rawconv.report import gallery
+
+    labels, answers = made_up()
+    answers = answers._replace(sure=np.log([0.9, 0.71, 0.5, 0.52, 0.83, 0.8, 0.6]))
+    pictures = np.arange(7, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 4, 4, 3), np.uint8)
+    split, seen = Split(pictures.__getitem__, labels, [""] * 7, (4, 4, 3)), []
+
+    def kept(tiles, *words):
+        seen.append(([(int(tile[0][0, 0, 0]), *tile[1:]) for tile in tiles], words))
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr(gallery, "gallery", kept)
+    evaluation.write(tmp_path, split, ["cat", "dog", "ant"], answers, evaluation.measures(answers) | {"views": 1})
+    ((tiles, (title, subtitle, _)),) = seen
+    want = [(4, "ant 83%", "is dog"), (1, "dog 71%", "is cat"), (3, "ant 52%", "is dog"), (6, "cat 60%", "is ant")]
+    assert [tile[:3] for tile in tiles] == want
+    assert title == "Worst mistakes" and subtitle == "The 4 worst of 4 mistakes on 7 pictures; top-1 42.9%"
+    assert Image.open(io.BytesIO((tmp_path / "mistakes.png").read_bytes())).size == (1, 1)

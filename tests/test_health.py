@@ -175,3 +175,50 @@ def test_training_refuses_bad_labels_before_its_first_step(tmp_path):
     with pytest.raises(RawconvError, match="training labels from 0 to 12, but classes 0 to 11"):
         runs.go(broken, tmp_path, Device(), say=lambda line: None, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_half_of_the_maps_may_be_dead_and_a_batch_may_hold_half_of_the_classes(net):
+    """At the bound nothing is said, and the sentence just beyond it is this one."""
+    said, maps = [], net.shapes["conv2"][2]
+    health.warn(net, {}, {"conv2": maps // 2}, said.append)
+    assert not said and maps == 50
+    health.warn(net, {}, {"conv2": 26}, said.append)
+    assert said == ["conv2: 26 of 50 maps are dead, above 0 on no picture: lower --lr, or start anew."]
+
+
+def test_stuck_is_within_a_hundredth_of_guessing(net):
+    said, guess = [], math.log(4)
+    for loss in (0.989 * guess, 1.011 * guess):
+        health.warn_if_stuck(loss, 4, said.append)
+    assert not said
+    for loss in (0.991 * guess, 1.009 * guess):
+        health.warn_if_stuck(loss, 4, said.append)
+    assert (
+        said
+        == [
+            "The loss is stuck at ln(4) = 1.39: the net does not learn. "
+            "Try another --lr, and check that the class folders differ."
+        ]
+        * 2
+    )
+
+
+def test_update_ratios_are_of_norms_not_of_single_numbers(net):
+    velocity = {key: np.zeros_like(value) for key, value in net.params.items()}
+    velocity["conv1", "weight"][0, 0, 0, :2] = 3, -4
+    ratios = health.update_ratios(net, velocity)
+    assert ratios["conv1"] == pytest.approx(5 / np.linalg.norm(net["conv1"].weight)) and ratios["conv2"] == 0
+    net["fc3"].weight[:] = 0
+    assert health.update_ratios(net, velocity)["fc3"] == math.inf
+    assert list(ratios) == ["conv1", "conv2", "fc3", "fc4"]
+
+
+def test_one_label_too_many_and_one_too_few_are_refused_and_the_last_is_not():
+    health.check_data(data([0, 1], val=[1]))
+    for labels, val, message in (
+        ([-1, 1], [0], "pets/ has training labels from -1 to 1, but classes 0 to 1."),
+        ([0, 1], [2], "pets/ has validation labels from 2 to 2, but classes 0 to 1."),
+    ):
+        with pytest.raises(RawconvError) as error:
+            health.check_data(data(labels, val=val))
+        assert str(error.value) == message

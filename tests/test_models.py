@@ -7,6 +7,7 @@ from rawconv import models
 from rawconv.errors import UsageError
 from rawconv.geometry import fields
 from rawconv.layers.conv import Conv
+from rawconv.layers.dropout import Dropout
 
 
 def parameters(net):
@@ -72,6 +73,41 @@ def test_lenet():
 def test_parameter_counts(name, count):
     found = parameters(models.build(name, 1000))
     assert found == count if isinstance(count, int) else abs(found - count) < 0.05e6
+
+
+A, Z, WIDE, WIDE64 = [384, 384, 256], [128, 128, 96], [512, 1024, 512], [171, 341, 192]
+TABLE3 = {  # of the rows, large and small: filters of layers 3 to 7 that are there, groups
+    "alexnet": ([*A, 4096, 4096], 1), "alexnet-groups": ([*A, 4096, 4096], 2),
+    "alexnet-without-34": ([256, 4096, 4096], 2), "alexnet-without-7": ([*A, 4096], 2),
+    "alexnet-without-67": (A, 2), "alexnet-without-3467": ([256], 2),
+    "alexnet-fc2048": ([*A, 2048, 2048], 2), "alexnet-fc8192": ([*A, 8192, 8192], 2),
+    "zfnet": ([*A, 4096, 4096], 1), "zfnet-fc2048": ([*A, 2048, 2048], 1), "zfnet-fc8192": ([*A, 8192, 8192], 1),
+    "zfnet-wide": ([*WIDE, 4096, 4096], 1), "zfnet-wide-fc8192": ([*WIDE, 8192, 8192], 1),
+    "alex64": ([*Z, 512, 512], 1), "alex64-groups": ([*Z, 512, 512], 2),
+    "alex64-without-34": ([96, 512, 512], 2), "alex64-without-7": ([*Z, 512], 2),
+    "alex64-without-67": (Z, 2), "alex64-without-3467": ([96], 2),
+    "alex64-fc256": ([*Z, 256, 256], 2), "alex64-fc1024": ([*Z, 1024, 1024], 2),
+    "zf64": ([*Z, 512, 512], 1), "zf64-fc256": ([*Z, 256, 256], 1), "zf64-fc1024": ([*Z, 1024, 1024], 1),
+    "zf64-wide": ([*WIDE64, 512, 512], 1), "zf64-wide-fc1024": ([*WIDE64, 1024, 1024], 1),
+    "zf32": ([96, 96, 64, 256, 256], 1),
+}  # fmt: skip
+
+
+def test_the_widths_and_groups_of_every_model():
+    """Groups as in Krizhevsky's net, in layers 2, 4 and 5; dropout as the docstrings say; all filters."""
+    assert {*TABLE3, "lenet"} == set(models.MODELS)
+    for name, (widths, groups) in TABLE3.items():
+        _, layers = models.MODELS[name](7)
+        convs = {at[-1]: layer for at, layer in layers if isinstance(layer, Conv)}
+        assert [layer.filters for layer in convs.values()][2:] == [*widths, 7], name
+        first = [96, 256] if "net" in name else [32, 64] if name == "zf32" else [48, 96]
+        assert [convs["1"].filters, convs["2"].filters] == first, name
+        assert {number for number, layer in convs.items() if layer.groups == 2} == (
+            set() if groups == 1 else {"2", "4", "5"} & convs.keys()
+        ), name
+        assert {layer.rate for _, layer in layers if isinstance(layer, Dropout)} <= {0.3 if "64" in name else 0.5}
+        small = [layer.settings for number, layer in convs.items() if number in "345"]
+        assert {(about["size"], about["stride"], about["pad"]) for about in small} == {((3, 3), (1, 1), (1,) * 4)}, name
 
 
 @pytest.mark.parametrize("base", ["alexnet", "alex64"])

@@ -98,3 +98,52 @@ def test_cosine_step_constant_and_warmup():
     assert Schedule("constant", 0.1, epochs=9).rate(8) == 0.1
     with pytest.raises(ValueError, match="cosine"):
         Schedule("cosnie", 0.1, 9)
+
+
+def test_what_is_not_said_is_the_papers():
+    """Momentum 0.9, weight decay 5e-4, filters within 0.1: one step by hand on numbers that show each of them."""
+    net = Net((1, 1, 1), [("conv1", Conv(1, 1)), ("fc2", Conv(1, None))], dtype="float64")
+    for name, value in (("conv1", 0.05), ("fc2", 2.0)):
+        net[name].weight[:], net[name].bias[:] = value, 1.0
+    optimizer, grads = SGD(net), {name: {"weight": np.full((1, 1, 1, 1), 4.0), "bias": np.full(1, 4.0)} for name in
+                                  ("conv1", "fc2")}  # fmt: skip
+    for velocity in optimizer.velocity.values():
+        velocity[:] = 0.01
+    optimizer.update(grads, 0.5, 0.001)
+    step = 0.9 * 0.01 - 0.5 * 0.001 * 4
+    assert net["fc2"].weight.item() == pytest.approx(2 + step - 0.5 * 5e-4 * 2, rel=1e-12)
+    assert net["conv1"].weight.item() == pytest.approx(0.05 + step - 0.5 * 5e-4 * 0.05, rel=1e-12)
+    assert net["conv1"].bias.item() == net["fc2"].bias.item() == pytest.approx(1 + step, rel=1e-12)
+    net["conv1"].weight[:] = 7.0
+    optimizer.update(grads, 1e-9, 1.0)
+    assert net["conv1"].weight.item() == pytest.approx(0.1) and net["fc2"].weight.item() > 1.9
+
+
+def test_a_layer_learns_at_its_own_rate_and_a_frozen_one_not_at_all():
+    net = small_net(np)
+    before = {key: value.copy() for key, value in net.params.items()}
+    optimizer = SGD(net, momentum=0.5, decay=0.0, renorm=None, rates={"conv1": 0.0, "fc2": 0.25})
+    assert optimizer.lowest == "fc2" and SGD(net).lowest == "conv1"
+    grads = {name: {key: np.ones_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
+    optimizer.update(grads, 0.8, 0.5)
+    for key, value in net.params.items():
+        np.testing.assert_allclose(value, before[key] - (0.1 if key[0] == "fc2" else 0), rtol=1e-12)
+
+
+def test_better_means_a_tenth_of_a_point_more():
+    for gain, cut in ((0.0009, True), (0.0011, False)):
+        schedule = Schedule("plateau", 1.0, epochs=70)
+        schedule.after_epoch(0.5)
+        for k in range(5):
+            schedule.after_epoch(0.5 + gain * (k == 0))
+        assert (schedule.rate(6) < 1) == cut
+
+
+def test_warmup_is_a_line_from_nearly_nothing_and_multiplies_every_schedule():
+    constant = Schedule("constant", 0.1, epochs=10, warmup=2)
+    assert [constant.rate(t) for t in (0, 0.5, 1, 1.999, 2, 9)] == pytest.approx(
+        [5e-5, 0.02505, 0.05005, 0.1, 0.1, 0.1]
+    )
+    cosine = Schedule("cosine", 0.1, epochs=10, warmup=2)
+    assert cosine.rate(1) == pytest.approx(0.05005 * (1 + np.cos(np.pi / 10)) / 2)
+    assert cosine.rate(12) == pytest.approx(0)

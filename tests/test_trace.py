@@ -11,7 +11,7 @@ from rawconv import models
 from rawconv.deconvnet import project
 from rawconv.errors import UsageError
 from rawconv.layers import GRADIENT, PAPER, Rules
-from rawconv.trace import table, trace
+from rawconv.trace import Step, table, trace
 
 
 @pytest.mark.parametrize("rules", [PAPER, GRADIENT, Rules("guided", "identity", "max")])
@@ -82,3 +82,26 @@ def test_table():
 def test_a_unit_that_is_not_there():
     with pytest.raises(UsageError, match="7 maps"):
         trace(square_net(), picture(), "conv2:7")
+
+
+def test_the_table_of_steps_made_by_hand():
+    """Numbers that are sums of squares, shares and ends of a few written values; layer and step left, numbers right."""
+    r = np.zeros((100, 100, 2), np.float32)
+    r[0, 0], r[5, 5, 0] = (3, -4), 0.5
+    steps = [
+        Step("conv2", "unit", np.full((1, 2, 1), 12, np.float32)),
+        Step("conv1", "filter", r),
+        Step("pool1", "unpool", np.zeros((2, 2, 1), np.float32)),
+        Step("norm1", "norm, identity", np.where(np.arange(20_000) == 7, 1, 0).reshape(20_000, 1, 1)),
+    ]
+    assert steps[1].numbers() == {
+        "layer": "conv1", "step": "filter", "shape": [100, 100, 2], "energy": 25.25, "nonzero": 3 / 20_000, "min": -4,
+        "max": 3,
+    }  # fmt: skip
+    assert table(steps).splitlines() == [
+        "layer  step                shape  energy  non-zero  min  max",
+        "conv2  unit                1x2x1     288   100.00%   12   12",
+        "conv1  filter          100x100x2   25.25     0.01%   -4    3",
+        "pool1  unpool              2x2x1       0     0.00%    0    0",
+        "norm1  norm, identity  20000x1x1       1   5.0e-05    0    1",
+    ]
