@@ -21,7 +21,8 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     doctor.py      what works on this machine;  memory.py  what a training step takes
     arrays.py      NumPy or CuPy;  buffers.py  their memory, used again;  philox.py  random numbers
     threads.py     the CPU's cores;  simd.py  their vectors;  compiled.py  loops, and where they are kept
-    limits.py      what a container grants;  environment.py  what variables ask for;  json_text.py;  errors.py
+    limits.py      what a container grants;  environment.py  what variables ask for
+    streams.py     stdout and stderr as a shell leaves them;  json_text.py;  errors.py
 
     import rawconv
     net = rawconv.load("weights/scenes.h5")

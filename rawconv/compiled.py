@@ -11,7 +11,6 @@ after one line that names the folder.  Numba's own cache would end the program i
 import contextlib
 import functools
 import hashlib
-import logging
 import os
 import pathlib
 import pickle
@@ -22,6 +21,7 @@ import warnings
 
 from . import environment
 from .errors import RawconvError, UsageError
+from .messages import warn
 
 environment.check()
 with warnings.catch_warnings(record=True) as _warned:
@@ -157,7 +157,7 @@ _unkept = []  # the folder, once that is said
 def _say(folder, why):
     if not _unkept:
         _unkept.append(folder)
-        logging.getLogger("rawconv").warning(
+        warn(
             f"Compiled loops cannot be kept in {folder} ({why}), so each command compiles its own, for up to half a "
             "minute; free some space there, or set NUMBA_CACHE_DIR to a folder that you may write to."
         )

@@ -1,5 +1,6 @@
 """Messages for a person, and names made safe to show: a name in a file or folder may come from anyone."""
 
+import contextlib
 import sys
 import unicodedata
 
@@ -11,7 +12,9 @@ def printable(text):
 
 def warn(sentence):
     """A message to stderr, for what has no command to tell it."""
-    print(printable(sentence), file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # or print would take stdout
+        with contextlib.suppress(OSError):
+            print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def escaped(name):

@@ -5,6 +5,7 @@ are cut by shape alone, never by thread count, and each writes its own part of t
 of threads.
 """
 
+import atexit
 import functools
 import math
 import os
@@ -43,16 +44,27 @@ def _helpers():
 
     threadpool_limits(1, user_api="blas")
     count, inbox = thread_count() - 1, queue.SimpleQueue()
-    for number in range(count):
-        threading.Thread(target=_help, args=(inbox,), name=f"rawconv_{number}", daemon=True).start()
+    names = [f"rawconv_{number}" for number in range(count)]
+    threads = [threading.Thread(target=_help, args=(inbox,), name=name, daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    atexit.register(_end, threads, inbox)
     return count, inbox
 
 
 def _help(inbox):
-    while True:
-        errors, *work = inbox.get()
+    while work := inbox.get():
+        errors, *work = work
         with np.errstate(**errors):
             _do(*work)
+
+
+def _end(threads, inbox):
+    """Let the helpers come to their end before the interpreter does: one that still compiles then, crashes."""
+    for _ in threads:
+        inbox.put(None)
+    for thread in threads:
+        thread.join()
 
 
 def _do(tasks, outcomes):
@@ -81,8 +93,14 @@ def run_blocks(function, blocks, nanoseconds=math.inf):
     del tasks  # a list's iterator lets go of it at the end, so that a helper which wakes then holds no arrays
     for _ in range(min(helpers, count - 1) if nanoseconds >= ALONE else 0):
         inbox.put((np.geterr(), todo, outcomes))
-    _do(todo, outcomes)
-    for error in [outcomes.get() for _ in range(count)]:
+    try:
+        _do(todo, outcomes)
+        errors = [outcomes.get() for _ in range(count)]
+    except BaseException:  # Ctrl-C, outside of a task
+        for _ in todo:
+            pass  # nobody else takes one
+        raise
+    for error in errors:
         if error:
             raise error
 

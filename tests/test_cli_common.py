@@ -16,7 +16,7 @@ import pytest
 from checkpoints import INFO, PROGRESS
 from click.testing import CliRunner
 
-from rawconv import checkpoint, models
+from rawconv import checkpoint, interrupts, models
 from rawconv.cli import common
 from rawconv.cli.info import main as info
 from rawconv.errors import RawconvError, UsageError
@@ -49,7 +49,7 @@ def failing(error):
         (PermissionError(errno.EACCES, "Permission denied", "/b"), 1, "/b: Permission denied; check its permissions."),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "x: No such file; name another file or folder."),
         (KeyboardInterrupt(), 130, "Interrupted."),
-        (common.Terminated(), 143, "Terminated."),
+        (interrupts.Terminated(), 143, "Terminated."),
         (click.UsageError("no such option"), 2, "Error: no such option"),
     ],
 )
@@ -126,7 +126,7 @@ def start(code, *arguments):
 
 def test_the_old_handler_comes_back():
     before = signal.getsignal(signal.SIGTERM)
-    failing(common.Terminated())
+    failing(interrupts.Terminated())
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -1,6 +1,5 @@
 """Loops that are kept: a file for each, whole or not there; what cannot be read or written stops nobody."""
 
-import logging
 import os
 import pathlib
 import subprocess
@@ -22,17 +21,15 @@ def negative(n):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, caplog):
+def run(tmp_path, monkeypatch, capsys):
     """run(): (how many signatures of a new `triple` were read, how many compiled; what was said)."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
 
     def run(function=triple):
         monkeypatch.setattr(compiled, "_unkept", [])
-        caplog.clear()
         made = compiled.loop(function)
         assert [made(14), made(1.5)] == [function(14), function(1.5)]
-        said = [record.getMessage() for record in caplog.records]
-        return len(made.stats.cache_hits), len(made.stats.cache_misses), said
+        return len(made.stats.cache_hits), len(made.stats.cache_misses), capsys.readouterr().err.splitlines()
 
     return run
 
@@ -112,7 +109,7 @@ def test_the_next_process_reads_what_this_one_kept(tmp_path):
     assert outs == ["36 0\n", "36 1\n"]
 
 
-def test_a_full_disk(monkeypatch, tmp_path, caplog):
+def test_a_full_disk(monkeypatch, tmp_path, capsys):
     """A file that grows beyond the limit is refused as one on a full disk is: in the middle of the writing."""
     resource = pytest.importorskip("resource")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
@@ -120,16 +117,14 @@ def test_a_full_disk(monkeypatch, tmp_path, caplog):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with caplog.at_level(logging.WARNING, "rawconv"):
-            double, half = compiled.loop(lambda n: 2 * n), compiled.loop(lambda n: n / 2)
-            assert (double(21), half(84)) == (42, 42)
-            folder = compiled.folders()[0]
-            assert compiled.refusal(folder) == "File too large"
+        double, half = compiled.loop(lambda n: 2 * n), compiled.loop(lambda n: n / 2)
+        assert (double(21), half(84)) == (42, 42)
+        folder = compiled.folders()[0]
+        assert compiled.refusal(folder) == "File too large"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
-        f"Compiled loops cannot be kept in {folder}"
-    ]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith(f"Compiled loops cannot be kept in {folder} (File too large)")
     assert list(folder.iterdir()) == [] and compiled.refusal(folder) is None
 
 

@@ -11,10 +11,10 @@ import os
 import pathlib
 import signal
 import sys
-import threading
 
 import click
 
+from .. import interrupts, streams
 from ..errors import RawconvError, UsageError
 from ..folders import clean, new_folder
 from ..json_text import plain
@@ -26,17 +26,26 @@ REMEDIES = {
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",
     errno.EROFS: "use a folder you may write to",
+    errno.EFBIG: "raise ulimit -f, or name another folder",
+    errno.EMFILE: "raise ulimit -n",
+    errno.ENOMEM: "close other programs, or use a smaller --batch",
 }
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: what saves on Ctrl-C (`except KeyboardInterrupt: save; raise`) saves on this too."""
+NO_MEMORY = "There is not enough memory for this; use a smaller --batch, or close other programs."
+SIGNS_OF_MEMORY = ("failed to map segment", "annot allocate memory", "memory allocation failed", "out of memory")
 
 
 # How a command ends
 
 
 class _Guarded:
+    def main(self, *args, **options):
+        streams.provide()
+        return super().main(*args, **options)
+
+    def make_context(self, *args, **options):
+        with _guard():
+            return super().make_context(*args, **options)
+
     def parse_args(self, ctx, args):
         rest = super().parse_args(ctx, args)
         for param in self.params:
@@ -48,7 +57,7 @@ class _Guarded:
         return rest
 
     def invoke(self, ctx):
-        with _guard(), _sigterm():
+        with _guard(), interrupts.raised():
             result = super().invoke(ctx)
             sys.stdout.flush()  # so that a closed pipe is noticed here
             return result
@@ -85,39 +94,58 @@ def _guard():
     """Turn what a user can mend into one line on stderr and an exit code; a bug keeps its traceback."""
     try:
         yield
+    except click.exceptions.Exit:
+        raise
+    except click.ClickException as error:
+        with contextlib.suppress(OSError):  # stderr is full or closed
+            error.show()
+        sys.exit(error.exit_code)
     except UsageError as error:
         _fail(error, 2)
     except RawconvError as error:
         _fail(error, 1)
     except MemoryError as error:
-        host = "There is not enough memory for this; use a smaller --batch, or close other programs."
-        _fail(_gpu_refusal(error) or host, 1)
+        _fail(_gpu_refusal(error) or NO_MEMORY, 1)
     except BrokenPipeError:
-        with contextlib.suppress(OSError):  # or Python complains when it flushes at the end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if not error.strerror:
             raise
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror}; {REMEDIES.get(error.errno, 'name another file or folder')}.", 1)
-    except Terminated:
+    except EOFError as error:
+        raise RuntimeError(
+            "A file or a stream ended too early, and nobody expected it."
+        ) from error  # click says Aborted
+    except interrupts.Terminated:
         say("Terminated.")
         sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
         say("Interrupted.")
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        if _gpu_refusal(error) is None:
-            raise
-        _fail(_gpu_refusal(error), 1)
+        if sentence := _gpu_refusal(error) or _host_refusal(error):
+            _fail(sentence, 1)
+        raise
+    finally:
+        streams.settle()
 
 
 def _gpu_refusal(error):
-    """What arrays.refusal makes of it; imported here, since it brings NumPy along."""
+    """What arrays.refusal makes of it, where a GPU can have been asked for at all."""
+    if "cupy" not in sys.modules:
+        return None
     from ..arrays import refusal
 
     return refusal(error)
+
+
+def _host_refusal(error):
+    """A sentence where the machine has no more memory or threads to give, which comes in many shapes."""
+    text = str(error)
+    if "can't start new thread" in text:
+        return "This machine grants no more threads; set RAWCONV_NUM_THREADS=1, or close other programs."
+    return NO_MEMORY if any(sign in text for sign in SIGNS_OF_MEMORY) else None
 
 
 def _fail(sentence, code):
@@ -125,30 +153,13 @@ def _fail(sentence, code):
     sys.exit(code)
 
 
-@contextlib.contextmanager
-def _sigterm():
-    """SIGTERM raises Terminated in the main thread; a second one is ignored, while the first saves."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(number, frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 # Where results go
 
 
 def say(line):
-    """A message or progress: to stderr."""
-    click.echo(printable(line), err=True)
+    """A message or progress: to stderr, or to nobody where that is closed or full."""
+    with contextlib.suppress(OSError):
+        click.echo(printable(line), err=True)
 
 
 def echo(line):
