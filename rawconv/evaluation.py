@@ -67,6 +67,38 @@ def measures(answers: Answers) -> dict:
     return {name: float(value) for name, value in found.items()}
 
 
+def per_class(labels, right, classes: int) -> list:
+    """The top-1 accuracy of the pictures of each class, None for a class without any.
+
+    labels (N,); right (N,): whether the class answered is the picture's own.
+    """
+    counts, hits = (np.bincount(labels, values, classes) for values in (None, np.asarray(right, np.float64)))
+    return [hit / count if count else None for hit, count in zip(hits.tolist(), counts.tolist(), strict=True)]
+
+
+def balanced_top1(accuracies) -> float:
+    """The mean of `per_class`: what guessing the most common class cannot raise."""
+    return float(np.mean([accuracy for accuracy in accuracies if accuracy is not None]))
+
+
+def write_classes(path, names, accuracies, **splits):
+    """A table at `path`: a row for each class, its pictures in each of the splits, its accuracy in the last of them."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["class", *(f"{name}_pictures" for name in splits), "top1"])
+    counts = [np.bincount(split.labels, minlength=len(names)).tolist() for split in splits.values()]
+    for name, *row, accuracy in zip(names, *counts, accuracies, strict=True):
+        writer.writerow([name, *row, "" if accuracy is None else f"{accuracy:.4f}"])
+    replace_file(path, table.getvalue().encode("utf-8", "replace"))
+
+
+def lowest(names, accuracies, most=3) -> str:
+    """The classes that are known worst, in words."""
+    known = [k for k, accuracy in enumerate(accuracies) if accuracy is not None]
+    worst = sorted(known, key=lambda k: accuracies[k])[:most]
+    return "lowest top-1 of a class: " + ", ".join(f"{names[k]} {accuracies[k]:.1%}" for k in worst)
+
+
 def confusion(labels, answers: Answers, classes: int) -> np.ndarray:
     """counts[k, j]: how many pictures of class k were taken for class j.  int64 (K, K)."""
     return np.bincount(labels * classes + answers.best, minlength=classes * classes).reshape(classes, classes)
@@ -86,11 +118,13 @@ def mistakes(labels, answers: Answers, most=WORST) -> np.ndarray:
 
 
 def write(folder, split, classes, answers, results):
-    """test.json, confusion.csv, confusion.png and, where there are mistakes, mistakes.png in `folder`; their paths."""
+    """test.json, confusion.csv, confusion.png, classes.csv and, where there are mistakes, mistakes.png in `folder`;
+    their paths."""
     from .report.confusion import draw_confusion
 
     counts = confusion(split.labels, answers, len(classes))
-    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png"}
+    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "classes": "classes.csv"}
+    write_classes(folder / "classes.csv", classes, per_class(split.labels, answers.above < 1, len(classes)), test=split)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["true class \\ answer", *classes])

@@ -13,6 +13,7 @@ FAST = 0.1  # of a layer's weights changed by one step: healthy nets stay near 0
 DEAD = 0.5  # of a layer's maps
 DIVERGED = 10  # times the loss of guessing
 REMEDY = "Use another checkpoint, or train again with a lower --lr."
+UNBALANCED = 3  # times as many pictures in the most common class as in the rarest
 MIXED = 0.5  # of the classes that a batch of well mixed pictures would hold
 
 
@@ -84,6 +85,21 @@ def check_finite(net, values, x):
         check_net(net)
         with np.errstate(over="ignore", invalid="ignore"):
             raise RawconvError(f"What this net answers is not finite{first_broken(net, x)}. {REMEDY}")
+
+
+def warn_if_unbalanced(split, classes, say):
+    """Say so where a class has far more training pictures than another, and how to make up for it."""
+    counts = np.bincount(split.labels, minlength=len(classes))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if not counts[least]:
+        without = [name for name, count in zip(classes, counts, strict=True) if not count]
+        say(f"No training pictures of {', '.join(without[:3])}{', ...' * (len(without) > 3)}: add some.")
+    elif counts[most] > UNBALANCED * counts[least]:
+        say(
+            f"The classes are unbalanced: {classes[most]} has {counts[most]:,} training pictures, {classes[least]} "
+            f"{counts[least]:,}. A net prefers the common ones; --class-weights balanced makes up for it, and the log "
+            "has the validation accuracy of each class."
+        )
 
 
 def first_broken(net, x):

@@ -16,6 +16,7 @@ class Recipe(NamedTuple):
     first_lr: the share of lr for the lowest layer.  Its inputs are pixels, tens of times larger than those of any other
     layer, and so are its gradients: at the full rate a small net's first filters fill with noise, or the net dies.
     colour: how strongly colours vary, colours: along which directions, both of data.colour; 0: not at all.
+    class_weights: of each class in the training loss, see layers.softmax; none: all 1.
     rates: {layer: its share of lr}.  frozen: the highest layer that stays as it is, with all below it.
     """
 
@@ -34,6 +35,7 @@ class Recipe(NamedTuple):
     frozen: str = ""
     colour: float = 0.0
     colours: tuple = ()
+    class_weights: tuple = ()
 
     def layer_rates(self, net):
         """{layer with parameters: its share of lr}; UsageError where `rates` or `frozen` name another."""

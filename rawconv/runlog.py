@@ -7,6 +7,8 @@ import json
 from .report.curves import draw_curves
 from .storage import replace_file
 
+LISTS = ("val_per_class",)  # of a row: an accuracy for each class, in the order of the classes
+
 
 def line(row, epochs):
     return (
@@ -26,8 +28,8 @@ def read_log(folder, epochs):
 def write_log(folder, rows, epochs):
     """log.jsonl, log.csv and curves.png, each replaced whole."""
     table = io.StringIO()
-    columns = {key: None for row in rows for key in row}  # an older version's rows may have fewer
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    columns = {key: None for row in rows for key in row if key not in LISTS}  # an older version's rows may have fewer
+    writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     replace_file(folder / "log.csv", table.getvalue().encode())

@@ -51,6 +51,10 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     model = first.net.model if first else model or "zf64"
     chosen = (recipe_of(first.net) if first else models.recipe(model))._replace(**dict(changes))
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
+    if chosen.class_weights not in ((), "balanced"):
+        raise UsageError(f"class_weights {chosen.class_weights!r} are not known; there is only balanced.")
+    if chosen.class_weights:
+        chosen = chosen._replace(class_weights=balanced(pictures.train.labels, len(pictures.classes)))
     if chosen.colour:
         chosen = chosen._replace(colours=(chosen.colour * principal(pictures.train)).tolist())
     if first and fine_tune:
@@ -133,6 +137,7 @@ def go(run, folder, device, say=print, progress=True, **how):
         "checkpoint": f"{folder}/last.h5",
         "best": f"{folder}/best.h5",
         "curves": f"{folder}/curves.png",
+        "classes": f"{folder}/classes.csv",
         **rows[-1],
     }
 
@@ -154,9 +159,12 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
     odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
     health.check_finite(found.net, answers.own, net_input(found.net, pictures.val.read(odd)) if len(odd) else None)
     results = {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), "views": views}
-    results |= evaluation.measures(answers)
+    accuracies = evaluation.per_class(pictures.val.labels, answers.above < 1, len(pictures.classes))
+    results |= evaluation.measures(answers) | {"balanced_top1": evaluation.balanced_top1(accuracies)}
+    results["per_class"] = dict(zip(pictures.classes, accuracies, strict=True))
     say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}, views: {views}")
     say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**results))
+    say(evaluation.lowest(pictures.classes, accuracies))
     for k, j, count in evaluation.confused(evaluation.confusion(pictures.val.labels, answers, len(pictures.classes))):
         say(f"{pictures.classes[k]} taken for {pictures.classes[j]}: {count}")
     if ranks and ranks.rank:
@@ -196,6 +204,7 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
     rng = np.random.default_rng(0)
     net, ids = run.net.astype("float64"), np.arange(min(pictures, len(run.data.train)))
     draw, labels = (run.seed, 0, ids), run.data.train.labels[ids]
+    weights = np.array(run.recipe.class_weights) if run.recipe.class_weights else None
     choose_conv(net, "gemm")
     for value in net.params.values():
         if not value.any():
@@ -203,10 +212,10 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
     x = prepare(run.data.train.read(ids), net.mean, net.shape[0], draw, run.recipe.crop, "float64")
 
     def loss():
-        return softmax_cross_entropy(net.forward(x, draw=draw, keep=False)[0], labels)[0]
+        return softmax_cross_entropy(net.forward(x, draw=draw, keep=False)[0], labels, weights)[0]
 
     scores, caches = net.forward(x, draw=draw)
-    _, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches, stop=net.layers[0][0])
+    _, grads = net.backward(softmax_cross_entropy(scores, labels, weights)[1], caches, stop=net.layers[0][0])
     errors = {}
     for (layer, name), value in net.params.items():
         worst = 0.0
@@ -224,6 +233,15 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
     if max(errors.values()) > limit:
         raise RawconvError(f"The gradients are wrong: relative error {max(errors.values()):.1e}, allowed {limit:.0e}.")
     return errors
+
+
+def balanced(labels, classes):
+    """[n / (K n_k)] of classes 0 .. `classes`-1: n pictures, n_k of class k, K classes that have any; 0 for the others.
+
+    Every class then has the same share in the loss, and the mean weight of a picture is 1; scikit-learn's "balanced".
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return [len(labels) / (np.count_nonzero(counts) * count) if count else 0.0 for count in counts.tolist()]
 
 
 def choose_conv(net, conv=None, device=None):

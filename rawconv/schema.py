@@ -169,7 +169,7 @@ RECIPE = Record(
     },
     {
         "rates": Record({}, {}, RATE), "frozen": NAME, "colour": RATE,
-        "colours": List(List(number(), 3, 3), 0, 3),
+        "colours": List(List(number(), 3, 3), 0, 3), "class_weights": List(RATE),
     },
 )  # fmt: skip
 ROW = Record(

@@ -16,11 +16,13 @@ from .data.augment import prepare
 from .data.batches import batches
 from .data.colour import shifts
 from .data.identity import absolute, fingerprint
+from .errors import RawconvError
+from .evaluation import balanced_top1, per_class, write_classes
 from .interrupts import raise_again, stoppable
 from .layers.softmax import softmax_cross_entropy
 from .optimizer import SGD, Schedule
 from .parallel import Alone
-from .runlog import line, read_log, write_log
+from .runlog import LISTS, line, read_log, write_log
 
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
 METRICS = ("loss", "top1", "top5")
@@ -43,6 +45,8 @@ def train(
     """
     health.check_data(data)
     health.warn_if_sorted(data.train, recipe.batch, seed, say)
+    if not recipe.class_weights:
+        health.warn_if_unbalanced(data.train, data.classes, say)
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or Alone(), resume)
     run.ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
@@ -83,6 +87,9 @@ class _Run:
         self.net, self.data, self.recipe, self.folder = net, data, recipe, folder
         self.device, self.seed, self.ranks, self.writes = device, seed, ranks, ranks.rank == 0
         self.optimizer = SGD(net, recipe.momentum, recipe.decay, recipe.renorm, recipe.layer_rates(net))
+        if len(recipe.class_weights) not in (0, len(data.classes)):
+            raise RawconvError(f"There are {len(recipe.class_weights)} class weights for {len(data.classes)} classes.")
+        self.weights = device.put(np.array(recipe.class_weights, net.dtype)) if recipe.class_weights else None
         self.schedule = Schedule(recipe.schedule, recipe.lr, recipe.epochs, recipe.warmup)
         self.at = {"epoch": 0, "position": 0, "sums": [0.0, 0.0, 0.0], "best": -1.0, "schedule": self.schedule.state}
         self.classes = len(data.classes)
@@ -98,7 +105,7 @@ class _Run:
         """A checkpoint in the run's folder, written by the first process; state=False: the net alone."""
         if not self.writes:
             return
-        rows = [{key: row[key] for key in row if key not in TIMES} for row in self.rows]
+        rows = [{key: row[key] for key in row if key not in (*TIMES, *LISTS)} for row in self.rows]
         info = {"data": absolute(self.data.source), "recipe": self.recipe._asdict(), "seed": self.seed}
         info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
         state = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
@@ -122,7 +129,7 @@ class _Run:
             pictures, labels, draw = upload(pictures), self.device.put(labels), (*order, ids)
             sums = train_step(
                 self.net, pictures, labels, draw, self.recipe.crop, self.optimizer, rate, self.ranks, count,
-                self.recipe.colours,
+                self.recipe.colours, self.weights,
             )  # fmt: skip
             waiting.append(sums)
             at["position"] += count
@@ -185,6 +192,7 @@ class _Run:
         if (since := self.schedule.state.get("since", 0)) > 0 and int(since) == at["epoch"]:
             row["lr_set_to"] = self.recipe.lr  # by hand, in this epoch
         found = evaluate(net, self.data.val, self.device, self.ranks)
+        found["per_class"] = [share if share is None else round(share, 4) for share in found["per_class"]]
         row |= {f"val_{name}": value for name, value in found.items()}
         at.update(epoch=at["epoch"] + 1, position=0, sums=[0.0, 0.0, 0.0])
         some = self.device.put(self.data.val.read(range(min(64, len(self.data.val)))))
@@ -199,12 +207,14 @@ class _Run:
         return row
 
     def keep(self, row):
-        """The log; best.h5 where the validation top-1 is the best yet; the snapshots of Fig. 4; and last.h5 at the end,
-        since a run resumes from it: killed before, it writes the others again."""
+        """The log and the table of classes; best.h5 where the validation top-1 is the best yet; the snapshots of Fig.
+        4; and last.h5 at the end, since a run resumes from it: killed before, it writes the others again."""
         self.rows.append(row)
         if not self.writes:
             return
         write_log(self.folder, self.rows, self.recipe.epochs)
+        accuracies, splits = row["val_per_class"], {"train": self.data.train, "val": self.data.val}
+        write_classes(self.folder / "classes.csv", self.data.classes, accuracies, **splits)
         if row["val_top1"] > self.at["best"]:
             self.at["best"] = row["val_top1"]
             self.save("best.h5", state=False)
@@ -220,11 +230,14 @@ def options(net):
     return {"conv": layer.conv, "workspace": layer.workspace >> 20}
 
 
-def train_step(net, pictures, labels, draw, crop, optimizer, rate, ranks=None, count=None, colours=()):
+def train_step(
+    net, pictures, labels, draw, crop, optimizer, rate, ranks=None, count=None, colours=(), weights=None,
+):  # fmt: skip
     """One batch up, its gradient back, one update; the sums over its pictures of loss, top-1 and top-5 hits (3,).
 
     ranks, count: the processes that share the batch, and how many pictures it has over all of them.
-    colours: directions along which a picture's colours vary, see data.colour.shifts.
+    colours: directions along which a picture's colours vary, see data.colour.shifts.  weights: of the classes in the
+    loss, on the device; the gradient is still divided by the number of pictures.
     """
     ranks = ranks or Alone()
     if not len(labels):
@@ -234,8 +247,8 @@ def train_step(net, pictures, labels, draw, crop, optimizer, rate, ranks=None, c
         if len(colours):
             x += array_module(x).asarray(shifts(draw, colours), x.dtype)[:, None, None]
         scores, caches = net.forward(x, draw=draw)
-        loss, dscores = softmax_cross_entropy(scores, labels)
-        sums = _sums(loss, scores, labels)
+        loss, dscores = softmax_cross_entropy(scores, labels, weights)
+        sums = _sums(loss, _above(scores, labels))
         _, grads = net.backward(dscores, caches, ranks.add, optimizer.lowest)
     ranks.finish()
     if not on_cpu(sums) or np.isfinite(sums[0]):  # or NaN is everywhere before anybody asks where it began
@@ -258,28 +271,45 @@ def zero_gradients(net, on_grads, stop):
     return array_module(next(iter(net.params.values()))).zeros(len(METRICS)), grads
 
 
-def _sums(loss, scores, labels):
+def _sums(loss, above):
     """(loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
-    xp = array_module(scores)
-    return xp.stack([xp.asarray(value, np.float64) for value in (loss, *hits(scores, labels))])
+    xp = array_module(above)
+    return xp.stack([xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())])
 
 
 def hits(scores, labels):
     """How many of the labels are the first, and among the first five, of the scores (N, ..., K).  A NaN is a miss."""
-    scores = scores.reshape(len(labels), -1)
-    xp = array_module(scores)
-    own = scores[xp.arange(len(labels)), labels][:, None]
-    above = (~(scores < own)).sum(axis=1) - 1
+    above = _above(scores, labels)
     return (above < 1).sum(), (above < 5).sum()
 
 
+def _above(scores, labels):
+    """How many other classes have no lower score than the label's, of each picture: (N,) on the device.
+
+    scores (N, ..., K).  A NaN has as many above it as there are: a miss.
+    """
+    scores = scores.reshape(len(labels), -1)
+    xp = array_module(scores)
+    own = scores[xp.arange(len(labels)), labels][:, None]
+    return (~(scores < own)).sum(axis=1) - 1
+
+
 def evaluate(net, split, device, ranks=None, batch=250):
-    """{"loss", "top1", "top5"} over a split, one centre crop a picture, means over the pictures."""
+    """{"loss", "top1", "top5"} over a split, one centre crop a picture, means over the pictures; "balanced_top1", the
+    mean of the classes' top-1, and "per_class", those, a list with None where a class has no picture."""
     ranks, sums, upload = ranks or Alone(), device.put(np.zeros(3)), Uploads(device)
-    for _, pictures, labels in batches(split, batch, share=ranks.share):
+    answered = []  # (ids, how many classes are above each picture's own, on the device: reading waits for it)
+    for ids, pictures, labels in batches(split, batch, share=ranks.share):
         if not len(labels):
             continue  # the other processes have them all
         labels = device.put(labels)
         scores, _ = net.forward(prepare(upload(pictures), net.mean, net.shape[0], dtype=net.dtype), keep=False)
-        sums += _sums(softmax_cross_entropy(scores, labels)[0], scores, labels)
-    return dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))
+        above = _above(scores, labels)
+        sums += _sums(softmax_cross_entropy(scores, labels)[0], above)
+        answered.append((ids, above))
+    right = np.zeros(len(split), np.int64)
+    for ids, above in answered:
+        right[ids] = to_cpu(above) < 1
+    means = dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))
+    accuracies = per_class(split.labels, ranks.sum(right), net.shapes[net.layers[-1][0]][2])
+    return means | {"balanced_top1": balanced_top1(accuracies), "per_class": accuracies}

@@ -254,12 +254,17 @@ def softmax(scores):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def softmax_cross_entropy(scores, labels):
-    """loss = sum over the pictures of -log p_label,  dscores = p - t,  t one-hot.  Nothing is divided by N."""
+def softmax_cross_entropy(scores, labels, weights=None):
+    """loss = sum over the pictures of -w_label log p_label,  dscores = w_label (p - t),  t one-hot, w 1 if not given.
+
+    Nothing is divided by N.
+    """
     scores = scores.astype(np.float64)
     loss, dscores = 0.0, softmax(scores)
     for n, label in enumerate(labels):
         s = scores[n].reshape(-1)
-        loss += s.max() + math.log(sum(math.exp(v - s.max()) for v in s)) - s[label]
+        weight = 1.0 if weights is None else weights[label]
+        loss += weight * (s.max() + math.log(sum(math.exp(v - s.max()) for v in s)) - s[label])
         dscores[n].reshape(-1)[label] -= 1
+        dscores[n] *= weight
     return loss, dscores

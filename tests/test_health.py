@@ -112,6 +112,21 @@ def test_sorted_pictures_are_spoken_of_and_mixed_ones_are_not():
     assert len(said) == 2
 
 
+def test_unbalanced_classes_are_spoken_of_with_the_remedy():
+    said, classes = [], ("cat", "dog", "owl")
+
+    def split(*counts):
+        return Split(None, np.repeat(np.arange(3), counts), [""] * sum(counts), (4, 4, 3))
+
+    health.warn_if_unbalanced(split(1500, 500, 700), classes, said.append)
+    assert not said
+    health.warn_if_unbalanced(split(500, 1501, 700), classes, said.append)
+    assert said[0].startswith("The classes are unbalanced: dog has 1,501 training pictures, cat 500.")
+    assert "--class-weights balanced" in said[0]
+    health.warn_if_unbalanced(split(500, 0, 700), classes, said.append)
+    assert said[1:] == ["No training pictures of dog: add some."]
+
+
 class Trained(NamedTuple):
     """How a run is spoilt, and what must be said of it."""
 

@@ -30,6 +30,26 @@ def test_the_equations(shape, xp, dtype):
     assert_same(device_scores, scores)
 
 
+@SHAPES
+def test_weighted_classes_are_the_equations(shape, xp, dtype):
+    rng = np.random.default_rng(4)
+    scores, labels = (3 * rng.standard_normal(shape)).astype(dtype), rng.integers(0, shape[-1], shape[0])
+    weights = rng.uniform(0, 5, shape[-1]).astype(dtype)
+    loss, dscores = softmax_cross_entropy(xp.asarray(scores), xp.asarray(labels), xp.asarray(weights))
+    want_loss, want = ref.softmax_cross_entropy(scores, labels, weights)
+    assert abs(float(loss) - want_loss) <= TOLERANCE[dtype] * want_loss
+    assert_close(dscores, want, TOLERANCE[dtype])
+    assert dscores.dtype == dtype and isinstance(dscores, xp.ndarray)
+
+
+def test_weights_of_one_change_no_bit(xp, dtype):
+    rng = np.random.default_rng(5)
+    scores, labels = xp.asarray(rng.standard_normal((5, 7)).astype(dtype)), xp.asarray(rng.integers(0, 7, 5))
+    plain, weighted = softmax_cross_entropy(scores, labels), softmax_cross_entropy(scores, labels, xp.ones(7, dtype))
+    assert float(plain[0]) == float(weighted[0])
+    assert_same(plain[1], weighted[1])
+
+
 def test_by_hand(xp, dtype):
     """Equal scores: -log(1/4) for each of two pictures (a sum, not a mean), and p - t = 1/4, 1/4 - 1."""
     loss, dscores = softmax_cross_entropy(xp.ones((2, 1, 1, 4), dtype), xp.asarray(np.array([1, 3])))
@@ -75,7 +95,25 @@ def test_the_gradient_equals_finite_differences(xp):
         assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(dscores)
 
 
+def test_the_weighted_gradient_equals_finite_differences(xp):
+    rng = np.random.default_rng(6)
+    scores, labels, weights = (
+        rng.standard_normal((4, 5)),
+        xp.asarray(np.array([0, 3, 3, 1])),
+        xp.asarray([3.0, 0.5, 9, 0.2, 1]),
+    )
+    dscores = to_cpu(softmax_cross_entropy(xp.asarray(scores), labels, weights)[1])
+    for _ in range(3):
+        v = rng.uniform(-1, 1, scores.shape)
+        ahead, behind = (
+            float(softmax_cross_entropy(xp.asarray(scores + h * v), labels, weights)[0]) for h in (STEP, -STEP)
+        )
+        assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(dscores)
+
+
 def test_no_pictures(xp, dtype):
+    loss, dscores = softmax_cross_entropy(xp.zeros((0, 5), dtype), xp.asarray(np.zeros(0, np.int64)), xp.ones(5, dtype))
+    assert float(loss) == 0 and dscores.shape == (0, 5)
     loss, dscores = softmax_cross_entropy(xp.zeros((0, 1, 1, 5), dtype), xp.asarray(np.zeros(0, np.int64)))
     assert float(loss) == 0 and dscores.shape == (0, 1, 1, 5)
 
@@ -85,6 +123,8 @@ def test_a_label_that_is_no_class_makes_the_loss_nan(label, xp, dtype):
     scores = np.arange(6, dtype=dtype).reshape(2, 3)
     loss, dscores = softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([1, label])))
     assert math.isnan(float(loss))
+    weighted = softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([1, label])), xp.zeros(3, dtype))
+    assert math.isnan(float(weighted[0])), "whatever the weights"
     assert_close(dscores[:1], ref.softmax_cross_entropy(scores[:1], np.array([1]))[1], 1e-6)
 
 

@@ -177,18 +177,23 @@ def torch_net(net, table, x, rules=GRADIENT, masks=None):
     return x, params
 
 
+@pytest.mark.parametrize("weights", [None, [0.2, 3.0, 1.0, 7.0, 0.5]])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_training_step(batch, xp):
-    """Scores, loss and every gradient of the net with all kinds of layers, under the same dropout mask."""
+def test_a_training_step(batch, weights, xp):
+    """Scores, loss and every gradient of the net with all kinds of layers, under the same dropout mask.
+
+    weights: of the classes; the sum over the pictures is PyTorch's reduction="sum", which nobody divides by weights.
+    """
     net, x = nets.make(xp, FULL), picture(batch=batch)
     labels, draw = np.arange(batch) % 5, (4, 1, np.arange(batch))
     scores, caches = net.forward(xp.asarray(x.copy()), draw=draw)
-    loss, dscores = softmax_cross_entropy(scores, xp.asarray(labels))
+    loss, dscores = softmax_cross_entropy(scores, xp.asarray(labels), None if weights is None else xp.asarray(weights))
     dx, grads = net.backward(dscores, caches)
     mask = ref.dropout_mask((batch, 1, 1, 16), 0.5, draw, stream=3)
     tx = to_torch(x, True)
     ty, params = torch_net(net, FULL, tx, masks={"drop4": mask})
-    tloss = F.cross_entropy(ty.reshape(batch, 5), torch.tensor(labels), reduction="sum")
+    given = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+    tloss = torch.nn.CrossEntropyLoss(given, reduction="sum")(ty.reshape(batch, 5), torch.tensor(labels))
     tloss.backward()
     assert_close(scores, from_torch(ty), 1e-11)
     assert abs(float(loss) - tloss.item()) < 1e-11

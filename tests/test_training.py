@@ -15,6 +15,7 @@ from rawconv import checkpoint, runs
 from rawconv.arrays import Device
 from rawconv.data import Split
 from rawconv.errors import RawconvError, UsageError
+from rawconv.runlog import LISTS
 from rawconv.training import TIMES, evaluate, hits, train
 
 CHANGES = {"epochs": 2, "batch": 64}
@@ -52,10 +53,13 @@ def test_a_run_leaves_all_it_promises(undisturbed):
     found = {path.relative_to(undisturbed).as_posix() for path in undisturbed.rglob("*") if path.is_file()}
     assert found == {
         "last.h5", "best.h5", "log.jsonl", "log.csv", "curves.png", "snapshots/epoch-001.h5", "snapshots/epoch-002.h5",
+        "classes.csv",
     }  # fmt: skip
     rows = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2] and all(np.isfinite(row["val_loss"]) for row in rows)
-    assert (undisturbed / "log.csv").read_text().splitlines()[0].split(",") == list(rows[0])
+    assert (undisturbed / "log.csv").read_text().splitlines()[0].split(",") == [
+        key for key in rows[0] if key not in LISTS
+    ]
     last, best = checkpoint.load(undisturbed / "last.h5"), checkpoint.load(undisturbed / "best.h5")
     assert last.state and best.state is None and last.info["data"] == DATA
 

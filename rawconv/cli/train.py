@@ -39,6 +39,11 @@ HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "j
 @click.option("--crop", type=click.Choice(("ten", "random", "pad4")), help="Which crops of a picture it learns from.")
 @click.option("--colour", type=click.FloatRange(0), metavar="STRENGTH", help="Vary colours; Krizhevsky's was 0.1.  [0]")
 @click.option(
+    "--class-weights",
+    type=click.Choice(("balanced",)),
+    help="Weigh the loss, so that rare classes count as common ones.",
+)
+@click.option(
     "--rate",
     "rates",
     multiple=True,
@@ -83,6 +88,7 @@ def main(
     """
 
     from .. import runs
+    from ..evaluation import lowest
     from ..parallel import joined
 
     if views and not test_only:
@@ -116,7 +122,10 @@ def main(
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.agree(_folder(run, out) if ranks.rank == 0 else None)
-            end(folder, runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch), as_json)
+            found = runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
+            if accuracies := found.get("val_per_class"):  # not in the log of an older version
+                tell(f"Validation, epoch {found['epoch']}: {lowest(run.data.classes, accuracies)}")
+            end(folder, found, as_json)
 
 
 def _silent(*what):

@@ -15,10 +15,13 @@ def softmax(scores):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def softmax_cross_entropy(scores, labels):
-    """loss = sum over pictures of -log p[label], and its gradient dscores = p - t (t one at the label, else zero).
+def softmax_cross_entropy(scores, labels, weights=None):
+    """loss = sum over pictures of -w[label] log p[label], and its gradient dscores = w[label] (p - t), t one at the
+    label, else zero.
 
-    scores (N, 1, 1, K) or (N, K); labels (N,) integers.  Both are sums over the pictures: divide by the batch once.
+    scores (N, 1, 1, K) or (N, K); labels (N,) integers; weights: w (K,) of the classes, all 1 if None.  Both are sums
+    over the pictures: divide by the batch once.  (PyTorch's mean divides by the sum of w[label] instead, so that a
+    picture's pull depends on its company in the batch; its reduction="sum" is ours.)
     A label outside 0 .. K-1 makes the loss NaN: to raise an error, a GPU would have to wait.
     """
     xp = array_module(scores)
@@ -28,6 +31,10 @@ def softmax_cross_entropy(scores, labels):
         cross_entropy(rows, labels, dscores, losses)
     else:
         launch(CU, "cross_entropy", len(rows) * THREADS, rows, labels, dscores, losses, rows.shape[1])
+    if weights is not None:
+        own = xp.asarray(weights, rows.dtype)[labels.clip(0, rows.shape[1] - 1)]
+        losses *= own
+        dscores *= own[:, None]
     return losses.sum(), dscores.reshape(scores.shape)
 
 
