@@ -134,7 +134,7 @@ def test_long_texts_stay_on_the_page():
         assert margin.getcolors() == [(margin.width * margin.height, figures.PAPER)]
         assert page.height > grid(1).height or len(words[1]) + len(words[2]) < 600
     assert figures.fitted("a class with a very long name", 60, 13).endswith("…")
-    assert figures.font(13).getlength(figures.fitted("a class with a very long name", 60, 13)) <= 60
+    assert figures.length(figures.fitted("a class with a very long name", 60, 13), 13) <= 60
     assert figures.fitted("short", 60, 13) == "short"
 
 

@@ -11,10 +11,12 @@ Equal numbers give equal bytes.  The axes are Matplotlib's.
 
 import functools
 import io
+import warnings
 
 import numpy as np
 
 from ..deconvnet import display
+from ..report.fonts import give_fonts
 
 BLUE, ORANGE, GREEN, RED, GREY = "#4678be", "#d75f32", "#4a9a5b", "#b03a48", "#8a8a92"
 CYCLE = (BLUE, ORANGE, GREEN, RED, "#7d5ba6", "#b08a2e", "#3f9fa8", "#c76fa0")
@@ -79,5 +81,8 @@ def heat(figure, axes, values, title="", limits=(None, None), extent=None, label
 def png(figure):
     """The figure as a PNG, without the time and the program that made it."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
+    give_fonts(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # which give_fonts has said
+        figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()

@@ -9,7 +9,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .fonts import length, write
 
 PAPER, INK, SOFT, RULE = (255, 255, 255), (28, 30, 36), (104, 108, 118), (206, 209, 215)
 GREY, ACCENT = (128, 128, 128), (222, 84, 44)
@@ -31,10 +33,6 @@ class Block(NamedTuple):
     title: str
     note: str
     tiles: list
-
-
-def font(size):
-    return ImageFont.load_default(size)
 
 
 def enlarge(pixels, size=TILE):
@@ -59,15 +57,16 @@ def block_size(count, patches=True, tile=TILE):
 def draw_block(page, left, top, block, count, patches=True, tile=TILE):
     """One map at (left, top): title, square of projections, square of patches."""
     draw = ImageDraw.Draw(page)
-    draw.text((left, top + 16), block.title, INK, font(17), anchor="ls")
-    draw.text((left + font(17).getlength(block.title) + 9, top + 16), block.note, SOFT, font(13), anchor="ls")
+    write(draw, (left, top + 16), block.title, INK, 17, "ls")
+    beside = left + length(block.title, 17) + 9
+    write(draw, (beside, top + 16), block.note, SOFT, 13, "ls")
     side = math.ceil(math.sqrt(count))
     square, top = side * tile + (side - 1) * LINE, top + 26
     bottom = top + block_size(count, patches, tile)[1] - 26
     halves = (left, left + square + SPLIT) if patches else (left,)
     if not block.tiles or all(unit.dead for unit in block.tiles):
         draw.rectangle((left, top, left + square - 1, bottom - 1), GREY)
-        draw.text((left + square / 2, (top + bottom) / 2), "dead", PAPER, font(17), anchor="mm")
+        write(draw, (left + square / 2, (top + bottom) / 2), "dead", PAPER, 17, "mm")
         return
     for half in halves:
         draw.rectangle((half - LINE, top - LINE, half + square + LINE - 1, bottom + LINE - 1), RULE)
@@ -92,7 +91,7 @@ def put_projection(page, unit, left, top, size=TILE):
         return put(page, unit.projection, left, top, size)
     draw = ImageDraw.Draw(page)
     draw.rectangle((left, top, left + size - 1, top + size - 1), GREY)
-    draw.text((left + size / 2, top + size / 2), "dead", PAPER, font(13), anchor="mm")
+    write(draw, (left + size / 2, top + size / 2), "dead", PAPER, 13, "mm")
 
 
 # ---------------------------------------------------------------------------------------------- pages
@@ -104,22 +103,22 @@ def blank_page(width, height, title, subtitle, legend):
     heading = 62 + 22 * len(below)
     page = Image.new("RGB", (width + 2 * MARGIN, heading + height + 30 + 21 * len(lines) + MARGIN), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, 44), fitted(title, width, 28), INK, font(28), anchor="ls")
+    write(draw, (MARGIN, 44), fitted(title, width, 28), INK, 28, "ls")
     for number, line in enumerate(below):
-        draw.text((MARGIN, 68 + 22 * number), line, SOFT, font(16), anchor="ls")
+        write(draw, (MARGIN, 68 + 22 * number), line, SOFT, 16, "ls")
     top = heading + height + 30
     draw.line((MARGIN, top - 8, MARGIN + width, top - 8), RULE)
     for number, line in enumerate(lines):
-        draw.text((MARGIN, top + 14 + 21 * number), line, SOFT, font(15), anchor="ls")
+        write(draw, (MARGIN, top + 14 + 21 * number), line, SOFT, 15, "ls")
     return page, draw, heading + 8
 
 
 def wrapped(text, width, size):
     """The text in lines of at most that many pixels; one at least."""
-    lines, measure = [""], font(size).getlength
+    lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and measure(longer) > width:
+        if lines[-1] and length(longer, size) > width:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -154,15 +153,15 @@ def overview(blocks, title, subtitle, legend, patches=True, tile=64):
         if patches and unit.patch is not None and not unit.dead:
             put(page, unit.patch, x, y + tile + LINE, tile)
         label = y + cell[1] - 9
-        draw.text((x + tile / 2, label), fitted(block.title, tile + 8, 13), SOFT, font(13), anchor="ms")
+        write(draw, (x + tile / 2, label), fitted(block.title, tile + 8, 13), SOFT, 13, "ms")
     return page
 
 
 def fitted(text, width, size):
     """The text, cut with dots to that many pixels."""
-    if font(size).getlength(text) <= width:
+    if length(text, size) <= width:
         return text
-    while text and font(size).getlength(text + "…") > width:
+    while text and length(text + "…", size) > width:
         text = text[:-1]
     return text + "…"
 
@@ -195,8 +194,9 @@ def one_picture(picture, units, title, subtitle, legend, tile=176):
         y, x = divmod(number, columns)
         x, y = MARGIN + side + GAP + x * cell[0], top + y * cell[1]
         _disc(draw, x + 10, y + 10, number + 1)
-        draw.text((x + 28, y + 16), name, INK, font(17), anchor="ls")
-        draw.text((x + 28 + font(17).getlength(name) + 9, y + 16), note, SOFT, font(13), anchor="ls")
+        write(draw, (x + 28, y + 16), name, INK, 17, "ls")
+        beside = x + 28 + length(name, 17) + 9
+        write(draw, (beside, y + 16), note, SOFT, 13, "ls")
         draw.rectangle((x - LINE, y + 26 - LINE, x + cell[0] - GAP + LINE - 1, y + 26 + tile + LINE - 1), RULE)
         put_projection(page, unit, x, y + 26, tile)
         if patches:
@@ -218,4 +218,4 @@ def _mark(draw, boxes, scale, left, top, side):
 
 def _disc(draw, x, y, number):
     draw.ellipse((x - 10, y - 10, x + 10, y + 10), ACCENT, PAPER)
-    draw.text((x, y), str(number), PAPER, font(13), anchor="mm")
+    write(draw, (x, y), str(number), PAPER, 13, "mm")

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .figures import INK, MARGIN, SOFT, WIDTH, blank_page, fitted, font, put
+from .figures import INK, MARGIN, SOFT, WIDTH, blank_page, fitted, put
+from .fonts import write
 
 
 class Picture(NamedTuple):
@@ -27,6 +28,6 @@ def gallery(pictures, title, subtitle, legend, tile=112):
         y, x = divmod(place, columns)
         x, y = MARGIN + x * cell[0], top + y * cell[1]
         put(page, picture.pixels, x, y, tile)
-        draw.text((x, y + tile + 15), fitted(picture.caption, tile, 13), INK, font(13), anchor="ls")
-        draw.text((x, y + tile + 30), fitted(picture.note, tile, 12), SOFT, font(12), anchor="ls")
+        write(draw, (x, y + tile + 15), fitted(picture.caption, tile, 13), INK, 13, "ls")
+        write(draw, (x, y + tile + 30), fitted(picture.note, tile, 12), SOFT, 12, "ls")
     return page

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
-from .figures import ACCENT, GAP, INK, LINE, MARGIN, RULE, SOFT, blank_page, fitted, font, put, wrapped
+from .figures import ACCENT, GAP, INK, LINE, MARGIN, RULE, SOFT, blank_page, fitted, put, wrapped
+from .fonts import length, write
 
 SPACE = 8  # pixels between two tiles
 
@@ -48,7 +49,7 @@ def draw(strips, title, subtitle, legend, side=96, across=1):
 def _measures(strip, side):
     """(pixels left of the tiles, above them)."""
     words = [line for label in [*strip.labels, *(label for label, _ in strip.feet)] for line in label.split("\n")]
-    left = max((font(14).getlength(word) for word in words), default=0)
+    left = max((length(word, 14) for word in words), default=0)
     lines = max((len(wrapped(head, side + SPACE - 4, 13)) for head in strip.heads), default=0)
     return round(left) + (12 if left else 0), 30 * bool(strip.title) + 17 * lines + 6 * bool(lines)
 
@@ -62,13 +63,13 @@ def _size(strip, side):
 def _strip(page, left, top, strip, side):
     draw, (inset, above) = ImageDraw.Draw(page), _measures(strip, side)
     if strip.title:
-        draw.text((left, top + 18), strip.title, INK, font(17), anchor="ls")
+        write(draw, (left, top + 18), strip.title, INK, 17, "ls")
     x0, y0 = left + inset, top + above
     for column, head in enumerate(strip.heads):
         lines = wrapped(head, side + SPACE - 4, 13)
         for line, text in enumerate(lines):
             at = x0 + column * (side + SPACE) + side / 2, y0 - 8 - 17 * (len(lines) - 1 - line)
-            draw.text(at, text, INK, font(13), anchor="ms")
+            write(draw, at, text, INK, 13, "ms")
     for row, tiles in enumerate(strip.rows):
         y = y0 + row * (side + SPACE)
         if strip.labels:
@@ -78,17 +79,17 @@ def _strip(page, left, top, strip, side):
                 _tile(page, x0 + column * (side + SPACE), y, pixels, side, (row, column) in strip.marks)
     for number, (label, words) in enumerate(strip.feet):
         y = y0 + len(strip.rows) * (side + SPACE) + 20 * number + 12
-        draw.text((left, y), label, SOFT, font(14), anchor="ls")
+        write(draw, (left, y), label, SOFT, 14, "ls")
         for column, word in enumerate(words):
             text = fitted(word, side + SPACE - 2, 14)
-            draw.text((x0 + column * (side + SPACE) + side / 2, y), text, INK, font(14), anchor="ms")
+            write(draw, (x0 + column * (side + SPACE) + side / 2, y), text, INK, 14, "ms")
 
 
 def _label(draw, x, y, label):
     lines = label.split("\n")
     for number, text in enumerate(lines):
         at = x, y + 18 * (number - (len(lines) - 1) / 2)
-        draw.text(at, text, SOFT if number else INK, font(14), anchor="lm")
+        write(draw, at, text, SOFT if number else INK, 14, "lm")
 
 
 def _tile(page, x, y, pixels, side, marked):
