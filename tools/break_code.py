@@ -43,6 +43,7 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEFT_OUT = (".git", "runs", "build", ".venv*", ".hypothesis", ".ruff_cache", ".pytest_cache", "*.egg-info")
 FILES = 12  # of tests for one break, the nearest
+TRIES = 8  # of one break, where tests fail as they are
 HANGS = 20  # seconds that no test takes
 MEMORY = 8 << 30  # of a process of the tests: a break may ask for everything
 UNBROKEN = 600  # seconds for a test as it is; the first compiles the loops
@@ -62,14 +63,15 @@ class Tree:
         files = nearest(self.root, one.path, name)[:FILES]
         if not files:
             return "survived", "no test imports it"
-        while True:
+        for _ in range(TRIES):
             with _Broken(self, path, apply(path.read_text(), one), one.path):
                 end, test = self._pytest(files, seconds, name)
-                if end == "hangs":  # or it only waited for its loops to be compiled
-                    end, test = self._pytest([test], seconds, name)
+                if end == "hangs" and self._pytest([test], seconds, name)[0] == "survived":
+                    continue  # it only waited for its loops to be compiled
             if end == "survived" or self.sound(test, end):
                 return end, test
             self.fails.add(test)  # from now on it is left out
+        return "survived", ""
 
     def sound(self, test, end):
         """Whether a test passes as it is, and soon enough to say of another that it hangs."""
