@@ -9,7 +9,8 @@ from .errors import RawconvError
 from .layers.relu import ReLU
 
 PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
-FAST = 0.1  # of a layer's weights changed by one step: healthy nets stay near 0.001
+FAST, SPELL = 0.1, 3  # |update| / |weights| that is spoken of where it lasts for so many epochs; most stay near 0.001
+FALLS = 0.99  # of the loss at the beginning of such a spell
 DEAD = 0.5  # of a layer's maps
 DIVERGED = 10  # times the loss of guessing
 REMEDY = "Use another checkpoint, or train again with a lower --lr."
@@ -168,11 +169,20 @@ def dead_maps(net, x):
     return dead
 
 
-def warn(net, ratios, dead, say):
-    """Say which layers change too fast to learn, and which are mostly dead."""
-    for name, ratio in ratios.items():
-        if ratio > FAST:
-            say(f"{name} changes by {ratio:.0%} of its size in one step, and learns nothing so: lower --lr.")
+def warn(net, epochs, dead, say):
+    """Say which layers change fast while the loss does not fall, and which are mostly dead.
+
+    epochs: [(training loss, update_ratios)] of those that are over.
+    """
+    spell = epochs[-SPELL:]
+    if len(spell) == SPELL and not spell[-1][0] < FALLS * spell[0][0]:
+        for name in spell[-1][1]:
+            if all(ratios[name] > FAST for _, ratios in spell):
+                say(
+                    f"{name}: the last update is {spell[-1][1][name]:.0%} of the weights' norm, and it was above "
+                    f"{FAST:.0%} for {SPELL} epochs, in which the training loss went from {spell[0][0]:.3f} to "
+                    f"{spell[-1][0]:.3f}. Try a lower --lr."
+                )
     for name, count in dead.items():
         maps = net.shapes[name][2]
         if count > DEAD * maps:

@@ -138,6 +138,7 @@ def go(run, folder, device, say=print, progress=True, **how):
         "best": f"{folder}/best.h5",
         "curves": f"{folder}/curves.png",
         "classes": f"{folder}/classes.csv",
+        "stopped_early": rows[-1]["epoch"] < run.recipe.epochs,
         **rows[-1],
     }
 

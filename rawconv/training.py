@@ -75,9 +75,19 @@ def train(
     if run.stopped:
         run.ranks.interrupted = True
         raise_again(stop)
-    if not go_on:
-        say("Stopped: the learning rate was cut three times without a better validation accuracy.")
+    if not go_on and run.at["epoch"] < recipe.epochs:
+        say(_stopped_early(run.at["epoch"], recipe.epochs))
     return run.rows
+
+
+def _stopped_early(epoch, epochs):
+    """What there is not because of it, in words."""
+    missing = [str(number) for number in SNAPSHOTS if epoch < number <= epochs]
+    text = f"Stopped early, after epoch {epoch} of {epochs}: the learning rate was cut three times without a better "
+    text += "validation accuracy."
+    if missing:
+        text += f" There will be no snapshots of epochs {', '.join(missing)}; --schedule step goes on to the end."
+    return text
 
 
 class _Run:
@@ -99,6 +109,7 @@ class _Run:
             self.schedule.state = self.at["schedule"]
             self.optimizer.velocity = {key: device.put(value) for key, value in resume["momentum"].items()}
         self.rows = read_log(folder, self.at["epoch"])
+        self.epochs = []  # (training loss, update ratios) of those that this process trained
         self.pictures = fingerprint(data) if self.writes else None
 
     def save(self, name, state=True):
@@ -198,7 +209,8 @@ class _Run:
         some = self.device.put(self.data.val.read(range(min(64, len(self.data.val)))))
         dead = health.dead_maps(net, prepare(some, net.mean, net.shape[0], dtype=net.dtype))
         ratios = health.update_ratios(net, self.optimizer.velocity)
-        health.warn(net, ratios, dead, say)
+        self.epochs.append((row["train_loss"], ratios))
+        health.warn(net, self.epochs, dead, say)
         if at["epoch"] > 1:
             health.warn_if_stuck(row["train_loss"], len(net.classes), say)
         if watch:

@@ -156,7 +156,11 @@ def test_the_files_hold_what_was_found(tmp_path):
     assert (tmp_path / "confusion.csv").read_text("utf-8").splitlines() == [
         'true class \\ answer,cat,"dog, small",été', "cat,1,1,0", '"dog, small",0,1,2', "été,1,0,1",
     ]  # fmt: skip
-    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "mistakes": "mistakes.png"}
+    assert (tmp_path / "classes.csv").read_text("utf-8").splitlines() == [
+        "class,test_pictures,top1", "cat,2,0.5000", '"dog, small",3,0.3333', "été,2,0.5000",
+    ]  # fmt: skip
+    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "classes": "classes.csv"}
+    files["mistakes"] = "mistakes.png"
     assert paths == {name: str(tmp_path / file) for name, file in files.items()}
     assert json.loads((tmp_path / "test.json").read_text()) == results | paths
 

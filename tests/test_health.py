@@ -76,12 +76,39 @@ def test_update_ratios(net):
 
 def test_warnings_are_said_where_due_and_only_there(net):
     said = []
-    health.warn(net, {"conv1": 0.001, "conv2": 0.5}, {"conv1": 1, "conv2": net.shapes["conv2"][2]}, said.append)
+    epochs = [(loss, {"conv1": 0.001, "conv2": 0.5}) for loss in (1, 1.1, 1.2)]
+    health.warn(net, epochs, {"conv1": 1, "conv2": net.shapes["conv2"][2]}, said.append)
     assert len(said) == 2 and all("conv2" in line and "--lr" in line for line in said)
     health.warn_if_stuck(math.log(3) * 1.001, 3, said.append)
     assert "stuck at ln(3) = 1.10" in said[-1]
     health.warn_if_stuck(0.8, 3, said.append)
     assert len(said) == 3
+
+
+@pytest.mark.parametrize(
+    ("losses", "ratios", "spoken"),
+    [
+        ([2.0], [0.2], False),
+        ([2.0, 2.1], [0.2, 0.2], False),
+        ([2.0, 2.1, 2.2], [0.2, 0.3, 0.116], True),
+        ([2.0, 2.1, 2.2], [0.2, 0.09, 0.2], False),
+        ([2.0, 1.9, 1.8], [0.2, 0.3, 0.116], False),
+        ([2.0, 2.1, 1.99], [0.2, 0.3, 0.116], True),
+        ([9.0, 2.0, 2.1, 2.0], [0.001, 0.2, 0.3, 0.116], True),
+        ([2.0, 2.1, 2.2, 2.3], [0.2, 0.3, 0.2, 0.001], False),
+    ],
+)
+def test_large_updates_are_spoken_of_where_they_last_and_the_loss_does_not_fall(losses, ratios, spoken, net):
+    """A net may learn well with updates of a tenth of its first layer; what is said is what was seen."""
+    said, epochs = [], [(loss, {"conv1": ratio, "conv2": 0.001}) for loss, ratio in zip(losses, ratios, strict=True)]
+    health.warn(net, epochs, {}, said.append)
+    start = losses[-3] if spoken else None
+    assert said == spoken * [
+        "conv1: the last update is 12% of the weights' norm, and it was above 10% for 3 epochs, in which the training "
+        f"loss went from {start:.3f} to {losses[-1]:.3f}. Try a lower --lr."
+        if spoken
+        else None
+    ]
 
 
 def test_watch_logs_every_layer(tmp_path):
@@ -140,7 +167,7 @@ def _nothing(run, patch):
 
 
 def _fast(run, patch):
-    patch.setattr(health, "FAST", 1e-6)
+    patch.setattr(health, "FAST", 0)
 
 
 def _kill_maps(run, patch):
@@ -154,7 +181,7 @@ def _sort(run, patch):
 
 SPOILT = [
     Trained({"lr": 1e-9, "epochs": 2}, _nothing, r"stuck at ln\(12\) = 2\.48"),
-    Trained({}, _fast, r"conv1 changes by \d+% of its size in one step"),
+    Trained({"lr": 1e-9, "epochs": 3}, _fast, r"conv1: the last update is \d+% of the weights' norm"),
     Trained({}, _kill_maps, "conv2: 50 of 50 maps are dead"),
     Trained({}, _sort, "The pictures are not shuffled: a batch of 16"),
 ]
@@ -195,9 +222,9 @@ def test_training_refuses_bad_labels_before_its_first_step(tmp_path):
 def test_half_of_the_maps_may_be_dead_and_a_batch_may_hold_half_of_the_classes(net):
     """At the bound nothing is said, and the sentence just beyond it is this one."""
     said, maps = [], net.shapes["conv2"][2]
-    health.warn(net, {}, {"conv2": maps // 2}, said.append)
+    health.warn(net, [], {"conv2": maps // 2}, said.append)
     assert not said and maps == 50
-    health.warn(net, {}, {"conv2": 26}, said.append)
+    health.warn(net, [], {"conv2": 26}, said.append)
     assert said == ["conv2: 26 of 50 maps are dead, above 0 on no picture: lower --lr, or start anew."]
 
 

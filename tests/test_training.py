@@ -159,6 +159,35 @@ def test_check_gradients_passes_and_catches_a_wrong_layer(monkeypatch):
         runs.check_gradients(run, say=lambda line: None)
 
 
+def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_path, monkeypatch):
+    """The rate is cut after every epoch but the first; said again where such a run is resumed, which trains no more."""
+    from rawconv.optimizer import Schedule
+
+    monkeypatch.setattr(Schedule, "PATIENCE", 1)
+    monkeypatch.setattr(Schedule, "BETTER", 1.0)
+    changes = {"epochs": 30, "batch": 24, "schedule": "plateau"}
+    for start in (lambda: runs.start("lenet", "scenes:24", changes=changes), lambda: runs.resume(tmp_path, {})):
+        said = []
+        result = runs.go(start(), tmp_path, Device(), say=said.append, progress=False)
+        assert result["epoch"] == 4 and result["stopped_early"]
+        (line,) = [line for line in said if "Stopped early" in line]
+        assert line == (
+            "Stopped early, after epoch 4 of 30: the learning rate was cut three times without a better validation "
+            "accuracy. There will be no snapshots of epochs 5, 10, 20, 30; --schedule step goes on to the end."
+        )
+    assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["epoch-001.h5", "epoch-002.h5"]
+
+
+def test_a_run_whose_last_cut_is_in_its_last_epoch_does_not_stop_early(tmp_path, monkeypatch):
+    from rawconv.optimizer import Schedule
+
+    monkeypatch.setattr(Schedule, "PATIENCE", 1)
+    monkeypatch.setattr(Schedule, "BETTER", 1.0)
+    said, run = [], runs.start("lenet", "scenes:24", changes={"epochs": 4, "batch": 24, "schedule": "plateau"})
+    assert not runs.go(run, tmp_path, Device(), say=said.append, progress=False)["stopped_early"]
+    assert not any("Stopped" in line for line in said)
+
+
 def test_hits():
     scores = np.array([[9, 1, 2, 3, 4, 5, 6.0], [9, 1, 2, 3, 4, 5, 6], [np.nan] * 7, [1] * 7])
     top1, top5 = hits(scores, np.array([0, 2, 1, 1]))
