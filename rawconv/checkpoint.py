@@ -40,6 +40,7 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
+from .recipes import Recipe
 from .schema import NEWER, parse
 from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
@@ -86,7 +87,7 @@ def _check(net, info, state):
         _check_names(net)
         found = {name: parse(text, getattr(schema, name.upper()), name) for name, text in texts.items()}
         if state:
-            schema.check_training(**found)
+            _check_training(net, **found)
     except Wrong as wrong:
         raise ValueError(f"A checkpoint cannot be written of this net: it {wrong}.") from None
     return texts
@@ -193,7 +194,7 @@ def _read(root):
     if resumes:
         arrays = {key: data.read() for key, data in momentum.items()}
         state = {"momentum": arrays, "progress": parse(progress.read().item(), schema.PROGRESS, "progress")}
-        schema.check_training(info, state["progress"])
+        _check_training(net, info, state["progress"])
     return Checkpoint(net, info, state)
 
 
@@ -215,6 +216,15 @@ def _read_stored(root, version, shape, mean):
 def _check_shape(shape, what):
     if min(shape) < 1 or max(shape[:2]) > LARGEST_SIDE or shape[2] > schema.MOST_FILTERS:
         raise Wrong(f"says that {what} are of {shape}, which is no sensible size")
+
+
+def _check_training(net, info, progress):
+    """Wrong where a training of this net could not go on from info and progress."""
+    schema.check_training(info, progress)
+    try:
+        Recipe(**info["recipe"]).layer_rates(net)
+    except UsageError as error:
+        raise Wrong(f"is damaged: info.recipe does not fit the layers ({str(error).rstrip('.')})") from error
 
 
 def _check_names(net):

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 
+from .errors import RawconvError
 from .report.curves import draw_curves
-from .storage import replace_file
+from .schema import ROW, parse
+from .storage import Wrong, replace_file
 
 LISTS = ("val_per_class",)  # of a row: an accuracy for each class, in the order of the classes
 
@@ -20,8 +22,13 @@ def line(row, epochs):
 
 
 def read_log(folder, epochs):
+    """The rows of log.jsonl up to epoch `epochs`; RawconvError where a line is no row."""
     path = folder / "log.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        rows = [parse(line, ROW, f"line {number}") for number, line in enumerate(lines, 1)]
+    except Wrong as wrong:
+        raise RawconvError(f"{path} {wrong}. Delete it: the log then begins where the run goes on.") from wrong
     return [row for row in rows if row["epoch"] <= epochs]
 
 

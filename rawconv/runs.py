@@ -50,6 +50,8 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
         raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
     model = first.net.model if first else model or "zf64"
     chosen = (recipe_of(first.net) if first else models.recipe(model))._replace(**dict(changes))
+    if first:
+        first.net.stored = (chosen.stored, chosen.stored)
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
     if chosen.class_weights not in ((), "balanced"):
         raise UsageError(f"class_weights {chosen.class_weights!r} are not known; there is only balanced.")
@@ -82,6 +84,11 @@ def resume(path, given, say=print):
     if found.state is None:
         raise RawconvError(f"{file} holds no training state; resume from the last.h5 of its run's folder.")
     chosen = Recipe(**found.info["recipe"])
+    if chosen.stored != stored_size(found.net):
+        raise RawconvError(
+            f"{file} is damaged: it keeps pictures in {stored_size(found.net)} pixels, and its recipe in "
+            f"{chosen.stored}. {checkpoint.REMEDY}"
+        )
     pictures = _open(file, found.info, data, chosen.stored)
     _same_classes(found.net, pictures, file)
     _same_pictures(found, pictures, file, data, say)

@@ -51,7 +51,7 @@ def parse(text, schema, where):
         raise Wrong(f"is damaged: {where} has {len(text):,} bytes, more than {LONGEST_JSON:,}")
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of them no UTF-8 at all
         raise Wrong(f"is damaged: {where} is no JSON ({str(error)[:100]})") from error
     check(schema, value, where)
     return value
@@ -216,6 +216,11 @@ PACKED = Record(
         "duplicates": List(List(PATH, 2)),
     }
 )  # fmt: skip
+
+
+# What an experiment found, in its .json: a report shows it.  The index.json beside figures has none of these names.
+
+RESULT = Record({"experiment": NAME, "options": Record({}, {}, NOTE), "sentences": List(NOTE)}, {}, NOTE)
 
 
 def check_names(what, names):

@@ -71,6 +71,14 @@ def test_the_models_keep_their_recipes(model, lr, epochs, stored):
         models.recipe("x")
 
 
+def test_a_run_whose_pictures_are_said_to_be_of_another_size_is_refused(trained, tmp_path):
+    """Before any picture is read: a recipe could ask for 16,384 pixels."""
+    net, info, state = checkpoint.load(trained)
+    checkpoint.save(tmp_path / "last.h5", net, info | {"recipe": info["recipe"] | {"stored": 16384}}, state)
+    with pytest.raises(RawconvError, match=r"last.h5 is damaged: it keeps pictures in 28 pixels, and .* 16384"):
+        runs.resume(tmp_path, {})
+
+
 def test_below_the_lowest_layer_that_learns_nothing_is_computed(trained, monkeypatch):
     net = checkpoint.load(trained).net
     optimizer = SGD(net, rates={"conv1": 0.0, "conv2": 0.0})

@@ -7,6 +7,7 @@ import pytest
 from checkpoints import INFO, PROGRESS, RECIPE, ROW, edit, refused, state, tiny_net
 
 from rawconv import checkpoint, schema
+from rawconv.errors import RawconvError
 from rawconv.recipes import RECIPES, Recipe
 from rawconv.storage import Wrong
 
@@ -99,6 +100,26 @@ def test_progress_that_cannot_be(good, key):
 def test_progress_with_an_unknown_name(good):
     edit(good, put("optimizer/progress", PROGRESS | {"x": 1}))
     refused(good, "progress has 'x', which this rawconv does not know.*newer")
+
+
+@pytest.mark.parametrize("recipe, match", [
+    ({"frozen": "conv9"}, "does not fit the layers .*'conv9'"), ({"rates": {"relu1": 1.0}}, "does not fit the layers"),
+    ({"frozen": "fc2"}, "nothing learns"),
+])  # fmt: skip
+def test_a_recipe_that_does_not_fit_the_net(good, recipe, match):
+    edit(good, put("info", INFO | {"recipe": RECIPE | recipe}))
+    refused(good, match)
+
+
+@pytest.mark.parametrize("line", ["{", "3", json.dumps({"epoch": 1}), json.dumps(ROW | {"lr": "x"}), "\xff"])
+def test_a_log_that_is_none(tmp_path, line):
+    from rawconv.runlog import read_log
+
+    (tmp_path / "log.jsonl").write_text(f"{json.dumps(ROW)}\n{line}\n", "latin-1")
+    with pytest.raises(RawconvError, match=r"log.jsonl is damaged: line 2\b.*\. Delete it"):
+        read_log(tmp_path, 5)
+    (tmp_path / "log.jsonl").write_text(f"{json.dumps(ROW)}\n")
+    assert read_log(tmp_path, 5) == [ROW] and read_log(tmp_path, 0) == []
 
 
 def test_no_json_at_all(good):

@@ -13,6 +13,8 @@ import io
 import json
 from pathlib import Path
 
+from ..schema import RESULT, parse
+from ..storage import Wrong
 from ..topk import fingerprint
 
 ROWS = 60  # of a table; all are in the CSV file
@@ -44,11 +46,10 @@ def _read(path):
     try:
         if path.stat().st_size > LARGEST:
             return None
-        about = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        about = parse(path.read_bytes(), RESULT, path.name)
+    except (OSError, Wrong):
         return None
-    right = isinstance(about, dict) and about.get("experiment") == path.stem and isinstance(about.get("options"), dict)
-    return about if right and isinstance(about.get("sentences"), list) else None
+    return about if about["experiment"] == path.stem else None
 
 
 def _belongs(options, own, source):
