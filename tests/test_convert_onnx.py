@@ -278,3 +278,18 @@ def test_without_the_onnx_package_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(RawconvError, match=r"pip install 'rawconv\[onnx\]'"):
         import_net(path)
+
+
+def test_padding_that_is_told_by_its_result_is_more_below_or_more_above():
+    """7 rows under windows of 4, 2 apart, need 3 more; 9 columns under windows of 2, 3 apart, none."""
+    from rawconv.convert.onnx_operators import _window
+
+    about = {"strides": [2, 3], "pads": [5, 5, 5, 5]}
+    for kind, pad in (
+        ("SAME_UPPER", (1, 0, 2, 0)),
+        ("SAME_LOWER", (2, 0, 1, 0)),
+        ("VALID", (0,) * 4),
+        ("NOTSET", (5,) * 4),
+    ):
+        assert _window(about | {"auto_pad": kind}, (7, 9, 3), (4, 2)) == ((4, 2), (2, 3), pad)
+    assert _window({"auto_pad": "SAME_UPPER"}, (7, 9, 3), (3, 5)) == ((3, 5), (1, 1), (1, 2, 1, 2))

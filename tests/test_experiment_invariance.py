@@ -166,3 +166,17 @@ def test_on_the_shipped_net_the_papers_claims_hold(tmp_path):
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_so_they_do_for_other_pictures(part, tmp_path):
     check_claims(lambda about: subject.shown(about, count=48)[12 * part :][:12], tmp_path)
+
+
+def test_the_values_on_the_axes_are_the_figures():
+    """Of 224 pixels a shift of 60 both ways, 15 steps of 4 pixels; to 1.8 times in 16 steps; all round by 10 degrees."""
+    shift, larger, turn = kinds(224)
+    assert shift.values.tolist() == list(range(-60, 61, 4)) and shift.drawn == [-60, -20, 20, 60]
+    assert larger.values == pytest.approx(np.arange(1, 1.81, 0.05)) and larger.drawn == pytest.approx(
+        [1, 1.25, 1.55, 1.8]
+    )
+    assert turn.values.tolist() == list(range(0, 360, 10)) and turn.drawn == [0, 90, 180, 270]
+    assert [(kind.name, kind.label, kind.neutral) for kind in kinds(224)] == [
+        ("translation", "pixels down", 0), ("scale", "times", 1), ("rotation", "degrees", 0),
+    ]  # fmt: skip
+    assert kinds(64)[0].values.tolist() == list(range(-17, 18)) and kinds(64, 1)[0].values.tolist() == [-1, 0, 1]

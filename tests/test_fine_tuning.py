@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawconv import checkpoint, models, runs
+from rawconv import checkpoint, models, recipes, runs
 from rawconv.arrays import Device
 from rawconv.errors import RawconvError, UsageError
 from rawconv.net import Net
@@ -135,3 +135,17 @@ def test_what_cannot_be_is_refused(trained, two_classes):
 def test_a_net_can_be_built_on_parameters_that_are_there(trained):
     net = checkpoint.load(trained).net
     assert Net(net.shape, net.layers, net.classes).params.keys() == net.params.keys()
+
+
+def test_the_size_of_the_stored_picture_and_the_recipe_follow_from_the_input():
+    """224 to 256 pixels are cut from 256, as the paper does; all else is stored as it is seen."""
+    sizes = (24, 32, 64, 223, 224, 227, 256, 257, 299)
+    assert [recipes.stored_for(size) for size in sizes] == [24, 32, 64, 223, 256, 256, 256, 257, 299]
+    kinds = {31: recipes.TINY, 32: recipes.SMALL, 127: recipes.SMALL, 128: recipes.PAPER, 224: recipes.PAPER}
+    for size, kind in kinds.items():
+        assert recipes.recipe_for(size) == kind._replace(stored=recipes.stored_for(size))
+    assert recipes.recipe_for(32, 40).stored == 40
+    paper, small, tiny = recipes.PAPER, recipes.SMALL, recipes.TINY
+    assert paper[:11] == (70, 128, 0.01, "plateau", 0.0, 1.0, 0.9, 5e-4, 0.1, "ten", 256) and not any(paper[11:])
+    assert (small.epochs, small.lr, small.schedule, small.warmup, small.first_lr) == (30, 0.01, "cosine", 0.5, 0.1)
+    assert (tiny.epochs, tiny.lr, tiny.first_lr, tiny.crop) == (30, 0.001, 1.0, "pad4")
