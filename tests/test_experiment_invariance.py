@@ -169,7 +169,7 @@ def test_so_they_do_for_other_pictures(part, tmp_path):
 
 
 def test_the_values_on_the_axes_are_the_figures():
-    """Of 224 pixels a shift of 60 both ways, 15 steps of 4 pixels; to 1.8 times in 16 steps; all round by 10 degrees."""
+    """Of 224 pixels a shift of 60 both ways by 4 pixels; to 1.8 times in 16 steps; all round by 10 degrees."""
     shift, larger, turn = kinds(224)
     assert shift.values.tolist() == list(range(-60, 61, 4)) and shift.drawn == [-60, -20, 20, 60]
     assert larger.values == pytest.approx(np.arange(1, 1.81, 0.05)) and larger.drawn == pytest.approx(
