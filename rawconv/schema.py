@@ -175,7 +175,8 @@ RECIPE = Record(
 ROW = Record(
     {"epoch": whole(1, MOST), "lr": MEASURE}
     | {f"{split}_{name}": MEASURE for split in ("train", "val") for name in ("loss", "top1", "top5")},
-    others=MEASURE,
+    {"val_per_class": List(either(number(0, 1), None))},  # in the log alone
+    MEASURE,
 )
 INFO = Record(
     {},
