@@ -69,9 +69,13 @@ def stored_batch(given: Batch, size: int) -> np.ndarray:
     return np.stack([stored(one, size) for one in given])
 
 
-def read(path, size: int) -> np.ndarray:
-    """The picture in a file.  UsageError: no such file.  RawconvError: it cannot be read, or is no picture."""
+def read(path, size: int, levels=None) -> np.ndarray:
+    """The picture in a file.  UsageError: no such file.  RawconvError: it cannot be read, or is no picture.
+
+    levels: the data.levels.Levels of a picture with more than 8 bits.
+    """
     from .data.decode import decode
+    from .storage import open_regular
 
     path = os.path.expanduser(path) if not os.path.exists(path) else path
     if not os.path.exists(path):
@@ -79,23 +83,27 @@ def read(path, size: int) -> np.ndarray:
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder; name the pictures in it.")
     try:
-        with open(path, "rb") as file:
-            return decode(file, size)
+        with open_regular(path) as file:
+            return decode(file, size, levels)
+    except UsageError:
+        raise
     except Exception as error:  # the file's, or whatever a decoder stumbles over in a broken one
         raise RawconvError(_unreadable(path, error)) from error
 
 
 def _unreadable(path, error):
+    from .data.picture_file import why
+
     if isinstance(error, OSError) and error.errno:
         return f"{path} cannot be read ({error.strerror})."
-    why = "" if isinstance(error, OSError) else f" ({error})"
-    return f"{path} is not a picture that can be read{why}; give a JPEG, PNG or the like."
+    return f"{path} is not a picture that can be read: it is {why(error)}; give a JPEG, PNG or the like."
 
 
 def _from_image(image, size):
     from PIL import ImageOps
 
     from .data.decode import fit, rgb
+    from .data.picture_file import why
 
     if not all(image.size):
         raise UsageError("This picture has no pixels; give one of at least 1x1.")
@@ -103,7 +111,7 @@ def _from_image(image, size):
         return fit(rgb(ImageOps.exif_transpose(image)), size)
     except (ValueError, OSError) as error:  # a mode without a rule, or a file that breaks as its pixels are loaded
         raise UsageError(
-            f"This Pillow picture cannot be used ({error}); convert it first: picture.convert('RGB')."
+            f"This Pillow picture cannot be used, it is {why(error)}; convert it first: picture.convert('RGB')."
         ) from error
 
 
@@ -183,12 +191,13 @@ def split_of(given, size: int) -> Split:
 
 
 def _is_picture_file(path):
-    from PIL import Image
-
-    from .data.decode import FORMATS
+    from .data.picture_file import Unreadable, open_picture
+    from .storage import open_regular
 
     try:
-        with Image.open(os.path.expanduser(path), formats=FORMATS):
+        with open_regular(os.path.expanduser(path)) as file, open_picture(file, 64):
             return True
+    except Unreadable:  # too large, or broken: a picture all the same
+        return True
     except Exception:  # no file, a folder, a packed data set, a zip
         return False

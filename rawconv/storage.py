@@ -1,6 +1,7 @@
 """Storing safely: files replaced whole and sealed with a checksum, and HDF5 that is read without trusting it."""
 
 import contextlib
+import errno
 import hashlib
 import math
 import os
@@ -142,6 +143,23 @@ def foreign(head, kind):
 # Reading
 
 
+def open_regular(path, mode="rb", **how):
+    """`path`, opened for reading as open() does, where it is a file or a link to one; OSError where it is not.
+
+    Nothing else is even opened: a FIFO would wait for ever, and a device may do something.
+    """
+    return open(path, mode, opener=_open_regular, **how)
+
+
+def _open_regular(path, flags):
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+
+
 def open_file(path, example):
     """`path`, opened for reading bytes.  UsageError where it does not exist, Wrong where it is no file."""
     path = pathlib.Path(path)
@@ -153,7 +171,7 @@ def open_file(path, example):
         raise Wrong("is a folder", f"Name a file inside it, such as {path / os.path.basename(example)}.")
     if not stat.S_ISREG(mode):
         raise Wrong("is not a regular file")
-    return open(path, "rb")
+    return open_regular(path)
 
 
 class Group:

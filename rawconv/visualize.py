@@ -14,6 +14,7 @@ import pathlib
 
 import numpy as np
 
+from .data.levels import Levels
 from .deconvnet import stored_size, user_name
 from .errors import RawconvError, UsageError
 from .folders import clean
@@ -33,12 +34,12 @@ def silent(sentence):
 # ---------------------------------------------------------------------------------------------- in and out
 
 
-def read_pictures(paths, net):
+def read_pictures(paths, net, levels=None):
     """([(name for files, path, stored picture)], [a sentence for each that is no picture]); RawconvError if none is."""
-    found, trouble, taken = [], [], set()
+    found, trouble, taken, levels = [], [], set(), levels or Levels()
     for path in paths:
         try:
-            picture = read(path, stored_size(net))
+            picture = read(path, stored_size(net), levels)
         except (RawconvError, UsageError) as error:
             trouble.append(str(error))
             continue
@@ -46,6 +47,7 @@ def read_pictures(paths, net):
         name = next(name for name in _numbered(stem) if name.casefold() not in taken)
         taken.add(name.casefold())  # some file systems know no difference between a.png and A.png
         found.append((name, path, picture))
+    levels.tell()
     if not found:
         raise RawconvError(" ".join(trouble))
     return found, trouble

@@ -76,7 +76,7 @@ def test_an_interrupted_packing_goes_on_and_ends_with_the_same_bytes(block, made
         packed.load(tmp_path / "pets.h5.partial")
     monkeypatch.setattr(packing, "_write", write_bytes)
     decoded, decode_one = [], decode.decode
-    monkeypatch.setattr(decode, "decode", lambda file, size: decoded.append(1) or decode_one(file, size))
+    monkeypatch.setattr(decode, "decode", lambda *args: decoded.append(1) or decode_one(*args))
     packing.pack(folder, tmp_path / "pets.h5", 16, progress=False)
     assert (tmp_path / "pets.h5").read_bytes() == out.read_bytes()
     assert len(decoded) == max(0, facts["files"] - packing.BLOCK * block)
@@ -124,10 +124,10 @@ def test_ctrl_c_saves_at_once(made, tmp_path, monkeypatch):
     one, count = packing.BLOCK, iter(range(100))
     decode_one = decode.decode
 
-    def interrupts(file, size):
+    def interrupts(*args):
         if next(count) == one:
             os.kill(os.getpid(), signal.SIGINT)
-        return decode_one(file, size)
+        return decode_one(*args)
 
     monkeypatch.setattr(decode, "decode", interrupts)
     monkeypatch.setattr(packing, "thread_count", lambda: 0)

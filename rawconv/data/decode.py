@@ -1,7 +1,6 @@
 """Any picture file -> uint8 (size, size, 3), and whole splits of them on all cores."""
 
 import math
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,31 +11,59 @@ from ..errors import RawconvError
 from ..messages import warn
 from ..threads import cut, once_a_process, thread_count
 from . import BUDGET, Split
+from .levels import WHITE, Levels
+from .picture_file import decoding, open_picture, reasons, room, why
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000")  # no EPS: it would start Ghostscript
 GREY = 128  # behind transparent parts, and for a file that broke later: near the mean, so about 0 after subtracting it
+STRIP = 1 << 18  # pixels that change their mode at once: a large picture never lies in memory three times
 
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF blocks, once per picture
 
+def decode(file, size, levels=None):
+    """One picture file (open, binary) as uint8 (size, size, 3): upright, RGB, resized and cut by `fit`.
 
-def decode(file, size):
-    """One picture file (open, binary) as uint8 (size, size, 3): upright, RGB, resized and cut by `fit`."""
-    with Image.open(file, formats=FORMATS) as image:
-        image.draft(None, (2 * size, 2 * size))  # a large JPEG: let libjpeg scale down to no less than this
+    levels: the Levels of pictures with more than 8 bits.
+    """
+    with open_picture(file, size) as image, decoding(image):
+        deep = image.mode[0] != "I" and ";16" in str(image.tile)  # colours of 16 bits, which Pillow reads as 8
+        white = _white(image)
         image.load()
-        return fit(rgb(ImageOps.exif_transpose(image)), size)
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = fit(rgb(image, levels, white), size)
+    if deep and levels:
+        levels.note_colours(pixels)
+    return pixels
 
 
-def rgb(image):
-    """Any Pillow picture as RGB: grey three times, 16 bits scaled to 8, transparent parts over mid-grey."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels: which value is white?")
-    if image.mode.startswith("I"):
-        image = Image.fromarray(((np.asarray(image).astype(np.int64).clip(0, 65535) + 128) // 257).astype(np.uint8))
+def _white(image):
+    """The largest value of a picture with more than 8 bits, where the file states one: TIFF's BitsPerSample."""
+    bits = image.tag_v2.get(258, (16,))[0] if image.format == "TIFF" else 16
+    return (1 << bits) - 1 if 8 < bits < 16 else WHITE
+
+
+def rgb(image, levels=None, white=WHITE):
+    """Any Pillow picture as RGB or L: more than 8 bits by `levels`, transparent parts over mid-grey."""
+    levels = levels or Levels()
+    if image.mode[0] in "IF":
+        return _in_strips(image, "L", lambda part: Image.fromarray(levels.to_bytes(np.asarray(part), white)))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (GREY, GREY, GREY, 255)), image)
-    return image.convert("RGB")
+        return _in_strips(image, "RGB", _over_grey)
+    if image.mode in ("L", "RGB"):
+        return image
+    return _in_strips(image, "L" if image.mode == "1" else "RGB", None)
+
+
+def _over_grey(image):
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (GREY, GREY, GREY, 255)), image)
+
+
+def _in_strips(image, mode, change):
+    """The picture in another mode: convert(change(strip), mode) of its strips."""
+    out, rows = Image.new(mode, image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        out.paste((change(part) if change else part).convert(mode), (0, top))
+    return out
 
 
 def fit(image, size):
@@ -45,78 +72,82 @@ def fit(image, size):
     left, top = (image.width - side) / 2, (image.height - side) / 2
     if side == size:  # nothing to resize: cut whole pixels, do not blur by half of one
         left, top = int(left), int(top)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side)))
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box).convert("RGB"))
 
 
 @once_a_process
 def pool():
     """Decoding threads of their own: reading ahead must not queue in front of the training step's blocks."""
-    Image.init()
+    room()  # says in time what its variable may not be
     return ThreadPoolExecutor(thread_count(), "rawconv-decode")
 
 
-def _attempt(make, ids, out, bar):
-    """out[k] = make(ids[k]) in parallel, grey where that fails; returns the k's that failed, in order."""
+def _attempt(make, ids, out, bar=None):
+    """out[k] = make(ids[k]) in parallel, grey where that fails; returns [(k, why)] of those that failed, in order."""
 
     def block(part):
         failed = []
         for k in range(part.start, part.stop):
             try:
                 out[k] = make(ids[k])
-            except Exception:  # whatever a decoder stumbles over in a broken file
+            except Exception as error:  # whatever a decoder stumbles over in a broken file
                 out[k] = GREY
-                failed.append(k)
+                failed.append((k, why(error)))
         return failed
 
     failed = []
     parts = cut(len(ids), 8)
     for part, some in zip(parts, pool().map(block, parts), strict=True):
         failed += some
-        bar.update(part.stop - part.start)
+        if bar is not None:
+            bar.update(part.stop - part.start)
     return failed
 
 
-def load_split(make, names, labels, size, progress, desc, check=None):
+def load_split(make, names, labels, size, progress, desc, check=None, levels=None):
     """The split of the pictures make(i) -> uint8 (size, size, 3); those that fail are listed and left out.
 
     Decoded once into memory if that stays inside BUDGET.  Else only check(i), if given, is tried now (it returns 0, or
     raises for what is no picture) and every read decodes anew; what fails then is grey, and named once on stderr.
+    levels: the Levels that make() uses, whose advice the user is told.
     """
     count, shape = len(names), (size, size, 3)
     in_memory = count * math.prod(shape) <= BUDGET
     attempt, pixels = (make, np.empty((count, *shape), np.uint8)) if in_memory else (check, np.empty(count, np.uint8))
-    failed = []
+    failed, levels = [], levels or Levels()
     if attempt:
         with tqdm(total=count, desc=desc, delay=1, leave=False, disable=None if progress else True) as bar:
             failed = _attempt(attempt, range(count), pixels, bar)
         _report(failed, names)
-    kept = np.delete(np.arange(count), failed)
+        levels.tell()
+    kept = np.delete(np.arange(count), [k for k, _ in failed])
     labels, names = np.asarray(labels, np.int64)[kept], [names[i] for i in kept] if failed else names
     if not in_memory:
-        return Split(_reader(make, kept, names, size), labels, names, shape)
+        return Split(_reader(make, kept, names, size, levels), labels, names, shape)
     for new, old in enumerate(kept if failed else ()):  # in place: a second copy might not fit
         pixels[new] = pixels[old]
     return Split(pixels[: len(kept)].__getitem__, labels, names, shape)
 
 
 def _report(failed, names):
-    count = len(names)
+    count, said = len(names), reasons((names[k], reason) for k, reason in failed)
     if len(failed) == count:
-        raise RawconvError(f"none of {count} files can be read as a picture ({names[0]}, ...); is this the right path?")
+        raise RawconvError(f"none of {count} files can be read as a picture: {said}. Is this the right path?")
     if failed:
-        first = ", ".join(names[k] for k in failed[:3]) + (", ..." if len(failed) > 3 else "")
-        warn(f"{len(failed)} of {count} files are no readable pictures and were skipped: {first}")
+        warn(f"{len(failed)} of {count} files are no readable pictures and were skipped: {said}.")
 
 
-def _reader(make, kept, names, size):
+def _reader(make, kept, names, size, levels):
     told = set()
 
     def read(ids):
         out = np.empty((len(ids), size, size, 3), np.uint8)
-        for k in _attempt(make, kept[ids], out, tqdm(disable=True)):
+        for k, reason in _attempt(make, kept[ids], out):
             if ids[k] not in told:
                 told.add(ids[k])
-                warn(f"{names[ids[k]]} can no longer be read; it is grey from now on.")
+                warn(f"{names[ids[k]]} can no longer be read, it is {reason}; it is grey from now on.")
+        levels.tell()
         return out
 
     return read

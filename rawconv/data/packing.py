@@ -25,10 +25,11 @@ from ..interrupts import raise_again, stoppable
 from ..messages import warn
 from ..storage import fixed_text, hdf5, replace_file, sync_folder
 from ..threads import thread_count
-from . import check_classes, decode, folder, splits
+from . import check_classes, decode, folder
 from .batches import permutation
+from .levels import Levels
 from .packed import BEGIN, START, UNFINISHED, VERSION, pictures_a_chunk, write_seal
-from .sources import parse
+from .picture_file import reasons, why
 
 BLOCK = 8  # files that a thread decodes at one go
 SYNC = 60  # seconds between two notes of how far it came
@@ -38,13 +39,12 @@ def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, sa
     """Decode the pictures of a folder or zip of class folders into `out`; a dict of what became of them.
 
     Smallest side resized to `size`, the centre cut out (decode.py).  Training pictures are stored in random order, so
-    that neighbours are unlike each other.  source and val: as in sources.py.
+    that neighbours are unlike each other.  val: a folder or zip with the validation pictures; else as folder.find.
     seed: of the order and of the tenth held out.  Goes on where an interrupted packing of the same files stopped;
     force: an unfinished packing of others is thrown away.
     RawconvError where pictures are missing, the disk is too small, or the unfinished packing is of other files.
     """
-    named = parse(str(source))
-    plan = _Plan(named._replace(val=str(val)) if val else named, size, seed)
+    plan = _Plan(Path(source), size, seed, Path(val) if val else None)
     work = _Work(plan, Path(out), force)
     began = time.perf_counter()
     with stoppable() as stop, open(work.partial, "r+b", buffering=0) as file:
@@ -54,7 +54,6 @@ def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, sa
         if stop:
             say(f"Interrupted and saved after {work.done} of {plan.count} files; the same command goes on.")
         else:
-            folder.check_present(source, plan.train, plan.labels[work.kept[work.kept < plan.first]])
             facts = work.finish(file)
     if stop:
         raise_again(stop)
@@ -64,11 +63,9 @@ def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, sa
 class _Plan:
     """Which files become which pictures: the first `first` are for training; `key` tells this packing from others."""
 
-    def __init__(self, source, size, seed):
-        self.source, self.size, self.seed = Path(source.path), size, seed
-        found = folder.find(source, seed)
-        self.train, held = found.train, found.val
-        self.wnids = [splits.wnid(name) for name in self.train.classes]
+    def __init__(self, source, size, seed, val):
+        self.source, self.size, self.seed, self.levels = source, size, seed, Levels()
+        _, self.train, held = folder.find(source, seed, val)
         (paths, labels), (others, more) = folder.flat(self.train), folder.flat(held)
         order = permutation(len(paths), seed, 0)
         self.files = [(self.train, paths[i]) for i in order] + [(held, path) for path in others]
@@ -81,30 +78,33 @@ class _Plan:
         self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
     def decode(self, ids):
-        """(pictures uint8 (n, S, S, 3), their ids, ids of files that are no pictures, SHA-256 of each, their sum)."""
-        pictures, kept, failed = np.empty((len(ids), self.size, self.size, 3), np.uint8), [], []
+        """(pictures uint8 (n, S, S, 3), their ids, {id of what is no picture: why}, SHA-256 of each, their sum)."""
+        pictures, kept, failed = np.empty((len(ids), self.size, self.size, 3), np.uint8), [], {}
         for i in ids:
             files, path = self.files[i]
             try:
                 with files.open_file(path) as file:
-                    pictures[len(kept)] = decode.decode(file, self.size)
+                    pictures[len(kept)] = decode.decode(file, self.size, self.levels)
                 kept.append(i)
-            except Exception:  # whatever a decoder stumbles over in a broken file
-                failed.append(i)
+            except Exception as error:  # whatever a decoder stumbles over in a broken file
+                failed[i] = why(error)
         pictures = pictures[: len(kept)]
         sha256 = [np.frombuffer(hashlib.sha256(picture).digest(), np.uint8) for picture in pictures]
         return pictures, kept, failed, sha256, pictures[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16)
 
 
 class _Work:
-    """An unfinished packing: `done` files were tried, `kept` and `failed` are which; total: the sum for the mean."""
+    """An unfinished packing: `done` files were tried; `kept`: those that are pictures; `failed`: why others are not.
+
+    total: the sum of the training pictures, for the mean.
+    """
 
     def __init__(self, plan, out, force):
         self.plan, self.out = plan, out
         self.partial, self.note = Path(f"{out}.partial"), Path(f"{out}.partial.npz")
         self.bytes = plan.size * plan.size * 3
         self.done, self.total = 0, np.zeros((plan.size, plan.size, 3), np.int64)
-        self.kept, self.failed, self.sha256 = np.empty(0, np.int64), [], np.empty((0, 32), np.uint8)
+        self.kept, self.failed, self.sha256 = np.empty(0, np.int64), {}, np.empty((0, 32), np.uint8)
         if not self._resume(force):
             self.partial.write_bytes(UNFINISHED)
         self._check_space()
@@ -117,8 +117,9 @@ class _Work:
             if note["key"].item() == self.plan.key:
                 if self.partial.stat().st_size < START + len(note["kept"]) * self.bytes:
                     return False  # somebody cut it
+                self.failed = dict(zip(note["failed"].tolist(), note["reasons"].tolist(), strict=True))
                 self.done, self.total = note["done"].item(), note["total"]
-                self.kept, self.failed, self.sha256 = note["kept"], note["failed"].tolist(), note["sha256"]
+                self.kept, self.sha256 = note["kept"], note["sha256"]
                 return True
         if not force:
             raise RawconvError(
@@ -149,7 +150,7 @@ class _Work:
                 _write(file, pictures, START + (len(self.kept) + len(kept)) * self.bytes)
                 kept += ids
                 sha256 += digests
-                self.failed += failed
+                self.failed |= failed
                 self.total += total
                 self.done += len(ids) + len(failed)
                 bar.update(len(ids) + len(failed))
@@ -184,14 +185,22 @@ class _Work:
         note = io.BytesIO()
         np.savez(
             note, key=self.plan.key, done=self.done, total=self.total, kept=self.kept, sha256=self.sha256,
-            failed=np.array(self.failed, np.int64),
+            failed=np.array(list(self.failed), np.int64), reasons=np.array(list(self.failed.values()), str),
         )  # fmt: skip
         replace_file(self.note, note.getbuffer())
         return [], []
 
+    def _reasons(self):
+        """{name of a file that is no picture: why}."""
+        return {self.plan.names[i]: reason for i, reason in self.failed.items()}
+
     def finish(self, file):
         """HDF5's structures around the pictures, the seal, and the file's own name."""
         plan, train = self.plan, int((self.kept < self.plan.first).sum())
+        try:
+            folder.check_present(plan.source, plan.train, plan.labels[self.kept[:train]])
+        except RawconvError as error:
+            raise RawconvError(f"{error} {reasons(self._reasons().items())}.") from None
         if train == len(self.kept):
             raise RawconvError(f"{plan.source} has no readable validation picture; name others with --val.")
         names = [plan.names[i] for i in self.kept]
@@ -200,7 +209,6 @@ class _Work:
             "source": plan.source.resolve().name, "seed": plan.seed,
             "unreadable": [plan.names[i] for i in self.failed],
             "duplicates": [[names[i] for i in group] for group in twice],
-            **({"wnids": plan.wnids} if any(plan.wnids) else {}),
         }  # fmt: skip
         end = START + -(-len(names) // pictures_a_chunk(plan.size)) * pictures_a_chunk(plan.size) * self.bytes
         file.truncate(START + len(names) * self.bytes)
@@ -216,6 +224,8 @@ class _Work:
         self.note.unlink()
         sync_folder(self.out.parent)
         parts = {
+            "advice": plan.levels.advice(),
+            "reasons": self._reasons(),
             "in_both_splits": sum(group[0] < train <= group[-1] for group in twice),
             "in_two_classes": sum(len(set(labels[group].tolist())) > 1 for group in twice),
         }
@@ -284,7 +294,10 @@ def report(facts, say=warn):
     """What a user should know of a packing: files left out, and pictures that are there more than once."""
     unreadable, twice = facts["unreadable"], facts["duplicates"]
     if unreadable:
-        say(f"{len(unreadable)} of {facts['files']} files are no readable pictures, left out: {_few(unreadable)}")
+        why_not = reasons(facts["reasons"].items())
+        say(f"{len(unreadable)} of {facts['files']} files are no readable pictures, left out: {why_not}.")
+    if facts["advice"]:
+        say(facts["advice"])
     if twice:
         extra = sum(map(len, twice)) - len(twice)
         say(f"Copies of other pictures, kept: {extra} ({_few([' = '.join(group) for group in twice])})")

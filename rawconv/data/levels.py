@@ -1,0 +1,82 @@
+"""Black and white of pictures with more than 8 bits: 0 and 65535, what the file states, or what the user says.
+
+levels = Levels.of("0:4095")          what --range takes; Levels() without it
+levels.to_bytes(values, white)        uint8
+levels.advice()                       a sentence where the pictures so far came in black, else None
+"""
+
+import math
+import re
+import threading
+
+import numpy as np
+
+from ..errors import UsageError
+from ..messages import warn
+from .picture_file import Unreadable
+
+WHITE = (1 << 16) - 1  # of 16 bits, and of whatever states nothing
+DARK = (WHITE + 1) // 4  # no picture is brighter than this: they have 14 bits or fewer in the place of 16
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
+
+
+class Levels:
+    """low, high: the values that become 0 and 255, or None.  Remembers the values that it saw, thread by thread."""
+
+    def __init__(self, low=None, high=None):
+        self.low, self.high, self.seen, self.told = low, high, {}, False
+
+    @classmethod
+    def of(cls, text):
+        """Those of a text LOW:HIGH, or of None.  UsageError where it is neither."""
+        if not text:
+            return cls()
+        found = re.fullmatch(rf"({NUMBER}):({NUMBER})", text)
+        low, high = map(float, found.groups()) if found else (0, 0)
+        if not (low < high and math.isfinite(high - low)):
+            raise UsageError(f"--range {text} is not LOW:HIGH, the values that are black and white; write 0:4095.")
+        return cls(low, high)
+
+    def to_bytes(self, values, white=WHITE):
+        """Values of any dtype as uint8: black to 0, white to 255, what lies beyond cut off, NaN to 0.
+
+        Unreadable for floating-point values, of which nobody said which is white.
+        """
+        if self.low is not None:
+            low, span = self.low, self.high - self.low
+            return np.rint(np.nan_to_num(255 * ((values.astype(np.float64) - low) / span).clip(0, 1))).astype(np.uint8)
+        if values.dtype.kind == "f":
+            raise Unreadable("of floating-point pixels (--range LOW:HIGH says what is black and white)")
+        self._note(int(values.min()), int(values.max()), white)
+        values = values.astype(np.int64).clip(0, white)
+        return ((510 * values + white) // (2 * white)).astype(np.uint8)
+
+    def note_colours(self, pixels):
+        """Remember the brightest of pictures that were cut from 16 bits to 8 while they were read."""
+        self._note(0, 256 * int(pixels.max()) + 255, WHITE)
+
+    def _note(self, low, high, white):
+        mine = threading.get_ident()  # its own entry, so that no two threads change one
+        least, most = self.seen.get(mine, (low, 0))
+        self.seen[mine] = min(low, least), max(high if white == WHITE else WHITE, most)
+
+    def tell(self):
+        """The advice, to stderr."""
+        if sentence := self.advice():
+            warn(sentence)
+
+    def advice(self):
+        """What to say of all pictures seen so far where they came in black; once, then None."""
+        seen = list(self.seen.values())
+        if self.told or not seen:
+            return None
+        low, high = min(least for least, _ in seen), max(most for _, most in seen)
+        if low >= 0 and high >= DARK:
+            return None
+        self.told = True
+        white = (1 << max(8, high.bit_length())) - 1 if low >= 0 else high
+        what = "negative values are black" if low < 0 else "come in nearly black"
+        return (
+            f"Pictures with more than 8 bits hold values from {low} to {high} and {what}, since white is {WHITE}: "
+            f"say what is black and white with --range {low if low < 0 else 0}:{white}."
+        )

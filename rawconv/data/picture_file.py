@@ -1,0 +1,149 @@
+"""A picture file that is not trusted: one of FORMATS, opened if decoding it takes no more than a bound; else why not.
+
+with open_picture(file, 64) as image, decoding(image): image.load()
+why(error)                            "cut off or damaged": what a file is that failed so
+"""
+
+import contextlib
+import logging
+import os
+import threading
+import warnings
+
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import UsageError
+from ..threads import once_a_process
+
+# No EPS: it would start Ghostscript.  TGA, which has no signature, comes last.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
+ROOM = 400  # MB beside ten times the file: all pictures that are decoded at once share them
+VARIABLE = "RAWCONV_PICTURE_MB"
+BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # a pixel, in memory; else 4
+CODECS = {"WEBP": 12, "AVIF": 6, "JPEG2000": 16, "TIFF": 4, "ICO": 4}  # bytes a pixel that decoders take on the way
+
+# Damaged EXIF blocks, large sizes, ...: what is wrong with files is said in one line for all of a kind.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+class Unreadable(ValueError):
+    """What a file is that is no picture, as the end of a sentence: "it is ..."."""
+
+
+def room():
+    """RAWCONV_PICTURE_MB, or ROOM, in bytes."""
+    asked = os.environ.get(VARIABLE, "")
+    if asked and not (asked.isdecimal() and 0 < int(asked) < 10**7):
+        raise UsageError(f"{VARIABLE}={asked!r} is not a number of megabytes; unset it or give one, as {ROOM}.")
+    return int(asked or ROOM) * 10**6
+
+
+@once_a_process
+def formats():
+    """Those of FORMATS that this Pillow knows.  Its own bound on pixels is widened where the user widens ours."""
+    Image.init()
+    if room() > ROOM * 10**6:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, room())
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def open_picture(file, size):
+    """The Pillow image in a binary file, not decoded yet; a JPEG is going to be scaled down to no less than 2 * size.
+
+    Unreadable where decoding would take more than room() and ten times the file.
+    """
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if not length:
+        raise Unreadable("empty")
+    try:
+        image = Image.open(file, formats=formats())
+    except UnidentifiedImageError:
+        file.seek(0)
+        head = file.read(16)
+        if any(accept and accept(head) is True for _, accept in map(Image.OPEN.get, formats())):
+            raise Unreadable("cut off or damaged") from None  # it begins like a picture
+        raise
+    try:
+        width, height = image.size
+        image.draft(None, (2 * size, 2 * size))
+        image.rawconv_bytes = _bytes(image, width * height)
+        if image.rawconv_bytes > room() + 10 * length:
+            take, have, limit = image.rawconv_bytes / 1e6, length / 1e6, room() // 10**6
+            raise Unreadable(
+                f"too large ({width}x{height} pixels take {take:.0f} MB, more than ten times the file's {have:.1f} MB "
+                f"and the {limit} MB that {VARIABLE}={limit} allows beside)"
+            )
+    except BaseException:
+        image.close()
+        raise
+    return image
+
+
+def _bytes(image, pixels):
+    """About what decoding and bringing it to RGB takes at most; pixels: of the file, `image` may be scaled down."""
+    inner = image.ico.getimage(image.size).size if image.format == "ICO" else image.size  # a PNG of any size inside
+    stored = BYTES.get(image.mode, 4)
+    result = 0 if image.mode in ("L", "1", "RGB") else 1 if image.mode.startswith("I") else 4
+    late = image.format == "PNG" and "exif" not in image.info  # looking for it behind the pixels would decode them
+    result += 4 * (not late and image.getexif().get(0x0112, 1) != 1)  # it is going to be turned
+    total = (stored + result + CODECS.get(image.format, 0)) * max(inner[0] * inner[1], image.width * image.height)
+    return total + 2 * len(image.getbands()) * pixels * ("progressive" in image.info)
+
+
+class _Room:
+    """What all threads of this process decode at once."""
+
+    def __init__(self):
+        self.used, self.changed = 0, threading.Condition()
+
+
+_shared = once_a_process(_Room)
+
+
+@contextlib.contextmanager
+def decoding(image):
+    """Inside, an image of open_picture may be decoded: large ones wait for each other."""
+    shared, wanted = _shared(), image.rawconv_bytes
+    with shared.changed:
+        shared.changed.wait_for(lambda: not shared.used or shared.used + wanted <= room())
+        shared.used += wanted
+    try:
+        yield
+    finally:
+        with shared.changed:
+            shared.used -= wanted
+            shared.changed.notify_all()
+
+
+def why(error):
+    """What a file is whose opening or decoding raised this, as the end of "it is ..."."""
+    text = str(error)
+    if isinstance(error, Unreadable):
+        return text
+    if isinstance(error, UnidentifiedImageError):
+        return "in a format that is not read"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too large (more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels; {VARIABLE} raises the limit)"
+    if isinstance(error, NotImplementedError) and "compression" in text:
+        return "compressed by a method of zip that is not read, as deflate64"
+    if isinstance(error, RuntimeError) and "encrypted" in text:
+        return "encrypted"
+    if isinstance(error, OSError) and error.errno:
+        return f"not to be opened ({error.strerror})"
+    if isinstance(error, MemoryError):
+        return "too large for the memory that is free"
+    return "cut off or damaged"
+
+
+def reasons(failed):
+    """[(name, why)] -> "a, b are in a format that is not read; c is empty", the most frequent reason first."""
+    by_reason = {}
+    for name, reason in failed:
+        by_reason.setdefault(reason.partition(" (")[0], []).append((name, reason))
+    parts = []
+    for some in sorted(by_reason.values(), key=len, reverse=True):
+        more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+        parts.append(f"{', '.join(name for name, _ in some[:3])}{more} {'are' if some[1:] else 'is'} {some[0][1]}")
+    return "; ".join(parts)
