@@ -293,3 +293,22 @@ def test_padding_that_is_told_by_its_result_is_more_below_or_more_above():
     ):
         assert _window(about | {"auto_pad": kind}, (7, 9, 3), (4, 2)) == ((4, 2), (2, 3), pad)
     assert _window({"auto_pad": "SAME_UPPER"}, (7, 9, 3), (3, 5)) == ((3, 5), (1, 1), (1, 2, 1, 2))
+
+
+def test_the_length_of_a_norm_written_as_an_average_over_channels():
+    """A window of 1 x 1 places: its first number; strides and padding may be left out; anything else is no norm."""
+    from rawconv.convert.onnx_lrn import _depth
+
+    counted = {"count_include_pad": 1}
+    for about, size, pads in (
+        ({"kernel_shape": [5, 1]}, 5, [0, 0]),
+        ({"kernel_shape": [5, 1, 1]}, 5, [0, 0]),
+        ({"kernel_shape": [5, 1, 1], "strides": [1, 1, 1], "pads": [2, 0, 0, 1, 0, 0]} | counted, 5, [2, 1]),
+        ({"kernel_shape": [5, 1], "pads": [2, 0, 3, 0]} | counted, 5, [2, 3]),
+        ({"kernel_shape": [5, 1], "pads": [2, 0, 3, 0]}, None, [0, 0]),
+        ({"kernel_shape": [5, 1], "pads": [2, 1, 3, 0]} | counted, None, [0, 0]),
+        ({"kernel_shape": [5, 3]}, None, [0, 0]),
+        ({"kernel_shape": [5, 1], "strides": [2, 1]}, None, [0, 0]),
+    ):
+        found = [0, 0]
+        assert (_depth(about, found), found) == (size, pads), about

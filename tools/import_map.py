@@ -3,7 +3,7 @@
     order = nearest(root, "rawconv/data/idx.py", "open_split")      ["tests/test_data_sources.py", ...]
 
 By the syntax trees alone: imports anywhere in a file, `rawconv.topk` as an expression, and names of modules in strings
-("rawconv.cli.train", or "filters" in the __init__ of a package that has such a module).
+("rawconv.cli.train", or "filters" in a file that imports by name, beside which there is such a module).
 """
 
 import ast
@@ -73,8 +73,8 @@ def _graph(root):
     texts = {path.stem: path.read_text() for path in root.glob("tests/*.py")}
     known, graph = files.keys() | texts.keys(), collections.defaultdict(set)
     for name, path in files.items():
-        here = name if path.stem == "__init__" else name.rpartition(".")[0]
-        for imported in _imports(ast.parse(path.read_text()), here, known, path.stem == "__init__"):
+        here, text = name if path.stem == "__init__" else name.rpartition(".")[0], path.read_text()
+        for imported in _imports(ast.parse(text), here, known, "import_module" in text):
             graph[imported].add(name)
     for name, text in texts.items():
         for imported in _imports(ast.parse(text), "", known, False):
@@ -82,8 +82,8 @@ def _graph(root):
     return graph, texts
 
 
-def _imports(tree, here, known, package):
-    """The names of modules that a file speaks of.  here: its package."""
+def _imports(tree, here, known, by_name):
+    """The names of modules that a file speaks of.  here: its package.  by_name: strings may name modules beside it."""
     found, later = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -102,6 +102,6 @@ def _imports(tree, here, known, package):
             found.add(f"{PACKAGE}.{node.attr}")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.update(re.findall(rf"\b{PACKAGE}(?:\.\w+)+", node.value))
-            if package and here != PACKAGE:
+            if by_name and here != PACKAGE:
                 found.add(f"{here}.{node.value}")
     return found & known
