@@ -76,27 +76,28 @@ def step_memory(shape, layers, stored, batch, workspace=256):
     return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
 
 
-def check_batch(run, device, ranks):
-    """UsageError where a step of the Run takes more memory than there is on `device`, a part for each of the ranks.
+def check_batch(net, recipe, pictures, device, ranks, begun=False):
+    """UsageError where a step takes more memory than there is on `device`, with a part of its batch on each rank.
 
+    pictures: of training; a batch has no more.  begun: it is a run that goes on.
     Said by arithmetic, before the step: a system that runs out of memory ends the program without a word.
     """
     on_cpu = device.index is None
     room = limits.free_memory() / ranks.beside if on_cpu else device.free_memory()
-    workspace = 2 if on_cpu else max(layer.workspace for _, layer in run.net.layers if layer.params) >> 20
+    workspace = 2 if on_cpu else max(layer.workspace for _, layer in net.layers if layer.params) >> 20
 
     def needed(batch):
-        found = step_memory(run.net.shape, run.net.layers, run.recipe.stored, -(-batch // ranks.size), workspace)
+        found = step_memory(net.shape, net.layers, recipe.stored, -(-batch // ranks.size), workspace)
         return found["peak"] - found["peak_parts"]["parameters"]  # which are there already
 
-    batch = fits = min(run.recipe.batch, len(run.data.train))
+    batch = fits = min(recipe.batch, pictures)
     while fits and needed(fits) > room:
         fits //= 2
     if fits == batch:
         return
     whose = "this process" if ranks.size == 1 else f"each of the {ranks.size} processes"
     remedy = f"lower --batch: {fits} would fit" if fits else "use a smaller --model"
-    if run.state:
+    if begun:
         remedy = "a run cannot change its --batch, so go on with it where there is more memory, or in more processes"
     raise UsageError(
         f"A step over a batch of {batch} pictures takes about {needed(batch) / 1e9:.3g} GB of {whose}, and {device} "

@@ -6,6 +6,7 @@ The paper's values are those of large pictures, and so of zfnet.
 from typing import NamedTuple
 
 from .errors import UsageError
+from .schema import RECIPE, faults
 
 
 class Recipe(NamedTuple):
@@ -36,6 +37,14 @@ class Recipe(NamedTuple):
     colour: float = 0.0
     colours: tuple = ()
     class_weights: tuple = ()
+
+    def changed(self, changes):
+        """The Recipe with {field: value} changed; UsageError where a value is none that a checkpoint can keep."""
+        kinds = RECIPE.needed | RECIPE.optional
+        for name, value in dict(changes).items():
+            if found := next(faults(kinds[name], value, f"--{name}"), None):
+                raise UsageError(f"{found}.")
+        return self._replace(**dict(changes))
 
     def layer_rates(self, net):
         """{layer with parameters: its share of lr}; UsageError where `rates` or `frozen` name another."""

@@ -49,13 +49,17 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if first and model not in (None, first.net.model):
         raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
     model = first.net.model if first else model or "zf64"
-    chosen = (recipe_of(first.net) if first else models.recipe(model))._replace(**dict(changes))
+    weigh, changes = (
+        dict(changes).get("class_weights"),
+        {k: v for k, v in dict(changes).items() if k != "class_weights"},
+    )
+    if weigh not in (None, "balanced"):
+        raise UsageError(f"class_weights {weigh!r} are not known; there is only balanced.")
+    chosen = (recipe_of(first.net) if first else models.recipe(model)).changed(changes)
     if first:
         first.net.stored = (chosen.stored, chosen.stored)
     pictures = open_data(data or "scenes", chosen.stored, seed=0)
-    if chosen.class_weights not in ((), "balanced"):
-        raise UsageError(f"class_weights {chosen.class_weights!r} are not known; there is only balanced.")
-    if chosen.class_weights:
+    if weigh:
         chosen = chosen._replace(class_weights=balanced(pictures.train.labels, len(pictures.classes)))
     if chosen.colour:
         chosen = chosen._replace(colours=(chosen.colour * principal(pictures.train)).tolist())

@@ -20,6 +20,7 @@ from .errors import RawconvError
 from .evaluation import balanced_top1, per_class, write_classes
 from .interrupts import raise_again, stoppable
 from .layers.softmax import softmax_cross_entropy
+from .memory import check_batch
 from .optimizer import SGD, Schedule
 from .parallel import Alone
 from .runlog import LISTS, line, read_log, write_log
@@ -41,12 +42,14 @@ def train(
     progress=False: no bar and no line an epoch.
     ranks: the processes that share each batch (parallel.py); the first of them writes.  minutes: between checkpoints.
     watch: log the update ratio and the dead maps of every layer (health.py).
-    RawconvError where the loss is no longer a number.  KeyboardInterrupt after a Ctrl-C, when all is saved.
+    UsageError where a batch does not fit into memory.  RawconvError where the loss is no longer a number.
+    KeyboardInterrupt after a Ctrl-C, when all is saved.
     """
     health.check_data(data)
     health.warn_if_sorted(data.train, recipe.batch, seed, say)
     if not recipe.class_weights:
         health.warn_if_unbalanced(data.train, data.classes, say)
+    check_batch(net, recipe, len(data.train), device, ranks or Alone(), resume is not None)
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or Alone(), resume)
     run.ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]

@@ -93,3 +93,21 @@ def test_what_the_system_has_free_counts(tmp_path):
     assert limits.free_memory(tmp_path) == 4096
     (tmp_path / "proc/meminfo").unlink()
     assert limits.free_memory(tmp_path) == 4096
+
+
+def test_whatever_trains_looks_at_memory_first(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "free_memory", lambda: 1 << 20)
+    with pytest.raises(UsageError, match="A step over a batch of 512 pictures"):
+        runs.go(run, tmp_path, Device(), progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--batch", "1" + 30 * "0"), ("--epochs", "1" + 30 * "0"), ("--lr", "1e40"), ("--decay", "1e40")],
+)
+def test_numbers_that_no_checkpoint_can_keep_are_refused(option, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["--device", "cpu", "--model", "lenet", "--data", "scenes:24", option, value])
+    assert result.exit_code == 2 and f"Error: {option} is 1" in result.stderr and not list(tmp_path.iterdir())
+    assert "number from " in result.stderr and result.stderr.count("\n") == 1

@@ -174,7 +174,7 @@ def _check_batch(run, device, ranks):
             f"--batch {run.recipe.batch} is fewer pictures than the {ranks.size} processes, so that some would never "
             "have any; raise --batch, or start fewer processes."
         )
-    check_batch(run, device, ranks)
+    check_batch(run.net, run.recipe, len(run.data.train), device, ranks, run.state is not None)
 
 
 def _folder(run, out):

@@ -94,7 +94,7 @@ def _measure(model, data, study, changes, seed, device, workspace, say, dropout)
         net = models.build(model, data.classes, None, mean_picture(data.train), seed)
         if dropout is not None:
             models.drop(net, dropout)
-        return net, models.recipe(model)._replace(**changes)
+        return net, models.recipe(model).changed(changes)
 
     folder = study.place(model)
     net = train_in(folder, begin, data, seed, device, workspace, say=say)
