@@ -84,6 +84,27 @@ def test_the_regularisation_is_chosen_on_training_pictures_if_there_are_enough()
     assert chosen("softmax", near[:8], labels[:8], 4) == PENALTIES[1]
 
 
+def test_the_strongest_of_the_best_is_chosen_on_a_fifth_of_each_class(monkeypatch):
+    """The first fifth of each class is held out and the others are learnt from; of equal ones the first is taken."""
+    labels, tried = np.array([0] * 5 + [1] * 11 + [2] * 7), []
+    right = {10: (0, 0, 1), 1: (1, 1, 0), 0.1: (1, 0, 1), 0.01: (1, 0, 0)}  # whether it gets the pictures of a class
+
+    def fit(x, own, classes, choice):
+        tried.append((choice, x[:, 0].tolist(), own.tolist(), classes))
+        return lambda held: np.where([right[choice][labels[k]] for k in held[:, 0]], labels[held[:, 0]], 9)
+
+    monkeypatch.setitem(classifiers.CLASSIFIERS, "softmax", (fit, list(right)))
+    assert chosen("softmax", np.arange(23)[:, None], labels, 3) == 1
+    learnt = [k for k in range(23) if k not in (0, 5, 6, 16)]
+    assert tried == [(choice, learnt, labels[learnt].tolist(), 3) for choice in right]
+
+
+def test_shares_of_each_class_by_hand():
+    labels, guess = np.array([0, 0, 0, 0, 2, 2, 2]), np.array([0, 0, 1, 0, 2, 0, 0])
+    np.testing.assert_allclose(classifiers.shares(guess, labels, 4), [0.75, np.nan, 1 / 3, np.nan])
+    assert mean_per_class(guess, labels) == pytest.approx((0.75 + 1 / 3) / 2)
+
+
 def test_without_scikit_learn_a_sentence_names_the_extra(monkeypatch):
     real = builtins.__import__
 
