@@ -39,6 +39,7 @@ from .layers.dropout import Dropout
 from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
+from .messages import escaped
 from .net import Net
 from .recipes import Recipe
 from .schema import NEWER, parse
@@ -98,7 +99,7 @@ def _write_net(file, net, info):
     file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = fixed_text(info)
     file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
-    names = [name.encode("utf-8", "surrogateescape") for name in net.classes]
+    names = [escaped(name).encode() for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
     layers = file.create_group("layers")
     for i, (name, layer) in enumerate(net.layers):
@@ -187,7 +188,7 @@ def _read(root):
     # From here on memory is allocated.
     for (name, key), data in weights.items():
         setattr(dict(layers)[name], key, data.read())
-    classes = [label.decode("utf-8", "surrogateescape") for label in labels.read()]
+    classes = [escaped(label.decode("utf-8", "surrogateescape")) for label in labels.read()]
     net = Net(shape, layers, classes, mean.read(), root.text("model"), stored=stored)
     _check_names(net)
     info, state = parse(info.read().item(), schema.INFO, "info"), None
