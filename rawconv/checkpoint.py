@@ -5,11 +5,14 @@
     /info                  JSON
     /input/mean            (H, W, C) of the stored picture, or (C,)
     /labels                the names of the classes, UTF-8
-    /layers/00_conv1       attributes type, settings (JSON); of a Conv: weight (KH, KW, C // groups, F), bias (F,)
+    /layers/00_conv1       attributes type, settings (JSON), inputs (JSON: the names of the layers it takes the outputs
+                           of, "" the picture; not there: the layer before); of a Conv: weight (KH, KW, C // groups, F),
+                           bias (F,)
     /optimizer/00_conv1    momentum, in the shapes of weight and bias
     /optimizer/progress    JSON
 
-Version 1 does not say `stored`: a mean picture or the name of the model does.
+Version 1 does not say `stored`: a mean picture or the name of the model does.  Its ReLUs had a setting, in_place,
+which is the net's own decision now.
 
 What rawconv-train keeps in /info: data (the source, with its whole path), pictures {train, val: numbers, sha256: of
 data.identity.fingerprint}, recipe (the fields of recipes.Recipe), seed, history [a row of the log for each epoch],
@@ -34,20 +37,21 @@ import numpy as np
 from . import schema
 from .arrays import to_cpu
 from .errors import RawconvError, UsageError
+from .layers.add import Add
+from .layers.concat import Concat
 from .layers.conv import Conv
 from .layers.dropout import Dropout
 from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
-from .messages import escaped
-from .net import Net
+from .net import PIXELS, Net
 from .recipes import Recipe
 from .schema import NEWER, parse
 from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
-LARGEST_SIDE, MOST_LAYERS = 1 << 14, 256
+LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 
 
@@ -99,12 +103,15 @@ def _write_net(file, net, info):
     file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = fixed_text(info)
     file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
-    names = [escaped(name).encode() for name in net.classes]
+    names = [name.encode("utf-8", "surrogateescape") for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
-    layers = file.create_group("layers")
-    for i, (name, layer) in enumerate(net.layers):
+    layers, before = file.create_group("layers"), PIXELS
+    for i, (name, layer, inputs) in enumerate(net.nodes.values()):
         group = layers.create_group(_group_name(i, name))
         group.attrs.update(type=fixed_text(type(layer).__name__), settings=fixed_text(json.dumps(layer.settings)))
+        if inputs != (before,):
+            group.attrs["inputs"] = fixed_text(json.dumps(inputs))
+        before = name
         for key, value in layer.params.items():
             group[key] = _floats(value)
 
@@ -173,7 +180,7 @@ def _read(root):
     _check_version(version)
     shape = tuple(root.integers("shape", (3,)))
     _check_shape(shape, "its pictures")
-    layers, weights = _read_layers(root.group("layers"), shape)
+    nodes, weights = _read_nodes(root.group("layers"), shape)
     mean = root.group("input").numbers("mean")
     if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
         raise Wrong(f"has a mean of shape {mean.shape} for pictures of {shape}")
@@ -181,15 +188,16 @@ def _read(root):
     labels, info = root.texts("labels", 1), root.texts("info", 0)
     resumes = "optimizer" in root
     if resumes:
-        momentum = _momentum(root.group("optimizer"), layers, weights)
+        momentum = _momentum(root.group("optimizer"), nodes, weights)
         progress = root.group("optimizer").texts("progress", 0)
     root.check_total()
 
     # From here on memory is allocated.
+    layers = {name: layer for name, layer, *_ in nodes}
     for (name, key), data in weights.items():
-        setattr(dict(layers)[name], key, data.read())
-    classes = [escaped(label.decode("utf-8", "surrogateescape")) for label in labels.read()]
-    net = Net(shape, layers, classes, mean.read(), root.text("model"), stored=stored)
+        setattr(layers[name], key, data.read())
+    classes = [label.decode("utf-8", "surrogateescape") for label in labels.read()]
+    net = Net(shape, nodes, classes, mean.read(), root.text("model"), stored=stored)
     _check_names(net)
     info, state = parse(info.read().item(), schema.INFO, "info"), None
     if resumes:
@@ -229,7 +237,7 @@ def _check_training(net, info, progress):
 
 
 def _check_names(net):
-    scores = net.shapes[net.layers[-1][0]][2]
+    scores = net.shapes[net.output][2]
     if len(net.classes) not in (0, scores):
         raise Wrong(f"has {len(net.classes)} class names for {scores} scores")
     schema.check_names("class", net.classes)
@@ -237,23 +245,37 @@ def _check_names(net):
     schema.check_names("model", [net.model])
 
 
-def _read_layers(group, shape):
-    """[(name, layer)] without parameters, and {(layer name, parameter name): dataset} of the shapes that fit."""
-    layers, weights = [], {}
+def _read_nodes(group, shape):
+    """[(name, layer, *inputs)] without parameters; {(layer name, parameter name): dataset} of the shapes that fit."""
+    nodes, weights, shapes, before = [], {}, {PIXELS: shape}, PIXELS
     for name, part in _in_order(group):
-        layer, channels = _read_layer(name, part), shape[2]
-        shape = layer.out_shape(shape)
+        layer, inputs = _read_layer(name, part), _read_inputs(name, part, before)
+        if name in shapes:
+            raise Wrong(f"is damaged: it has two layers of one name, {name}")
+        if missing := [below for below in inputs if below not in shapes]:
+            raise Wrong(f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it")
+        below, before = [shapes[below] for below in inputs], name
+        if len(below) != 1 and not isinstance(layer, Add | Concat):
+            raise Wrong(f"is damaged: layer {name} has {len(below)} inputs")
+        shape = shapes[name] = layer.out_shape(*below)
         _check_shape(shape, f"the maps of layer {name}")
-        layers.append((name, layer))
+        nodes.append((name, layer, *inputs))
         if isinstance(layer, Conv):
+            channels = below[0][2]
             if channels % layer.groups:
                 raise Wrong(f"is damaged: layer {name} splits {channels} channels into {layer.groups} groups")
             size = (*layer.window.size, channels // layer.groups, layer.filters)
             weights[name, "weight"] = part.numbers("weight", size)
             weights[name, "bias"] = part.numbers("bias", size[3:])
-    if not layers or len(dict(layers)) < len(layers) or len({data.dtype for data in weights.values()}) > 1:
-        raise Wrong("is damaged: it has no layers, two of one name, or weights of two dtypes")
-    return layers, weights
+    if not nodes or len({data.dtype for data in weights.values()}) > 1:
+        raise Wrong("is damaged: it has no layers, or weights of two dtypes")
+    return nodes, weights
+
+
+def _read_inputs(name, group, before):
+    """The names of the layers that a layer takes the outputs of."""
+    where = f"inputs of layer {name}"
+    return parse(group.text("inputs"), schema.INPUTS, where) if group.has("inputs") else [before]
 
 
 def _in_order(group):
@@ -266,9 +288,9 @@ def _in_order(group):
         yield found[0].split("_", 1)[1], group.group(found[0])
 
 
-def _momentum(group, layers, weights):
+def _momentum(group, nodes, weights):
     """{(layer name, parameter name): dataset} of the parameters that have momentum, in their shape and dtype."""
-    places = {name: _group_name(i, name) for i, (name, _) in enumerate(layers)}
+    places = {name: _group_name(i, name) for i, (name, *_) in enumerate(nodes)}
     found = {}
     for (name, key), data in weights.items():
         if places[name] in group and key in (part := group.group(places[name])):
@@ -276,14 +298,19 @@ def _momentum(group, layers, weights):
     return found
 
 
-TYPES = {"Conv": Conv, "ReLU": ReLU, "LRN": LRN, "MaxPool": MaxPool, "Dropout": Dropout}  # that a file can make
+TYPES = {  # that a file can make
+    "Conv": Conv, "ReLU": ReLU, "LRN": LRN, "MaxPool": MaxPool, "Dropout": Dropout, "Add": Add, "Concat": Concat,
+}  # fmt: skip
 
 
 def _read_layer(name, group):
     kind = group.text("type")
     if kind not in TYPES:
         raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
-    return TYPES[kind](**parse(group.text("settings"), schema.SETTINGS[kind], f"layer {name}"))
+    settings = parse(group.text("settings"), schema.SETTINGS[kind], f"layer {name}")
+    if kind == "ReLU":
+        settings.pop("in_place", None)  # of version 1
+    return TYPES[kind](**settings)
 
 
 def check_layer(layer, shape):

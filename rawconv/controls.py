@@ -35,11 +35,12 @@ class Control(NamedTuple):
         """What the way down uses for these caches.  others: the caches of other pictures, for other-switches."""
         if self.name == "random-weights":
             return caches
-        pairs = zip(self.net.layers, caches, others or caches, strict=False)
-        return [self._switches(layer, a, b) if isinstance(a, Cache) else a for (_, layer), a, b in pairs]
+        return {name: self._switches(name, cache, others) for name, cache in caches.items()}
 
-    def _switches(self, layer, cache, other):
-        return other if self.name == "other-switches" else centres(layer.window, cache)
+    def _switches(self, name, cache, others):
+        if not isinstance(cache, Cache):
+            return cache
+        return others[name] if self.name == "other-switches" else centres(self.net[name].window, cache)
 
 
 def control(net, name):
@@ -53,7 +54,7 @@ def control(net, name):
 
 def untrained(net, seed=SEED):
     """The same net with weights as they are before training, on the same device."""
-    layers = [(name, type(layer)(**layer.settings)) for name, layer in net.layers]
+    layers = [(name, type(layer)(**layer.settings), *inputs) for name, layer, inputs in net.nodes.values()]
     twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
     for (_, layer), (_, old) in zip(twin.layers, net.layers, strict=True):
         if isinstance(layer, Conv):

@@ -20,6 +20,8 @@ import numpy as np
 from .arrays import Array, array_module, to_cpu
 from .errors import UsageError
 from .layers import PAPER, Rules
+from .layers.add import Add
+from .layers.concat import Concat
 from .layers.conv import Conv
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
@@ -43,14 +45,13 @@ UNITS = 256  # that set out together on their way down; windowed.py says how man
 def layer_names(net: Net) -> dict[str, str]:
     """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`."""
     names = {}
-    for place, (name, layer) in enumerate(net.layers):
-        above = net.layers[place + 1] if place + 1 < len(net.layers) else (None, None)
-        if isinstance(layer, Conv):
-            names[name] = above[0] if isinstance(above[1], ReLU) else name
-        elif isinstance(layer, MaxPool):
+    for name, layer in net.layers:
+        if isinstance(layer, Conv | Add):
+            above = net.consumers[name]
+            names[name] = above[0] if len(above) == 1 and isinstance(net[above[0]], ReLU) else name
+        elif isinstance(layer, MaxPool | Concat):
             names[name] = name
-    last = net.layers[-1][0]
-    return {"scores" if name == last else name: found for name, found in names.items()}
+    return {"scores" if name == net.output else name: found for name, found in names.items()}
 
 
 def layer_object(net: Net, layer: str | int) -> str:
@@ -171,12 +172,12 @@ def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, o
 
 def is_score(net, name):
     """Whether layer object `name` is the class scores: the last layer, with no ReLU on it."""
-    return name == net.layers[-1][0] and isinstance(net[name], Conv)
+    return name == net.output and isinstance(net[name], Conv)
 
 
 def at_once(net, name, dtype, budget):
     """How many pictures may be on their way together, if the maps of one up to `name` share `budget` bytes."""
-    elements = sum(math.prod(shape) for shape in [net.shape, *net.shapes.values()][: list(net.shapes).index(name) + 2])
+    elements = math.prod(net.shape) + sum(math.prod(net.shapes[node.name]) for node in net.path(name))
     return max(1, budget // (elements * np.dtype(dtype).itemsize))
 
 

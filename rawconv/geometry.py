@@ -2,12 +2,16 @@
 
 from typing import NamedTuple
 
+from .net import PIXELS
+
 
 class Field(NamedTuple):
     """Of unit (0, 0) of a layer, as (rows, columns), in pixels of the input picture.
 
     size: rows and columns of the receptive field.  jump: between neighbouring units.
     start: its first pixel (< 0: in the padding).
+    Where branches meet it is the smallest field around all of theirs; branches of unlike jumps meet in the whole
+    picture.
     """
 
     size: tuple
@@ -22,8 +26,9 @@ class Field(NamedTuple):
 
 def fields(net) -> dict[str, Field]:
     """{layer name: Field}: size += (k-1) * jump; start -= pad * jump; jump *= stride, over all layers with a window."""
-    field, found = Field((1, 1), (1, 1), (0, 0)), {}
-    for name, layer in net.layers:
+    found = {PIXELS: Field((1, 1), (1, 1), (0, 0))}
+    for name, layer, inputs in net.nodes.values():
+        field = _around([found[below] for below in inputs], net.shape)
         window = getattr(layer, "window", None)
         if window is not None:
             size = tuple(f + (k - 1) * j for f, k, j in zip(field.size, window.size, field.jump, strict=True))
@@ -31,4 +36,15 @@ def fields(net) -> dict[str, Field]:
             jump = tuple(j * s for j, s in zip(field.jump, window.stride, strict=True))
             field = Field(size, jump, start)
         found[name] = field
-    return found
+    return {name: found[name] for name in net.nodes}
+
+
+def _around(fields, picture):
+    """The smallest Field around these."""
+    if len(set(fields)) == 1:
+        return fields[0]
+    if len({field.jump for field in fields}) > 1:
+        return Field(tuple(picture[:2]), (0, 0), (0, 0))
+    start = tuple(min(field.start[axis] for field in fields) for axis in range(2))
+    end = [max(field.start[axis] + field.size[axis] for field in fields) for axis in range(2)]
+    return Field((end[0] - start[0], end[1] - start[1]), fields[0].jump, start)

@@ -105,12 +105,11 @@ def warn_if_unbalanced(split, classes, say):
 
 def first_broken(net, x):
     """Where, going up with pictures x, the first NaN or infinity appears, as the end of a sentence; "" if nowhere."""
-    for name, layer in net.layers:
-        for key, value in layer.params.items():
+    for name, y, _ in net.up(x, asked=net.nodes):
+        for key, value in net[name].params.items():
             if not np.isfinite(to_cpu(value)).all():
                 return f"; the first layer with a {key} that is not finite is {name}"
-        x, _ = layer.forward(x)
-        if not np.isfinite(to_cpu(x)).all():
+        if not np.isfinite(to_cpu(y)).all():
             return f"; going up, the output of {name} is the first that is not finite"
     return ""
 
@@ -160,12 +159,10 @@ def update_ratios(net, velocity):
 
 def dead_maps(net, x):
     """{convolution: how many of its maps are above 0 nowhere on the pictures x}, where a ReLU follows."""
-    dead, below = {}, None
-    for name, layer in net.layers[:-1]:
-        x, _ = layer.forward(x)
-        if isinstance(layer, ReLU):
-            dead[below] = int((~(x > 0).any(axis=(0, 1, 2))).sum())
-        below = name
+    dead = {}
+    for name, y, _ in net.up(x):
+        if isinstance(net[name], ReLU):
+            dead[net.nodes[name].inputs[0]] = int((~(y > 0).any(axis=(0, 1, 2))).sum())
     return dead
 
 

@@ -67,7 +67,8 @@ def step_memory(shape, layers, stored, batch, workspace=256):
     for name, layer in layers:
         out = layer.out_shape(shape)
         names.append(name)
-        needs.append(_needs(layer, shape, out, batch, workspace << 20, len(needs) == 1))
+        fused = isinstance(layer, ReLU) and bool(needs[-1].parameters)  # the convolution below does its work
+        needs.append(_needs(layer, shape, out, batch, workspace << 20, len(needs) == 1, fused))
         sizes.append(batch * math.prod(out) * FLOAT)
         shape = out
     rows, moments = _walk(names, needs, sizes)
@@ -137,13 +138,13 @@ def _who_stays(needs):
     return maker, stays | {maker[-1]}  # the scores are kept for their loss
 
 
-def _needs(layer, shape, out, batch, workspace, lowest):
+def _needs(layer, shape, out, batch, workspace, lowest, fused):
     """The Needs of one layer from `shape` to `out`, (H, W, C) each, as its file's forward and backward are written."""
     made = batch * math.prod(out)
     if isinstance(layer, Conv):
         return _conv(layer, shape, out, batch, workspace, lowest)
     if isinstance(layer, ReLU):
-        return Needs("output", layer.in_place, back=made)  # one byte each for y > 0
+        return Needs("output", fused, back=made)  # one byte each for y > 0
     if isinstance(layer, MaxPool):
         return Needs(own=made * (1 if math.prod(layer.window.size) <= 256 else 2))  # the switches
     if isinstance(layer, LRN):

@@ -1,8 +1,10 @@
-"""A net: named layers in a row, and the three walks over them.  Nothing else."""
+"""A net: named layers, each fed by the layers it names, and the three passes over them.  Nothing else."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import copy
+from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,33 +13,67 @@ from .layers import PAPER, Rules
 from .layers.conv import Conv
 from .layers.relu import ReLU
 
+PIXELS = ""  # among the names of nodes: the picture that goes up
+
+
+class Node(NamedTuple):
+    """`layer`, called `name`; it takes the outputs of the nodes called `inputs`."""
+
+    name: str
+    layer: object
+    inputs: tuple[str, ...]
+
 
 class Net:
-    """Layers [(name, layer), ...] for pictures of `shape` (H, W, C); builds the parameters that are not there yet.
+    """Layers [(name, layer, *inputs), ...] for pictures of `shape` (H, W, C); builds the parameters they still lack.
 
+    inputs: the names of earlier layers, "" the picture; in a chain nobody writes them: the default is the layer before.
     classes: their names, in the order of the scores.  mean: what is subtracted from a picture, (H, W, C) of the stored
     picture or (C,).  model: the name it was built by.  seed: of the initial weights.  stored: rows and columns of a
     stored picture, of which the net sees the centre; by default those of a mean picture, else of the input.
-    ValueError, naming the layer, where one does not fit on the one below.
+    ValueError, naming the layer, where one does not fit on those below or names an input that is not there.
     """
 
     def __init__(self, shape, layers, classes=(), mean=None, model="", seed=0, dtype="float32", stored=None):
-        self.shape, self.layers, self.classes, self.model = tuple(shape), list(layers), list(classes), model
+        self.shape, self.classes, self.model = tuple(shape), list(classes), model
         self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
         kept = self.mean.shape if np.ndim(self.mean) == 3 else self.shape
         self.stored = tuple(stored or kept[:2])
-        rng = np.random.default_rng(seed)
-        self.shapes = {}
-        for name, layer in self.layers:
+        self.nodes, self.shapes, self.consumers = {}, {}, {PIXELS: []}
+        rng, before = np.random.default_rng(seed), PIXELS
+        for name, layer, *inputs in layers:
+            node = Node(name, layer, tuple(inputs) or (before,))
             try:
-                if layer.params and layer.params["weight"] is None:
-                    layer.build(shape, rng, dtype)
-                shape = self.shapes[name] = layer.out_shape(shape)
+                self._append(node, rng, dtype)
             except ValueError as error:
                 raise ValueError(f"Layer {name}: {error}") from None
+            before = name
+
+    def _append(self, node, rng, dtype):
+        if node.name in self.consumers:
+            raise ValueError("there is another of this name.")
+        if missing := [name for name in node.inputs if name not in self.consumers]:
+            raise ValueError(f"its input {missing[0]!r} is no layer before it.")
+        shapes = [self.shapes.get(name, self.shape) for name in node.inputs]
+        if node.layer.params and node.layer.params["weight"] is None:
+            node.layer.build(*shapes, rng, dtype)
+        self.nodes[node.name], self.shapes[node.name] = node, node.layer.out_shape(*shapes)
+        self.consumers[node.name] = []
+        for name in node.inputs:
+            self.consumers[name].append(node.name)
 
     def __getitem__(self, name):
-        return dict(self.layers)[name]
+        return self.nodes[name].layer
+
+    @property
+    def layers(self):
+        """[(name, layer), ...], from the bottom up: every layer comes after those that it takes the outputs of."""
+        return [(node.name, node.layer) for node in self.nodes.values()]
+
+    @property
+    def output(self):
+        """The name of the last layer."""
+        return next(reversed(self.nodes))
 
     @property
     def params(self):
@@ -46,72 +82,92 @@ class Net:
 
     @property
     def rectifying(self):
-        """The names of the layers that can do the work of the one above them: every Conv under a ReLU."""
-        pairs = pairwise(self.layers)
-        return {name for (name, layer), (_, above) in pairs if type(layer) is Conv and type(above) is ReLU}
+        """The names of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
+        relus = [node for node in self.nodes.values() if type(node.layer) is ReLU]
+        below = [node.inputs[0] for node in relus if len(self.consumers[node.inputs[0]]) == 1]
+        return {name for name in below if name in self.nodes and type(self[name]) is Conv}
 
     @property
     def dtype(self):
         return next(iter(self.params.values())).dtype
 
-    def forward(self, x: Array, stop: str | None = None, draw=None, keep: bool = True) -> tuple[Array, list]:
+    def path(self, name: str) -> list[Node]:
+        """The nodes that node `name` is made of, from the bottom up to itself."""
+        needed = {name}
+        for node in reversed(self.nodes.values()):
+            if node.name in needed:
+                needed.update(node.inputs)
+        return [node for node in self.nodes.values() if node.name in needed]
+
+    def forward(self, x: Array, stop: str | None = None, draw=None, keep: bool = True) -> tuple[Array, dict]:
         """Up: x (N, H, W, C), pixels minus mean -> (output of layer `stop`, or scores (N, 1, 1, classes); caches).
 
-        keep=False drops the caches on the way, for when nothing will come back down.
+        caches: {layer name: what its ways down need}.  keep=False drops them on the way, for when nothing will come
+        back down.
         """
-        if stop is not None and stop not in self.shapes:
-            raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.shapes)}.")
-        y, caches = x, []
-        for name, y, cache in self.up(x, draw, asked=(stop,)):  # noqa: B007 (the last y is the result)
+        if stop is not None and stop not in self.nodes:
+            raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.nodes)}.")
+        y, caches = x, {}
+        for name, y, cache in self.up(x, draw, asked=(stop,), stop=stop):  # noqa: B007 (the last y is the result)
             if keep:
-                caches.append(cache)
-            if name == stop:
-                break
+                caches[name] = cache
         return y, caches
 
-    def up(self, x: Array, draw=None, asked=()):
-        """(name, output, cache) of one layer after the other, from the bottom up.
+    def up(self, x: Array, draw=None, asked=(), stop=None):
+        """(name, output, cache) of one layer after the other, from the bottom up to `stop` or to the last.
 
-        A convolution does the work of a ReLU above it, which saves a pass over the map; both then give the rectified
-        map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is among `asked`,
-        its output is its own.
+        A map is let go when all of its consumers have had it.
+        A convolution does the work of a ReLU that alone consumes it, which saves a pass over the map; both then give
+        the rectified map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is
+        among `asked`, its output is its own.
         """
         self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; deconvnet.net_input(net, pictures) makes it")
-        rectified, rectifying = False, self.rectifying.difference(asked)
-        for name, layer in self.layers:
-            if rectified:
-                cache, rectified = x, False
-            elif name in rectifying:
-                (x, cache), rectified = layer.forward(x, draw, rectify=True), True
-            else:
-                x, cache = layer.forward(x, draw)
-            yield name, x, cache
+        path, fused, maps = self.path(stop or self.output), self.rectifying.difference(asked), {PIXELS: x}
+        del x  # only `maps` holds it from here on
+        waiting = Counter(name for node in path for name in node.inputs)
+        for node in path:
+            y, cache = _forward(node, [maps[name] for name in node.inputs], draw, fused)
+            for name in node.inputs:
+                waiting[name] -= 1
+                if not waiting[name]:
+                    del maps[name]
+            maps[node.name] = y
+            yield node.name, y, cache
 
-    def backward(self, dy: Array, caches: list, on_grads=None, stop: str | None = None) -> tuple[Array, dict]:
+    def backward(self, dy: Array, caches: dict, on_grads=None, stop: str | None = None) -> tuple[Array, dict]:
         """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).
 
         on_grads(name, grads) is called as each layer's are ready.  stop: the lowest layer whose parameters are to be
         learnt; nothing below its gradients is computed, and there is no gradient of the pixels.
         """
         self._need_floats(dy, "dy (N, H, W, C)")
-        grads, dy = {}, dy.copy()  # a ReLU may work in place
-        for (name, layer), cache in self.down(caches):
-            if name == stop:
-                dy, grads[name] = None, layer.parameter_gradients(dy, cache)
-            else:
-                dy, grads[name] = layer.backward(dy, cache)
-            if on_grads and grads[name]:
-                on_grads(name, grads[name])
-            if name == stop:
-                break
-        return dy, grads
+        grads, wanted = {}, self._wanted(caches, stop)
 
-    def deconv(self, r: Array, caches: list, rules: Rules = PAPER) -> Array:
+        def back(node, dy):
+            if wanted.isdisjoint(node.inputs):
+                dx, grads[node.name] = None, node.layer.parameter_gradients(dy, caches[node.name])
+            else:
+                dx, grads[node.name] = _backward(node.layer, dy, caches[node.name])
+            if on_grads and grads[node.name]:
+                on_grads(node.name, grads[node.name])
+            return dx
+
+        return self.down(dy.copy(), caches, back, wanted), grads  # a copy: a ReLU works in place
+
+    def _wanted(self, caches, stop):
+        """The names of the nodes whose gradient is asked for: those that learn, and all between them and the top."""
+        if stop is None:
+            return {PIXELS, *caches}
+        names, wanted = list(caches), set()
+        for name in names[names.index(stop) :]:
+            if self[name].params or not wanted.isdisjoint(self.nodes[name].inputs):
+                wanted.add(name)
+        return wanted
+
+    def deconv(self, r: Array, caches: dict, rules: Rules = PAPER) -> Array:
         """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1."""
         self._need_floats(r, "r (N, H, W, C)")
-        for (_, layer), cache in self.down(caches):
-            r = layer.deconv(r, cache, rules)
-        return r
+        return self.down(r, caches, lambda node, r: node.layer.deconv(r, caches[node.name], rules))
 
     def _need_floats(self, array, what, remedy=""):
         """ValueError in a sentence, where a compiled loop would answer with pages."""
@@ -122,9 +178,23 @@ class Net:
             shape = "x".join(map(str, array.shape))
             raise ValueError(f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}.")
 
-    def down(self, caches):
-        """((name, layer), cache) of the layers that `caches` came from, from the top down."""
-        return reversed(list(zip(self.layers, caches, strict=False)))
+    def down(self, r: Array, caches: dict, step, wanted=None) -> Array | None:
+        """r, at the layer that `caches` end in, to pixel space: r = step(node, r) for each node, from the top down.
+
+        step returns what the node's input gets, of several inputs a tuple.  What reaches a node from several of its
+        consumers is summed: they all come before it, since they stand above it.
+        wanted: the names of the nodes to go to, if not all; None comes back where the pixels are not among them.
+        """
+        reached = {next(reversed(caches)): r}
+        for name in reversed(caches):
+            if name not in reached:
+                continue
+            node = self.nodes[name]
+            r = step(node, reached.pop(name))
+            for below, part in zip(node.inputs, (r,) if len(node.inputs) == 1 else r or (), strict=False):
+                if wanted is None or below in wanted:
+                    reached[below] = reached[below] + part if below in reached else part
+        return reached.get(PIXELS)
 
     def to(self, device: Device) -> Net:
         """Move the parameters to a Device (see arrays.py); returns the net."""
@@ -139,3 +209,23 @@ class Net:
             for key, value in layer.params.items():
                 setattr(layer, key, function(value))
         return self
+
+    def with_layers(self, change) -> Net:
+        """The same net with change(layer) in the place of every layer."""
+        twin = copy.copy(self)
+        twin.nodes = {name: node._replace(layer=change(node.layer)) for name, node in self.nodes.items()}
+        return twin
+
+
+def _forward(node, inputs, draw, fused):
+    """(output, cache) of one node; a ReLU whose convolution did its work only passes the map on."""
+    if node.name in fused:
+        return node.layer.forward(*inputs, draw=draw, rectify=True)
+    if node.inputs[0] in fused:
+        return inputs[0], inputs[0]
+    return node.layer.forward(*inputs, draw=draw)
+
+
+def _backward(layer, dy, cache):
+    """(dx, grads) of one layer.  dy is nobody else's by the layers' contract, so a ReLU works in place."""
+    return layer.backward(dy, cache, in_place=True) if type(layer) is ReLU else layer.backward(dy, cache)

@@ -9,6 +9,7 @@ reads beside it what the unchanged picture has there.  Of a 50-pixel square in t
 28-15-10-6-8-10-12 of 110-55-26-13-13-13-13 places.  Where the window is nearly the whole map, whole maps go on.
 
 It is exact: no place that is left out can have changed.  The way down has its twin in windowed.py.
+A net that branches below the wanted layers goes up in whole maps.
 """
 
 import numpy as np
@@ -17,8 +18,9 @@ from .arrays import array_module
 from .deconvnet import CACHE_BYTES
 from .layers.conv import Conv
 from .layers.pool import MaxPool
+from .net import PIXELS
 from .threads import cut
-from .windowed import clear, gather, moved, paste
+from .windowed import clear, gather, moved, paste, sole
 
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
 
@@ -26,13 +28,9 @@ WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole
 def walk(net, x):
     """{layer object: its output} for one prepared picture (1, H, W, C), from the picture itself, called "", on up.
 
-    A convolution whose ReLU works in place shares its map with it.
+    A convolution that does its ReLU's work shares its map with it.
     """
-    maps = {"": x}
-    for name, layer in net.layers:
-        x, _ = layer.forward(x)
-        maps[name] = x
-    return maps
+    return {PIXELS: x} | {name: y for name, y, _ in net.up(x)}
 
 
 def forward(net, maps, r, corner, wanted):
@@ -41,14 +39,20 @@ def forward(net, maps, r, corner, wanted):
     maps: of `walk`.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
     Beside the result, memory is bounded whatever U.
     """
-    last = max(wanted, key=list(net.shapes).index)
-    parts = [_some(net, maps, r[part], corner[part], wanted, last) for part in cut(len(r), _at_once(net, r))]
+    path = net.path(max(wanted, key=list(net.shapes).index))
+    some = _some if all(sole(path, place) for place in range(len(path))) else _whole
+    parts = [some(net, maps, r[part], corner[part], wanted, path) for part in cut(len(r), _at_once(net, r))]
     return {name: array_module(r).concatenate([part[name] for part in parts]) for name in wanted}
 
 
-def _some(net, maps, r, corner, wanted, last):
-    found, below, whole = {}, "", r.shape[1:3] == maps[""].shape[1:3]
-    for name, layer in net.layers:
+def _whole(net, maps, r, corner, wanted, path):
+    x = _paste(_repeat(maps[PIXELS], len(r)), r, corner)
+    return {name: y for name, y, _ in net.up(x, stop=path[-1].name) if name in wanted}
+
+
+def _some(net, maps, r, corner, wanted, path):
+    found, below, whole = {}, PIXELS, r.shape[1:3] == maps[PIXELS].shape[1:3]
+    for name, layer, _ in path:
         if not whole and _has_windows(layer):
             size = reached(layer, r.shape[1:3], net.shapes[name][:2])
             if size is None:
@@ -59,9 +63,8 @@ def _some(net, maps, r, corner, wanted, last):
             r, _ = layer.forward(r)
         if name in wanted:
             found[name] = r if whole else _paste(_repeat(maps[name], len(r)), r, corner)
-        if name == last:
-            return found
         below = name
+    return found
 
 
 def _has_windows(layer):

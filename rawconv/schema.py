@@ -139,7 +139,6 @@ MEASURE = Kind("a number", _is_measure)  # NaN and infinity too
 NOTE = Kind("simple JSON", _is_simple)  # what a user adds
 SHA256 = Kind("a SHA-256 in hexadecimal", lambda value: type(value) is str and re.fullmatch("[0-9a-f]{64}", value))
 NAME, PATH = text(), text(1 << 17)
-WNIDS = List(Kind("a WordNet number", lambda value: type(value) is str and re.fullmatch(r"(n\d{8})?", value)))
 
 # The settings of each type of layer
 
@@ -152,11 +151,14 @@ WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "rounding": one_of("ceil", 
 FILTERS = {"filters": whole(1, MOST_FILTERS), "groups": whole(1, MOST_FILTERS)}
 SETTINGS = {
     "Conv": Record(WINDOW | FILTERS | {"std": either(number(), "he")}),
-    "ReLU": Record({"in_place": FLAG}),
+    "ReLU": Record({}, {"in_place": FLAG}),  # which version 1 has
     "LRN": Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0}),
     "MaxPool": Record(WINDOW),
     "Dropout": Record({"rate": BELOW_1, "stream": whole(0, (1 << 64) - 1)}),
+    "Add": Record({}),
+    "Concat": Record({}),
 }
+INPUTS = List(NAME, 1, 1 << 12)
 
 # /info of a checkpoint
 
@@ -176,8 +178,7 @@ RECIPE = Record(
 ROW = Record(
     {"epoch": whole(1, MOST), "lr": MEASURE}
     | {f"{split}_{name}": MEASURE for split in ("train", "val") for name in ("loss", "top1", "top5")},
-    {"val_per_class": List(either(number(0, 1), None))},  # in the log alone
-    MEASURE,
+    others=MEASURE,
 )
 INFO = Record(
     {},
@@ -185,7 +186,7 @@ INFO = Record(
         "data": PATH, "recipe": RECIPE, "seed": SEED, "history": List(ROW),
         "pictures": Record({"train": whole(1, MOST), "val": whole(1, MOST), "sha256": SHA256}),
         "options": Record({}, {"conv": one_of("auto", "gemm", "winograd", "direct"), "workspace": whole(1, MOST)}),
-        "imported": Record({}, {}, NOTE), "wnids": WNIDS,
+        "imported": Record({}, {}, NOTE),
     },
     others=NOTE,
 )  # fmt: skip
@@ -216,8 +217,7 @@ PACKED = Record(
     {
         "source": PATH, "seed": SEED, "unreadable": List(PATH),
         "duplicates": List(List(PATH, 2)),
-    },
-    {"wnids": WNIDS},
+    }
 )  # fmt: skip
 
 

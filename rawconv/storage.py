@@ -223,6 +223,10 @@ class Group:
             raise Wrong(f"is damaged: the attribute {name} of {self.h5.name} is not a text of fixed size")
         return self.h5.attrs[name].decode()
 
+    def has(self, name):
+        """Whether there is an attribute `name`."""
+        return name in self.h5.attrs
+
     def integers(self, name, shape):
         """The attribute `name`, whole numbers of this shape, as an int or a list."""
         if self._attribute(name, shape).dtype.kind not in "iu":

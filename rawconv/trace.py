@@ -14,6 +14,8 @@ import numpy as np
 from .arrays import to_cpu
 from .deconvnet import pick, user_name
 from .layers import PAPER, Rules
+from .layers.add import Add
+from .layers.concat import Concat
 from .layers.conv import Conv
 from .layers.dropout import Dropout
 from .layers.lrn import LRN
@@ -23,7 +25,9 @@ from .layers.relu import ReLU
 if TYPE_CHECKING:
     from .pictures import Picture
 
-WORDS = {MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout"}
+WORDS = {
+    MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout", Add: "fork", Concat: "split",
+}  # fmt: skip
 
 
 class Step(NamedTuple):
@@ -52,12 +56,16 @@ def trace(net, picture: Picture, unit: str, rules: Rules = PAPER) -> tuple[str, 
     """
     net = exact(net)
     unit, r, caches = pick(net, picture, unit)
-    names = list(net.shapes)
-    steps = [Step(user_name(net, names[len(caches) - 1]), "unit", to_cpu(r)[0].copy())]
-    for (name, layer), cache in net.down(caches):
-        r = layer.deconv(r, cache, rules)
-        if not isinstance(layer, Dropout):  # which does nothing here
-            steps.append(Step(name, _word(layer, rules), to_cpu(r)[0].copy()))
+    steps = [Step(user_name(net, next(reversed(caches))), "unit", to_cpu(r)[0].copy())]
+
+    def step(node, r):
+        below = node.layer.deconv(r, caches[node.name], rules)
+        for part in below if isinstance(below, tuple) else (below,):
+            if not isinstance(node.layer, Dropout):  # which does nothing here
+                steps.append(Step(node.name, _word(node.layer, rules), to_cpu(part)[0].copy()))
+        return below
+
+    net.down(r, caches, step)
     return unit, steps
 
 
@@ -68,8 +76,7 @@ def _word(layer, rules):
 
 def exact(net):
     """The same net with every convolution as one product: other algorithms smear what is exactly 0."""
-    net = copy.copy(net)
-    net.layers = [(name, copy.copy(layer)) for name, layer in net.layers]
+    net = net.with_layers(copy.copy)
     for _, layer in net.layers:
         if isinstance(layer, Conv):
             layer.conv = "gemm"

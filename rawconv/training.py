@@ -15,8 +15,7 @@ from .arrays import Uploads, array_module, on_cpu, to_cpu
 from .data.augment import prepare
 from .data.batches import batches
 from .data.colour import shifts
-from .data.identity import fingerprint
-from .data.sources import absolute
+from .data.identity import absolute, fingerprint
 from .errors import RawconvError
 from .evaluation import balanced_top1, per_class, write_classes
 from .interrupts import raise_again, stoppable
@@ -123,7 +122,6 @@ class _Run:
         rows = [{key: row[key] for key in row if key not in (*TIMES, *LISTS)} for row in self.rows]
         info = {"data": absolute(self.data.source), "recipe": self.recipe._asdict(), "seed": self.seed}
         info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
-        info |= {"wnids": list(self.data.wnids)} if any(self.data.wnids) else {}
         state = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, state)
 
@@ -328,5 +326,5 @@ def evaluate(net, split, device, ranks=None, batch=250):
     for ids, above in answered:
         right[ids] = to_cpu(above) < 1
     means = dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))
-    accuracies = per_class(split.labels, ranks.sum(right), net.shapes[net.layers[-1][0]][2])
+    accuracies = per_class(split.labels, ranks.sum(right), net.shapes[net.output][2])
     return means | {"balanced_top1": balanced_top1(accuracies), "per_class": accuracies}

@@ -21,6 +21,7 @@ from .layers.conv import Conv
 from .layers.lrn import LRN
 from .layers.pool import Cache, MaxPool
 from .layers.relu import ReLU
+from .net import PIXELS
 from .threads import cut
 
 WINDOW_BYTES = 24 << 20  # of the windows of one map: many small ones go through a product, few large ones stay in cache
@@ -30,20 +31,26 @@ MAPS_BYTES = 96 << 20  # of all maps that units on their way through whole maps 
 def window_sizes(net, name):
     """[(rows, columns) computed for a unit of layer object `name`]: of the pixels, ..., of its own layer's map.
 
-    A map's own size where a window would be as large: from there down the whole map is computed.
+    A map's own size where a window would be as large, or where branches meet: from there down whole maps are computed.
     """
-    size, found, whole = (1, 1), [], whole_maps(net, name)
-    for (_, layer), most in zip(reversed(net.layers[: len(whole) - 1]), reversed(whole), strict=False):
-        found.append(size := _or_whole(size, most))
-        if window := getattr(layer, "window", None):
+    size, found, whole, path = (1, 1), [], whole_maps(net, name), net.path(name)
+    for place in reversed(range(len(path))):
+        found.append(size := _or_whole(size, whole[place + 1]))
+        if not sole(path, place):
+            return [*whole[: place + 1], whole[place + 1], *reversed(found[:-1])]
+        if window := getattr(path[place].layer, "window", None):
             size = tuple(map(_reach, size, window.size, window.stride))
     return [_or_whole(size, whole[0]), *reversed(found)]
 
 
+def sole(path, place):
+    """Whether node `place` of a path takes nothing but the output of the one before it."""
+    return path[place].inputs == ((path[place - 1].name if place else PIXELS),)
+
+
 def whole_maps(net, name):
     """The same list for the way through whole maps."""
-    names = list(net.shapes)
-    return [net.shape[:2], *(net.shapes[below][:2] for below in names[: names.index(name) + 1])]
+    return [net.shape[:2], *(net.shapes[node.name][:2] for node in net.path(name))]
 
 
 def _or_whole(size, whole):
@@ -62,23 +69,31 @@ def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER, out=None, 
     of the units' layer.  out, at: where the results are put, out[at].  corner, rows and at are NumPy's, the rest is on
     the net's device.
     """
-    xp, whole = array_module(r), [net.shape, *net.shapes.values()]
+    xp, path = array_module(r), [net.nodes[name] for name in caches]
+    whole = [net.shape, *(net.shapes[name] for name in caches)]
     if out is None:
         out, at = xp.empty((len(r), *net.shape), r.dtype), np.arange(len(r))
-    for place in reversed(range(len(caches))):
-        windows_end = sizes[place + 1] == whole[place + 1][:2] or not _known(net.layers[place][1])
+    for place in reversed(range(len(path))):
+        node = path[place]
+        windows_end = sizes[place + 1] == whole[place + 1][:2] or not _known(node.layer)
         most = _at_once(sizes, whole[: place + 1], r.itemsize, windows_end)
         if len(r) > most:
             for some in cut(len(r), most):
-                units = (r[some], corner[some], caches[: place + 1], rows[some])
+                units = (r[some], corner[some], _below(caches, node.name), rows[some])
                 project_windows(net, *units, sizes, rules, out, at[some])
             return out
         if windows_end:
             r = put(r, corner, whole[place + 1][:2])
-            out[xp.asarray(at)] = net.deconv(r, select(caches[: place + 1], xp.asarray(rows)), rules)
+            out[xp.asarray(at)] = net.deconv(r, select(_below(caches, node.name), xp.asarray(rows)), rules)
             return out
-        r, corner = step(net.layers[place][1], r, corner, caches[place], rows, whole[place], rules)
+        r, corner = step(node.layer, r, corner, caches[node.name], rows, whole[place], rules)
     return put(r, corner, net.shape[:2], out, at)
+
+
+def _below(caches, name):
+    """The caches up to that of layer `name`."""
+    names = list(caches)
+    return {name: caches[name] for name in names[: names.index(name) + 1]}
 
 
 def _at_once(sizes, shapes, itemsize, windows_end):
@@ -192,4 +207,4 @@ def select(caches, rows):
             return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
         return cache if cache is None or isinstance(cache, tuple) else cache[rows]  # what belongs to no picture stays
 
-    return [gather(cache) for cache in caches]
+    return {name: gather(cache) for name, cache in caches.items()}

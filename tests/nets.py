@@ -25,17 +25,17 @@ LINEAR = [
 ]
 FULL = [
     ("conv1", Conv, dict(filters=4, size=3, stride=2)),
-    ("relu1", ReLU, dict(in_place=True)),
+    ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=3, stride=2)),
     ("norm1", LRN, dict(alpha=0.5)),
     ("conv2", Conv, dict(filters=6, size=3, pad=1, groups=2)),
-    ("relu2", ReLU, dict(in_place=False)),
+    ("relu2", ReLU, {}),
     ("norm2", LRN, dict(size=3, alpha=0.3)),
     ("pool2", MaxPool, dict(size=3, stride=2, pad=1)),
     ("conv3", Conv, dict(filters=5, size=(3, 2), pad=(1, 0))),
-    ("relu3", ReLU, dict(in_place=True)),
+    ("relu3", ReLU, {}),
     ("fc4", Conv, dict(filters=16, size=None)),
-    ("relu4", ReLU, dict(in_place=True)),
+    ("relu4", ReLU, {}),
     ("drop4", Dropout, dict(rate=0.5, stream=3)),
     ("scores", Conv, dict(filters=5, size=None)),
 ]
@@ -68,9 +68,9 @@ def pattern(xp, net, table, x, draw=None):
     """Which ReLUs are open and where every pool's switches point: while these stay, no kink is crossed."""
     caches = net.forward(xp.asarray(x.copy()), draw=draw)[1]
     kinks = []
-    for place, (name, kind, _) in enumerate(table):
+    for name, kind, _ in table:
         if kind is MaxPool:
-            kinks.append(to_cpu(caches[place].switches).tobytes())
+            kinks.append(to_cpu(caches[name].switches).tobytes())
         elif kind is ReLU:
             kinks.append((to_cpu(net.forward(xp.asarray(x.copy()), stop=name, draw=draw)[0]) > 0).tobytes())
     return kinks

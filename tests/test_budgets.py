@@ -14,8 +14,8 @@ MAPS = {"": 12 * 12 * 3, "conv1": 12 * 12 * 4, "pool1": 6 * 6 * 4, "conv2": 4 * 
 
 
 def small():
-    layers = [("conv1", Conv(4, 3, pad=1)), ("relu1", ReLU(in_place=True)), ("pool1", MaxPool(2, 2)),
-              ("conv2", Conv(8, 3)), ("relu2", ReLU(in_place=True))]  # fmt: skip
+    layers = [("conv1", Conv(4, 3, pad=1)), ("relu1", ReLU()), ("pool1", MaxPool(2, 2)),
+              ("conv2", Conv(8, 3)), ("relu2", ReLU())]  # fmt: skip
     net = Net((12, 12, 3), layers, dtype="float64", seed=4)
     for name in ("conv1", "conv2"):
         net[name].conv, net[name].weight, net[name].bias = "gemm", np.abs(net[name].weight) + 0.01, net[name].bias + 1

@@ -28,20 +28,20 @@ attr = pytest.importorskip("captum.attr", reason="Captum is not installed: its w
 
 OVERLAPPING = [  # ZFNet in small: pool then norm, norm then pool, strides, groups, a class score
     ("conv1", Conv, dict(filters=8, size=5, stride=2, pad=1)),
-    ("relu1", ReLU, dict(in_place=True)),
+    ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=3, stride=2)),
     ("norm1", LRN, dict(alpha=0.5)),
     ("conv2", Conv, dict(filters=12, size=3, pad=1, groups=2)),
-    ("relu2", ReLU, dict(in_place=True)),
+    ("relu2", ReLU, {}),
     ("pool2", MaxPool, dict(size=3, stride=2)),
     ("norm2", LRN, dict(size=3, alpha=0.3)),
     ("conv3", Conv, dict(filters=10, size=3, pad=1)),
-    ("relu3", ReLU, dict(in_place=True)),
+    ("relu3", ReLU, {}),
     ("conv4", Conv, dict(filters=7, size=3, pad=1)),
-    ("relu4", ReLU, dict(in_place=True)),
+    ("relu4", ReLU, {}),
     ("pool4", MaxPool, dict(size=3, stride=2)),
     ("fc5", Conv, dict(filters=9, size=None)),
-    ("relu5", ReLU, dict(in_place=True)),
+    ("relu5", ReLU, {}),
     ("scores", Conv, dict(filters=5, size=None)),
 ]
 TABLES = {"overlapping": (OVERLAPPING, (45, 39, 3)), "full": (nets.FULL, nets.SHAPE)}

@@ -14,6 +14,7 @@ from checkpoints import INFO, PROGRESS, momentum, odd_net, same, state, tiny_net
 from rawconv import checkpoint, models
 from rawconv.arrays import Device
 from rawconv.errors import RawconvError
+from rawconv.net import Net
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -26,8 +27,7 @@ def test_round_trip_is_bit_identical(path, dtype):
     assert back.net.params.keys() == net.params.keys()
     assert all(same(back.net.params[key], value) and str(value.dtype) == dtype for key, value in net.params.items())
     assert same(back.net.mean, net.mean)
-    assert (back.net.shape, back.net.model) == (net.shape, net.model)
-    assert back.net.classes == ["Katze", "été", r"bad \xff"], "a name is text: what is not UTF-8 is written out"
+    assert (back.net.shape, back.net.classes, back.net.model) == (net.shape, net.classes, net.model)
     assert back.info == INFO and back.state["progress"] == given["progress"]
     assert back.state["momentum"].keys() == given["momentum"].keys()
     assert all(same(back.state["momentum"][key], value) for key, value in given["momentum"].items())
@@ -105,7 +105,7 @@ def test_save_refuses_what_load_would(path, wrong):
     if wrong == "labels":
         net.classes = ["a"]
     if wrong == "slash":
-        net.layers[0] = ("a/b", net.layers[0][1])
+        net = Net(net.shape, [("a/b", net.layers[0][1]), *net.layers[1:]], net.classes)
     with pytest.raises(ValueError):
         checkpoint.save(path, net, {})
     assert not path.exists()

@@ -87,6 +87,18 @@ def swap_layers(file):
 
 
 W = "layers/00_conv1/weight"
+
+
+def inputs(text, place=0):
+    """A layer that says what it takes the output of."""
+
+    def change(file):
+        name = list(file["layers"])[place]
+        file["layers"][name].attrs["inputs"] = np.bytes_(text.replace("'", '"'))
+
+    return change
+
+
 ATTACKS = {
     "no format": (attribute("/", "format", "other"), "not written by rawconv"),
     "no layers": (put("layers", None), "holds no"),
@@ -157,8 +169,14 @@ ATTACKS = {
     "info no JSON": (put("info", np.bytes_("{")), "damaged"),
     "gap in the layers": (lambda file: file.move("layers/02_pool1", "layers/05_pool1"), "0 layers with number 2"),
     "two of a number": (lambda file: file.copy("layers/01_relu1", "layers/01_relu9"), "2 layers with number 1"),
-    "two of a name": (swap_layers, "two of one name"),
-    "many layers": (lambda file: [file.create_group(f"layers/x{i}") for i in range(300)], "more than 256"),
+    "two of a name": (swap_layers, "two layers of one name"),
+    "many layers": (lambda file: [file.create_group(f"layers/x{i}") for i in range(4100)], "more than 4096"),
+    "inputs from above": (inputs("['fc2']"), "takes the output of 'fc2', which is no layer before it"),
+    "inputs that are no list": (inputs("{}"), "not a list of"),
+    "inputs of numbers": (inputs("[1]"), "not a text"),
+    "inputs that are no JSON": (inputs("["), "is damaged"),
+    "two inputs of one": (inputs("['', 'conv1']", 1), "layer relu1 has 2 inputs"),
+    "inputs of a number": (attribute("layers/00_conv1", "inputs", 7), "not a text of fixed size"),
     "momentum shape": (put("optimizer/00_conv1/weight", np.zeros(3, "f4")), "shape"),
     "momentum dtype": (put("optimizer/00_conv1/weight", np.zeros((3, 3, 3, 2), "f8")), "dtype"),
     "momentum link": (link("optimizer/00_conv1/weight", h5py.SoftLink("/" + W)), "link"),

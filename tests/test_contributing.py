@@ -33,14 +33,15 @@ some, _ = project_units(net, x, "conv2", units)
 full, _ = project_units(net, x, "conv2", units, full=True)
 assert some.any() and np.abs(some - full).max() <= 1e-5 * np.abs(full).max()
 assert "average" in table(trace(net, x[0].astype(np.uint8), "conv2:1")[1])
-assert _needs(net["pool1"], (20, 20, 6), (10, 10, 6), 3, 0, False) is not None
+assert _needs(net["pool1"], (20, 20, 6), (10, 10, 6), 3, 0, False, False) is not None
 """
 
 
 IMPORT = ("from .layers.conv", "from .layers.average_pool import AveragePool\nfrom .layers.conv")
 EDITS = [  # file, before, after
     ("checkpoint.py", *IMPORT),
-    ("checkpoint.py", "TYPES = {\n", 'TYPES = {\n    "AveragePool": (AveragePool, WINDOW),\n'),
+    ("checkpoint.py", "TYPES = {", 'TYPES = {\n    "AveragePool": AveragePool,'),
+    ("schema.py", "SETTINGS = {\n", 'SETTINGS = {\n    "AveragePool": Record(WINDOW),\n'),
     ("trace.py", *IMPORT),
     ("trace.py", "WORDS = {", 'WORDS = {AveragePool: "average", '),
     ("memory.py", *IMPORT),

@@ -86,7 +86,7 @@ def nets(draw):
     size, stride = (integer(1, 4), integer(1, 4)), (integer(1, 4), integer(1, 4))
     groups = draw(st.sampled_from([1, 3]))
     pad = tuple(integer(0, 2) for _ in range(4))
-    layers = [("conv1", Conv(6, size, stride, pad, groups, draw(rounding))), ("relu1", ReLU(True))]
+    layers = [("conv1", Conv(6, size, stride, pad, groups, draw(rounding))), ("relu1", ReLU())]
     if draw(st.booleans()):
         layers.append(("norm1", LRN(draw(st.sampled_from([1, 3, 5])), 1e-3, 0.75, 1.5)))
     shape = Net((13, 13, 3), layers).shapes["conv1"]
@@ -95,8 +95,8 @@ def nets(draw):
     layers.append(("pool1", MaxPool(size, (integer(1, 5), integer(1, 5)), pad, draw(rounding))))
     shape = Net((13, 13, 3), layers).shapes["pool1"]
     if draw(st.booleans()):
-        layers += [("conv2", Conv(4, 1, groups=2)), ("relu2", ReLU(True))]
-    layers += [("fc3", Conv(7, None)), ("relu3", ReLU(True)), ("fc4", Conv(3, None))]
+        layers += [("conv2", Conv(4, 1, groups=2)), ("relu2", ReLU())]
+    layers += [("fc3", Conv(7, None)), ("relu3", ReLU()), ("fc4", Conv(3, None))]
     return trained_like(Net((13, 13, 3), layers, list("abc"), np.full((13, 13, 3), 120, np.float32)))
 
 

@@ -40,8 +40,8 @@ def full_net(xp):
 def square_net(mean=None):
     """For pictures: square, three channels, 24 pixels cut out of stored pictures of 26."""
     layers = [
-        ("conv1", Conv(5, 5, stride=2, pad=1, std="he")), ("relu1", ReLU(in_place=True)), ("pool1", MaxPool(3, 2)),
-        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(7, 3, pad=1, std="he")), ("relu2", ReLU(in_place=True)),
+        ("conv1", Conv(5, 5, stride=2, pad=1, std="he")), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
+        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(7, 3, pad=1, std="he")), ("relu2", ReLU()),
         ("fc3", Conv(4, None, std="he")),
     ]  # fmt: skip
     mean = np.random.default_rng(3).uniform(90, 150, (26, 26, 3)).astype(np.float32) if mean is None else mean

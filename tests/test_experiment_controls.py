@@ -34,12 +34,11 @@ def by_hand(net, pictures, unit, variant):
     if variant == "random-weights":
         below = exchanged.untrained(net)
     if variant == "other-switches":
-        caches = [b if isinstance(a, Cache) else a for a, b in zip(caches, other, strict=True)]
+        caches = {name: other[name] if isinstance(a, Cache) else a for name, a in caches.items()}
     if variant == "no-switches":
-        caches = [
-            exchanged.centres(layer.window, a) if isinstance(a, Cache) else a
-            for (_, layer), a in zip(net.layers, caches, strict=False)
-        ]
+        caches = {
+            name: exchanged.centres(net[name].window, a) if isinstance(a, Cache) else a for name, a in caches.items()
+        }
     if variant == "whole-map":
         seed[..., number] = y[..., number]
     rules = {"gradient": ("gradient", "gradient", "add"), "guided": ("guided", "identity", "add")}

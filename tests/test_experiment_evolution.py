@@ -138,8 +138,7 @@ def test_refusals(tmp_path):
         run(subject_of(weights=tmp_path / "last.h5"), begin("it", {}, tmp_path, "it"))
     weights = leave(tmp_path / "run")
     other = small_net()
-    other.layers = other.layers[:-1]
-    del other.shapes["fc3"]
+    del other.nodes["fc3"], other.shapes["fc3"]
     with pytest.raises(RawconvError, match="of another net"):
         run(subject_of(other, weights=weights), begin("it", {}, tmp_path, "it"))
 

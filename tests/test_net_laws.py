@@ -85,10 +85,9 @@ def test_stop_names_a_layer_and_includes_it(xp):
 def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp, dtype, monkeypatch):
     """Scores, gradients and projections as where layers are called one by one; and no ReLU has a pass of its own."""
     net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(picture(batch=batch).astype(dtype))
-    draw, y, caches = (3, 1, np.arange(batch)), x.copy(), []
-    for _, layer in net.layers:
-        y, cache = layer.forward(y, draw)
-        caches.append(cache)
+    draw, y, caches = (3, 1, np.arange(batch)), x.copy(), {}
+    for name, layer in net.layers:
+        y, caches[name] = layer.forward(y, draw)
     monkeypatch.delattr(ReLU, "forward")
     fused_y, fused_caches = net.forward(x.copy(), draw=draw)
     assert_same(fused_y, to_cpu(y))

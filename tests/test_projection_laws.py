@@ -125,7 +125,7 @@ def test_layer_1_projects_its_filter(stop, xp):
         n, i, j, c = unit = strongest(y, rank)
         projection = to_cpu(net.deconv(xp.asarray(one_hot(y, unit)), caches))
         if stop == "pool1":
-            switch = int(to_cpu(caches[2].switches)[unit])
+            switch = int(to_cpu(caches["pool1"].switches)[unit])
             i, j = 2 * i + switch // 3, 2 * j + switch % 3
         want = np.zeros((1, SHAPE[0] + 9, SHAPE[1] + 9, SHAPE[2]))
         want[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] = y[unit] * to_cpu(net["conv1"].weight)[..., c]

@@ -105,8 +105,8 @@ def test_steps_are_those_of_the_walk_down():
     y, caches = net.forward(html.paths.net_input(net, stored), "relu2")
     r = np.zeros_like(y)
     r[0, unit["y"], unit["x"], 5] = y[0, unit["y"], unit["x"], 5]
-    for step, ((_, kind), cache) in enumerate(net.down(caches)):
-        r = kind.deconv(r, cache)
+    for step, name in enumerate(reversed(caches)):
+        r = net[name].deconv(r, caches[name])
         assert unit["energy"][step] == pytest.approx((r.astype(float) ** 2).sum(), rel=1e-3)
         assert unit["share"][step] == pytest.approx((r != 0).mean(), rel=1e-3, abs=1e-9)
 

@@ -22,8 +22,8 @@ LAYERS = ["conv1", "pool1", "conv2", "scores"]
 def integer_net(xp=np, seed=0):
     """Whole numbers everywhere: sums are exact in any order, and ties abound.  Map 2 of conv1 is dead."""
     layers = [
-        ("conv1", Conv(4, 3)), ("relu1", ReLU(in_place=True)), ("pool1", MaxPool(3, 2)),
-        ("conv2", Conv(3, 2)), ("relu2", ReLU(in_place=True)), ("fc3", Conv(5, None)),
+        ("conv1", Conv(4, 3)), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
+        ("conv2", Conv(3, 2)), ("relu2", ReLU()), ("fc3", Conv(5, None)),
     ]  # fmt: skip
     net = Net((12, 12, 3), layers, list("abcde"), np.zeros(3, np.float32), "")
     rng = np.random.default_rng(seed)

@@ -27,7 +27,7 @@ def test_it_ends_in_the_projection_and_each_step_is_the_layers_own(unit, rules):
     above = {name: net.shapes[names[place - 1]] if place else net.shape for place, name in enumerate(names)}
     r = steps[0].r[None]
     for step in steps[1:]:
-        r = net[step.layer].deconv(r, caches[names.index(step.layer)], rules)
+        r = net[step.layer].deconv(r, caches[step.layer], rules)
         assert_close(step.r, r[0], 1e-5)
         assert step.r.shape == above[step.layer]
     assert [step.layer for step in steps[1:]] == names[: names.index(steps[1].layer) + 1][::-1]

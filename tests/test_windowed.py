@@ -29,42 +29,42 @@ EVERY_RULE = [
 ]
 ODD = [  # asymmetric in all that can be, every window hangs over somewhere, several layers before it is worth the whole
     ("conv1", Conv, dict(filters=4, size=(3, 4), stride=2, pad=(0, 1, 2, 1))),
-    ("relu1", ReLU, dict(in_place=True)),
+    ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=3, stride=2)),
     ("norm1", LRN, dict(alpha=0.5)),
     ("conv2", Conv, dict(filters=6, size=3, stride=(1, 2), pad=(2, 0, 1, 1), groups=2)),
-    ("relu2", ReLU, dict(in_place=False)),
+    ("relu2", ReLU, {}),
     ("norm2", LRN, dict(size=3, alpha=0.3)),
     ("pool2", MaxPool, dict(size=(3, 2), stride=(1, 1), pad=(1, 0))),
     ("drop2", Dropout, dict(rate=0.5, stream=1)),
     ("conv3", Conv, dict(filters=5, size=2, stride=2, rounding="floor")),
-    ("relu3", ReLU, dict(in_place=True)),
+    ("relu3", ReLU, {}),
     ("pool3", MaxPool, dict(size=2, stride=3)),
 ]
 ODD_SHAPE = (39, 52, 2)
 DENSE = [  # padded convolutions in a row; windows that overlap much, and that `floor` drops inside the map
     ("conv1", Conv, dict(filters=4, size=3, pad=1)),
-    ("relu1", ReLU, dict(in_place=True)),
+    ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=4, stride=2, rounding="floor")),
     ("conv2", Conv, dict(filters=5, size=3, pad=1)),
     ("pool2", MaxPool, dict(size=3, stride=1)),
     ("conv3", Conv, dict(filters=5, size=3, pad=(2, 1, 0, 1))),
-    ("relu3", ReLU, dict(in_place=True)),
+    ("relu3", ReLU, {}),
     ("conv4", Conv, dict(filters=4, size=2, pad=1)),
-    ("relu4", ReLU, dict(in_place=True)),
+    ("relu4", ReLU, {}),
 ]
 GAPS = [  # strides beyond windows, and a pool of few places under one of many
     ("conv1", Conv, dict(filters=3, size=2, stride=3)),
-    ("relu1", ReLU, dict(in_place=True)),
+    ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=(16, 17), stride=(4, 5), pad=(15, 3))),  # 272 places: switches of 16 bits
     ("conv2", Conv, dict(filters=4, size=1)),
-    ("relu2", ReLU, dict(in_place=True)),
+    ("relu2", ReLU, {}),
     ("pool2", MaxPool, dict(size=4, stride=5, pad=2)),
 ]
 GAPS_SHAPE = (100, 61, 3)
 SQUARE = [  # 256 places: switches of 8 bits, all of them taken
     ("conv1", Conv, dict(filters=3, size=3)),
-    ("relu1", ReLU, dict(in_place=True)),
+    ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=16, stride=2)),
 ]
 TABLES = {
@@ -140,7 +140,7 @@ def test_any_net(windows, height, width, rules):
         else:
             table += [
                 (f"conv{number}", Conv, dict(filters=3, size=size, stride=stride, pad=(pad, 0, 1, pad))),
-                (f"relu{number}", ReLU, dict(in_place=True)),
+                (f"relu{number}", ReLU, {}),
             ]
     try:
         net = nets.make(np, table, (height, width, 2))
@@ -183,9 +183,9 @@ def test_switches_that_no_maximum_chose(xp, name, shared):
     net, rng = nets.make(xp, table, shape), np.random.default_rng(7)
     last, rules = table[-1][0], Rules("gradient", "identity", shared)
     y, caches = net.forward(xp.asarray(nets.picture(batch=2, shape=shape)), last)
-    for place, (_, layer) in enumerate(net.layers):
-        if isinstance(layer, MaxPool):
-            caches[place] = Cache(xp.asarray(anywhere(rng, layer.window, caches[place])), caches[place].shape)
+    for name, cache in caches.items():
+        if isinstance(cache, Cache):
+            caches[name] = Cache(xp.asarray(anywhere(rng, net[name].window, cache)), cache.shape)
     units = every_unit(net, last)
     row, number, corner = units[:, 0], units[:, 1], units[:, 2:]
     seed = np.zeros((len(units), 1, 1, y.shape[3]))
@@ -230,11 +230,11 @@ def test_caches_are_left_alone(xp):
     """One forward walk serves any number of these."""
     net, x = nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE))
     y, caches = net.forward(x, "pool2")
-    before = [to_cpu(c.switches if isinstance(c, Cache) else c).copy() for c in caches]
+    before = [to_cpu(c.switches if isinstance(c, Cache) else c).copy() for c in caches.values()]
     seed, sizes = xp.ones((3, 1, 1, y.shape[3])), windowed.window_sizes(net, "pool2")
     corner = np.array([[0, 0], [1, 2], [net.shapes["pool2"][0] - 1, 0]])
     for rules in (PAPER, Rules("guided", "gradient", "max")):
         windowed.project_windows(net, seed, corner, caches, np.zeros(3, int), sizes, rules)
-    for cache, old in zip(caches, before, strict=True):
+    for cache, old in zip(caches.values(), before, strict=True):
         assert_same(cache.switches if isinstance(cache, Cache) else cache, old)
     assert (to_cpu(seed) == 1).all() and corner.min() == 0

@@ -38,7 +38,7 @@ def module(layer, shape, exact=False):
     if isinstance(layer, Conv):
         return convolution(layer, shape, exact)
     if isinstance(layer, ReLU):
-        return torch.nn.ReLU(inplace=layer.in_place and not exact)
+        return torch.nn.ReLU(inplace=not exact)
     if isinstance(layer, LRN):
         return torch.nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k)
     if isinstance(layer, MaxPool):

@@ -52,8 +52,8 @@ def test_switches_do_what_you_predicted(exercise):
     net["conv2"].weight[:] = np.reshape([1, 3], (1, 2, 1, 1))
     y, caches = net.forward(np.reshape([0, 0, 5, 0, 0, 2, 4, 0.0], (1, 1, 8, 1)))
     _, others = net.forward(np.reshape([0, 0, 0, 9, 0, 0, 0, 0.0], (1, 1, 8, 1)))
-    assert others[2].switches.ravel().tolist() == guess.SWITCHES
-    caches[2] = Cache(others[2].switches, caches[2].shape)
+    assert others["pool1"].switches.ravel().tolist() == guess.SWITCHES
+    caches["pool1"] = Cache(others["pool1"].switches, caches["pool1"].shape)
     y[0, 0, 0, 0] = 0
     assert net.deconv(y, caches).ravel().tolist() == guess.PIXELS
 

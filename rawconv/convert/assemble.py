@@ -75,8 +75,6 @@ def _named(layers, shape):
         while name in named:
             k += 1
             name = f"{kind}{number}_{k}"
-        if isinstance(layer, ReLU):
-            layer.in_place = bool(named) and isinstance(list(named.values())[-1], Conv)
         if isinstance(layer, Dropout):
             layer.stream = len(named)
         if isinstance(layer, Conv):

@@ -13,11 +13,14 @@ import numpy as np
 from ..arrays import to_cpu
 from ..deconvnet import stored_size
 from ..errors import RawconvError
+from ..layers.add import Add
+from ..layers.concat import Concat
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
 from ..layers.lrn import LRN
 from ..layers.pool import MaxPool
 from ..layers.relu import ReLU
+from ..net import PIXELS
 from ..storage import replace_file
 from .onnx_graph import onnx_package
 
@@ -38,13 +41,16 @@ def to_onnx(net):
         raise RawconvError(f"The net has {size / 1e9:.1f} GB of parameters, and an ONNX file can hold 2 GB.")
     graph = Writer(net.shape)
     graph.add("mean", "Sub", _mean(net))
-    for name, layer in net.layers:
-        WRITERS[type(layer)](graph, name, layer)
+    graph.end(PIXELS)
+    for node in net.nodes.values():
+        graph.begin(node)
+        WRITERS[type(node.layer)](graph, node.name, node.layer)
+        graph.end(node.name)
     if not graph.flat:
         graph.add("flatten", "Flatten")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     height, width, channels = net.shape
-    scores = net.shapes[net.layers[-1][0]]
+    scores = net.shapes[net.output]
     graph.nodes[-1].output[0] = "scores"
     body = helper.make_graph(
         graph.nodes, net.model or "net",
@@ -62,14 +68,24 @@ def to_onnx(net):
 
 
 class Writer:
-    """The nodes and weights so far.  shape: (H, W, C) of what the last made; flat: whether it is (N, H * W * C)."""
+    """The nodes and weights so far.  value: the name of what the last made; shape: its (H, W, C); flat: whether it is
+    (N, H * W * C) instead.  made: the three of every layer.  inputs: those of the layer that is being written.
+    """
 
     def __init__(self, shape):
         self.nodes, self.weights, self.value, self.shape, self.flat = [], [], "pixels", shape, False
+        self.made, self.inputs = {}, []
 
-    def add(self, name, operator, *arrays, **about):
-        """A node that takes what the last one made, and these arrays."""
-        onnx, inputs = onnx_package(), [self.value]
+    def begin(self, node):
+        self.inputs = [self.made[name] for name in node.inputs]
+        self.value, self.shape, self.flat = self.inputs[0]
+
+    def end(self, name):
+        self.made[name] = self.value, self.shape, self.flat
+
+    def add(self, name, operator, *arrays, values=None, **about):
+        """A node that takes what the last one made, or these values, and these arrays."""
+        onnx, inputs = onnx_package(), list(values or [self.value])
         for k, array in enumerate(arrays):
             inputs.append(f"{name}.{k}")
             self.weights.append(onnx.numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1]))
@@ -124,7 +140,21 @@ def _lrn(graph, name, layer):
     graph.add(name, "LRN", size=layer.size, alpha=layer.alpha * layer.size, beta=layer.beta, bias=layer.k)
 
 
+def _meet(operator, **about):
+    """The writer of a layer of several inputs."""
+
+    def write(graph, name, layer):
+        values, shapes, flat = zip(*graph.inputs, strict=True)
+        if len(set(flat)) > 1:
+            raise RawconvError(f"Layer {name} joins a fully connected layer and a map, which cannot be exported.")
+        graph.shape = layer.out_shape(*shapes)
+        graph.add(name, operator, values=values, **about)
+
+    return write
+
+
 WRITERS = {
+    Add: _meet("Sum"), Concat: _meet("Concat", axis=1),
     Conv: _conv, MaxPool: _pool, LRN: _lrn,
     ReLU: lambda graph, name, layer: graph.add(name, "Relu"),
     Dropout: lambda graph, name, layer: graph.add(name, "Dropout", np.float32(layer.rate)),

@@ -131,8 +131,7 @@ def _correlation(a, b):
 
 
 def _pools(net, name):
-    below = list(net.shapes)[: list(net.shapes).index(name) + 1]
-    return [layer for layer in below if isinstance(net[layer], MaxPool)]
+    return [node.name for node in net.path(name) if isinstance(node.layer, MaxPool)]
 
 
 def shares(net, pictures, name):
@@ -141,14 +140,12 @@ def shares(net, pictures, name):
     Over stored pictures, in the pools up to layer object `name`.  Among those above 0 only they are asked.
     """
     x, found = net_input(net, pictures), {}
-    for layer_name, layer in net.layers:
-        x, cache = layer.forward(x)
-        if isinstance(layer, MaxPool):
+    for layer_name, y, cache in net.up(x, stop=name):
+        if isinstance(net[layer_name], MaxPool):
             found[layer_name] = [
-                _share(layer, one, cache) for one in (array_module(x).ones_like(x), (x > 0).astype(x.dtype))
+                _share(net[layer_name], one, cache) for one in (array_module(y).ones_like(y), (y > 0).astype(y.dtype))
             ]
-        if layer_name == name:
-            return found
+    return found
 
 
 def _share(layer, asked, cache):

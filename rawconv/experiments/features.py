@@ -47,7 +47,7 @@ def feature_layers(net):
     """{number: layer object} of all layers of features, the scores left out."""
     numbers = dict.fromkeys(int(found[0]) for name in net.shapes if (found := re.findall(r"\d+$", name)))
     found = {number: feature_layer(net, number) for number in numbers}
-    return {number: name for number, name in found.items() if name != net.layers[-1][0]}
+    return {number: name for number, name in found.items() if name != net.output}
 
 
 def write(subject, layer, split, path, batch=128, progress=True):

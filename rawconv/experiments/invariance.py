@@ -130,7 +130,7 @@ def measure(net, shown, kind, names, fill):
 def _respond(net, pictures, names, label):
     """([features (N, dimensions) of each layer], P(label) (N,)) of stored pictures."""
     maps = patched.walk(net, net_input(net, pictures))
-    p = to_cpu(softmax(maps[net.layers[-1][0]])).reshape(len(pictures), -1)[:, label]
+    p = to_cpu(softmax(maps[net.output])).reshape(len(pictures), -1)[:, label]
     return [to_cpu(maps[name]).reshape(len(pictures), -1) for name in names], p
 
 

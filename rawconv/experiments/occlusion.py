@@ -109,7 +109,7 @@ def _slide(subject, study, k, shown, found, boxes, fill, name):
 
 def respond(net, covered, boxes, label):
     """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class, best_p}, each (n,)."""
-    last = net.layers[-1][0]
+    last = net.output
     found = patched.forward(net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last])
     p = to_cpu(softmax(found[last])).reshape(len(boxes), -1)
     activity = to_cpu(found[covered.layer][..., covered.number].sum(axis=(1, 2)))
@@ -139,7 +139,7 @@ def _projections(subject, shown, found, covered):
     for picture in [shown.picture, *others]:
         _, seed, caches = pick(net, picture, unit)
         down.append(to_cpu(net.deconv(seed, caches)[0]))
-    p = to_cpu(softmax(covered.maps[net.layers[-1][0]])).reshape(-1)
+    p = to_cpu(softmax(covered.maps[net.output])).reshape(-1)
     return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
 
 

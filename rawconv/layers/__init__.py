@@ -6,10 +6,12 @@ The contract, the same for all of them:
     dx, grads = layer.backward(dy, cache)       back: grads = {parameter name: sum over the pictures}
     r         = layer.deconv(r, cache, rules)   down: one forward serves any number of these
     shape     = layer.out_shape((H, W, C))      what forward makes of one picture; refuses what does not fit
+                                                Add and Concat take several x (shapes); their dx and r are tuples
     layer.build((H, W, C), rng)                 allocates and draws the parameters (Conv only)
     layer.params                                {parameter name: array}, empty for most
     layer.settings                              the constructor's arguments: type(layer)(**layer.settings) is its twin
 
+dx is its receiver's own, to be overwritten; it may be dy itself.  forward and deconv write into no argument.
 Conv.forward takes rectify=True as well: it then does a ReLU's work in the pass that adds its bias (see net.py).
 `draw = (seed, epoch, sample ids)` switches training on: dropout masks are a pure function of it (see philox.py).
 

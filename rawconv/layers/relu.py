@@ -8,32 +8,21 @@ from . import PAPER
 
 
 class ReLU:
-    """y = max(x, 0).  Paper, section 2.1.
+    """y = max(x, 0).  Paper, section 2.1."""
 
-    in_place: overwrite x (in a net, the convolution's fresh output, which nobody else keeps), and on the CPU dy on its
-    way back (the fresh gradient of the layer above).  deconv never overwrites r.
-    """
-
-    params = {}
-
-    def __init__(self, in_place=False):
-        self.in_place = in_place
-
-    @property
-    def settings(self):
-        return {"in_place": self.in_place}
+    params, settings = {}, {}
 
     def out_shape(self, shape):
         return shape
 
     def forward(self, x, draw=None):
         """y = max(x, 0); cache = y.  A NaN stays NaN."""
-        y = rectified(x, x if self.in_place else None)
+        y = rectified(x)
         return y, y
 
-    def backward(self, dy, y):
-        """dx = dy where x > 0 (which is where y > 0), else 0."""
-        return _gate(dy, y, dy if self.in_place and dy.flags.c_contiguous else None), {}
+    def backward(self, dy, y, in_place=False):
+        """dx = dy where x > 0 (which is where y > 0), else 0.  in_place: on the CPU, dy may be overwritten."""
+        return _gate(dy, y, dy if in_place and dy.flags.c_contiguous else None), {}
 
     def deconv(self, r, y, rules=PAPER):
         """deconv: max(r, 0), blind to x; gradient: r where x > 0; guided: both (Springenberg 2014, section 3)."""

@@ -42,14 +42,15 @@ class Sight(NamedTuple):
 
 def steps(net, name):
     """[{"layer", "verb", "shape": of r below it, "thumb": (h, w)}] from layer object `name`."""
-    found, below = [], [net.shape, *net.shapes.values()]
-    for place, (layer, kind) in enumerate(net.layers):
-        shape = tuple(below[place])
-        verb = WORDS[type(kind)]
-        found.append({"layer": layer, "verb": verb, "shape": shape, "thumb": _thumb(shape)})
-        if layer == name:
-            return found[::-1]
-    raise ValueError(f"There is no layer {name!r}.")
+    if name not in net.nodes:
+        raise ValueError(f"There is no layer {name!r}.")
+    found = []
+    for node in reversed(net.path(name)):
+        verb = WORDS[type(node.layer)]
+        for below in node.inputs:
+            shape = tuple(net.shapes.get(below, net.shape))
+            found.append({"layer": node.name, "verb": verb, "shape": shape, "thumb": _thumb(shape)})
+    return found
 
 
 def follow(net, split, name, units, watched, rules=PAPER):
@@ -80,13 +81,18 @@ def _down(net, name, y, caches, rows, places, watched, rules):
     r[seconds, top, left, number] = 1 if is_score(net, name) else values
     caches, energy, share = select(caches, rows), [], []
     sights = {int(u): [] for u in np.flatnonzero(watched)}
-    for (_, layer), cache in exact(net).down(caches):
-        r = layer.deconv(r, cache, rules)
-        flat = r.reshape(len(r), -1)
-        energy.append(to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)))
-        share.append(to_cpu((flat != 0).mean(axis=1)))
-        for u, row in sights.items():
-            row.append(_sight(to_cpu(r[u])))
+
+    def step(node, r):
+        below = node.layer.deconv(r, caches[node.name], rules)
+        for part in below if isinstance(below, tuple) else (below,):
+            flat = part.reshape(len(part), -1)
+            energy.append(to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)))
+            share.append(to_cpu((flat != 0).mean(axis=1)))
+            for u, row in sights.items():
+                row.append(_sight(to_cpu(part[u])))
+        return below
+
+    r = exact(net).down(r, caches, step)
     return to_cpu(values), np.stack(energy, 1), np.stack(share, 1), sights, to_cpu(r)
 
 

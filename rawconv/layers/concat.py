@@ -1,0 +1,37 @@
+"""Several maps side by side along the channels: where the branches of an Inception, Fire or dense block meet."""
+
+import itertools
+
+from ..arrays import array_module
+from . import PAPER
+
+
+class Concat:
+    """y = the inputs (N, H, W, C1), (N, H, W, C2), ... side by side, (N, H, W, C1 + C2 + ...).  Szegedy et al. 2014."""
+
+    params, settings = {}, {}
+
+    def out_shape(self, *shapes):
+        if len({shape[:2] for shape in shapes}) != 1:
+            sizes = " and ".join(f"{height}x{width}" for height, width, _ in shapes)
+            raise ValueError(f"Only maps of one size can stand side by side, not {sizes}.")
+        return (*shapes[0][:2], sum(shape[2] for shape in shapes))
+
+    def forward(self, *inputs, draw=None):
+        """y = concatenate(inputs, axis=-1); cache = the channels of each."""
+        return array_module(inputs[0]).concatenate(inputs, axis=-1), tuple(x.shape[-1] for x in inputs)
+
+    def backward(self, dy, cache):
+        """dx = its own channels of dy for each input."""
+        return _split(dy, cache), {}
+
+    def deconv(self, r, cache, rules=PAPER):
+        """The same: each input gets its own channels of r."""
+        return _split(r, cache)
+
+
+def _split(y, channels):
+    ends = list(itertools.accumulate(channels))
+    return tuple(
+        array_module(y).ascontiguousarray(y[..., end - count : end]) for count, end in zip(channels, ends, strict=True)
+    )
