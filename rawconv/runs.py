@@ -144,13 +144,14 @@ def go(run, folder, device, say=print, progress=True, **how):
     how: the other arguments of training.train.
     """
     rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **how)
+    last = rows[-1] if rows else {"epoch": run.state["progress"]["epoch"]}  # done before, and its log is not here
     return {
         "checkpoint": f"{folder}/last.h5",
         "best": f"{folder}/best.h5",
         "curves": f"{folder}/curves.png",
         "classes": f"{folder}/classes.csv",
-        "stopped_early": rows[-1]["epoch"] < run.recipe.epochs,
-        **rows[-1],
+        "stopped_early": last["epoch"] < run.recipe.epochs,
+        **last,
     }
 
 

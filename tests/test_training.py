@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,12 @@ def test_same_seed_same_bits_on_any_number_of_threads(undisturbed, tmp_path, thr
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "run"
     assert same(weights(tmp_path / "run/last.h5"), weights(undisturbed / "last.h5"))
+
+
+def test_a_run_that_is_done_may_be_resumed_without_its_log(undisturbed, tmp_path):
+    shutil.copy(undisturbed / "last.h5", tmp_path)
+    result = runs.go(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
+    assert result["epoch"] == 2 and not result["stopped_early"]
 
 
 def test_another_seed_gives_other_weights(undisturbed, tmp_path):
