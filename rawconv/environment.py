@@ -1,18 +1,30 @@
-"""What environment variables ask for: looked at before anything heavy is imported, refused in one sentence."""
+"""What the environment asks for and grants: looked at before anything heavy is imported, refused in one sentence."""
 
 import os
 import re
 
-from .errors import UsageError
+from . import limits
+from .errors import RawconvError, UsageError
 
 MOST = 4096  # threads: more than any machine has processors
+LEAST = 1 << 30  # bytes of address space: with less, the libraries hang or crash while they are loaded
 
 
 def check():
-    """UsageError where a variable asks for what rawconv cannot do; better than in the middle of a training."""
+    """Refuse what rawconv cannot work with; better than in the middle of a training.
+
+    UsageError: a variable asks for the impossible.  RawconvError: ulimit -v leaves too little memory.
+    """
+    if limits.address_space() < LEAST:
+        text = (
+            f"ulimit -v grants {limits.address_space() >> 20} MB of address space, and rawconv needs 1024 MB; raise it."
+        )
+        raise RawconvError(text)
+    for name in [name for name, value in os.environ.items() if name.startswith("NUMBA_") and not value]:
+        del os.environ[name]  # as if it were unset, which Numba does not see
     threads("RAWCONV_NUM_THREADS")
     threads("NUMBA_NUM_THREADS")
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise UsageError("rawconv's loops need Numba's compiler; unset NUMBA_DISABLE_JIT.")
 
 

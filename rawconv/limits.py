@@ -4,6 +4,7 @@ Containers bound both through control groups, of version 1 (a folder for each re
 bound by those above it too, so the smallest of all bounds holds.  `root` is the folder that stands for "/".
 """
 
+import contextlib
 import math
 import os
 import pathlib
@@ -24,15 +25,9 @@ def memory(root="/"):
     """How many bytes this process may use at most: those of the machine, or less where a control group or ulimit -v
     says so; infinity where nobody says."""
     bounds = [*_each(root, "", "memory.max", _bytes), *_each(root, "memory", "memory.limit_in_bytes", _bytes)]
-    try:
-        import resource
-
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # another system than Linux or macOS
         bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-        bounds += [soft] if soft != resource.RLIM_INFINITY else []
-    except (ImportError, ValueError, OSError):  # another system than Linux or macOS
-        pass
-    return min(bounds, default=math.inf)
+    return min([*bounds, address_space()])
 
 
 def free_memory(root="/"):
@@ -43,6 +38,16 @@ def free_memory(root="/"):
     except (OSError, ValueError, StopIteration):  # another system than Linux
         free = math.inf
     return min(free, memory(root))
+
+
+def address_space():
+    """How many bytes of addresses ulimit -v grants; infinity where it does not bound them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if soft == resource.RLIM_INFINITY else soft
 
 
 def _each(root, controller, name, read):

@@ -110,6 +110,8 @@ def _guard():
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if not error.strerror:
+            if sentence := _host_refusal(error):  # of HDF5
+                _fail(sentence, 1)
             raise
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror}; {REMEDIES.get(error.errno, 'name another file or folder')}.", 1)
@@ -142,7 +144,10 @@ def _gpu_refusal(error):
 
 def _host_refusal(error):
     """A sentence where the machine has no more memory or threads to give, which comes in many shapes."""
-    text = str(error)
+    text, cause = str(error), error
+    while cause := cause.__context__:  # what closed a file on the way out of it may have hidden it
+        if isinstance(cause, MemoryError):
+            return NO_MEMORY
     if "can't start new thread" in text:
         return "This machine grants no more threads; set RAWCONV_NUM_THREADS=1, or close other programs."
     return NO_MEMORY if any(sign in text for sign in SIGNS_OF_MEMORY) else None
