@@ -20,7 +20,7 @@ def tinted(count=60):
 
 
 def test_the_directions_are_those_of_the_covariance():
-    split, pixels = tinted()
+    split, pixels = tinted(230)  # three blocks
     colours = principal(split)
     covariance = np.cov(pixels.reshape(-1, 3).T.astype(np.float64), ddof=0)
     np.testing.assert_allclose(colours.T @ colours, covariance, rtol=1e-10)

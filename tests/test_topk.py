@@ -97,6 +97,13 @@ def test_stops_at_the_deepest_layer_asked(monkeypatch):
     scan(net, split_of(5), ["conv2", "conv1"], 2, progress=False)
 
 
+def test_no_bar_is_drawn_where_nobody_looks(capfd):
+    """stderr is no terminal here."""
+    for progress in (False, True):
+        scan(integer_net(), split_of(5), ["conv1"], 2, progress=progress)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_refusals():
     with pytest.raises(RawconvError, match="no pictures"):
         scan(integer_net(), split_of(0), ["conv1"], progress=False)

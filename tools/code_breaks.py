@@ -26,6 +26,7 @@ TWINS = (
 )  # fmt: skip
 OTHER = {a: b for pair in TWINS for a, b in (pair, pair[::-1])}
 WORDS = ("help", "metavar", "desc", "unit")  # keywords that are only words
+EVEN = ("min", "max", "minimum", "maximum", "add", "logaddexp")  # of two arguments, in any order
 DANGEROUS = ("rmtree",)  # what a break beside it deletes may be yours
 
 
@@ -104,6 +105,7 @@ def sample(sources, seed, count):
 class _Finder(ast.NodeVisitor):
     def __init__(self, path, source):
         self.path, self.raw, self.scope, self.found = path, source.encode(), [], []
+        self.sets = set()
         self.lines = [0]
         for line in self.raw.split(b"\n"):
             self.lines.append(self.lines[-1] + len(line) + 1)
@@ -192,7 +194,19 @@ class _Finder(ast.NodeVisitor):
             self._between(node.target, node.value, sign, "-=" if sign == "+=" else "+=")
         self.generic_visit(node)
 
+    def no_order(self, node):
+        """What is asked whether something is among it."""
+        if isinstance(node, ast.Tuple):
+            self.sets.add(node)
+
+    def visit_ExceptHandler(self, node):
+        self.no_order(node.type)
+        self.generic_visit(node)
+
     def visit_Compare(self, node):
+        for operator, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(operator, ast.In | ast.NotIn):
+                self.no_order(right)
         for left, operator, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
             was, *others = COMPARISONS[type(operator)]
             for now in others:
@@ -225,7 +239,10 @@ class _Finder(ast.NodeVisitor):
 
     def visit_Call(self, node):
         plain = [given for given in node.args if not isinstance(given, ast.Starred)]
-        if len(node.args) >= 2 and len(plain) == len(node.args):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name == "isinstance":
+            self.no_order(node.args[1])
+        if len(node.args) >= 2 and len(plain) == len(node.args) and name not in EVEN:
             self._swap("arguments swapped", *node.args[:2])
         for given in node.keywords:
             last = given is node.keywords[-1] and len(node.args) + len(node.keywords) > 1
@@ -250,7 +267,8 @@ class _Finder(ast.NodeVisitor):
             )
 
     def visit_Tuple(self, node):
-        if len(node.elts) >= 2 and not any(isinstance(part, ast.Starred) for part in node.elts):
+        starred = any(isinstance(part, ast.Starred) for part in node.elts)
+        if len(node.elts) >= 2 and not starred and node not in self.sets:
             self._swap("tuple swapped", *node.elts[:2])
         self.generic_visit(node)
 
