@@ -270,6 +270,17 @@ def test_the_overview_has_each_number_below_its_own_tiles(canvas):
     assert canvas.text("dead").x == canvas.text("5").x == drawn[200, 3, 0].x + 74 + 32
 
 
+def test_a_large_overview_fills_rows_first(canvas):
+    figures.overview(
+        [Block(str(k), "", [Tile(flat(200, k, 0))]) for k in range(20)], "", "", "", patches=False, tile=64
+    )
+    drawn, columns = {one.colour[1]: one for one in canvas.pictures}, 8
+    for k in range(20):
+        down, across = divmod(k, columns)
+        assert (drawn[k].x, drawn[k].y) == (drawn[0].x + 74 * across, drawn[0].y + 88 * down)
+        assert canvas.text(str(k)).x == drawn[k].x + 32 and 64 < canvas.text(str(k)).y - drawn[k].y < 88
+
+
 def test_a_single_picture_is_numbered_where_its_units_look(canvas):
     """The second box lies low on the left, the first high on the right; the first alone is framed."""
     units = [

@@ -127,6 +127,8 @@ def test_a_map_that_fires_on_one_picture_only_has_one_dead_tile():
     net["conv1"].bias[1] = -40
     found = scan(net, some.val, ["conv1"], 2, progress=False)["conv1"]
     assert [tile.dead for tile in tiles(net, some.val, "conv1", found, [1], 2)[1]] == [False, True]
+    _, about = layer_pages(net, some, some.val, "conv1", found, "title", count=2)
+    assert about["dead"] == [] and [unit["value"] for unit in about["units"]["1"]] == [20, 0]
 
 
 def strongest_of(values):
