@@ -44,6 +44,7 @@ from .layers.dropout import Dropout
 from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
+from .messages import escaped
 from .net import PIXELS, Net
 from .recipes import Recipe
 from .schema import NEWER, parse
@@ -103,7 +104,7 @@ def _write_net(file, net, info):
     file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = fixed_text(info)
     file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
-    names = [name.encode("utf-8", "surrogateescape") for name in net.classes]
+    names = [escaped(name).encode() for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
     layers, before = file.create_group("layers"), PIXELS
     for i, (name, layer, inputs) in enumerate(net.nodes.values()):
@@ -196,7 +197,7 @@ def _read(root):
     layers = {name: layer for name, layer, *_ in nodes}
     for (name, key), data in weights.items():
         setattr(layers[name], key, data.read())
-    classes = [label.decode("utf-8", "surrogateescape") for label in labels.read()]
+    classes = [escaped(label.decode("utf-8", "surrogateescape")) for label in labels.read()]
     net = Net(shape, nodes, classes, mean.read(), root.text("model"), stored=stored)
     _check_names(net)
     info, state = parse(info.read().item(), schema.INFO, "info"), None

@@ -1,6 +1,5 @@
 """How well a net answers: accuracies from 1 or 10 views, which class it takes for which, and where it is most wrong."""
 
-import csv
 import io
 import json
 from typing import NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .arrays import to_cpu
+from .csv_text import csv_text
 from .data.augment import prepare, ten_views
 from .data.batches import batches
 from .parallel import Alone
@@ -83,13 +83,11 @@ def balanced_top1(accuracies) -> float:
 
 def write_classes(path, names, accuracies, **splits):
     """A table at `path`: a row for each class, its pictures in each of the splits, its accuracy in the last of them."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["class", *(f"{name}_pictures" for name in splits), "top1"])
+    rows = [["class", *(f"{name}_pictures" for name in splits), "top1"]]
     counts = [np.bincount(split.labels, minlength=len(names)).tolist() for split in splits.values()]
     for name, *row, accuracy in zip(names, *counts, accuracies, strict=True):
-        writer.writerow([name, *row, "" if accuracy is None else f"{accuracy:.4f}"])
-    replace_file(path, table.getvalue().encode("utf-8", "replace"))
+        rows.append([name, *row, "" if accuracy is None else f"{accuracy:.4f}"])
+    replace_file(path, csv_text(rows).encode())
 
 
 def lowest(names, accuracies, most=3) -> str:
@@ -125,11 +123,8 @@ def write(folder, split, classes, answers, results):
     counts = confusion(split.labels, answers, len(classes))
     files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "classes": "classes.csv"}
     write_classes(folder / "classes.csv", classes, per_class(split.labels, answers.above < 1, len(classes)), test=split)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["true class \\ answer", *classes])
-    writer.writerows([name, *row] for name, row in zip(classes, counts.tolist(), strict=True))
-    replace_file(folder / "confusion.csv", table.getvalue().encode("utf-8", "replace"))
+    rows = [[name, *row] for name, row in zip(classes, counts.tolist(), strict=True)]
+    replace_file(folder / "confusion.csv", csv_text([["true class \\ answer", *classes], *rows]).encode())
     replace_file(folder / "confusion.png", draw_confusion(counts, classes, results))
     worst = mistakes(split.labels, answers)
     if len(worst):

@@ -23,4 +23,5 @@ def json_text(value):
     """`value` as JSON by lines, but a list of numbers on one; every float in full."""
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     numbers = r"\[\s+(-?[\d.]+(?:e[-+]?\d+)?(?:,\s+-?[\d.]+(?:e[-+]?\d+)?)*)\s+\]"
-    return re.sub(numbers, lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
+    text = re.sub(numbers, lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
+    return re.sub("[\ud800-\udfff]", lambda byte: f"\\u{ord(byte[0]):04x}", text)  # of file names that are not UTF-8

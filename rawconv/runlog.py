@@ -1,9 +1,8 @@
 """What a run writes for its reader after every epoch: log.jsonl, log.csv, curves.png, a line."""
 
-import csv
-import io
 import json
 
+from .csv_text import csv_text
 from .errors import RawconvError
 from .report.curves import draw_curves
 from .schema import ROW, parse
@@ -34,11 +33,10 @@ def read_log(folder, epochs):
 
 def write_log(folder, rows, epochs):
     """log.jsonl, log.csv and curves.png, each replaced whole."""
-    table = io.StringIO()
-    columns = {key: None for row in rows for key in row if key not in LISTS}  # an older version's rows may have fewer
-    writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace_file(folder / "log.csv", table.getvalue().encode())
+    columns = [
+        key for key in dict.fromkeys(key for row in rows for key in row) if key not in LISTS
+    ]  # old rows have fewer
+    cells = [[row.get(key, "") for key in columns] for row in rows]
+    replace_file(folder / "log.csv", csv_text([columns, *cells]).encode())
     replace_file(folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     replace_file(folder / "curves.png", draw_curves(rows, epochs))

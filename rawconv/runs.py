@@ -14,6 +14,8 @@ from .data import DataSet, mean_picture, open_data
 from .data.augment import prepare
 from .data.colour import principal
 from .data.identity import fingerprint
+from .data.sources import absolute
+from .data.subset import in_order, together
 from .deconvnet import net_input, stored_size
 from .errors import RawconvError, UsageError
 from .folders import new_folder, place
@@ -66,7 +68,7 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if first and fine_tune:
         return Run(new_classifier(first.net, pictures.classes, seed), pictures, chosen, seed)
     if first:
-        _same_classes(first.net, pictures, weights, " or, for training, add --fine-tune")
+        pictures = _same_classes(first.net, pictures, weights, " or, for training, add --fine-tune")
         return Run(first.net, pictures, chosen, seed)
     net = models.build(model, pictures.classes, None, mean_picture(pictures.train, True), seed, dtype)
     return Run(net, pictures, chosen, seed)
@@ -93,8 +95,7 @@ def resume(path, given, say=print):
             f"{file} is damaged: it keeps pictures in {stored_size(found.net)} pixels, and its recipe in "
             f"{chosen.stored}. {checkpoint.REMEDY}"
         )
-    pictures = _open(file, found.info, data, chosen.stored)
-    _same_classes(found.net, pictures, file)
+    pictures = _same_classes(found.net, _open(file, found.info, data, chosen.stored), file)
     _same_pictures(found, pictures, file, data, say)
     kept = options(found.net) | found.info.get("options", {})
     choose_conv(found.net, kept["conv"])
@@ -155,51 +156,72 @@ def go(run, folder, device, say=print, progress=True, **how):
     }
 
 
-def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, out=None, ranks=None):
-    """Validate a checkpoint (by default the newest) on its own data set or another with the same classes.
+SPLITS = {"train": "training pictures", "val": "validation pictures", "test": "test pictures", "all": "pictures, all"}
 
+
+def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, out=None, ranks=None, split=None):
+    """Test a checkpoint (by default the newest) on its own data set or another with the same classes.
+
+    split: "train", "val", "test" or "all" of its pictures; by default those for validation, but all of a folder without
+    any that the net was not trained on.
     What it finds is written into the new folder `out`, by default beside the checkpoint; see evaluation.write.
     """
     file = weights or checkpoint.default()
     found = checkpoint.load(file)
-    pictures = data_of(found.net, file, found.info, data)
-    _same_classes(found.net, pictures, file)
+    own = data is None or absolute(data) == absolute(found.info.get("data", ""))
+    whole, test = split not in ("train", "val") and not own, split in ("test", "all")
+    pictures = _same_classes(found.net, data_of(found.net, file, found.info, data, whole, test), file)
+    split = split or ("all" if pictures.val is pictures.train else "val")
+    tested = _pictures(pictures, split)
     health.check_net(found.net)
     health.check_scores(found.net)
     choose_conv(found.net, conv, device)
     limit_columns(found.net, workspace)
-    answers = evaluation.answer(found.net.to(device), pictures.val, device, views, ranks, progress=True)
+    answers = evaluation.answer(found.net.to(device), tested, device, views, ranks, progress=True)
     odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
-    health.check_finite(found.net, answers.own, net_input(found.net, pictures.val.read(odd)) if len(odd) else None)
-    results = {"checkpoint": str(file), "data": pictures.source, "pictures": len(pictures.val), "views": views}
-    accuracies = evaluation.per_class(pictures.val.labels, answers.above < 1, len(pictures.classes))
-    results |= evaluation.measures(answers) | {"balanced_top1": evaluation.balanced_top1(accuracies)}
+    health.check_finite(found.net, answers.own, net_input(found.net, tested.read(odd)) if len(odd) else None)
+    results = {"checkpoint": str(file), "data": pictures.source, "split": split, "pictures": len(tested)}
+    accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(pictures.classes))
+    results |= {"views": views} | evaluation.measures(answers)
+    results |= {"balanced_top1": evaluation.balanced_top1(accuracies)}
     results["per_class"] = dict(zip(pictures.classes, accuracies, strict=True))
-    say(f"{file} on the {len(pictures.val)} validation pictures of {pictures.source}, views: {views}")
+    say(f"{file} on the {len(tested)} {SPLITS[split]} of {pictures.source}, views: {views}")
     say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**results))
     say(evaluation.lowest(pictures.classes, accuracies))
-    for k, j, count in evaluation.confused(evaluation.confusion(pictures.val.labels, answers, len(pictures.classes))):
+    for k, j, count in evaluation.confused(evaluation.confusion(tested.labels, answers, len(pictures.classes))):
         say(f"{pictures.classes[k]} taken for {pictures.classes[j]}: {count}")
     if ranks and ranks.rank:
         return results
     folder = Path(out) if out else new_folder(*place(file, found.net, pictures.source, "test"))
     folder.mkdir(parents=True, exist_ok=True)
-    return (
-        {"folder": str(folder)} | results | evaluation.write(folder, pictures.val, pictures.classes, answers, results)
-    )
+    return {"folder": str(folder)} | results | evaluation.write(folder, tested, pictures.classes, answers, results)
 
 
-def data_of(net, weights, info, data=None):
-    """The DataSet called `data`, else the one that a checkpoint's `info` names, in the size of the net's pictures."""
-    return _open(weights, info, data, stored_size(net))
+def _pictures(data, split):
+    """The Split that is to be tested.  RawconvError where the data have none that is called so."""
+    if split == "all":
+        parts = [part for part in dict.fromkeys((data.train, data.val, data.test)) if part]
+        return together(parts) if len(parts) > 1 else parts[0]
+    found = getattr(data, split)
+    if found is None:
+        raise RawconvError(f"{data.source} has no pictures for tests; name --split train, val or all.")
+    return found
 
 
-def _open(weights, info, data, size):
+def data_of(net, weights, info, data=None, whole=False, test=False):
+    """The DataSet called `data`, else the one that a checkpoint's `info` names, in the size of the net's pictures.
+
+    whole, test: as in open_data.
+    """
+    return _open(weights, info, data, stored_size(net), whole, test)
+
+
+def _open(weights, info, data, size, whole=False, test=False):
     source = data or info.get("data")
     if not source:
         raise UsageError(f"{weights} does not name its data set; name one with --data.")
     try:
-        return open_data(source, size)
+        return open_data(source, size, whole=whole, test=test)
     except UsageError as error:
         if data:
             raise
@@ -289,9 +311,17 @@ def new_classifier(net, classes, seed):
 
 
 def _same_classes(net, data, file, or_else=""):
-    if net.classes != data.classes:
-        raise RawconvError(
-            f"{file} knows {len(net.classes)} classes ({', '.join(net.classes[:3])}, ...) and {data.source} has "
-            f"{len(data.classes)} ({', '.join(data.classes[:3])}, ...); they must be the same: "
-            f"choose other --data{or_else}."
-        )
+    """The data with its classes in the net's order.  RawconvError, naming those that differ, where they are others."""
+    ours, theirs = set(net.classes), set(data.classes)
+    lacks, knows = [c for c in net.classes if c not in theirs], [c for c in data.classes if c not in ours]
+    words = [f"{data.source} lacks {_some(lacks)}"] if lacks else []
+    words += [f"{file} does not know {_some(knows)}"] if knows else []
+    if words:
+        raise RawconvError(f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}.")
+    return data if list(net.classes) == list(data.classes) else in_order(data, net.classes)
+
+
+def _some(names):
+    """ "cat, dog, emu and 7 others"."""
+    few = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names[:3])
+    return f"{few} and {len(names) - 3} others" if len(names) > 3 else few

@@ -139,6 +139,7 @@ MEASURE = Kind("a number", _is_measure)  # NaN and infinity too
 NOTE = Kind("simple JSON", _is_simple)  # what a user adds
 SHA256 = Kind("a SHA-256 in hexadecimal", lambda value: type(value) is str and re.fullmatch("[0-9a-f]{64}", value))
 NAME, PATH = text(), text(1 << 17)
+WNIDS = List(Kind("a WordNet number", lambda value: type(value) is str and re.fullmatch(r"(n\d{8})?", value)))
 
 # The settings of each type of layer
 
@@ -178,7 +179,8 @@ RECIPE = Record(
 ROW = Record(
     {"epoch": whole(1, MOST), "lr": MEASURE}
     | {f"{split}_{name}": MEASURE for split in ("train", "val") for name in ("loss", "top1", "top5")},
-    others=MEASURE,
+    {"val_per_class": List(either(number(0, 1), None))},  # in the log alone
+    MEASURE,
 )
 INFO = Record(
     {},
@@ -186,7 +188,7 @@ INFO = Record(
         "data": PATH, "recipe": RECIPE, "seed": SEED, "history": List(ROW),
         "pictures": Record({"train": whole(1, MOST), "val": whole(1, MOST), "sha256": SHA256}),
         "options": Record({}, {"conv": one_of("auto", "gemm", "winograd", "direct"), "workspace": whole(1, MOST)}),
-        "imported": Record({}, {}, NOTE),
+        "imported": Record({}, {}, NOTE), "wnids": WNIDS,
     },
     others=NOTE,
 )  # fmt: skip
@@ -217,7 +219,8 @@ PACKED = Record(
     {
         "source": PATH, "seed": SEED, "unreadable": List(PATH),
         "duplicates": List(List(PATH, 2)),
-    }
+    },
+    {"wnids": WNIDS},
 )  # fmt: skip
 
 

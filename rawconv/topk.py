@@ -138,7 +138,9 @@ def fingerprint(net):
 
 def data_key(source, split):
     """What identifies the scanned pictures: the source, their number, and a SHA-256 of their names and labels."""
-    digest = hashlib.sha256("\n".join(split.names).encode() + np.asarray(split.labels, "<i8").tobytes())
+    digest = hashlib.sha256(
+        "\n".join(split.names).encode("utf-8", "surrogatepass") + np.asarray(split.labels, "<i8").tobytes()
+    )
     return f"{source} {len(split)} {digest.hexdigest()}"
 
 

@@ -15,7 +15,8 @@ from .arrays import Uploads, array_module, on_cpu, to_cpu
 from .data.augment import prepare
 from .data.batches import batches
 from .data.colour import shifts
-from .data.identity import absolute, fingerprint
+from .data.identity import fingerprint
+from .data.sources import absolute
 from .errors import RawconvError
 from .evaluation import balanced_top1, per_class, write_classes
 from .interrupts import raise_again, stoppable
@@ -122,6 +123,7 @@ class _Run:
         rows = [{key: row[key] for key in row if key not in (*TIMES, *LISTS)} for row in self.rows]
         info = {"data": absolute(self.data.source), "recipe": self.recipe._asdict(), "seed": self.seed}
         info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
+        info |= {"wnids": list(self.data.wnids)} if any(self.data.wnids) else {}
         state = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, state)
 

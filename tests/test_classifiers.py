@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rawconv.data import Split
-from rawconv.data.subset import few, joined, only, parted, take
+from rawconv.data.sources import joined, parted
+from rawconv.data.subset import few, only, take
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import classifiers
 from rawconv.experiments.classifiers import (

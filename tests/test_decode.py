@@ -143,3 +143,16 @@ def test_a_truncated_file_raises(kind, cut):
     whole = saved(Image.fromarray(RNG.integers(0, 256, (40, 40, 3), np.uint8)), kind).getvalue()
     with pytest.raises(Exception, match=r".+"):
         decode(io.BytesIO(whole[:cut]), 8)
+
+
+def test_a_large_jpeg_is_scaled_down_while_it_is_read(monkeypatch):
+    """To no less than twice what is wanted, which is several times faster; the picture is the same but for that."""
+    from rawconv.data import decode as module
+
+    seen, plain = [], module.fit
+    monkeypatch.setattr(module, "fit", lambda image, size: seen.append(image.size) or plain(image, size))
+    y, x = np.indices((640, 960)) / 4
+    image = Image.fromarray(np.stack([x, y, (x + y) / 2], 2).astype(np.uint8))
+    found = decode(saved(image, "jpeg", quality=95), 64)
+    assert seen == [(240, 160)]
+    assert np.abs(found.astype(int) - plain(image, 64)).max() <= 4

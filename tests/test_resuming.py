@@ -12,7 +12,8 @@ from rawconv import checkpoint, runs
 from rawconv.arrays import Device
 from rawconv.cli.train import main as train_command
 from rawconv.data import open_data
-from rawconv.data.identity import SOME, absolute, fingerprint
+from rawconv.data.identity import SOME, fingerprint
+from rawconv.data.sources import absolute
 from rawconv.errors import RawconvError, UsageError
 from rawconv.optimizer import Schedule
 

@@ -240,6 +240,20 @@ weights_option = click.option(
     "--weights", metavar="FILE", help="A checkpoint.  [default: the newest in runs/, else the one shipped]"
 )
 data_option = click.option("--data", metavar="DATA", help="A folder, .zip or file of pictures, or a built-in data set.")
+
+
+def list_options(function):
+    """What names validation pictures and classes that folders do not: --val, --labels, --synsets."""
+    for option in (
+        click.option("--synsets", metavar="FILE", help="With --labels of numbers: the class of each, a line each."),
+        click.option("--labels", metavar="FILE", help="A list of pictures and their classes, such as labels.csv."),
+        click.option("--val", metavar="FOLDER", help="The validation pictures.  [found by name, else a tenth]"),
+        click.option("--train", metavar="FOLDER", help="The training pictures; its folders are the classes."),
+    ):
+        function = option(function)
+    return function
+
+
 out_option = click.option("--out", metavar="PATH", help="Where to write.  [default: a new folder in runs/]")
 
 

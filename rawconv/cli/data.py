@@ -1,8 +1,21 @@
 """rawconv-data: pack data sets, and look into them."""
 
+import os
+
 import click
 
-from .common import Group, command, echo, finish, force_option, json_option, refuse_existing, say, seed_option
+from .common import (
+    Group,
+    command,
+    echo,
+    finish,
+    force_option,
+    json_option,
+    list_options,
+    refuse_existing,
+    say,
+    seed_option,
+)
 
 SOURCE = "A packed file, a folder or .zip of class folders, scenes, CIFAR or MNIST files."
 size_option = click.option(
@@ -21,15 +34,14 @@ def main():
 
 
 @main.command()
-@click.argument("source")
-@click.argument("out")
+@click.argument("paths", nargs=-1, required=True, metavar="[SOURCE] OUT")
 @click.option("--size", type=click.IntRange(1, 4096), default=256, show_default=True, metavar="PIXELS",
               help="Rows and columns: the smallest side is brought to it, the centre cut out.")  # fmt: skip
-@click.option("--val", metavar="FOLDER", help="The validation pictures.  [train/ and val/ in SOURCE, else a tenth]")
+@list_options
 @seed_option
 @force_option
 @json_option
-def pack(source, out, size, val, seed, force, as_json):
+def pack(paths, size, train, val, labels, synsets, seed, force, as_json):
     """Decode all pictures of SOURCE, a folder or .zip of class folders, into the file OUT.
 
     Uses all cores, leaves out and lists files that are no pictures, names duplicates, and goes on where it was
@@ -37,20 +49,24 @@ def pack(source, out, size, val, seed, force, as_json):
 
     \b
     rawconv-data pack imagenet/ imagenet.h5
-    rawconv-data pack photos/train photos.h5 --val photos/val --size 64
+    rawconv-data pack photos.h5 --train photos/first --val photos/second --size 64
     """
     from pathlib import Path
 
-    from ..data import packing
+    from ..data import packing, sources
     from ..errors import UsageError
 
-    for path in (source, val):
-        if path and not Path(path).exists():
-            raise UsageError(f"{path} does not exist; name a folder or zip of class folders.")
+    *source, out = paths
+    if len(paths) > 2 or not (source or train):
+        raise UsageError("Name SOURCE, or the training pictures with --train, and the file OUT.")
+    source = sources.source_text(*source or [None], train, val, labels, synsets)
+    for path in sources.parse(source).paths().values():
+        if not os.path.exists(os.path.expanduser(path)):
+            raise UsageError(f"{path} does not exist; name a folder or zip of pictures, or a list of labels.")
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
     refuse_existing(out, force)
-    facts = packing.pack(source, out, size, seed, val, force, say=say)
+    facts = packing.pack(source, out, size, seed, force=force, say=say)
     packing.report(facts, say)
     say(
         f"{facts['train']} training and {facts['val']} validation pictures in {facts['seconds']:.1f} s, "

@@ -12,6 +12,7 @@ from .common import (
     finish,
     given,
     json_option,
+    list_options,
     new_run_folder,
     refuse_existing,
     say,
@@ -24,6 +25,7 @@ HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "j
 
 @command("rawconv-train")
 @click.option("--data", help="scenes:N, framed:N; a folder, .zip or packed file of classes; CIFAR, MNIST  [scenes]")
+@list_options
 @click.option("--model", help="zf64, zf32, lenet, zfnet, alexnet or a variant of theirs.  [zf64]")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
@@ -67,6 +69,8 @@ HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "j
     is_flag=True,
     help="Only validate --weights (or the newest checkpoint) on --data; matrix and mistakes.",
 )
+@click.option("--split", type=click.Choice(("train", "val", "test", "all")),
+              help="With --test-only: of which pictures.  [val; all of a folder that has none]")  # fmt: skip
 @click.option("--views", type=click.Choice(("1", "10")), help="With --test-only: crops of each picture.  [1]")
 @click.option("--check-grads", is_flag=True, help="Only compare the gradients with finite differences, in float64.")
 @workspace_option
@@ -75,7 +79,7 @@ HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "j
 @json_option
 def main(
     data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, rates, save_every, watch,
-    dropout, test_only, views, check_grads, as_json, **changes,
+    dropout, test_only, split, views, check_grads, train, val, labels, synsets, as_json, **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
@@ -84,18 +88,24 @@ def main(
     rawconv-train --resume runs/zf64-photos-1
     rawconv-train --data photos/ --weights weights/photos.h5 --fine-tune --freeze conv5
     rawconv-train --test-only --views 10 --weights runs/zf64-photos-1/best.h5
+    rawconv-train --train photos/first --val photos/second
     mpirun -n 4 rawconv-train --data imagenet/ --model zfnet --device gpu
     """
 
     from .. import runs
+    from ..data.sources import source_text
     from ..evaluation import lowest
     from ..parallel import joined
 
     if views and not test_only:
         raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
-    asked = given()
+    if split and not test_only:
+        raise click.UsageError("--split is for --test-only; training takes the training pictures.")
+    asked = {name: value for name, value in given().items() if name not in ("train", "val", "labels", "synsets")}
     if resume and test_only:
         raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
+    data = source_text(data, train, val, labels, synsets)
+    asked |= {"data": data} if data else {}
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:
         changes["rates"] = dict(map(_share, rates))
@@ -106,7 +116,7 @@ def main(
         with _choose(device, ranks, tell) as device:
             if test_only:
                 speak = tell if as_json else show
-                found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks)
+                found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split)
                 return end(found.pop("folder", None), found, as_json)
             if resume:
                 run = runs.resume(resume, {name: value for name, value in asked.items() if name not in HOW}, tell)

@@ -10,7 +10,6 @@ what rawconv-data pack makes of those (packed.py), CIFAR-10 and CIFAR-100 (cifar
 All of them become uint8 RGB of one size (decode.py).  "SOURCE@cat,dog" is two classes of any of them (subset.py).
 """
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import RawconvError, UsageError
+from .sources import Source, divided, parse
 
 BUDGET = 2 << 30  # bytes of decoded pictures that a split may keep in memory
 SCENES, VALIDATION_SCENES, FIRST_VALIDATION_SCENE = 10_000, 2_000, 1_000_000_000
@@ -50,32 +50,48 @@ class Split:
 
 
 class DataSet(NamedTuple):
-    """A name fit for a folder, the source as the user gave it, the class names, and two splits."""
+    """A name fit for a folder, the source as the user gave it, the class names, and two splits.
+
+    wnids: the identity of each class in WordNet, "" where it has none.  test: further pictures, or those of `val` where
+    the source calls these a test; None where it has none or nobody asked for them.
+    """
 
     name: str
     source: str
     classes: list
     train: Split
     val: Split
+    wnids: list = ()
+    test: Split | None = None
 
 
-def open_data(source: str = "scenes", size: int = 64, progress: bool = True, seed: int = 0) -> DataSet:
+def open_data(
+    source: str = "scenes",
+    size: int = 64,
+    progress: bool = True,
+    seed: int = 0,
+    whole: bool = False,
+    test: bool = False,
+) -> DataSet:
     """Open a data set with pictures of size x size pixels; see the module for the sources.
 
     "scenes:20000" has that many training scenes, "framed:20000" that many framed ones; each is drawn when it is first
     read.  `seed` draws the scenes, or the tenth held out where a folder has no validation pictures.  `progress=False`
     silences the bars, not the messages (both on stderr).
-    "SOURCE@cat,dog" is two classes of a source; a comma within a class's name is written \\, there.
+    "SOURCE@cat,dog" is two classes of a source; sources.py has all that a source may be.
+    whole: where a folder has no validation pictures, `val` is all of them instead of a tenth.  test: read the test
+    pictures of a folder that has others for validation.
     """
     source = str(source)
-    whole, at, classes = source.rpartition("@")
-    if at and not os.path.exists(os.path.expanduser(source)):
-        from .subset import only, parted
+    below, chosen = divided(source)
+    if chosen:
+        from .subset import only
 
-        return only(open_data(whole, size, progress, seed), parted(classes), source)
+        return only(open_data(below, size, progress, seed, whole, test), chosen, source)
     if source.partition(":")[0] in ("scenes", "framed"):
         return _open_scenes(source, size, seed)
-    path = Path(source).expanduser()
+    named = parse(source)
+    path = Path(named.path).expanduser()
     if not path.exists():
         raise UsageError(f"{source} does not exist; give a folder, zip or packed file of class folders, or 'scenes'.")
 
@@ -83,11 +99,15 @@ def open_data(source: str = "scenes", size: int = 64, progress: bool = True, see
 
     try:
         kind = next(kind for kind in (packed, cifar, idx, folder) if kind.accepts(path))
-        name, classes, train, val = kind.open_source(path, size, progress, seed)
+        if kind is not folder and named != Source(named.path):
+            raise UsageError(f"{path} is no folder or zip of pictures; leave --train, --val and --labels out.")
+        more = (named, whole, test) if kind is folder else ()
+        name, *parts = kind.open_source(path, size, progress, seed, *more)
     except OSError as error:
         raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
-    check_classes(source, classes)
-    return DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, classes, train, val)
+    check_classes(source, parts[0])
+    found = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
+    return found._replace(test=found.val) if kind in (cifar, idx) else found
 
 
 def check_classes(source, classes):

@@ -1,11 +1,13 @@
 """Folders of class folders, plain or inside a .zip (read in place, never unpacked).
 
-    train/<class>/...  and  val/<class>/...     (or valid, validation, test)
+    train/<class>/...  and  val/<class>/...     by the words in their names (splits.py)
     <class>/...                                 a tenth of each class is held out for validation
+    <file>                                      with a list of labels (label_files.py)
 
-One more folder around all that is fine, and so are folders inside the class folders.
+Folders around all that are fine, and so are folders inside the class folders.
 """
 
+import errno
 import functools
 import io
 import os
@@ -13,18 +15,27 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import RawconvError
-from ..messages import warn
-from . import decode
+from ..errors import RawconvError, UsageError
+from ..messages import escaped, warn
+from . import decode, label_files, splits
 from .batches import permutation
 from .levels import Levels
 from .picture_file import Unreadable, open_picture
+from .sources import Source
 
-VALIDATION = ("val", "valid", "validation", "test")
-HIDDEN = (".", "__MACOSX")  # the second is what macOS adds to zips
+SYSTEM = {  # folders and files of systems and network disks, never of a person
+    "__macosx", "@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+    "system volume information", "lost+found", "thumbs.db", "desktop.ini", "__pycache__",
+}  # fmt: skip
+EFFECTIVE = os.access in os.supports_effective_ids
 LARGEST = 1 << 28  # bytes: a zip entry that unpacks to more is no picture
+
+
+def _hidden(name):
+    return name.startswith(".") or name.lower() in SYSTEM
 
 
 def accepts(path):
@@ -43,36 +54,75 @@ class Files(NamedTuple):
     open_file: Callable
 
 
-def open_source(path, size, progress, seed):
-    """(name, classes, train, val) of a folder or zip."""
-    name, *parts = find(path, seed)
-    levels = Levels()
-    splits = [_split(files, size, progress, desc, levels) for files, desc in zip(parts, ("train", "val"), strict=True)]
-    check_present(path, parts[0], splits[0].labels)
-    return name, class_names(list(parts[0].classes)), *splits
+def open_source(path, size, progress, seed, source=None, whole=False, test=False):
+    """(name, classes, train, val, wnids, test or None) of a folder or zip.
 
-
-def find(path, seed, val=None):
-    """(name, train, val), two Files: what is to be read of a folder or zip, listed and not read.
-
-    A tenth of each class is held out (by seed) where there are no validation pictures; val: another folder or zip that
-    holds them.  RawconvError where classes or pictures are missing.
+    source: what the user named beside it (sources.py).  whole: see `find`.  test: read test pictures beside those for
+    validation as well.
     """
-    files, folders, open_file, name, where = _list(path)
-    under = _common_folder(folders)
-    tops = {top.lower(): top for top in _classes(files, folders, under)}
-    held = next((tops[word] for word in VALIDATION if word in tops), None) if "train" in tops else None
-    train = Files(_classes(files, folders, (*under, tops["train"]) if "train" in tops else under), where, open_file)
-    if val:
-        files, folders, open_file, _, where = _list(val)
-        under, held = _common_folder(folders), str(val)
-        kept = Files(_classes(files, folders, under), where, open_file)
-    else:
-        kept = train._replace(classes=_classes(files, folders, (*under, held)) if held else {})
-    _refuse(path, train.classes, kept.classes, held)
-    if not held:
-        train, kept = (train._replace(classes=some) for some in _hold_out(path, train.classes, seed))
-    return name, train, kept
+    found = find(source or Source(str(path)), seed, whole, test)
+    levels = Levels()
+    train = _split(found.train, size, progress, "train", levels)
+    check_present(path, found.train, train.labels)
+    val = train if found.val is found.train else _split(found.val, size, progress, "val", levels)
+    others = val if found.tests else None
+    if found.test:
+        others = _split(found.test, size, progress, "test", levels)
+    folders = list(found.train.classes)
+    return found.name, class_names(folders), train, val, [splits.wnid(name) for name in folders], others
+
+
+class Found(NamedTuple):
+    """What is to be read of a folder or zip, listed and not read: Files.  test: None without.  tests: val is tests."""
+
+    name: str
+    train: Files
+    val: Files
+    test: Files | None
+    tests: bool
+
+
+def find(source: Source, seed, whole=False, test=False) -> Found:
+    """List the pictures of a Source.
+
+    A tenth of each class is held out (by seed) where there are no validation pictures; whole: val is then the same as
+    train, all of them.  test: look for test pictures as well.  RawconvError where classes or pictures are missing.
+    """
+    labels = label_files.read(source.labels, source.synsets) if source.labels else None
+    listing = other = _list(_path(source.path))
+    parts = splits.split(listing, source.named, labels)
+    if source.val:
+        other = _list(_path(source.val))
+        alone = splits.alone(other, labels, parts.train)
+        parts = parts._replace(val=alone.train, tests=False, listed=parts.listed or alone.listed)
+    if labels and not parts.listed:
+        raise RawconvError(
+            f"no name in {source.labels} is that of a picture of {source.path}; write paths below it, or files' names."
+        )
+    _refuse(source.path, parts.train, parts.val)
+    train = Files(parts.train, listing.where, listing.open_file)
+    tests = _tests(source.path, train, parts.test) if test and parts.test else None
+    if parts.val is not None:
+        return Found(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
+    if whole:
+        return Found(listing.name, train, train, tests, True)
+    train, kept = (train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed))
+    return Found(listing.name, train, kept, tests, False)
+
+
+def _path(text):
+    path = Path(os.path.expanduser(text))
+    if not path.exists():
+        raise UsageError(f"{text} does not exist; name a folder or zip of pictures.")
+    return path
+
+
+def _tests(path, train, found):
+    """The Files of a test split, in the order of the training classes, of which it may lack some."""
+    unknown = [name for name in found if name not in train.classes]
+    if unknown:
+        raise RawconvError(f"the test folder of {path} has the class {unknown[0]}, and the training folder has not.")
+    return train._replace(classes={name: found.get(name, []) for name in train.classes})
 
 
 def check_present(path, files, labels):
@@ -84,29 +134,44 @@ def check_present(path, files, labels):
 
 
 def _list(path):
-    """(files, folders, open_file, name, where); files and folders sorted."""
+    """The Listing of a folder or zip."""
     if path.is_dir():
         files, folders, open_file = _list_folder(path)
         name, where = path.resolve().name, f"{path}{os.sep}"
     else:
         files, folders, open_file = _list_zip(path)
         name, where = path.stem, ""
-    return sorted(files), sorted(folders), open_file, name, where
+    return splits.Listing(sorted(files), sorted(folders), open_file, name, where, path)
 
 
 def _list_folder(path):
     """All files and folders below, each as a tuple of names, hidden ones left out; and a function name -> open file."""
     files, folders, seen = [], [], set()
-    for here, subs, names in os.walk(path, followlinks=True):
+    for here, subs, names in os.walk(path, onerror=_unreadable, followlinks=True):
         if os.path.realpath(here) in seen:  # a link back to a folder above
             subs.clear()
             continue
         seen.add(os.path.realpath(here))
-        subs[:] = sorted(sub for sub in subs if not sub.startswith(HIDDEN))
+        subs[:] = sorted(sub for sub in subs if not _hidden(sub))
         parts = () if here == str(path) else tuple(os.path.relpath(here, path).split(os.sep))
         folders.append(parts)
-        files += [(*parts, name) for name in names if not name.startswith(HIDDEN)]
+        _check_readable(here, names)
+        files += [(*parts, name) for name in names if not _hidden(name)]
     return files, folders, lambda parts: path.joinpath(*parts).open("rb")
+
+
+def _unreadable(error):
+    raise RawconvError(
+        f"{error.filename} cannot be read ({error.strerror}); change its permissions, or move it out of the data set."
+    ) from error
+
+
+def _check_readable(folder, names):
+    """RawconvError where a file may not be read: a part of a class that nobody missed would be worse than a stop."""
+    for name in names:
+        path = os.path.join(folder, name)
+        if not _hidden(name) and not os.access(path, os.R_OK, effective_ids=EFFECTIVE) and os.path.exists(path):
+            _unreadable(PermissionError(errno.EACCES, os.strerror(errno.EACCES), path))
 
 
 def _list_zip(path):
@@ -118,7 +183,7 @@ def _list_zip(path):
     entries, folders, first = {}, {()}, os.getpid()
     for entry in archive.infolist():
         parts = tuple(part for part in entry.filename.replace("\\", "/").split("/") if part not in ("", "."))
-        if any(part.startswith(HIDDEN) for part in parts):
+        if any(map(_hidden, parts)):
             continue
         folder = parts if entry.is_dir() else parts[:-1]
         folders.update(folder[:depth] for depth in range(1, len(folder) + 1))
@@ -138,36 +203,23 @@ def _list_zip(path):
     return list(entries), list(folders), open_file
 
 
-def _common_folder(folders):
-    """The one folder around all others, () if there is none."""
-    tops = {folder[0] for folder in folders if folder}
-    return tuple(tops) if len(tops) == 1 and sum(len(folder) == 2 for folder in folders) > 1 else ()
-
-
-def _classes(files, folders, under):
-    """{class folder: its files at any depth} of the folders directly below `under`; files and folders are sorted."""
-    depth = len(under)
-    found = {folder[depth]: [] for folder in folders if folder[:depth] == under and len(folder) > depth}
-    for file in files:
-        if file[:depth] == under and len(file) > depth + 1:
-            found[file[depth]].append(file)
-    return found
-
-
-def _refuse(path, train, val, held):
-    """Say what is missing before anything is decoded."""
+def _refuse(path, train, val):
+    """Say what is missing before anything is decoded; val None: it will be held out."""
     if not any(train.values()):
-        raise RawconvError(f"{path} holds no class folders with pictures; give each class a folder of its own.")
+        raise RawconvError(
+            f"{path} holds no class folders with pictures; give each class a folder of its own, or a list of the "
+            "pictures' classes with --labels FILE."
+        )
     if len(train) == 1:
         raise RawconvError(
             f"{path} holds one class only ({next(iter(train))}); a net needs at least two to tell apart."
         )
-    if held and train.keys() != val.keys():
+    if val is not None and train.keys() != val.keys():
         one = sorted(train.keys() ^ val.keys())[0]
         raise RawconvError(
             f"the training and validation folders of {path} differ in class {one}; give both the same class folders."
         )
-    for folder, files in [*train.items(), *val.items()]:
+    for folder, files in [*train.items(), *(val or {}).items()]:
         if not files:
             raise RawconvError(f"class folder {folder} of {path} is empty; remove it or put pictures into it.")
 
@@ -213,4 +265,4 @@ def class_names(folders):
     """n01443537_goldfish -> goldfish, unless two folders would share the name."""
     short = [re.sub(r"^n\d{8}_(?=.)", "", folder) for folder in folders]
     count = Counter(short)
-    return [name if count[name] == 1 else folder for name, folder in zip(short, folders, strict=True)]
+    return [escaped(name if count[name] == 1 else folder) for name, folder in zip(short, folders, strict=True)]

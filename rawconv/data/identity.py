@@ -1,25 +1,13 @@
-"""What a run keeps of its pictures: where they lie, and enough to tell whether others are the same.
+"""What a run keeps of its pictures: enough to tell whether others are the same.
 
-absolute("photos@cat,dog")              "/home/ann/photos@cat,dog"
 fingerprint(data)                       {"train": 300, "val": 2000, "sha256": "..."}
 """
 
 import hashlib
-import os
 
 import numpy as np
 
 SOME = 16  # pictures of a split that are looked at
-
-
-def absolute(source):
-    """A data source that means the same in any folder: what lies in a file system gets its whole path."""
-    source = os.fspath(source)
-    whole, at, classes = source.rpartition("@")
-    if at and not os.path.exists(os.path.expanduser(source)):
-        return f"{absolute(whole)}@{classes}"
-    path = os.path.expanduser(source)
-    return os.path.abspath(path) if os.path.exists(path) else source
 
 
 def fingerprint(data):

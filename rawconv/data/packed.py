@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from .. import schema
 from ..errors import RawconvError
+from ..messages import escaped
 from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5
 from ..threads import cut
 from . import Split, decode
@@ -66,12 +67,18 @@ def accepts(path):
 
 
 def open_source(path, size, progress, seed):
-    """(name, classes, train, val).  Pictures of another size are resized: once if they then fit into memory."""
+    """(name, classes, train, val, wnids).  Pictures of another size are resized: once if they then fit into memory."""
     packed = load(path)
     read = Reader(path, packed.size)
     parts = (slice(0, packed.train), "train"), (slice(packed.train, None), "val")
     make = _split if size == packed.size else _resized
-    return path.stem, packed.classes, *(make(packed, read, part, desc, size, progress) for part, desc in parts)
+    train, val = (make(packed, read, part, desc, size, progress) for part, desc in parts)
+    return path.stem, packed.classes, train, val, _wnids(packed)
+
+
+def _wnids(packed):
+    found = packed.info.get("wnids", [])
+    return found if len(found) == len(packed.classes) else [""] * len(packed.classes)
 
 
 def _split(packed, read, part, desc, size, progress):
@@ -219,7 +226,7 @@ def _read(root, end, path):
     # From here on memory is allocated.
     labels, names, sha256, mean = (part.read() for part in parts)
     names = names.tobytes().decode("utf-8", "surrogateescape").split("\0")
-    classes = [name.decode("utf-8", "surrogateescape") for name in classes.read()]
+    classes = [escaped(name.decode("utf-8", "surrogateescape")) for name in classes.read()]
     info = schema.parse(info.read().item(), schema.PACKED, "info")
     schema.check_names("class", classes)
     whole = len(names) == count + 1 and 0 < train < count and 0 < len(classes) <= MOST_CLASSES

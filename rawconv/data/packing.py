@@ -25,11 +25,12 @@ from ..interrupts import raise_again, stoppable
 from ..messages import warn
 from ..storage import fixed_text, hdf5, replace_file, sync_folder
 from ..threads import thread_count
-from . import check_classes, decode, folder
+from . import check_classes, decode, folder, splits
 from .batches import permutation
 from .levels import Levels
 from .packed import BEGIN, START, UNFINISHED, VERSION, pictures_a_chunk, write_seal
 from .picture_file import reasons, why
+from .sources import parse
 
 BLOCK = 8  # files that a thread decodes at one go
 SYNC = 60  # seconds between two notes of how far it came
@@ -39,12 +40,13 @@ def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, sa
     """Decode the pictures of a folder or zip of class folders into `out`; a dict of what became of them.
 
     Smallest side resized to `size`, the centre cut out (decode.py).  Training pictures are stored in random order, so
-    that neighbours are unlike each other.  val: a folder or zip with the validation pictures; else as folder.find.
+    that neighbours are unlike each other.  source and val: as in sources.py.
     seed: of the order and of the tenth held out.  Goes on where an interrupted packing of the same files stopped;
     force: an unfinished packing of others is thrown away.
     RawconvError where pictures are missing, the disk is too small, or the unfinished packing is of other files.
     """
-    plan = _Plan(Path(source), size, seed, Path(val) if val else None)
+    named = parse(str(source))
+    plan = _Plan(named._replace(val=str(val)) if val else named, size, seed)
     work = _Work(plan, Path(out), force)
     began = time.perf_counter()
     with stoppable() as stop, open(work.partial, "r+b", buffering=0) as file:
@@ -63,9 +65,11 @@ def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, sa
 class _Plan:
     """Which files become which pictures: the first `first` are for training; `key` tells this packing from others."""
 
-    def __init__(self, source, size, seed, val):
-        self.source, self.size, self.seed, self.levels = source, size, seed, Levels()
-        _, self.train, held = folder.find(source, seed, val)
+    def __init__(self, source, size, seed):
+        self.source, self.size, self.seed, self.levels = Path(source.path), size, seed, Levels()
+        found = folder.find(source, seed)
+        self.train, held = found.train, found.val
+        self.wnids = [splits.wnid(name) for name in self.train.classes]
         (paths, labels), (others, more) = folder.flat(self.train), folder.flat(held)
         order = permutation(len(paths), seed, 0)
         self.files = [(self.train, paths[i]) for i in order] + [(held, path) for path in others]
@@ -209,6 +213,7 @@ class _Work:
             "source": plan.source.resolve().name, "seed": plan.seed,
             "unreadable": [plan.names[i] for i in self.failed],
             "duplicates": [[names[i] for i in group] for group in twice],
+            **({"wnids": plan.wnids} if any(plan.wnids) else {}),
         }  # fmt: skip
         end = START + -(-len(names) // pictures_a_chunk(plan.size)) * pictures_a_chunk(plan.size) * self.bytes
         file.truncate(START + len(names) * self.bytes)

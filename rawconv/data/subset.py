@@ -1,12 +1,11 @@
 """Parts of a data set: some of its classes, some of its pictures."""
 
-import re
-
 import numpy as np
 
 from ..errors import UsageError
-from . import DataSet, Split
+from . import Split
 from .batches import permutation
+from .sources import joined
 
 
 def only(data, classes, source=None):
@@ -16,21 +15,49 @@ def only(data, classes, source=None):
             raise UsageError(f"{data.source} has no class {name!r}; its classes are {', '.join(data.classes)}.")
         if name in classes[:k]:
             raise UsageError(f"Class {name!r} is named twice; name each class once.")
+    some = [data.classes.index(name) for name in classes]
     new = np.full(len(data.classes), -1)
-    new[[data.classes.index(name) for name in classes]] = np.arange(len(classes))
-    splits = [take(split, np.flatnonzero(new[split.labels] >= 0)) for split in (data.train, data.val)]
-    splits = [Split(split.read, new[split.labels], split.names, split.shape) for split in splits]
-    return DataSet(data.name, source or f"{data.source}@{joined(classes)}", list(classes), *splits)
+    new[some] = np.arange(len(classes))
+    return _changed(
+        data, lambda split: relabelled(take(split, np.flatnonzero(new[split.labels] >= 0)), new), some,
+        source or f"{data.source}@{joined(classes)}",
+    )  # fmt: skip
 
 
-def joined(classes):
-    r"""Class names as in SOURCE@cat,dog: a comma within a name is written \,."""
-    return ",".join(name.replace(",", r"\,") for name in classes)
+def in_order(data, classes):
+    """The DataSet with its classes in this order, which has them all; pictures stay where they are."""
+    some = [data.classes.index(name) for name in classes]
+    new = np.argsort(some)
+    return _changed(data, lambda split: relabelled(split, new), some, data.source)
 
 
-def parted(text):
-    """The class names that `joined` wrote."""
-    return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]
+def _changed(data, change, some, source):
+    """The DataSet of the classes numbered `some`, with change(split) in the place of each split."""
+    done = {split: change(split) for split in {data.train, data.val, data.test} - {None}}
+    wnids = [data.wnids[k] for k in some] if data.wnids else data.wnids
+    return data._replace(
+        source=source, classes=[data.classes[k] for k in some], wnids=wnids, train=done[data.train],
+        val=done[data.val], test=done.get(data.test),
+    )  # fmt: skip
+
+
+def relabelled(split, new):
+    """The Split with label new[k] where it had k."""
+    return Split(split._read, new[split.labels], split.names, split.shape, split._order, split.mean)
+
+
+def together(splits):
+    """The Split of all pictures of these, one split after the other."""
+    ends = np.cumsum([len(split) for split in splits])
+
+    def read(ids):
+        out, of = np.empty((len(ids), *splits[0].shape), np.uint8), np.searchsorted(ends, ids, "right")
+        for k in np.unique(of):
+            out[of == k] = splits[k].read(ids[of == k] - (ends[k] - len(splits[k])))
+        return out
+
+    labels = np.concatenate([split.labels for split in splits])
+    return Split(read, labels, [name for split in splits for name in split.names], splits[0].shape)
 
 
 def take(split, ids):

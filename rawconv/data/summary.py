@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..storage import replace_file
 from . import mean_picture, open_data, packed
 from .batches import permutation
+from .sources import divided
 from .subset import only
 
 SIZE = 64  # of pictures that are not packed
@@ -23,7 +24,7 @@ def load_packed(source):
 
 def open_sized(source, size):
     """The DataSet of any source; size None: as packed, else SIZE."""
-    found = None if size else load_packed(source.rpartition("@")[0] or source if not os.path.exists(source) else source)
+    found = None if size else load_packed(divided(source)[0])
     return open_data(source, size or (found.size if found else SIZE))
 
 

@@ -38,10 +38,10 @@ def run(subject, study, others=(), pictures=1000):
     """
     subjects = [subject, *(beside(subject, path) for path in others)]
     for one in subjects:
-        if one.net.classes != subject.net.classes:
+        if sorted(one.net.classes) != sorted(subject.net.classes):
             raise RawconvError(
-                f"{one.weights} and {subject.weights} do not know the same classes in the same order, so the mean of "
-                "their probabilities says nothing; choose nets that were trained on the same data set."
+                f"{one.weights} and {subject.weights} do not know the same classes, so the mean of their probabilities "
+                "says nothing; choose nets that were trained on the same data set."
             )
     count = min(pictures, len(subject.data.val))
     table = rows_of([one.net.model or "net" for one in subjects])
@@ -69,7 +69,9 @@ def count_hits(subjects, sets, part):
     probabilities of each set of nets, with one view and with ten."""
     ids = np.arange(part.start, part.stop)
     labels = class_numbers(subjects[0])[subjects[0].data.val.labels[ids]]
-    p = np.stack([np.stack([_looks(one, ids, views) for views in VIEWS]) for one in subjects])  # net, views, picture, k
+    order = [[one.net.classes.index(name) for name in subjects[0].net.classes] for one in subjects]
+    looks = ([_looks(one, ids, views)[:, k] for views in VIEWS] for one, k in zip(subjects, order, strict=True))
+    p = np.stack([np.stack(views) for views in looks])  # net, views, picture, class of the first net
     return [[hits(p[list(nets), v].mean(axis=0), labels) for v in range(len(VIEWS))] for nets in sets]
 
 

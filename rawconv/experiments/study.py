@@ -8,7 +8,6 @@
 """
 
 import contextlib
-import csv
 import hashlib
 import io
 import shutil
@@ -19,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
+from ..csv_text import csv_text
 from ..errors import UsageError
 from ..folders import clean, new_folder, numbered
 from ..json_text import json_text
@@ -115,11 +115,7 @@ def begin(name, options, root, stem, out=None, force=False):
 def table(rows):
     """Rows [{column: value}] as the text of a CSV file; a column that a row lacks is empty."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _short(value) for key, value in row.items()} for row in rows)
-    return out.getvalue()
+    return csv_text([columns, *([_short(row.get(column, "")) for column in columns] for row in rows)])
 
 
 def _short(value):

@@ -15,6 +15,7 @@ from ..errors import RawconvError, UsageError
 from ..evaluation import VIEWS
 from ..folders import place
 from ..layers.softmax import softmax
+from ..messages import escaped
 from ..net import Net
 from ..runs import data_of, limit_columns
 from ..topk import data_key, fingerprint
@@ -81,7 +82,7 @@ def shown(subject, paths=(), label=None, count=3):
             raise RawconvError(" ".join(trouble))
         best = probabilities(net, np.stack([picture for *_, picture in found])).argmax(axis=1)
         true = [class_number(net, label)] * len(found) if label else best.tolist()
-        return [Shown(str(path), picture, k) for (_, path, picture), k in zip(found, true, strict=True)]
+        return [Shown(escaped(str(path)), picture, k) for (_, path, picture), k in zip(found, true, strict=True)]
     split, numbers = subject.data.val, class_numbers(subject)
     labels = numbers[split.labels[:LOOKED_AT]]
     right = over(split, lambda pictures, _: probabilities(net, pictures).argmax(axis=1), count=LOOKED_AT) == labels
@@ -91,7 +92,7 @@ def shown(subject, paths=(), label=None, count=3):
     ids = np.flatnonzero(right)
     ids = np.sort(ids[np.argsort(earlier[ids], kind="stable")][:count])
     pictures = split.read(ids)
-    return [Shown(split.names[i], picture, int(labels[i])) for i, picture in zip(ids, pictures, strict=True)]
+    return [Shown(escaped(split.names[i]), picture, int(labels[i])) for i, picture in zip(ids, pictures, strict=True)]
 
 
 def filling(net, fill):

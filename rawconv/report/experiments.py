@@ -9,10 +9,10 @@ options the newest counts.  What a file says may come from anyone: it becomes te
 
 import base64
 import csv
-import io
 import json
 from pathlib import Path
 
+from ..csv_text import read_csv
 from ..schema import RESULT, parse
 from ..storage import Wrong
 from ..topk import fingerprint
@@ -90,7 +90,7 @@ def _uri(mime, data):
 def _table(data):
     """(columns, [texts of a row]) of a CSV file."""
     try:
-        columns, *rows = [[_text(cell) for cell in row] for row in csv.reader(io.StringIO(data.decode("utf-8")))]
+        columns, *rows = [[_text(cell) for cell in row] for row in read_csv(data.decode("utf-8"))]
     except (ValueError, csv.Error):
         return [], []
     return columns, [row for row in rows if len(row) == len(columns)]
