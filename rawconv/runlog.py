@@ -6,7 +6,7 @@ from .csv_text import csv_text
 from .errors import RawconvError
 from .report.curves import draw_curves
 from .schema import ROW, parse
-from .storage import Wrong, replace_file
+from .storage import Wrong, open_regular, replace_file
 
 LISTS = ("val_per_class",)  # of a row: an accuracy for each class, in the order of the classes
 
@@ -23,7 +23,10 @@ def line(row, epochs):
 def read_log(folder, epochs):
     """The rows of log.jsonl up to epoch `epochs`; RawconvError where a line is no row."""
     path = folder / "log.jsonl"
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    lines = []
+    if path.exists():
+        with open_regular(path) as file:
+            lines = file.read().splitlines()
     try:
         rows = [parse(line, ROW, f"line {number}") for number, line in enumerate(lines, 1)]
     except Wrong as wrong:

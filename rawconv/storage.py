@@ -36,6 +36,8 @@ def replace_file(path, data):
     RawconvError where that fails; what was there before is then unchanged.
     """
     folder, name = os.path.split(os.path.realpath(path))
+    if is_special(path):
+        raise RawconvError(f"{path} is neither a file nor a folder, so it is left as it is; name another file.")
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -141,6 +143,11 @@ def foreign(head, kind):
 
 
 # Reading
+
+
+def is_special(path):
+    """Whether `path` is there and is neither a file nor a folder: a device, a FIFO, a socket."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def open_regular(path, mode="rb", **how):

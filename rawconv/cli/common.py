@@ -186,12 +186,20 @@ def new_run_folder(model, data, root="runs"):
     return new_folder(root, clean(f"{model}-{data}"))
 
 
-def refuse_existing(path, force=False):
-    """UsageError where `path` is there already and --force was not given; an empty folder may be used."""
+def refuse_existing(path, force=False, inputs=()):
+    """UsageError where `path` is there already and --force was not given; an empty folder may be used.
+
+    Neither what the command reads (`inputs`, paths or None) nor a device, FIFO or the like is overwritten by force.
+    """
     path = pathlib.Path(path)
-    if force or not os.path.lexists(path) or (path.is_dir() and not os.listdir(path)):
+    if not os.path.lexists(path) or (path.is_dir() and not os.listdir(path)):
         return
-    raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(f"{path} is neither a file nor a folder; name another place to write to.")
+    if any(os.path.exists(given) and os.path.samefile(path, given) for given in inputs if given):
+        raise UsageError(f"{path} is what this command reads; name another place to write to.")
+    if not force:
+        raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
 
 
 # Options, as decorators

@@ -65,7 +65,8 @@ def pack(paths, size, train, val, labels, synsets, seed, force, as_json):
             raise UsageError(f"{path} does not exist; name a folder or zip of pictures, or a list of labels.")
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
-    refuse_existing(out, force)
+    refuse_existing(out, force, sources.parse(source).paths().values())
+    refuse_existing(f"{out}.partial", True)
     facts = packing.pack(source, out, size, seed, force=force, say=say)
     packing.report(facts, say)
     say(
@@ -139,7 +140,7 @@ def mean(source, size, out, force, as_json):
     if out and not out.endswith((".png", ".npy")):
         raise UsageError(f"--out {out} is neither a .png nor a .npy.")
     if out:
-        refuse_existing(out, force)
+        refuse_existing(out, force, [source])
     found = summary.mean(source, size, out)
     if not as_json:
         echo("red {:.2f}  green {:.2f}  blue {:.2f}".format(*found))
@@ -167,11 +168,11 @@ def show(source, size, split, count, wanted, out, seed, force, as_json):
     from ..storage import replace_file
 
     if out:
-        refuse_existing(out, force)
+        refuse_existing(out, force, [source])
     name, data = summary.show(source, size, split, count, list(wanted), seed)
     if not out:
         out = f"{name}-{split}.png"
-        refuse_existing(out, force)
+        refuse_existing(out, force, [source])
     replace_file(out, data)
     _end({"source": source, "file": out}, out, as_json)
 

@@ -44,7 +44,7 @@ def main(file, out, classes, picture, force, as_json, **how):
       rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
       rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
     """
-    refuse_existing(out, force)
+    refuse_existing(out, force, [file, classes, picture, how["prototxt"], how["mean"]])
     for given in filter(None, (classes, picture)):
         if not os.path.isfile(given):
             raise UsageError(f"There is no file {given}.")
@@ -100,7 +100,9 @@ def _numbers(option, text):
 
 
 def _names(path):
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+    from ..storage import open_regular
+
+    with open_regular(path, "r", encoding="utf-8", errors="surrogateescape") as file:
         return [line.strip() for line in file if line.strip()]
 
 

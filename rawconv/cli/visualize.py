@@ -106,7 +106,7 @@ def main(
     if control == "other-switches" and len(pictures) == 1:
         raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
     if out:
-        refuse_existing(out, force)
+        refuse_existing(out, force, [data])
     device = choose_device(device, say)
     with device:
         net, info, _ = checkpoint.load(weights)

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from ..errors import RawconvError
-from ..storage import Wrong
+from ..storage import Wrong, open_regular
 
 MOST_COMPUTED = 1 << 28  # numbers that ConstantOfShape may make in all: VGG-19 has 1.4e8 parameters
 MOST_MOVED = 1 << 10  # numbers that an operator which copies them may take in all: enough for shapes
@@ -39,7 +39,7 @@ class Graph:
 
         self.folder, self.size = os.path.dirname(os.path.abspath(path)), os.path.getsize(path)
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 self.model = onnx.load_model_from_string(file.read())
         except DecodeError as error:
             raise Wrong("is damaged or no ONNX file: it cannot be decoded") from error

@@ -11,7 +11,7 @@ from ..errors import RawconvError, UsageError
 from ..folders import clean
 from ..messages import printable
 from ..net import Net
-from ..storage import Wrong, open_file
+from ..storage import Wrong, open_file, open_regular
 from . import Foreign, Pixels, Wanted
 from .assemble import assemble, default_stored, known_pixels
 from .formats import READERS, recognise
@@ -78,7 +78,7 @@ def _one_line(text):
 def sha256(path):
     """Of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

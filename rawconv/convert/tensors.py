@@ -14,7 +14,7 @@ import zipfile
 
 import numpy as np
 
-from ..storage import Wrong
+from ..storage import Wrong, open_regular
 from .pickled import MOST_BYTES, MOST_PARTS, STATE_DICT, Storage, Tensor, load, tensor
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of the old format
@@ -57,7 +57,7 @@ class Tensors:
 
 def open_tensors(path, kind):
     """The Tensors of a file of `kind` "zip", "pickle" or "safetensors".  Wrong where it is not sound."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return {"zip": _zip, "pickle": _old, "safetensors": _safe}[kind](data)
 

@@ -10,6 +10,7 @@ what rawconv-data pack makes of those (packed.py), CIFAR-10 and CIFAR-100 (cifar
 All of them become uint8 RGB of one size (decode.py).  "SOURCE@cat,dog" is two classes of any of them (subset.py).
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -91,9 +92,11 @@ def open_data(
     if source.partition(":")[0] in ("scenes", "framed"):
         return _open_scenes(source, size, seed)
     named = parse(source)
-    path = Path(named.path).expanduser()
+    path = Path(os.path.expanduser(named.path))
     if not path.exists():
         raise UsageError(f"{source} does not exist; give a folder, zip or packed file of class folders, or 'scenes'.")
+    if not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{source} is neither a file nor a folder; give one of pictures, or 'scenes'.")
 
     from . import cifar, folder, idx, packed  # here, so that a command's --help need not wait for Numba and Pillow
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from ..errors import RawconvError, UsageError
 from ..messages import escaped, warn
+from ..storage import open_regular
 from . import decode, label_files, splits
 from .batches import permutation
 from .levels import Levels
@@ -114,6 +115,8 @@ def _path(text):
     path = Path(os.path.expanduser(text))
     if not path.exists():
         raise UsageError(f"{text} does not exist; name a folder or zip of pictures.")
+    if not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{text} is neither a file nor a folder; name a folder or zip of pictures.")
     return path
 
 
@@ -157,7 +160,7 @@ def _list_folder(path):
         folders.append(parts)
         _check_readable(here, names)
         files += [(*parts, name) for name in names if not _hidden(name)]
-    return files, folders, lambda parts: path.joinpath(*parts).open("rb")
+    return files, folders, lambda parts: open_regular(path.joinpath(*parts))
 
 
 def _unreadable(error):

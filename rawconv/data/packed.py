@@ -28,7 +28,7 @@ from tqdm import tqdm
 from .. import schema
 from ..errors import RawconvError
 from ..messages import escaped
-from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5
+from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
 from ..threads import cut
 from . import Split, decode
 from .batches import permutation
@@ -62,7 +62,7 @@ def accepts(path):
     """HDF5 files, and what begins like one of ours."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(8).startswith((SIGNATURE, b"rawconv ")) or path.suffix.lower() in (".h5", ".hdf5")
 
 
@@ -168,7 +168,7 @@ class Reader:
 def load(path) -> Packed:
     """Read all but the pixels, checked.  RawconvError: it is no packed data set, is damaged or of another version."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             size, end = _check_seal(file)
             with hdf5(file) as root:
                 return _read(Group(root, size), end, path)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..errors import RawconvError
 from ..interrupts import raise_again, stoppable
 from ..messages import warn
-from ..storage import fixed_text, hdf5, replace_file, sync_folder
+from ..storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
 from ..threads import thread_count
 from . import check_classes, decode, folder, splits
 from .batches import permutation
@@ -117,7 +117,7 @@ class _Work:
         """Take up what the note says; False where there is none."""
         if not (self.partial.exists() and self.note.exists()):
             return False
-        with contextlib.suppress(Exception), np.load(self.note) as note:
+        with contextlib.suppress(Exception), open_regular(self.note) as opened, np.load(opened) as note:
             if note["key"].item() == self.plan.key:
                 if self.partial.stat().st_size < START + len(note["kept"]) * self.bytes:
                     return False  # somebody cut it

@@ -18,7 +18,7 @@ SIZE = 64  # of pictures that are not packed
 
 def load_packed(source):
     """The Packed of a file, or None where `source` is something else."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     return packed.load(path) if packed.accepts(path) else None
 
 

@@ -26,6 +26,7 @@ from ..data import FIRST_VALIDATION_SCENE, scenes
 from ..deconvnet import layer_object, net_input, seen, stored_size, user_name
 from ..errors import RawconvError, UsageError
 from ..report.strips import mosaic
+from ..storage import open_regular
 from ..visualize import read_pictures
 from . import charts
 from .occlusion import changes
@@ -127,7 +128,7 @@ def _read(net, file):
                 {str(part): _numbers(at, 2) for part, at in one["parts"].items()},
                 _numbers(one.get("box"), 4),
             )
-            for one in json.loads(file.read_text())["pictures"]
+            for one in json.loads(_text(file))["pictures"]
         ]
     except FileNotFoundError:
         raise UsageError(f"There is no file {file}.") from None
@@ -147,6 +148,11 @@ def _read(net, file):
         box = [(v - c) * scale for v, c in zip(box, cut * 2, strict=True)] if box else None
         found.append(_marked(net, str(path), picture, at, box))
     return found
+
+
+def _text(path):
+    with open_regular(path, "r") as file:
+        return file.read()
 
 
 def _numbers(values, count):

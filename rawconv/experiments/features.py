@@ -24,7 +24,7 @@ from ..deconvnet import layer_object, net_input
 from ..errors import RawconvError, UsageError
 from ..json_text import json_text
 from ..layers.dropout import Dropout
-from ..storage import fixed_text, hdf5, replace_file
+from ..storage import fixed_text, hdf5, open_regular, replace_file
 from ..topk import data_key, fingerprint
 
 FORMAT, VERSION = "rawconv-features", 1
@@ -104,7 +104,8 @@ def _texts(names):
 def _begun(part, note, about):
     """How many rows an interrupted run with the same attributes has written; None without one."""
     try:
-        head, _, done = note.read_text().rpartition("\n")
+        with open_regular(note, "r") as file:
+            head, _, done = file.read().rpartition("\n")
     except OSError:
         return None
     return int(done) if head == json_text(about) and done.isdigit() and part.is_file() else None

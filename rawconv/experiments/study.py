@@ -22,7 +22,7 @@ from ..csv_text import csv_text
 from ..errors import UsageError
 from ..folders import clean, new_folder, numbered
 from ..json_text import json_text
-from ..storage import replace_file
+from ..storage import open_regular, replace_file
 
 UNFINISHED = "unfinished"  # the folder of the steps done so far; removed at the end
 
@@ -125,7 +125,8 @@ def _short(value):
 def _same(folder, options):
     """Whether an interrupted study of these options is in `folder`."""
     try:
-        return (folder / UNFINISHED / "options.json").read_text() == json_text(options)
+        with open_regular(folder / UNFINISHED / "options.json", "r") as file:
+            return file.read() == json_text(options)
     except OSError:
         return False
 
@@ -133,7 +134,7 @@ def _same(folder, options):
 def _read(path):
     """The arrays of a step, or None where it was not done or its file is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             return dict(file)
     except (OSError, ValueError, BadZipFile, KeyError):
         return None

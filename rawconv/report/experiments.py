@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..csv_text import read_csv
 from ..schema import RESULT, parse
-from ..storage import Wrong
+from ..storage import Wrong, open_regular
 from ..topk import fingerprint
 
 ROWS = 60  # of a table; all are in the CSV file
@@ -46,7 +46,8 @@ def _read(path):
     try:
         if path.stat().st_size > LARGEST:
             return None
-        about = parse(path.read_bytes(), RESULT, path.name)
+        with open_regular(path) as file:
+            about = parse(file.read(), RESULT, path.name)
     except (OSError, Wrong):
         return None
     return about if about["experiment"] == path.stem else None
@@ -78,7 +79,8 @@ def _shown(path, about):
 def _bytes(path):
     """A file's content; nothing where it is not there or too large to be taken in."""
     try:
-        return path.read_bytes() if path.stat().st_size <= LARGEST else b""
+        with open_regular(path) as file:
+            return file.read() if path.stat().st_size <= LARGEST else b""
     except OSError:
         return b""
 

@@ -43,7 +43,7 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
     from ...arrays import choose_device
     from ...experiments import features, subject
 
-    refuse_existing(out, force)
+    refuse_existing(out, force, [weights, data])
     with choose_device(device, say) as device:
         about = subject.load(weights, data, device, workspace)
         found = features.write(about, layer, split, out, batch)
