@@ -5,6 +5,7 @@ Only click is imported here and at the top of every command, so that --help answ
 
 import contextlib
 import errno
+import importlib
 import json
 import math
 import os
@@ -80,6 +81,18 @@ class Group(_Guarded, click.Group):
     """The same with subcommands: `@group.command()`."""
 
     command_class = Command
+
+
+class LazyGroup(Group):
+    """A group whose subcommands are imported when they are asked for.  modules: {name: the module of its `main`}."""
+
+    modules: dict = {}
+
+    def list_commands(self, ctx):
+        return list(self.modules)
+
+    def get_command(self, ctx, name):
+        return importlib.import_module(self.modules[name]).main if name in self.modules else None
 
 
 def command(name, cls=Command):

@@ -1,8 +1,6 @@
 """rawconv-experiment: one subcommand for each experiment of the paper, one file each."""
 
-import importlib
-
-from ..common import Group, command
+from ..common import LazyGroup, command
 
 NAMES = (  # in the order of the paper
     "evolution", "invariance", "filters", "occlusion", "correspondence",
@@ -10,14 +8,8 @@ NAMES = (  # in the order of the paper
 )  # fmt: skip
 
 
-class _Experiments(Group):
-    """Imports a subcommand when it is asked for."""
-
-    def list_commands(self, ctx):
-        return NAMES
-
-    def get_command(self, ctx, name):
-        return importlib.import_module(f".{name}", __package__).main if name in NAMES else None
+class _Experiments(LazyGroup):
+    modules = {name: f"{__name__}.{name}" for name in NAMES}
 
 
 @command("rawconv-experiment", cls=_Experiments)

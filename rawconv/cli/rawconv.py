@@ -1,0 +1,26 @@
+"""rawconv: the commands under one name.  `rawconv train --epochs 3` is `rawconv-train --epochs 3`."""
+
+from .common import LazyGroup, command
+
+
+class _Commands(LazyGroup):
+    modules = {
+        "train": "rawconv.cli.train",
+        "visualize": "rawconv.cli.visualize",
+        "experiment": "rawconv.cli.experiments",
+        "data": "rawconv.cli.data",
+        "import": "rawconv.cli.import_",
+        "export": "rawconv.cli.export",
+        "info": "rawconv.cli.info",
+        "doctor": "rawconv.cli.doctor",
+    }
+
+
+@command("rawconv", cls=_Commands)
+def main():
+    """Train convolutional nets and look inside them with the deconvnet of Zeiler & Fergus 2013.
+
+    \b
+    rawconv visualize --layer 4
+    rawconv train --data photos/ --epochs 30
+    """
