@@ -18,7 +18,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     checkpoint.py  a net in a file;  storage.py  files that are whole or not there;  folders.py  where results go
     data/          pictures in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
     report/        figures;  experiments/  those of the paper;  cli/  the commands
-    doctor.py      what works on this machine;  memory.py  what a training step takes
+    doctor.py      what works on this machine;  launchers.py  its MPI;  memory.py  what a training step takes
     arrays.py      NumPy or CuPy;  buffers.py  their memory, used again;  philox.py  random numbers
     threads.py     the CPU's cores;  simd.py  their vectors;  compiled.py  loops, and where they are kept
     limits.py      what a container grants;  environment.py  what variables ask for

