@@ -22,6 +22,11 @@ def escaped(name):
     return "".join(c if _shows(c) else _escape(c) for c in name)
 
 
+def shown(text, longest=500):
+    """`text`, one line of a figure, escaped and cut with dots to so many characters."""
+    return escaped(text if len(text) <= longest else text[: longest - 1] + "…")
+
+
 def _shows(c):
     joins = "\u200c\u200d"  # parts of words in Persian and Hindi
     return c.isprintable() or unicodedata.category(c) == "Zs" or c in joins

@@ -60,7 +60,7 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     chosen = (recipe_of(first.net) if first else models.recipe(model)).changed(changes)
     if first:
         first.net.stored = (chosen.stored, chosen.stored)
-    pictures = open_data(data or "scenes", chosen.stored, seed=0)
+    pictures = open_data("scenes" if data is None else data, chosen.stored, seed=0)
     if weigh:
         chosen = chosen._replace(class_weights=balanced(pictures.train.labels, len(pictures.classes)))
     if chosen.colour:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..errors import UsageError
+from ..messages import escaped
 from . import Split
 from .batches import permutation
 from .sources import joined
@@ -10,6 +11,7 @@ from .sources import joined
 
 def only(data, classes, source=None):
     """The DataSet with these classes (names) alone, in this order.  UsageError where it has no such class."""
+    classes = [escaped(name) for name in classes]
     for k, name in enumerate(classes):
         if name not in data.classes:
             raise UsageError(f"{data.source} has no class {name!r}; its classes are {', '.join(data.classes)}.")

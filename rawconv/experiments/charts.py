@@ -16,6 +16,7 @@ import warnings
 import numpy as np
 
 from ..deconvnet import display
+from ..messages import shown
 from ..report.fonts import give_fonts
 
 BLUE, ORANGE, GREEN, RED, GREY = "#4678be", "#d75f32", "#4a9a5b", "#b03a48", "#8a8a92"
@@ -58,6 +59,11 @@ def sheet(rows, columns, title, subtitle="", panel=(3.2, 2.6), **options):
     figure.text(0.01, 1 - 0.14 / height, title, size=13, weight="bold", va="top")
     figure.text(0.01, 1 - 0.40 / height, subtitle, size=9, color="#55555e", va="top")
     return figure, axes
+
+
+def short(name):
+    """The name of a class beside an axis."""
+    return shown(name, 18)
 
 
 def show(axes, picture, title=""):

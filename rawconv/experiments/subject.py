@@ -108,6 +108,7 @@ def filling(net, fill):
 
 def class_number(net, name):
     """The number of a net's class.  UsageError where it has none of this name."""
+    name = escaped(name)
     if name not in net.classes:
         raise UsageError(f"The net has no class {name!r}; its classes are {', '.join(net.classes)}.")
     return net.classes.index(name)

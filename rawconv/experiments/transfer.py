@@ -18,7 +18,7 @@ from ..data import DataSet, mean_picture
 from ..data.subset import take
 from ..recipes import Recipe, recipe_of
 from ..runs import new_classifier
-from .charts import CYCLE, GREY, png, sheet, styled
+from .charts import CYCLE, GREY, png, sheet, short, styled
 from .classifiers import answers, shares
 from .features import feature_layers
 from .folds import drawn, enough, plus_minus, spread
@@ -169,5 +169,7 @@ def _bars(axes, rows):
         values = [100 * row["by_class"][name] for name in names]
         axes.barh(y, values, 0.36, color=CYCLE[number], label=WAYS[row["way"]])
     title = f"each class, {rows[0]['per_class']} training pictures"
-    axes.set(title=title, yticks=range(len(names)), yticklabels=names, xlim=(0, 100), xlabel="accuracy, %")
+    axes.set(
+        title=title, yticks=range(len(names)), yticklabels=list(map(short, names)), xlim=(0, 100), xlabel="accuracy, %"
+    )
     axes.invert_yaxis()

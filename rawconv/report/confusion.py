@@ -21,14 +21,10 @@ def draw_confusion(counts, classes, results):
     axes.grid(False)
     if len(classes) <= NAMED:
         places, size = range(len(classes)), 9 if len(classes) <= 30 else 6
-        axes.set_xticks(places, [_short(name) for name in classes], rotation=90, fontsize=size)
-        axes.set_yticks(places, [_short(name) for name in classes], fontsize=size)
+        axes.set_xticks(places, [charts.short(name) for name in classes], rotation=90, fontsize=size)
+        axes.set_yticks(places, [charts.short(name) for name in classes], fontsize=size)
     if len(classes) <= NUMBERED:
         for k, j in zip(*np.nonzero(counts), strict=True):
             ink = "black" if share[k, j] > 60 else "white"
             axes.text(j, k, f"{share[k, j]:.0f}", ha="center", va="center", color=ink, fontsize=8)
     return charts.png(figure)
-
-
-def _short(name):
-    return name if len(name) <= 18 else name[:17] + "…"

@@ -5,6 +5,7 @@ block    one map: the square of its projections and, beside it, the square of th
 page     a title, blocks in columns, and a legend that says what is what
 """
 
+import bisect
 import math
 from typing import NamedTuple
 
@@ -57,9 +58,7 @@ def block_size(count, patches=True, tile=TILE):
 def draw_block(page, left, top, block, count, patches=True, tile=TILE):
     """One map at (left, top): title, square of projections, square of patches."""
     draw = ImageDraw.Draw(page)
-    write(draw, (left, top + 16), block.title, INK, 17, "ls")
-    beside = left + length(block.title, 17) + 9
-    write(draw, (beside, top + 16), block.note, SOFT, 13, "ls")
+    _heading(draw, left, top + 16, block.title, block.note, block_size(count, patches, tile)[0])
     side = math.ceil(math.sqrt(count))
     square, top = side * tile + (side - 1) * LINE, top + 26
     bottom = top + block_size(count, patches, tile)[1] - 26
@@ -76,6 +75,15 @@ def draw_block(page, left, top, block, count, patches=True, tile=TILE):
         put_projection(page, unit, x, y, tile)
         if patches and unit.patch is not None:
             put(page, unit.patch, x + square + SPLIT, y, tile)
+
+
+def _heading(draw, x, y, title, note, width):
+    """A title and, in grey beside it, a note: together so many pixels wide at most."""
+    title = fitted(title, width, 17)
+    write(draw, (x, y), title, INK, 17, "ls")
+    beside = length(title, 17) + 9
+    if note and beside < width:
+        write(draw, (x + beside, y), fitted(note, width - beside, 13), SOFT, 13, "ls")
 
 
 def put(page, pixels, left, top, size=TILE):
@@ -161,9 +169,8 @@ def fitted(text, width, size):
     """The text, cut with dots to that many pixels."""
     if length(text, size) <= width:
         return text
-    while text and length(text + "…", size) > width:
-        text = text[:-1]
-    return text + "…"
+    fits = bisect.bisect_right(range(1, len(text) + 1), width, key=lambda count: length(text[:count] + "…", size))
+    return text[:fits] + "…"
 
 
 def filters(weight, title, subtitle, legend, tile=TILE):
@@ -194,9 +201,7 @@ def one_picture(picture, units, title, subtitle, legend, tile=176):
         y, x = divmod(number, columns)
         x, y = MARGIN + side + GAP + x * cell[0], top + y * cell[1]
         _disc(draw, x + 10, y + 10, number + 1)
-        write(draw, (x + 28, y + 16), name, INK, 17, "ls")
-        beside = x + 28 + length(name, 17) + 9
-        write(draw, (beside, y + 16), note, SOFT, 13, "ls")
+        _heading(draw, x + 28, y + 16, name, note, cell[0] - GAP - 28)
         draw.rectangle((x - LINE, y + 26 - LINE, x + cell[0] - GAP + LINE - 1, y + 26 + tile + LINE - 1), RULE)
         put_projection(page, unit, x, y + 26, tile)
         if patches:

@@ -12,9 +12,10 @@ import unicodedata
 
 from PIL import ImageFont
 
-from ..messages import warn
+from ..messages import shown, warn
 
 PLAINER = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "black", "thin")  # are tried later
+LONGEST = 150  # characters of a line in a chart: it could push the axes out of the figure
 _used, _nowhere = [], set()  # fonts that have served; characters that no font has
 
 
@@ -22,7 +23,7 @@ def write(draw, at, text, fill, size, anchor):
     """Pillow's draw.text with a font of `size` pixels for each part of the text; anchor: "ls", "mm", ... as there."""
     parts, (x, y) = runs(text, size), at
     if len(parts) == 1:
-        return draw.text(at, text, fill, parts[0][0], anchor=anchor)
+        return draw.text(at, parts[0][1], fill, parts[0][0], anchor=anchor)
     ascent, descent = _default(size).getmetrics()
     x -= {"l": 0, "m": 0.5, "r": 1}[anchor[0]] * length(text, size)
     y += {"s": 0, "m": (ascent - descent) / 2, "t": ascent}[anchor[1]]
@@ -38,6 +39,7 @@ def length(text, size):
 
 def runs(text, size):
     """[(Pillow font, part of the text)]: one where a font has all of its characters, else as few as can be."""
+    text = shown(text)
     if all(map(_default_has, text)):
         return [(_default(size), text)]
     best = covering(_visible(text))
@@ -65,10 +67,11 @@ def _default_has(character):
 
 
 def give_fonts(figure):
-    """Every text of a Matplotlib figure gets a font for the characters that DejaVu lacks."""
+    """Every text of a Matplotlib figure gets a font for the characters that DejaVu lacks; it is escaped and cut."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
+        text.set_text("\n".join(shown(line, LONGEST) for line in text.get_text().split("\n")))
         if "$" in text.get_text() and "\\mathdefault" not in text.get_text():  # which a logarithmic axis writes
             text.set_parse_math(False)  # a class may be called $10 to $20
         needed, families = _visible(text.get_text()) - _characters(_dejavu()), ["DejaVu Sans"]

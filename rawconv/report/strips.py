@@ -12,6 +12,7 @@ from .figures import ACCENT, GAP, INK, LINE, MARGIN, RULE, SOFT, blank_page, fit
 from .fonts import length, write
 
 SPACE = 8  # pixels between two tiles
+LABELS = 320  # pixels of a label left of its row at most
 
 
 class Strip(NamedTuple):
@@ -49,7 +50,7 @@ def draw(strips, title, subtitle, legend, side=96, across=1):
 def _measures(strip, side):
     """(pixels left of the tiles, above them)."""
     words = [line for label in [*strip.labels, *(label for label, _ in strip.feet)] for line in label.split("\n")]
-    left = max((length(word, 14) for word in words), default=0)
+    left = min(LABELS, max((length(word, 14) for word in words), default=0))
     lines = max((len(wrapped(head, side + SPACE - 4, 13)) for head in strip.heads), default=0)
     return round(left) + (12 if left else 0), 30 * bool(strip.title) + 17 * lines + 6 * bool(lines)
 
@@ -63,7 +64,7 @@ def _size(strip, side):
 def _strip(page, left, top, strip, side):
     draw, (inset, above) = ImageDraw.Draw(page), _measures(strip, side)
     if strip.title:
-        write(draw, (left, top + 18), strip.title, INK, 17, "ls")
+        write(draw, (left, top + 18), fitted(strip.title, _size(strip, side)[0], 17), INK, 17, "ls")
     x0, y0 = left + inset, top + above
     for column, head in enumerate(strip.heads):
         lines = wrapped(head, side + SPACE - 4, 13)
@@ -79,7 +80,7 @@ def _strip(page, left, top, strip, side):
                 _tile(page, x0 + column * (side + SPACE), y, pixels, side, (row, column) in strip.marks)
     for number, (label, words) in enumerate(strip.feet):
         y = y0 + len(strip.rows) * (side + SPACE) + 20 * number + 12
-        write(draw, (left, y), label, SOFT, 14, "ls")
+        write(draw, (left, y), fitted(label, LABELS, 14), SOFT, 14, "ls")
         for column, word in enumerate(words):
             text = fitted(word, side + SPACE - 2, 14)
             write(draw, (x0 + column * (side + SPACE) + side / 2, y), text, INK, 14, "ms")
@@ -88,6 +89,7 @@ def _strip(page, left, top, strip, side):
 def _label(draw, x, y, label):
     lines = label.split("\n")
     for number, text in enumerate(lines):
+        text = fitted(text, LABELS, 14)
         at = x, y + 18 * (number - (len(lines) - 1) / 2)
         write(draw, at, text, SOFT if number else INK, 14, "lm")
 
