@@ -347,3 +347,20 @@ def _has_opencv():
     except ImportError:
         return False
     return hasattr(cv2.dnn, "readNetFromCaffe")
+
+
+def test_fields_are_counted_one_by_one_into_the_messages_inside():
+    """Against protobuf's own list of what is set, in its order, a message before what is in it."""
+    from rawconv.convert.caffe_schema import fields
+
+    def listed(message):
+        for descriptor, value in message.ListFields():
+            for one in value if descriptor.is_repeated else [value]:
+                yield descriptor.number
+                if descriptor.message_type:
+                    yield from listed(one)
+
+    data = files.caffemodel(files.DEPLOY, files.SHAPES)
+    message = files.network("")
+    message.ParseFromString(data)
+    assert sorted(fields(data)) == sorted(listed(message)) and len(list(fields(data))) > 100

@@ -117,6 +117,7 @@ def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures
         "top-1, 1 view": (BLUE, [-0.2, 0.8], [52, 41]), "top-5, 1 view": (ORANGE, [-0.2, 0.8], [27.5, 22]),
         "top-1, 10 views": (BLUE, [0.2, 1.2], [45, 38]), "top-5, 10 views": (ORANGE, [0.2, 1.2], [22, 18]),
     }  # fmt: skip
+    assert ours.get_xlim()[1] > 1.4 * 52, "room for the legend"
     assert ("52.0", 52, -0.2) in texts(ours) and ("18.0", 18, 1.2) in texts(ours)
     assert ticks(ours) == ["1 net of tiny, mean of 2", "2 nets of tiny"]
     assert ticks(paper) == [row["nets"] for row in ensemble.PUBLISHED]

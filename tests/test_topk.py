@@ -304,3 +304,22 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
     for name, strongest in whole.items():
         assert_same_units(found[name], strongest)
     assert not list(tmp_path.glob("*/scan-*.hdf5"))
+
+
+@pytest.mark.parametrize(
+    ("field", "place", "number"),
+    [
+        ("value", (0, 2), 8), ("value", (1, 1), np.nan), ("picture", (0, 1), 6), ("picture", (1, 0), -1),
+        ("y", (0, 0), 4), ("y", (1, 2), -1), ("x", (0, 0), 7), ("x", (1, 1), -1), ("label", (0, 2), 0),
+    ],
+)  # fmt: skip
+def test_what_a_scan_cannot_have_found_is_damaged(field, place, number):
+    """Of 6 pictures and maps of 4 x 7 places: values that fall, pictures, rows and columns that are there, labels."""
+    split = split_of(6)
+    value, picture = np.array([[9.0, 7, 7], [3, 2, 1]]), np.array([[5, 0, 4], [1, 2, 3]])
+    found = Strongest(value, picture, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[picture])
+    assert topk._sound(found, (4, 7, 2), split)
+    if field == "label":
+        number = found.label[place] + 1
+    getattr(found, field)[place] = number
+    assert not topk._sound(found, (4, 7, 2), split)

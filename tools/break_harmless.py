@@ -10,6 +10,7 @@ HARMLESS = (
     ("rawconv/threads.py", "_helpers", r"name=f", "a thread's name"),
     ("rawconv/convert/pytorch_net.py", "", r"\"arch\", \"size\"", "names of options, asked whether one is among them"),
     ("rawconv/experiments/features.py", "_rows", r"^False$", "memory: caches that nobody looks at"),
+    ("rawconv/report/pages.py", "*", r"name, keep=False$", "memory: caches that nobody looks at"),
     (r"rawconv/experiments/.*", "*", r"panel=\([\d., ]+\)$", "inches of a figure"),
 )  # fmt: skip
 
