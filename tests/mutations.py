@@ -148,20 +148,21 @@ def _limits():
         signal.signal(signal.SIGVTALRM, before)
 
 
-def check(data, read, folder, count, first=0, name="mutant"):
+def check(data, read, folder, count, first=0, name="mutant", mutate=None, slack=SLACK):
     """{"read": how many of `count` mutants of `data` were read, "refused": how many were not}; see the module.
 
-    read: path -> an object with a `net`, as convert.read.import_net; it must read `data` itself, which is tried first.
+    read: path -> an object with a `net`, as convert.read.import_net, or None; it must read `data` itself, which is
+    tried first.  mutate: data, number -> bytes, by default `mutant`; mutations_inside.py has others.  slack: bytes.
     """
-    path = folder / name
+    path, mutate = folder / name, mutate or mutant
     path.write_bytes(data)
     read(path)  # and imports what is imported late
     outcomes, before = {"read": 0, "refused": 0}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tracemalloc.start()
     try:
         for number in range(first, first + count):
-            path.write_bytes(mutant(data, number))
-            outcomes[_one(path, read, number)] += 1
+            path.write_bytes(mutate(data, number))
+            outcomes[_one(path, read, number, slack)] += 1
     finally:
         tracemalloc.stop()
     growth = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -169,9 +170,9 @@ def check(data, read, folder, count, first=0, name="mutant"):
     return outcomes
 
 
-def _one(path, read, number):
+def _one(path, read, number, slack):
     tracemalloc.reset_peak()
-    start, result = tracemalloc.get_traced_memory()[0], None
+    start, result, outcome = tracemalloc.get_traced_memory()[0], None, "read"
     _watching.events = []
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -179,8 +180,10 @@ def _one(path, read, number):
             with _limits():
                 result = read(path)
         except (RawconvError, UsageError) as error:
-            message = str(error)
-            assert len(message) < 2000 and "\n" not in message, f"mutant {number}: {message!r}"
+            message, outcome = str(error), "refused"
+            assert len(message) < 2000 and "\n" not in message and message.endswith("."), (
+                f"mutant {number}: {message!r}"
+            )
         except TooSlow:
             raise AssertionError(f"mutant {number} took more than {SECONDS} s") from None
         except BaseException as error:
@@ -190,6 +193,6 @@ def _one(path, read, number):
     assert not events, f"mutant {number} did {events}"
     assert not warned, f"mutant {number} warned: {warned[0].message}"
     arrays = sum(value.nbytes for value in result.net.params.values()) + result.net.mean.nbytes if result else 0
-    peak, allowed = tracemalloc.get_traced_memory()[1] - start, 10 * path.stat().st_size + SLACK + 4 * arrays
+    peak, allowed = tracemalloc.get_traced_memory()[1] - start, 10 * path.stat().st_size + slack + 4 * arrays
     assert peak <= allowed, f"mutant {number} took {peak:,} bytes, {allowed:,} are allowed"
-    return "read" if result else "refused"
+    return outcome
