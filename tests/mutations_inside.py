@@ -163,7 +163,7 @@ def _change_attribute(group, dice):
         group.attrs[name] = np.bytes_(text) if text and chance < 0.8 else 7
     else:
         number = mutations.NUMBERS[dice.integers(len(mutations.NUMBERS) - 1)]
-        new = np.nan_to_num(np.array(old)).astype(np.int64)
+        new = np.array(np.nan_to_num(old)).astype(np.int64)
         place = int(dice.integers(new.shape[0])) if new.shape else ...
         new[place] = number if dice.random() < 0.5 else new.max() + 1
         group.attrs[name] = new if chance < 0.8 else new.astype((np.float64, np.uint8, "S9")[dice.integers(3)])
