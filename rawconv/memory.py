@@ -15,6 +15,7 @@ from .layers.lrn import LRN
 from .layers.pool import MaxPool
 from .layers.relu import ReLU
 from .layers.window import four, pair
+from .net import PIXELS
 from .recipes import stored_for
 
 FLOAT = 4
@@ -88,7 +89,10 @@ def check_batch(net, recipe, pictures, device, ranks, begun=False):
     workspace = 2 if on_cpu else max(layer.workspace for _, layer in net.layers if layer.params) >> 20
 
     def needed(batch):
-        found = step_memory(net.shape, net.layers, recipe.stored, -(-batch // ranks.size), workspace)
+        part = -(-batch // ranks.size)
+        if not _is_known_chain(net):
+            return _least(net, part)
+        found = step_memory(net.shape, net.layers, recipe.stored, part, workspace)
         return found["peak"] - found["peak_parts"]["parameters"]  # which are there already
 
     batch = fits = min(recipe.batch, pictures)
@@ -104,6 +108,20 @@ def check_batch(net, recipe, pictures, device, ranks, begun=False):
         f"A step over a batch of {batch} pictures takes about {needed(batch) / 1e9:.3g} GB of {whose}, and {device} "
         f"has {room / 1e9:.3g} GB for it; {remedy}."
     )
+
+
+def _is_known_chain(net):
+    """Whether every layer takes what the one before it makes, and _needs knows them all."""
+    before = [PIXELS, *net.nodes]
+    chain = all(node.inputs == (name,) for node, name in zip(net.nodes.values(), before, strict=False))
+    return chain and all(isinstance(layer, Conv | ReLU | MaxPool | LRN | Dropout) for _, layer in net.layers)
+
+
+def _least(net, batch):
+    """Less than a step of any net takes: the inputs of its convolutions, which they keep, momentum and gradients."""
+    inputs = {name for node in net.nodes.values() if node.layer.params for name in node.inputs}
+    kept = sum(math.prod(net.shapes.get(name, net.shape)) for name in inputs)
+    return FLOAT * (batch * kept + 2 * sum(value.size for value in net.params.values()))
 
 
 def _walk(names, needs, sizes):

@@ -279,7 +279,7 @@ def zero_gradients(net, on_grads, stop):
     on_grads is called as Net.backward calls it, layer by layer in the same order: processes sum them together.
     """
     grads = {}
-    for name, layer in reversed(net.layers):
+    for name, layer, _ in reversed(net.path(net.output)):
         grads[name] = {key: array_module(value).zeros_like(value) for key, value in layer.params.items()}
         if grads[name]:
             on_grads(name, grads[name])

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rawconv import buffers, limits, memory, models, runs
+from rawconv import buffers, limits, memory, models, recipes, runs
 from rawconv.arrays import Device
 from rawconv.cli.train import _check_batch, main
 from rawconv.errors import UsageError
+from rawconv.layers.add import Add
+from rawconv.layers.conv import Conv
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
 from rawconv.optimizer import SGD
 from rawconv.parallel import Alone
 from rawconv.training import train_step
@@ -33,6 +37,26 @@ def test_what_a_step_takes_on_the_cpu_is_foretold(monkeypatch):
     pictures = np.zeros((256, 32, 32, 3), "uint8")
     train_step(net, pictures, ids % 12, (0, 0, ids), "pad4", SGD(net), 0.001)
     assert pool.most == pytest.approx(needed("zf32", 256), rel=0.25)
+
+
+def test_of_a_net_with_branches_less_than_it_takes_is_foretold(monkeypatch):
+    """At least the inputs of its four convolutions, relu1 once for two: the pixels, and two maps of 64x64x8."""
+    layers = [
+        ("conv1", Conv(8, 3, pad=1)), ("relu1", ReLU()), ("left", Conv(8, 1)), ("right", Conv(8, 3, pad=1), "relu1"),
+        ("sum", Add(), "left", "right"), ("relu2", ReLU()), ("fc", Conv(2, None)),
+    ]  # fmt: skip
+    net, ids, pool = Net((64, 64, 3), layers, ["cat", "dog"]), np.arange(16), buffers._Pool()
+    monkeypatch.setattr(buffers, "_pool", pool)
+    train_step(net, np.zeros((16, 64, 64, 3), "uint8"), ids % 2, (0, 0, ids), "pad4", SGD(net), 0.001)
+    weights = sum(value.size for value in net.params.values())
+    foretold = 4 * (16 * 64 * 64 * (3 + 8 + 8) + 2 * weights)
+    assert pool.most > 4 * 16 * 64 * 64 * (8 + 8)
+    recipe = recipes.recipe_of(net)._replace(batch=16)
+    monkeypatch.setattr(limits, "free_memory", lambda: foretold)
+    memory.check_batch(net, recipe, 100, Device(), Alone())
+    monkeypatch.setattr(limits, "free_memory", lambda: foretold - 1)
+    with pytest.raises(UsageError, match="8 would fit"):
+        memory.check_batch(net, recipe, 100, Device(), Alone())
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,11 @@ import pytest
 from rawconv import arrays, checkpoint, models, parallel
 from rawconv.cli.train import _choose
 from rawconv.errors import RawconvError, UsageError
+from rawconv.layers.add import Add
+from rawconv.layers.concat import Concat
+from rawconv.layers.conv import Conv
+from rawconv.layers.relu import ReLU
+from rawconv.net import Net
 from rawconv.runlog import LISTS
 from rawconv.training import TIMES, zero_gradients
 
@@ -76,20 +81,35 @@ def test_several_processes_are_one(mpirun, one, tmp_path, count):
     assert_all_hold(found, one, LIMITS)
 
 
-def test_a_step_over_no_pictures_hands_on_the_same_layers_in_the_same_order():
+def branching():
+    """Two branches that meet, one of them without parameters, and a layer that nobody asks for."""
+    return Net(
+        (8, 8, 3),
+        [
+            ("conv1", Conv(4, 3, pad=1)), ("relu1", ReLU()),
+            ("left", Conv(4, 1)), ("right", Conv(4, 3, pad=1), "relu1"), ("unasked", Conv(2, 1), "left"),
+            ("sum", Add(), "left", "right", "relu1"), ("both", Concat(), "sum", "relu1"), ("fc", Conv(2, None)),
+        ],
+        ["cat", "dog"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lowest", [None, 0, 1, 2])
+@pytest.mark.parametrize("make", [lambda: models.build("zf32", ["cat", "dog"]), branching], ids=["chain", "branches"])
+def test_a_step_over_no_pictures_hands_on_the_same_layers_in_the_same_order(make, lowest):
     """Else the processes would sum different arrays: conv1's of one with fc8's of another."""
-    net = models.build("zf32", ["cat", "dog"])
-    for lowest in (None, "conv1", "conv3"):
-        some, none = [], []
-        x = np.zeros((2, *net.shape), np.float32)
-        scores, caches = net.forward(x)
-        net.backward(scores, caches, lambda *found, to=some: to.append(found), lowest)
-        sums, grads = zero_gradients(net, lambda *found, to=none: to.append(found), lowest)
-        shapes = [
-            [(name, key, v.shape, v.dtype) for name, g in found for key, v in g.items()] for found in (some, none)
-        ]
-        assert shapes[0] == shapes[1] and not any(v.any() for g in grads.values() for v in g.values())
-        assert sums.tolist() == [0, 0, 0] and sums.dtype == np.float64
+    net, some, none = make(), [], []
+    learning = [name for name, layer in net.layers if layer.params]
+    stop = None if lowest is None else learning[lowest]
+    scores, caches = net.forward(np.zeros((2, *net.shape), np.float32))
+    net.backward(scores, caches, lambda *found: some.append(found), stop)
+    sums, grads = zero_gradients(net, lambda *found: none.append(found), stop)
+    shapes = [
+        [(name, key, grad.shape, grad.dtype) for name, part in found for key, grad in part.items()]
+        for found in (some, none)
+    ]
+    assert shapes[0] == shapes[1] and not any(grad.any() for part in grads.values() for grad in part.values())
+    assert sums.tolist() == [0, 0, 0] and sums.dtype == np.float64
 
 
 def test_gpu_processes_sum_by_nccl(xp, mpirun, tmp_path):
