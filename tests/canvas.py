@@ -41,6 +41,11 @@ class Pasted(NamedTuple):
         return tuple(self.pixels[self.height // 2, self.width // 2].tolist())
 
 
+def flat(*colour, size=(9, 9)):
+    """A picture of one colour."""
+    return np.full((*size, 3), colour, np.uint8)
+
+
 class Canvas:
     """Everything since it was made, in order: texts, rectangles, ellipses, lines, pictures."""
 

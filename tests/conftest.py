@@ -9,6 +9,7 @@ import signal
 
 import numpy as np
 import pytest
+from canvas import Canvas
 from hypothesis import HealthCheck, settings
 
 DEVICES = {"cpu": ["cpu"], "gpu": ["gpu"], "all": ["cpu", "gpu"]}
@@ -90,6 +91,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("what was skipped, and why")
         for reason, count in sorted(reasons.items()):
             terminalreporter.write_line(f"{count} x {reason}")
+
+
+@pytest.fixture
+def canvas(monkeypatch):
+    """What figures draw from here on, by position, colour and words."""
+    return Canvas(monkeypatch)
 
 
 @pytest.fixture

@@ -82,6 +82,18 @@ def test_each_tile_is_projected_with_its_own_weights(tmp_path):
     assert np.abs(look(1)["conv2 tiles"][0].astype(int) - want).max() <= 1
 
 
+def test_a_map_that_is_dead_at_an_epoch_is_said_to_be(tmp_path, canvas):
+    """All maps of conv2 in the first snapshot: the first column of its three rows, and nothing else."""
+    about = of_run(leave(tmp_path / "run"))
+    first = snapshots(about.weights)[EPOCHS[0]]
+    net = checkpoint.load(first).net
+    net["conv2"].bias[:] = -1e6
+    checkpoint.save(first, net, about.info)
+    run(about, begin("it", {}, tmp_path, "it"), maps=3)
+    dead, head = [text for text in canvas.texts if text.text == "dead"], f"epoch {EPOCHS[0]}"
+    assert len(dead) == 3 and {text.x for text in dead} < {text.x for text in canvas.texts if text.text == head}
+
+
 def test_weights_move_to_their_last_place(tmp_path):
     """The change since the start: 2 b, a + b, 2 a for two directions a, b."""
     numbers = run(of_run(leave(tmp_path / "run")), begin("it", {}, tmp_path, "it")).numbers["cosine_to_last"]

@@ -180,7 +180,10 @@ def _result(subject, layers, chosen, found, drawn):
     strips = [
         Strip(
             given, [f"epoch {e}" for e in epochs], [f"map {m}" for m in chosen[given]],
-            [[drawn[e][f"{given} tiles"][row] for e in epochs] for row in range(len(chosen[given]))],
+            [
+                [drawn[e][f"{given} tiles"][row] if found[e][f"{given} value"][m] else "dead" for e in epochs]
+                for row, m in enumerate(chosen[given])
+            ],
             {(row, k) for row, m in enumerate(chosen[given]) for k in range(len(epochs)) if jumped[given][k, m]},
             [("cosine", [f"{value:.2f}" if np.isfinite(value) else "–" for value in cosines[given]])],
         )
@@ -189,9 +192,9 @@ def _result(subject, layers, chosen, found, drawn):
     sentences = _sentences(cosines, shares, epochs)
     legend = (
         f"Each tile: the map's strongest activation over {len(data.train):,} training pictures, projected with the "
-        "weights of that epoch, cut to its receptive field and scaled by itself; grey is 0. A frame marks a jump: the "
-        "strongest picture is another one than before. Below: cosine between the change of the layer's weights so far "
-        "and that up to the last snapshot."
+        "weights of that epoch, cut to its receptive field and scaled by itself; grey is 0, and a map that is 0 on all "
+        "pictures is dead. A frame marks a jump: the strongest picture is another one than before. Below: cosine "
+        "between the change of the layer's weights so far and that up to the last snapshot."
     )
     title, across = "Figure 4: how the maps of each layer evolve in training", 2 if len(epochs) < 9 else 1
     page = draw(strips, title, f"{subject.net.model or 'the net'}, {data.name}. {sentences[0]}", legend, 72, across)

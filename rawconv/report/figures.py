@@ -95,11 +95,17 @@ def put(page, pixels, left, top, size=TILE):
 
 def put_projection(page, unit, left, top, size=TILE):
     """A unit's projection, or the word "dead" in a grey square: what is empty is told from what is faint."""
-    if not unit.dead:
-        return put(page, unit.projection, left, top, size)
+    if unit.dead:
+        put_word(page, "dead", left, top, size)
+    else:
+        put(page, unit.projection, left, top, size)
+
+
+def put_word(page, word, left, top, size=TILE):
+    """A grey square with a word in it, in the place of a picture."""
     draw = ImageDraw.Draw(page)
     draw.rectangle((left, top, left + size - 1, top + size - 1), GREY)
-    write(draw, (left + size / 2, top + size / 2), "dead", PAPER, 13, "mm")
+    write(draw, (left + size / 2, top + size / 2), word, PAPER, 13, "mm")
 
 
 # ---------------------------------------------------------------------------------------------- pages

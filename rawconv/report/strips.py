@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
-from .figures import ACCENT, GAP, INK, LINE, MARGIN, RULE, SOFT, blank_page, fitted, put, wrapped
+from .figures import ACCENT, GAP, INK, LINE, MARGIN, RULE, SOFT, blank_page, fitted, put, put_word, wrapped
 from .fonts import length, write
 
 SPACE = 8  # pixels between two tiles
@@ -19,8 +19,8 @@ class Strip(NamedTuple):
     """A table of tiles.
 
     title: above it.  heads: over the columns.  labels: left of the rows, "map 17\\nface": further lines in grey.
-    rows: [[uint8 (h, w, 3), or None for an empty place]].  marks: {(row, column)} that get a frame.
-    feet: [(label, [a word below each column])].
+    rows: [[uint8 (h, w, 3), or a word in its place, as "dead", or None for an empty one]].
+    marks: {(row, column)} that get a frame.  feet: [(label, [a word below each column])].
     """
 
     title: str
@@ -97,7 +97,7 @@ def _label(draw, x, y, label):
 def _tile(page, x, y, pixels, side, marked):
     frame, colour = (3, ACCENT) if marked else (LINE // 2, RULE)
     ImageDraw.Draw(page).rectangle((x - frame, y - frame, x + side + frame - 1, y + side + frame - 1), colour)
-    put(page, pixels, x, y, side)
+    (put_word if isinstance(pixels, str) else put)(page, pixels, x, y, side)
 
 
 def mosaic(tiles, columns, gap=1, fill=255):

@@ -1,0 +1,89 @@
+"""The learning curves, read off their own axes as a person would, and the log beside them."""
+
+import csv
+
+import pytest
+
+from rawconv import runlog
+from rawconv.report.curves import draw_curves
+
+BLUE, ORANGE = (70, 120, 190), (215, 95, 50)  # training is blue, validation is orange, in every version
+
+
+ROWS = [
+    {"epoch": 1, "train_loss": 2.0, "val_loss": 3.0, "train_top1": 0.30, "val_top1": 0.25, "train_top5": 0.60,
+     "val_top5": 0.5},
+    {"epoch": 2, "train_loss": 1.0, "val_loss": 2.5, "train_top1": 0.55, "val_top1": 0.45, "train_top5": 0.80,
+     "val_top5": 0.75},
+    {"epoch": 4, "train_loss": 0.5, "val_loss": 2.75, "train_top1": 0.90, "val_top1": 0.40, "train_top5": 0.95,
+     "val_top5": 0.70},
+]  # fmt: skip
+
+
+def read_off(canvas, panel):
+    """[(colour, width, [(epoch, value)])] of the curves of a panel, read off its own axes as a person would."""
+    left, right = 480 * panel, 480 * (panel + 1)
+    inside = [text for text in canvas.texts if left <= text.x < right]
+    down = {float(text.text): text.y for text in inside if text.anchor == "rm"}
+    along = {int(text.text): text.x for text in inside if text.anchor == "mt" and text.text.isdigit()}
+    (v0, y0), (v1, y1) = min(down.items()), max(down.items())
+    (e0, x0), (e1, x1) = min(along.items()), max(along.items())
+    assert y0 > y1 and x0 < x1, "0 is below and on the left"
+    found = []
+    for line in canvas.lines:
+        if line.fill in (BLUE, ORANGE) and left <= line.at[0][0] < right:
+            points = [
+                (e0 + (x - x0) / (x1 - x0) * (e1 - e0), v0 + (y - y0) / (y1 - y0) * (v1 - v0)) for x, y in line.at
+            ]
+            found.append((line.fill, line.width, points))
+    return found
+
+
+def test_curves_show_training_in_blue_and_validation_in_orange(canvas):
+    draw_curves(ROWS, 6)
+    wanted = {
+        0: [(BLUE, 3, "train_loss", 1), (ORANGE, 3, "val_loss", 1)],
+        1: [(BLUE, 3, "train_top1", 100), (ORANGE, 3, "val_top1", 100), (BLUE, 1, "train_top5", 100),
+            (ORANGE, 1, "val_top5", 100)],
+    }  # fmt: skip
+    for panel, curves in wanted.items():
+        drawn = read_off(canvas, panel)
+        assert len(drawn) == len(curves)
+        for (colour, width, points), (want_colour, want_width, name, factor) in zip(drawn, curves, strict=True):
+            assert (colour, width) == (want_colour, want_width), name
+            values = [row[name] if factor == 1 else 100 * (1 - row[name]) for row in ROWS]
+            assert [epoch for epoch, _ in points] == pytest.approx([1, 2, 4], abs=0.01)
+            assert [value for _, value in points] == pytest.approx(values, rel=1e-6), name
+    assert {(text.text, text.colour) for text in canvas.texts if text.text in ("training", "validation")} == {
+        ("training", BLUE), ("validation", ORANGE),
+    }  # fmt: skip
+    titles = [text for text in canvas.texts if text.size == 15]
+    assert [(text.text, text.x < 480) for text in titles] == [
+        ("cross-entropy loss", True), ("top-1 (solid) and top-5 (thin) error, %", False),
+    ]  # fmt: skip
+    assert canvas.words().count("epoch") == 2
+
+
+def test_each_curve_ends_in_a_dot_of_its_colour(canvas):
+    draw_curves(ROWS, 6)
+    ends = [(line.fill, line.at[-1]) for line in canvas.lines if line.fill in (BLUE, ORANGE)]
+    dots = [(dot.fill, ((dot.at[0] + dot.at[2]) / 2, (dot.at[1] + dot.at[3]) / 2)) for dot in canvas.ellipses]
+    assert [colour for colour, _ in dots] == [colour for colour, _ in ends]
+    for (_, dot), (_, end) in zip(dots, ends, strict=True):
+        assert dot == pytest.approx(end)
+
+
+def test_log_columns(tmp_path):
+    rows = [{"epoch": 1, "lr": 0.01} | ROWS[0], {"epoch": 2, "lr": 0.01} | ROWS[1] | {"dead_conv1": 3}]
+    runlog.write_log(tmp_path, rows, 6)
+    with open(tmp_path / "log.csv") as file:
+        lines = list(csv.DictReader(file))
+    names = ["epoch", "lr", "train_loss", "val_loss", "train_top1", "val_top1", "train_top5", "val_top5", "dead_conv1"]
+    assert list(lines[0]) == names and lines[0]["dead_conv1"] == "" and lines[1]["dead_conv1"] == "3"
+    assert [float(lines[k]["val_top1"]) for k in (0, 1)] == [0.25, 0.45]
+    assert runlog.read_log(tmp_path, 6) == rows and runlog.read_log(tmp_path, 1) == rows[:1]
+    told = runlog.line(rows[0] | {"seconds": 61.4, "wait": 0.25}, 6)
+    assert told == (
+        "epoch   1/6  lr 0.01  train loss 2.000 top-1 30.0% top-5 60.0%  val loss 3.000 top-1 25.0% top-5 50.0%  "
+        "61 s, 25% waiting for pictures"
+    )
