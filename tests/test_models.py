@@ -105,6 +105,8 @@ def test_the_widths_and_groups_of_every_model():
         assert {number for number, layer in convs.items() if layer.groups == 2} == (
             set() if groups == 1 else {"2", "4", "5"} & convs.keys()
         ), name
+        drops = {at: layer for at, layer in layers if isinstance(layer, Dropout)}
+        assert all(layer.stream == int(at[-1]) for at, layer in drops.items()), "each has random numbers of its own"
         assert {layer.rate for _, layer in layers if isinstance(layer, Dropout)} <= {0.3 if "64" in name else 0.5}
         small = [layer.settings for number, layer in convs.items() if number in "345"]
         assert {(about["size"], about["stride"], about["pad"]) for about in small} == {((3, 3), (1, 1), (1,) * 4)}, name

@@ -25,7 +25,7 @@ TWINS = (
     ("startswith", "endswith"), ("add", "discard"),
 )  # fmt: skip
 OTHER = {a: b for pair in TWINS for a, b in (pair, pair[::-1])}
-WORDS = ("help", "metavar", "desc", "unit")  # keywords that are only words
+WORDS = ("help", "metavar", "desc", "unit", "strict")  # keywords that are words, or checks of what holds
 EVEN = ("min", "max", "minimum", "maximum", "add", "logaddexp")  # of two arguments, in any order
 DANGEROUS = ("rmtree",)  # what a break beside it deletes may be yours
 
