@@ -122,10 +122,11 @@ def bound(classes):
 def refuse_divergence(row, rows, classes, folder):
     """RawconvError where the epoch of this row of the log left a net that must not replace the last one.
 
-    rows: those of the epochs before.
+    rows: those of the epochs before.  A net may begin with a large loss: of the first epoch it counts what it came to.
     """
     train, val = row["train_loss"], row["val_loss"]
-    if not (train <= bound(classes) and np.isfinite(val)):
+    high = not train <= bound(classes) and (row["epoch"] > 1 or not val <= bound(classes))
+    if high or not np.isfinite(val):
         guessing = f"where guessing has {bound(classes) / DIVERGED:.2f}"
         what = f"Epoch {row['epoch']} ended with a training loss of {train:.3g} and a validation loss of {val:.3g}"
         raise diverged(f"{what}, {guessing}", row["lr"], rows, classes, folder)

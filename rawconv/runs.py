@@ -4,6 +4,7 @@ run = start(model="zf64", data="photos/")           a Run: net, data, recipe
 results = go(run, pathlib.Path("runs/mine"), choose_device("auto"))
 """
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from .errors import RawconvError, UsageError
 from .folders import new_folder, place
 from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
+from .locks import locked
 from .net import Net
 from .optimizer import Schedule
 from .recipes import Recipe, recipe_of
@@ -104,6 +106,12 @@ def resume(path, given, say=print):
     return run if lr is None else _with_rate(run, lr, file, say)
 
 
+def locked_run(path):
+    """No other process may go on with the run in `path`, its folder or its last.h5, while this is entered."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return locked(folder) if folder.is_dir() else contextlib.nullcontext()
+
+
 def _same_pictures(found, data, file, moved, say):
     """RawconvError where the data differ from those of the run; of these, older files kept the classes alone."""
     now, position = fingerprint(data), found.state["progress"]["position"]
@@ -144,7 +152,9 @@ def go(run, folder, device, say=print, progress=True, **how):
 
     how: the other arguments of training.train.
     """
-    rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **how)
+    first = not (how.get("ranks") and how["ranks"].rank)
+    with locked(folder) if first else contextlib.nullcontext():
+        rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **how)
     last = rows[-1] if rows else {"epoch": run.state["progress"]["epoch"]}  # done before, and its log is not here
     return {
         "checkpoint": f"{folder}/last.h5",

@@ -12,6 +12,7 @@ import stat
 import h5py
 import numpy as np
 
+from . import processes
 from .errors import RawconvError, UsageError
 
 SEAL = 512  # bytes: HDF5's smallest user block, which its readers skip
@@ -38,7 +39,7 @@ def replace_file(path, data):
     folder, name = os.path.split(os.path.realpath(path))
     if is_special(path):
         raise RawconvError(f"{path} is neither a file nor a folder, so it is left as it is; name another file.")
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    temporary = os.path.join(folder, f".{name}.{processes.mark()}.tmp")
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -51,13 +52,14 @@ def replace_file(path, data):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise _unwritten(path, error) from error
+            raise unwritten(path, error) from error
         raise
     sync_folder(folder)
     _sweep(folder, name)
 
 
-def _unwritten(path, error):
+def unwritten(path, error):
+    """The RawconvError for an OSError in writing `path`."""
     kept = "; what was there before is unchanged" if os.path.isfile(path) else ""
     remedy = "Free some space, or name a file in a folder that exists and that you may write to."
     return RawconvError(f"{path} could not be written ({error.strerror}){kept}. {remedy}")
@@ -73,11 +75,12 @@ def sync_folder(folder):
 
 
 def _sweep(folder, name):
-    """Remove what processes that were killed left behind."""
-    for leftover in os.listdir(folder):
-        if re.fullmatch(rf"\.{re.escape(name)}\.\d+\.tmp", leftover):
+    """Remove what processes that were killed left behind, and nothing of those at work."""
+    for other in os.listdir(folder):
+        found = re.fullmatch(rf"\.{re.escape(name)}\.((?:[0-9a-f]{{8}}\.)?\d+(?:\.\d+)?)\.tmp", other)
+        if found and processes.is_left_behind(os.path.join(folder, other), found[1]):
             with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, leftover))
+                os.unlink(os.path.join(folder, other))
 
 
 def hdf5(file, mode="r", **how):

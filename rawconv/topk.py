@@ -19,6 +19,7 @@ from .arrays import array_module, to_cpu
 from .deconvnet import layer_object, net_input, stored_size
 from .errors import RawconvError, UsageError
 from .health import check_finite
+from .locks import holder, locked
 from .pictures import split_of
 from .storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
@@ -59,25 +60,25 @@ def scan(
 
     layers = [layers] if isinstance(layers, str) else layers
     split = split_of(split, stored_size(net))
-    done, wanted = begun[0], {layer_object(net, layer): None for layer in layers} | begun[1]
+    # How many pictures were seen and what was found in them: one value, or an interruption could come between the two.
+    seen = begun[0], {layer_object(net, layer): None for layer in layers} | begun[1]
     last = time.monotonic()
     if not len(split):
         raise RawconvError("The data set has no pictures to scan.")
     hidden = None if progress else True
-    with tqdm(total=len(split), initial=done, desc="scan", unit=" pictures", disable=hidden) as bar:
+    with tqdm(total=len(split), initial=seen[0], desc="scan", unit=" pictures", disable=hidden) as bar:
         try:
-            for ids, pictures, labels in batches(split, batch, start=done):
-                wanted = _scan_batch(net, pictures, ids, labels, wanted, k)
-                done += len(ids)
+            for ids, pictures, labels in batches(split, batch, start=seen[0]):
+                seen = seen[0] + len(ids), _scan_batch(net, pictures, ids, labels, seen[1], k)
                 bar.update(len(ids))
                 if time.monotonic() - last > KEEP_SECONDS:
-                    keep(done, wanted)
+                    keep(*seen)
                     last = time.monotonic()
         except KeyboardInterrupt:
-            if done:
-                keep(done, wanted)
+            if seen[0]:
+                keep(*seen)
             raise
-    return {layer: wanted[layer_object(net, layer)] for layer in layers}
+    return {layer: seen[1][layer_object(net, layer)] for layer in layers}
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
@@ -213,28 +214,31 @@ def _sound(found, shape, split):
 
 
 def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say):
-    """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5."""
+    """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5.
+
+    (What was found, the records to be removed when that is kept.)
+    """
     begun, used = (0, {}), None
     for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
         position = int(path.stem[5:]) if path.stem[5:].isdigit() else 0
+        if position <= begun[0] or holder(path.parent):  # that scan is under way
+            continue
         found = load(path, net, weights, _part(key, position, k, batch), split, say)
-        if set(found) == set(wanted) and position > begun[0]:
+        if set(found) == set(wanted):
             begun, used = (position, found), path
     if used:
         say(f"Going on with the scan that was interrupted after {begun[0]:,} pictures.")
     kept = [used] if used else []
 
     def keep(position, found):
-        kept.append(folder / f"scan-{position}.hdf5")
-        save(kept[-1], found, weights, _part(key, position, k, batch))
-        for path in kept[:-1]:
-            path.unlink(missing_ok=True)
-        del kept[:-1]
+        path = folder.resolve() / f"scan-{position}.hdf5"
+        save(path, found, weights, _part(key, position, k, batch))
+        for other in kept:
+            if other.resolve() != path:  # it is the same when nothing was added since
+                other.unlink(missing_ok=True)
+        kept[:] = [path]
 
-    found = scan(net, split, wanted, k, batch, progress, begun, keep)
-    for path in kept:
-        path.unlink(missing_ok=True)
-    return found
+    return scan(net, split, wanted, k, batch, progress, begun, keep), kept
 
 
 def _part(key, position, k, batch):
@@ -247,11 +251,16 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, s
     Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
     A scan that was interrupted goes on where it stopped, which `say` is told.
     source: names the data set.  Returns ({layer object: Strongest}, the file that spared the scan, or None).
+    RawconvError where another process is at work in `folder`.
     """
-    folder = Path(folder)
+    with locked(folder):
+        return _scan_once(net, source, split, layers, k, Path(folder), progress, batch, say)
+
+
+def _scan_once(net, source, split, layers, k, folder, progress, batch, say):
     weights, key, k = fingerprint(net), data_key(source, split), min(k, len(split))
     names, own = list(dict.fromkeys(layer_object(net, layer) for layer in layers)), folder / "topk.hdf5"
-    known, used, troubles = {}, None, []
+    known, used, troubles, records = {}, None, [], []
 
     def missing():
         return [name for name in names if name not in known or known[name].value.shape[1] < k]
@@ -267,6 +276,9 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, s
     if wanted := missing():
         for sentence in troubles[:1]:
             say(sentence)
-        known |= _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say)
+        found, records = _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say)
+        known |= found
     save(own, known, weights, key)
+    for path in records:
+        path.unlink(missing_ok=True)
     return {name: known[name].first(k) for name in names}, used

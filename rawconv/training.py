@@ -74,7 +74,7 @@ def train(
             if progress and run.writes:
                 tqdm.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
         if run.stopped:
-            saved = "saved" if run.save_within_epoch() else "not saved, since the loss has grown without bound"
+            saved = "saved" if run.save_within_epoch() else "not saved, since the loss is far above that of guessing"
             say(f"Interrupted and {saved}; go on with: rawconv-train --resume {folder}")
     if run.stopped:
         run.ranks.interrupted = True

@@ -113,7 +113,7 @@ def test_a_packing_that_was_killed_at_its_end_leaves_nothing_behind(made, tmp_pa
         "packing.pack(sys.argv[1], sys.argv[2], 16, progress=False)"
     )
     killed = subprocess.run([sys.executable, "-c", code, folder, tmp_path / "pets.h5"])
-    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 3
+    assert killed.returncode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 4
     packing.pack(folder, tmp_path / "pets.h5", 16, progress=False)
     assert (tmp_path / "pets.h5").read_bytes() == out.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["pets.h5"]

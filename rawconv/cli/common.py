@@ -19,6 +19,8 @@ from .. import interrupts, streams
 from ..errors import RawconvError, UsageError
 from ..folders import clean, new_folder
 from ..json_text import plain
+from ..locks import NAME as LOCK
+from ..locks import refuse_held
 from ..messages import printable
 
 REMEDIES = {
@@ -203,9 +205,11 @@ def refuse_existing(path, force=False, inputs=()):
     """UsageError where `path` is there already and --force was not given; an empty folder may be used.
 
     Neither what the command reads (`inputs`, paths or None) nor a device, FIFO or the like is overwritten by force.
+    RawconvError where another process is at work there.
     """
     path = pathlib.Path(path)
-    if not os.path.lexists(path) or (path.is_dir() and not os.listdir(path)):
+    refuse_held(path)
+    if not os.path.lexists(path) or (path.is_dir() and not set(os.listdir(path)) - {LOCK}):
         return
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UsageError(f"{path} is neither a file nor a folder; name another place to write to.")

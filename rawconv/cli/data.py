@@ -4,6 +4,7 @@ import os
 
 import click
 
+from ..locks import locked
 from .common import (
     Group,
     command,
@@ -65,9 +66,10 @@ def pack(paths, size, train, val, labels, synsets, seed, force, as_json):
             raise UsageError(f"{path} does not exist; name a folder or zip of pictures, or a list of labels.")
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
-    refuse_existing(out, force, sources.parse(source).paths().values())
-    refuse_existing(f"{out}.partial", True)
-    facts = packing.pack(source, out, size, seed, force=force, say=say)
+    with locked(out):
+        refuse_existing(out, force, sources.parse(source).paths().values())
+        refuse_existing(f"{out}.partial", True)
+        facts = packing.pack(source, out, size, seed, force=force, say=say)
     packing.report(facts, say)
     say(
         f"{facts['train']} training and {facts['val']} validation pictures in {facts['seconds']:.1f} s, "

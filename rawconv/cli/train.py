@@ -1,10 +1,12 @@
 """rawconv-train: arguments in, calls, messages out."""
 
+import contextlib
 from pathlib import Path
 
 import click
 
 from ..errors import UsageError
+from ..locks import locked
 from .common import (
     command,
     device_option,
@@ -113,12 +115,14 @@ def main(
         tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
         if out and ranks.rank == 0:
             refuse_existing(out)
-        with _choose(device, ranks, tell) as device:
+        with _choose(device, ranks, tell) as device, contextlib.ExitStack() as held:
             if test_only:
                 speak = tell if as_json else show
                 found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split)
                 return end(found.pop("folder", None), found, as_json)
             if resume:
+                if ranks.rank == 0 and not check_grads:
+                    held.enter_context(runs.locked_run(resume))
                 run = runs.resume(resume, {name: value for name, value in asked.items() if name not in HOW}, tell)
                 conv, workspace = None, asked.get("workspace")
             else:
@@ -131,7 +135,7 @@ def main(
             if check_grads:
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
             _check_batch(run, device, ranks)
-            folder = ranks.agree(_folder(run, out) if ranks.rank == 0 else None)
+            folder = ranks.agree(_folder(run, out, held) if ranks.rank == 0 else None)
             found = runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
             if accuracies := found.get("val_per_class"):  # not in the log of an older version
                 tell(f"Validation, epoch {found['epoch']}: {lowest(run.data.classes, accuracies)}")
@@ -187,10 +191,13 @@ def _check_batch(run, device, ranks):
     check_batch(run.net, run.recipe, len(run.data.train), device, ranks, run.state is not None)
 
 
-def _folder(run, out):
-    """The run's folder, made by the first process alone."""
+def _folder(run, out, held):
+    """The run's folder, made by the first process alone and locked until `held` ends."""
     folder = run.folder or (Path(out) if out else new_run_folder(run.net.model, run.data.name))
     folder.mkdir(parents=True, exist_ok=True)
+    held.enter_context(locked(folder))
+    if not run.folder:
+        refuse_existing(folder)  # again: another process may have begun and ended there while the data were read
     return folder
 
 

@@ -1,5 +1,6 @@
 """rawconv-visualize: arguments in, calls, figures out."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import re
 import click
 
 from ..errors import RawconvError, UsageError
+from ..locks import locked
 from .common import (
     command,
     echo,
@@ -108,7 +110,7 @@ def main(
     if out:
         refuse_existing(out, force, [data])
     device = choose_device(device, say)
-    with device:
+    with device, contextlib.ExitStack() as held:
         net, info, _ = checkpoint.load(weights)
         health.check_net(net.to(device))
         limit_columns(net, workspace)
@@ -120,21 +122,21 @@ def main(
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
             stored, trouble = visualize.read_pictures(pictures, net)
-            folder = _folder(out) or new_folder(*place(weights, net, info.get("data"), "visualize"))
+            folder = _folder(out, held) or new_folder(*place(weights, net, info.get("data"), "visualize"))
             tell = visualize.silent if as_json else echo
             about |= visualize.draw_pictures(net, stored, asked, look, top, folder, tell)
         else:
             source, trouble = data_of(net, weights, info, data), []
-            folder = _folder(out) or new_folder(*place(weights, net, source.source, "visualize"))
+            folder = _folder(out, held) or new_folder(*place(weights, net, source.source, "visualize"))
             found, drawn = visualize.draw_layers(net, source, split, asked, look, top, folder, say)
             about |= drawn
             if report:
                 drawn = found, asked, look, top, weights, say
                 trouble += visualize.draw_report(report, net, info, source, split, *drawn)
                 about["report"] = report
-    if trouble:
-        about["errors"] = trouble
-    finish(folder, about | {"index": visualize.write_index(folder, about)}, as_json)
+        if trouble:
+            about["errors"] = trouble
+        finish(folder, about | {"index": visualize.write_index(folder, about)}, as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))
 
@@ -192,10 +194,11 @@ def _need_report(report, pictures, control, force):
         raise UsageError(f"{report} exists; name another --report, or add --force to overwrite it.")
 
 
-def _folder(out):
-    """--out, made where it is not there yet; None without."""
+def _folder(out, held):
+    """--out, made where it is not there yet and locked until `held` ends; None without."""
     if out:
         pathlib.Path(out).mkdir(parents=True, exist_ok=True)
+        held.enter_context(locked(out))
         return pathlib.Path(out)
 
 

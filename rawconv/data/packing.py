@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..interrupts import raise_again, stoppable
+from ..locks import locked
 from ..messages import warn
 from ..storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
 from ..threads import thread_count
@@ -43,8 +44,14 @@ def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, sa
     that neighbours are unlike each other.  source and val: as in sources.py.
     seed: of the order and of the tenth held out.  Goes on where an interrupted packing of the same files stopped;
     force: an unfinished packing of others is thrown away.
-    RawconvError where pictures are missing, the disk is too small, or the unfinished packing is of other files.
+    RawconvError where pictures are missing, the disk is too small, the unfinished packing is of other files, or another
+    process is packing into `out`.
     """
+    with locked(out):
+        return _pack(source, out, size, seed, val, force, progress, say)
+
+
+def _pack(source, out, size, seed, val, force, progress, say):
     named = parse(str(source))
     plan = _Plan(named._replace(val=str(val)) if val else named, size, seed)
     work = _Work(plan, Path(out), force)
@@ -110,6 +117,7 @@ class _Work:
         self.done, self.total = 0, np.zeros((plan.size, plan.size, 3), np.int64)
         self.kept, self.failed, self.sha256 = np.empty(0, np.int64), {}, np.empty((0, 32), np.uint8)
         if not self._resume(force):
+            self.note.unlink(missing_ok=True)  # first: or it would be believed of the new file
             self.partial.write_bytes(UNFINISHED)
         self._check_space()
 

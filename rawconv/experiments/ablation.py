@@ -7,7 +7,6 @@ dropout with them; what stood above reads what stood below.  Base zf64 has the s
 ratios.  Errors are those of one centre crop at the end of the training, on the training pictures too.
 """
 
-import shutil
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +99,6 @@ def _measure(model, data, study, changes, seed, device, workspace, say, dropout)
     net = train_in(folder, begin, data, seed, device, workspace, say=say)
     train, val = (evaluate(net, split, device) for split in (data.train, data.val))
     checkpoint.save(study.folder / f"{model}.h5", net, checkpoint.load(folder / "last.h5").info)
-    shutil.rmtree(folder)
     errors = 1 - train["top1"], 1 - val["top1"], 1 - val["top5"]
     return {"parameters": sum(value.size for value in net.params.values()), "errors": errors}
 

@@ -24,6 +24,7 @@ from ..deconvnet import layer_object, net_input
 from ..errors import RawconvError, UsageError
 from ..json_text import json_text
 from ..layers.dropout import Dropout
+from ..locks import locked
 from ..storage import fixed_text, hdf5, open_regular, replace_file
 from ..topk import data_key, fingerprint
 
@@ -62,12 +63,18 @@ def write(subject, layer, split, path, batch=128, progress=True):
         "data": subject.data.source, "split": split, "data_key": data_key(subject.data.source, pictures),
         "device": str(subject.device),
     }  # fmt: skip
+    with locked(path):
+        return _write(net, name, pictures, subject.data.classes, about, path, batch, progress)
+
+
+def _write(net, name, pictures, classes, about, path, batch, progress):
     part, note = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.json")
     try:
         done = _begun(part, note, about)
         if done is None:
             done = 0
-            _begin(part, about, pictures, subject.data.classes)
+            note.unlink(missing_ok=True)  # first: or it would be believed of the new file
+            _begin(part, about, pictures, classes)
         with hdf5(part, "r+", libver=("v108", "v108")) as file:
             _fill(file, note, about, done, net, name, pictures, batch, progress)
         with open(part, "rb") as file:

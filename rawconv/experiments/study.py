@@ -10,6 +10,8 @@
 import contextlib
 import hashlib
 import io
+import json
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +24,12 @@ from ..csv_text import csv_text
 from ..errors import UsageError
 from ..folders import clean, new_folder, numbered
 from ..json_text import json_text
+from ..locks import NAME as LOCK
+from ..locks import holder, refuse_held, release, take
 from ..storage import open_regular, replace_file
 
-UNFINISHED = "unfinished"  # the folder of the steps done so far; removed at the end
+UNFINISHED = "unfinished"  # the folder of the steps done so far; at the end it is renamed, and then removed
+WHOLE = ".finished"  # what it is called when the results are whole
 
 
 class Result(NamedTuple):
@@ -43,12 +48,22 @@ class Result(NamedTuple):
 
 
 class Study:
-    """The experiment `name` with `options`, at work in `folder`."""
+    """The experiment `name` with `options`, at work in `folder`, which no other process is until it is finished.
+
+    known: what `finish` returned to a process that was killed at its very end; else None.
+    """
 
     def __init__(self, name, options, folder):
+        """RawconvError where another process is at work there."""
         self.name, self.options, self.folder = name, options, Path(folder)
-        self.steps = self.folder / UNFINISHED
-        self.steps.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = take(self.folder)
+        self.steps, self.known = self.folder / UNFINISHED, _known(self.folder, name, options)
+        shutil.rmtree(self.folder / WHOLE, ignore_errors=True)
+        if self.known:
+            release(self.lock, wholly=True)
+            return
+        self.steps.mkdir(exist_ok=True)
         replace_file(self.steps / "options.json", json_text(options).encode())
 
     def each(self, keys, compute, what="", unit=" steps"):
@@ -68,47 +83,57 @@ class Study:
             packed = io.BytesIO()
             np.savez(packed, allow_pickle=False, **found)
             replace_file(path, packed.getvalue())
+            shutil.rmtree(self.steps / clean(key), ignore_errors=True)  # its `place`, needed until now
         bar.update()
         return found
 
     def place(self, key):
-        """A folder for a step that keeps its own files until the end, as a training does."""
+        """A folder for the step `key` that keeps its own files until it is done, as a training does."""
         folder = self.steps / clean(key)
         folder.mkdir(exist_ok=True)
         return folder
 
     def withdraw(self):
         """Remove the folder of a run that was refused before its first step."""
+        release(self.lock, wholly=True)
         if [path.name for path in self.steps.iterdir()] == ["options.json"]:
             shutil.rmtree(self.steps)
             with contextlib.suppress(OSError):  # it holds something else
                 self.folder.rmdir()
 
     def finish(self, result):
-        """Write the files, forget the steps; what --json prints."""
+        """Write the files, forget the steps; what --json prints.  A `known` result is there already."""
+        if self.known:
+            return self.known
         files = {kind: f"{self.name}.{kind}" for kind in ("png", "csv", "json")}
         about = {"experiment": self.name, "options": self.options, "numbers": result.numbers}
         about |= {"published": result.published, "sentences": result.sentences, "files": files}
         replace_file(self.folder / files["png"], result.figure)
         replace_file(self.folder / files["csv"], table(result.rows).encode())
         replace_file(self.folder / files["json"], json_text(about).encode())
-        shutil.rmtree(self.steps)
+        os.rename(self.steps, self.folder / WHOLE)
+        shutil.rmtree(self.folder / WHOLE)
+        release(self.lock, wholly=True)
         return about
 
 
 def begin(name, options, root, stem, out=None, force=False):
     """The Study of these options: the interrupted one in `root`/`stem`-<n>, or a new one there, or in the folder `out`.
 
-    UsageError where `out` holds something else and `force` is not given.
+    UsageError where `out` holds something else and `force` is not given; RawconvError where another process is at work
+    there.
     """
     if out is None:
-        folders = numbered(root, stem).values()
-        return Study(name, options, next((f for f in folders if _same(f, options)), None) or new_folder(root, stem))
+        folders = list(numbered(root, stem).values())
+        again = [f for f in folders if _same(f, name, options)] + [f for f in folders if _is_blank(f) and not holder(f)]
+        return Study(name, options, next(iter(again), None) or new_folder(root, stem))
     out = Path(out)
-    if not _same(out, options):
-        if not force and out.exists() and any(out.iterdir()):
+    refuse_held(out)
+    if not _same(out, name, options):
+        if not force and out.exists() and not _is_blank(out):
             raise UsageError(f"{out} exists; name another --out, or add --force to overwrite it.")
-        shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+        for old in (UNFINISHED, WHOLE):
+            shutil.rmtree(out / old, ignore_errors=True)
     return Study(name, options, out)
 
 
@@ -122,13 +147,29 @@ def _short(value):
     return f"{value:.6g}" if isinstance(value, float | np.floating) else value
 
 
-def _same(folder, options):
+def _same(folder, name, options):
     """Whether an interrupted study of these options is in `folder`."""
-    try:
-        with open_regular(folder / UNFINISHED / "options.json", "r") as file:
-            return file.read() == json_text(options)
-    except OSError:
-        return False
+    with contextlib.suppress(OSError), open_regular(folder / UNFINISHED / "options.json", "r") as file:
+        return file.read() == json_text(options)
+    return _known(folder, name, options) is not None
+
+
+def _known(folder, name, options):
+    """The results in `folder`, where they are of these options and their steps were about to be removed; else None."""
+    with contextlib.suppress(OSError, ValueError):
+        with open_regular(folder / f"{name}.json", "r") as file:
+            about = json.load(file)
+        if (folder / WHOLE).is_dir() and json_text(about["options"]) == json_text(options):
+            return about
+    return None
+
+
+def _is_blank(folder):
+    """Whether there is nothing in `folder` but what a process leaves that is killed before its first step."""
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".options.json.")}
+    if names == {UNFINISHED} or names == {UNFINISHED, LOCK}:
+        return all(path.name.startswith(".options.json.") for path in (folder / UNFINISHED).iterdir())
+    return names <= {LOCK}
 
 
 def _read(path):

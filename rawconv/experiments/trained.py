@@ -13,6 +13,7 @@ from ..arrays import Device
 from ..errors import UsageError
 from ..folders import clean
 from ..json_text import json_text
+from ..locks import locked
 from ..recipes import Recipe
 from ..training import train
 
@@ -27,17 +28,23 @@ def trained(model, data, changes, seed=0, device=None, allow=True, say=print, mi
     """
     folder = place(model, data, changes, seed)
     file = folder / "last.h5"
-    if file.exists():
-        _, info, state = checkpoint.load(file)
-        if state["progress"]["epoch"] >= info["recipe"]["epochs"]:
-            return file
+    if _is_finished(file):
+        return file
     if not allow:
         raise UsageError(f"{model} trained on {data} is needed and not in {folder}; leave --no-train out{instead}.")
     say(f"Training {model} on {data}, about {minutes:g} min on 2 cores; it is kept in {folder}.")
-    run = runs.resume(file, {}) if file.exists() else runs.start(model, data, seed=seed, changes=changes)
     folder.mkdir(parents=True, exist_ok=True)
-    runs.go(run, folder, device or Device(), say)
+    with locked(folder):
+        run = runs.resume(file, {}) if file.exists() else runs.start(model, data, seed=seed, changes=changes)
+        runs.go(run, folder, device or Device(), say)
     return file
+
+
+def _is_finished(file):
+    if not file.exists():
+        return False
+    _, info, state = checkpoint.load(file)
+    return state["progress"]["epoch"] >= info["recipe"]["epochs"]
 
 
 def train_in(folder, begin, data, seed, device, workspace=None, **how):

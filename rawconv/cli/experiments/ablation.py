@@ -53,7 +53,8 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
         identity |= {"held_out": data_key(pictures.source, pictures.val)}
         begun = study.begin("ablation", identity, Path("runs"), clean(f"{base}-{pictures.name}-ablation"), out, force)
         try:
-            result = ablation.run(pictures, begun, **options, device=where, workspace=workspace, say=say)
+            how = {"device": where, "workspace": workspace, "say": say}
+            result = None if begun.known else ablation.run(pictures, begun, **options, **how)
         except (RawconvError, UsageError):
             begun.withdraw()
             raise

@@ -2,6 +2,7 @@
 
 import click
 
+from ...locks import locked
 from ..common import (
     command,
     data_option,
@@ -43,8 +44,8 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
     from ...arrays import choose_device
     from ...experiments import features, subject
 
-    refuse_existing(out, force, [weights, data])
-    with choose_device(device, say) as device:
+    with choose_device(device, say) as device, locked(out):
+        refuse_existing(out, force, [weights, data])
         about = subject.load(weights, data, device, workspace)
         found = features.write(about, layer, split, out, batch)
     size = " x ".join(map(str, found["shape"]))

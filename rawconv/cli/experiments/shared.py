@@ -66,7 +66,8 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
             identity |= {"pictures": [one.identity() for one in options["pictures"]]}
         begun = study.begin(name, identity, *about.place(name), where["out"], where["force"])
         try:
-            result = importlib.import_module(f"...experiments.{name}", __package__).run(about, begun, **options)
+            experiment = importlib.import_module(f"...experiments.{name}", __package__)
+            result = None if begun.known else experiment.run(about, begun, **options)
         except (RawconvError, UsageError):
             begun.withdraw()
             raise
@@ -85,8 +86,8 @@ def need_files(pictures, label=None):
 
 
 def conclude(begun, result, as_json=False):
-    """Write the files of a Result and end the command."""
+    """Write the files of a Result (None: they are known already) and end the command."""
     results = begun.finish(result)
-    for sentence in result.sentences:
+    for sentence in results["sentences"]:
         (say if as_json else echo)(sentence)
     finish(begun.folder, results, as_json)
