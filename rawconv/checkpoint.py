@@ -27,6 +27,7 @@ link and type is checked before anything is allocated, and nothing in the file i
 import importlib.resources
 import io
 import json
+import math
 import pathlib
 import re
 from typing import NamedTuple
@@ -48,11 +49,24 @@ from .messages import escaped
 from .net import PIXELS, Net
 from .recipes import Recipe
 from .schema import NEWER, parse
-from .storage import FLOATS, SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
+from .storage import (
+    FLOATS,
+    SEAL,
+    Group,
+    Wrong,
+    check_seal,
+    excess,
+    fixed_text,
+    hdf5,
+    open_file,
+    replace_file,
+    write_seal,
+)  # fmt: skip
 
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
 LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
+COPIES = 12  # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 
 
@@ -181,6 +195,7 @@ def _read(root):
     _check_version(version)
     shape = tuple(root.integers("shape", (3,)))
     _check_shape(shape, "its pictures")
+    _check_room(shape, root.size, "its pictures")
     nodes, weights = _read_nodes(root.group("layers"), shape)
     mean = root.group("input").numbers("mean")
     if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
@@ -220,12 +235,25 @@ def _read_stored(root, version, shape, mean):
     fits = all(low <= side <= LARGEST_SIDE for low, side in zip(shape[:2], stored, strict=True))
     if not fits or (len(mean) == 3 and mean[:2] != stored):
         raise Wrong(f"has stored pictures of {stored} and a mean of {mean} for a net that sees {shape}")
+    _check_room((*stored, shape[2]), root.size, "its stored pictures")
     return stored
 
 
 def _check_shape(shape, what):
     if min(shape) < 1 or max(shape[:2]) > LARGEST_SIDE or shape[2] > schema.MOST_FILTERS:
         raise Wrong(f"says that {what} are of {shape}, which is no sensible size")
+
+
+def _check_room(shape, size, what):
+    """Wrong where maps or a picture of this shape would take more than a file of `size` bytes may ask for."""
+    if found := excess(COPIES * math.prod(shape), size):
+        raise Wrong(f"says that {what} are of {shape}, which would take {found}", "Use another checkpoint.")
+
+
+def _padded(layer, shape):
+    """The shape of a layer's input with its padding."""
+    top, left, bottom, right = layer.window.pad if hasattr(layer, "window") else (0, 0, 0, 0)
+    return shape[0] + top + bottom, shape[1] + left + right, shape[2]
 
 
 def _check_training(net, info, progress):
@@ -260,6 +288,8 @@ def _read_nodes(group, shape):
             raise Wrong(f"is damaged: layer {name} has {len(below)} inputs")
         shape = shapes[name] = layer.out_shape(*below)
         _check_shape(shape, f"the maps of layer {name}")
+        _check_room(shape, part.size, f"the maps of layer {name}")
+        _check_room(_padded(layer, below[0]), part.size, f"the padded maps below layer {name}")
         nodes.append((name, layer, *inputs))
         if isinstance(layer, Conv):
             channels = below[0][2]

@@ -147,6 +147,25 @@ def foreign(head, kind):
 
 # Reading
 
+ROOM = 400  # MB that a file may ask for beside ten times its size
+VARIABLE = "RAWCONV_FILE_MB"
+
+
+def room():
+    """RAWCONV_FILE_MB, or ROOM, in bytes."""
+    asked = os.environ.get(VARIABLE, "")
+    if asked and not (asked.isdecimal() and 0 < int(asked) < 10**7):
+        raise UsageError(f"{VARIABLE}={asked!r} is not a number of megabytes; unset it or give one, as {ROOM}.")
+    return int(asked or ROOM) * 10**6
+
+
+def excess(wanted, size):
+    """What to say of a file of `size` bytes whose contents would take `wanted` in memory; None where that is fair."""
+    if wanted <= room() + 10 * size:
+        return None
+    limit, times = room() // 10**6, f"ten times the file's {size / 1e6:.1f} MB"
+    return f"{wanted / 1e6:.0f} MB, more than {times} and the {limit} MB that {VARIABLE}={limit} allows beside"
+
 
 def is_special(path):
     """Whether `path` is there and is neither a file nor a folder: a device, a FIFO, a socket."""

@@ -91,9 +91,9 @@ def test_hostile_and_broken_pickles(tmp_path):
         (files["data_batch_3"][:-2000], "no intact"),
         (b"", "no intact"),
         (b"\x80\x02.", "no intact"),
-        (b"\x80\x02Nr\xff\xff\xff\x7f.", "stores more than it holds"),  # a table of 2**32 entries
-        (python2({b"data": Hostile(os.mkdir, str(mark))}), "asks for posix.mkdir"),
-        (python2({b"data": Hostile(eval, f"__import__('os').mkdir({str(mark)!r})")}), "asks for __builtin__.eval"),
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "no 'data'"),  # a table of 2**32 entries
+        (python2({b"data": Hostile(os.mkdir, str(mark))}), "names posix.mkdir"),
+        (python2({b"data": Hostile(eval, f"__import__('os').mkdir({str(mark)!r})")}), "names __builtin__.eval"),
         (python2({b"data": Hostile(np.ndarray, (10**13,)), b"labels": [0]}), "does not hold"),
         (python2({b"data": Hostile(rebuild, about, (*state[:4], b"few")), b"labels": [0] * 4}), "does not hold"),
         (python2({b"data": planes.T, b"labels": [0] * 4}), "does not hold"),

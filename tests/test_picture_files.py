@@ -15,6 +15,7 @@ from laws import assert_same
 from PIL import Image
 from test_data_sources import picture, png, tree, write, write_zip
 
+from rawconv import storage
 from rawconv.data import open_data, packing, picture_file
 from rawconv.data.decode import decode as decode_one
 from rawconv.data.levels import Levels
@@ -108,7 +109,7 @@ def test_why_a_file_is_no_picture():
         assert reason is None or why(error.value).startswith(reason), (name, why(error.value))
     with pytest.raises(Image.DecompressionBombError) as error:
         Image._decompression_bomb_check((30_000, 30_000))
-    assert "too large (more than 179 megapixels; RAWCONV_PICTURE_MB" in why(error.value)
+    assert "too large (more than 179 megapixels; RAWCONV_FILE_MB" in why(error.value)
     assert why(PermissionError(13, "Permission denied")) == "not to be opened (Permission denied)"
     assert "memory" in why(MemoryError())
 
@@ -116,7 +117,7 @@ def test_why_a_file_is_no_picture():
 WANTED = (
     "6 of {} files are no readable pictures{} {}short.jpg, {}short.png are cut off or damaged; "
     "{}bomb.png is too large (13000x13000 pixels take 507 MB, more than ten times the file's 0.3 MB and the 400 MB "
-    "that RAWCONV_PICTURE_MB=400 allows beside); {}empty.png is empty; {}float.tif is of floating-point pixels "
+    "that RAWCONV_FILE_MB=400 allows beside); {}empty.png is empty; {}float.tif is of floating-point pixels "
     "(--range LOW:HIGH says what is black and white); {}text.jpg is in a format that is not read.\n"
 )
 
@@ -320,20 +321,20 @@ def test_a_small_file_that_asks_for_much_is_refused_before_it_gets_it(kind, monk
     monkeypatch.setitem(globals(), "SIDE", 13_300 if kind == "grey16" else 9_000)
     contents = FLAT[kind]()
     assert 10 * len(contents) < 20e6
-    with pytest.raises(Unreadable, match="RAWCONV_PICTURE_MB=400"):
+    with pytest.raises(Unreadable, match="RAWCONV_FILE_MB=400"):
         picture_file.open_picture(io.BytesIO(contents), 64)
 
 
 def test_the_limit_can_be_raised_and_lowered(monkeypatch):
     contents = flat_png(2000)
     assert decode_one(io.BytesIO(contents), 6).shape == (6, 6, 3)
-    monkeypatch.setenv("RAWCONV_PICTURE_MB", "10")
-    with pytest.raises(Unreadable, match="take 16 MB.*RAWCONV_PICTURE_MB=10"):
+    monkeypatch.setenv("RAWCONV_FILE_MB", "10")
+    with pytest.raises(Unreadable, match="take 16 MB.*RAWCONV_FILE_MB=10"):
         decode_one(io.BytesIO(contents), 6)
     for text in ("x", "-1", "0", "1.5", "9" * 20):
-        monkeypatch.setenv("RAWCONV_PICTURE_MB", text)
-        with pytest.raises(UsageError, match="RAWCONV_PICTURE_MB=.*is not a number of megabytes"):
-            picture_file.room()
+        monkeypatch.setenv("RAWCONV_FILE_MB", text)
+        with pytest.raises(UsageError, match="RAWCONV_FILE_MB=.*is not a number of megabytes"):
+            storage.room()
 
 
 def test_large_pictures_wait_for_each_other(monkeypatch):

@@ -11,9 +11,9 @@ import re
 import numpy as np
 
 from ..errors import RawconvError
-from ..storage import Wrong, open_regular
+from ..storage import Wrong, excess, open_regular
 
-MOST_COMPUTED = 1 << 28  # numbers that ConstantOfShape may make in all: VGG-19 has 1.4e8 parameters
+COPIES = 12  # bytes of a number that ConstantOfShape makes: in the net, in a file's image and on the way to it
 MOST_MOVED = 1 << 10  # numbers that an operator which copies them may take in all: enough for shapes
 DEEPEST = 100  # operators one after another in a constant
 
@@ -99,8 +99,10 @@ class Graph:
         """`shape` as a tuple, once it is clear that ConstantOfShape does not ask for too much."""
         shape = tuple(int(length) for length in shape)
         self._computed += math.prod(shape)
-        if min(shape, default=1) < 0 or len(shape) > 8 or self._computed > MOST_COMPUTED:
+        if min(shape, default=1) < 0 or len(shape) > 8:
             raise Wrong(f"asks for a constant of shape {shape}, which is no sensible size")
+        if what := excess(COPIES * self._computed, self.size):
+            raise Wrong(f"asks for a constant of shape {shape}, which would take {what}")
         return shape
 
     def array(self, tensor):

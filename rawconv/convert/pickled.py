@@ -88,19 +88,20 @@ KNOWN = {
 } | {f"torch.{name}": None for name in DTYPES}
 
 
-def load(file, storages=None):
+def load(file, storages=None, known=KNOWN, most=MOST_BYTES):
     """The object of the pickle that begins at the file's place, which is behind it afterwards.
 
     file: what reads no more than there is, as BytesIO and mmap do.  storages: a dict that takes {key: Storage}.
+    known: {name that the pickle may use: function that makes what it stands for, or None}.  most: bytes that are read.
     Wrong, with the name, where the pickle names anything but tensors and plain containers.
     """
-    machine, start = _Machine({} if storages is None else storages), file.tell()
+    machine, start = _Machine({} if storages is None else storages, known), file.tell()
     try:
         with warnings.catch_warnings():  # genops decodes what is then refused, and may find its escapes odd
             warnings.simplefilter("ignore", DeprecationWarning)
             for operation, argument, place in pickletools.genops(file):
-                if place - start > MOST_BYTES:
-                    raise Wrong(f"holds a pickle of more than {MOST_BYTES >> 20} MB beside its tensors", STATE_DICT)
+                if place - start > most:
+                    raise Wrong(f"holds a pickle of more than {most >> 20} MB beside its tensors", STATE_DICT)
                 machine.step(operation.name, argument)
         return machine.stack.pop()
     except Wrong:
@@ -112,8 +113,8 @@ def load(file, storages=None):
 class _Machine:
     """What an unpickler does, for the operations that data needs.  `below`: the stacks under each mark."""
 
-    def __init__(self, storages):
-        self.stack, self.below, self.memo, self.storages = [], [], {}, storages
+    def __init__(self, storages, known):
+        self.stack, self.below, self.memo, self.storages, self.known = [], [], {}, storages, known
 
     def step(self, name, argument):
         if name in LITERALS:
@@ -170,20 +171,22 @@ class _Machine:
             last, module = self.stack.pop(), self.stack.pop()
             text = ".".join((module, last))
         text = text.replace(" ", ".")
-        if text not in KNOWN:
+        if text not in self.known:
             raise Wrong(f"names {text:.100}, which rawconv does not run: {ONLY}", STATE_DICT)
         self.stack.append(Name(text))
 
     def call(self, _):
         arguments, name = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, Name) or KNOWN[name.text] is None or len(arguments) > MOST_PARTS:
+        if not isinstance(name, Name) or self.known[name.text] is None or len(arguments) > MOST_PARTS:
             raise Wrong("is damaged: its pickle calls what is no function")
-        self.stack.append(KNOWN[name.text](*arguments))
+        self.stack.append(self.known[name.text](*arguments))
 
     def attributes(self, _):
-        """Those of an OrderedDict: versions of modules, which say nothing about the tensors."""
-        self.stack.pop()
-        if type(self.stack[-1]) is not dict:
+        """Those of an OrderedDict: versions of modules, which say nothing about the tensors.  Others may `build`."""
+        state = self.stack.pop()
+        if hasattr(self.stack[-1], "build"):
+            self.stack[-1].build(state)
+        elif type(self.stack[-1]) is not dict:
             raise Wrong("is damaged: its pickle gives attributes to what is no dictionary")
 
     def outside(self, _):
@@ -200,7 +203,7 @@ class _Machine:
 
 def _set(target, key, value):
     """Keys are texts and whole numbers: the hash of anything deeper could take for ever."""
-    if type(target) is not dict or not (type(key) is str or (type(key) is int and abs(key) < 1 << 62)):
+    if type(target) is not dict or not (type(key) in (str, bytes) or (type(key) is int and abs(key) < 1 << 62)):
         raise Wrong("is damaged: its pickle fills what is no dictionary, or under keys that are no texts")
     target[key] = value
 

@@ -7,15 +7,15 @@ of them NumPy's own: an array comes in as its plain state, checked before it is 
 import codecs
 import io
 import math
-import pickle
-import pickletools
 import tarfile
 import zlib
 
 import numpy as np
 from PIL import Image
 
+from ..convert.pickled import load
 from ..errors import RawconvError
+from ..storage import Wrong, excess
 from . import Split, decode
 
 LAYOUTS = {  # name: training files, test file, class names with their key, key of the labels
@@ -24,6 +24,7 @@ LAYOUTS = {  # name: training files, test file, class names with their key, key 
 }
 WANTED = {file for training, test, meta, *_ in LAYOUTS.values() for file in (*training, test, meta)}
 INNER = ("", "cifar-10-batches-py", "cifar-100-python")
+COPIES = 4  # of a byte of the files: as it is, as text, as pixels in their order, and of both splits together
 LARGEST = 1 << 28  # bytes; CIFAR-100's training file has 155 million
 
 
@@ -50,7 +51,10 @@ def open_source(path, size, progress, seed):
     missing = [file for file in training if file not in files]
     if missing:
         raise RawconvError(f"{path} lacks {missing[0]}; download it again.")
-    classes = [_text(word) for word in _field(_unpickle(path, meta, files), names_key, list, path, meta)]
+    words = _field(_unpickle(path, meta, files), names_key, list, path, meta)
+    if not all(isinstance(word, bytes | str) for word in words):
+        raise RawconvError(f"{meta} of {path} holds class names that are no text; download it again.")
+    classes = [_text(word) for word in words]
     train = [_read(path, file, files, labels_key, len(classes)) for file in training]
     val = [_read(path, test, files, labels_key, len(classes))]
     splits = [
@@ -87,12 +91,15 @@ def _folder_files(path):
 
 def _tar_files(path):
     """{file name: contents}."""
-    files = {}
+    files, unpacked, size = {}, 0, path.stat().st_size
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 if name in WANTED and member.isfile() and member.size <= LARGEST:
+                    unpacked += member.size
+                    if what := excess(COPIES * unpacked, size):
+                        raise RawconvError(f"{path} unpacks to files that would take {what}.")
                     files[name] = archive.extractfile(member).read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise RawconvError(f"{path} is a damaged tar file ({error}); download it again.") from error
@@ -105,34 +112,29 @@ class _State:
     def __init__(self, *about):
         self.about, self.state = about, None
 
-    def __setstate__(self, state):
+    def build(self, state):
         self.state = state
 
 
-ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"): _State,
-    ("numpy._core.multiarray", "_reconstruct"): _State,
-    ("numpy", "ndarray"): _State,
-    ("numpy", "dtype"): _State,
-    ("_codecs", "encode"): lambda text, _: codecs.encode(text, "latin1"),
-}
+def _known(left):
+    """{name: what it stands for} of all that a pickle may name; texts of `left` bytes in all may be encoded."""
 
+    def encode(text, _):
+        nonlocal left
+        left -= len(text)
+        if left < 0:
+            raise Wrong("encodes more than it holds")
+        return codecs.encode(text, "latin1")
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return ALLOWED[module, name]
+    arrays = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+    return dict.fromkeys((*arrays, "numpy.ndarray", "numpy.dtype"), _State) | {"_codecs.encode": encode}
 
 
 def _unpickle(path, file, files):
     """The dictionary in one of the files."""
     raw = files[file]
     try:
-        for op, arg, _ in pickletools.genops(raw):
-            if "PUT" in op.name and arg > len(raw):  # the unpickler would allocate a table of that length
-                raise pickle.UnpicklingError("it stores more than it holds")
-        found = _Unpickler(io.BytesIO(raw), encoding="bytes").load()
+        found = load(io.BytesIO(raw), known=_known(len(raw)), most=LARGEST)
     except Exception as error:  # a broken pickle fails in any way it likes
         raise RawconvError(f"{file} of {path} is no intact CIFAR pickle ({error}); download it again.") from error
     return found if isinstance(found, dict) else {}
@@ -152,11 +154,11 @@ def _is_bytes(array, shape):
     if not isinstance(state, tuple) or len(state) != 5 or state[1] != shape or not isinstance(state[2], _State):
         return False
     byte = state[2].about[:1] in ((b"u1",), ("u1",))
-    return byte and isinstance(state[4], bytes) and len(state[4]) == math.prod(shape)
+    return byte and isinstance(state[4], bytes | str) and len(state[4]) == math.prod(shape)
 
 
 def _text(word):
-    return word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
+    return word.decode("utf-8", "replace") if isinstance(word, bytes) else word
 
 
 def _read(path, file, files, labels_key, classes):
@@ -166,5 +168,6 @@ def _read(path, file, files, labels_key, classes):
     if not (_is_bytes(array, (len(labels), 3072)) and all(type(k) is int and 0 <= k < classes for k in labels)):
         raise RawconvError(f"{file} of {path} does not hold N x 3072 bytes and N labels; download it again.")
     _, shape, _, fortran, raw = array.state
+    raw = raw.encode("latin1") if isinstance(raw, str) else raw
     pixels = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
     return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), np.array(labels, np.int64)

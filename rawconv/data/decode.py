@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..messages import warn
+from ..storage import room
 from ..threads import cut, once_a_process, thread_count
 from . import BUDGET, Split
 from .levels import WHITE, Levels
-from .picture_file import decoding, open_picture, reasons, room, why
+from .picture_file import decoding, open_picture, reasons, why
 
 GREY = 128  # behind transparent parts, and for a file that broke later: near the mean, so about 0 after subtracting it
 STRIP = 1 << 18  # pixels that change their mode at once: a large picture never lies in memory three times

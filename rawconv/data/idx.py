@@ -11,11 +11,13 @@ import zlib
 import numpy as np
 
 from ..errors import RawconvError
+from ..storage import excess
 from .cifar import resized
 
 NAME = re.compile(r"(train|t10k|test)-(images|labels)[.-]idx[13]-ubyte(\.gz)?")
 FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 DEFLATE = 1032  # times smaller, at the very most
+COPIES, NAME_BYTES = 4, 150  # of a byte in memory: as it is and in three colours; of a picture beside its pixels
 
 
 def accepts(path):
@@ -67,8 +69,11 @@ def _read(path, dimensions):
             shape = tuple(int(n) for n in np.frombuffer(head[4 : len(head) // 4 * 4], ">u4"))
             if head[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions or 0 in shape:
                 raise RawconvError(f"{path} does not begin like an idx file of bytes; download it again.")
-            total, most = math.prod(shape), path.stat().st_size * (DEFLATE if path.suffix == ".gz" else 1)
-            data = file.read(total + 1) if total <= most else b""
+            total, size = math.prod(shape), path.stat().st_size
+            fits = total <= size * (DEFLATE if path.suffix == ".gz" else 1)
+            if fits and (what := excess(COPIES * total + NAME_BYTES * shape[0], size)):
+                raise RawconvError(f"{path} holds pictures that would take {what}.")
+            data = file.read(total + 1) if fits else b""
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RawconvError(f"{path} is a damaged .gz file ({error}); download it again.") from error
     if len(data) != total:

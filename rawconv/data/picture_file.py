@@ -12,13 +12,11 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import UsageError
+from ..storage import ROOM, VARIABLE, excess, room
 from ..threads import once_a_process
 
 # No EPS: it would start Ghostscript.  TGA, which has no signature, comes last.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
-ROOM = 400  # MB beside ten times the file: all pictures that are decoded at once share them
-VARIABLE = "RAWCONV_PICTURE_MB"
 BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # a pixel, in memory; else 4
 CODECS = {"WEBP": 12, "AVIF": 6, "JPEG2000": 16, "TIFF": 4, "ICO": 4}  # bytes a pixel that decoders take on the way
 
@@ -29,14 +27,6 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 class Unreadable(ValueError):
     """What a file is that is no picture, as the end of a sentence: "it is ..."."""
-
-
-def room():
-    """RAWCONV_PICTURE_MB, or ROOM, in bytes."""
-    asked = os.environ.get(VARIABLE, "")
-    if asked and not (asked.isdecimal() and 0 < int(asked) < 10**7):
-        raise UsageError(f"{VARIABLE}={asked!r} is not a number of megabytes; unset it or give one, as {ROOM}.")
-    return int(asked or ROOM) * 10**6
 
 
 @once_a_process
@@ -69,12 +59,8 @@ def open_picture(file, size):
         width, height = image.size
         image.draft(None, (2 * size, 2 * size))
         image.rawconv_bytes = _bytes(image, width * height)
-        if image.rawconv_bytes > room() + 10 * length:
-            take, have, limit = image.rawconv_bytes / 1e6, length / 1e6, room() // 10**6
-            raise Unreadable(
-                f"too large ({width}x{height} pixels take {take:.0f} MB, more than ten times the file's {have:.1f} MB "
-                f"and the {limit} MB that {VARIABLE}={limit} allows beside)"
-            )
+        if what := excess(image.rawconv_bytes, length):
+            raise Unreadable(f"too large ({width}x{height} pixels take {what})")
     except BaseException:
         image.close()
         raise
