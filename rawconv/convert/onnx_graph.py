@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import RawconvError
 from ..storage import Wrong, excess, open_regular
 
-COPIES = 12  # bytes of a number that ConstantOfShape makes: in the net, in a file's image and on the way to it
+SINGLE = 4  # bytes of a number that ConstantOfShape makes, in the net: AlexNet's take 244 MB
 MOST_MOVED = 1 << 10  # numbers that an operator which copies them may take in all: enough for shapes
 DEEPEST = 100  # operators one after another in a constant
 
@@ -101,7 +101,7 @@ class Graph:
         self._computed += math.prod(shape)
         if min(shape, default=1) < 0 or len(shape) > 8:
             raise Wrong(f"asks for a constant of shape {shape}, which is no sensible size")
-        if what := excess(COPIES * self._computed, self.size):
+        if what := excess(SINGLE * self._computed, self.size):
             raise Wrong(f"asks for a constant of shape {shape}, which would take {what}")
         return shape
 
