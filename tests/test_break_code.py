@@ -115,10 +115,14 @@ def toy(tmp_path):
 
 
 def test_nearest_tests_come_first(toy):
+    """Directly, through another module, or by a name that is put together."""
     from import_map import importers, nearest
 
-    assert nearest(toy, "rawconv/toy.py", "area") == ["tests/test_toy.py", "tests/test_far.py"]
-    assert nearest(toy, "rawconv/far.py") == ["tests/test_far.py"]
+    (toy / "tests/test_by_name.py").write_text('def run(name):\n    return f"rawconv.{name}"\n')
+    assert nearest(toy, "rawconv/toy.py", "area") == [
+        "tests/test_toy.py", "tests/test_by_name.py", "tests/test_far.py"
+    ]  # fmt: skip
+    assert nearest(toy, "rawconv/far.py") == ["tests/test_far.py", "tests/test_by_name.py"]
     assert [path.name for path in importers(toy, "rawconv/far.py")] == ["far.py"]
     assert sorted(path.name for path in importers(toy, "rawconv/toy.py")) == ["far.py", "toy.py"]
 

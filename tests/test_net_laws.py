@@ -176,3 +176,10 @@ def test_the_thread_count_changes_no_bit():
         assert run.returncode == 0, run.stderr
         found.add(run.stdout)
     assert len(found) == 1 and len(found.pop().strip()) == hashlib.sha256().digest_size * 2
+
+
+def test_a_layer_that_is_not_there_is_named_beside_those_that_are():
+    net = nets.make(np, nets.LINEAR)
+    with pytest.raises(ValueError) as error:
+        net.forward(nets.picture(), "conv9")
+    assert str(error.value) == "There is no layer 'conv9'; the layers are conv1, pool1, conv2, pool2, drop2, scores."

@@ -102,6 +102,8 @@ def _imports(tree, here, known, by_name):
             found.add(f"{PACKAGE}.{node.attr}")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.update(re.findall(rf"\b{PACKAGE}(?:\.\w+)+", node.value))
+            if below := re.search(rf"\b{PACKAGE}(?:\.\w+)*\.$", node.value):  # f"rawconv.cli.{name}"
+                found.update(name for name in known if name.rpartition(".")[0] + "." == below[0])
             if by_name and here != PACKAGE:
                 found.add(f"{here}.{node.value}")
     return found & known
