@@ -91,6 +91,15 @@ def test_folders_inside_classes_are_no_splits(tmp_path):
     assert opened(write(tmp_path, files)).classes == ["cat", "dog"]
 
 
+def test_annotations_beside_the_pictures_are_no_split(tmp_path):
+    """Stanford Dogs: Images/<breed>/ and, of the same names, Annotation/<breed>/ without pictures."""
+    files = {name.replace("train", "Images"): file for name, file in tree(splits=("train/",)).items()}
+    write(tmp_path, files | {name.replace("Images", "Annotation")[:-4]: b"<xml>" for name in files})
+    with pytest.raises(RawconvError, match="class folder Annotation of .* has no readable training picture"):
+        opened(tmp_path)
+    assert opened(source_text(train=tmp_path / "Images")).classes == ["dog", "cat"]
+
+
 def test_pictures_without_classes_are_left_out_or_asked_about(tmp_path, capsys):
     files = {name: contents for name, contents in tree(20).items() if name.startswith("train")}
     write(tmp_path, files | {"test/1.jpg": png(picture(0)), "test/2.jpg": png(picture(1))})

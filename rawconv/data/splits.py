@@ -159,7 +159,8 @@ def _holds_classes(listing, folder):
 
 def _refuse_nameless(listing, under):
     """RawconvError where all top folders hold the same folders and no pictures of their own."""
-    tops = [top for top in _children(listing.folders, under) if _below(listing.files, (*under, top))]
+    tops = _children(listing.folders, under)
+    tops = [top for top in tops if any(map(_is_picture, _below(listing.files, (*under, top))))]
     inside = {tuple(_children(listing.folders, _inside(listing.folders, (*under, top)))) for top in tops}
     if len(tops) < 2 or len(inside) > 1 or len(next(iter(inside))) < 2:
         return
