@@ -165,7 +165,7 @@ def _change_attribute(group, dice):
         number = mutations.NUMBERS[dice.integers(len(mutations.NUMBERS) - 1)]
         new = np.array(np.nan_to_num(old)).astype(np.int64)
         place = int(dice.integers(new.shape[0])) if new.shape else ...
-        new[place] = number if dice.random() < 0.5 else new.max() + 1
+        new[place] = number if dice.random() < 0.5 else min(int(new.max()), 1 << 40) + 1
         group.attrs[name] = new if chance < 0.8 else new.astype((np.float64, np.uint8, "S9")[dice.integers(3)])
 
 

@@ -1,12 +1,19 @@
 """What JSON in checkpoints and packed files may be: everything else is one sentence that names the place."""
 
+import io
 import json
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 from checkpoints import INFO, PROGRESS, RECIPE, ROW, edit, refused, state, tiny_net
+from PIL import Image
 
 from rawconv import checkpoint, schema
+from rawconv.convert import PIXELS, Foreign, parts
+from rawconv.convert.assemble import assemble
+from rawconv.data import open_data, packed, packing
 from rawconv.errors import RawconvError
 from rawconv.recipes import RECIPES, Recipe
 from rawconv.storage import Wrong
@@ -176,13 +183,68 @@ def test_names_are_bounded(path):
     refused(path, "name of a model of 3,000 characters")
 
 
+def png(shade):
+    out = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(out, "png")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name, match", [
+    ("a" * 60_000, "name of a class of 60,000 characters, more than 1,000"),
+    ("é" * 3, "no intact zip .*decode"),  # bytes that are half a pair of surrogates
+])  # fmt: skip
+def test_class_folders_in_a_zip(tmp_path, name, match):
+    """Neither trained on nor packed."""
+    file = tmp_path / "photos.zip"
+    with zipfile.ZipFile(file, "w") as out:
+        for where in (name, "b"):
+            for k in range(4):
+                out.writestr(f"{where}/{k}.png", png(20 * k))
+    file.write_bytes(file.read_bytes().replace("é".encode() * 3, b"\xed\xa0\x80\xff\xff\xff"))
+    for read in (lambda: open_data(str(file), 8, False), lambda: packing.pack(file, tmp_path / "out.h5", 8)):
+        with pytest.raises(RawconvError, match=match) as caught:
+            read()
+        assert "\n" not in str(caught.value) and str(file) in str(caught.value)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_names_in_a_packed_file(tmp_path, path):
+    """Bytes that are no text, and a class of 100,000 characters."""
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(4):
+            (tmp_path / "photos" / name / f"{k}.png").write_bytes(png(20 * k))
+    packing.pack(tmp_path / "photos", path, 8, progress=False, say=lambda line: None)
+    end = int(path.read_bytes()[:512].split(b" to ")[1].split(b",")[0])
+
+    def rename(first):
+        with h5py.File(path, "r+") as file:
+            del file["classes"]
+            file["classes"] = np.array([first, b"b"])
+        with open(path, "r+b") as file:
+            packed.write_seal(file, end)
+
+    rename(b"\xed\xa0\x80")
+    assert packed.load(path).classes == [r"\xed\xa0\x80", "b"]
+    rename(b"a" * 100_000)
+    with pytest.raises(RawconvError, match="name of a class of 100,000 characters, more than 1,000"):
+        packed.load(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 100_000, "\ud800"])
+def test_classes_that_an_import_brings(name):
+    layers = [("fc", parts.fully_connected(np.ones((2, 192)), None, (8, 8, 3)))]
+    with pytest.raises(Wrong, match="the name of a class|a name of a class of 100,000"):
+        assemble(Foreign((8, 8, 3), layers), PIXELS["raw"], 8, [name, "b"], "m")
+
+
 def test_bytes_that_are_no_text_are_kept(path):
-    """As Python keeps the bytes of a file name."""
+    """As Python keeps the bytes of a file name in a path; in the name of a class as text that can be shown."""
     net = tiny_net()
     net.classes[0] = "caf\udce9"
     checkpoint.save(path, net, {"data": "/data/caf\udce9"})
     back = checkpoint.load(path)
-    assert back.net.classes == ["caf\udce9", "b"] and back.info["data"] == "/data/caf\udce9"
+    assert back.net.classes == [r"caf\xe9", "b"] and back.info["data"] == "/data/caf\udce9"
 
 
 @pytest.mark.parametrize("settings, match", [

@@ -14,6 +14,7 @@ from ..layers.pool import MaxPool
 from ..layers.relu import ReLU
 from ..net import Net
 from ..recipes import stored_for
+from ..schema import check_names
 from ..storage import Wrong
 from . import PIXELS
 from .parts import conv, is_average, single
@@ -48,6 +49,7 @@ def assemble(foreign, pixels, stored, classes, model):
         net.classes = [str(i) for i in range(scores[2])]
     if len(net.classes) != scores[2]:
         raise Wrong(f"has {scores[2]} scores, and there are {len(net.classes)} class names", "Mend --classes.")
+    check_names("class", net.classes)
     return net, theirs
 
 

@@ -11,6 +11,7 @@ from ..errors import RawconvError, UsageError
 from ..folders import clean
 from ..messages import printable
 from ..net import Net
+from ..schema import LONGEST_NAME
 from ..storage import Wrong, open_file, open_regular
 from . import Foreign, Pixels, Wanted
 from .assemble import assemble, default_stored, known_pixels
@@ -64,7 +65,8 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         "file": path.name, "format": READERS[kind][1], "sha256": sha256(path),
         "files": {Path(other).name: sha256(other) for other in foreign.files},
         "pixels": _told(pixels, foreign.pixels is not None or bool(changes)), "pictures": f"kept in {stored}x{stored}",
-        "conventions": _conventions(foreign, pixels), "layers": theirs,
+        "conventions": _conventions(foreign, pixels),
+        "layers": {ours: printable(name)[:LONGEST_NAME] for ours, name in theirs.items()},
     }  # fmt: skip
     about = {key: value for key, value in about.items() if value}
     return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
