@@ -11,16 +11,21 @@ import zlib
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from laws import assert_same
 from PIL import Image
 from test_data_sources import picture, png, tree, write, write_zip
+from test_visualize_cli import place  # noqa: F401
 
 from rawconv import storage
+from rawconv.cli.data import main as data_command
+from rawconv.cli.visualize import main as visualize_command
 from rawconv.data import open_data, packing, picture_file
 from rawconv.data.decode import decode as decode_one
 from rawconv.data.levels import Levels
 from rawconv.data.picture_file import Unreadable, why
-from rawconv.errors import UsageError
+from rawconv.data.sources import absolute, source_text
+from rawconv.errors import RawconvError, UsageError
 
 GREY = np.arange(36, dtype=np.uint16).reshape(6, 6) * 117  # 0 to 4095
 DOG = "train/n00000001_dog/"
@@ -156,12 +161,12 @@ def test_what_a_zip_cannot_give(tmp_path, capsys):
     """An encrypted entry, and one that is compressed with deflate64: only the headers say so."""
     path = write_zip(tmp_path / "a.zip", tree() | {f"{DOG}8.png": png(picture(8)), f"{DOG}9.png": png(picture(9))})
     raw = bytearray(path.read_bytes())
-    for name, place, value in ((b"8.png", 8, 1), (b"9.png", 10, 9)):  # general purpose flag bit 0; method 9
+    for name, offset, value in ((b"8.png", 8, 1), (b"9.png", 10, 9)):  # general purpose flag bit 0; method 9
         with zipfile.ZipFile(path) as archive:
             local = archive.getinfo(f"{DOG}{name.decode()}").header_offset
-        raw[local + place - 2] = value  # in the entry itself
+        raw[local + offset - 2] = value  # in the entry itself
         central = raw.rindex(DOG.encode() + name) - 46
-        raw[central + place] = value
+        raw[central + offset] = value
     path.write_bytes(raw)
     open_data(path, 6, progress=False)
     assert capsys.readouterr().err == (
@@ -199,7 +204,7 @@ def test_what_comes_in_black_is_said_once_with_the_remedy(kind, tmp_path, capsys
     source = write(tmp_path / "deep", dict.fromkeys(tree(), contents))
     open_data(source, 6, progress=False)
     text = capsys.readouterr().err
-    assert text.count("\n") == 1 and words in text and text.rstrip().endswith(f"{remedy}.")
+    assert text.count("\n") == 1 and words in text and f"{remedy}," in text
     facts = packing.pack(source, tmp_path / "out.h5", 6, progress=False)
     packing.report(facts)
     assert remedy in capsys.readouterr().err
@@ -348,3 +353,55 @@ def test_large_pictures_wait_for_each_other(monkeypatch):
         with picture_file.decoding(other):
             assert picture_file._shared().used == 4 * 10**8
     assert picture_file._shared().used == 0
+
+
+# ---------------------------------------------------------------------------------------------- --range in commands
+
+
+@pytest.mark.parametrize("kind", ["12 bits in 16", "signed"])
+def test_range_in_the_name_of_the_data_and_in_packing(kind, tmp_path, capsys):
+    contents, (low, high), *_ = DEEP[kind]
+    source, chosen = write(tmp_path / "deep", dict.fromkeys(tree(), contents)), f"{low}:{high}"
+    want = decode_one(io.BytesIO(contents), 6, Levels.of(chosen))
+    text = source_text(source, value_range=chosen)
+    assert text == f"{source},range={chosen}" and absolute(text) == text
+    assert_same(open_data(f"{text}@dog,cat", 6, progress=False).train.read([3])[0], want)
+    args = ["pack", str(source), str(tmp_path / "a.h5"), "--range", chosen, "--size", "6"]
+    done = CliRunner().invoke(data_command, args)
+    assert done.exit_code == 0, done.output
+    assert_same(open_data(tmp_path / "a.h5", 6, progress=False).val.read([3])[0], want)
+    assert "--range" not in done.output + capsys.readouterr().err
+    done = CliRunner().invoke(data_command, ["pack", str(source), str(tmp_path / "b.h5"), "--range", "9:1"])
+    assert done.exit_code == 2 and "--range 9:1 is not LOW:HIGH" in done.output
+
+
+def test_an_unfinished_packing_of_another_range_is_not_mixed_in(tmp_path, monkeypatch):
+    source = write(tmp_path / "deep", dict.fromkeys(tree(), DEEP["12 bits in 16"][0]))
+    with monkeypatch.context() as patch:
+        patch.setattr(packing._Work, "finish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            packing.pack(source, tmp_path / "a.h5", 6, progress=False)
+    with pytest.raises(RawconvError, match="is the unfinished packing of other files"):
+        packing.pack(f"{source},range=0:4095", tmp_path / "a.h5", 6, progress=False)
+
+
+def test_range_where_there_is_nothing_to_scale(tmp_path):
+    with pytest.raises(UsageError, match="--range needs the training pictures"):
+        source_text(value_range="0:1")
+    (tmp_path / "a.h5").write_bytes(b"rawconv ")
+    with pytest.raises(UsageError, match="leave .*--range out"):
+        open_data(f"{tmp_path / 'a.h5'},range=0:1", 6, progress=False)
+
+
+def test_visualize_takes_a_range_for_pictures(place):  # noqa: F811
+    (place / "deep.tif").write_bytes(saved(np.kron(GREY, np.ones((10, 10), np.uint16)), "tiff"))
+    (place / "float.tif").write_bytes(saved(np.kron(GREY, np.ones((10, 10), np.uint16)).astype(np.float32), "tiff"))
+    run = CliRunner().invoke
+    for name, options, code, words in (
+        ("deep.tif", [], 0, "--range 0:4095, or"), ("float.tif", [], 1, "floating-point pixels"),
+        ("deep.tif", ["--range", "0:4095"], 0, ""), ("float.tif", ["--range", "0:4095"], 0, ""),
+        ("deep.tif", ["--range", "x"], 2, "is not LOW:HIGH"),
+    ):  # fmt: skip
+        done = run(visualize_command, ["--layer", "1", name, *options])
+        assert done.exit_code == code and words in done.stderr, (name, options, done.output)
+        assert words or "range" not in done.stderr

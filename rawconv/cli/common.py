@@ -267,9 +267,15 @@ weights_option = click.option(
 data_option = click.option("--data", metavar="DATA", help="A folder, .zip or file of pictures, or a built-in data set.")
 
 
+range_option = click.option(
+    "--range", "value_range", metavar="LOW:HIGH", help="Black and white of pictures with more than 8 bits.  [0:65535]"
+)
+
+
 def list_options(function):
-    """What names validation pictures and classes that folders do not: --val, --labels, --synsets."""
+    """What folders alone do not say: --val, --labels, --synsets, --range."""
     for option in (
+        range_option,
         click.option("--synsets", metavar="FILE", help="With --labels of numbers: the class of each, a line each."),
         click.option("--labels", metavar="FILE", help="A list of pictures and their classes, such as labels.csv."),
         click.option("--val", metavar="FOLDER", help="The validation pictures.  [found by name, else a tenth]"),

@@ -42,7 +42,7 @@ def main():
 @seed_option
 @force_option
 @json_option
-def pack(paths, size, train, val, labels, synsets, seed, force, as_json):
+def pack(paths, size, train, val, labels, synsets, value_range, seed, force, as_json):
     """Decode all pictures of SOURCE, a folder or .zip of class folders, into the file OUT.
 
     Uses all cores, leaves out and lists files that are no pictures, names duplicates, and goes on where it was
@@ -60,7 +60,7 @@ def pack(paths, size, train, val, labels, synsets, seed, force, as_json):
     *source, out = paths
     if len(paths) > 2 or not (source or train):
         raise UsageError("Name SOURCE, or the training pictures with --train, and the file OUT.")
-    source = sources.source_text(*source or [None], train, val, labels, synsets)
+    source = sources.source_text(*source or [None], train, val, labels, synsets, value_range)
     for path in sources.parse(source).paths().values():
         if not os.path.exists(os.path.expanduser(path)):
             raise UsageError(f"{path} does not exist; name a folder or zip of pictures, or a list of labels.")

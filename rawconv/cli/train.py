@@ -81,7 +81,7 @@ HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "j
 @json_option
 def main(
     data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, rates, save_every, watch,
-    dropout, test_only, split, views, check_grads, train, val, labels, synsets, as_json, **changes,
+    dropout, test_only, split, views, check_grads, train, val, labels, synsets, value_range, as_json, **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
@@ -103,10 +103,11 @@ def main(
         raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
     if split and not test_only:
         raise click.UsageError("--split is for --test-only; training takes the training pictures.")
-    asked = {name: value for name, value in given().items() if name not in ("train", "val", "labels", "synsets")}
+    named = ("train", "val", "labels", "synsets", "range")
+    asked = {name: value for name, value in given().items() if name not in named}
     if resume and test_only:
         raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
-    data = source_text(data, train, val, labels, synsets)
+    data = source_text(data, train, val, labels, synsets, value_range)
     asked |= {"data": data} if data else {}
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:

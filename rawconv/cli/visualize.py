@@ -13,6 +13,7 @@ from .common import (
     command,
     echo,
     finish,
+    range_option,
     refuse_existing,
     say,
     weights_option,
@@ -57,6 +58,7 @@ from .common import (
     "--split", default="val", show_default=True, type=click.Choice(("val", "train")), help="The pictures to scan."
 )
 @click.option("--report", metavar="FILE.html", help="Also one page for a browser with every map and its units.")
+@range_option
 @weights_option
 @where_options
 def main(
@@ -80,6 +82,7 @@ def main(
     percentile,
     patches,
     report,
+    value_range,
 ):
     """Draw what the units of a net respond to, projected down to pixels.
 
@@ -92,6 +95,8 @@ def main(
     """
     from .. import checkpoint, controls, health, visualize
     from ..arrays import choose_device
+    from ..data.levels import Levels
+    from ..data.sources import source_text
     from ..folders import new_folder, place
     from ..layers import Rules
     from ..report.pages import Look
@@ -101,6 +106,8 @@ def main(
         Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches), percentile, patches
     )
     weights = pathlib.Path(weights) if weights else checkpoint.default()
+    levels = Levels.of(value_range)
+    data = data if pictures else source_text(data, value_range=value_range)
     _need_files(pictures)
     _need_report(report, pictures, control, force)
     if trace:
@@ -115,13 +122,13 @@ def main(
         health.check_net(net.to(device))
         limit_columns(net, workspace)
         if trace:
-            return _trace(net, pictures, trace, look.rules, str(weights), as_json)
+            return _trace(net, pictures, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
         about = {"command": "rawconv-visualize", "weights": str(weights), "model": net.model, "top": top}
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
-            stored, trouble = visualize.read_pictures(pictures, net)
+            stored, trouble = visualize.read_pictures(pictures, net, levels)
             folder = _folder(out, held) or new_folder(*place(weights, net, info.get("data"), "visualize"))
             tell = visualize.silent if as_json else echo
             about |= visualize.draw_pictures(net, stored, asked, look, top, folder, tell)
@@ -213,13 +220,13 @@ def _only_a_trace(pictures, drawing):
             raise UsageError(f"--trace only prints; leave out {option}.")
 
 
-def _trace(net, pictures, unit, rules, weights, as_json):
+def _trace(net, pictures, unit, rules, weights, as_json, levels):
     """Print the table of each picture; unreadable ones are told at the end."""
     from ..deconvnet import dead
     from ..trace import table, trace
     from ..visualize import read_pictures
 
-    stored, trouble = read_pictures(pictures, net)
+    stored, trouble = read_pictures(pictures, net, levels)
     traces = []
     for _, path, picture in stored:
         full, steps = trace(net, picture, unit, rules)

@@ -103,7 +103,7 @@ def open_data(
     try:
         kind = next(kind for kind in (packed, cifar, idx, folder) if kind.accepts(path))
         if kind is not folder and named != Source(named.path):
-            raise UsageError(f"{path} is no folder or zip of pictures; leave --train, --val and --labels out.")
+            raise UsageError(f"{path} is no folder or zip of pictures; leave --train, --val, --labels and --range out.")
         more = (named, whole, test) if kind is folder else ()
         name, *parts = kind.open_source(path, size, progress, seed, *more)
     except OSError as error:

@@ -61,8 +61,8 @@ def open_source(path, size, progress, seed, source=None, whole=False, test=False
     source: what the user named beside it (sources.py).  whole: see `find`.  test: read test pictures beside those for
     validation as well.
     """
-    found = find(source or Source(str(path)), seed, whole, test)
-    levels = Levels()
+    source = source or Source(str(path))
+    levels, found = Levels.of(source.range), find(source, seed, whole, test)
     train = _split(found.train, size, progress, "train", levels)
     check_present(path, found.train, train.labels)
     val = train if found.val is found.train else _split(found.val, size, progress, "val", levels)

@@ -75,8 +75,9 @@ class Levels:
             return None
         self.told = True
         white = (1 << max(8, high.bit_length())) - 1 if low >= 0 else high
+        chosen = f"{low if low < 0 else 0}:{white}"
         what = "negative values are black" if low < 0 else "come in nearly black"
         return (
             f"Pictures with more than 8 bits hold values from {low} to {high} and {what}, since white is {WHITE}: "
-            f"say what is black and white with --range {low if low < 0 else 0}:{white}."
+            f"say what is black and white with --range {chosen}, or in the name of the data: DATA,range={chosen}."
         )

@@ -73,7 +73,7 @@ class _Plan:
     """Which files become which pictures: the first `first` are for training; `key` tells this packing from others."""
 
     def __init__(self, source, size, seed):
-        self.source, self.size, self.seed, self.levels = Path(source.path), size, seed, Levels()
+        self.source, self.size, self.seed, self.levels = Path(source.path), size, seed, Levels.of(source.range)
         found = folder.find(source, seed)
         self.train, held = found.train, found.val
         self.wnids = [splits.wnid(name) for name in self.train.classes]
@@ -85,7 +85,8 @@ class _Plan:
         self.names = ["/".join(path) for _, path in self.files]
         self.classes = folder.class_names(list(self.train.classes))
         check_classes(source, self.classes)
-        text = json.dumps([VERSION, size, self.first, self.names, self.labels.tolist(), self.classes])
+        about = [VERSION, size, self.first, self.names, self.labels.tolist(), self.classes]
+        text = json.dumps(about + [source.range] * bool(source.range))
         self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
     def decode(self, ids):

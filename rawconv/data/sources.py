@@ -3,6 +3,7 @@ r"""A data set in one line of text, as --data takes it and a checkpoint keeps it
     photos/                               a folder, a zip, a packed file; scenes:2000 and the like
     photos/,labels=list.csv               its classes from a list (label_files.py); synsets=FILE: what the numbers mean
     train=photos/a,val=photos/b           these folders of class folders, taken as they are
+    photos/,range=0:4095                  black and white of pictures with more than 8 bits (levels.py)
     photos/@cat,dog                       two of its classes (subset.py)
 
 A comma within a path or a name is written \, there.  Text that is the path of something that exists is that path.
@@ -14,13 +15,14 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 
-OPTIONS = ("train", "val", "labels", "synsets")
+OPTIONS = ("train", "val", "labels", "synsets", "range")
+PATHS = ("val", "labels", "synsets")
 
 
 class Source(NamedTuple):
     """`path`, a folder, zip or file.  named: it is a training folder, whose folders are classes, never splits.
 
-    val, labels, synsets: further paths, or None.
+    val, labels, synsets: further paths, or None.  range: LOW:HIGH, or None.
     """
 
     path: str
@@ -28,6 +30,7 @@ class Source(NamedTuple):
     val: str | None = None
     labels: str | None = None
     synsets: str | None = None
+    range: str | None = None
 
     def text(self):
         """What `parse` reads."""
@@ -39,7 +42,7 @@ class Source(NamedTuple):
     def paths(self):
         """{option: path} of all that it names."""
         first = {"train" if self.named else "data": self.path}
-        return first | {key: value for key in OPTIONS[1:] if (value := getattr(self, key))}
+        return first | {key: value for key in PATHS if (value := getattr(self, key))}
 
 
 def parse(text):
@@ -55,7 +58,7 @@ def parse(text):
     source = Source(first.removeprefix("train="), named)
     for key, _, value in options:
         if getattr(source, key) or not value:
-            raise UsageError(f"{text} names {key} {'twice' if value else 'without a path'}; name it once.")
+            raise UsageError(f"{text} names {key} {'twice' if value else 'without a value'}; name it once.")
         source = source._replace(**{key: value})
     if not source.path:
         raise UsageError(f"{text} names no folder of training pictures.")
@@ -70,12 +73,13 @@ def divided(text):
     return whole, parted(classes)
 
 
-def source_text(data=None, train=None, val=None, labels=None, synsets=None):
-    """The text of what the options --data, --train, --val, --labels and --synsets name together; None of nothing."""
+def source_text(data=None, train=None, val=None, labels=None, synsets=None, value_range=None):
+    """The text of what --data, --train, --val, --labels, --synsets and --range say together; None of nothing."""
     data, train, val, labels, synsets = (path and str(path) for path in (data, train, val, labels, synsets))
     if train and data:
         raise UsageError("--train names the training pictures, as --data does; leave one of them out.")
-    given = {key: value for key, value in (("val", val), ("labels", labels), ("synsets", synsets)) if value}
+    given = {"val": val, "labels": labels, "synsets": synsets, "range": value_range}
+    given = {key: value for key, value in given.items() if value}
     if not (train or data):
         if given:
             raise UsageError(f"--{next(iter(given))} needs the training pictures; name them with --train or --data.")
@@ -97,7 +101,7 @@ def absolute(text):
         return text
     whole, classes = divided(text)
     source = parse(whole)
-    paths = {key: _absolute(path) for key, path in source._asdict().items() if isinstance(path, str)}
+    paths = {key: _absolute(path) for key in ("path", *PATHS) if (path := getattr(source, key))}
     return source._replace(**paths).text() + (f"@{joined(classes)}" if classes else "")
 
 
