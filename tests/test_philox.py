@@ -27,6 +27,8 @@ def test_known_answers(counter, key, result):
     assert list(ref.philox4x32(numbers(counter), numbers(key))) == numbers(result)
     fast = philox4x32(*[np.uint64(word) for word in numbers(counter) + numbers(key)])
     assert [int(word) for word in fast] == numbers(result)
+    wide = [np.uint64(word + (k << 32)) for k, word in enumerate(numbers(counter) + numbers(key), 1)]
+    assert [int(word) for word in philox4x32(*wide)] == numbers(result), "the low 32 bits of each word count"
 
 
 @given(

@@ -135,6 +135,14 @@ def test_files_that_are_no_pictures(tmp_path):
         rawconv.classify(net, tmp_path)
 
 
+def test_a_tilde_is_the_home_but_where_a_file_is_called_so(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(stored("~/a.png", 26), stored(RGB, 26))
+    Image.fromarray(GREY).save("~a.png")
+    np.testing.assert_array_equal(stored("~a.png", 26), stored(GREY, 26))
+
+
 def test_a_scan_takes_a_folder_and_refuses_a_whole_data_set(tmp_path):
     net = square_net()
     for k in range(6):

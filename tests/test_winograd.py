@@ -115,7 +115,9 @@ def test_every_place_of_a_map_is_in_one_tile():
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("settings", [dict(size=3, pad=1), dict(size=5, stride=2, pad=1), dict(size=5, pad=2)])
+@pytest.mark.parametrize(
+    "settings", [dict(size=3), dict(size=3, pad=1), dict(size=5, stride=2, pad=1), dict(size=5, pad=2)]
+)
 def test_on_the_way_down_zeros_are_those_of_the_plain_product(settings, groups):
     """Of one unit, of two in one picture, of none, in one group of filters, and by filters that lack a tap."""
     layer, rng = Conv(16, groups=groups, **settings), np.random.default_rng(1)
