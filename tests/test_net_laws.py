@@ -183,3 +183,23 @@ def test_a_layer_that_is_not_there_is_named_beside_those_that_are():
     with pytest.raises(ValueError) as error:
         net.forward(nets.picture(), "conv9")
     assert str(error.value) == "There is no layer 'conv9'; the layers are conv1, pool1, conv2, pool2, drop2, scores."
+
+
+@pytest.mark.parametrize("walk", ["forward", "backward", "deconv"])
+def test_what_no_walk_can_take_is_refused_in_a_sentence(walk):
+    """Whole numbers, another precision, a list, and an array without the pictures' axis."""
+    net = nets.make(np, nets.LINEAR)
+    y, caches = net.forward(nets.picture(batch=2))
+    good, what = (nets.picture(batch=2), "x") if walk == "forward" else (y, {"backward": "dy", "deconv": "r"}[walk])
+    call = net.forward if walk == "forward" else lambda given: getattr(net, walk)(given, caches)
+    call(good)
+    size = "x".join(map(str, good.shape))
+    for given, says in (
+        (good.astype(np.uint8), f"as float64, not uint8 of shape {size}"),
+        (good.astype(np.float32), f"as float64, not float32 of shape {size}"),
+        (good[0], f"as float64, not float64 of shape {size.removeprefix('2x')}"),
+        (good.tolist(), "as an array, not as a list"),
+    ):
+        with pytest.raises(ValueError) as error:
+            call(given)
+        assert str(error.value).startswith(f"This net takes {what} (N, H, W, C)") and says in str(error.value)
