@@ -30,6 +30,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
+def test_a_warning_of_a_library_is_one_line_without_its_source():
+    """In a process of its own: here pytest listens to warnings, and Python's own default shows them."""
+    code = (
+        "import warnings; from rawconv.cli import common\n"
+        "@common.command('rawconv-test')\n"
+        "def warns():\n"
+        "    warnings.warn('Glyph 29483 is\\n missing \\x1b[31m', UserWarning)\n"
+        "warns([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "Warning: Glyph 29483 is missing ?[31m\n")
+
+
 def failing(error):
     @common.command("rawconv-test")
     def fail():

@@ -12,6 +12,7 @@ import os
 import pathlib
 import signal
 import sys
+import warnings
 
 import click
 
@@ -60,7 +61,7 @@ class _Guarded:
         return rest
 
     def invoke(self, ctx):
-        with _guard(), interrupts.raised():
+        with _guard(), interrupts.raised(), _plain_warnings():
             result = super().invoke(ctx)
             sys.stdout.flush()  # so that a closed pipe is noticed here
             return result
@@ -171,6 +172,17 @@ def _host_refusal(error):
 def _fail(sentence, code):
     say(f"Error: {' '.join(str(sentence).splitlines())}")
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _plain_warnings():
+    """Inside, a library's warning is one line for a person, without the place and text of its source."""
+    before = warnings.showwarning
+    warnings.showwarning = lambda message, *where: say(f"Warning: {' '.join(str(message).split())}")
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 # Where results go
