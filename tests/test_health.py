@@ -264,3 +264,12 @@ def test_one_label_too_many_and_one_too_few_are_refused_and_the_last_is_not():
         with pytest.raises(RawconvError) as error:
             health.check_data(data(labels, val=val))
         assert str(error.value) == message
+
+
+def test_what_overflows_downwards_is_broken_though_its_relu_makes_zeros_of_it(net):
+    """-inf is a finite 0 above the ReLU that the convolution may do the work of."""
+    net["conv2"].weight[:], net["conv2"].bias[:] = -3e38, 0
+    x = np.ones((2, *net.shape), np.float32)
+    net["conv1"].weight[:], net["conv1"].bias[:] = 0.01, 1
+    with np.errstate(all="ignore"):
+        assert "the output of conv2 is the first that is not finite" in health.first_broken(net, x)
