@@ -330,7 +330,7 @@ USAGE = {
     "units": (("--layer", "2", "--units", "20"), "conv2 has the maps 0 to 19"),
     "units backwards": (("--layer", "2", "--units", "7-3"), "7-3"),
     "units in words": (("--layer", "2", "--units", "some"), "no list of maps"),
-    "no units": (("--layer", "2", "--units", ""), "no list of maps"),
+    "no units": (("--layer", "2", "--units", ""), "--units is empty"),
     "weights": (("--layer", "2", "--weights", "none.h5"), "none.h5"),
     "data": (("--layer", "2", "--data", "nowhere"), "nowhere does not exist"),
     "picture": (("--layer", "2", "none.png"), "no picture none.png"),
