@@ -43,7 +43,7 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEFT_OUT = (".git", "runs", "build", ".venv*", ".hypothesis", ".ruff_cache", ".pytest_cache", "*.egg-info")
 FILES = 12  # of tests for one break, the nearest
-TRIES = 8  # of one break, where tests fail as they are
+TRIES = 3  # of one break, where tests fail as they are
 HANGS = 20  # seconds that no test takes
 MEMORY = 8 << 30  # of a process of the tests: a break may ask for everything
 UNBROKEN = 600  # seconds for a test as it is; the first compiles the loops
