@@ -138,7 +138,7 @@ def test_what_the_tests_of_a_toy_notice(toy, tmp_path):
 
     done = run()
     assert done.returncode == 1, done.stderr
-    assert "noticed   rawconv/toy.py:2 area: a * b  ->  a / b  by tests/test_toy.py::test_it\n" in done.stdout
+    assert "noticed   rawconv/toy.py:2 area: a * b  ->  a / b  (tests/test_toy.py::test_it)\n" in done.stdout
     assert done.stdout.splitlines()[-2:] == [
         "2 breaks: 1 noticed, 1 survived, 0 harmless",
         "  survived  rawconv/toy.py:6 unseen: a is None  ->  a is not None",

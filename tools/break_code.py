@@ -44,6 +44,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEFT_OUT = (".git", "runs", "build", ".venv*", ".hypothesis", ".ruff_cache", ".pytest_cache", "*.egg-info")
 FILES = 12  # of tests for one break, the nearest
 TRIES = 3  # of one break, where tests fail as they are
+OVER = "its time was over"
 HANGS = 20  # seconds that no test takes
 MEMORY = 8 << 30  # of a process of the tests: a break may ask for everything
 UNBROKEN = 600  # seconds for a test as it is; the first compiles the loops
@@ -93,9 +94,10 @@ class Tree:
         starts = {event["began"]: event["at"] for event in events if "began" in event}
         self.seconds |= {event["ended"]: event["at"] - starts[event["ended"]] for event in events if "ended" in event}
         last = events[-1] if events else {}
-        if time.monotonic() - began >= seconds and "began" in last and time.time() - last["at"] > HANGS:
+        over = time.monotonic() - began >= seconds
+        if over and "began" in last and time.time() - last["at"] > HANGS:
             return "hangs", last["began"]
-        return "survived", ""
+        return "survived", OVER if over else ""
 
     def _run(self, words, seconds, name=""):
         """The events that break_watch told of one run of pytest."""
@@ -206,7 +208,8 @@ def write(record, kept):
 def known(kept, root, texts, chosen):
     """{key: what became of it} of the breaks that need not be tried again.
 
-    What was noticed stays so while its file does; a survivor is tried again when any test has changed.
+    What was noticed stays so while its file does; a survivor is tried again when any test has changed, or where its time
+    was over.
     """
     tests = digest(root, "tests/*.py")
     files = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
@@ -214,7 +217,7 @@ def known(kept, root, texts, chosen):
         one.key: found
         for one in chosen
         if (found := kept.get(one.key)) and found["file"] == files[one.path]
-        and (found["end"] != "survived" or found["tests"] == tests)
+        and (found["end"] != "survived" or (found["tests"] == tests and found["test"] != OVER))
     }  # fmt: skip
 
 
@@ -265,7 +268,7 @@ def _try_all(tree, todo, seconds, record, kept):
         }  # fmt: skip
         kept["seconds"] = tree.seconds
         write(record, kept)
-        tqdm.write(f"{end:10}{one}" + (f"  by {test}" if test else ""))
+        tqdm.write(f"{end:10}{one}" + (f"  ({test})" if test else ""))
     if tree.fails:
         click.echo(f"Left out, failing as they are: {', '.join(sorted(tree.fails))}", err=True)
 
