@@ -208,8 +208,8 @@ def write(record, kept):
 def known(kept, root, texts, chosen):
     """{key: what became of it} of the breaks that need not be tried again.
 
-    What was noticed stays so while its file does; a survivor is tried again when any test has changed, or where its time
-    was over.
+    What was noticed stays so while its file does; a survivor is tried again when any test has changed, or its time was
+    over.
     """
     tests = digest(root, "tests/*.py")
     files = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
