@@ -17,26 +17,12 @@ import pickle
 import re
 import sys
 import tempfile
-import warnings
 
 from . import environment
-from .errors import RawconvError, UsageError
 from .messages import warn
 
-environment.check()
-with warnings.catch_warnings(record=True) as _warned:
-    warnings.simplefilter("always")
-    try:
-        import numba
-        from numba.core import compiler, serialize
-    except Exception as error:
-        _why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RawconvError(f"Numba does not load ({_why}); rawconv-doctor may know the remedy.") from error
-for _each in _warned:  # Numba's are a page long
-    if _found := re.match(
-        r"Environment variable '(\w+)' is defined but its associated value '(.*)' ", f"{_each.message}"
-    ):
-        raise UsageError(f"{_found[1]}={_found[2]!r} is not what Numba takes; unset it.")
+numba = environment.check()
+from numba.core import compiler, serialize  # noqa: E402  (after what may be refused in a sentence)
 
 PACKAGE = pathlib.Path(__file__).absolute().parent
 SHARED = [PACKAGE / "philox.py", PACKAGE / "simd.py"]  # whose text becomes part of loops in other files

@@ -50,7 +50,17 @@ def examine(name="auto"):
 
     UsageError where there can be no such device.
     """
-    findings = [_python(), _library("NumPy", "numpy"), _numba(), *_loops(), _blas(), _threads(), *_gpu(), _mpi()]
+    findings = [
+        _python(),
+        *_memory(),
+        _library("NumPy", "numpy"),
+        _numba(),
+        *_loops(),
+        _blas(),
+        _threads(),
+        *_gpu(),
+        _mpi(),
+    ]
     broken = {finding.name: finding for finding in findings if finding.state == "broken"}
     device, why = _choose(name)
     if device.startswith("gpu") and not why:
@@ -59,7 +69,7 @@ def examine(name="auto"):
     elif device.startswith("gpu"):
         gpu = [finding for finding in findings if finding.name in ("CuPy", "GPU") and finding.state != "ok"]
         why = f"{gpu[0].name}: {gpu[0].text}" if gpu else why
-    for needed in ("NumPy", "Numba", "threads"):
+    for needed in ("memory", "NumPy", "Numba", "threads"):
         if needed in broken:
             why = f"{needed}: {broken[needed].text}"
     return {"device": device, "works": why is None, "why": why, "findings": findings}
@@ -88,6 +98,12 @@ def _python():
     return Finding("Python", "ok", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
+def _memory():
+    if limits.address_space() < environment.LEAST:
+        text = f"ulimit -v grants {limits.address_space() >> 20} MB; libraries may hang or crash below 1024 MB"
+        yield Finding("memory", "broken", text, "ulimit -v unlimited")
+
+
 def _library(name, module):
     try:
         return Finding(name, "ok", importlib.import_module(module).__version__)
@@ -96,17 +112,18 @@ def _library(name, module):
 
 
 def _numba():
-    found = _library("Numba", "numba")
-    if found.state == "broken":
-        return found
+    reinstall = "pip install --force-reinstall numba"
+    if any(_memory()):
+        return Finding("Numba", "missing", "not tried: it may crash with so little memory", "ulimit -v unlimited")
     try:
-        import numba
-
+        numba = environment.load_numba()
         if numba.njit(lambda n: n + 1)(41) != 42:
             raise ValueError("a compiled loop gives a wrong result")
+    except UsageError as error:
+        return Finding("Numba", "broken", _line(error), f"unset {re.search('NUMBA_[A-Z_]+', str(error))[0]}")
     except Exception as error:
-        return Finding("Numba", "broken", f"{found.text}: {_line(error)}", "pip install --force-reinstall numba")
-    return Finding("Numba", "ok", f"{found.text}, compiles")
+        return Finding("Numba", "broken", _line(error), reinstall)
+    return Finding("Numba", "ok", f"{numba.__version__}, compiles")
 
 
 def _loops():
@@ -149,15 +166,13 @@ def _blas():
 
 def _threads():
     try:
-        environment.check()
         from .threads import thread_count
 
         quota = limits.cpu_quota()
         bound = "" if quota == math.inf else f", a quota of {quota:g} by the container"
         return Finding("threads", "ok", f"{thread_count()} of rawconv, {os.cpu_count()} cores{bound}")
     except UsageError as error:
-        named = re.findall("RAWCONV_NUM_THREADS|NUMBA_[A-Z_]+", str(error))
-        return Finding("threads", "broken", _line(error), f"unset {named[0]}" if named else None)
+        return Finding("threads", "broken", _line(error), "unset RAWCONV_NUM_THREADS")
     except Exception as error:  # what else is broken has said so already
         return Finding("threads", "broken", _line(error))
 

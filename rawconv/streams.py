@@ -23,6 +23,31 @@ def provide():
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None and stream.errors != "backslashreplace":
             stream.reconfigure(errors="backslashreplace")
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _Unfailing(sys.stderr)
+
+
+class _Unfailing:
+    """A stream that drops what it cannot write: a bar of progress nobody sees is no reason to end a training."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        try:
+            return self._stream.write(text)
+        except OSError:
+            _drop(self._stream)
+            return len(text)
+
+    def flush(self):
+        try:
+            self._stream.flush()
+        except OSError:
+            _drop(self._stream)
 
 
 def settle():
@@ -31,5 +56,12 @@ def settle():
         try:
             stream.flush()
         except (OSError, ValueError):
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            _drop(stream)
+
+
+def _drop(stream):
+    """All that was and will be written to `stream` goes to the null device."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

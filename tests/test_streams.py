@@ -68,6 +68,20 @@ def test_no_encoding_stops_a_command(environment, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, OUT, ERR)  # UTF-8, since ASCII is hardly ever meant
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_progress_that_nobody_sees_ends_nothing(tmp_path):
+    """stderr is full, or a pipe whose reader is gone."""
+    (tmp_path / "main.py").write_text(COMMAND.replace('common.say("err: Käse")', """
+        import tqdm, warnings
+        for i in tqdm.tqdm(range(9), mininterval=0): warnings.warn("lost", stacklevel=1)
+    """.strip()))  # fmt: skip
+    for words in ("2>/dev/full", "2> >(true)"):
+        line = f"{sys.executable} main.py {words}"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+                              capture_output=True, timeout=60)  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, OUT, "")
+
+
 def failing(raises):
     @common.command("rawconv-test")
     def fail():
