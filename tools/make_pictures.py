@@ -27,8 +27,9 @@ from rawconv.data import open_data, scenes
 from rawconv.deconvnet import display, net_input, project_units
 from rawconv.layers import PAPER
 from rawconv.layers.pool import MaxPool
-from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge, font
+from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge
 from rawconv.report.figures import PAPER as WHITE
+from rawconv.report.fonts import length, write
 from rawconv.report.pages import Look, layer_pages
 from rawconv.trace import trace
 
@@ -49,15 +50,15 @@ def scene():
 
 def strip(rows, labels=(), heads=(), side=96):
     """Rows of pictures, uint8 (h, w, 3), enlarged to `side`; a label left of each row, a head over each column."""
-    left = max([font(15).getlength(label) for label in labels] + [0]) + (GAP if labels else 0)
+    left = max([length(label, 15) for label in labels] + [0]) + (GAP if labels else 0)
     top, columns = (26 if heads else 0) + GAP, max(map(len, rows))
     page = Image.new("RGB", (round(left) + columns * (side + GAP) + GAP, top + len(rows) * (side + GAP)), WHITE)
     draw = ImageDraw.Draw(page)
     for x, head in enumerate(heads):
-        draw.text((left + GAP + x * (side + GAP) + side / 2, 22), head, INK, font(15), anchor="ms")
+        write(draw, (left + GAP + x * (side + GAP) + side / 2, 22), head, INK, 15, "ms")
     for y, row in enumerate(rows):
         if labels:
-            draw.text((GAP / 2, top + y * (side + GAP) + side / 2), labels[y], INK, font(15), anchor="lm")
+            write(draw, (GAP / 2, top + y * (side + GAP) + side / 2), labels[y], INK, 15, "lm")
         for x, pixels in enumerate(row):
             page.paste(enlarge(pixels, side), (round(left) + GAP + x * (side + GAP), top + y * (side + GAP)))
     return page
@@ -105,7 +106,7 @@ def table(draw, left, top, values, fill=lambda y, x: WHITE, cell=44):
             colour = fill(y, x)
             draw.rectangle(box, colour, RULE)
             ink = WHITE if colour in COLOURS else (SOFT if value == 0 else INK)
-            draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), f"{value:g}", ink, font(18), anchor="mm")
+            write(draw, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), f"{value:g}", ink, 18, "mm")
 
 
 def book_pooling():
@@ -127,7 +128,7 @@ def book_pooling():
              ("unpooled", down, 625, at))  # fmt: skip
     for name, values, left, fill in parts:
         top = 50 if len(values) == 5 else 116
-        draw.text((left, top - 12), name, INK, font(17), anchor="ls")
+        write(draw, (left, top - 12), name, INK, 17, "ls")
         table(draw, left, top, values, fill)
     return page
 
@@ -173,8 +174,8 @@ def book_lrn():
             left = 10 + (c + shift) * wide
             draw.rectangle((left, 215 - 195 * value, left + 0.38 * wide, 215), colour)
     draw.line((10, 216, 890, 216), INK)
-    draw.text((10, 234), "map 0", SOFT, font(14), anchor="ls")
-    draw.text((890, 234), f"map {before.shape[3] - 1}", SOFT, font(14), anchor="rs")
+    write(draw, (10, 234), "map 0", SOFT, 14, "ls")
+    write(draw, (890, 234), f"map {before.shape[3] - 1}", SOFT, 14, "rs")
     return page
 
 
@@ -196,9 +197,9 @@ def book_unit():
 def book_kernel():
     page = Image.new("RGB", (860, 250), WHITE)
     draw = ImageDraw.Draw(page)
-    draw.text((20, 28), "threads of a warp: maps c = 0 … 31 of one output place", INK, font(16), anchor="ls")
+    write(draw, (20, 28), "threads of a warp: maps c = 0 … 31 of one output place", INK, 16, "ls")
     memory = "x in memory: the 3 x 3 places of the window, each a run of 32 maps = 128 bytes"
-    draw.text((20, 246), memory, INK, font(16), anchor="ls")
+    write(draw, (20, 246), memory, INK, 16, "ls")
     for c in range(32):
         draw.rectangle((20 + 12 * c, 40, 30 + 12 * c, 60), ACCENT)
     for place in range(9):
@@ -206,7 +207,7 @@ def book_kernel():
         for c in range(32):
             draw.line((left + 2.6 * c, 180, left + 2.6 * c, 206), colour)
         draw.line((20 + 6 * 32, 64, left + 42, 176), RULE, 2)
-        draw.text((left + 42, 220), f"ky {place // 3}, kx {place % 3}", SOFT, font(12), anchor="ms")
+        write(draw, (left + 42, 220), f"ky {place // 3}, kx {place % 3}", SOFT, 12, "ms")
     return page
 
 
