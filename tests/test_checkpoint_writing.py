@@ -23,7 +23,8 @@ def test_a_failed_write_leaves_the_old_file_alone(path, monkeypatch, call, error
         raise error
 
     if call == "write":
-        monkeypatch.setattr("builtins.open", lambda *a, real=open: _FailingWriter(real(*a), fail))
+        failing = lambda *a, real=open, **k: _FailingWriter(real(*a), fail) if "xb" in a else real(*a, **k)  # noqa: E731
+        monkeypatch.setattr("builtins.open", failing)
     else:
         monkeypatch.setattr(os, call, fail)
     with pytest.raises(RawconvError if isinstance(error, OSError) else KeyboardInterrupt) as caught:
