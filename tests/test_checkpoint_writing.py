@@ -23,8 +23,9 @@ def test_a_failed_write_leaves_the_old_file_alone(path, monkeypatch, call, error
         raise error
 
     if call == "write":
-        failing = lambda *a, real=open, **k: _FailingWriter(real(*a), fail) if "xb" in a else real(*a, **k)  # noqa: E731
-        monkeypatch.setattr("builtins.open", failing)
+        real = open
+        failing = {True: lambda *a: _FailingWriter(real(*a), fail), False: real}
+        monkeypatch.setattr("builtins.open", lambda *a, **k: failing["xb" in a](*a, **k))
     else:
         monkeypatch.setattr(os, call, fail)
     with pytest.raises(RawconvError if isinstance(error, OSError) else KeyboardInterrupt) as caught:
