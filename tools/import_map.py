@@ -18,7 +18,8 @@ PACKAGE = "rawconv"
 def nearest(root, path, name=""):
     """The test files that import the module of `path`, as far as one of them goes.
 
-    First those that are named after it, then those that speak of `name`, then by how many imports lie between.
+    First those that are named after it, then those that speak of `name`, then those named after a module that it
+    imports, then by how many imports lie between.
     """
     graph, names = _graph(pathlib.Path(root))
     target, steps = _module(path), {}
@@ -33,12 +34,16 @@ def nearest(root, path, name=""):
     parts = [part for part in pathlib.Path(path).with_suffix("").parts[1:] if part != "__init__"]
     own = {word.rstrip("s") for word in parts[-1].split("_")} if parts else set()
     parts = {part.rstrip("s_") for part in parts}
-    spoken = re.compile(rf"\b{re.escape(name)}\b") if len(name) > 3 and not name.startswith("__") else None
+    rare = len(name) > 6 and not name.startswith("__")  # `find` or `read` are words of many
+    spoken = re.compile(rf"\b{re.escape(name)}\b") if rare else None
+
+    below = {imported.rpartition(".")[2] for imported in list(graph) if target in graph[imported]}
 
     def distance(test):
         words = {word.rstrip("s") for word in test.removeprefix("test_").split("_")}
         speaks = spoken is not None and spoken.search(names[test]) is not None
-        return (not own & words, not speaks, steps[test], -len(parts & words), len(names[test]))
+        helps = test.removeprefix("test_") in below  # named after what the module is made of
+        return (not own & words, not speaks, not helps, steps[test], -len(parts & words), len(names[test]))
 
     tests = [name for name in steps if name.startswith("test_") and name in names]
     return [f"tests/{test}.py" for test in sorted(tests, key=distance)]
