@@ -73,7 +73,7 @@ def harmless(this, dice):
         ("PYTHONWARNINGS", "all"), ("CUDA_VISIBLE_DEVICES", "x"), ("SLURM_NTASKS", "x"),
         ("PYTHONDONTWRITEBYTECODE", "1"), ("LANG", "\udce9"),
     ])  # fmt: skip
-    this.variables[name] = value
+    this.variables.setdefault(name, value)  # what another circumstance set stays
 
 
 def no_home(this, dice):
