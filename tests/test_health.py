@@ -273,3 +273,11 @@ def test_what_overflows_downwards_is_broken_though_its_relu_makes_zeros_of_it(ne
     net["conv1"].weight[:], net["conv1"].bias[:] = 0.01, 1
     with np.errstate(all="ignore"):
         assert "the output of conv2 is the first that is not finite" in health.first_broken(net, x)
+
+
+def test_an_epoch_diverged_by_its_training_loss_not_by_its_validation_loss(tmp_path):
+    """Guessing among 4 costs 1.39: a training loss above 13.9 is refused, a finite validation loss is not."""
+    health.refuse_divergence({"epoch": 2, "lr": 0.1, "train_loss": 13, "val_loss": 99}, [], 4, tmp_path)
+    row = {"epoch": 2, "lr": 0.1, "train_loss": 14, "val_loss": 1.5}
+    with pytest.raises(RawconvError, match=r"Epoch 2 .* training loss of 14 and a validation loss of 1\.5"):
+        health.refuse_divergence(row, [], 4, tmp_path)
