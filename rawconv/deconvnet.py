@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import math
+import re
 import typing
 import warnings
 
@@ -77,7 +78,7 @@ def parse_unit(net: Net, unit: str) -> tuple:
     name = layer_object(net, layer)
     place = "*" if numbers[1:] == ["*"] else None
     numbers = numbers[:1] if place else numbers
-    if len(numbers) not in (1, 3) or not all(part.isdigit() for part in numbers):
+    if len(numbers) not in (1, 3) or not all(re.fullmatch(r"\d{1,9}", part) for part in numbers):
         raise UsageError(f"{unit!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*.")
     number, *where = map(int, numbers)
     height, width, maps = net.shapes[name]
@@ -190,7 +191,9 @@ def net_module(net):
 
 
 def stored_size(net: Net) -> int:
-    """Rows = columns of a picture as data sets keep it."""
+    """Rows = columns of a picture as data sets keep it.  UsageError where `net` is no Net, but its path perhaps."""
+    if not isinstance(net, Net):
+        raise UsageError(f"{net!r} is no net; rawconv.load makes one of a checkpoint's path, rawconv.build a new one.")
     return net.stored[0]
 
 

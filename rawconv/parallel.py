@@ -141,7 +141,7 @@ def joined():
     An error in one of them ends all, after its sentence; so does an interruption that they did not agree on.
     RawconvError where a launcher started several and mpi4py cannot join them.
     """
-    started = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdigit()), default=1)
+    started = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1)
     if started == 1:
         yield Alone()
         return

@@ -69,6 +69,12 @@ def stored_batch(given: Batch, size: int) -> np.ndarray:
     return np.stack([stored(one, size) for one in given])
 
 
+def check_count(number, name: str) -> None:
+    """UsageError where what a user gives as `name` is no whole number from 1 on."""
+    if not isinstance(number, (int, np.integer)) or number < 1:
+        raise UsageError(f"{name} is {number!r}; give a whole number from 1 on.")
+
+
 def read(path, size: int, levels=None) -> np.ndarray:
     """The picture in a file.  UsageError: no such file.  RawconvError: it cannot be read, or is no picture.
 

@@ -20,7 +20,7 @@ from .deconvnet import layer_object, net_input, stored_size
 from .errors import RawconvError, UsageError
 from .health import check_finite
 from .locks import holder, locked
-from .pictures import split_of
+from .pictures import check_count, split_of
 from .storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
@@ -58,6 +58,7 @@ def scan(
 
     from .data.batches import batches
 
+    check_count(k, "k")
     layers = [layers] if isinstance(layers, str) else layers
     split = split_of(split, stored_size(net))
     # How many pictures were seen and what was found in them: one value, or an interruption could come between the two.
@@ -220,7 +221,7 @@ def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key
     """
     begun, used = (0, {}), None
     for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
-        position = int(path.stem[5:]) if path.stem[5:].isdigit() else 0
+        position = int(path.stem[5:]) if path.stem[5:].isdecimal() else 0
         if position <= begun[0] or holder(path.parent):  # that scan is under way
             continue
         found = load(path, net, weights, _part(key, position, k, batch), split, say)

@@ -187,6 +187,34 @@ def test_a_net_refuses_other_arrays_in_one_sentence(x):
     assert net.deconv(passed, caches).dtype == np.float32
 
 
+def test_a_path_is_no_net_and_no_count_is_below_one():
+    for net in ("weights/scenes.h5", None):
+        for call in (
+            lambda net=net: rawconv.classify(net, RGB), lambda net=net: rawconv.project(net, RGB, UNIT),
+            lambda net=net: rawconv.scan(net, RGB, ["conv2"]),
+        ):  # fmt: skip
+            with pytest.raises(UsageError, match=rf"^{net!r} is no net; rawconv\.load makes one [^\n]*\.$"):
+                call()
+    net = square_net()
+    for count in (0, -1, 2.5, "2", None):
+        for name, call in (
+            ("count", lambda count=count: rawconv.classify(net, RGB, count)),
+            ("k", lambda count=count: rawconv.scan(net, RGB, ["conv2"], count)),
+        ):
+            with pytest.raises(UsageError, match=rf"^{name} is {count!r}; give a whole number from 1 on\.$"):
+                call()
+    assert len(rawconv.classify(net, RGB, np.int64(2))) == 2
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "\u2460", "9" * 5000])
+def test_a_number_that_python_does_not_read_is_no_unit(number):
+    for unit in (f"conv2:{number}", f"conv2:1:{number}:0"):
+        with pytest.raises(UsageError, match="is not a unit"):
+            rawconv.project(square_net(), RGB, unit)
+    with pytest.raises(UsageError, match="scenes"):
+        rawconv.open_data(f"scenes:{number}", 64)
+
+
 # ---------------------------------------------------------------------------------------------- dead units
 
 

@@ -132,7 +132,7 @@ def _open_scenes(source, size, seed):
     if not scenes.SIZES[0] <= size <= scenes.SIZES[1]:
         raise UsageError(f"scenes are drawn from {scenes.SIZES[0]} to {scenes.SIZES[1]} pixels wide, not {size}.")
     most = BUDGET // (size * size * 3)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise UsageError(f"{source} is not a number of pictures; write {name}:N with N from 1 to {most}.")
     parts = (0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)
     return DataSet(name, source, list(scenes.CLASSES), *(_drawn(kind, *part, size, seed) for part in parts))

@@ -115,7 +115,7 @@ def _begun(part, note, about):
             head, _, done = file.read().rpartition("\n")
     except OSError:
         return None
-    return int(done) if head == json_text(about) and done.isdigit() and part.is_file() else None
+    return int(done) if head == json_text(about) and done.isdecimal() and part.is_file() else None
 
 
 def _fill(file, note, about, done, net, name, pictures, batch, progress):

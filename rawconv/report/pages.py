@@ -30,7 +30,7 @@ from ..errors import RawconvError
 from ..geometry import fields
 from ..layers import PAPER, Rules
 from ..layers.softmax import softmax
-from ..pictures import is_batch, stored_batch
+from ..pictures import check_count, is_batch, stored_batch
 from ..threads import cut
 from . import figures
 
@@ -257,10 +257,12 @@ def classify(net: Net, picture: Batch, count: int = 5) -> list:
     """The `count` most probable classes of a picture: [(class name, probability), ...]; of several, a list of these.
 
     picture: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: pictures.py.
-    RawconvError, naming the layer, where the net has no score for each class or its scores are not finite.
+    UsageError where `count` is no whole number from 1 on.  RawconvError, naming the layer, where the net has no score
+    for each class or its scores are not finite.
     """
-    health.check_scores(net)
+    check_count(count, "count")
     stored = stored_batch(picture, stored_size(net))
+    health.check_scores(net)
     with np.errstate(over="ignore", invalid="ignore"):
         scores, _ = net.forward(net_input(net, stored), keep=False)
     health.check_finite(net, scores, net_input(net, stored))
