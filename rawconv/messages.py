@@ -22,6 +22,11 @@ def escaped(name):
     return "".join(c if _shows(c) else _escape(c) for c in name)
 
 
+def composed(name):
+    """`name` with an accent and its letter in one character, as people type them; file names may have them apart."""
+    return unicodedata.normalize("NFC", name)
+
+
 def shown(text, longest=500):
     """`text`, one line of a figure, escaped and cut with dots to so many characters."""
     return escaped(text if len(text) <= longest else text[: longest - 1] + "…")

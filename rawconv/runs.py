@@ -23,6 +23,7 @@ from .folders import new_folder, place
 from .layers.conv import Conv
 from .layers.softmax import softmax_cross_entropy
 from .locks import locked
+from .messages import composed
 from .net import Net
 from .optimizer import Schedule
 from .recipes import Recipe, recipe_of
@@ -323,6 +324,9 @@ def new_classifier(net, classes, seed):
 def _same_classes(net, data, file, or_else=""):
     """The data with its classes in the net's order.  RawconvError, naming those that differ, where they are others."""
     ours, theirs = set(net.classes), set(data.classes)
+    named = {composed(name): name for name in net.classes if name not in theirs}
+    data = data._replace(classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes])
+    theirs = set(data.classes)
     lacks, knows = [c for c in net.classes if c not in theirs], [c for c in data.classes if c not in ours]
     words = [f"{data.source} lacks {_some(lacks)}"] if lacks else []
     words += [f"{file} does not know {_some(knows)}"] if knows else []

@@ -4,6 +4,7 @@ import csv
 import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +107,32 @@ def test_a_folder_of_test_pictures_alone_is_tested_whole(photos, capfd):
         assert runs.test("a.h5", own, out="t", **SMALL)["pictures"] == 3, "what the net was not trained on"
     with pytest.raises(RawconvError, match="has no pictures for tests"):
         runs.test("a.h5", None, split="test", out="t", **SMALL)
+
+
+def test_training_pictures_are_no_tests(photos):
+    """A folder has test/ without classes, as Kaggle's, or no test/ at all: of neither are the others tested as such."""
+    checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "elsewhere"})
+    for name in ("val", "test"):
+        shutil.rmtree(photos / name)
+    for _ in range(2):
+        with pytest.raises(RawconvError, match="photos has no pictures for tests"):
+            runs.test("a.h5", "photos", split="test", out="t", **SMALL)
+        assert runs.test("a.h5", "photos", out="t", **SMALL)["split"] == "all"
+        (photos / "test").mkdir(exist_ok=True)
+        shutil.copy(photos / "train/cat/0.png", photos / "test/1.png")
+
+
+def test_accents_as_one_character_or_two_are_the_same_class(photos):
+    """Also in a checkpoint or packed file that was written when they were kept as they came."""
+    apart, joined = "cafe\u0301", "caf\u00e9"
+    (photos / "train/emu").rename(photos / "train" / apart)
+    checkpoint.save("a.h5", net_of([apart, "cat", "dog"]), {"data": "elsewhere"})
+    checkpoint.save("b.h5", net_of([joined, "cat", "dog"]), {"data": "elsewhere"})
+    for net in ("a.h5", "b.h5"):
+        assert runs.test(net, "photos/train", out="t", **SMALL)["pictures"] == 15
+    checkpoint.save("c.h5", net_of([joined, apart, "cat", "dog"]), {"data": "elsewhere"})
+    with pytest.raises(RawconvError, match="photos/train lacks cafe"):
+        runs.test("c.h5", "photos/train", out="t", **SMALL)
 
 
 def test_splits_together(tmp_path):

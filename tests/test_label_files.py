@@ -1,5 +1,7 @@
 """Classes from a list: name and class, Tiny-ImageNet's annotations, ILSVRC's numbers; wnids that go along."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -53,6 +55,27 @@ def test_a_list_of_names_and_classes(rows, kind, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1  # of the tenth held out
 
 
+@pytest.mark.parametrize("marks", [("1", "0"), ("1.0", "0.0")])
+@pytest.mark.parametrize("head", ["image,dog,emu,", ",dog,emu,", "name,dog,emu,"])
+def test_a_column_a_class(head, marks, tmp_path, capsys):
+    """As in the lists of ISIC and of Kaggle's plants; emu is of no picture."""
+    one, zero = marks
+    rows = f'{head}"cat, big"\n{{0}},{one},{zero},{zero}\n{{1}},{zero},{zero},{one}\n'
+    (tmp_path / "list.csv").write_text(listed(rows))
+    check(open_data(source_text(str(write(tmp_path / "mine", flat())), labels=str(tmp_path / "list.csv")), 6))
+    assert "no pictures" not in capsys.readouterr().err
+
+
+def test_names_with_accents_as_one_character_or_two(tmp_path):
+    for one, two in (("NFC", "NFD"), ("NFD", "NFC")):
+        files = {unicodedata.normalize(one, f"é/à{name}"): content for name, content in flat().items()}
+        write(tmp_path / one, files)
+        rows = unicodedata.normalize(two, 'é/à{0}.png,dog\né/à{1}.png,"cat, big"\n')
+        (tmp_path / f"{one}.csv").write_text(listed(rows), encoding="utf-8")
+        found = open_data(source_text(str(tmp_path / one), labels=str(tmp_path / f"{one}.csv")), 6, progress=False)
+        assert (len(found.train), len(found.val), found.classes) == (18, 2, ["cat, big", "dog"])
+
+
 def test_what_a_list_and_a_folder_do_not_share_is_said(tmp_path, capsys):
     write(tmp_path / "mine", flat() | {"99.png": png(picture(1)), "98.jpg": b""})
     (tmp_path / "list.csv").write_text(listed(ROWS["header"]) + "gone.png,6,dog\nlost.png,6,emu\n")
@@ -92,6 +115,8 @@ def test_a_list_for_flat_splits(tmp_path):
         (b'0.png,"' + b"x" * 200000, "line 1 of .* cannot be read"),
         (b"1\n2\n", "numbers alone; .* --synsets FILE"),
         (b"0.png,dog\n", "one class only"),
+        (b"image,dog,cat\n0.png,1,0\n1.png,1,1\n", "line 3 of .* marks 2 of the classes .* a picture is of one"),
+        (b"image,dog,cat\n0.png,0,0\n1.png,0,1\n", "line 2 of .* marks 0 of the classes"),
     ],
 )
 def test_bad_lists_are_refused_in_a_sentence(text, words, tmp_path):

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import unicodedata
 
 import numpy as np
 import pytest
@@ -167,6 +168,34 @@ def test_a_link_to_nowhere_is_a_file_that_is_no_picture(tmp_path, capsys):
     (tmp_path / "train/n00000001_dog/9.png").symlink_to("nowhere")
     check_tree(opened(tmp_path))
     assert "1 of 7 files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["emu", "001.Black_footed_Albatross", "n00000002_cat/more"])
+def test_a_class_that_is_a_link_to_nowhere_is_named_and_refused(name, tmp_path):
+    write(tmp_path, tree())
+    (tmp_path / "train" / name).symlink_to("/gone/disk")
+    (tmp_path / "train/.#hidden").symlink_to("nobody@nowhere")
+    with pytest.raises(RawconvError, match=rf"train/{name} is a link to /gone/disk, which is not there") as error:
+        opened(tmp_path)
+    sentence(error)
+    (tmp_path / "train" / name).unlink()
+    check_tree(opened(tmp_path))
+
+
+def test_accents_as_one_character_or_two_are_the_same_class(tmp_path, capsys):
+    """A Mac's file names have them as two, and a person's lists as one."""
+    for one, two in (("NFC", "NFD"), ("NFD", "NFC")):
+        names = {"train": unicodedata.normalize(one, "café"), "val": unicodedata.normalize(two, "café")}
+        files = {
+            f"{split}/{folder}/{k}.png": png(picture(k))
+            for split, name in names.items() for folder in (name, "dog") for k in range(2)
+        }  # fmt: skip
+        found = opened(write(tmp_path / one, files))
+        assert found.classes == [unicodedata.normalize("NFC", "café"), "dog"]
+        assert found.val.labels.tolist() == [0, 0, 1, 1]
+    both = {f"{unicodedata.normalize(form, 'é')}/{k}.png": png(picture(k)) for form in ("NFC", "NFD") for k in (1, 2)}
+    assert len(set(opened(write(tmp_path / "both", both)).classes)) == 2, "of folders that differ in it alone"
+    assert "differ" not in capsys.readouterr().err
 
 
 def test_packing_takes_splits_by_name(tmp_path):

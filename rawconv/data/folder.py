@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RawconvError, UsageError
-from ..messages import escaped, warn
+from ..messages import composed, escaped, warn
 from ..storage import open_regular
 from . import decode, label_files, splits
 from .batches import permutation
@@ -106,7 +106,7 @@ def find(source: Source, seed, whole=False, test=False) -> Found:
     if parts.val is not None:
         return Found(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
     if whole:
-        return Found(listing.name, train, train, tests, True)
+        return Found(listing.name, train, train, tests, not (parts.worded or source.named))
     train, kept = (train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed))
     return Found(listing.name, train, kept, tests, False)
 
@@ -170,9 +170,14 @@ def _unreadable(error):
 
 
 def _check_readable(folder, names):
-    """RawconvError where a file may not be read: a part of a class that nobody missed would be worse than a stop."""
+    """RawconvError where a file or link may not be read: a part of a class that nobody missed is worse than a stop.
+
+    A link to nowhere that is called like a picture is a file that is none; any other may have been a class.
+    """
     for name in names:
         path = os.path.join(folder, name)
+        if not _hidden(name) and not os.path.exists(path) and os.path.islink(path) and not splits.is_picture((name,)):
+            raise RawconvError(f"{path} is a link to {os.readlink(path)}, which is not there; mend or remove it.")
         if not _hidden(name) and not os.access(path, os.R_OK, effective_ids=EFFECTIVE) and os.path.exists(path):
             _unreadable(PermissionError(errno.EACCES, os.strerror(errno.EACCES), path))
 
@@ -265,7 +270,7 @@ def _split(files, size, progress, desc, levels):
 
 
 def class_names(folders):
-    """n01443537_goldfish -> goldfish, unless two folders would share the name."""
-    short = [re.sub(r"^n\d{8}_(?=.)", "", folder) for folder in folders]
+    """n01443537_goldfish -> goldfish, accents as one character; the folder's where two would share the name."""
+    short = [composed(re.sub(r"^n\d{8}_(?=.)", "", folder)) for folder in folders]
     count = Counter(short)
     return [escaped(name if count[name] == 1 else folder) for name, folder in zip(short, folders, strict=True)]

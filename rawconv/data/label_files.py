@@ -1,11 +1,13 @@
 """Lists that say which class a picture is of, where no folder does.
 
     a.png,cat                                   name and class; with a header line, columns are found by their names
+    a.png,0,1,0                                 a column a class, whose name is in the header, and 1 in the own one
     val_0.JPEG  n03444034  0 32 44 62           Tiny-ImageNet's val_annotations.txt
     490                                         ILSVRC2012_validation_ground_truth.txt: a number for each picture in
                                                 the order of names; a list of synsets says which class is number 1, ...
 
-A name is a path below the data set, or a file's own name, with or without its ending.
+A name is a path below the data set, or a file's own name, with or without its ending.  An accent may be a character of
+its own in one of them and a part of its letter in the other.
 """
 
 import csv
@@ -14,7 +16,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from ..errors import RawconvError
-from ..messages import warn
+from ..messages import composed, warn
 
 NAMES = ("name", "file", "filename", "file_name", "path", "filepath", "image", "image_name", "img", "picture", "id",
          "image_id", "imageid", "image_path")  # fmt: skip
@@ -95,12 +97,36 @@ def _table(lines, where):
     known = None not in columns
     if known:
         (name, label), rows = columns, rows[1:]
+    elif _columns_are_classes(rows):
+        return Labels(where, [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]])
     found = []
     for number, cells in rows:
         if len(cells) <= max(name, label) or not cells[name] or not cells[label]:
             raise RawconvError(f"line {number} of {where} is not a picture's name and its class; write name,class.")
         found.append((number, cells[name], _class(cells[label])))
     return Labels(where, found, header=not known)
+
+
+def _columns_are_classes(rows):
+    """Whether a header of three columns or more stands over names, and 0 or 1 in all other cells."""
+    (_, head), *rest = rows
+    marks = [len(cells) == len(head) and all(map(_is_mark, cells[1:])) for _, cells in rest]
+    return len(head) > 2 and not any(map(_is_mark, head)) and bool(marks) and all(marks)
+
+
+def _is_mark(text):
+    return re.fullmatch(r"[01](\.0*)?", text) is not None
+
+
+def _marked(line, cells, head, where):
+    """The name of the column that has the 1."""
+    found = [name for name, cell in zip(head[1:], cells[1:], strict=True) if cell.startswith("1")]
+    if len(found) != 1:
+        raise RawconvError(
+            f"line {line} of {where} marks {len(found)} of the classes in its header, and a picture is of one; write "
+            "its name and that class, under a header such as name,class."
+        )
+    return found[0]
 
 
 def _class(text):
@@ -151,14 +177,15 @@ def _names(files):
     """{a file's own name, with and without its ending: [files]}."""
     names = defaultdict(list)
     for file in files:
-        for name in {file[-1], file[-1].rpartition(".")[0] or file[-1]}:
+        own = composed(file[-1])
+        for name in {own, own.rpartition(".")[0] or own}:
             names[name].append(file)
     return names
 
 
 def _file(name, names, line, where):
     """The file that is called so, None where there is none."""
-    parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    parts = tuple(part for part in composed(name).replace("\\", "/").split("/") if part not in ("", "."))
     found = [file for file in names.get(parts[-1] if parts else "", []) if _below(parts, file)]
     found = [file for file in found if file == parts] or found
     if len(found) > 1:
@@ -170,7 +197,7 @@ def _file(name, names, line, where):
 def _below(parts, file):
     """Whether the folders that both have are the same: a list's paths may begin above the data set, or within it."""
     shared = min(len(parts), len(file))
-    return parts[-shared:-1] == file[-shared:-1]
+    return parts[-shared:-1] == tuple(map(composed, file[-shared:-1]))
 
 
 def _few(names):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..errors import RawconvError
-from ..messages import warn
+from ..messages import composed, warn
 from . import label_files
 from .picture_file import formats
 
@@ -44,7 +44,7 @@ class Listing(NamedTuple):
 class Parts(NamedTuple):
     """{class folder or label: [files]} of each split; None where there is none.
 
-    tests: val is a folder of tests.  listed: a list gave classes.
+    tests: val is a folder of tests.  listed: a list gave classes.  worded: train is a folder that is called so.
     """
 
     train: dict
@@ -52,6 +52,7 @@ class Parts(NamedTuple):
     test: dict | None = None
     tests: bool = False
     listed: bool = False
+    worded: bool = False
 
 
 def split(listing, named=False, labels=None):
@@ -66,25 +67,26 @@ def split(listing, named=False, labels=None):
         if not (named or given):
             _refuse_nameless(listing, under)
         _say_loose(listing, under, given)
-        return Parts(classes(listing, under, given), listed=bool(given))
+        worded = any(kind(name) == "train" for name in under)
+        return Parts(classes(listing, under, given), listed=bool(given), worded=worded)
     _say_left_out(listing, under, chosen.values())
     found = {}
-    for kind, top in chosen.items():
+    for word, top in chosen.items():
         inside = _inside(listing.folders, (*under, top))
-        found[kind] = _same_names(classes(listing, inside, given), found.get("train"))
-        if kind == "test" and not found[kind].keys() & found["train"].keys():
-            count = sum(map(_is_picture, _below(listing.files, inside)))
+        found[word] = _same_names(classes(listing, inside, given), found.get("train"))
+        if word == "test" and not found[word].keys() & found["train"].keys():
+            count = sum(map(is_picture, _below(listing.files, inside)))
             warn(f"Pictures of {listing.path} in {top} that no folder or list gives a class, left out: {count}")
-            del found[kind]
-        elif kind == "val" and not found[kind]:
+            del found[word]
+        elif word == "val" and not found[word]:
             raise RawconvError(
                 f"{top} of {listing.path} holds no class folders; give the classes of its pictures with --labels FILE."
             )
         else:
             _say_loose(listing, inside, given)
     if "val" in found or "test" not in found:
-        return Parts(**found, listed=bool(given))
-    return Parts(found["train"], found["test"], tests=True, listed=bool(given))
+        return Parts(**found, listed=bool(given), worded=True)
+    return Parts(found["train"], found["test"], tests=True, listed=bool(given), worded=True)
 
 
 def alone(listing, labels=None, like=None):
@@ -153,18 +155,18 @@ def _one(listing, under, tops, word):
 def _holds_classes(listing, folder):
     """Whether it holds folders, and more in them than pictures of its own: else it is a class that is called so."""
     below = _below(listing.files, folder)
-    own = sum(len(file) == len(folder) + 1 and _is_picture(file) for file in below)
+    own = sum(len(file) == len(folder) + 1 and is_picture(file) for file in below)
     return bool(_children(listing.folders, folder)) and 2 * own <= len(below)
 
 
 def _refuse_nameless(listing, under):
     """RawconvError where all top folders hold the same folders and no pictures of their own."""
     tops = _children(listing.folders, under)
-    tops = [top for top in tops if any(map(_is_picture, _below(listing.files, (*under, top))))]
+    tops = [top for top in tops if any(map(is_picture, _below(listing.files, (*under, top))))]
     inside = {tuple(_children(listing.folders, _inside(listing.folders, (*under, top)))) for top in tops}
     if len(tops) < 2 or len(inside) > 1 or len(next(iter(inside))) < 2:
         return
-    if any(len(file) == len(under) + 2 and _is_picture(file) for file in listing.files):
+    if any(len(file) == len(under) + 2 and is_picture(file) for file in listing.files):
         return
     raise RawconvError(
         f"{_several(listing, under, tops)} hold the same folders and no pictures of their own, as training and "
@@ -188,9 +190,9 @@ def _how(listing, under, tops):
 def _given(listing, labels, chosen, under):
     """{file: class} of the user's list, or of one that is recognised by its name."""
     if labels and not labels.numbers:
-        return label_files.assign(labels, [file for file in listing.files if _is_picture(file)], listing.path)
+        return label_files.assign(labels, [file for file in listing.files if is_picture(file)], listing.path)
     place = (*under, chosen["val"]) if "val" in chosen else under
-    pictures = [file for file in _below(listing.files, place) if _is_picture(file)]
+    pictures = [file for file in _below(listing.files, place) if is_picture(file)]
     found = next((file for file in listing.files if file[-1] == label_files.ANNOTATIONS and file[:-1] == place), None)
     if found:
         labels = label_files.parse(_content(listing, found), "/".join(found))
@@ -210,12 +212,17 @@ def _content(listing, file):
 
 
 def _same_names(found, like):
-    """`found` with the names that classes of the same wnid have in `like`, in its order as far as it has them."""
+    """`found` with the names that the same classes have in `like`, in its order as far as it has them."""
     if not like:
         return found
-    names = {wnid(name): name for name in like if wnid(name)}
-    found = {name if name in like else names.get(wnid(name), name): files for name, files in found.items()}
+    names = {_identity(name): name for name in like}
+    found = {name if name in like else names.get(_identity(name), name): files for name, files in found.items()}
     return {name: found[name] for name in [*like, *found] if name in found}
+
+
+def _identity(name):
+    """What says that two folders are of the same class: the wnid, else the name however its accents are written."""
+    return wnid(name) or composed(name)
 
 
 def _numbers_first(name):
@@ -231,7 +238,7 @@ def _say_loose(listing, under, given):
     below = _below(listing.files, under)
     listed = any(file in given for file in below)
     loose = [file for file in below if (listed or len(file) == len(under) + 1) and file not in given]
-    loose = [file[-1] for file in loose if _is_picture(file)]
+    loose = [file[-1] for file in loose if is_picture(file)]
     if loose:
         what = "are not in the list" if listed else "lie beside the class folders"
         where = "/".join([str(listing.path), *under])
@@ -242,7 +249,7 @@ def _say_loose(listing, under, given):
 def _say_left_out(listing, under, chosen):
     """Folders and pictures beside the splits."""
     left = [top for top in _children(listing.folders, under) if top not in chosen]
-    counts = {top: sum(map(_is_picture, _below(listing.files, (*under, top)))) for top in left}
+    counts = {top: sum(map(is_picture, _below(listing.files, (*under, top)))) for top in left}
     if left := [f"{top} ({count})" for top, count in counts.items() if count]:
         warn(f"Pictures of {listing.path} that are for neither training nor validation, left out: {', '.join(left)}")
     _say_loose(listing, under, {})
@@ -271,7 +278,8 @@ def _below(paths, under):
     return paths[bisect.bisect_left(paths, under) : bisect.bisect_left(paths, after)]
 
 
-def _is_picture(file):
+def is_picture(file):
+    """Whether the name of a file, a tuple of names, ends as a picture's."""
     return f".{file[-1].rpartition('.')[2]}".lower() in _endings()
 
 
