@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import rawconv
-from rawconv.deconvnet import display
 from rawconv.layers import Rules
+from rawconv.visualize.images import display
 
 path, unit = (*sys.argv[1:], *("docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:2]
 net = rawconv.load("weights/scenes.h5")

@@ -12,8 +12,8 @@ import rawconv
 from rawconv import checkpoint
 from rawconv.convert.read import import_net
 from rawconv.convert.to_onnx import export
-from rawconv.deconvnet import display, net_input, stored
 from rawconv.layers.softmax import softmax
+from rawconv.visualize.images import display, net_input, stored
 
 path, picture, unit = (*sys.argv[1:], *("scenes.onnx", "docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:3]
 if len(sys.argv) == 1:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 import rawconv
-from rawconv.deconvnet import display
+from rawconv.visualize.images import display
 
 path, unit = (*sys.argv[1:], *("docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:2]
 net = rawconv.load("weights/scenes.h5")

@@ -3,8 +3,8 @@
 import pathlib
 import sys
 
-from rawconv import runs
-from rawconv.arrays import choose_device
+from rawconv.machine.arrays import choose_device
+from rawconv.training import runs
 
 run = runs.start(model="zf64", data=(sys.argv[1:] or ["my-pictures"])[0], changes={"epochs": 2, "batch": 8})
 folder = pathlib.Path("runs/example")

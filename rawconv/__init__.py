@@ -2,27 +2,16 @@
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013).  In reading order:
 
-    layers/        what a layer is (the contract), and the six: conv, relu, lrn, pool, dropout, softmax
-    net.py         layers in a row, and the three walks: up (forward), back (backward), down (deconv)
+    layers/        what a layer is (the contract), and one file for each;  layers/cpu/  ways to convolve on a CPU
+    net.py         layers as nodes with named inputs, and the three passes: up (forward), back (backward), down (deconv)
     models.py      the nets, as literal lists of layers
-    geometry.py    which pixels a unit sees
-    deconvnet.py   one unit -> a picture;  windowed.py  many, through their receptive fields alone
-    patched.py     up again where a picture has changed
-    trace.py       that way in numbers, step by step;  controls.py  with an ingredient exchanged
-    topk.py        the pictures that excite each map most;  visualize.py  figure 2 in files
-    pictures.py    what a user brings, as stored pictures
-    optimizer.py   gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
-    training.py    a training run;  runs.py  how a command begins, resumes or tests one;  runlog.py  its log
-    evaluation.py  how well a net answers, and where it is wrong
-    health.py      what goes wrong in training;  interrupts.py  Ctrl-C;  parallel.py  several processes as one
-    checkpoint.py  a net in a file;  storage.py  files that are whole or not there;  folders.py  where results go
-    data/          pictures in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
-    report/        figures;  experiments/  those of the paper;  cli/  the commands
-    doctor.py      what works on this machine;  launchers.py  its MPI;  memory.py  what a training step takes
-    arrays.py      NumPy or CuPy;  buffers.py  their memory, used again;  philox.py  random numbers
-    threads.py     the CPU's cores;  simd.py  their vectors;  compiled.py  loops, and where they are kept
-    limits.py      what a container grants;  environment.py  what variables ask for
-    streams.py     stdout and stderr as a shell leaves them;  json_text.py;  errors.py
+    visualize/     looking into a net: units, projections, the images that excite each feature map most
+    training/      a run: recipes, steps, evaluation, several processes
+    checkpoint.py  a net in a file;  files/  files that are whole or not there, what they may hold, where results go
+    data/          images in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
+    report/        figures and the page;  experiments/  those of the paper;  cli/  the commands
+    machine/       arrays of NumPy or CuPy, their memory, threads, random numbers;  doctor.py  what works here
+    soundness.py   whether a net can be trusted;  errors.py  the two kinds of error that a user can mend
 
     import rawconv
     net = rawconv.load("weights/scenes.h5")
@@ -38,14 +27,15 @@ from __future__ import annotations
 import typing
 
 if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
-    from . import checkpoint, data, deconvnet, experiments, geometry, models, topk  # noqa: F401
+    from . import checkpoint, data, experiments, models, training, visualize  # noqa: F401
     from .data import open_data  # noqa: F401
-    from .deconvnet import display, project  # noqa: F401
     from .models import build  # noqa: F401
     from .net import Net
     from .report.pages import classify  # noqa: F401
-    from .topk import scan  # noqa: F401
-    from .training import train  # noqa: F401
+    from .training.loop import train  # noqa: F401
+    from .visualize.images import display  # noqa: F401
+    from .visualize.projection import project  # noqa: F401
+    from .visualize.top_activations import scan  # noqa: F401
 
     __version__: str
 
@@ -57,10 +47,10 @@ def load(path) -> Net:
     return checkpoint.load(path).net
 
 
-_MODULES = ("checkpoint", "data", "deconvnet", "experiments", "geometry", "models", "topk")
+_MODULES = ("checkpoint", "data", "experiments", "models", "training", "visualize")
 _FUNCTIONS = {
-    "build": "models", "classify": "report.pages", "display": "deconvnet", "open_data": "data", "project": "deconvnet",
-    "scan": "topk", "train": "training",
+    "build": "models", "classify": "report.pages", "display": "visualize.images", "open_data": "data",
+    "project": "visualize.projection", "scan": "visualize.top_activations", "train": "training.loop",
 }  # fmt: skip
 __all__ = ["__version__", "load", *_FUNCTIONS]
 

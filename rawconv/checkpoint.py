@@ -35,21 +35,11 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from . import schema
-from .arrays import to_cpu
 from .errors import RawconvError, UsageError
-from .layers.add import Add
-from .layers.concat import Concat
-from .layers.conv import Conv
-from .layers.dropout import Dropout
-from .layers.lrn import LRN
-from .layers.pool import MaxPool
-from .layers.relu import ReLU
-from .messages import escaped
-from .net import PIXELS, Net
-from .recipes import Recipe
-from .schema import NEWER, parse
-from .storage import (
+from .files import schema
+from .files.messages import escaped
+from .files.schema import NEWER, parse
+from .files.storage import (  # fmt: skip
     FLOATS,
     SEAL,
     Group,
@@ -61,7 +51,17 @@ from .storage import (
     open_file,
     replace_file,
     write_seal,
-)  # fmt: skip
+)
+from .layers.add import Add
+from .layers.concat import Concat
+from .layers.conv import Conv
+from .layers.dropout import Dropout
+from .layers.lrn import LRN
+from .layers.max_pool import MaxPool
+from .layers.relu import ReLU
+from .machine.arrays import to_cpu
+from .net import PIXELS, Net
+from .training.recipes import Recipe
 
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256

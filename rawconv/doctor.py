@@ -19,8 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from . import environment, launchers, limits
 from .errors import UsageError
+from .machine import environment, launchers, limits
 
 EXTRAS = {("cuda", 12): ("cuda12", "cupy-cuda12x"), ("cuda", 13): ("cuda13", "cupy-cuda13x"),
           ("rocm", 7): ("rocm", "cupy-rocm-7-0")}  # fmt: skip
@@ -77,7 +77,7 @@ def examine(name="auto"):
 
 def _choose(name):
     """(the device that a command would use, why there is none)."""
-    from .arrays import choose_device
+    from .machine.arrays import choose_device
 
     try:
         return str(choose_device(name)), None
@@ -129,15 +129,15 @@ def _numba():
 def _loops():
     """Where compiled loops are kept: damaged ones, and folders that are full or not to be written."""
     try:
-        from . import compiled
+        from .machine import numba_cache
     except Exception:  # Numba's finding says it
         return
-    folders = compiled.folders()
+    folders = numba_cache.folders()
     for folder in folders:
-        if files := compiled.damaged(folder):
+        if files := numba_cache.damaged(folder):
             text = f"{len(files)} kept in {folder} are damaged; each is compiled anew when it is needed"
             yield Finding("loops", "broken", text, f"rm {shlex.quote(str(folder))}/*.nbc")
-    refused = [compiled.refusal(folder) for folder in folders]
+    refused = [numba_cache.refusal(folder) for folder in folders]
     if None in refused:
         yield Finding("loops", "ok", f"kept in {folders[refused.index(None)]}")
     else:
@@ -166,7 +166,7 @@ def _blas():
 
 def _threads():
     try:
-        from .threads import thread_count
+        from .machine.threads import thread_count
 
         quota = limits.cpu_quota()
         bound = "" if quota == math.inf else f", a quota of {quota:g} by the container"
@@ -350,9 +350,9 @@ def _try_convolution(index):
     """The largest difference between the CPU's convolution and the GPU's, relative to the largest value."""
     import numpy as np
 
-    from .arrays import Device, to_cpu
     from .layers.conv import convolve
     from .layers.window import Window
+    from .machine.arrays import Device, to_cpu
 
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(size, np.float32) for size in ((2, 9, 8, 3), (3, 3, 3, 5), (5,))]

@@ -10,10 +10,10 @@ from .errors import UsageError
 from .layers.conv import Conv
 from .layers.dropout import Dropout
 from .layers.lrn import LRN
-from .layers.pool import MaxPool
+from .layers.max_pool import MaxPool
 from .layers.relu import ReLU
 from .net import Net
-from .recipes import Recipe, recipe_for
+from .training.recipes import Recipe, recipe_for
 
 
 def zfnet(classes, maps=(384, 384, 256), fc=4096):

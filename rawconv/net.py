@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Array, Device
 from .layers import PAPER, Rules
 from .layers.conv import Conv
 from .layers.relu import ReLU
+from .machine.arrays import Array, Device
 
 PIXELS = ""  # among the names of nodes: the picture that goes up
 
@@ -121,7 +121,7 @@ class Net:
         the rectified map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is
         among `asked`, its output is its own.
         """
-        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; deconvnet.net_input(net, pictures) makes it")
+        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; images.net_input(net, pictures) makes it")
         path, fused, maps = self.path(stop or self.output), self.rectifying.difference(asked), {PIXELS: x}
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)

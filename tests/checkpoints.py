@@ -13,10 +13,10 @@ from rawconv.errors import RawconvError
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.recipes import Recipe
+from rawconv.training.recipes import Recipe
 
 RECIPE = Recipe(stored=8)._asdict() | {"colours": [], "class_weights": []}
 INFO = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rawconv.arrays import to_cpu
+from rawconv.machine.arrays import to_cpu
 
 STEP = 1e-5  # h of the central differences; directions stay inside [-1, 1]
 GAP = 0.01  # distance of neighbouring values in clear_of_kinks: more than 20 h; and |x| >= GAP / 2 is more than 10 h

@@ -11,15 +11,15 @@ import sys
 
 import numpy as np
 
-from rawconv import evaluation
-from rawconv.arrays import choose_device, to_cpu
 from rawconv.data import Split, mean_picture, open_data
 from rawconv.data.batches import batches
+from rawconv.machine.arrays import choose_device, to_cpu
 from rawconv.models import build
-from rawconv.optimizer import SGD
-from rawconv.parallel import joined
-from rawconv.runs import choose_conv
-from rawconv.training import evaluate, train_step
+from rawconv.training import evaluation
+from rawconv.training.loop import evaluate, train_step
+from rawconv.training.optimizer import SGD
+from rawconv.training.parallel import joined
+from rawconv.training.runs import choose_conv
 
 
 def main(out, device, *cases):

@@ -4,12 +4,12 @@ import numpy as np
 import reference as ref
 from laws import STEP
 
-from rawconv.arrays import to_cpu
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 
 SHAPE = (21, 18, 2)  # asymmetric; several pools below clip their last windows

@@ -11,9 +11,9 @@ from test_deconvnet import picture
 from test_visualize_cli import small_net
 
 from rawconv.data import DataSet, Split
-from rawconv.deconvnet import layer_object
 from rawconv.report import html
-from rawconv.topk import scan
+from rawconv.visualize.top_activations import scan
+from rawconv.visualize.units import layer_object
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & 'quotes' \u2028 {{data}}"
 CLASSES = ["n02129165_lion", HOSTILE]

@@ -7,10 +7,10 @@ import numpy as np
 from test_deconvnet import picture
 from test_visualize_cli import small_net
 
-from rawconv.arrays import Device
 from rawconv.data import DataSet, Split
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Subject
+from rawconv.machine.arrays import Device
 
 
 def data_of(count, name="random"):

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_same
 
-from rawconv import threads
-from rawconv.arrays import to_cpu
 from rawconv.data.augment import prepare, ten_views
+from rawconv.machine import threads
+from rawconv.machine.arrays import to_cpu
 
 SIDES = st.tuples(st.integers(1, 19), st.integers(1, 19))
 

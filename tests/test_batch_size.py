@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rawconv import buffers, limits, memory, models, recipes, runs
-from rawconv.arrays import Device
+from rawconv import models
 from rawconv.cli.train import _check_batch, main
 from rawconv.errors import UsageError
 from rawconv.layers.add import Add
 from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
+from rawconv.machine import buffers, limits
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.optimizer import SGD
-from rawconv.parallel import Alone
-from rawconv.training import train_step
+from rawconv.training import memory_model, recipes, runs
+from rawconv.training.loop import train_step
+from rawconv.training.optimizer import SGD
+from rawconv.training.parallel import Alone
 
 
 class Ranks(Alone):
@@ -25,7 +27,7 @@ class Ranks(Alone):
 
 
 def needed(model, batch, processes=1):
-    found = memory.training_memory(model, -(-batch // processes), 12, 2)
+    found = memory_model.training_memory(model, -(-batch // processes), 12, 2)
     return found["peak"] - found["peak_parts"]["parameters"]
 
 
@@ -53,10 +55,10 @@ def test_of_a_net_with_branches_less_than_it_takes_is_foretold(monkeypatch):
     assert pool.most > 4 * 16 * 64 * 64 * (8 + 8)
     recipe = recipes.recipe_of(net)._replace(batch=16)
     monkeypatch.setattr(limits, "free_memory", lambda: foretold)
-    memory.check_batch(net, recipe, 100, Device(), Alone())
+    memory_model.check_batch(net, recipe, 100, Device(), Alone())
     monkeypatch.setattr(limits, "free_memory", lambda: foretold - 1)
     with pytest.raises(UsageError, match="8 would fit"):
-        memory.check_batch(net, recipe, 100, Device(), Alone())
+        memory_model.check_batch(net, recipe, 100, Device(), Alone())
 
 
 @pytest.fixture(scope="module")

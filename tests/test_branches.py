@@ -4,18 +4,21 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from rawconv import checkpoint, deconvnet, geometry, patched
-from rawconv.arrays import to_cpu
+from rawconv import checkpoint
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.add import Add
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax_cross_entropy
+from rawconv.machine.arrays import to_cpu
 from rawconv.net import PIXELS, Net
+from rawconv.visualize import perturbed, receptive_field
+from rawconv.visualize.projection import project_units
+from rawconv.visualize.units import layer_object
 
 RULES = [PAPER, GRADIENT, Rules("guided", "identity", "max"), Rules("deconv", "gradient", "overwrite")]
 
@@ -221,11 +224,11 @@ def test_without_relu_and_norm_the_way_down_is_the_adjoint():
 @pytest.mark.parametrize("layer", ["conv1", "squeeze", "fire", "a", "sum", "meet", "scores"])
 def test_many_units_equal_one_by_one_through_whole_maps(layer, rules, xp):
     net, x, rng = net_of(xp), xp.asarray(pictures(3)), np.random.default_rng(0)
-    name = deconvnet.layer_object(net, layer)
+    name = layer_object(net, layer)
     height, width, maps = net.shapes[name]
     units = np.stack([rng.integers(0, most, 25) for most in (3, maps, height, width)], axis=1)
-    r, values = deconvnet.project_units(net, x, layer, units, rules)
-    full = deconvnet.project_units(net, x, layer, units, rules, full=True)[0]
+    r, values = project_units(net, x, layer, units, rules)
+    full = project_units(net, x, layer, units, rules, full=True)[0]
     y, caches = net.forward(x, name)
     for k, (row, number, top, left) in enumerate(units):
         seed = xp.zeros_like(y)
@@ -243,14 +246,14 @@ def test_a_unit_sees_no_more_than_its_field(xp):
     for _, layer in net.layers:
         if layer.params:
             layer.weight[:], layer.bias[:] = 1, 0
-    fields = geometry.fields(net)
+    fields = receptive_field.fields(net)
     assert fields["fire"] == fields["right"] and fields["left"].size < fields["right"].size
     assert fields["meet"].jump == fields["pool2"].jump == fields["short"].jump == (4, 4)
     for layer in ("fire", "sum", "meet"):
-        name = deconvnet.layer_object(net, layer)
+        name = layer_object(net, layer)
         height, width, _ = net.shapes[name]
         for y, x in ((0, 0), (height // 2, width // 2), (height - 1, width - 1)):
-            r, _ = deconvnet.project_units(net, xp.asarray(np.ones((1, *SHAPE))), layer, [(0, 0, y, x)])
+            r, _ = project_units(net, xp.asarray(np.ones((1, *SHAPE))), layer, [(0, 0, y, x)])
             top, left, bottom, right = fields[name].box(y, x)
             outside = to_cpu(r)[0].copy()
             outside[max(0, top) : bottom, max(0, left) : right] = 0
@@ -265,14 +268,14 @@ def test_branches_of_unlike_strides_meet_in_the_whole_picture():
         ("sum", Add(), "pool", "b"),
     ]
     net = Net((19, 19, 3), layers)
-    assert geometry.fields(net)["sum"].box(0, 0) == (0, 0, 19, 19)
+    assert receptive_field.fields(net)["sum"].box(0, 0) == (0, 0, 19, 19)
 
 
 def test_a_covered_picture_goes_up_through_branches(xp):
     net, x = net_of(xp), xp.asarray(pictures(1))
     corner, rng = np.array([[0, 0], [3, 8], [14, 14]]), np.random.default_rng(1)
     r = xp.asarray(rng.standard_normal((3, 5, 5, 3)))
-    found = patched.forward(net, patched.walk(net, x), r, corner, ["relu_sum", "scores"])
+    found = perturbed.forward(net, perturbed.walk(net, x), r, corner, ["relu_sum", "scores"])
     for k, (top, left) in enumerate(corner):
         covered = to_cpu(x).copy()
         covered[0, top : top + 5, left : left + 5] = to_cpu(r)[k]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from rawconv import deconvnet, patched, windowed
-from rawconv.deconvnet import project_units
 from rawconv.layers.conv import Conv
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
+from rawconv.visualize import perturbed, projection, windowed
+from rawconv.visualize.projection import project_units
 
 MAPS = {"": 12 * 12 * 3, "conv1": 12 * 12 * 4, "pool1": 6 * 6 * 4, "conv2": 4 * 4 * 8}  # numbers of one picture
 
@@ -74,7 +74,7 @@ def test_units_through_whole_maps_share_their_budget(monkeypatch, seen):
 def test_pictures_that_go_up_share_their_budget(monkeypatch, seen):
     net, x = small(), np.random.default_rng(0).random((9, 12, 12, 3))
     numbers = MAPS[""] + 2 * MAPS["conv1"] + MAPS["pool1"] + 2 * MAPS["conv2"]
-    monkeypatch.setattr(deconvnet, "CACHE_BYTES", 4 * 8 * numbers)
+    monkeypatch.setattr(projection, "CACHE_BYTES", 4 * 8 * numbers)
     project_units(net, x, "relu2", [(k, 1, 0, 0) for k in range(9)])
     assert max(blocks(seen["forward"])) == 4
 
@@ -83,12 +83,12 @@ def test_pictures_that_go_up_share_their_budget(monkeypatch, seen):
 def test_changed_pictures_go_up_in_blocks(monkeypatch, seen, size, largest):
     """The largest window, or whole map where that is the window, decides, three times over."""
     net, rng = small(), np.random.default_rng(0)
-    maps = patched.walk(net, rng.random((1, 12, 12, 3)))
+    maps = perturbed.walk(net, rng.random((1, 12, 12, 3)))
     r, corner = rng.random((23, size, size, 3)), rng.integers(0, 13 - size, (23, 2))
-    whole = patched.forward(net, maps, r, corner, ["relu2"])["relu2"]
+    whole = perturbed.forward(net, maps, r, corner, ["relu2"])["relu2"]
     seen["forward"].clear()
-    monkeypatch.setattr(patched, "CACHE_BYTES", 5 * 3 * largest * 8 + largest)
-    got = patched.forward(net, maps, r, corner, ["relu2"])["relu2"]
+    monkeypatch.setattr(perturbed, "CACHE_BYTES", 5 * 3 * largest * 8 + largest)
+    got = perturbed.forward(net, maps, r, corner, ["relu2"])["relu2"]
     np.testing.assert_array_equal(got, whole)
     assert max(blocks(seen["forward"])) == 5
     assert sum(shape[0] for shape in seen["forward"]) == 2 * 23, "both convolutions, each change once"

@@ -6,9 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rawconv import buffers, models
-from rawconv.buffers import SMALL, empty
+from rawconv import models
 from rawconv.layers.softmax import softmax_cross_entropy
+from rawconv.machine import buffers
+from rawconv.machine.buffers import SMALL, empty
 
 X = np.zeros(1, np.float32)
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from laws import assert_close
 
-from rawconv.arrays import to_cpu
-from rawconv.deconvnet import project_units
 from rawconv.experiments.occlusion import Covered, respond
 from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax
-from rawconv.patched import walk
+from rawconv.machine.arrays import to_cpu
+from rawconv.visualize.perturbed import walk
+from rawconv.visualize.projection import project_units
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the witness tests need it (pip install torch)")
 attr = pytest.importorskip("captum.attr", reason="Captum is not installed: its witness needs it (pip install captum)")

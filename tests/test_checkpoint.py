@@ -12,8 +12,8 @@ import pytest
 from checkpoints import INFO, PROGRESS, momentum, odd_net, same, state, tiny_net
 
 from rawconv import checkpoint, models
-from rawconv.arrays import Device
 from rawconv.errors import RawconvError
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
 
 

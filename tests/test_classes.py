@@ -8,12 +8,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from rawconv import checkpoint, evaluation, runs
-from rawconv.arrays import Device
+from rawconv import checkpoint
 from rawconv.cli.train import main
 from rawconv.errors import RawconvError, UsageError
-from rawconv.optimizer import SGD
-from rawconv.training import evaluate, train_step
+from rawconv.machine.arrays import Device
+from rawconv.training import evaluation, runs
+from rawconv.training.loop import evaluate, train_step
+from rawconv.training.optimizer import SGD
 
 
 def rows(path):

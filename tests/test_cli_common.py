@@ -16,13 +16,14 @@ import pytest
 from checkpoints import INFO, PROGRESS
 from click.testing import CliRunner
 
-from rawconv import checkpoint, interrupts, models
+from rawconv import checkpoint, models
 from rawconv.cli import common
 from rawconv.cli.info import main as info
 from rawconv.errors import RawconvError, UsageError
+from rawconv.files import signals
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 
@@ -62,7 +63,7 @@ def failing(error):
         (PermissionError(errno.EACCES, "Permission denied", "/b"), 1, "/b: Permission denied; check its permissions."),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "x: No such file; name another file or folder."),
         (KeyboardInterrupt(), 130, "Interrupted."),
-        (interrupts.Terminated(), 143, "Terminated."),
+        (signals.Terminated(), 143, "Terminated."),
         (click.UsageError("no such option"), 2, "Error: no such option"),
     ],
 )
@@ -139,7 +140,7 @@ def start(code, *arguments):
 
 def test_the_old_handler_comes_back():
     before = signal.getsignal(signal.SIGTERM)
-    failing(interrupts.Terminated())
+    failing(signals.Terminated())
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from laws import assert_same
 
-from rawconv import checkpoint, runs
-from rawconv.arrays import Device, to_cpu
+from rawconv import checkpoint
 from rawconv.data import Split
 from rawconv.data.colour import principal, shifts
-from rawconv.training import train_step
+from rawconv.machine.arrays import Device, to_cpu
+from rawconv.training import runs
+from rawconv.training.loop import train_step
 
 
 def tinted(count=60):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from rawconv import evaluation
 from rawconv.experiments import charts
 from rawconv.report.confusion import draw_confusion
+from rawconv.training import evaluation
 
 COUNTS = np.array([[6, 3, 1], [0, 4, 0], [2, 0, 0]])  # true class first: a cat was taken for a dog three times
 NAMES = ["cat", "dog", "a hat with a very long name"]

@@ -10,15 +10,15 @@ ROOT = pathlib.Path(__file__).parent.parent
 USE = """
 import numpy as np
 from rawconv import checkpoint
-from rawconv.deconvnet import project_units
-from rawconv.geometry import fields
+from rawconv.visualize.projection import project_units
+from rawconv.visualize.receptive_field import fields
 from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.conv import Conv
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
-from rawconv.memory import _needs
+from rawconv.training.memory_model import _needs
 from rawconv.net import Net
-from rawconv.trace import table, trace
+from rawconv.visualize.trace import table, trace
 
 layers = [("conv1", Conv(6, 3, pad=1)), ("relu1", ReLU()), ("pool1", AveragePool(3, 2)),
           ("conv2", Conv(5, 3, std=0.3)), ("relu2", ReLU()), ("pool2", MaxPool(2, 2)), ("scores", Conv(2, None))]
@@ -38,15 +38,16 @@ assert _needs(net["pool1"], (20, 20, 6), (10, 10, 6), 3, 0, False, False) is not
 
 
 IMPORT = ("from .layers.conv", "from .layers.average_pool import AveragePool\nfrom .layers.conv")
+DEEPER = tuple(text.replace("from .", "from ..") for text in IMPORT)
 EDITS = [  # file, before, after
     ("checkpoint.py", *IMPORT),
     ("checkpoint.py", "TYPES = {", 'TYPES = {\n    "AveragePool": AveragePool,'),
-    ("schema.py", "SETTINGS = {\n", 'SETTINGS = {\n    "AveragePool": Record(WINDOW),\n'),
-    ("trace.py", *IMPORT),
-    ("trace.py", "WORDS = {", 'WORDS = {AveragePool: "average", '),
-    ("memory.py", *IMPORT),
+    ("files/schema.py", "SETTINGS = {\n", 'SETTINGS = {\n    "AveragePool": Record(WINDOW),\n'),
+    ("visualize/trace.py", *DEEPER),
+    ("visualize/trace.py", "WORDS = {", 'WORDS = {AveragePool: "average", '),
+    ("training/memory_model.py", *DEEPER),
     (
-        "memory.py",
+        "training/memory_model.py",
         "    if isinstance(layer, LRN):\n",
         "    if isinstance(layer, AveragePool):\n        return Needs()\n    if isinstance(layer, LRN):\n",
     ),

@@ -6,16 +6,17 @@ import pytest
 from laws import assert_close, assert_same
 from test_pages import data_of, split_of, square_net
 
-from rawconv import controls
-from rawconv.arrays import to_cpu
-from rawconv.controls import control, untrained
-from rawconv.deconvnet import display, net_input, project_units
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.conv import Conv
-from rawconv.layers.pool import Cache, MaxPool
+from rawconv.layers.max_pool import Cache, MaxPool
+from rawconv.machine.arrays import to_cpu
 from rawconv.report import pages
 from rawconv.report.pages import Look, layer_pages, picture_page, tiles
-from rawconv.topk import scan
+from rawconv.visualize import controls
+from rawconv.visualize.controls import control, untrained
+from rawconv.visualize.images import display, net_input
+from rawconv.visualize.projection import project_units
+from rawconv.visualize.top_activations import scan
 
 UNITS = [(0, 1, 0, 0), (1, 3, 1, 2), (2, 2, 2, 1), (0, 4, 2, 2)]
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_adjoint, check_backward, strided
 
-from rawconv.arrays import to_cpu
 from rawconv.layers.conv import Conv
+from rawconv.machine.arrays import to_cpu
 
 
 def test_a_convolution_by_hand(xp, dtype):

@@ -6,10 +6,10 @@ import reference as ref
 from conv_cases import CASES, TOLERANCE, check_three_walks, make
 from laws import assert_close, assert_same
 
-from rawconv.arrays import to_cpu
-from rawconv.layers import conv_cpu
 from rawconv.layers.conv import Conv, _add_bias
+from rawconv.layers.cpu import choice
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import to_cpu
 
 
 @pytest.mark.parametrize("conv", ["winograd", "direct", "auto"])
@@ -140,4 +140,4 @@ def test_each_map_gets_its_bias(shape, rectify, xp, dtype):
 )
 def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want):
     layer = Conv(shape[3], **settings)
-    assert conv_cpu.suits(shape, layer.window, pictures, size) == want
+    assert choice.suits(shape, layer.window, pictures, size) == want

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawconv import checkpoint, runs
+from rawconv import checkpoint
 from rawconv.convert.read import import_net
-from rawconv.deconvnet import layer_object, net_input, project, project_units
+from rawconv.training import runs
+from rawconv.visualize.images import net_input
+from rawconv.visualize.projection import project, project_units
+from rawconv.visualize.units import layer_object
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from rawconv import runlog
 from rawconv.report.curves import draw_curves
+from rawconv.training import log
 
 BLUE, ORANGE = (70, 120, 190), (215, 95, 50)  # training is blue, validation is orange, in every version
 
@@ -75,14 +75,14 @@ def test_each_curve_ends_in_a_dot_of_its_colour(canvas):
 
 def test_log_columns(tmp_path):
     rows = [{"epoch": 1, "lr": 0.01} | ROWS[0], {"epoch": 2, "lr": 0.01} | ROWS[1] | {"dead_conv1": 3}]
-    runlog.write_log(tmp_path, rows, 6)
+    log.write_log(tmp_path, rows, 6)
     with open(tmp_path / "log.csv") as file:
         lines = list(csv.DictReader(file))
     names = ["epoch", "lr", "train_loss", "val_loss", "train_top1", "val_top1", "train_top5", "val_top5", "dead_conv1"]
     assert list(lines[0]) == names and lines[0]["dead_conv1"] == "" and lines[1]["dead_conv1"] == "3"
     assert [float(lines[k]["val_top1"]) for k in (0, 1)] == [0.25, 0.45]
-    assert runlog.read_log(tmp_path, 6) == rows and runlog.read_log(tmp_path, 1) == rows[:1]
-    told = runlog.line(rows[0] | {"seconds": 61.4, "wait": 0.25}, 6)
+    assert log.read_log(tmp_path, 6) == rows and log.read_log(tmp_path, 1) == rows[:1]
+    told = log.line(rows[0] | {"seconds": 61.4, "wait": 0.25}, 6)
     assert told == (
         "epoch   1/6  lr 0.01  train loss 2.000 top-1 30.0% top-5 60.0%  val loss 3.000 top-1 25.0% top-5 50.0%  "
         "61 s, 25% waiting for pictures"

@@ -5,18 +5,21 @@ import numpy as np
 import pytest
 from laws import assert_close
 
-from rawconv import deconvnet, models, windowed
-from rawconv.arrays import to_cpu
-from rawconv.deconvnet import crop, display, layer_object, parse_unit, project, project_units, user_name
+from rawconv import models
 from rawconv.errors import UsageError
-from rawconv.geometry import fields
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
-from rawconv.windowed import select
+from rawconv.visualize import projection, windowed
+from rawconv.visualize.images import crop, display, net_input, seen, stored_size
+from rawconv.visualize.projection import project, project_units
+from rawconv.visualize.receptive_field import fields
+from rawconv.visualize.units import layer_names, layer_object, parse_unit, user_name
+from rawconv.visualize.windowed import select
 
 RULES = [
     PAPER,
@@ -73,7 +76,7 @@ def test_layer_object(given, found):
 def test_user_names():
     net = models.build("zf32", classes=3)
     names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5", "fc6", "fc7", "scores"]
-    assert list(deconvnet.layer_names(net)) == names
+    assert list(layer_names(net)) == names
     assert [user_name(net, layer_object(net, name)) for name in names] == names
     assert user_name(net, "norm1") == "norm1"
 
@@ -114,9 +117,9 @@ def test_bad_units_are_refused(unit):
 @pytest.mark.parametrize("chunk", [1 << 30, 1, 40_000])
 def test_many_units_are_one_by_one(xp, monkeypatch, layer, rules, chunk):
     """In any order, several of a picture, pictures nobody asks for, whatever the chunks."""
-    for module, name in ((deconvnet, "CACHE_BYTES"), (windowed, "WINDOW_BYTES"), (windowed, "MAPS_BYTES")):
+    for module, name in ((projection, "CACHE_BYTES"), (windowed, "WINDOW_BYTES"), (windowed, "MAPS_BYTES")):
         monkeypatch.setattr(module, name, chunk)
-    monkeypatch.setattr(deconvnet, "UNITS", max(1, chunk // 10_000))
+    monkeypatch.setattr(projection, "UNITS", max(1, chunk // 10_000))
     rng = np.random.default_rng(6)
     net, x = full_net(xp), xp.asarray(nets.picture(batch=5))
     units = some_units(rng, net.shapes[layer], 5, 9)
@@ -238,15 +241,15 @@ def test_project_takes_a_picture_of_any_size():
 
 
 def test_stored_size():
-    assert deconvnet.stored_size(square_net()) == 26
-    assert deconvnet.stored_size(models.build("zf64", classes=2)) == 64
+    assert stored_size(square_net()) == 26
+    assert stored_size(models.build("zf64", classes=2)) == 64
     net = square_net(mean=np.zeros(3, np.float32))
-    assert deconvnet.stored_size(net) >= 24
+    assert stored_size(net) >= 24
 
 
 def test_seen_is_what_goes_in():
     net, stored = square_net(), picture()[None]
-    assert_close(deconvnet.net_input(net, stored), deconvnet.seen(net, stored) - net.mean[1:25, 1:25], 1e-6)
+    assert_close(net_input(net, stored), seen(net, stored) - net.mean[1:25, 1:25], 1e-6)
 
 
 def test_display_rule():

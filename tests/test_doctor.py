@@ -13,13 +13,15 @@ from click.testing import CliRunner
 from conv_cases import CASES
 from laws import assert_close
 
-from rawconv import compiled, doctor, launchers, models, runs
-from rawconv.arrays import Device, to_cpu
+from rawconv import doctor, models
 from rawconv.cli.doctor import main
 from rawconv.layers import conv
-from rawconv.memory import training_memory
-from rawconv.optimizer import SGD
-from rawconv.training import train_step
+from rawconv.machine import launchers, numba_cache
+from rawconv.machine.arrays import Device, to_cpu
+from rawconv.training import runs
+from rawconv.training.loop import train_step
+from rawconv.training.memory_model import training_memory
+from rawconv.training.optimizer import SGD
 
 MB = 2**20
 CUDA12, CUDA13, ROCM, OLD, NONE = ("cuda", (12, 4)), ("cuda", (13, 1)), ("rocm", (7, 0)), ("cuda", (11, 8)), (None, ())
@@ -198,9 +200,9 @@ def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path
 
     machine()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    folder = compiled.folders()[0]
+    folder = numba_cache.folders()[0]
     assert loops() == [("ok", f"kept in {folder}", None)]
-    compiled.loop(lambda n: n + 1)(41)
+    numba_cache.loop(lambda n: n + 1)(41)
     (file,) = folder.iterdir()
     for data in (b"", file.read_bytes()[:-1]):
         file.write_bytes(data)
@@ -208,7 +210,7 @@ def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path
         assert (state, text.split(";")[0]) == ("broken", f"1 kept in {folder} are damaged") and kept[0] == "ok"
     subprocess.run(remedy, shell=True, check=True)
     assert loops() == [("ok", f"kept in {folder}", None)]
-    monkeypatch.setattr(compiled.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(numba_cache.tempfile, "TemporaryFile", full)
     ((state, text, remedy),) = loops()
     assert state == "broken" and f"{folder} (No space left on device)" in text and "free some space" in remedy
     monkeypatch.undo()
@@ -216,7 +218,7 @@ def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
     ((state, text, remedy),) = loops()
-    assert state == "broken" and f"{compiled.folders()[0]} (Not a directory)" in text and "NUMBA_CACHE_DIR" in remedy
+    assert state == "broken" and f"{numba_cache.folders()[0]} (Not a directory)" in text and "NUMBA_CACHE_DIR" in remedy
 
 
 def full(**where):

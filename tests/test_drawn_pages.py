@@ -15,9 +15,9 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.report import pages
+from rawconv.report.figure2 import draw_layers, draw_pictures, write_index
 from rawconv.report.pages import LOOK, Look, choose, layer_pages, picture_page, tiles
-from rawconv.topk import Strongest, scan
-from rawconv.visualize import draw_layers, draw_pictures, write_index
+from rawconv.visualize.top_activations import Strongest, scan
 
 SIZE = 12
 BRIGHT = [(4, 6), (7, 5), (2, 9)]  # row, column of the red, the green and the blue pixel

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_backward, strided
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import PAPER
 from rawconv.layers.dropout import Dropout
+from rawconv.machine.arrays import to_cpu
 
 
 def draw_of(*samples, seed=5, epoch=2):

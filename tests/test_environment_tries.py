@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawconv import checkpoint, compiled, models
+from rawconv import checkpoint, models
+from rawconv.machine import numba_cache
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits and rights of Linux")
 ROOT = pathlib.Path(__file__).parent.parent
@@ -87,7 +88,7 @@ def no_home(this, dice):
 
 def damaged_cache(this, dice):
     """Up to two of the kept loops, which are then compiled anew."""
-    folder = this.place / "cache" / compiled.folders()[-1].name
+    folder = this.place / "cache" / numba_cache.folders()[-1].name
     shutil.copytree(
         ROOT / "rawconv" / "__pycache__", folder, ignore=lambda _, names: {n for n in names if ".nbc" not in n}
     )

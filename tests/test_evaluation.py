@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from laws import assert_same
 from PIL import Image
 
-from rawconv import checkpoint, data, evaluation, models
-from rawconv.arrays import Device
+from rawconv import checkpoint, data, models
 from rawconv.cli.train import main
 from rawconv.data import Split, mean_picture, open_data
-from rawconv.training import evaluate
+from rawconv.machine.arrays import Device
+from rawconv.training import evaluation
+from rawconv.training.loop import evaluate
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from click.testing import CliRunner
 from test_visualize_cli import place  # noqa: F401
 
 from rawconv import checkpoint, models
-from rawconv.arrays import Device
 from rawconv.cli.experiments import main
 from rawconv.data import open_data
 from rawconv.data.subset import only
@@ -17,7 +16,8 @@ from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import ablation
 from rawconv.experiments.ablation import BASES, PUBLISHED, rows, run
 from rawconv.experiments.study import begin
-from rawconv.training import evaluate
+from rawconv.machine.arrays import Device
+from rawconv.training.loop import evaluate
 
 quiet = {"say": lambda line: None}
 TWO = ["alex64-without-34", "alex64-without-3467"]
@@ -116,7 +116,7 @@ def test_interrupted_in_a_training_it_ends_the_same(few, tmp_path, monkeypatch):
                     run(few, study, **made)
             before = (study.folder / f"{TWO[0]}.h5").stat().st_mtime_ns
             with monkeypatch.context() as patch:
-                patch.setattr("rawconv.training.write_log", _interrupt)
+                patch.setattr("rawconv.training.loop.write_log", _interrupt)
                 (study.place(TWO[1]) / "last.h5").unlink()
                 with pytest.raises(KeyboardInterrupt):
                     run(few, study, **made)  # in the second net's first epoch

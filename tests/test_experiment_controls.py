@@ -12,17 +12,18 @@ from laws import assert_close
 from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
-from rawconv import controls as exchanged
-from rawconv.arrays import Device
 from rawconv.cli.experiments import main
-from rawconv.deconvnet import net_input, project
 from rawconv.errors import RawconvError
 from rawconv.experiments import controls, subject
 from rawconv.experiments.controls import VARIANTS, run, shares
 from rawconv.experiments.study import begin
-from rawconv.layers.pool import Cache, MaxPool
+from rawconv.layers.max_pool import Cache, MaxPool
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.topk import scan
+from rawconv.visualize import controls as exchanged
+from rawconv.visualize.images import net_input
+from rawconv.visualize.projection import project
+from rawconv.visualize.top_activations import scan
 
 
 def by_hand(net, pictures, unit, variant):

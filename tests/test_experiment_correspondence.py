@@ -10,15 +10,15 @@ from PIL import Image
 from subjects import data_of, same_if_interrupted, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
-from rawconv.arrays import Device, to_cpu
 from rawconv.cli.experiments import main
 from rawconv.data import scenes
-from rawconv.deconvnet import net_input, seen
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import correspondence, subject
 from rawconv.experiments.correspondence import PAPER, Marked, marked, pairs, places, run, signs
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import filling
+from rawconv.machine.arrays import Device, to_cpu
+from rawconv.visualize.images import net_input, seen
 
 OPTIONS = {"layers": ["2", "1"], "size": 7, "random": 3}
 

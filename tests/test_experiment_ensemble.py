@@ -10,7 +10,6 @@ from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv import checkpoint
-from rawconv.arrays import Device
 from rawconv.cli.experiments import main
 from rawconv.data.augment import ten_views
 from rawconv.errors import RawconvError
@@ -18,6 +17,7 @@ from rawconv.experiments import ensemble
 from rawconv.experiments.ensemble import PUBLISHED, rows_of, run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import probabilities
+from rawconv.machine.arrays import Device
 
 
 def unlike(seed):

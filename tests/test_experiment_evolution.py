@@ -11,15 +11,16 @@ from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv import checkpoint
-from rawconv.arrays import Device
 from rawconv.cli.experiments import main
-from rawconv.deconvnet import crop, display, net_input, project
 from rawconv.errors import RawconvError
 from rawconv.experiments import evolution
 from rawconv.experiments.evolution import cosine, first_weights, jumps, run, snapshots
 from rawconv.experiments.study import begin
-from rawconv.geometry import fields
+from rawconv.machine.arrays import Device
 from rawconv.report.pages import window
+from rawconv.visualize.images import crop, display, net_input
+from rawconv.visualize.projection import project
+from rawconv.visualize.receptive_field import fields
 
 EPOCHS = (1, 2, 5)
 

@@ -22,7 +22,7 @@ from rawconv.experiments import (
 )
 from rawconv.experiments.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from rawconv.experiments.subject import Shown
-from rawconv.topk import Strongest
+from rawconv.visualize.top_activations import Strongest
 
 
 def cell(layer, classifier, count, accuracy, std):

@@ -11,7 +11,6 @@ from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv import checkpoint
-from rawconv.arrays import Device, to_cpu
 from rawconv.cli.experiments import main
 from rawconv.errors import RawconvError
 from rawconv.experiments import filters, trained
@@ -19,6 +18,7 @@ from rawconv.experiments.filters import aliasing, bands, dead_filters, measure, 
 from rawconv.experiments.study import begin
 from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import Device, to_cpu
 from rawconv.net import Net
 
 
@@ -170,7 +170,7 @@ def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
         monkeypatch.setattr(trained, "ROOT", tmp_path / str(interrupt))
         if interrupt:
             with monkeypatch.context() as patch:
-                patch.setattr("rawconv.training.write_log", _interrupt)
+                patch.setattr("rawconv.training.loop.write_log", _interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     trained.trained("lenet", "scenes:24", made, say=lambda line: None)
         nets.append(checkpoint.load(trained.trained("lenet", "scenes:24", made, say=lambda line: None)).net)

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from subjects import data_of, same_if_interrupted, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
-from rawconv.arrays import Device, to_cpu
 from rawconv.cli.experiments import main
-from rawconv.deconvnet import net_input
 from rawconv.errors import UsageError
 from rawconv.experiments import subject
 from rawconv.experiments.invariance import distances, kinds, measure, run, transform
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling
 from rawconv.layers.softmax import softmax
+from rawconv.machine.arrays import Device, to_cpu
+from rawconv.visualize.images import net_input
 
 SHIFT, SCALE, TURN = kinds(26, shift=6)
 

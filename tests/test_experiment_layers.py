@@ -10,16 +10,16 @@ from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 import rawconv
-from rawconv.arrays import Device, to_cpu
 from rawconv.cli.experiments import main
 from rawconv.data import open_data
 from rawconv.data.subset import few, take
-from rawconv.deconvnet import net_input
 from rawconv.errors import RawconvError
 from rawconv.experiments import held_out
 from rawconv.experiments.classifiers import accuracy
 from rawconv.experiments.layers import PUBLISHED, run
 from rawconv.experiments.study import begin
+from rawconv.machine.arrays import Device, to_cpu
+from rawconv.visualize.images import net_input
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [3, 5], "folds": 2, "test": 4, "classifiers": ["softmax"], "seed": 3}

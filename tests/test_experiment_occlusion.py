@@ -12,17 +12,17 @@ from PIL import Image
 from subjects import data_of, same_if_interrupted, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
-from rawconv.arrays import Device
 from rawconv.cli.experiments import main
 from rawconv.data import scenes
-from rawconv.deconvnet import net_input
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import occlusion, subject
 from rawconv.experiments.occlusion import Covered, Places, correlation, respond, run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling, shown
 from rawconv.layers.softmax import softmax
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
+from rawconv.visualize.images import net_input
 
 
 def by_hand(net, picture, boxes, fill, name, label):
@@ -59,7 +59,7 @@ def test_pictures_that_are_not_square():
     """A net for wide pictures: rows stay rows."""
     net = Net((18, 41, 3), nets.make(np, nets.FULL, (18, 41, 3)).layers)
     x = nets.picture(shape=net.shape)
-    covered = Covered(occlusion.patched.walk(net, x), 0 * x, "relu3", 2, 1.0)
+    covered = Covered(occlusion.perturbed.walk(net, x), 0 * x, "relu3", 2, 1.0)
     places = Places.of(net.shape, 7, 4)
     assert places.boxes.shape == (len(places.rows) * len(places.columns), 4) and len(places.rows) < len(places.columns)
     found = respond(net, covered, places.boxes, 1)

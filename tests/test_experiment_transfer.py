@@ -10,16 +10,16 @@ from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 import rawconv
-from rawconv.arrays import Device, to_cpu
 from rawconv.cli.experiments import main
 from rawconv.data import Split, open_data
 from rawconv.data.subset import few, take
-from rawconv.deconvnet import net_input
 from rawconv.errors import RawconvError
 from rawconv.experiments import held_out, transfer
 from rawconv.experiments.classifiers import answers, shares
 from rawconv.experiments.study import begin
 from rawconv.experiments.transfer import BATCH, PUBLISHED, run
+from rawconv.machine.arrays import Device, to_cpu
+from rawconv.visualize.images import net_input
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [2, 4], "folds": 2, "test": 5, "steps": 2, "seed": 3}
@@ -92,7 +92,7 @@ def test_interrupted_between_nets_it_ends_the_same(tmp_path, monkeypatch):
 
 def test_interrupted_within_a_net_it_ends_the_same(tmp_path, monkeypatch):
     options = {"per_class": [3], "folds": 1, "test": 5, "steps": 6, "seed": 0}
-    whole, real, steps = finished(run, subject_of(), tmp_path / "a", **options), rawconv.training.train_step, []
+    whole, real, steps = finished(run, subject_of(), tmp_path / "a", **options), rawconv.training.loop.train_step, []
 
     def stops(*arguments):
         steps.append(1)
@@ -102,7 +102,7 @@ def test_interrupted_within_a_net_it_ends_the_same(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
-    monkeypatch.setattr("rawconv.training.train_step", stops)
+    monkeypatch.setattr("rawconv.training.loop.train_step", stops)
     with pytest.raises(KeyboardInterrupt):
         run(subject_of(), begin("it", options, tmp_path / "b", "it"), **options)
     assert len(steps) == 4

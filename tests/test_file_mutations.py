@@ -15,20 +15,22 @@ from click.testing import CliRunner
 from mutations_inside import hdf5_mutant, json_mutant
 from PIL import Image
 
-from rawconv import checkpoint, runs, topk, training
-from rawconv.arrays import Device
+from rawconv import checkpoint
 from rawconv.cli.info import main as info
 from rawconv.data import open_data, packed, packing, summary
 from rawconv.errors import RawconvError
+from rawconv.files.storage import write_seal
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.parallel import Alone
 from rawconv.report.experiments import experiments
-from rawconv.runlog import read_log
-from rawconv.storage import write_seal
+from rawconv.training import loop, runs
+from rawconv.training.log import read_log
+from rawconv.training.parallel import Alone
+from rawconv.visualize import top_activations
 
 COUNT, ALL, SLACK = 300, 10_000, 32 << 20
 NOTHING = {"say": lambda line: None}
@@ -67,7 +69,7 @@ def a_checkpoint(pictures, folder):
         said = CliRunner().invoke(info, [str(path)])
         assert said.exit_code == 0 and not said.exception, said.exception
         run = runs.resume(path, {}, **NOTHING)
-        begun = training._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, Alone(), run.state)
+        begun = loop._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, Alone(), run.state)
         begun._rate(begun.at["position"])
         return found
 
@@ -91,15 +93,15 @@ def a_pack(pictures, folder):
 def a_scan(pictures, folder):
     net, split = small_net(), open_data(str(pictures), 8, progress=False).val
     (folder / "scan").mkdir()
-    topk.scan_once(net, "here", split, ["conv1", "scores"], 3, folder / "scan", progress=False)
-    weights, key = topk.fingerprint(net), topk.data_key("here", split)
+    top_activations.scan_once(net, "here", split, ["conv1", "scores"], 3, folder / "scan", progress=False)
+    weights, key = top_activations.fingerprint(net), top_activations.data_key("here", split)
 
     def read(path):
         said = []
-        if not topk.load(path, net, weights, key, split, said.append):
+        if not top_activations.load(path, net, weights, key, split, said.append):
             raise RawconvError(said[0] if said else f"{path} is of another scan.")
 
-    seal = functools.partial(write_seal, kind=topk.KIND, version=topk.VERSION)
+    seal = functools.partial(write_seal, kind=top_activations.KIND, version=top_activations.VERSION)
     return (folder / "scan/topk.hdf5").read_bytes(), read, hdf5_mutant(seal), "topk.hdf5"
 
 
@@ -109,7 +111,8 @@ def results(pictures, folder):
     Image.new("RGB", (4, 4)).save(place / "occlusion.png")
     (place / "occlusion.csv").write_text("a,b\n1,2\n")
     about = {
-        "experiment": "occlusion", "options": {"weights_sha256": topk.fingerprint(net), "data": "x", "boxes": [1, 2.5]},
+        "experiment": "occlusion",
+        "options": {"weights_sha256": top_activations.fingerprint(net), "data": "x", "boxes": [1, 2.5]},
         "numbers": {"best": [0.5, None]}, "published": {"t": {"a": 1}}, "sentences": ["It falls by 3."],
         "files": {"png": "occlusion.png"},
     }  # fmt: skip

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawconv import checkpoint, models, recipes, runs
-from rawconv.arrays import Device
+from rawconv import checkpoint, models
 from rawconv.errors import RawconvError, UsageError
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.optimizer import SGD
-from rawconv.recipes import recipe_for, recipe_of
+from rawconv.training import recipes, runs
+from rawconv.training.optimizer import SGD
+from rawconv.training.recipes import recipe_for, recipe_of
 
 CHANGES = {"epochs": 1, "batch": 16, "schedule": "constant", "warmup": 0.0, "renorm": 0.0}
 quiet = {"say": lambda line: None, "progress": False}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_data_sources import picture, png, tree, write, write_zip
 
-from rawconv import buffers, threads
 from rawconv.data import decode, open_data, packing
+from rawconv.machine import buffers, threads
 
 WORKERS = 3
 pytestmark = [

@@ -1,10 +1,10 @@
 """What a unit sees, by hand: rows and columns apart."""
 
-from rawconv.geometry import Field, fields
 from rawconv.layers.conv import Conv
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
+from rawconv.visualize.receptive_field import Field, fields
 
 
 def test_the_box_of_a_unit():

@@ -11,19 +11,20 @@ import pytest
 from click.testing import CliRunner
 from laws import assert_close, assert_same
 
-from rawconv import arrays, models
-from rawconv.arrays import Device, Uploads, choose_device, clear_errors, launch, to_cpu
+from rawconv import models
 from rawconv.cli import common
 from rawconv.errors import RawconvError
-from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, pool
+from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, max_pool
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import Cache, MaxPool
+from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.softmax import softmax_cross_entropy
+from rawconv.machine import arrays
+from rawconv.machine.arrays import Device, Uploads, choose_device, clear_errors, launch, to_cpu
 from rawconv.net import Net
-from rawconv.optimizer import SGD
-from rawconv.training import train_step
+from rawconv.training.loop import train_step
+from rawconv.training.optimizer import SGD
 
 SHAPE = (2, 7, 6, 5)
 RATE = 0.0002  # at 0.01 these few pictures with random labels make the loss explode, and equality means nothing
@@ -84,7 +85,7 @@ def test_the_launcher_names_the_argument_it_refuses(name, spoil, why, cupy):
 def test_other_types_and_counts_are_refused(cupy):
     y, small = cupy.zeros(SHAPE), cupy.zeros(SHAPE, "int16")
     with pytest.raises(ValueError, match="pool: switches is int16, the kernel wants unsigned char or unsigned short"):
-        launch(pool.CU, "pool", y.size, y, y.copy(), small, *[1] * 11)
+        launch(max_pool.CU, "pool", y.size, y, y.copy(), small, *[1] * 11)
     with pytest.raises(ValueError, match="dropout: samples is int64, the kernel wants unsigned long long"):
         launch(dropout.CU, "dropout", y.size, y, y.copy(), cupy.arange(2), 1, 1, 1.0, 1, 1, 1)
     with pytest.raises(ValueError, match="takes 8 arguments"):

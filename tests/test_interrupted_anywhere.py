@@ -10,13 +10,13 @@ import pytest
 from laws import assert_same
 from pets import pack_photos
 from subjects import subject_of
-from test_topk import assert_same_units, integer_net, split_of
+from test_top_activations import assert_same_units, integer_net, split_of
 
-from rawconv import topk
 from rawconv.data import packing
 from rawconv.errors import UsageError
 from rawconv.experiments import features, study
 from rawconv.experiments.study import UNFINISHED, WHOLE, Result, begin
+from rawconv.visualize import top_activations
 
 OPTIONS = {"square": 12}
 
@@ -96,13 +96,15 @@ def some(request):
 def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(tmp_path, monkeypatch, some, seconds):
     """seconds: between two records, so that they are written after every batch, or at the interruption alone."""
     net, split = integer_net(), split_of(24)
-    whole, _ = topk.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "whole/out"), progress=False)
-    monkeypatch.setattr(topk, "KEEP_SECONDS", seconds)
+    whole, _ = top_activations.scan_once(
+        net, "data", split, ["conv1"], 5, folder(tmp_path, "whole/out"), progress=False
+    )
+    monkeypatch.setattr(top_activations, "KEEP_SECONDS", seconds)
 
     def attempt(count):
         def scan():
             here = folder(tmp_path, f"{count}/out")
-            found.append(topk.scan_once(net, "data", split, ["conv1"], 5, here, progress=False, batch=8)[0])
+            found.append(top_activations.scan_once(net, "data", split, ["conv1"], 5, here, progress=False, batch=8)[0])
 
         def check():
             scan()
@@ -111,7 +113,7 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(tmp_path, 
         found = []
         return scan, check
 
-    functions = [topk.scan, topk._scan_once, topk._scan_or_resume]
+    functions = [top_activations.scan, top_activations._scan_once, top_activations._scan_or_resume]
     assert every_line(functions, attempt, step=some(1 if seconds else 5)) > 50
 
 
@@ -122,7 +124,7 @@ def folder(root, name):
 
 def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monkeypatch):
     """A record was written after a batch, and Ctrl-C came in the next: the second record has the first one's name."""
-    net, split, scan_batch, seen = integer_net(), split_of(24), topk._scan_batch, []
+    net, split, scan_batch, seen = integer_net(), split_of(24), top_activations._scan_batch, []
 
     def stopping(*arguments):
         if len(seen) == 1:
@@ -130,45 +132,45 @@ def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monke
         seen.append(1)
         return scan_batch(*arguments)
 
-    monkeypatch.setattr(topk, "KEEP_SECONDS", 0)
-    monkeypatch.setattr(topk, "_scan_batch", stopping)
+    monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
+    monkeypatch.setattr(top_activations, "_scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
-        topk.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8)
+        top_activations.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan-8.hdf5"]
 
 
 def test_what_a_scan_found_is_kept_before_its_record_is_removed(tmp_path, monkeypatch):
-    net, split, save = integer_net(), split_of(24), topk.save
+    net, split, save = integer_net(), split_of(24), top_activations.save
 
     def dies(path, *arguments):
         if path.name == "topk.hdf5":
             raise Killed
         save(path, *arguments)
 
-    monkeypatch.setattr(topk, "KEEP_SECONDS", 0)
-    monkeypatch.setattr(topk, "save", dies)
+    monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
+    monkeypatch.setattr(top_activations, "save", dies)
     with pytest.raises(Killed):
-        topk.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8)
+        top_activations.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan-24.hdf5"]
 
 
 def test_the_record_of_a_scan_under_way_is_left_to_it(tmp_path, monkeypatch):
     """Another scan of the same net and pictures, in a folder beside it, neither takes nor removes it."""
-    net, split, scan_batch, said = integer_net(), split_of(24), topk._scan_batch, []
-    monkeypatch.setattr(topk, "KEEP_SECONDS", 0)
+    net, split, scan_batch, said = integer_net(), split_of(24), top_activations._scan_batch, []
+    monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
     for name in ("one", "two"):
         folder(tmp_path, name)
 
     def beside(net, pictures, ids, *more):
         if ids[0] == 8:
-            monkeypatch.setattr(topk, "_scan_batch", scan_batch)
-            monkeypatch.setattr(topk, "holder", lambda path: path.name == "one")
-            topk.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "two", False, 8, said.append)
+            monkeypatch.setattr(top_activations, "_scan_batch", scan_batch)
+            monkeypatch.setattr(top_activations, "holder", lambda path: path.name == "one")
+            top_activations.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "two", False, 8, said.append)
             assert (tmp_path / "one" / "scan-8.hdf5").exists() and not said
         return scan_batch(net, pictures, ids, *more)
 
-    monkeypatch.setattr(topk, "_scan_batch", beside)
-    topk.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "one", False, 8)
+    monkeypatch.setattr(top_activations, "_scan_batch", beside)
+    top_activations.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "one", False, 8)
     assert (tmp_path / "two" / "topk.hdf5").exists()
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import reference as ref
 
-from rawconv import arrays, optimizer
 from rawconv.data import augment
-from rawconv.layers import conv, dropout, lrn, pool
+from rawconv.layers import conv, dropout, lrn, max_pool
+from rawconv.machine import arrays
+from rawconv.training import optimizer
 
 MORE = 5 << 29  # elements of the larger array, at least: 2.5 * 2^30
 STRIDE = arrays.BLOCKS * arrays.THREADS
@@ -182,7 +183,7 @@ def test_pool(thread, channels, host):
             ky, kx, iy, ix = places[i % len(places)]
             x[at(n, iy, ix, c, H, W, channels)] = i % 251 + 1
             assert step == "fill" or (y[i], switches[i]) == (i % 251 + 1, ky * KW + kx)
-        walk(host, pool.CU, "pool", MORE, thread, x, y, switches, H, W, channels, OH, OW, *WINDOW)
+        walk(host, max_pool.CU, "pool", MORE, thread, x, y, switches, H, W, channels, OH, OW, *WINDOW)
 
 
 @CASES
@@ -198,7 +199,7 @@ def test_unpool(thread, channels, host):
                 dy[source], switches[source] = i % 251 + 1000 * number, ky * KW + kx
                 total += i % 251 + 1000 * number
             assert step == "fill" or dx[i] == total
-        walk(host, pool.CU, "unpool", count, thread, dx, dy, switches, H, W, channels, OH, OW, *WINDOW, 0)
+        walk(host, max_pool.CU, "unpool", count, thread, dx, dy, switches, H, W, channels, OH, OW, *WINDOW, 0)
 
 
 @CASES

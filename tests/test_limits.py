@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from rawconv import limits
+from rawconv.machine import limits
 
 HUGE = 9223372036854771712  # how version 1 says that there is no bound
 

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from rawconv import locks, processes, storage
 from rawconv.errors import RawconvError
-from rawconv.locks import holder, locked
-from rawconv.processes import Process, this
+from rawconv.files import locks, processes, storage
+from rawconv.files.locks import holder, locked
+from rawconv.files.processes import Process, this
 
 
 @pytest.fixture

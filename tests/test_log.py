@@ -6,14 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from rawconv import checkpoint, data, evaluation, runlog, runs, training
-from rawconv.arrays import Device
+from rawconv import checkpoint, data
+from rawconv.machine.arrays import Device
+from rawconv.training import evaluation, log, loop, runs
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """(folder, rows, the sums of every step) of three epochs of three steps, of 40, 40 and 16 pictures."""
-    folder, steps, step = tmp_path_factory.mktemp("run"), [], training.train_step
+    folder, steps, step = tmp_path_factory.mktemp("run"), [], loop.train_step
 
     def counted(*arguments):
         steps.append((np.array(sums := step(*arguments)), len(arguments[2])))
@@ -23,7 +24,7 @@ def run(tmp_path_factory):
         patch.setattr(data, "VALIDATION_SCENES", 50)
         changes = {"epochs": 3, "batch": 40, "schedule": "cosine", "warmup": 0.0}
         about = runs.start("lenet", "scenes:96", changes=changes)
-        patch.setattr(training, "train_step", counted)
+        patch.setattr(loop, "train_step", counted)
         runs.go(about, folder, Device(), say=lambda line: None, progress=False)
     return folder, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()], steps, about
 
@@ -69,13 +70,13 @@ def test_the_table_has_the_rows_of_the_log(run):
         table = list(csv.DictReader(file))
     plain = [{name: value for name, value in row.items() if name != "val_per_class"} for row in rows]
     assert [{name: float(value) for name, value in row.items()} for row in table] == plain
-    assert runlog.read_log(folder, 2) == rows[:2]
+    assert log.read_log(folder, 2) == rows[:2]
 
 
 def test_the_line_of_an_epoch():
     row = {"epoch": 7, "lr": 0.00125, "train_loss": 1.23456, "train_top1": 0.5012, "train_top5": 0.9,
            "val_loss": 2.5, "val_top1": 0.25, "val_top5": 0.751, "seconds": 61.5, "wait": 0.034}  # fmt: skip
-    assert runlog.line(row, 30) == (
+    assert log.line(row, 30) == (
         "epoch   7/30  lr 0.0013  train loss 1.235 top-1 50.1% top-5 90.0%  val loss 2.500 top-1 25.0% top-5 75.1%  "
         "62 s, 3% waiting for pictures"
     )

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_backward, strided
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.lrn import LRN
+from rawconv.machine.arrays import to_cpu
 
 #        name              (N, H, W, C)   settings
 CASES = {

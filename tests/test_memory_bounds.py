@@ -13,10 +13,11 @@ import pytest
 from test_data_cifar_mnist import cifar, python2
 from test_data_sources import write
 
-from rawconv import checkpoint, storage
+from rawconv import checkpoint
 from rawconv.convert.read import import_net
 from rawconv.data import open_data
 from rawconv.errors import RawconvError, UsageError
+from rawconv.files import storage
 from rawconv.layers.conv import Conv
 from rawconv.net import Net
 

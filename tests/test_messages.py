@@ -11,7 +11,7 @@ from test_data_sources import tree, write_zip
 
 from rawconv.cli import common, experiments
 from rawconv.cli.data import main as data_command
-from rawconv.messages import escaped, printable
+from rawconv.files.messages import escaped, printable
 
 PACKAGE = pathlib.Path(common.__file__).parent.parent
 SPEAKERS = {"messages.py", "common.py"}

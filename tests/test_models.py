@@ -5,9 +5,9 @@ import pytest
 
 from rawconv import models
 from rawconv.errors import UsageError
-from rawconv.geometry import fields
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
+from rawconv.visualize.receptive_field import fields
 
 
 def parameters(net):

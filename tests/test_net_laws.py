@@ -12,12 +12,12 @@ import pytest
 from laws import STEP, assert_close, assert_same
 from nets import FULL, assert_slope, picture, reference_up, slopes
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, PAPER
 from rawconv.layers.conv import Conv
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax_cross_entropy
+from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 
 

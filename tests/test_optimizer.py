@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from rawconv.arrays import to_cpu
 from rawconv.layers.conv import Conv
+from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
-from rawconv.optimizer import SGD, Schedule
+from rawconv.training.optimizer import SGD, Schedule
 
 
 def small_net(xp, filters=4, dtype="float64", channels=3):

@@ -21,7 +21,7 @@ from test_data_sources import picture, png, sentence, write
 from rawconv.data import decode, mean_picture, open_data, packed, packing
 from rawconv.data.batches import batches
 from rawconv.errors import RawconvError, UsageError
-from rawconv.storage import SEAL
+from rawconv.files.storage import SEAL
 
 
 @pytest.fixture(scope="module")

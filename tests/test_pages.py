@@ -5,13 +5,15 @@ import pytest
 from test_deconvnet import picture, square_net
 
 from rawconv.data import DataSet, Split
-from rawconv.deconvnet import crop, display, layer_object, project, user_name
 from rawconv.errors import RawconvError
-from rawconv.geometry import fields
 from rawconv.layers import GRADIENT, PAPER
 from rawconv.report import pages
 from rawconv.report.pages import Look, choose, classify, layer_pages, picture_page, tiles, window
-from rawconv.topk import scan
+from rawconv.visualize.images import crop, display
+from rawconv.visualize.projection import project
+from rawconv.visualize.receptive_field import fields
+from rawconv.visualize.top_activations import scan
+from rawconv.visualize.units import layer_object, user_name
 
 
 def split_of(count):

@@ -15,16 +15,18 @@ import mpi_steps
 import numpy as np
 import pytest
 
-from rawconv import arrays, checkpoint, models, parallel
+from rawconv import checkpoint, models
 from rawconv.cli.train import _choose
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.add import Add
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
+from rawconv.machine import arrays
 from rawconv.net import Net
-from rawconv.runlog import LISTS
-from rawconv.training import TIMES, zero_gradients
+from rawconv.training import parallel
+from rawconv.training.log import LISTS
+from rawconv.training.loop import TIMES, zero_gradients
 
 STEPS = pathlib.Path(__file__).with_name("mpi_steps.py")
 MPIRUN = shutil.which("mpirun", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]))

@@ -6,9 +6,9 @@ import reference as ref
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawconv.arrays import to_cpu
 from rawconv.layers.dropout import Dropout
-from rawconv.philox import philox4x32, words
+from rawconv.machine.arrays import to_cpu
+from rawconv.machine.philox import philox4x32, words
 
 # Random123, tests/kat_vectors, "philox4x32 10": counter, key, result
 KNOWN = [

@@ -17,7 +17,6 @@ from PIL import Image
 from test_data_sources import picture, png, tree, write, write_zip
 from test_visualize_cli import place  # noqa: F401
 
-from rawconv import storage
 from rawconv.cli.data import main as data_command
 from rawconv.cli.visualize import main as visualize_command
 from rawconv.data import open_data, packing, picture_file
@@ -26,6 +25,7 @@ from rawconv.data.levels import Levels
 from rawconv.data.picture_file import Unreadable, why
 from rawconv.data.sources import absolute, source_text
 from rawconv.errors import RawconvError, UsageError
+from rawconv.files import storage
 
 GREY = np.arange(36, dtype=np.uint16).reshape(6, 6) * 117  # 0 to 4095
 DOG = "train/n00000001_dog/"

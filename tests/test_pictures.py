@@ -10,11 +10,12 @@ from test_deconvnet import square_net
 
 import rawconv
 from rawconv.data.decode import fit
-from rawconv.deconvnet import dead, net_input, project
+from rawconv.data.pictures import stored, stored_batch
 from rawconv.errors import RawconvError, UsageError
-from rawconv.pictures import stored, stored_batch
-from rawconv.topk import scan
-from rawconv.trace import trace
+from rawconv.visualize.images import net_input
+from rawconv.visualize.projection import dead, project
+from rawconv.visualize.top_activations import scan
+from rawconv.visualize.trace import trace
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (40, 33, 3), np.uint8)
@@ -182,7 +183,7 @@ def test_a_net_refuses_other_arrays_in_one_sentence(x):
     for walk in (lambda: net.forward(x), lambda: net.deconv(x, caches), lambda: net.backward(x, caches)):
         with pytest.raises(ValueError, match=r"^This net takes [^\n]*\.$"):
             walk()
-    with pytest.raises(ValueError, match="deconvnet.net_input"):
+    with pytest.raises(ValueError, match="images.net_input"):
         net.forward(x)
     assert net.deconv(passed, caches).dtype == np.float32
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_adjoint, check_backward, clear_of_kinks, strided
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, PAPER, Rules
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
+from rawconv.machine.arrays import to_cpu
 
 #        name            batch  (H, W, C)  settings
 CASES = {

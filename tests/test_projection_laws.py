@@ -9,12 +9,12 @@ import reference as ref
 from laws import assert_close
 from nets import FULL, LINEAR, SHAPE, assert_slope, one_hot, picture, reference_up, slopes, strongest
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import to_cpu
 
 ALL_RULES = [
     Rules(*r) for r in product(["deconv", "gradient", "guided"], ["identity", "gradient"], ["add", "max", "overwrite"])

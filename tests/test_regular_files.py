@@ -9,16 +9,18 @@ from click.testing import CliRunner
 from test_data_sources import tree, write
 from test_visualize_cli import place, small_net  # noqa: F401
 
-from rawconv import checkpoint, pictures, runlog, topk
+from rawconv import checkpoint
 from rawconv.cli.common import refuse_existing
 from rawconv.cli.data import main as data_command
 from rawconv.cli.export import main as export_command
 from rawconv.cli.import_ import main as import_command
-from rawconv.data import open_data, packed
+from rawconv.data import open_data, packed, pictures
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import correspondence, features, study
+from rawconv.files.storage import open_regular, replace_file
 from rawconv.report import experiments
-from rawconv.storage import open_regular, replace_file
+from rawconv.training import log
+from rawconv.visualize import top_activations
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
 
@@ -71,12 +73,12 @@ def test_a_fifo_in_a_class_folder_is_no_picture(tmp_path, capsys):
 
 def test_records_that_are_fifos_count_as_none(fifo, tmp_path):
     split = open_data(write(tmp_path / "x", tree()), 26, progress=False).val
-    assert topk.load(fifo, small_net(), "", "", split) == {}
+    assert top_activations.load(fifo, small_net(), "", "", split) == {}
     assert experiments._read(fifo) is None and experiments._bytes(fifo) == b"" and study._read(fifo) is None
     (tmp_path / "run").mkdir()
     os.mkfifo(tmp_path / "run" / "log.jsonl")
     with pytest.raises(OSError, match="Not a regular file"):
-        runlog.read_log(tmp_path / "run", 3)
+        log.read_log(tmp_path / "run", 3)
 
 
 def test_links_to_files_are_files_and_folders_are_not(tmp_path):

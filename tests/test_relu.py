@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_same, check_backward, clear_of_kinks, strided
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import to_cpu
 
 IN_PLACE = pytest.mark.parametrize("in_place", [False, True])
 RULES = ["deconv", "gradient", "guided"]

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from reports import HISTORY, HOSTILE, data_in, data_of, make, net_of, pixels
 
-from rawconv.deconvnet import crop, display, layer_object, project
 from rawconv.layers import GRADIENT
 from rawconv.report import html, paths, sheets
 from rawconv.report.pages import Look, window
+from rawconv.visualize.images import crop, display
+from rawconv.visualize.projection import project
+from rawconv.visualize.units import layer_object
 
 
 def test_asks_for_nothing_from_outside():

@@ -14,7 +14,7 @@ from rawconv.experiments.study import Result, begin
 from rawconv.report import experiments as module
 from rawconv.report.experiments import experiments
 from rawconv.report.strips import png
-from rawconv.topk import fingerprint
+from rawconv.visualize.top_activations import fingerprint
 
 PNG = png(Image.new("RGB", (300, 200), "white"))
 

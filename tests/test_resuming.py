@@ -8,14 +8,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from rawconv import checkpoint, runs
-from rawconv.arrays import Device
+from rawconv import checkpoint
 from rawconv.cli.train import main as train_command
 from rawconv.data import open_data
 from rawconv.data.identity import SOME, fingerprint
 from rawconv.data.sources import absolute
 from rawconv.errors import RawconvError, UsageError
-from rawconv.optimizer import Schedule
+from rawconv.machine.arrays import Device
+from rawconv.training import runs
+from rawconv.training.optimizer import Schedule
 
 DATA, CHANGES = "scenes:96", {"epochs": 3, "batch": 32}
 CPU = ("--device", "cpu")
@@ -33,9 +34,9 @@ def interrupt(monkeypatch, after):
     """Ctrl-C after some steps."""
     import signal
 
-    from rawconv import training
+    from rawconv.training import loop
 
-    steps, step = [], training.train_step
+    steps, step = [], loop.train_step
 
     def interrupting(*arguments):
         steps.append(step(*arguments))
@@ -43,7 +44,7 @@ def interrupt(monkeypatch, after):
             signal.raise_signal(signal.SIGINT)
         return steps[-1]
 
-    monkeypatch.setattr(training, "train_step", interrupting)
+    monkeypatch.setattr(loop, "train_step", interrupting)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,10 +133,10 @@ def test_resume_and_test_only_are_not_both_taken(interrupted):
 
 def test_a_rate_given_by_hand_holds_from_the_next_step_and_is_kept(begun, monkeypatch):
     """lenet's cosine: from the interruption in epoch 2 on it falls from the given rate to 0, as by the formula."""
-    from rawconv import training
+    from rawconv.training import loop
 
-    rates, step = [], training.train_step
-    monkeypatch.setattr(training, "train_step", lambda *a: rates.append(a[6]) or step(*a))
+    rates, step = [], loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda *a: rates.append(a[6]) or step(*a))
     done = call("--resume", begun, "--lr", 0.002, *CPU)
     assert done.exit_code == 0, done.output
     assert "learning rate is 0.002 from epoch 2, picture 33 on; it was " in done.output
@@ -299,9 +300,9 @@ def test_a_run_that_diverges_keeps_its_last_sound_checkpoint_and_names_it(tmp_pa
 @pytest.mark.parametrize("broken", ["val_loss", "train_loss"])
 def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
     """Neither last.h5, best.h5, the snapshot nor the log: all are of the epoch before."""
-    from rawconv import training
+    from rawconv.training import loop
 
-    evaluate, calls = training.evaluate, []
+    evaluate, calls = loop.evaluate, []
 
     def second_breaks(*arguments, **how):
         calls.append(1)
@@ -312,9 +313,9 @@ def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
         row = finish(self, *arguments)
         return row | {"train_loss": 10.01 * math.log(12)} if broken == "train_loss" and row["epoch"] == 2 else row
 
-    finish = training._Run.finish_epoch
-    monkeypatch.setattr(training, "evaluate", second_breaks)
-    monkeypatch.setattr(training._Run, "finish_epoch", loss_of)
+    finish = loop._Run.finish_epoch
+    monkeypatch.setattr(loop, "evaluate", second_breaks)
+    monkeypatch.setattr(loop._Run, "finish_epoch", loss_of)
     with pytest.raises(RawconvError, match=r"Epoch 2 ended.*last\.h5 was written before"):
         go(runs.start("lenet", DATA, changes=CHANGES), tmp_path)
     assert checkpoint.load(tmp_path / "last.h5").state["progress"]["epoch"] == 1
@@ -324,10 +325,10 @@ def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
 
 
 def test_a_save_within_an_epoch_does_not_replace_a_sound_checkpoint_by_one_that_diverges(tmp_path, monkeypatch):
-    from rawconv import training
+    from rawconv.training import loop
 
-    step = training.train_step
-    monkeypatch.setattr(training, "train_step", lambda *a: step(*a) * np.array([1e4, 1, 1]))
+    step = loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda *a: step(*a) * np.array([1e4, 1, 1]))
     interrupt(monkeypatch, 2)
     said = []
     with pytest.raises(KeyboardInterrupt):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawconv import threads
 from rawconv.data import scenes
+from rawconv.machine import threads
 
 IDS = np.arange(48)
 FACES = np.arange(20) * len(scenes.CLASSES)

@@ -10,13 +10,14 @@ import pytest
 from checkpoints import INFO, PROGRESS, RECIPE, ROW, edit, refused, state, tiny_net
 from PIL import Image
 
-from rawconv import checkpoint, schema
+from rawconv import checkpoint
 from rawconv.convert import PIXELS, Foreign, parts
 from rawconv.convert.assemble import assemble
 from rawconv.data import open_data, packed, packing
 from rawconv.errors import RawconvError
-from rawconv.recipes import RECIPES, Recipe
-from rawconv.storage import Wrong
+from rawconv.files import schema
+from rawconv.files.storage import Wrong
+from rawconv.training.recipes import RECIPES, Recipe
 
 BAD_INFO = {
     "a list": ([], "info is .*place of a JSON object"),
@@ -120,7 +121,7 @@ def test_a_recipe_that_does_not_fit_the_net(good, recipe, match):
 
 @pytest.mark.parametrize("line", ["{", "3", json.dumps({"epoch": 1}), json.dumps(ROW | {"lr": "x"}), "\xff"])
 def test_a_log_that_is_none(tmp_path, line):
-    from rawconv.runlog import read_log
+    from rawconv.training.log import read_log
 
     (tmp_path / "log.jsonl").write_text(f"{json.dumps(ROW)}\n{line}\n", "latin-1")
     with pytest.raises(RawconvError, match=r"log.jsonl is damaged: line 2\b.*\. Delete it"):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import STEP, assert_close, assert_same
 
-from rawconv.arrays import to_cpu
 from rawconv.layers.softmax import softmax, softmax_cross_entropy
+from rawconv.machine.arrays import to_cpu
 
 SHAPES = pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 5), (1, 1, 1, 1), (1, 7), (4, 2), (2, 1000)])
 TOLERANCE = {"float64": 1e-11, "float32": 1e-5}

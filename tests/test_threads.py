@@ -8,8 +8,8 @@ import weakref
 import numpy as np
 import pytest
 
-from rawconv import threads
-from rawconv.threads import run_blocks
+from rawconv.machine import threads
+from rawconv.machine.threads import run_blocks
 
 helped = pytest.mark.skipif(threads.thread_count() == 1, reason="one thread: nobody helps")
 

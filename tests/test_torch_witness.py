@@ -7,14 +7,14 @@ import reference as ref
 from laws import assert_close, clear_of_kinks
 from nets import FULL, one_hot, picture, strongest
 
-from rawconv.arrays import to_cpu
 from rawconv.layers import GRADIENT, Rules
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax_cross_entropy
+from rawconv.machine.arrays import to_cpu
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the witness tests need it (pip install torch)")
 F = torch.nn.functional

@@ -8,10 +8,10 @@ from laws import assert_close, assert_same
 from test_deconvnet import picture, square_net
 
 from rawconv import models
-from rawconv.deconvnet import project
 from rawconv.errors import UsageError
 from rawconv.layers import GRADIENT, PAPER, Rules
-from rawconv.trace import Step, table, trace
+from rawconv.visualize.projection import project
+from rawconv.visualize.trace import Step, table, trace
 
 
 @pytest.mark.parametrize("rules", [PAPER, GRADIENT, Rules("guided", "identity", "max")])

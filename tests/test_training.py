@@ -12,12 +12,13 @@ import time
 import numpy as np
 import pytest
 
-from rawconv import checkpoint, runs
-from rawconv.arrays import Device
+from rawconv import checkpoint
 from rawconv.data import Split
 from rawconv.errors import RawconvError, UsageError
-from rawconv.runlog import LISTS
-from rawconv.training import TIMES, evaluate, hits, train
+from rawconv.machine.arrays import Device
+from rawconv.training import runs
+from rawconv.training.log import LISTS
+from rawconv.training.loop import TIMES, evaluate, hits, train
 
 CHANGES = {"epochs": 2, "batch": 64}
 DATA = "scenes:300"
@@ -88,9 +89,9 @@ def test_another_seed_gives_other_weights(undisturbed, tmp_path):
 @pytest.mark.parametrize("stop_after", [1, 3, 5, 7])
 def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_path, monkeypatch, stop_after):
     """Ctrl-C after some steps (five to an epoch), twice, then to the end."""
-    from rawconv import training
+    from rawconv.training import loop
 
-    steps, step = [], training.train_step
+    steps, step = [], loop.train_step
 
     def interrupting(*arguments):
         steps.append(step(*arguments))
@@ -98,7 +99,7 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
             os.kill(os.getpid(), signal.SIGINT)
         return steps[-1]
 
-    monkeypatch.setattr(training, "train_step", interrupting)
+    monkeypatch.setattr(loop, "train_step", interrupting)
     with pytest.raises(KeyboardInterrupt):
         runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False)
     steps.clear()
@@ -112,10 +113,10 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
 
 def test_killed_between_an_epoch_s_last_step_and_its_end_the_log_is_the_same(undisturbed, tmp_path, monkeypatch):
     """last.h5 is then of the epoch's last step, and the process that resumes it has no step to make in that epoch."""
-    from rawconv import training
+    from rawconv.training import loop
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "evaluate", lambda *_: 1 / 0)
+        patch.setattr(loop, "evaluate", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False, minutes=0)
     resumed = runs.resume(tmp_path, {})
@@ -168,7 +169,7 @@ def test_check_gradients_passes_and_catches_a_wrong_layer(monkeypatch):
 
 def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_path, monkeypatch):
     """The rate is cut after every epoch but the first; said again where such a run is resumed, which trains no more."""
-    from rawconv.optimizer import Schedule
+    from rawconv.training.optimizer import Schedule
 
     monkeypatch.setattr(Schedule, "PATIENCE", 1)
     monkeypatch.setattr(Schedule, "BETTER", 1.0)
@@ -186,7 +187,7 @@ def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_pa
 
 
 def test_a_run_whose_last_cut_is_in_its_last_epoch_does_not_stop_early(tmp_path, monkeypatch):
-    from rawconv.optimizer import Schedule
+    from rawconv.training.optimizer import Schedule
 
     monkeypatch.setattr(Schedule, "PATIENCE", 1)
     monkeypatch.setattr(Schedule, "BETTER", 1.0)

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from rawconv import checkpoint, runs
-from rawconv.arrays import Device
+from rawconv import checkpoint
 from rawconv.cli.info import main as info
 from rawconv.cli.train import main as train
 from rawconv.cli.visualize import main as visualize
@@ -18,9 +17,11 @@ from rawconv.errors import RawconvError
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import Device
 from rawconv.net import Net
 from rawconv.report.pages import classify
-from rawconv.topk import scan
+from rawconv.training import runs
+from rawconv.visualize.top_activations import scan
 
 
 def net_with(fault=None):

@@ -15,10 +15,10 @@ from rawconv import checkpoint
 from rawconv.cli.visualize import main
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.visualize import read_pictures
+from rawconv.report.figure2 import read_pictures
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -416,8 +416,8 @@ def test_help_is_quick_and_has_examples():
 
 
 def test_a_field_larger_than_the_picture_shows_the_whole_picture():
-    from rawconv.geometry import Field
     from rawconv.report.pages import window
+    from rawconv.visualize.receptive_field import Field
 
     net = small_net()
     assert window(Field((30, 10), (4, 4), (-9, -3)), net, 1, 2) == (0, 5, 24, 15)

@@ -9,17 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same
 
-from rawconv import models, windowed
-from rawconv.arrays import to_cpu
-from rawconv.deconvnet import project_units
-from rawconv.geometry import fields
+from rawconv import models
 from rawconv.layers import PAPER, Rules
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import Cache, MaxPool
+from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
+from rawconv.visualize import windowed
+from rawconv.visualize.projection import project_units
+from rawconv.visualize.receptive_field import fields
 
 EVERY_RULE = [
     Rules(*options)

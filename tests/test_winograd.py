@@ -6,13 +6,13 @@ from conv_cases import check_three_walks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawconv.deconvnet import project_units
-from rawconv.layers import conv_cpu
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
+from rawconv.layers.cpu import choice
+from rawconv.layers.cpu.winograd_places import Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
-from rawconv.layers.winograd_places import Fold, Tiles, multiplications
 from rawconv.net import Net
+from rawconv.visualize.projection import project_units
 
 SIZES = {
     (3, 1): (3, 3),
@@ -47,7 +47,7 @@ def test_any_map_and_fold_equals_the_equations(case):
 @pytest.mark.parametrize("size", [(13, 13), (6, 11), (3, 2), (5, 9)])
 def test_several_blocks_of_pictures(size, monkeypatch):
     """The weight gradient adds up what the blocks give, and the last may be shorter."""
-    monkeypatch.setattr(conv_cpu, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
+    monkeypatch.setattr(choice, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=3, pad=1), conv="winograd")
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=5, pad=2), conv="winograd")
 
@@ -79,9 +79,9 @@ WINDOWS = [Window.of(size, stride, 0, "ceil") for (_, stride), size in SIZES.ite
 def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     """The transformed filters themselves say which channels a place needs, also when they are turned."""
     how, weight = Fold.of(window), np.random.default_rng(0).standard_normal((*window.size, 2, 16))
-    folded = conv_cpu._fold_filters(weight, how)
+    folded = choice._fold_filters(weight, how)
     for filters, place in ((folded, 5), (folded[::-1, ::-1], 0)):
-        transformed = conv_cpu._transform(conv_cpu.G, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
+        transformed = choice._transform(choice.G, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
         for values, span in zip(transformed, how.spans(2, place), strict=True):
             used = np.flatnonzero(values.any(axis=1))
             assert used.tolist() == list(range(span.start, span.stop))

@@ -1,4 +1,4 @@
-"""The constants by which `auto` chooses Winograd (layers/conv_cpu.py): every pass both ways, over a grid of shapes."""
+"""The constants by which `auto` chooses Winograd (layers/cpu/choice.py): each pass both ways, for many shapes."""
 
 import itertools
 import json
@@ -10,15 +10,15 @@ import click
 import numpy as np
 from bench_timing import conditions, json_option, machine, take_turns
 
-from rawconv.layers import conv_cpu
 from rawconv.layers.conv import Conv
+from rawconv.layers.cpu import choice
 
 FILTERS = ((3, 1), (5, 1), (5, 2))  # size, stride
 CHANNELS = (8, 16, 32, 64, 96, 128, 256, 512)
 MAPS = (4, 6, 8, 13, 16, 27, 32, 64)  # of the output
 BATCHES = (1, 3, 8, 32, 128)
 LEAST, MOST = 2e6, 6e9  # additions and multiplications of a pass: what is smaller or larger is left out
-TRIED = {  # the constants, in the order of conv_cpu.figures
+TRIED = {  # the constants, in the order of choice.figures
     "FEWEST_CHANNELS": (1, 16, 24, 40, 80, 112),
     "FEWEST_PLACES": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
     "LEAST_WORK": (0, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6),
@@ -36,7 +36,7 @@ def main(rounds, path):
         if LEAST <= 2 * batch * (side * channels * size) ** 2 <= MOST:
             found += measured(Conv(channels, size, stride, size // 2), batch, side * stride, rounds)
     click.echo(table(found))
-    present = tuple(getattr(conv_cpu, name) for name in TRIED)
+    present = tuple(getattr(choice, name) for name in TRIED)
     best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
     for what, constants in (("now", present), ("least loss", best), ("always", (0,) * 4), ("never", (math.inf,) * 4)):
         named = ", ".join(f"{name} {value}" for name, value in zip(TRIED, constants, strict=True))
@@ -48,7 +48,7 @@ def main(rounds, path):
 
 
 def measured(layer, batch, side, rounds):
-    """[(name, conv_cpu.figures, ratio of the medians)] of the passes of one layer on random numbers."""
+    """[(name, choice.figures, ratio of the medians)] of the passes of one layer on random numbers."""
     rng, size = np.random.default_rng(0), (side, side)
     layer.build((*size, layer.filters), rng)
     x = rng.standard_normal((batch, *size, layer.filters), np.float32)
@@ -63,7 +63,7 @@ def measured(layer, batch, side, rounds):
     for name, (function, tiled) in passes.items():
         ways = {way: lambda way=way, function=function: by(way, layer, function) for way in ("winograd", "gemm")}
         times = take_turns(ways, rounds, say=False, pause=0)
-        figures = conv_cpu.figures(layer.weight.shape, layer.window, batch, dy.shape[1:3], tiled)
+        figures = choice.figures(layer.weight.shape, layer.window, batch, dy.shape[1:3], tiled)
         ratio = statistics.median(times["winograd"]) / statistics.median(times["gemm"])
         found.append(
             (f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}", figures, ratio)

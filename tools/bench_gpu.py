@@ -12,11 +12,11 @@ import numpy as np
 from roofline import CARDS, work_of
 
 from rawconv import models
-from rawconv.arrays import choose_device
-from rawconv.layers.pool import MaxPool
-from rawconv.optimizer import SGD
-from rawconv.recipes import recipe_of
-from rawconv.training import train_step
+from rawconv.layers.max_pool import MaxPool
+from rawconv.machine.arrays import choose_device
+from rawconv.training.loop import train_step
+from rawconv.training.optimizer import SGD
+from rawconv.training.recipes import recipe_of
 
 ROUNDS = 10
 

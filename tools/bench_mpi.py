@@ -57,9 +57,9 @@ def main(model, batch, processes, steps, worker, rounds):
 def work(model, batch, steps):
     """One member: the first prints the seconds of each of its steps."""
     from rawconv import models
-    from rawconv.optimizer import SGD
-    from rawconv.parallel import joined
-    from rawconv.training import train_step
+    from rawconv.training.loop import train_step
+    from rawconv.training.optimizer import SGD
+    from rawconv.training.parallel import joined
 
     with joined() as ranks:
         chosen, net = models.recipe(model), models.build(model)

@@ -10,13 +10,13 @@ import numpy as np
 from bench_timing import conditions, machine, take_turns
 from bench_visualize import noise, paper_net
 
-from rawconv import patched
-from rawconv.arrays import to_cpu
-from rawconv.deconvnet import net_input
 from rawconv.experiments.occlusion import AT_ONCE, Covered, changes
 from rawconv.experiments.subject import filling
 from rawconv.layers.softmax import softmax
-from rawconv.threads import cut
+from rawconv.machine.arrays import to_cpu
+from rawconv.machine.threads import cut
+from rawconv.visualize import perturbed
+from rawconv.visualize.images import net_input
 
 SQUARE = 50
 BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastest is used
@@ -62,7 +62,8 @@ def ours(net, picture, boxes, label):
     covered, last = Covered.of(net, picture, filling(net, "128"), "relu5"), net.layers[-1][0]
     x, grey = covered.maps[""], covered.grey
     scores = [
-        patched.forward(net, covered.maps, *changes(x, grey, boxes[p]), [last])[last] for p in cut(len(boxes), AT_ONCE)
+        perturbed.forward(net, covered.maps, *changes(x, grey, boxes[p]), [last])[last]
+        for p in cut(len(boxes), AT_ONCE)
     ]
     return to_cpu(softmax(np.concatenate(scores))).reshape(len(boxes), -1)[:, label]
 

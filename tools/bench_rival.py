@@ -5,9 +5,9 @@ import torch
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
-from rawconv.threads import thread_count
+from rawconv.machine.threads import thread_count
 
 LAYOUTS = {"channels_last": torch.channels_last, "channels_first": torch.contiguous_format}
 

@@ -12,7 +12,7 @@ from bench_timing import json_option, report, rounds_option, row, take_turns
 
 from rawconv import models
 from rawconv.layers.softmax import softmax_cross_entropy
-from rawconv.optimizer import SGD
+from rawconv.training.optimizer import SGD
 
 WITHOUT = ", no LRN"
 WAYS = ("rawconv", *rival.LAYOUTS, *(layout + WITHOUT for layout in rival.LAYOUTS))

@@ -12,7 +12,7 @@ from importlib import metadata
 import click
 import numpy as np
 
-from rawconv.threads import run_blocks, thread_count
+from rawconv.machine.threads import run_blocks, thread_count
 
 PAUSE = 0.01  # seconds between two ways: OpenMP's threads spin for a while after their work and would disturb the next
 

@@ -11,12 +11,13 @@ from bench_timing import conditions, machine, take_turns
 
 from rawconv import models
 from rawconv.data import Split
-from rawconv.deconvnet import net_input, project_units
 from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
+from rawconv.machine.threads import cut
 from rawconv.report.pages import PROJECTION_BYTES
-from rawconv.threads import cut
-from rawconv.topk import scan
+from rawconv.visualize.images import net_input
+from rawconv.visualize.projection import project_units
+from rawconv.visualize.top_activations import scan
 
 RULES = Rules("deconv", "gradient", "add")  # what Captum's NeuronDeconvolution computes
 SCANNED, TOP = 256, 9

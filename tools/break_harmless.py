@@ -7,11 +7,11 @@ breaks change nothing a user sees.
 import re
 
 HARMLESS = (
-    ("rawconv/threads.py", "_helpers", r"name=f", "a thread's name"),
+    ("rawconv/machine/threads.py", "_helpers", r"name=f", "a thread's name"),
     ("rawconv/convert/pytorch_net.py", "", r"\"arch\", \"size\"", "names of options, asked whether one is among them"),
     ("rawconv/experiments/features.py", "_rows", r"^False$", "memory: caches that nobody looks at"),
     ("rawconv/report/pages.py", "*", r"name, keep=False$", "memory: caches that nobody looks at"),
-    ("rawconv/parallel.py", "Processes._reduce_on_gpu", "", "on several GPUs alone: tests/test_gpu.py"),
+    ("rawconv/training/parallel.py", "Processes._reduce_on_gpu", "", "on several GPUs alone: tests/test_gpu.py"),
     (r"rawconv/experiments/.*", "*", r"panel=\([\d., ]+\)$", "inches of a figure"),
 )  # fmt: skip
 

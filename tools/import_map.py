@@ -2,7 +2,7 @@
 
     order = nearest(root, "rawconv/data/idx.py", "open_split")      ["tests/test_data_sources.py", ...]
 
-By the syntax trees alone: imports anywhere in a file, `rawconv.topk` as an expression, and names of modules in strings
+By the syntax trees alone: imports anywhere in a file, `rawconv.net` as an expression, and names of modules in strings
 ("rawconv.cli.train", or "filters" in a file that imports by name, beside which there is such a module).
 """
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from rawconv import checkpoint
 from rawconv.errors import RawconvError, UsageError
-from rawconv.training import TIMES
+from rawconv.training.loop import TIMES
 
 WORDS = ["--model", "lenet", "--data", "scenes:240", "--batch", "16", "--schedule", "cosine"]
 

@@ -20,18 +20,19 @@ from PIL import Image, ImageDraw, PngImagePlugin
 from threadpoolctl import threadpool_info
 
 import rawconv
-from rawconv import runs
-from rawconv.arrays import choose_device
-from rawconv.controls import SENTENCES, control
 from rawconv.data import open_data, scenes
-from rawconv.deconvnet import display, net_input, project_units
 from rawconv.layers import PAPER
-from rawconv.layers.pool import MaxPool
+from rawconv.layers.max_pool import MaxPool
+from rawconv.machine.arrays import choose_device
 from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge
 from rawconv.report.figures import PAPER as WHITE
 from rawconv.report.fonts import length, write
 from rawconv.report.pages import Look, layer_pages
-from rawconv.trace import trace
+from rawconv.training import runs
+from rawconv.visualize.controls import SENTENCES, control
+from rawconv.visualize.images import display, net_input
+from rawconv.visualize.projection import project_units
+from rawconv.visualize.trace import trace
 
 ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))

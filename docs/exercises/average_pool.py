@@ -1,8 +1,8 @@
 """Exercise 4: average pooling as a layer."""
 
-from rawconv.arrays import array_module  # noqa: F401  the module, NumPy or CuPy, of an array
 from rawconv.layers import PAPER
 from rawconv.layers.window import Window
+from rawconv.machine.arrays import array_module  # noqa: F401  the module, NumPy or CuPy, of an array
 
 
 class AveragePool:

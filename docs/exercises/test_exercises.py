@@ -5,7 +5,7 @@ import pytest
 from laws import assert_close, check_adjoint, check_backward
 
 from rawconv.layers.conv import Conv
-from rawconv.layers.pool import Cache, MaxPool
+from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 

@@ -16,13 +16,13 @@ import warnings
 
 import click
 
-from .. import interrupts, streams
 from ..errors import RawconvError, UsageError
-from ..folders import clean, new_folder
-from ..json_text import plain
-from ..locks import NAME as LOCK
-from ..locks import refuse_held
-from ..messages import printable
+from ..files import signals, streams
+from ..files.json_text import plain
+from ..files.locks import NAME as LOCK
+from ..files.locks import refuse_held
+from ..files.messages import printable
+from ..files.run_folders import clean, new_folder
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -61,7 +61,7 @@ class _Guarded:
         return rest
 
     def invoke(self, ctx):
-        with _guard(), interrupts.raised(), _plain_warnings():
+        with _guard(), signals.raised(), _plain_warnings():
             result = super().invoke(ctx)
             sys.stdout.flush()  # so that a closed pipe is noticed here
             return result
@@ -135,7 +135,7 @@ def _guard():
         raise RuntimeError(
             "A file or a stream ended too early, and nobody expected it."
         ) from error  # click says Aborted
-    except interrupts.Terminated:
+    except signals.Terminated:
         say("Terminated.")
         sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
@@ -153,7 +153,7 @@ def _gpu_refusal(error):
     """What arrays.refusal makes of it, where a GPU can have been asked for at all."""
     if "cupy" not in sys.modules:
         return None
-    from ..arrays import refusal
+    from ..machine.arrays import refusal
 
     return refusal(error)
 

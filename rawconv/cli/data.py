@@ -4,7 +4,7 @@ import os
 
 import click
 
-from ..locks import locked
+from ..files.locks import locked
 from .common import (
     Group,
     command,
@@ -167,7 +167,7 @@ def show(source, size, split, count, wanted, out, seed, force, as_json):
     rawconv-data show photos.h5 --split val --class cat --class dog --out pets.png
     """
     from ..data import summary
-    from ..storage import replace_file
+    from ..files.storage import replace_file
 
     if out:
         refuse_existing(out, force, [source])

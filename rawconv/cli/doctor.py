@@ -50,7 +50,7 @@ def _print(found):
 
 
 def _memory(as_json, model, batch, classes, workspace):
-    from ..memory import training_memory
+    from ..training.memory_model import training_memory
 
     found = training_memory(model, batch, classes, workspace)
     facts = {"model": model, "batch": batch, "classes": classes, "workspace": workspace}

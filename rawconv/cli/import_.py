@@ -100,7 +100,7 @@ def _numbers(option, text):
 
 
 def _names(path):
-    from ..storage import open_regular
+    from ..files.storage import open_regular
 
     with open_regular(path, "r", encoding="utf-8", errors="surrogateescape") as file:
         return [line.strip() for line in file if line.strip()]

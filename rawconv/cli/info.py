@@ -19,12 +19,12 @@ def main(file, as_json):
       rawconv-info runs/zf64-scenes-1/last.h5
       rawconv-info --json weights/scenes.h5
     """
-    from .. import checkpoint, health
+    from .. import checkpoint, soundness
 
     found = checkpoint.load(file)
     progress = found.state and found.state["progress"]
     facts = {"file": file, **describe(found.net), "info": found.info, "progress": progress}
-    wrong = health.fault(found.net)
+    wrong = soundness.fault(found.net)
     if wrong:
         facts["fault"] = wrong
     if not as_json:
@@ -36,7 +36,7 @@ def main(file, as_json):
 
 def describe(net):
     """Facts about a net.  "layers": of each its output (H, W, C), and size, jump and start of its field."""
-    from ..geometry import fields
+    from ..visualize.receptive_field import fields
 
     layers, seen = [], fields(net)
     for name, layer in net.layers:

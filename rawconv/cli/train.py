@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
-from ..locks import locked
+from ..files.locks import locked
 from .common import (
     command,
     device_option,
@@ -94,10 +94,10 @@ def main(
     mpirun -n 4 rawconv-train --data imagenet/ --model zfnet --device gpu
     """
 
-    from .. import runs
     from ..data.sources import source_text
-    from ..evaluation import lowest
-    from ..parallel import joined
+    from ..training import runs
+    from ..training.evaluation import lowest
+    from ..training.parallel import joined
 
     if views and not test_only:
         raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
@@ -164,7 +164,7 @@ def _choose(name, ranks, tell):
 
     UsageError where a GPU would be shared, which NCCL refuses.
     """
-    from ..arrays import choose_device, gpu_count
+    from ..machine.arrays import choose_device, gpu_count
 
     device = choose_device(name, tell)
     if device.index is None or ranks.beside == 1:
@@ -182,7 +182,7 @@ def _choose(name, ranks, tell):
 
 def _check_batch(run, device, ranks):
     """UsageError where a step cannot be made.  A run that goes on may have more processes than pictures in a batch."""
-    from ..memory import check_batch
+    from ..training.memory_model import check_batch
 
     if run.recipe.batch < ranks.size and not run.state:
         raise UsageError(

@@ -8,17 +8,8 @@ import re
 import click
 
 from ..errors import RawconvError, UsageError
-from ..locks import locked
-from .common import (
-    command,
-    echo,
-    finish,
-    range_option,
-    refuse_existing,
-    say,
-    weights_option,
-    where_options,
-)
+from ..files.locks import locked
+from .common import command, echo, finish, range_option, refuse_existing, say, weights_option, where_options
 
 
 @command("rawconv-visualize")
@@ -93,14 +84,16 @@ def main(
     rawconv-visualize --layer 4
     rawconv-visualize --layer 4 --layer 5 --weights runs/zf64-scenes-1/last.h5 cat.jpg
     """
-    from .. import checkpoint, controls, health, visualize
-    from ..arrays import choose_device
+    from .. import checkpoint, soundness
     from ..data.levels import Levels
     from ..data.sources import source_text
-    from ..folders import new_folder, place
+    from ..files.run_folders import new_folder, place
     from ..layers import Rules
+    from ..machine.arrays import choose_device
+    from ..report import figure2
     from ..report.pages import Look
-    from ..runs import data_of, limit_columns
+    from ..training.runs import data_of, limit_columns
+    from ..visualize import controls
 
     look = Look(
         Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches), percentile, patches
@@ -119,7 +112,7 @@ def main(
     device = choose_device(device, say)
     with device, contextlib.ExitStack() as held:
         net, info, _ = checkpoint.load(weights)
-        health.check_net(net.to(device))
+        soundness.check_net(net.to(device))
         limit_columns(net, workspace)
         if trace:
             return _trace(net, pictures, trace, look.rules, str(weights), as_json, levels)
@@ -128,22 +121,22 @@ def main(
         about = {"command": "rawconv-visualize", "weights": str(weights), "model": net.model, "top": top}
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
-            stored, trouble = visualize.read_pictures(pictures, net, levels)
+            stored, trouble = figure2.read_pictures(pictures, net, levels)
             folder = _folder(out, held) or new_folder(*place(weights, net, info.get("data"), "visualize"))
-            tell = visualize.silent if as_json else echo
-            about |= visualize.draw_pictures(net, stored, asked, look, top, folder, tell)
+            tell = figure2.silent if as_json else echo
+            about |= figure2.draw_pictures(net, stored, asked, look, top, folder, tell)
         else:
             source, trouble = data_of(net, weights, info, data), []
             folder = _folder(out, held) or new_folder(*place(weights, net, source.source, "visualize"))
-            found, drawn = visualize.draw_layers(net, source, split, asked, look, top, folder, say)
+            found, drawn = figure2.draw_layers(net, source, split, asked, look, top, folder, say)
             about |= drawn
             if report:
                 drawn = found, asked, look, top, weights, say
-                trouble += visualize.draw_report(report, net, info, source, split, *drawn)
+                trouble += figure2.draw_report(report, net, info, source, split, *drawn)
                 about["report"] = report
         if trouble:
             about["errors"] = trouble
-        finish(folder, about | {"index": visualize.write_index(folder, about)}, as_json)
+        finish(folder, about | {"index": figure2.write_index(folder, about)}, as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))
 
@@ -153,7 +146,7 @@ def main(
 
 def _layers(net, layers):
     """The layer objects asked for, each once; by default those of all convolutions."""
-    from ..deconvnet import layer_names, layer_object
+    from ..visualize.units import layer_names, layer_object
 
     names = layer_names(net)
     every = [name for name in names if name.startswith("conv")] or list(names)
@@ -162,7 +155,7 @@ def _layers(net, layers):
 
 def _maps(units, net, name):
     """ "3,17,40-47" or "all" -> map numbers of a layer; None -> None."""
-    from ..deconvnet import user_name
+    from ..visualize.units import user_name
 
     count = net.shapes[name][2]
     if units is None:
@@ -222,9 +215,9 @@ def _only_a_trace(pictures, drawing):
 
 def _trace(net, pictures, unit, rules, weights, as_json, levels):
     """Print the table of each picture; unreadable ones are told at the end."""
-    from ..deconvnet import dead
-    from ..trace import table, trace
-    from ..visualize import read_pictures
+    from ..report.figure2 import read_pictures
+    from ..visualize.projection import dead
+    from ..visualize.trace import table, trace
 
     stored, trouble = read_pictures(pictures, net, levels)
     traces = []

@@ -7,15 +7,15 @@ the file's own names go into the provenance.
 import numpy as np
 
 from .. import checkpoint
+from ..files.schema import check_names
+from ..files.storage import Wrong
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
 from ..layers.lrn import LRN
-from ..layers.pool import MaxPool
+from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
 from ..net import Net
-from ..recipes import stored_for
-from ..schema import check_names
-from ..storage import Wrong
+from ..training.recipes import stored_for
 from . import PIXELS
 from .parts import conv, is_average, single
 

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from ..files.schema import LARGEST_WINDOW
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
-from ..layers.pool import MaxPool
+from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
-from ..schema import LARGEST_WINDOW
 from . import parts
 
 MAX, AVERAGE, FLOOR = 0, 1, 1  # PoolMethod, RoundMode

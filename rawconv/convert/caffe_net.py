@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from ..storage import Wrong, open_file
+from ..files.storage import Wrong, open_file
 from . import PIXELS, Foreign, Pixels
 from .caffe_layers import LAYERS, numbers
 from .caffe_schema import ENUMS, fields, message

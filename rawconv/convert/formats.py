@@ -2,7 +2,7 @@
 
 import zipfile
 
-from ..storage import SIGNATURE, Wrong
+from ..files.storage import SIGNATURE, Wrong
 
 READERS = {  # format: (module, what it is called)
     "onnx": ("onnx_net", "ONNX"),

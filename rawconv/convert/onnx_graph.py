@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from ..errors import RawconvError
-from ..storage import Wrong, excess, open_regular
+from ..files.storage import Wrong, excess, open_regular
 
 SINGLE = 4  # bytes of a number that ConstantOfShape makes, in the net: AlexNet's take 244 MB
 MOST_MOVED = 1 << 10  # numbers that an operator which copies them may take in all: enough for shapes

@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from ..checkpoint import LARGEST_SIDE as SIDE
+from ..files.schema import MOST_FILTERS
+from ..files.storage import Wrong
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
-from ..schema import MOST_FILTERS
-from ..storage import Wrong
 from . import PIXELS, Foreign, Pixels, parts
 from .onnx_graph import Graph, attributes, label
 from .onnx_lrn import spelled_out

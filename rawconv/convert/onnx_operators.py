@@ -9,7 +9,7 @@ import numpy as np
 
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
-from ..layers.pool import MaxPool
+from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
 from . import parts
 

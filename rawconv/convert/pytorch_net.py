@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..errors import UsageError
+from ..files.storage import Wrong, open_file
 from ..layers.dropout import Dropout
-from ..layers.pool import MaxPool
+from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
-from ..storage import Wrong, open_file
 from . import PIXELS, Foreign, parts
 from .architectures import ARCHITECTURES, SIZE, Dense, Drop, Filters, Flat, Norm, Pool, Rectify, expected, misfit
 from .formats import recognise

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import RawconvError, UsageError
-from ..folders import clean
-from ..messages import printable
+from ..files.messages import printable
+from ..files.run_folders import clean
+from ..files.schema import LONGEST_NAME
+from ..files.storage import Wrong, open_file, open_regular
 from ..net import Net
-from ..schema import LONGEST_NAME
-from ..storage import Wrong, open_file, open_regular
 from . import Foreign, Pixels, Wanted
 from .assemble import assemble, default_stored, known_pixels
 from .formats import READERS, recognise

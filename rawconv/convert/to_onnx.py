@@ -10,18 +10,18 @@ import math
 
 import numpy as np
 
-from ..arrays import to_cpu
-from ..deconvnet import stored_size
 from ..errors import RawconvError
+from ..files.storage import replace_file
 from ..layers.add import Add
 from ..layers.concat import Concat
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
 from ..layers.lrn import LRN
-from ..layers.pool import MaxPool
+from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
+from ..machine.arrays import to_cpu
 from ..net import PIXELS
-from ..storage import replace_file
+from ..visualize.images import stored_size
 from .onnx_graph import onnx_package
 
 OPSET, IR = 13, 8  # old enough for all readers of the last years

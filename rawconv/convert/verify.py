@@ -4,10 +4,10 @@ from importlib import metadata
 
 import numpy as np
 
-from ..deconvnet import net_input, seen
 from ..errors import RawconvError
 from ..layers.softmax import softmax
-from ..visualize import read_pictures
+from ..report.figure2 import read_pictures
+from ..visualize.images import net_input, seen
 from .assemble import LUMA
 
 TOLERANCE = 1e-4  # of the largest score

@@ -115,8 +115,8 @@ def open_data(
 
 def check_classes(source, classes):
     """RawconvError where a class has a name that no checkpoint could hold."""
-    from ..schema import check_names
-    from ..storage import Wrong
+    from ..files.schema import check_names
+    from ..files.storage import Wrong
 
     try:
         check_names("class", classes)

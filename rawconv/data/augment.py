@@ -6,10 +6,10 @@ come from Philox by sample id, so a picture's crop depends neither on its batch 
 
 import numpy as np
 
-from .. import philox
-from ..arrays import array_module, launch
-from ..compiled import loop
-from ..threads import cut, run_blocks
+from ..machine import philox
+from ..machine.arrays import array_module, launch
+from ..machine.numba_cache import loop
+from ..machine.threads import cut, run_blocks
 
 STREAM = 1_000_002  # of the random numbers; layers use small numbers
 PAD = 4  # zeros around a picture that is stored as large as the net's input, so that it has crops

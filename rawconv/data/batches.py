@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .. import philox
+from ..machine import philox
 
 STREAM = 1_000_001  # of the random numbers; layers use small numbers
 

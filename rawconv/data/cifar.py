@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..convert.pickled import load
 from ..errors import RawconvError
-from ..storage import Wrong, excess
+from ..files.storage import Wrong, excess
 from . import Split, decode
 
 LAYOUTS = {  # name: training files, test file, class names with their key, key of the labels

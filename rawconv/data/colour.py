@@ -9,7 +9,7 @@ general use, do not depend on the range.)  From Philox by sample id, like crops.
 
 import numpy as np
 
-from .. import philox
+from ..machine import philox
 from .batches import permutation
 
 STREAM = 1_000_004  # of the random numbers

@@ -8,9 +8,9 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from ..errors import RawconvError
-from ..messages import warn
-from ..storage import room
-from ..threads import cut, once_a_process, thread_count
+from ..files.messages import warn
+from ..files.storage import room
+from ..machine.threads import cut, once_a_process, thread_count
 from . import BUDGET, Split
 from .levels import WHITE, Levels
 from .picture_file import decoding, open_picture, reasons, why

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import RawconvError, UsageError
-from ..messages import composed, escaped, warn
-from ..storage import open_regular
+from ..files.messages import composed, escaped, warn
+from ..files.storage import open_regular
 from . import decode, label_files, splits
 from .batches import permutation
 from .levels import Levels

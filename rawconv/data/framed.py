@@ -9,7 +9,7 @@ for the other does: a net needs layers enough to see both and then to combine th
 
 import numpy as np
 
-from ..philox import words
+from ..machine.philox import words
 from . import scenes
 from .scenes_draw import hsv
 

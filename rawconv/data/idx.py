@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from ..errors import RawconvError
-from ..storage import excess
+from ..files.storage import excess
 from .cifar import resized
 
 NAME = re.compile(r"(train|t10k|test)-(images|labels)[.-]idx[13]-ubyte(\.gz)?")

@@ -16,7 +16,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from ..errors import RawconvError
-from ..messages import composed, warn
+from ..files.messages import composed, warn
 
 NAMES = ("name", "file", "filename", "file_name", "path", "filepath", "image", "image_name", "img", "picture", "id",
          "image_id", "imageid", "image_path")  # fmt: skip
@@ -62,7 +62,7 @@ def parse(data, where, synsets=None, synsets_where=""):
 def _content(path):
     from pathlib import Path
 
-    from ..storage import Wrong, open_file
+    from ..files.storage import Wrong, open_file
 
     try:
         with open_file(path, "labels.csv") as file:

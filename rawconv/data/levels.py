@@ -12,7 +12,7 @@ import threading
 import numpy as np
 
 from ..errors import UsageError
-from ..messages import warn
+from ..files.messages import warn
 from .picture_file import Unreadable
 
 WHITE = (1 << 16) - 1  # of 16 bits, and of whatever states nothing

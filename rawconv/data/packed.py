@@ -25,11 +25,11 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from .. import schema
 from ..errors import RawconvError
-from ..messages import escaped
-from ..storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
-from ..threads import cut
+from ..files import schema
+from ..files.messages import escaped
+from ..files.storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
+from ..machine.threads import cut
 from . import Split, decode
 from .batches import permutation
 

@@ -21,11 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import RawconvError
-from ..interrupts import raise_again, stoppable
-from ..locks import locked
-from ..messages import warn
-from ..storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
-from ..threads import thread_count
+from ..files.locks import locked
+from ..files.messages import warn
+from ..files.signals import raise_again, stoppable
+from ..files.storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
+from ..machine.threads import thread_count
 from . import check_classes, decode, folder, splits
 from .batches import permutation
 from .levels import Levels

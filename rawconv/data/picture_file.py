@@ -12,8 +12,8 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from ..storage import ROOM, VARIABLE, excess, room
-from ..threads import once_a_process
+from ..files.storage import ROOM, VARIABLE, excess, room
+from ..machine.threads import once_a_process
 
 # No EPS: it would start Ghostscript.  TGA, which has no signature, comes last.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")

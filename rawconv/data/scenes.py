@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import threads
+from ..machine import threads
 from . import scenes_draw, scenes_objects
 
 CLASSES = tuple(scenes_objects.OBJECTS)

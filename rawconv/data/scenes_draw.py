@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from ..compiled import loop
-from ..philox import philox4x32
+from ..machine.numba_cache import loop
+from ..machine.philox import philox4x32
 from .scenes_objects import ARC, BOX, DOME, ELLIPSE, RING, WEDGE
 
 LOW = np.uint64(0xFFFFFFFF)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..errors import RawconvError
-from ..messages import composed, warn
+from ..files.messages import composed, warn
 from . import label_files
 from .picture_file import formats
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import UsageError
-from ..messages import escaped
+from ..files.messages import escaped
 from . import Split
 from .batches import permutation
 from .sources import joined

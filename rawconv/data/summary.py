@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UsageError
-from ..storage import replace_file
+from ..files.storage import replace_file
 from . import mean_picture, open_data, packed
 from .batches import permutation
 from .sources import divided

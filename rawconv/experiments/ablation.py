@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checkpoint, models
-from ..arrays import Device
 from ..data import mean_picture
 from ..errors import UsageError
-from ..health import check_data
-from ..training import evaluate
+from ..machine.arrays import Device
+from ..training.diagnostics import check_data
+from ..training.loop import evaluate
 from .charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from .study import Result
 from .trained import train_in

@@ -15,9 +15,9 @@ import warnings
 
 import numpy as np
 
-from ..deconvnet import display
-from ..messages import shown
+from ..files.messages import shown
 from ..report.fonts import give_fonts
+from ..visualize.images import display
 
 BLUE, ORANGE, GREEN, RED, GREY = "#4678be", "#d75f32", "#4a9a5b", "#b03a48", "#8a8a92"
 CYCLE = (BLUE, ORANGE, GREEN, RED, "#7d5ba6", "#b08a2e", "#3f9fa8", "#c76fa0")
@@ -67,7 +67,7 @@ def short(name):
 
 
 def show(axes, picture, title=""):
-    """A picture on its axes: uint8 (H, W, 3) as it is, signed floats by deconvnet.display."""
+    """A picture on its axes: uint8 (H, W, 3) as it is, signed floats by images.display."""
     picture = picture if picture.dtype == np.uint8 else display(picture)
     axes.imshow(picture, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])

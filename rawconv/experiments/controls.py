@@ -11,16 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import array_module, to_cpu
-from ..controls import control
-from ..deconvnet import crop, display, is_score, layer_object, net_input, project_units, seen, user_name
 from ..errors import RawconvError
-from ..geometry import fields
 from ..layers import GRADIENT, PAPER, Rules
-from ..layers.pool import MaxPool
+from ..layers.max_pool import MaxPool
+from ..machine.arrays import array_module, to_cpu
 from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
-from ..topk import scan_once
+from ..visualize.controls import control
+from ..visualize.images import crop, display, net_input, seen
+from ..visualize.projection import project_units
+from ..visualize.receptive_field import fields
+from ..visualize.top_activations import scan_once
+from ..visualize.units import is_score, layer_object, user_name
 from .study import Result
 
 PICTURES = 32  # whose pooled outputs are looked at for shared switches
@@ -74,7 +76,7 @@ def run(subject, study, layer="conv4", units=64, rows=6):
 
 
 def strong_maps(found, count, scores=False):
-    """Numbers of the `count` maps of topk.Strongest whose weakest kept activation is largest; dead ones left out."""
+    """Numbers of the `count` maps of a Strongest whose weakest kept activation is largest; dead ones left out."""
     order = np.argsort(-found.value[:, -1], kind="stable")
     return [int(m) for m in order if scores or found.value[m, 0] > 0][:count]
 

@@ -20,14 +20,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .. import patched
-from ..arrays import to_cpu
 from ..data import FIRST_VALIDATION_SCENE, scenes
-from ..deconvnet import layer_object, net_input, seen, stored_size, user_name
 from ..errors import RawconvError, UsageError
+from ..files.storage import open_regular
+from ..machine.arrays import to_cpu
+from ..report.figure2 import read_pictures
 from ..report.strips import mosaic
-from ..storage import open_regular
-from ..visualize import read_pictures
+from ..visualize import perturbed
+from ..visualize.images import net_input, seen, stored_size
+from ..visualize.units import layer_object, user_name
 from . import charts
 from .occlusion import changes
 from .study import Result
@@ -204,8 +205,8 @@ def places(one, number, side, random, seed, shape):
 
 def signs(net, picture, grey, boxes, names):
     """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where nothing changes."""
-    maps = patched.walk(net, net_input(net, picture[None]))
-    found = patched.forward(net, maps, *changes(maps[""], net_input(net, grey[None]), boxes), names)
+    maps = perturbed.walk(net, net_input(net, picture[None]))
+    found = perturbed.forward(net, maps, *changes(maps[""], net_input(net, grey[None]), boxes), names)
     result = {}
     for name in names:
         x = to_cpu(maps[name]).reshape(1, -1)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..data.subset import take
 from ..errors import RawconvError
-from ..threads import cut
-from ..training import hits
+from ..machine.threads import cut
+from ..training.loop import hits
 from . import charts
 from .study import Result
 from .subject import beside, class_numbers, over, probabilities

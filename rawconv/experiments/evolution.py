@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint
-from ..arrays import to_cpu
-from ..controls import untrained
 from ..data.subset import take
-from ..deconvnet import crop, display, layer_names, net_input, project_units, user_name
 from ..errors import RawconvError
-from ..geometry import fields
+from ..machine.arrays import to_cpu
+from ..machine.threads import cut
 from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
-from ..threads import cut
-from ..topk import scan
+from ..visualize.controls import untrained
+from ..visualize.images import crop, display, net_input
+from ..visualize.projection import project_units
+from ..visualize.receptive_field import fields
+from ..visualize.top_activations import scan
+from ..visualize.units import layer_names, user_name
 from .controls import cosine
 from .study import Result
 

@@ -18,15 +18,16 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from ..arrays import array_module, to_cpu
 from ..data.batches import batches
-from ..deconvnet import layer_object, net_input
 from ..errors import RawconvError, UsageError
-from ..json_text import json_text
+from ..files.json_text import json_text
+from ..files.locks import locked
+from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..layers.dropout import Dropout
-from ..locks import locked
-from ..storage import fixed_text, hdf5, open_regular, replace_file
-from ..topk import data_key, fingerprint
+from ..machine.arrays import array_module, to_cpu
+from ..visualize.images import net_input
+from ..visualize.top_activations import data_key, fingerprint
+from ..visualize.units import layer_object
 
 FORMAT, VERSION = "rawconv-features", 1
 KEEP_SECONDS = 10  # between two notes of how far it is

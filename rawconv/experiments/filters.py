@@ -15,16 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import to_cpu
 from ..data.subset import take
-from ..deconvnet import crop, display, layer_object, net_input, project_units, user_name
 from ..errors import RawconvError
-from ..geometry import fields
 from ..layers.conv import Conv
+from ..machine.arrays import to_cpu
+from ..machine.threads import cut
 from ..report.pages import LOOK, window
 from ..report.strips import mosaic
-from ..threads import cut
-from ..topk import scan
+from ..visualize.images import crop, display, net_input
+from ..visualize.projection import project_units
+from ..visualize.receptive_field import fields
+from ..visualize.top_activations import scan
+from ..visualize.units import layer_object, user_name
 from . import charts
 from .controls import strong_maps
 from .study import Result

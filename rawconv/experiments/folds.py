@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.subset import few, take
 from ..errors import RawconvError
-from ..health import check_data
+from ..training.diagnostics import check_data
 
 
 def enough(data, count):

@@ -5,10 +5,10 @@ the pictures out that both sets shared.  Without a checkpoint: a small net is pr
 data's classes, and the other half are the new ones.
 """
 
-from ..arrays import Device
 from ..data import open_data
 from ..data.subset import only
 from ..errors import RawconvError, UsageError
+from ..machine.arrays import Device
 from ..models import recipe
 from . import subject
 from .folds import enough

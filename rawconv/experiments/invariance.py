@@ -17,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .. import patched
-from ..arrays import to_cpu
-from ..deconvnet import layer_object, net_input, seen, user_name
 from ..errors import UsageError
 from ..layers.softmax import softmax
+from ..machine.arrays import to_cpu
+from ..machine.threads import cut
 from ..report.strips import mosaic
-from ..threads import cut
+from ..visualize import perturbed
+from ..visualize.images import net_input, seen
+from ..visualize.units import layer_object, user_name
 from . import charts
 from .study import Result
 from .subject import filling
@@ -129,7 +130,7 @@ def measure(net, shown, kind, names, fill):
 
 def _respond(net, pictures, names, label):
     """([features (N, dimensions) of each layer], P(label) (N,)) of stored pictures."""
-    maps = patched.walk(net, net_input(net, pictures))
+    maps = perturbed.walk(net, net_input(net, pictures))
     p = to_cpu(softmax(maps[net.output])).reshape(len(pictures), -1)[:, label]
     return [to_cpu(maps[name]).reshape(len(pictures), -1) for name in names], p
 

@@ -4,22 +4,24 @@
 
 For every place of the square: the total activation of the map that responds most to the whole picture, the probability
 of the true class, and the most probable class.  Beside them stands that map's projection, from this picture and from
-three others.  Only what the square reaches is computed again (patched.py).  The paper gives no numbers.
+three others.  Only what the square reaches is computed again (perturbed.py).  The paper gives no numbers.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .. import patched
-from ..arrays import Array, to_cpu
 from ..data.subset import take
-from ..deconvnet import display, layer_object, net_input, pick, seen, user_name
 from ..errors import RawconvError
 from ..layers.softmax import softmax
+from ..machine.arrays import Array, to_cpu
+from ..machine.threads import cut
 from ..report.strips import mosaic
-from ..threads import cut
-from ..topk import scan_once
+from ..visualize import perturbed
+from ..visualize.images import display, net_input, seen
+from ..visualize.projection import pick
+from ..visualize.top_activations import scan_once
+from ..visualize.units import layer_object, user_name
 from . import charts
 from .study import Result
 from .subject import filling
@@ -85,7 +87,7 @@ class Covered(NamedTuple):
     @classmethod
     def of(cls, net, picture, fill, layer):
         """picture, fill: stored, uint8 (S, S, 3)."""
-        maps = patched.walk(net, net_input(net, picture[None]))
+        maps = perturbed.walk(net, net_input(net, picture[None]))
         sums = to_cpu(maps[layer].sum(axis=(0, 1, 2)))
         if not sums.max() > 0:
             raise RawconvError(f"No map of {user_name(net, layer)} responds to this picture; choose another --layer.")
@@ -110,21 +112,21 @@ def _slide(subject, study, k, shown, found, boxes, fill, name):
 def respond(net, covered, boxes, label):
     """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class, best_p}, each (n,)."""
     last = net.output
-    found = patched.forward(net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last])
+    found = perturbed.forward(net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last])
     p = to_cpu(softmax(found[last])).reshape(len(boxes), -1)
     activity = to_cpu(found[covered.layer][..., covered.number].sum(axis=(1, 2)))
     return {"activity": activity, "true": p[:, label], "best": p.argmax(axis=1), "best_p": p.max(axis=1)}
 
 
 def changes(x, grey, boxes):
-    """(r (n, h, w, C), corner (n, 2)) for patched.forward: windows of one size of x, in each a box of `grey`.
+    """(r (n, h, w, C), corner (n, 2)) for perturbed.forward: windows of one size of x, in each a box of `grey`.
 
     x, grey: prepared pictures (1, H, W, C).  A box that the border cuts off is smaller than its window, which keeps the
     pixels of x beside it.
     """
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
     corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
-    r = patched.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
+    r = perturbed.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
     for one, (top, left, bottom, right), (y, x0) in zip(r, boxes.tolist(), corner.tolist(), strict=True):
         one[top - y : bottom - y, left - x0 : right - x0] = grey[0, top:bottom, left:right]
     return r, corner

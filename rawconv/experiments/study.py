@@ -20,13 +20,13 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
-from ..csv_text import csv_text
 from ..errors import UsageError
-from ..folders import clean, new_folder, numbered
-from ..json_text import json_text
-from ..locks import NAME as LOCK
-from ..locks import holder, refuse_held, release, take
-from ..storage import open_regular, replace_file
+from ..files.csv_text import csv_text
+from ..files.json_text import json_text
+from ..files.locks import NAME as LOCK
+from ..files.locks import holder, refuse_held, release, take
+from ..files.run_folders import clean, new_folder, numbered
+from ..files.storage import open_regular, replace_file
 
 UNFINISHED = "unfinished"  # the folder of the steps done so far; at the end it is renamed, and then removed
 WHOLE = ".finished"  # what it is called when the results are whole

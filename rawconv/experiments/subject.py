@@ -6,20 +6,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checkpoint, health
-from ..arrays import Device, to_cpu
+from .. import checkpoint, soundness
 from ..data import DataSet
 from ..data.batches import batches
-from ..deconvnet import layer_object, net_input, net_module, stored_size
 from ..errors import RawconvError, UsageError
-from ..evaluation import VIEWS
-from ..folders import place
+from ..files.messages import escaped
+from ..files.run_folders import place
 from ..layers.softmax import softmax
-from ..messages import escaped
+from ..machine.arrays import Device, to_cpu
 from ..net import Net
-from ..runs import data_of, limit_columns
-from ..topk import data_key, fingerprint
-from ..visualize import read_pictures
+from ..report.figure2 import read_pictures
+from ..training.evaluation import VIEWS
+from ..training.runs import data_of, limit_columns
+from ..visualize.images import net_input, net_module, stored_size
+from ..visualize.top_activations import data_key, fingerprint
+from ..visualize.units import layer_object
 
 LOOKED_AT = 1000  # validation pictures among which those to be shown are looked for
 
@@ -63,7 +64,7 @@ def load(weights=None, data=None, device=None, workspace=256):
     weights, device = Path(weights) if weights else checkpoint.default(), device or Device()
     net, info, _ = checkpoint.load(weights)
     pictures = data_of(net, weights, info, data)
-    health.check_net(net)
+    soundness.check_net(net)
     limit_columns(net.to(device), workspace)
     return Subject(net, info, weights, pictures, device)
 
@@ -137,7 +138,7 @@ def probabilities(net, pictures, views=1):
 
     The mean is of the softmax outputs (Krizhevsky 2012).
     """
-    health.check_scores(net)
+    soundness.check_scores(net)
     x = VIEWS[views](net_module(net).asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
     scores, _ = net.forward(x, keep=False)
     return to_cpu(softmax(scores)).reshape(len(pictures), views, -1).mean(axis=1)

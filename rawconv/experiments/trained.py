@@ -8,14 +8,15 @@ They do not lie in runs/ itself, where every command takes the newest checkpoint
 import hashlib
 from pathlib import Path
 
-from .. import checkpoint, runs
-from ..arrays import Device
+from .. import checkpoint
 from ..errors import UsageError
-from ..folders import clean
-from ..json_text import json_text
-from ..locks import locked
-from ..recipes import Recipe
-from ..training import train
+from ..files.json_text import json_text
+from ..files.locks import locked
+from ..files.run_folders import clean
+from ..machine.arrays import Device
+from ..training import runs
+from ..training.loop import train
+from ..training.recipes import Recipe
 
 ROOT = Path("runs/experiments")
 

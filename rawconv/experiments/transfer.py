@@ -11,11 +11,11 @@ Accuracy is the mean over the classes (table 6: that of each class), as mean and
 
 import numpy as np
 
-from ..controls import untrained
 from ..data import DataSet, mean_picture
 from ..data.subset import take
-from ..recipes import Recipe, recipe_of
-from ..runs import new_classifier
+from ..training.recipes import Recipe, recipe_of
+from ..training.runs import new_classifier
+from ..visualize.controls import untrained
 from .charts import CYCLE, GREY, png, sheet, short, styled
 from .classifiers import answers, shares
 from .features import feature_layers

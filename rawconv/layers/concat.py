@@ -2,7 +2,7 @@
 
 import itertools
 
-from ..arrays import array_module
+from ..machine.arrays import array_module
 from . import PAPER
 
 

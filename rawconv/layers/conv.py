@@ -9,11 +9,12 @@ import math
 
 import numpy as np
 
-from ..arrays import array_module, launch, on_cpu
-from ..buffers import empty, zeros
-from ..compiled import loop
-from ..threads import cut, run_blocks, scratch
-from . import PAPER, conv_cpu, conv_direct, conv_full
+from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.buffers import empty, zeros
+from ..machine.numba_cache import loop
+from ..machine.threads import cut, run_blocks, scratch
+from . import PAPER
+from .cpu import choice, dense, direct
 from .relu import rectified
 from .window import Window
 
@@ -34,7 +35,7 @@ class Conv:
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
     conv, to be set on the layer: "gemm" (im2col and one product), on the CPU "winograd" (3x3 filters and what can be
-    folded to them, see conv_cpu.py) and "direct" (few channels, see conv_direct.py), which are "gemm" where they do not
+    folded to them, see cpu/choice.py) and "direct" (few channels, cpu/direct.py), which are "gemm" where they do not
     fit, or "auto", which chooses by the shapes alone.
     workspace, likewise: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
@@ -139,12 +140,12 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, rectify=
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
     if _covers(window, x):
         rows = x.reshape(len(x), len(matrix))
-        rows = conv_full.full(rows, matrix) if on_cpu(x) else rows @ matrix
+        rows = dense.full(rows, matrix) if on_cpu(x) else rows @ matrix
         _add_bias(rows, bias, rectify)
         return rows.reshape(y.shape)
     way = _way(conv, x, weight.shape, window, y.shape[1:3])
     if way != "gemm":
-        (conv_direct.direct if way == "direct" else conv_cpu.winograd)(x, weight, bias, window, y)
+        (direct.direct if way == "direct" else choice.winograd)(x, weight, bias, window, y)
         return rectified(y, y) if rectify else y
     rows = y.reshape(-1, *y.shape[2:])
 
@@ -174,10 +175,10 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     dx = empty(dy, (len(dy), *size, channels))
     if _covers(window, dx):
         rows = dy.reshape(len(dy), filters)
-        return (conv_full.full_transpose(rows, matrix.T) if on_cpu(dy) else rows @ matrix).reshape(dx.shape)
+        return (dense.full_transpose(rows, matrix.T) if on_cpu(dy) else rows @ matrix).reshape(dx.shape)
     folded = [-(-length // stride) for length, stride in zip(size, window.stride, strict=True)]
     if window.stride != (1, 1) and _way(conv, dy, weight.shape, window, dy.shape[1:3], folded) == "winograd":
-        conv_cpu.winograd_transpose(dy, weight, window, dx)
+        choice.winograd_transpose(dy, weight, window, dx)
         if exact_zeros:
             clear_unreached(dx, dy, weight, window)
         return dx
@@ -237,12 +238,12 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     shape = (*window.size, channels, filters)
     if _covers(window, x):
         rows, drows = x.reshape(len(x), math.prod(shape[:3])), dy.reshape(len(dy), filters)
-        return (conv_full.full_weight_gradient(rows, drows) if on_cpu(x) else rows.T @ drows).reshape(shape)
+        return (dense.full_weight_gradient(rows, drows) if on_cpu(x) else rows.T @ drows).reshape(shape)
     way = _way(conv, x, shape, window, dy.shape[1:3])
     if way == "direct":
-        return conv_direct.direct_weight_gradient(x, dy, window, GRADIENT_BLOCKS)
+        return direct.direct_weight_gradient(x, dy, window, GRADIENT_BLOCKS)
     if way == "winograd":
-        return conv_cpu.winograd_weight_gradient(x, dy, window)
+        return choice.winograd_weight_gradient(x, dy, window)
     rows, length = dy.reshape(-1, *dy.shape[2:]), math.prod(shape[:3])
     step = _rows_a_block(x, dy.shape[2] * length, workspace)
     shares = cut(len(rows), rows_a_share(len(rows), dy.shape[2]))
@@ -289,9 +290,9 @@ def _way(conv, x, shape, window, size, tiled=None):
         raise ValueError(f"conv {conv!r} is not one of: {', '.join(CONVS)}.")
     if conv == "gemm" or not on_cpu(x):
         return "gemm"
-    if conv != "winograd" and conv_direct.suits(shape, size):
+    if conv != "winograd" and direct.suits(shape, size):
         return "direct"
-    can, faster = conv_cpu.suits(shape, window, len(x), size, tiled)
+    can, faster = choice.suits(shape, window, len(x), size, tiled)
     return "winograd" if can and (conv == "winograd" or (conv == "auto" and faster)) else "gemm"
 
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from ..arrays import array_module, launch, on_cpu
-from ..buffers import empty
-from ..compiled import loop
-from ..philox import low, philox4x32
-from ..threads import cut, run_blocks
+from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.buffers import empty
+from ..machine.numba_cache import loop
+from ..machine.philox import low, philox4x32
+from ..machine.threads import cut, run_blocks
 from . import PAPER
 
 

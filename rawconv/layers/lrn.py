@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..arrays import array_module, launch, on_cpu
-from ..buffers import empty
-from ..compiled import loop
-from ..threads import cut, run_blocks
+from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.buffers import empty
+from ..machine.numba_cache import loop
+from ..machine.threads import cut, run_blocks
 from . import PAPER
 
 

@@ -1,9 +1,9 @@
 """ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
 
-from ..arrays import array_module, on_cpu
-from ..buffers import empty
-from ..compiled import loop
-from ..threads import cut, run_blocks
+from ..machine.arrays import array_module, on_cpu
+from ..machine.buffers import empty
+from ..machine.numba_cache import loop
+from ..machine.threads import cut, run_blocks
 from . import PAPER
 
 

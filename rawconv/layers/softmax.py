@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ..arrays import THREADS, array_module, launch, on_cpu
-from ..compiled import loop
+from ..machine.arrays import THREADS, array_module, launch, on_cpu
+from ..machine.numba_cache import loop
 
 
 def softmax(scores):

@@ -1,4 +1,4 @@
-"""Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, MaxPool and geometry.py."""
+"""Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, MaxPool and receptive fields."""
 
 from typing import NamedTuple
 

@@ -12,10 +12,10 @@ import csv
 import json
 from pathlib import Path
 
-from ..csv_text import read_csv
-from ..schema import RESULT, parse
-from ..storage import Wrong, open_regular
-from ..topk import fingerprint
+from ..files.csv_text import read_csv
+from ..files.schema import RESULT, parse
+from ..files.storage import Wrong, open_regular
+from ..visualize.top_activations import fingerprint
 
 ROWS = 60  # of a table; all are in the CSV file
 LENGTH = 200  # characters of a value

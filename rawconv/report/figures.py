@@ -181,7 +181,7 @@ def fitted(text, width, size):
 
 def filters(weight, title, subtitle, legend, tile=TILE):
     """First-layer filters (KH, KW, 3, F), each scaled by itself around mid-grey."""
-    from ..deconvnet import display
+    from ..visualize.images import display
 
     pictures = display(np.moveaxis(weight, 3, 0))
     blocks = [Block(str(number), "", [Tile(picture)]) for number, picture in enumerate(pictures)]

@@ -12,7 +12,7 @@ import unicodedata
 
 from PIL import ImageFont
 
-from ..messages import shown, warn
+from ..files.messages import shown, warn
 
 PLAINER = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "black", "thin")  # are tried later
 LONGEST = 150  # characters of a line in a chart: it could push the axes out of the figure

@@ -1,6 +1,6 @@
 """One page that holds everything: every map with its strongest units, their ways down, the net and its training.
 
-    page = report(net, info, data, data.val, found)         found: {layer object: topk.Strongest}
+    page = report(net, info, data, data.val, found)         found: {layer object: top_activations.Strongest}
     open("report.html", "wb").write(page)
 
 The page is report.html with report.css and the scripts put in, and the data as JSON; it asks for nothing from outside,
@@ -19,10 +19,11 @@ import re
 import numpy as np
 from tqdm import tqdm
 
-from ..arrays import to_cpu
-from ..deconvnet import display, is_score, user_name
-from ..geometry import fields
-from ..topk import fingerprint
+from ..machine.arrays import to_cpu
+from ..visualize.images import display
+from ..visualize.receptive_field import fields
+from ..visualize.top_activations import fingerprint
+from ..visualize.units import is_score, user_name
 from . import pages, paths, sheets
 
 HERE = pathlib.Path(__file__).parent

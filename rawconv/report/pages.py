@@ -12,31 +12,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from .. import health
-from ..arrays import to_cpu
-from ..controls import SENTENCES, Control
-from ..deconvnet import (
-    crop,
-    display,
-    is_score,
-    layer_object,
-    net_input,
-    project_units,
-    seen,
-    stored_size,
-    user_name,
-)
+from .. import soundness
+from ..data.pictures import check_count, is_batch, stored_batch
 from ..errors import RawconvError
-from ..geometry import fields
 from ..layers import PAPER, Rules
 from ..layers.softmax import softmax
-from ..pictures import check_count, is_batch, stored_batch
-from ..threads import cut
+from ..machine.arrays import to_cpu
+from ..machine.threads import cut
+from ..visualize.controls import SENTENCES, Control
+from ..visualize.images import crop, display, net_input, seen, stored_size
+from ..visualize.projection import project_units
+from ..visualize.receptive_field import fields
+from ..visualize.units import is_score, layer_object, user_name
 from . import figures
 
 if TYPE_CHECKING:
+    from ..data.pictures import Batch
     from ..net import Net
-    from ..pictures import Batch
 
 PAGE = 18  # maps on a page
 OVERVIEW = 512  # maps on an overview
@@ -72,7 +64,7 @@ LOOK = Look()
 def layer_pages(net, data, split, layer, found, title, wanted=None, look=LOOK, count=9):
     """([(file name, picture)], description) of one layer: the chosen maps in the paper's grid, all maps in one look.
 
-    found: its topk.Strongest.  wanted: map numbers; None: those `choose` picks.
+    found: its top_activations.Strongest.  wanted: map numbers; None: those `choose` picks.
     """
     name, count = layer_object(net, layer), min(count, found.value.shape[1])
     given, maps = user_name(net, name), net.shapes[name][2]
@@ -262,10 +254,10 @@ def classify(net: Net, picture: Batch, count: int = 5) -> list:
     """
     check_count(count, "count")
     stored = stored_batch(picture, stored_size(net))
-    health.check_scores(net)
+    soundness.check_scores(net)
     with np.errstate(over="ignore", invalid="ignore"):
         scores, _ = net.forward(net_input(net, stored), keep=False)
-    health.check_finite(net, scores, net_input(net, stored))
+    soundness.check_finite(net, scores, net_input(net, stored))
     p = to_cpu(softmax(scores)).reshape(len(stored), -1)
     names = net.classes or [str(k) for k in range(p.shape[1])]
     order = np.argsort(-p, axis=1, kind="stable")[:, :count]
@@ -283,7 +275,7 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, ot
     x = net_input(net, picture[None])
     with np.errstate(over="ignore", invalid="ignore"):
         y, _ = net.forward(x, name, keep=False)
-    health.check_finite(net, y, net_input(net, picture[None]))
+    soundness.check_finite(net, y, net_input(net, picture[None]))
     flat = to_cpu(y)[0].reshape(-1, y.shape[3])
     best = flat.max(axis=0)
     numbers = np.argsort(-best, kind="stable") if wanted is None else np.array(list(wanted))

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import array_module, to_cpu
-from ..deconvnet import at_once, is_score, net_input, seen
 from ..layers import PAPER
-from ..threads import cut
-from ..trace import WORDS, exact
-from ..windowed import MAPS_BYTES, select
+from ..machine.arrays import array_module, to_cpu
+from ..machine.threads import cut
+from ..visualize.images import net_input, seen
+from ..visualize.projection import at_once
+from ..visualize.trace import WORDS, exact
+from ..visualize.units import is_score
+from ..visualize.windowed import MAPS_BYTES, select
 
 MAPS = 4  # the strongest maps of a step that are drawn one by one
 SIDE = 32  # pixels of their thumbnails at most

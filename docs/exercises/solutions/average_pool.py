@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rawconv.arrays import array_module
 from rawconv.layers import PAPER
 from rawconv.layers.window import Window
+from rawconv.machine.arrays import array_module
 
 
 class AveragePool:

@@ -29,14 +29,14 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
     """
     from pathlib import Path
 
-    from ...arrays import choose_device
     from ...data import open_data
     from ...data.subset import few, take
     from ...errors import RawconvError, UsageError
     from ...experiments import ablation, study
-    from ...folders import clean
+    from ...files.run_folders import clean
+    from ...machine.arrays import choose_device
     from ...models import recipe
-    from ...topk import data_key
+    from ...visualize.top_activations import data_key
 
     small = base == "zf64"
     asked = {"epochs": epochs or (quick and 1), "batch": batch or (quick and 16), "lr": lr}

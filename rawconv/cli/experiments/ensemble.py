@@ -31,8 +31,8 @@ def main(checkpoints, pictures, no_train, **where):
 
 def _trained(device, allow):
     """The files of the six nets, trained where they have to be."""
-    from ...arrays import choose_device
     from ...experiments.trained import trained
+    from ...machine.arrays import choose_device
 
     with choose_device(device, say) as device:
         nets = [("zf64", seed, 0.5) for seed in range(5)] + [("zf64-wide", 5, 0.8)]

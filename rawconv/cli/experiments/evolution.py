@@ -28,10 +28,10 @@ def main(maps, no_train, **where):
 def _default(device, allow):
     """The newest run in runs/ if it has snapshots, else a net trained for this."""
     from ... import checkpoint
-    from ...arrays import choose_device
     from ...errors import RawconvError
     from ...experiments.evolution import snapshots
     from ...experiments.trained import trained
+    from ...machine.arrays import choose_device
 
     newest = checkpoint.newest()
     try:

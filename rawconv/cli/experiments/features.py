@@ -2,7 +2,7 @@
 
 import click
 
-from ...locks import locked
+from ...files.locks import locked
 from ..common import (
     command,
     data_option,
@@ -41,8 +41,8 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
     rawconv-experiment features --layer 5 --out features.h5
     rawconv-experiment features --layer fc6 --split train --data photos/ --weights weights/photos.h5 --out fc6.h5
     """
-    from ...arrays import choose_device
     from ...experiments import features, subject
+    from ...machine.arrays import choose_device
 
     with choose_device(device, say) as device, locked(out):
         refuse_existing(out, force, [weights, data])

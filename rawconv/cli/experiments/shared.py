@@ -49,9 +49,9 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
     """
     from ... import checkpoint
-    from ...arrays import choose_device
     from ...experiments import held_out, study, subject
-    from ...topk import fingerprint
+    from ...machine.arrays import choose_device
+    from ...visualize.top_activations import fingerprint
 
     device = choose_device(where["device"], say)
     with device:

@@ -1,0 +1,216 @@
+"""The loops around Winograd's products: from pixels to tiles and back, a vector of channels at a time.
+
+All channel counts are multiples of LANES here; fold and unfold pad and crop them.  Tiles lie as (tile, place,
+channel), place = 6 * row + column, so that one tile is one piece of memory; a place's product takes every 36th row.
+
+At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long: they take fewer of the same places.
+
+Each transform is separable.  It goes down the columns first and keeps the result in `half`, scratch that never leaves
+the first-level cache, then along the rows: 36 values at once would not fit into the registers, 6 do.
+"""
+
+import numba
+import numpy as np
+
+from ...machine.numba_cache import loop
+from .simd import LANES, load, store
+
+# The three matrices along one axis.  A tile of n outputs, n = 1 to 4, has n + 2 of the 6 places: the first n + 1 of the
+# points 0, 1, -1, 2, -2, and infinity, which comes last.  What stands at the others is never looked at.
+
+
+@numba.njit
+def bt(n, d0, d1, d2, d3, d4, d5):
+    """BT d: the input's transform, from n + 2 pixels to as many places."""
+    if n == 1:
+        return 4 * (d0 - d1), -6 * d1, d0, d0, d0, d2 - d1
+    if n == 2:
+        return 4 * (d0 - d2), -3 * (d1 + d2), 3 * (d1 - d2), d0, d0, d3 - d1
+    odd = d3 - d1
+    if n == 3:
+        return 4 * (d0 - d2) + 2 * odd, 3 * (odd - d1 - d2), 2 * d1 - 3 * d2 + d3, 4 * odd, d0, d4 - d2 - 2 * odd
+    even1, odd1, even2, odd2 = d4 - 4 * d2, d3 - 4 * d1, d4 - d2, 2 * odd
+    return 4 * d0 - 5 * d2 + d4, even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2, 4 * d1 - 5 * d3 + d5
+
+
+@numba.njit
+def at(n, m0, m1, m2, m3, m4, m5):
+    """AT m: from n + 2 places to n outputs."""
+    if n == 1:
+        y = m0 + m1 + m5
+        return y, y, y, y
+    sum1, difference1 = m1 + m2, m1 - m2
+    if n == 2:
+        return m0 + sum1, difference1 + m5, m0, m0
+    if n == 3:
+        return m0 + sum1 + m3, difference1 + 2 * m3, sum1 + 4 * m3 + m5, m0
+    sum2, difference2 = m3 + m4, m3 - m4
+    return m0 + sum1 + sum2, difference1 + 2 * difference2, sum1 + 4 * sum2, difference1 + 8 * difference2 + m5
+
+
+@numba.njit
+def a(n, d0, d1, d2, d3):
+    """A dy, the transpose of at: from n outputs to n + 2 places."""
+    if n == 1:
+        return d0, d0, d0, d0, d0, d0
+    if n == 2:
+        return d0, d0 + d1, d0 - d1, d0, d0, d1
+    even, odd = d0 + d2, d1
+    if n == 3:
+        return d0, even + odd, even - odd, d0 + 2 * d1 + 4 * d2, d0, d2
+    odd, even2, odd2 = d1 + d3, d0 + 4 * d2, 2 * d1 + 8 * d3
+    return d0, even + odd, even - odd, even2 + odd2, even2 - odd2, d3
+
+
+@numba.njit
+def six(array, i, step):
+    """Six vectors, `step` numbers apart."""
+    return (
+        load(array, i), load(array, i + step), load(array, i + 2 * step),
+        load(array, i + 3 * step), load(array, i + 4 * step), load(array, i + 5 * step),
+    )  # fmt: skip
+
+
+@numba.njit
+def four(array, i, step):
+    return load(array, i), load(array, i + step), load(array, i + 2 * step), load(array, i + 3 * step)
+
+
+# The tiles of one picture that are of one size, (high, wide): down rows of across tiles from (top, left) on.  A folded
+# picture is (rows, width, channels), and ends late enough for 6 or 4 pixels from every tile on; arrays are flat.
+
+
+@loop
+def tiles_in(folded, tiles, top, left, down, across, high, wide, width, channels):
+    """BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2."""
+    half, line = np.empty(36 * LANES, folded.dtype), width * channels
+    for tile in range(down * across):
+        corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
+        for c in range(0, channels, LANES):
+            for j in range(6):
+                t = bt(high, *six(folded, corner + j * channels + c, line))
+                for i in range(6):
+                    store(half, (6 * i + j) * LANES, t[i])
+            for i in range(6):
+                if not high < i < 5:
+                    t = bt(wide, *six(half, 6 * i * LANES, LANES))
+                    for j in range(6):
+                        if not wide < j < 5:
+                            store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+
+
+@loop
+def gradient_tiles(folded, tiles, top, left, down, across, high, wide, width, channels):
+    """A dy AT of every tile dy of high by wide gradients."""
+    half, line = np.empty(24 * LANES, folded.dtype), width * channels
+    for tile in range(down * across):
+        corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
+        for c in range(0, channels, LANES):
+            for j in range(4):
+                t = a(high, *four(folded, corner + j * channels + c, line))
+                for i in range(6):
+                    store(half, (4 * i + j) * LANES, t[i])
+            for i in range(6):
+                if not high < i < 5:
+                    t = a(wide, *four(half, 4 * i * LANES, LANES))
+                    for j in range(6):
+                        if not wide < j < 5:
+                            store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+
+
+@loop
+def tiles_out(tiles, bias, y, top, left, down, across, high, wide, width, channels):
+    """y = AT m A + bias of every tile m."""
+    half = np.empty(24 * LANES, y.dtype)
+    for tile in range(down * across):
+        corner = (top + high * (tile // across)) * width + left + wide * (tile % across)
+        for c in range(0, channels, LANES):
+            offset = load(bias, c)
+            for j in range(6):
+                if not wide < j < 5:
+                    t = at(high, *six(tiles, (36 * tile + j) * channels + c, 6 * channels))
+                    for i in range(4):
+                        store(half, (6 * i + j) * LANES, t[i])
+            for i in range(high):
+                t = at(wide, *six(half, 6 * i * LANES, LANES))
+                start = (corner + i * width) * channels + c
+                if wide == 4:
+                    for j in range(4):
+                        store(y, start + j * channels, t[j] + offset)
+                else:
+                    for j in range(wide):
+                        store(y, start + j * channels, t[j] + offset)
+
+
+@loop
+def fold(x, folded, order, sh, sw, down, across, top, left):
+    """One picture; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
+    height, width, channels = x.shape
+    for i in range(folded.shape[0]):
+        for j in range(folded.shape[1]):
+            out = folded[i, j]
+            for a in range(order.shape[0]):
+                row = i * sh + a * down - top
+                for b in range(order.shape[1]):
+                    column = j * sw + b * across - left
+                    block = out[order[a, b] * channels : (order[a, b] + 1) * channels]
+                    if 0 <= row < height and 0 <= column < width:
+                        pixel = x[row, column]
+                        for c in range(channels):
+                            block[c] = pixel[c]
+                    else:
+                        block[:] = 0
+            out[order.size * channels :] = 0
+
+
+@loop
+def unfold(folded, x, order, sh, sw, top, left):
+    """The transpose of a fold by stride, every place of x being one of folded."""
+    for i in range(x.shape[0]):
+        row, a = divmod(i + top, sh)
+        for j in range(x.shape[1]):
+            column, b = divmod(j + left, sw)
+            block, out = folded[row, column, order[a, b] * x.shape[2] :], x[i, j]
+            for c in range(x.shape[2]):
+                out[c] = block[c]
+
+
+# Blocks of pictures: where they are small, a call from Python for each would take as long as its work.
+
+
+@loop
+def pictures_in(x, tiles, first, last, rectangles, gradients, folded, order, sh, sw, down, across, top, left):
+    """Fold the pictures first .. last-1 of x, `folded` being room for one, and transform all their tiles.
+
+    rectangles: (k, 6), of Tiles; in tiles, flat, those of one rectangle stand together.
+    gradients: whether they are gradients (A dy AT) or inputs (BT d B).
+    """
+    flat, width, channels = folded.reshape(-1), folded.shape[1], folded.shape[2]
+    for n in range(first, last):
+        fold(x[n], folded, order, sh, sw, down, across, top, left)
+        start = 0
+        for i, j, rows, columns, high, wide in rectangles:
+            size = rows * columns * 36 * channels
+            part = tiles[start + n * size : start + (n + 1) * size]
+            if gradients:
+                gradient_tiles(flat, part, i, j, rows, columns, high, wide, width, channels)
+            else:
+                tiles_in(flat, part, i, j, rows, columns, high, wide, width, channels)
+            start += len(x) * size
+
+
+@loop
+def pictures_out(tiles, bias, y, first, last, rectangles, whole, order, sh, sw, top, left):
+    """The pictures first .. last-1 of y from the tiles of all; `whole`: room for one before it is unfolded, or empty
+    where there is nothing to unfold."""
+    channels = len(bias)
+    for n in range(first, last):
+        out = whole if whole.size else y[n]
+        start = 0
+        for i, j, rows, columns, high, wide in rectangles:
+            size = rows * columns * 36 * channels
+            part = tiles[start + n * size : start + (n + 1) * size]
+            tiles_out(part, bias, out.reshape(-1), i, j, rows, columns, high, wide, out.shape[1], channels)
+            start += len(y) * size
+        if whole.size:
+            unfold(whole, y[n], order, sh, sw, top, left)

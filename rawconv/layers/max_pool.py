@@ -1,0 +1,151 @@
+"""Max pooling with switches.  A switch is the winner's place in its window; going down, each value returns there."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.buffers import empty
+from ..machine.numba_cache import loop
+from ..machine.threads import cut, run_blocks
+from . import PAPER
+from .window import Window
+
+SHARED = {"add": 0, "max": 1, "overwrite": 2}
+
+
+class Cache(NamedTuple):
+    switches: np.ndarray
+    shape: tuple
+
+
+class MaxPool:
+    """y = max of x over each window.  Paper, section 2.1, "Unpooling".
+
+    Windows are cropped at the border (as if padded by -inf).  rounding "ceil", as in the paper's nets, keeps a last
+    window that hangs over the end, but drops one that would start at or beyond it.
+    Ties: the first in reading order wins, on every device (cuda-convnet credits all tied places).  NaN wins a window.
+    """
+
+    params = {}
+
+    def __init__(self, size, stride, pad=0, rounding="ceil"):
+        self.window = Window.of(size, stride, pad, rounding)
+        if any(p >= k for p, k in zip(self.window.pad, self.window.size * 2, strict=True)):
+            raise ValueError(f"A pool's padding {self.window.pad} must be smaller than its window {self.window.size}.")
+
+    @property
+    def settings(self):
+        return self.window._asdict()
+
+    def out_shape(self, shape):
+        sizes = self.window.out_size(*shape[:2])
+        strides, pads = self.window.stride, self.window.pad
+        kept = [
+            sum(i * s - p < length for i in range(size))
+            for size, s, p, length in zip(sizes, strides, pads[:2], shape[:2], strict=True)
+        ]
+        return (*kept, shape[2])
+
+    def forward(self, x, draw=None):
+        """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""
+        xp = array_module(x)
+        kh, kw = self.window.size
+        y = empty(x, (len(x), *self.out_shape(x.shape[1:])))
+        switches = empty(x, y.shape, np.uint8 if kh * kw <= 256 else np.uint16)
+        self._run(pool, xp.ascontiguousarray(x), y, switches, x.shape, y.shape)
+        return y, Cache(switches, x.shape)
+
+    def backward(self, dy, cache):
+        """dx = each dy put back at its switch, added where windows share a place: the exact transpose of forward."""
+        return self._unpool(dy, cache, "add"), {}
+
+    def deconv(self, r, cache, rules=PAPER):
+        """Unpool: the same.  Overlapping 3x3/2 windows share 40-60 % of their switches; see Rules.shared_switches."""
+        return self._unpool(r, cache, rules.shared_switches)
+
+    def _unpool(self, dy, cache, shared):
+        if shared not in SHARED:
+            raise ValueError(f"shared switches {shared!r} is not one of: {', '.join(SHARED)}.")
+        xp = array_module(dy)
+        dx = empty(dy, (len(dy), *cache.shape[1:]))
+        self._run(unpool, dx, xp.ascontiguousarray(dy), cache.switches, dx.shape, dy.shape, SHARED[shared])
+        return dx
+
+    def _run(self, loop, large, small, switches, large_shape, small_shape, *more):
+        window = (*self.window.size, *self.window.stride, *self.window.pad[:2], *more)
+        if on_cpu(large):
+            rows = small_shape if loop is pool else large_shape  # the rows of the result, counted through all pictures
+            rows, row_size = rows[0] * rows[1], max(1, rows[2] * rows[3])
+            blocks = cut(rows, max(1, 131072 // row_size))
+            arrays, nanoseconds = (large, small, switches), large.size * (1 / 6 + 12 / large_shape[3])
+            return run_blocks(lambda part: loop(*arrays, part.start, part.stop, *window), blocks, nanoseconds)
+        count = small.size if loop is pool else large.size
+        launch(CU, loop.__name__, count, large, small, switches, *large_shape[1:], *small_shape[1:3], *window)
+
+
+CU = __file__.replace("pool.py", "pool.cu")
+
+
+@loop
+def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
+    """The output rows first..last-1, counted through all pictures."""
+    height, width, channels = x.shape[1:]
+    for row in range(first, last):
+        n, oy = divmod(row, y.shape[1])
+        for ox in range(y.shape[2]):
+            best, winner = y[n, oy, ox], switches[n, oy, ox]
+            y0, x0 = oy * sh - top, ox * sw - left
+            fresh = True
+            for ky in range(max(0, -y0), min(kh, height - y0)):
+                for kx in range(max(0, -x0), min(kw, width - x0)):
+                    value, place = x[n, y0 + ky, x0 + kx], ky * kw + kx
+                    if fresh:
+                        fresh = False
+                        for c in range(channels):
+                            best[c] = value[c]
+                            winner[c] = place
+                    else:
+                        for c in range(channels):
+                            wins = (value[c] > best[c]) | ((value[c] != value[c]) & (best[c] == best[c]))
+                            best[c] = value[c] if wins else best[c]
+                            winner[c] = place if wins else winner[c]
+
+
+@loop
+def unpool(dx, dy, switches, first, last, kh, kw, sh, sw, top, left, shared):
+    """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
+    height, oh, ow, channels = dx.shape[1], *dy.shape[1:]
+    chosen, zero = np.empty(channels, np.bool_), dx.dtype.type(0)
+    for row in range(first, last):
+        n, iy = divmod(row, height)
+        y = iy + top
+        for ix in range(dx.shape[2]):
+            out, x = dx[n, iy, ix], ix + left
+            fresh = shared == 0  # the first window's values need no zeros to be added to
+            if not fresh:
+                out[:] = 0
+                chosen[:] = False
+            for oy in range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1)):
+                for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
+                    place = switches.dtype.type((y - oy * sh) * kw + x - ox * sw)  # a wider type halves the vectors
+                    value, switch = dy[n, oy, ox], switches[n, oy, ox]
+                    if fresh:
+                        fresh = False
+                        for c in range(channels):
+                            sent = value[c]
+                            out[c] = zero + (sent if switch[c] == place else zero)  # never -0
+                    elif shared == 0:
+                        for c in range(channels):
+                            sent = value[c]
+                            out[c] += sent if switch[c] == place else zero
+                    elif shared == 1:
+                        for c in range(channels):
+                            takes = (switch[c] == place) & (~chosen[c] | (value[c] > out[c]))
+                            out[c] = value[c] if takes else out[c]
+                            chosen[c] |= takes
+                    else:
+                        for c in range(channels):
+                            out[c] = value[c] if switch[c] == place else out[c]
+            if fresh:
+                out[:] = 0

@@ -1,0 +1,50 @@
+"""Counter-based random numbers: the same bits on every device, in any order, on any number of threads.
+
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a key and a
+counter into four 32-bit words.  A mask or a crop is a pure function of
+(seed, stream; element, sample, epoch): it depends neither on the batch a picture came in nor on who computed it.
+Of each of these numbers the low 32 bits count, on every device.
+"""
+
+import numpy as np
+
+from .numba_cache import loop
+
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@loop(inline="always")
+def philox4x32(c0, c1, c2, c3, k0, k1):
+    """Ten rounds over the counter (c0..c3) with the key (k0, k1): four words below 2**32, all held as uint64."""
+    c0, c1, c2, c3, k0, k1 = c0 & _LOW, c1 & _LOW, c2 & _LOW, c3 & _LOW, k0 & _LOW, k1 & _LOW
+    for _ in range(10):
+        p0, p1 = _M0 * c0, _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ k0, p1 & _LOW, (p0 >> _32) ^ c3 ^ k1, p0 & _LOW
+        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+    return c0, c1, c2, c3
+
+
+@loop
+def _words(out, seed, stream, epoch, samples):
+    for row in range(out.shape[0]):
+        for block in range((out.shape[1] + 3) // 4):
+            words = philox4x32(
+                np.uint64(block), np.uint64(samples[row]), np.uint64(epoch), np.uint64(0), np.uint64(seed), stream
+            )
+            for k in range(min(4, out.shape[1] - 4 * block)):
+                out[row, 4 * block + k] = words[k]
+
+
+def low(number):
+    """The low 32 bits of any whole number: what a kernel is given of a seed, a stream or an epoch."""
+    return int(number) & 0xFFFFFFFF
+
+
+def words(draw, stream, count):
+    """`count` random uint32 words for each sample of draw = (seed, epoch, sample ids): shape (samples, count)."""
+    seed, epoch, samples = draw
+    out = np.empty((len(samples), count), np.uint32)
+    _words(out, *(np.uint64(low(number)) for number in (seed, stream, epoch)), np.asarray(samples, np.uint64))
+    return out

@@ -1,0 +1,129 @@
+"""Figure 2 in files: what rawconv-visualize makes of a data set, or of single pictures, in a folder.
+
+    found, about = draw_layers(net, data, "val", [("relu4", None)], LOOK, 9, folder)     the strongest units of layer 4
+    about = draw_pictures(net, stored, [("relu4", None)], LOOK, 9, folder)               those of single pictures
+    write_index(folder, about)
+
+Layers are asked for as [(layer object, map numbers or None for those a rule chooses)].  What is returned as `about` is
+for index.json.  `say(sentence)` is told what has been done.
+"""
+
+import io
+import itertools
+import pathlib
+
+import numpy as np
+
+from ..data.levels import Levels
+from ..data.pictures import read
+from ..errors import RawconvError, UsageError
+from ..files.json_text import json_text
+from ..files.run_folders import clean
+from ..files.storage import replace_file
+from ..visualize.images import stored_size
+from ..visualize.top_activations import scan_once
+from ..visualize.units import user_name
+from . import html
+from .experiments import experiments
+from .pages import classify, layer_pages, picture_page
+
+
+def silent(sentence):
+    """Says nothing."""
+
+
+# ---------------------------------------------------------------------------------------------- in and out
+
+
+def read_pictures(paths, net, levels=None):
+    """([(name for files, path, stored picture)], [a sentence for each that is no picture]); RawconvError if none is."""
+    found, trouble, taken, levels = [], [], set(), levels or Levels()
+    for path in paths:
+        try:
+            picture = read(path, stored_size(net), levels)
+        except (RawconvError, UsageError) as error:
+            trouble.append(str(error))
+            continue
+        stem = clean(pathlib.Path(path).stem)[:80] or "picture"
+        name = next(name for name in _numbered(stem) if name.casefold() not in taken)
+        taken.add(name.casefold())  # some file systems know no difference between a.png and A.png
+        found.append((name, path, picture))
+    levels.tell()
+    if not found:
+        raise RawconvError(" ".join(trouble))
+    return found, trouble
+
+
+def _numbered(stem):
+    """stem, stem_2, stem_3, ..."""
+    return itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+
+
+def write_index(folder, about):
+    """folder/index.json; its path."""
+    replace_file(folder / "index.json", json_text(about).encode())
+    return folder / "index.json"
+
+
+def _write_png(page, path):
+    out = io.BytesIO()
+    page.save(out, "PNG")
+    replace_file(path, out.getvalue())
+
+
+# ---------------------------------------------------------------------------------------------- what is drawn
+
+
+def draw_layers(net, data, split, asked, look, top, folder, say=silent):
+    """Scan the pictures of `split` (or read an earlier scan), project, draw: ({layer object: Strongest}, about)."""
+    pictures, described = getattr(data, split), []
+    if len(pictures) < top:
+        say(f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}.")
+    found, spared = scan_once(net, data.source, pictures, [name for name, _ in asked], top, folder, say=say)
+    if spared:
+        say(f"Read the strongest units from {spared}; no new scan was needed.")
+    for name, maps in asked:
+        title = f"{user_name(net, name)} of {net.model or 'the net'}, {data.name}"
+        pages, description = layer_pages(net, data, pictures, name, found[name], title, maps, look, top)
+        for file, page in pages:
+            _write_png(page, folder / file)
+        described.append(description)
+        dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
+        say(f"{description['layer']}: {', '.join(file for file, _ in pages)}{dead}")
+    return found, {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
+
+
+def draw_report(path, net, info, data, split, found, asked, look, top, weights, say=silent):
+    """Write the page of what draw_layers found: [a sentence where that failed]; the figures are there all the same."""
+    done = experiments(net, data.source, weights)
+    page = html.report(net, info, data, getattr(data, split), found, dict(asked), look, top, done)
+    try:
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, page)
+    except OSError as error:
+        return [f"{path} could not be written ({error.strerror}); name another --report. The figures are complete."]
+    except RawconvError as error:
+        return [f"{error} The figures are complete."]
+    say(f"{path}: one page of {len(page) / 1e6:.1f} MB, for any browser, without a network")
+    if done:
+        say(f"with the experiments on this net: {', '.join(one['name'] for one in done)}")
+    return []
+
+
+def draw_pictures(net, stored, asked, look, top, folder, say=silent):
+    """The classes (said) and strongest units (drawn) of what read_pictures found: about."""
+    if look.control and look.control.name == "other-switches" and len(stored) == 1:
+        raise RawconvError("--control other-switches needs another picture to take the switches of.")
+    others, described = [picture for *_, picture in stored[1:] + stored[:1]], []
+    bests = classify(net, np.stack([picture for *_, picture in stored]))
+    for (name, path, picture), best, other in zip(stored, bests, others, strict=True):
+        say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
+        title, layers = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}", []
+        for layer, maps in asked:
+            file = f"{user_name(net, layer)}-{name}.png"
+            page, description = picture_page(net, picture, layer, title, maps, look, top, other)
+            _write_png(page, folder / file)
+            layers.append({"file": file, **description})
+        classes = [{"class": label, "probability": p} for label, p in best]
+        described.append({"picture": path, "classes": classes, "layers": layers})
+    return {"pictures": described}

@@ -1,0 +1,150 @@
+"""How well a net answers: accuracies from 1 or 10 views, which class it takes for which, and where it is most wrong."""
+
+import io
+import json
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from ..data.augment import prepare, ten_views
+from ..data.batches import batches
+from ..files.csv_text import csv_text
+from ..files.storage import replace_file
+from ..machine.arrays import to_cpu
+from .parallel import Alone
+
+WORST = 40  # mistakes that are drawn
+VIEWS = {1: prepare, 10: ten_views}
+
+
+class Answers(NamedTuple):
+    """Of every picture of a split: log p of its class, the class answered and its log p, and how many classes have a
+    p above its own.  float64 and int64, (N,) each."""
+
+    own: np.ndarray
+    best: np.ndarray
+    sure: np.ndarray
+    above: np.ndarray
+
+
+@np.errstate(over="ignore", invalid="ignore")  # runs.test tells in words what is not finite
+def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
+    """What the net, on its device, says of every picture of a split.
+
+    views: 1, the centre crop, or 10, corners and centre and their mirror images, whose probabilities are averaged
+    (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the pictures.
+    """
+    ranks, found = ranks or Alone(), np.zeros((4, len(split)))
+    hidden = (None if progress else True) if ranks.rank == 0 else True
+    with tqdm(total=len(split), unit=" pictures", desc="test", delay=1, leave=False, disable=hidden) as bar:
+        for ids, pictures, labels in batches(split, 250 // views, share=ranks.share):
+            if not len(ids):
+                continue  # the other processes have them all
+            x = VIEWS[views](device.put(pictures), net.mean, net.shape[0], dtype=net.dtype)
+            scores, _ = net.forward(x, keep=False)
+            found[:, ids] = _answers(to_cpu(scores).reshape(len(ids), views, -1), labels)
+            bar.update(len(ids) * ranks.size)
+    own, best, sure, above = ranks.sum(found)
+    return Answers(own, best.astype(np.int64), sure, above.astype(np.int64))
+
+
+def _answers(scores, labels):
+    """The four rows of Answers from scores (n, views, K) and labels (n,)."""
+    scores = scores.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        logs = scores - np.logaddexp.reduce(scores, axis=2, keepdims=True)
+        logs = np.logaddexp.reduce(logs, axis=1) - np.log(scores.shape[1])  # of the mean probability
+    rows, best = np.arange(len(labels)), logs.argmax(axis=1)
+    own = logs[rows, labels]
+    above = (~(logs < own[:, None])).sum(axis=1) - 1  # a NaN is a miss
+    return own, best, logs[rows, best], above
+
+
+def measures(answers: Answers) -> dict:
+    """{"loss", "top1", "top5"}, means over the pictures."""
+    found = {"loss": -answers.own.mean(), "top1": (answers.above < 1).mean(), "top5": (answers.above < 5).mean()}
+    return {name: float(value) for name, value in found.items()}
+
+
+def per_class(labels, right, classes: int) -> list:
+    """The top-1 accuracy of the pictures of each class, None for a class without any.
+
+    labels (N,); right (N,): whether the class answered is the picture's own.
+    """
+    counts, hits = (np.bincount(labels, values, classes) for values in (None, np.asarray(right, np.float64)))
+    return [hit / count if count else None for hit, count in zip(hits.tolist(), counts.tolist(), strict=True)]
+
+
+def balanced_top1(accuracies) -> float:
+    """The mean of `per_class`: what guessing the most common class cannot raise."""
+    return float(np.mean([accuracy for accuracy in accuracies if accuracy is not None]))
+
+
+def write_classes(path, names, accuracies, **splits):
+    """A table at `path`: a row for each class, its pictures in each of the splits, its accuracy in the last of them."""
+    rows = [["class", *(f"{name}_pictures" for name in splits), "top1"]]
+    counts = [np.bincount(split.labels, minlength=len(names)).tolist() for split in splits.values()]
+    for name, *row, accuracy in zip(names, *counts, accuracies, strict=True):
+        rows.append([name, *row, "" if accuracy is None else f"{accuracy:.4f}"])
+    replace_file(path, csv_text(rows).encode())
+
+
+def lowest(names, accuracies, most=3) -> str:
+    """The classes that are known worst, in words."""
+    known = [k for k, accuracy in enumerate(accuracies) if accuracy is not None]
+    worst = sorted(known, key=lambda k: accuracies[k])[:most]
+    return "lowest top-1 of a class: " + ", ".join(f"{names[k]} {accuracies[k]:.1%}" for k in worst)
+
+
+def confusion(labels, answers: Answers, classes: int) -> np.ndarray:
+    """counts[k, j]: how many pictures of class k were taken for class j.  int64 (K, K)."""
+    return np.bincount(labels * classes + answers.best, minlength=classes * classes).reshape(classes, classes)
+
+
+def confused(counts, most=3):
+    """[(class, taken for, how often)], the mistakes made most often first."""
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    return [(k, j, int(wrong[k, j])) for k, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[k, j]]
+
+
+def mistakes(labels, answers: Answers, most=WORST) -> np.ndarray:
+    """Ids of the pictures that were taken for another class, the least probability for their own first."""
+    wrong = np.flatnonzero(answers.best != labels)
+    return wrong[np.argsort(answers.own[wrong], kind="stable")][:most]
+
+
+def write(folder, split, classes, answers, results):
+    """test.json, confusion.csv, confusion.png, classes.csv and, where there are mistakes, mistakes.png in `folder`;
+    their paths."""
+    from ..report.confusion import draw_confusion
+
+    counts = confusion(split.labels, answers, len(classes))
+    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "classes": "classes.csv"}
+    write_classes(folder / "classes.csv", classes, per_class(split.labels, answers.above < 1, len(classes)), test=split)
+    rows = [[name, *row] for name, row in zip(classes, counts.tolist(), strict=True)]
+    replace_file(folder / "confusion.csv", csv_text([["true class \\ answer", *classes], *rows]).encode())
+    replace_file(folder / "confusion.png", draw_confusion(counts, classes, results))
+    worst = mistakes(split.labels, answers)
+    if len(worst):
+        files["mistakes"] = "mistakes.png"
+        replace_file(folder / "mistakes.png", _draw_mistakes(split, classes, answers, worst, results))
+    paths = {name: str(folder / file) for name, file in files.items()}
+    replace_file(folder / "test.json", json.dumps(results | paths, indent=1).encode())
+    return paths
+
+
+def _draw_mistakes(split, classes, answers, worst, results):
+    from ..report.gallery import Picture, gallery
+
+    tiles = [
+        Picture(pixels, f"{classes[answers.best[i]]} {np.exp(answers.sure[i]):.0%}", f"is {classes[split.labels[i]]}")
+        for i, pixels in zip(worst, split.read(worst), strict=True)
+    ]
+    count = int((answers.best != split.labels).sum())
+    subtitle = f"The {len(worst)} worst of {count} mistakes on {len(split)} pictures; top-1 {results['top1']:.1%}"
+    legend = "Below each picture the class answered, with its probability, and the class it is. Most wrong first."
+    out = io.BytesIO()
+    gallery(tiles, "Worst mistakes", subtitle, legend).save(out, "png")
+    return out.getvalue()

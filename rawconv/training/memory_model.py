@@ -1,0 +1,201 @@
+"""How much memory a training step takes, by arithmetic from the description of a net: nothing is allocated.
+
+All figures are bytes on a GPU (on the CPU the columns take 2 MB a thread, and Winograd's tiles 24 MB in all).  Not
+counted: the driver's own few hundred MB, the workspaces of cuBLAS, and what CuPy's pool keeps back for later.
+"""
+
+import math
+from typing import NamedTuple
+
+from .. import models
+from ..errors import UsageError
+from ..layers.conv import Conv, rows_a_share
+from ..layers.dropout import Dropout
+from ..layers.lrn import LRN
+from ..layers.max_pool import MaxPool
+from ..layers.relu import ReLU
+from ..layers.window import four, pair
+from ..machine import limits
+from ..net import PIXELS
+from .recipes import stored_for
+
+FLOAT = 4
+
+
+class Row(NamedTuple):
+    """Bytes of one layer.  kept: for the way back, each array counted once, where it is made.  parameters: and as many
+    for their gradients, and for their momentum.  columns: the largest block.  transient: what is there only while the
+    step is in this layer, up or back, whichever is more; the columns included.
+    """
+
+    name: str
+    kept: int
+    parameters: int
+    columns: int
+    transient: int
+
+
+class Needs(NamedTuple):
+    """What a layer does with memory.  keeps: "input", "output" or neither.  in_place: its output is its input.
+
+    own: kept besides.  up: needed beside input and output, back: beside dy and dx.
+    """
+
+    keeps: str = ""
+    in_place: bool = False
+    own: int = 0
+    parameters: int = 0
+    columns: int = 0
+    up: int = 0
+    back: int = 0
+
+
+def training_memory(model, batch, classes=1000, workspace=256):
+    """{"rows": [Row, ...], "kept", "parameters", "peak", "peak_at", "peak_parts"} of one step over `batch` pictures.
+
+    workspace: of the columns, in MB of 2^20 bytes.  peak: what is there at the worst moment, which "peak_at" names and
+    "peak_parts" divides: parameters, momentum, kept and gradients so far, transient.
+    """
+    if model not in models.MODELS:
+        raise UsageError(f"There is no model {model!r}; the models are {', '.join(models.MODELS)}.")
+    shape, layers = models.MODELS[model](classes)
+    return step_memory(shape, layers, stored_for(shape[0]), batch, workspace)
+
+
+def step_memory(shape, layers, stored, batch, workspace=256):
+    """What training_memory finds, for [(name, layer), ...] and pictures (H, W, C) cut from ones of `stored` rows."""
+    pixels = batch * stored**2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
+    names, needs, sizes = ["pixels"], [Needs(own=pixels)], [batch * math.prod(shape) * FLOAT]
+    for name, layer in layers:
+        out = layer.out_shape(shape)
+        names.append(name)
+        fused = isinstance(layer, ReLU) and bool(needs[-1].parameters)  # the convolution below does its work
+        needs.append(_needs(layer, shape, out, batch, workspace << 20, len(needs) == 1, fused))
+        sizes.append(batch * math.prod(out) * FLOAT)
+        shape = out
+    rows, moments = _walk(names, needs, sizes)
+    peak_at, parts = max(moments, key=lambda moment: sum(moment[1].values()))
+    total = {key: sum(getattr(row, key) for row in rows) for key in ("kept", "parameters")}
+    return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
+
+
+def check_batch(net, recipe, pictures, device, ranks, begun=False):
+    """UsageError where a step takes more memory than there is on `device`, with a part of its batch on each rank.
+
+    pictures: of training; a batch has no more.  begun: it is a run that goes on.
+    Said by arithmetic, before the step: a system that runs out of memory ends the program without a word.
+    """
+    on_cpu = device.index is None
+    room = limits.free_memory() / ranks.beside if on_cpu else device.free_memory()
+    workspace = 2 if on_cpu else max(layer.workspace for _, layer in net.layers if layer.params) >> 20
+
+    def needed(batch):
+        part = -(-batch // ranks.size)
+        if not _is_known_chain(net):
+            return _least(net, part)
+        found = step_memory(net.shape, net.layers, recipe.stored, part, workspace)
+        return found["peak"] - found["peak_parts"]["parameters"]  # which are there already
+
+    batch = fits = min(recipe.batch, pictures)
+    while fits and needed(fits) > room:
+        fits //= 2
+    if fits == batch:
+        return
+    whose = "this process" if ranks.size == 1 else f"each of the {ranks.size} processes"
+    remedy = f"lower --batch: {fits} would fit" if fits else "use a smaller --model"
+    if begun:
+        remedy = "a run cannot change its --batch, so go on with it where there is more memory, or in more processes"
+    raise UsageError(
+        f"A step over a batch of {batch} pictures takes about {needed(batch) / 1e9:.3g} GB of {whose}, and {device} "
+        f"has {room / 1e9:.3g} GB for it; {remedy}."
+    )
+
+
+def _is_known_chain(net):
+    """Whether every layer takes what the one before it makes, and _needs knows them all."""
+    before = [PIXELS, *net.nodes]
+    chain = all(node.inputs == (name,) for node, name in zip(net.nodes.values(), before, strict=False))
+    return chain and all(isinstance(layer, Conv | ReLU | MaxPool | LRN | Dropout) for _, layer in net.layers)
+
+
+def _least(net, batch):
+    """Less than a step of any net takes: the inputs of its convolutions, which they keep, momentum and gradients."""
+    inputs = {name for node in net.nodes.values() if node.layer.params for name in node.inputs}
+    kept = sum(math.prod(net.shapes.get(name, net.shape)) for name in inputs)
+    return FLOAT * (batch * kept + 2 * sum(value.size for value in net.params.values()))
+
+
+def _walk(names, needs, sizes):
+    """(rows, [(moment, {what: bytes that are there}), ...]) of a step: up through every layer, back, and the update."""
+    maker, stays = _who_stays(needs)
+    kept = [need.own + size * (i in stays) for i, (need, size) in enumerate(zip(needs, sizes, strict=True))]
+    total = sum(need.parameters for need in needs)
+    always = {"parameters": total, "momentum": total}
+    rows, moments = [Row(names[0], kept[0], 0, 0, 0)], []
+    for i in range(1, len(needs)):
+        passing = [sizes[j] for j in {maker[i - 1], maker[i]} - stays]  # input and output that nobody keeps
+        up = sum(passing) + needs[i].up
+        dx = sizes[i - 1] if i > 1 else 0  # the pixels' gradient is not asked for
+        back = sizes[-1] + sizes[i] + dx + needs[i].back  # that of the scores stays until the end
+        above = sum(need.parameters for need in needs[i + 1 :])
+        rows.append(Row(names[i], kept[i], needs[i].parameters, needs[i].columns, max(up, back)))
+        moments.append((f"up in {names[i]}", always | {"kept": sum(kept[: i + 1]), "gradients": 0, "transient": up}))
+        moments.append((f"back in {names[i]}", always | {"kept": sum(kept), "gradients": above, "transient": back}))
+    moments.append(("the update", always | {"kept": sum(kept), "gradients": total, "transient": 0}))
+    return rows, moments
+
+
+def _who_stays(needs):
+    """(of every layer, which one made the array that is its output; the makers whose outputs are kept)."""
+    maker, stays = [], set()
+    for i, need in enumerate(needs):
+        if need.keeps == "input":
+            stays.add(maker[-1])
+        maker.append(maker[-1] if need.in_place else i)
+        if need.keeps == "output":
+            stays.add(maker[-1])
+    return maker, stays | {maker[-1]}  # the scores are kept for their loss
+
+
+def _needs(layer, shape, out, batch, workspace, lowest, fused):
+    """The Needs of one layer from `shape` to `out`, (H, W, C) each, as its file's forward and backward are written."""
+    made = batch * math.prod(out)
+    if isinstance(layer, Conv):
+        return _conv(layer, shape, out, batch, workspace, lowest)
+    if isinstance(layer, ReLU):
+        return Needs("output", fused, back=made)  # one byte each for y > 0
+    if isinstance(layer, MaxPool):
+        return Needs(own=made * (1 if math.prod(layer.window.size) <= 256 else 2))  # the switches
+    if isinstance(layer, LRN):
+        return Needs("input")
+    if isinstance(layer, Dropout):
+        return Needs(in_place=layer.rate == 0)
+    raise TypeError(f"unknown layer {type(layer).__name__}")
+
+
+def _conv(layer, shape, out, batch, workspace, lowest):
+    """Its columns are the largest block of convolve, convolve_transpose (not in the lowest layer), weight_gradient."""
+    settings, groups = layer.settings, layer.groups
+    (kh, kw), stride = pair(settings["size"] or shape[:2]), pair(settings["stride"])[0]
+    weight = kh * kw * (shape[2] // groups) * out[2] * FLOAT
+    parameters = weight + out[2] * FLOAT
+    given, made = (batch * math.prod(size) * FLOAT for size in (shape, out))
+    up, back = (given // groups + made, made // groups + given) if groups > 1 else (0, 0)  # copies of parts
+    if (kh, kw) == tuple(shape[:2]) and not any(four(settings["pad"])):
+        return Needs("input", parameters=parameters, up=up, back=back + parameters)
+    line = out[1] * kh * kw * (shape[2] // groups) * FLOAT  # the columns of one output row
+    fit, height = max(1, workspace // line), out[0]
+    forward = min(fit, batch * height) * line
+    if lowest:
+        transpose = 0
+    elif fit >= height:
+        transpose = min(fit // height, batch) * height * line
+    else:
+        reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
+        transpose = min(height, (reach + kh - 2) // stride + 1) * line
+    share = rows_a_share(batch * height, out[1])
+    sums = (-(-batch * height // share) + 1) * weight // groups  # the accumulators, and one product
+    gradient = min(fit, share) * line + sums
+    columns = max(forward, transpose, gradient - sums)
+    back += max(transpose, gradient)
+    return Needs("input", parameters=parameters, columns=columns, up=up + forward, back=back)

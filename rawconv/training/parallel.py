@@ -1,0 +1,200 @@
+"""Data parallelism: one process for each device, started by the user's own mpirun or srun.  Alone, nothing changes.
+
+    with parallel.joined() as ranks:
+        part = ranks.share(ids)                            this process's pictures of a batch
+        dx, grads = net.backward(dy, caches, ranks.add)    gradients are summed in buckets as they become ready ...
+        ranks.finish()                                     ... and here every process holds the sums, in place
+
+Gradients are sums over pictures, so the sum over the processes is that of the whole batch however it was cut; the
+optimiser divides by the whole batch.  Crops and dropout masks come from picture ids, so they do not depend on the cut.
+Arrays on the CPU go through MPI when the way back is done, arrays on GPUs through NCCL beside it, on its own stream.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import time
+
+import numpy as np
+
+from ..errors import RawconvError, UsageError
+from ..files.messages import warn
+from ..machine import limits
+from ..machine.arrays import array_module, on_cpu, to_cpu
+
+BUCKET = 4 << 20  # bytes that are reduced together: large enough for the wire, small enough to start early
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+
+
+class Alone:
+    """The only process there is."""
+
+    rank, size, local, beside, interrupted = 0, 1, 0, 1, False
+
+    def same(self, net):
+        """One process agrees with itself."""
+
+    def share(self, ids):
+        return ids
+
+    def add(self, name, grads):
+        """Nothing to add to: the sum over one process is there already."""
+
+    def finish(self):
+        pass
+
+    def sum(self, array):
+        return array
+
+    def any(self, flags):
+        return flags
+
+    def agree(self, value):
+        return value
+
+
+class Processes:
+    """rank of size processes; local: this one's number among the `beside` ones on its own machine."""
+
+    def __init__(self, comm):
+        from mpi4py import MPI
+
+        self._comm, self.rank, self.size = comm, comm.rank, comm.size
+        here = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local, self.beside = here.rank, here.size
+        _share_cores(here)
+        self._bucket, self._nccl, self._stream = [], None, None
+        self.interrupted = False  # by common consent
+
+    def same(self, net):
+        """RawconvError unless every process holds the same weights."""
+        own = hashlib.sha256(b"".join(to_cpu(value).tobytes() for value in net.params.values())).digest()
+        if self.any([own != self.agree(own)])[0]:
+            raise RawconvError(
+                "The processes begin with different weights; give all the same options and the same --resume file."
+            )
+
+    def share(self, ids):
+        """This process's part of `ids`: contiguous, the first ones longer where it does not come out even."""
+        return np.array_split(ids, self.size)[self.rank]
+
+    def add(self, name, grads):
+        """Take a layer's gradients, to be summed in place.
+
+        A full bucket on a GPU starts its way at once, beside the rest of the way back.
+        """
+        for key, grad in grads.items():
+            grads[key] = array_module(grad).ascontiguousarray(grad)
+            self._bucket.append(grads[key])
+        if not on_cpu(self._bucket[0]) and sum(grad.nbytes for grad in self._bucket) >= BUCKET:
+            self._reduce_on_gpu()
+
+    def finish(self):
+        """Sum what is left; afterwards every gradient that was added holds the sum over all processes."""
+        if self._bucket and not on_cpu(self._bucket[0]):
+            self._reduce_on_gpu()
+        for grad in self._bucket:
+            self._comm.Allreduce(_in_place(), grad)
+        self._bucket = []
+        if self._stream is not None:
+            import cupy
+
+            cupy.cuda.get_current_stream().wait_event(self._stream.record())
+
+    def sum(self, array):
+        """The sum over the processes of a NumPy array."""
+        total = np.empty_like(array)
+        self._comm.Allreduce(np.ascontiguousarray(array), total)
+        return total
+
+    def any(self, flags):
+        """For each of the flags whether it is true in any process.  Every process gets the same answer."""
+        return [bool(flag) for flag in self.sum(np.array(flags, np.int32))]
+
+    def agree(self, value):
+        """What the first process holds, in every process."""
+        return self._comm.bcast(value)
+
+    def _reduce_on_gpu(self):
+        """NCCL sums the bucket in place on its own stream, which first waits for the gradients to be computed."""
+        import cupy
+        from cupy.cuda import nccl
+
+        if self._nccl is None:
+            self._nccl = nccl.NcclCommunicator(self.size, self.agree(nccl.get_unique_id()), self.rank)
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+        kinds = {"float32": nccl.NCCL_FLOAT32, "float64": nccl.NCCL_FLOAT64}
+        self._stream.wait_event(cupy.cuda.get_current_stream().record())
+        nccl.groupStart()
+        for grad in self._bucket:
+            place, kind = grad.data.ptr, kinds[str(grad.dtype)]
+            self._nccl.allReduce(place, place, grad.size, kind, nccl.NCCL_SUM, self._stream.ptr)
+        nccl.groupEnd()
+        self._bucket = []
+
+
+@contextlib.contextmanager
+def joined():
+    """The processes that were started together, as `Processes`, or `Alone`.
+
+    An error in one of them ends all, after its sentence; so does an interruption that they did not agree on.
+    RawconvError where a launcher started several and mpi4py cannot join them.
+    """
+    started = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1)
+    if started == 1:
+        yield Alone()
+        return
+    comm = _world(started)
+    ranks = Processes(comm)
+    try:
+        yield ranks
+    except BaseException as error:
+        if not ranks.interrupted:
+            _last_words(error, comm.rank)
+            code = 2 if isinstance(error, UsageError) else 1
+            comm.Abort(code)
+            os._exit(code)  # some libraries return from Abort
+        raise
+
+
+def _world(started):
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise RawconvError(
+            f"{started} processes were started together, but mpi4py cannot join them ({error}): "
+            "pip install 'rawconv[mpi]'."
+        ) from error
+    if MPI.COMM_WORLD.size != started:
+        raise RawconvError(
+            f"{started} processes were started together, but mpi4py sees {MPI.COMM_WORLD.size}: its MPI library is not "
+            "the launcher's; start them with the mpirun that `pip install 'rawconv[mpi]'` brings."
+        )
+    return MPI.COMM_WORLD
+
+
+def _in_place():
+    from mpi4py import MPI
+
+    return MPI.IN_PLACE
+
+
+def _share_cores(here):
+    """Divide the cores of a machine among its processes, unless the user or the launcher already did."""
+    cores = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset(range(os.cpu_count()))
+    alike = here.allgather(cores).count(cores)
+    os.environ.setdefault("RAWCONV_NUM_THREADS", str(max(1, min(len(cores), limits.cpus()) // alike)))
+
+
+def _last_words(error, rank):
+    """An error that all processes share is said by the first of them, which ends the others while they wait.
+
+    It waits as well, a little: a launcher that ends its processes may drop what it has not read from them yet.
+    """
+    if rank:
+        time.sleep(2)
+    if not isinstance(error, RawconvError | UsageError | KeyboardInterrupt):
+        sys.excepthook(type(error), error, error.__traceback__)
+    warn(f"Error: process {rank}: {error or type(error).__name__}")
+    time.sleep(0.5)

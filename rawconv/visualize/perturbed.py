@@ -1,0 +1,121 @@
+"""Up again where a picture has changed: of each map, only what the change reaches is computed anew.
+
+    maps = walk(net, x)                                        once: the picture as it is, x (1, H, W, C)
+    found = forward(net, maps, r, corner, ["relu5", "fc8"])    what the layers say where r (U, h, w, C) covers it
+
+Each change is a window of the picture, r, with its first row and column, corner (U, 2), all inside the picture.  A
+layer takes a window of n rows to those places whose own windows touch it, floor((n + k - 2) / s) + 1 at most, and
+reads beside it what the unchanged picture has there.  Of a 50-pixel square in the paper's net that are
+28-15-10-6-8-10-12 of 110-55-26-13-13-13-13 places.  Where the window is nearly the whole map, whole maps go on.
+
+It is exact: no place that is left out can have changed.  The way down has its twin in windowed.py.
+A net that branches below the wanted layers goes up in whole maps.
+"""
+
+import numpy as np
+
+from ..layers.conv import Conv
+from ..layers.max_pool import MaxPool
+from ..machine.arrays import array_module
+from ..machine.threads import cut
+from ..net import PIXELS
+from .projection import CACHE_BYTES
+from .windowed import clear, gather, moved, paste, sole
+
+WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
+
+
+def walk(net, x):
+    """{layer object: its output} for one prepared picture (1, H, W, C), from the picture itself, called "", on up.
+
+    A convolution that does its ReLU's work shares its map with it.
+    """
+    return {PIXELS: x} | {name: y for name, y, _ in net.up(x)}
+
+
+def forward(net, maps, r, corner, wanted):
+    """{layer object: its output (U, H, W, C)} of the `wanted` layers, for U changes of one picture.
+
+    maps: of `walk`.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
+    Beside the result, memory is bounded whatever U.
+    """
+    path = net.path(max(wanted, key=list(net.shapes).index))
+    some = _some if all(sole(path, place) for place in range(len(path))) else _whole
+    parts = [some(net, maps, r[part], corner[part], wanted, path) for part in cut(len(r), _at_once(net, r))]
+    return {name: array_module(r).concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def _whole(net, maps, r, corner, wanted, path):
+    x = _paste(_repeat(maps[PIXELS], len(r)), r, corner)
+    return {name: y for name, y, _ in net.up(x, stop=path[-1].name) if name in wanted}
+
+
+def _some(net, maps, r, corner, wanted, path):
+    found, below, whole = {}, PIXELS, r.shape[1:3] == maps[PIXELS].shape[1:3]
+    for name, layer, _ in path:
+        if not whole and _has_windows(layer):
+            size = reached(layer, r.shape[1:3], net.shapes[name][:2])
+            if size is None:
+                r, whole = _paste(_repeat(maps[below], len(r)), r, corner), True
+            else:
+                r, corner = _step(layer, maps[below], r, corner, size, net.shapes[name][:2])
+        if whole or not _has_windows(layer):
+            r, _ = layer.forward(r)
+        if name in wanted:
+            found[name] = r if whole else _paste(_repeat(maps[name], len(r)), r, corner)
+        below = name
+    return found
+
+
+def _has_windows(layer):
+    return getattr(layer, "window", None) is not None
+
+
+def reached(layer, size, whole):
+    """The rows and columns of a layer's map, of `whole`, that a window of `size` below can change.
+
+    None where that is nearly all of them, or the layer is one that `_step` does not know.
+    """
+    window = layer.window
+    size = tuple(
+        min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.size, window.stride, whole, strict=True)
+    )
+    known = isinstance(layer, Conv | MaxPool)
+    return size if known and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
+
+
+def _step(layer, base, r, corner, size, whole):
+    """One layer up: (the window of `size` of its output, its corner), from the window r at `corner` of its input.
+
+    base: its whole input for the unchanged picture.  whole: rows and columns of its output.
+    """
+    window, pad = layer.window, np.array(layer.window.pad[:2])
+    first = -((np.array(window.size) - 1 - pad - corner) // window.stride)  # ceil: the first whose window touches r
+    first = np.clip(first, 0, np.array(whole) - size)
+    origin = first * window.stride - pad
+    needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.size, strict=True))
+    x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
+    x = clear(x, origin, base.shape[1:], 0 if isinstance(layer, Conv) else -np.inf)
+    return moved(layer, (0, 0)).forward(x)[0], first
+
+
+def _paste(x, r, offset):
+    """x (U, H, W, C) with the windows r (U, h, w, C) written at their offsets (U, 2); what hangs over is cut off."""
+    for unit, (top, left) in enumerate(offset.tolist()):
+        paste(x[unit], r[unit], top, left)
+    return x
+
+
+def _repeat(base, count):
+    return array_module(base).repeat(base, count, axis=0)
+
+
+def _at_once(net, r):
+    """How many changes may be on their way together: the largest two maps that follow each other decide."""
+    sizes, size = [r[0].size], r.shape[1:3]
+    for name, layer in net.layers:
+        if size and _has_windows(layer):
+            size = reached(layer, size, net.shapes[name][:2])  # None from where on whole maps go up
+        height, width = size or net.shapes[name][:2]
+        sizes.append(height * width * net.shapes[name][2])
+    return max(1, CACHE_BYTES // (3 * max(sizes) * r.dtype.itemsize))

@@ -1,0 +1,50 @@
+"""What part of the picture a unit sees: receptive field, jump and place of any unit of any net."""
+
+from typing import NamedTuple
+
+from ..net import PIXELS
+
+
+class Field(NamedTuple):
+    """Of unit (0, 0) of a layer, as (rows, columns), in pixels of the input picture.
+
+    size: rows and columns of the receptive field.  jump: between neighbouring units.
+    start: its first pixel (< 0: in the padding).
+    Where branches meet it is the smallest field around all of theirs; branches of unlike jumps meet in the whole
+    picture.
+    """
+
+    size: tuple
+    jump: tuple
+    start: tuple
+
+    def box(self, y: int, x: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of the field of unit (y, x), the last two exclusive; may leave the picture."""
+        top, left = self.start[0] + y * self.jump[0], self.start[1] + x * self.jump[1]
+        return top, left, top + self.size[0], left + self.size[1]
+
+
+def fields(net) -> dict[str, Field]:
+    """{layer name: Field}: size += (k-1) * jump; start -= pad * jump; jump *= stride, over all layers with a window."""
+    found = {PIXELS: Field((1, 1), (1, 1), (0, 0))}
+    for name, layer, inputs in net.nodes.values():
+        field = _around([found[below] for below in inputs], net.shape)
+        window = getattr(layer, "window", None)
+        if window is not None:
+            size = tuple(f + (k - 1) * j for f, k, j in zip(field.size, window.size, field.jump, strict=True))
+            start = tuple(s - p * j for s, p, j in zip(field.start, window.pad[:2], field.jump, strict=True))
+            jump = tuple(j * s for j, s in zip(field.jump, window.stride, strict=True))
+            field = Field(size, jump, start)
+        found[name] = field
+    return {name: found[name] for name in net.nodes}
+
+
+def _around(fields, picture):
+    """The smallest Field around these."""
+    if len(set(fields)) == 1:
+        return fields[0]
+    if len({field.jump for field in fields}) > 1:
+        return Field(tuple(picture[:2]), (0, 0), (0, 0))
+    start = tuple(min(field.start[axis] for field in fields) for axis in range(2))
+    end = [max(field.start[axis] + field.size[axis] for field in fields) for axis in range(2)]
+    return Field((end[0] - start[0], end[1] - start[1]), fields[0].jump, start)

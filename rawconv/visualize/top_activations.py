@@ -1,0 +1,286 @@
+"""One pass over a data set: the strongest units of every map.  Zeiler & Fergus 2013, figure 2.
+
+    found = scan(net, data.val, ["conv4"], k=9)["conv4"]
+    found.value[17], found.picture[17]          the nine strongest activations of map 17, and where they are
+
+Of each picture only the strongest place of a map counts, so the k are k different pictures.  Ranked on the layer's
+output as projections see it (after the ReLU): by value, ties by picture.  Memory does not grow with the data set.
+"""
+
+import hashlib
+import io
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.pictures import check_count, split_of
+from ..errors import RawconvError, UsageError
+from ..files.locks import holder, locked
+from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
+from ..machine.arrays import array_module, to_cpu
+from ..soundness import check_finite
+from .images import net_input, stored_size
+from .units import layer_object
+
+FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
+DTYPES = {"picture": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}
+MOST_LAYERS = 1 << 10
+KEEP_SECONDS = 30  # between two records of a scan that is under way
+
+
+class Strongest(NamedTuple):
+    """Of one layer with F maps, strongest first, all (F, k): the activation, the picture's id, its place, its label."""
+
+    value: np.ndarray
+    picture: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+    label: np.ndarray
+
+    def first(self, k: int) -> "Strongest":
+        """The k strongest of them."""
+        return Strongest(*(column[:, :k] for column in self))
+
+
+def scan(
+    net, split, layers: list[str], k: int = 9, batch: int = 128, progress: bool = True,
+    begun=(0, {}), keep=lambda position, found: None,
+) -> dict[str, Strongest]:  # fmt: skip
+    """{layer as asked: Strongest} of `layers` (names or objects); k is cut to the number of pictures.
+
+    Streams `split` in its own order and stops at the deepest asked layer.  split: of a data set; or a data set's name
+    or folder, of which the validation pictures are taken; or pictures, one or several, as in pictures.py (label -1).
+    begun: (pictures seen, what was found in them) of a scan that was interrupted, which called keep with that, as it
+    does every KEEP_SECONDS.
+    """
+    from tqdm import tqdm
+
+    from ..data.batches import batches
+
+    check_count(k, "k")
+    layers = [layers] if isinstance(layers, str) else layers
+    split = split_of(split, stored_size(net))
+    # How many pictures were seen and what was found in them: one value, or an interruption could come between the two.
+    seen = begun[0], {layer_object(net, layer): None for layer in layers} | begun[1]
+    last = time.monotonic()
+    if not len(split):
+        raise RawconvError("The data set has no pictures to scan.")
+    hidden = None if progress else True
+    with tqdm(total=len(split), initial=seen[0], desc="scan", unit=" pictures", disable=hidden) as bar:
+        try:
+            for ids, pictures, labels in batches(split, batch, start=seen[0]):
+                seen = seen[0] + len(ids), _scan_batch(net, pictures, ids, labels, seen[1], k)
+                bar.update(len(ids))
+                if time.monotonic() - last > KEEP_SECONDS:
+                    keep(*seen)
+                    last = time.monotonic()
+        except KeyboardInterrupt:
+            if seen[0]:
+                keep(*seen)
+            raise
+    return {layer: seen[1][layer_object(net, layer)] for layer in layers}
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
+def _scan_batch(net, pictures, ids, labels, found, k):
+    """{layer object: Strongest} of what `found` holds and one more batch."""
+    new = {}
+    for name, y, _ in net.up(net_input(net, pictures), asked=found):
+        if name in found:
+            new[name] = _merge(found[name], y, ids, labels, k)
+            check_finite(net, new[name].value, net_input(net, pictures))
+            if len(new) == len(found):
+                break
+    return new
+
+
+def _merge(best, y, ids, labels, k):
+    """The k strongest of `best` and a batch y (N, H, W, F).  Places are looked up for those alone that enter."""
+    width, maps = y.shape[2:]
+    flat = y.reshape(len(y), -1, maps)
+    new = to_cpu(flat.max(axis=1)).T  # (F, N)
+    old = np.empty((maps, 0), new.dtype) if best is None else best.value
+    values = np.concatenate([old, new], axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]  # earlier pictures stand first, so they win ties
+    fresh = order >= old.shape[1]
+    map_of, rows = np.nonzero(fresh)[0], order[fresh] - old.shape[1]
+    xp = array_module(y)
+    place = to_cpu(flat[xp.asarray(rows), :, xp.asarray(map_of)].argmax(axis=1))  # first in reading order
+
+    def column(kept, entering, dtype):
+        out = np.empty(order.shape, dtype)
+        if best is not None:
+            out[~fresh] = np.take_along_axis(kept, np.where(fresh, 0, order), axis=1)[~fresh]
+        out[fresh] = entering
+        return out
+
+    _, picture, top, left, label = best or [None] * 5
+    return Strongest(
+        np.take_along_axis(values, order, axis=1),
+        column(picture, ids[rows], np.int64),
+        column(top, place // width, np.int32),
+        column(left, place % width, np.int32),
+        column(label, labels[rows], np.int64),
+    )
+
+
+# ---------------------------------------------------------------------------------------------- kept for the next time
+
+
+def fingerprint(net):
+    """SHA-256 of all that a scan depends on in a net: its sizes, layers, settings, weights and mean."""
+    layers = [(name, type(layer).__name__, layer.settings) for name, layer in net.layers]
+    digest = hashlib.sha256(repr((net.shape, net.stored, layers)).encode())
+    for key, value in [*net.params.items(), ("mean", net.mean)]:
+        value = np.ascontiguousarray(to_cpu(value))
+        digest.update(repr((key, value.shape, value.dtype.str)).encode() + value.tobytes())
+    return digest.hexdigest()
+
+
+def data_key(source, split):
+    """What identifies the scanned pictures: the source, their number, and a SHA-256 of their names and labels."""
+    digest = hashlib.sha256(
+        "\n".join(split.names).encode("utf-8", "surrogatepass") + np.asarray(split.labels, "<i8").tobytes()
+    )
+    return f"{source} {len(split)} {digest.hexdigest()}"
+
+
+def save(path, found, weights, data):
+    """Write the Strongest of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
+    image = io.BytesIO()
+    with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
+        file.attrs.update({key: fixed_text(text) for key, text in _about(weights, data).items()}, version=VERSION)
+        for name, strongest in sorted(found.items()):
+            for field, column in strongest._asdict().items():
+                file.create_dataset(f"{name}/{field}", data=column)
+    write_seal(image, KIND, VERSION)
+    replace_file(path, image.getbuffer())
+
+
+def _about(weights, data):
+    return {"format": FORMAT, "weights": weights, "data": data}
+
+
+def load(path, net, weights, data, split, say=lambda sentence: None):
+    """{layer object: Strongest} of an earlier scan of these weights and these pictures; {} if of others.
+
+    A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can be made again.
+    """
+    try:
+        with open_file(path, "topk.hdf5") as file:
+            size = check_seal(file, KIND, _check_version)
+            with hdf5(file) as root:
+                return _read(Group(root, size), net, split, _about(weights, data))
+    except UsageError:  # there is none
+        return {}
+    except Exception as error:  # HDF5 complains in every type there is
+        what = str(error) if isinstance(error, Wrong) else f"cannot be read ({' '.join(str(error).split())[:200]})"
+        say(f"{path} {what}; the pictures are scanned anew.")
+        return {}
+
+
+def _check_version(version):
+    if version != VERSION:
+        raise Wrong(f"is a scan record of version {version}, and this rawconv reads version {VERSION}")
+
+
+def _read(root, net, split, about):
+    _check_version(root.integers("version", ()))
+    if any(root.text(key) != text for key, text in about.items()):
+        return {}
+    columns, found = {}, {}
+    for name in root.names(MOST_LAYERS):
+        if name not in net.shapes:
+            raise Wrong(f"is damaged: the net has no layer {name!r:.80}")
+        part = root.group(name)
+        value = part.numbers("value")
+        if len(value.shape) != 2 or value.shape[0] != net.shapes[name][2] or not 1 <= value.shape[1] <= len(split):
+            raise Wrong(f"is damaged: it has {value.name} of shape {value.shape}")
+        others = [part.numbers(field, value.shape, np.dtype(dtype)) for field, dtype in DTYPES.items()]
+        columns[name] = Strongest(value, *others)
+    root.check_total()
+    for name, parts in columns.items():
+        found[name] = Strongest(*(part.read() for part in parts))
+        if not _sound(found[name], net.shapes[name], split):
+            raise Wrong(f"is damaged: the pictures or places of {name} cannot be")
+    return found
+
+
+def _sound(found, shape, split):
+    limits = zip((found.picture, found.y, found.x), (len(split), *shape[:2]), strict=True)
+    inside = all((part >= 0).all() and (part < limit).all() for part, limit in limits)
+    sorted_ = (found.value[:, :-1] >= found.value[:, 1:]).all()  # not so where there is a NaN
+    return inside and sorted_ and (found.label == split.labels[found.picture]).all()
+
+
+def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say):
+    """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5.
+
+    (What was found, the records to be removed when that is kept.)
+    """
+    begun, used = (0, {}), None
+    for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
+        position = int(path.stem[5:]) if path.stem[5:].isdecimal() else 0
+        if position <= begun[0] or holder(path.parent):  # that scan is under way
+            continue
+        found = load(path, net, weights, _part(key, position, k, batch), split, say)
+        if set(found) == set(wanted):
+            begun, used = (position, found), path
+    if used:
+        say(f"Going on with the scan that was interrupted after {begun[0]:,} pictures.")
+    kept = [used] if used else []
+
+    def keep(position, found):
+        path = folder.resolve() / f"scan-{position}.hdf5"
+        save(path, found, weights, _part(key, position, k, batch))
+        for other in kept:
+            if other.resolve() != path:  # it is the same when nothing was added since
+                other.unlink(missing_ok=True)
+        kept[:] = [path]
+
+    return scan(net, split, wanted, k, batch, progress, begun, keep), kept
+
+
+def _part(key, position, k, batch):
+    return f"{key}, of these the first {position}, {k} each, by {batch}"
+
+
+def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, say=lambda sentence: None):
+    """`scan`, but what an earlier visualisation of the same weights and pictures found is read from its topk.hdf5.
+
+    Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
+    A scan that was interrupted goes on where it stopped, which `say` is told.
+    source: names the data set.  Returns ({layer object: Strongest}, the file that spared the scan, or None).
+    RawconvError where another process is at work in `folder`.
+    """
+    with locked(folder):
+        return _scan_once(net, source, split, layers, k, Path(folder), progress, batch, say)
+
+
+def _scan_once(net, source, split, layers, k, folder, progress, batch, say):
+    weights, key, k = fingerprint(net), data_key(source, split), min(k, len(split))
+    names, own = list(dict.fromkeys(layer_object(net, layer) for layer in layers)), folder / "topk.hdf5"
+    known, used, troubles, records = {}, None, [], []
+
+    def missing():
+        return [name for name in names if name not in known or known[name].value.shape[1] < k]
+
+    for path in [own, *sorted(folder.parent.glob("*/topk.hdf5"))]:
+        for name, found in load(path, net, weights, key, split, troubles.append).items():
+            wider = name not in known or known[name].value.shape[1] < found.value.shape[1]
+            if wider and (name in names or path == own):
+                known[name] = found
+        if not missing():
+            used = path
+            break
+    if wanted := missing():
+        for sentence in troubles[:1]:
+            say(sentence)
+        found, records = _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say)
+        known |= found
+    save(own, known, weights, key)
+    for path in records:
+        path.unlink(missing_ok=True)
+    return {name: known[name].first(k) for name in names}, used
