@@ -82,7 +82,7 @@ def test_a_huge_constant_of_shape_is_refused(tmp_path):
     chain.nodes.append(onnx.helper.make_node("ConstantOfShape", [shape], ["huge"]))
     model = chain.add("Conv", "huge").model()
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(RawconvError, match="no sensible size"):
+    with pytest.raises(RawconvError, match="asks for a constant of shape .* more than ten times the file's"):
         import_net(tmp_path / "net.onnx")
 
 

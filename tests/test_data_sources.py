@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import re
 import sys
 import zipfile
 
@@ -49,9 +50,10 @@ def write_zip(path, files):
 
 
 def sentence(error):
-    """The message, checked to be one sentence on one line."""
+    """The message, checked to be one sentence on one line; how long a user's own folders are called is not ours."""
     text = str(error.value)
-    assert "\n" not in text and text.endswith((".", "?")) and len(text) < 400, text
+    short = re.sub(r"/\S*?/test_\w+/", "", text)
+    assert "\n" not in text and text.endswith((".", "?")) and len(short) < 400, text
     return text
 
 

@@ -107,7 +107,7 @@ def test_places_in_a_file_are_pixels_of_its_pictures(tmp_path):
         ('{"pictures": [{"file": "a.png", "parts": {"nose": ["x", 3]}}]}', "is not 2 numbers"),
         ('{"pictures": [{"file": "a.png", "parts": {"nose": [3, 4]}, "box": [1, 2]}]}', "is not 4 numbers"),
         ('{"pictures": [{"file": "a.png", "parts": {"nose": [13, 4]}}]}', "give two or more"),
-        ('{"pictures": [{"file": "b.png", "parts": {"nose": [3, 4]}}]}', "b.png cannot be read"),
+        ('{"pictures": [{"file": "b.png", "parts": {"nose": [3, 4]}}]}', "There is no picture b.png"),
         ('{"pictures": [{"file": "a.png", "parts": {"nose": [300, 4]}}]}', "nose is outside of the centre square"),
         (
             '{"pictures": [{"file": "a.png", "parts": {"nose": [9, 4]}}, {"file": "a.png", "parts": {"ear": [9, 4]}}]}',

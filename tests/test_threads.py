@@ -96,5 +96,5 @@ def test_what_the_blocks_saw_is_free_when_they_are_done():
 def test_helpers_end_with_the_program():
     """Else every command would wait for them for ever."""
     run_blocks(lambda block: time.sleep(0.01), range(8))
-    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("rawconv")]
+    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("rawconv_")]
     assert len(helpers) == threads.thread_count() - 1 and all(thread.daemon for thread in helpers)

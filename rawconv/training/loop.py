@@ -260,7 +260,7 @@ def train_step(
     loss, on the device; the gradient is still divided by the number of pictures.
     """
     ranks = ranks or Alone()
-    if not len(labels):
+    if not len(pictures):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
         x = prepare(pictures, net.mean, net.shape[0], draw, crop, net.dtype)
