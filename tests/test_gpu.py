@@ -233,8 +233,8 @@ def test_float32_projections_are_the_cpu_s(cupy):
     assert_close(on_gpu.forward(cupy.asarray(x), "relu4")[0], y, 1e-4)
     r = np.where(y == y.max(axis=(1, 2, 3), keepdims=True), y, 0)
     for rules in (PAPER, GRADIENT):
-        want = on_cpu.deconv(r, caches, rules)
-        assert_close(on_gpu.deconv(cupy.asarray(r), [put(cache) for cache in caches], rules), want, 1e-4)
+        want, there = on_cpu.deconv(r, caches, rules), {name: put(cache) for name, cache in caches.items()}
+        assert_close(on_gpu.deconv(cupy.asarray(r), there, rules), want, 1e-4)
 
 
 def test_an_empty_batch(cupy, dtype):
