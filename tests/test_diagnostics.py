@@ -282,3 +282,16 @@ def test_an_epoch_diverged_by_its_training_loss_not_by_its_validation_loss(tmp_p
     row = {"epoch": 2, "lr": 0.1, "train_loss": 14, "val_loss": 1.5}
     with pytest.raises(RawconvError, match=r"Epoch 2 .* training loss of 14 and a validation loss of 1\.5"):
         diagnostics.refuse_divergence(row, [], 4, tmp_path)
+
+
+def test_what_a_net_begins_with_is_no_divergence(tmp_path):
+    """From 50, above the bound of 13.9 with 4 classes, it may go to 500; after epoch 1, on its validation pictures."""
+    row = {"epoch": 1, "lr": 0.1, "train_loss": 50, "val_loss": 499}
+    diagnostics.refuse_divergence(row, [], 4, tmp_path, 50)
+    diagnostics.refuse_divergence(row | {"epoch": 2, "train_loss": 499}, [row], 4, tmp_path, 50)
+    for wrong, began in (
+        (row | {"val_loss": 501}, 50), (row, 13), (row | {"epoch": 2, "train_loss": 501}, 50),
+        (row | {"epoch": 2, "train_loss": 14}, 13),
+    ):  # fmt: skip
+        with pytest.raises(RawconvError, match="the run diverges"):
+            diagnostics.refuse_divergence(wrong, [], 4, tmp_path, began)

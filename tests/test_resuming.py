@@ -8,14 +8,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from rawconv import checkpoint
+from rawconv import checkpoint, models
 from rawconv.cli.train import main as train_command
 from rawconv.data import open_data
 from rawconv.data.identity import SOME, fingerprint
+from rawconv.data.scenes import CLASSES
 from rawconv.data.sources import absolute
 from rawconv.errors import RawconvError, UsageError
 from rawconv.machine.arrays import Device
-from rawconv.training import runs
+from rawconv.training import diagnostics, runs
 from rawconv.training.optimizer import Schedule
 
 DATA, CHANGES = "scenes:96", {"epochs": 3, "batch": 32}
@@ -297,6 +298,22 @@ def test_a_run_that_diverges_keeps_its_last_sound_checkpoint_and_names_it(tmp_pa
     assert on.exit_code == 0, on.output
 
 
+def test_a_net_that_begins_with_a_large_loss_trains_at_a_small_rate_and_not_at_a_large_one(tmp_path, monkeypatch):
+    """As nets that are built by hand do, whose mean is 0: no rate would be low enough for the bound of other nets."""
+    monkeypatch.chdir(tmp_path)
+    net = models.build("zf32", list(CLASSES), None, np.full((32, 32, 3), 128, np.float32), 0)
+    last = net["fc8"]
+    last.weight = 300 * np.random.default_rng(0).standard_normal(last.weight.shape).astype(np.float32)
+    checkpoint.save("a.h5", net, {"data": "scenes:18"})
+    words = ["--data", "scenes:18", "--weights", "a.h5", "--epochs", 2, *CPU]
+    done = call(*words, "--lr", 1e-7, "--out", "small")
+    assert done.exit_code == 0, done.output
+    rows = checkpoint.load("small/last.h5").info["history"]
+    assert len(rows) == 2 and min(row["train_loss"] for row in rows) > diagnostics.bound(12), "or nothing is tested"
+    done = call(*words, "--lr", 10, "--out", "large")
+    assert done.exit_code == 1 and "diverges" in done.output
+
+
 @pytest.mark.parametrize("broken", ["val_loss", "train_loss"])
 def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
     """Neither last.h5, best.h5, the snapshot nor the log: all are of the epoch before."""
@@ -327,11 +344,12 @@ def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
 def test_a_save_within_an_epoch_does_not_replace_a_sound_checkpoint_by_one_that_diverges(tmp_path, monkeypatch):
     from rawconv.training import loop
 
-    step = loop.train_step
-    monkeypatch.setattr(loop, "train_step", lambda *a: step(*a) * np.array([1e4, 1, 1]))
+    step, grown = loop.train_step, iter([1, *[1e4] * 99])
+    monkeypatch.setattr(loop, "train_step", lambda *a: step(*a) * np.array([next(grown), 1, 1]))
     interrupt(monkeypatch, 2)
     said = []
     with pytest.raises(KeyboardInterrupt):
         runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), said.append, False, minutes=0)
-    assert checkpoint.load(tmp_path / "last.h5").state["progress"]["position"] == 0
+    at = checkpoint.load(tmp_path / "last.h5").state["progress"]["position"]
+    assert at == 32, "after the first step, whose loss is yet sound"
     assert "not saved" in said[-1]

@@ -66,30 +66,35 @@ def warn_if_unbalanced(split, classes, say):
         )
 
 
-def bound(classes):
-    """The mean training loss of an epoch above which a run diverges: ten times that of guessing."""
-    return DIVERGED * math.log(max(2, classes))
+def bound(classes, began=0.0):
+    """The mean training loss of an epoch above which a run diverges: ten times that of guessing.
+
+    began: the loss at its beginning.  Where that is above the bound, ten times it: no learning rate made it so large.
+    """
+    guessing = DIVERGED * math.log(max(2, classes))
+    return DIVERGED * began if began > guessing else guessing
 
 
-def refuse_divergence(row, rows, classes, folder):
+def refuse_divergence(row, rows, classes, folder, began=0.0):
     """RawconvError where the epoch of this row of the log left a net that must not replace the last one.
 
     rows: those of the epochs before.  A net may begin with a large loss: of the first epoch it counts what it came to.
     """
     train, val = row["train_loss"], row["val_loss"]
-    high = not train <= bound(classes) and (row["epoch"] > 1 or not val <= bound(classes))
+    most = bound(classes, began)
+    high = not train <= most if row["epoch"] > 1 else not (train <= bound(classes) or val <= most)
     if high or not np.isfinite(val):
         guessing = f"where guessing has {bound(classes) / DIVERGED:.2f}"
         what = f"Epoch {row['epoch']} ended with a training loss of {train:.3g} and a validation loss of {val:.3g}"
-        raise diverged(f"{what}, {guessing}", row["lr"], rows, classes, folder)
+        raise diverged(f"{what}, {guessing}", row["lr"], rows, classes, folder, began)
 
 
-def diverged(what, rate, rows, classes, folder):
+def diverged(what, rate, rows, classes, folder, began=0.0):
     """The error of a run whose loss grows without bound; it names the checkpoint to go on from.
 
     That is the last one, unless its validation loss says that it was on its way up already: then the best one.
     """
-    if not rows or rows[-1]["val_loss"] <= bound(classes):
+    if not rows or rows[-1]["val_loss"] <= bound(classes, began):
         file, again = "last.h5", f"--resume {folder}"
     else:
         file, again = "best.h5", f"--weights {folder}/best.h5 with the same --data"

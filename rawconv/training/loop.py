@@ -69,7 +69,7 @@ def train(
             if run.at["position"] < len(data.train):
                 break
             row = run.finish_epoch(watch, say)
-            diagnostics.refuse_divergence(row, run.rows, run.classes, folder)
+            diagnostics.refuse_divergence(row, run.rows, run.classes, folder, run.began())
             go_on = run.schedule.after_epoch(row["val_top1"])
             run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
             if progress and run.writes:
@@ -114,6 +114,7 @@ class _Run:
             self.schedule.state = self.at["schedule"]
             self.optimizer.velocity = {key: device.put(value) for key, value in resume["momentum"].items()}
         self.rows = read_log(folder, self.at["epoch"])
+        self.first = self.at["sums"][0] / max(1, self.at["position"])  # the loss of the first pictures of this epoch
         self.epochs = []  # (training loss, update ratios) of those that this process trained
         self.pictures = fingerprint(data) if self.writes else None
 
@@ -130,7 +131,7 @@ class _Run:
 
     def save_within_epoch(self):
         """last.h5; False where it stays as it was, since by the epoch's mean loss so far the run diverges."""
-        sound = self.at["sums"][0] <= diagnostics.bound(self.classes) * self.at["position"]
+        sound = self.at["sums"][0] <= diagnostics.bound(self.classes, self.began()) * self.at["position"]
         if sound:
             self.save("last.h5")
         return sound
@@ -189,6 +190,8 @@ class _Run:
         """
         steps = self.ranks.sum(to_cpu(array_module(waiting[0]).stack(waiting)))
         waiting.clear()
+        if not self.at["epoch"] and not self.first:
+            self.first = steps[0, 0] / min(self.recipe.batch, len(self.data.train))
         for step in steps.tolist():
             self.at["sums"] = [old + new for old, new in zip(self.at["sums"], step, strict=True)]
         if np.isfinite(self.at["sums"][0]):
@@ -196,7 +199,13 @@ class _Run:
         where = self._first_broken(pictures) if len(pictures) else ""
         after = f"in epoch {self.at['epoch'] + 1} after {self.at['position']} pictures"
         what = f"The loss became {self.at['sums'][0]} {after}{where}"
-        raise diagnostics.diverged(what, rate, self.rows, self.classes, self.folder)
+        raise diagnostics.diverged(what, rate, self.rows, self.classes, self.folder, self.began())
+
+    def began(self):
+        """The loss that this run began with, as far as its bound is concerned: 0 if the first epoch came below that."""
+        if not self.rows:
+            return float(self.first) if np.isfinite(self.first) else 0.0
+        return self.rows[0]["train_loss"] if self.rows[0]["val_loss"] > diagnostics.bound(self.classes) else 0.0
 
     def _first_broken(self, pictures):
         return soundness.first_broken(
