@@ -72,6 +72,18 @@ def one(tmp_path_factory):
     return results(folder / "one")[0]
 
 
+def test_what_all_processes_find_is_said_once(mpirun, tmp_path):
+    """As that a tenth of the pictures is held out, which each finds as it opens the data set."""
+    (tmp_path / "say.py").write_text(
+        "from rawconv.files.messages import warn\n"
+        "from rawconv.training.parallel import joined\n"
+        "with joined():\n"
+        "    warn('a tenth is held out')\n"
+    )
+    done = mpirun(3, ["say.py"], tmp_path)
+    assert done.returncode == 0 and done.stderr.count("held out") == 1, done.stderr
+
+
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_several_processes_are_one(mpirun, one, tmp_path, count):
     """Batches that do not come out even, and whose last picture leaves all processes but one without any: the weights,

@@ -4,6 +4,18 @@ import contextlib
 import sys
 import unicodedata
 
+_silent = []  # not empty: nothing is said
+
+
+@contextlib.contextmanager
+def silenced():
+    """While this is entered `warn` says nothing: of several processes one says it for all."""
+    _silent.append(True)
+    try:
+        yield
+    finally:
+        _silent.pop()
+
 
 def printable(text):
     """`text` on one line, without what could steer a terminal."""
@@ -12,7 +24,7 @@ def printable(text):
 
 def warn(sentence):
     """A message to stderr, for what has no command to tell it."""
-    if sys.stderr is not None:  # or print would take stdout
+    if sys.stderr is not None and not _silent:  # without it print would take stdout
         with contextlib.suppress(OSError):
             print(printable(sentence), file=sys.stderr, flush=True)
 

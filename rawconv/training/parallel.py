@@ -19,7 +19,7 @@ import time
 import numpy as np
 
 from ..errors import RawconvError, UsageError
-from ..files.messages import warn
+from ..files.messages import silenced, warn
 from ..machine import limits
 from ..machine.arrays import array_module, on_cpu, to_cpu
 
@@ -148,7 +148,8 @@ def joined():
     comm = _world(started)
     ranks = Processes(comm)
     try:
-        yield ranks
+        with silenced() if comm.rank else contextlib.nullcontext():
+            yield ranks
     except BaseException as error:
         if not ranks.interrupted:
             _last_words(error, comm.rank)
