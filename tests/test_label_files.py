@@ -111,7 +111,7 @@ def test_a_list_for_flat_splits(tmp_path):
         (b"x.png,dog\ny.png,cat\n", "no name in .* is that of a picture"),
         (b"a.png,dog\n", "a.png in line 1 of .* may be d1/a.png or d2/a.png"),
         (b"other/0.png,dog\nother/1.png,cat\n", "no name in"),
-        (b"\x00\x01", "is no list"),
+        (b"\x00\x01", "is no list of names and classes in UTF-8"),
         (b'0.png,"' + b"x" * 200000, "line 1 of .* cannot be read"),
         (b"1\n2\n", "numbers alone; .* --synsets FILE"),
         (b"0.png,dog\n", "one class only"),

@@ -188,6 +188,11 @@ def test_a_net_refuses_other_arrays_in_one_sentence(x):
     assert net.deconv(passed, caches).dtype == np.float32
 
 
+def test_the_name_of_a_rule_is_no_rules():
+    with pytest.raises(UsageError, match=r"^rules are a rawconv\.layers\.Rules, as Rules\('guided'\), not 'guided'\.$"):
+        rawconv.project(square_net(), RGB, UNIT, rules="guided")
+
+
 def test_a_path_is_no_net_and_no_count_is_below_one():
     for net in ("weights/scenes.h5", None):
         for call in (

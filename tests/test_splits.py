@@ -80,6 +80,7 @@ def test_the_same_folders_without_a_word_are_refused_and_can_be_named(tmp_path):
     with pytest.raises(RawconvError) as error:
         opened(root)
     assert f"--train {root}/first --val {root}/second, or so" in sentence(error)
+    assert f"if they are the classes themselves, by --train {root}." in sentence(error)
     check_tree(opened(source_text(train=f"{root}/first", val=f"{root}/second, or so")))
     assert opened(source_text(train=root)).classes == ["first", "second, or so"]
     twice = write(tmp_path / "twice", moved(tree(), "train_a", "train_b"))

@@ -70,7 +70,7 @@ def _content(path):
     except Wrong as wrong:
         raise RawconvError(f"{path} {wrong}. {wrong.remedy or 'Name a list of names and classes.'}") from wrong
     if len(data) > LARGEST or b"\0" in data:
-        raise RawconvError(f"{Path(path)} is no list of names and classes; name a text file.")
+        raise RawconvError(f"{Path(path)} is no list of names and classes in UTF-8; save it as UTF-8 text.")
     return data
 
 

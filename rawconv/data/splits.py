@@ -170,7 +170,8 @@ def _refuse_nameless(listing, under):
         return
     raise RawconvError(
         f"{_several(listing, under, tops)} hold the same folders and no pictures of their own, as training and "
-        f"validation pictures do; {_how(listing, under, tops)}."
+        f"validation pictures do; {_how(listing, under, tops)}, or, if they are the classes themselves, by --train "
+        f"{'/'.join([str(listing.path), *under])}."
     )
 
 

@@ -18,6 +18,7 @@ import warnings
 import numpy as np
 
 from ..data.pictures import is_batch, stored_batch
+from ..errors import UsageError
 from ..layers import PAPER, Rules
 from ..machine.arrays import Array, array_module, to_cpu
 from ..machine.threads import cut
@@ -30,7 +31,6 @@ if typing.TYPE_CHECKING:
     from ..data.pictures import Batch, Picture
 
 CACHE_BYTES = 384 << 20  # what the caches of one chunk of pictures may take
-
 UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
 
 
@@ -41,6 +41,8 @@ def project(net: Net, picture: Batch, unit: str, rules: Rules = PAPER) -> np.nda
     unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
     Warns of a unit that is 0 in a picture: its projection is empty.
     """
+    if not isinstance(rules, Rules):
+        raise UsageError(f"rules are a rawconv.layers.Rules, as Rules('guided'), not {rules!r:.80}.")
     found = []
     for one in stored_batch(picture, stored_size(net)):
         _, seed, caches = pick(net, one, unit)
