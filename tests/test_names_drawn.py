@@ -84,6 +84,15 @@ def test_charts_take_any_name(name, recwarn):
     assert not [one for one in recwarn if "tight_layout" in str(one.message)]
 
 
+def test_the_sentence_below_a_title_is_whole_and_names_beside_axes_are_cut():
+    sentence = "What a chart shows, in as many words as it takes. " * 4
+    figure, axes = charts.sheet(1, 1, "title", sentence)
+    axes[0, 0].set_title(LONG)
+    fonts.give_fonts(figure)
+    assert [text.get_text() for text in figure.texts] == ["title", sentence]
+    assert axes[0, 0].get_title() == LONG[:149] + "…"
+
+
 def test_a_folder_that_is_not_utf_8_goes_through_every_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = {name.replace("n00000002_cat", "caf\udce9"): contents for name, contents in tree(12).items()}

@@ -67,11 +67,15 @@ def _default_has(character):
 
 
 def give_fonts(figure):
-    """Every text of a Matplotlib figure gets a font for the characters that DejaVu lacks; it is escaped and cut."""
+    """Every text of a Matplotlib figure gets a font for the characters that DejaVu lacks; it is escaped.
+
+    Names beside axes are cut; the figure's own title and the sentence below it are not.
+    """
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_text("\n".join(shown(line, LONGEST) for line in text.get_text().split("\n")))
+        most = () if text in figure.texts else (LONGEST,)
+        text.set_text("\n".join(shown(line, *most) for line in text.get_text().split("\n")))
         if "$" in text.get_text() and "\\mathdefault" not in text.get_text():  # which a logarithmic axis writes
             text.set_parse_math(False)  # a class may be called $10 to $20
         needed, families = _visible(text.get_text()) - _characters(_dejavu()), ["DejaVu Sans"]
