@@ -88,6 +88,12 @@ def test_the_same_folders_without_a_word_are_refused_and_can_be_named(tmp_path):
         opened(twice)
 
 
+def test_classes_with_unlike_folders_inside_are_no_splits(tmp_path):
+    files = {f"{kind}/{age}/{k}.png": png(picture(k)) for kind, ages in (("cat", "ab"), ("dog", "cd"))
+             for age in ages for k in range(2)}  # fmt: skip
+    assert opened(write(tmp_path / "it", files)).classes == ["cat", "dog"]
+
+
 def test_folders_inside_classes_are_no_splits(tmp_path):
     files = {f"{name}/images/{k}.png": png(picture(k)) for name in ("cat", "dog") for k in range(3)}
     assert opened(write(tmp_path, files)).classes == ["cat", "dog"]

@@ -79,7 +79,7 @@ def _graph(root):
     known, graph = files.keys() | texts.keys(), collections.defaultdict(set)
     for name, path in files.items():
         here, text = name if path.stem == "__init__" else name.rpartition(".")[0], path.read_text()
-        for imported in _imports(ast.parse(text), here, known, "import_module" in text):
+        for imported in _imports(ast.parse(text), here, known, "import_module" in text or "LazyGroup" in text):
             graph[imported].add(name)
     for name, text in texts.items():
         for imported in _imports(ast.parse(text), "", known, False):
