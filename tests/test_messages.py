@@ -11,6 +11,7 @@ from test_data_sources import tree, write_zip
 
 from rawconv.cli import common, experiments
 from rawconv.cli.data import main as data_command
+from rawconv.errors import RawconvError, UsageError
 from rawconv.files.messages import escaped, printable
 
 PACKAGE = pathlib.Path(common.__file__).parent.parent
@@ -82,3 +83,9 @@ def test_what_is_given_empty_is_a_usage_error_of_every_command():
             assert done.exit_code == 2 and "is empty; give it a value, or leave it out" in done.stderr, (main, words)
             seen.add(param.opts[0])
     assert seen >= {"--data", "--out", "--weights", "--report", "--resume", "--val", "--classes", "pictures", "source"}
+
+
+@pytest.mark.parametrize("kind", [RawconvError, UsageError])
+def test_an_error_is_one_line_whatever_it_quotes(kind):
+    assert str(kind("a\nb\r\nc is damaged.")) == "a b c is damaged."
+    assert str(kind("ab is damaged.")) == "ab is damaged."

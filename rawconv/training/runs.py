@@ -238,7 +238,7 @@ def _open(weights, info, data, size, whole=False, test=False):
         if data:
             raise
         raise UsageError(
-            f"{weights} was trained on {source}, which is not here; name it, or other pictures, with --data."
+            f"{weights} was trained on {source:.1000}, which is not here; name it, or other pictures, with --data."
         ) from error
 
 
