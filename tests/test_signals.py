@@ -74,7 +74,9 @@ def test_a_second_sigterm_is_ignored(module):
     assert sys.modules[name].done
 
 
-def test_a_compilation_comes_to_its_end_first(monkeypatch):
+def test_a_compilation_comes_to_its_end_first(monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # where no earlier run has kept this loop
+
     @numba_cache.loop
     def twice(n):
         return 2 * n
