@@ -128,12 +128,12 @@ def test_a_full_disk(monkeypatch, tmp_path, capsys):
     assert list(folder.iterdir()) == [] and numba_cache.refusal(folder) is None
 
 
-def test_folders(monkeypatch):
+def test_folders(monkeypatch, tmp_path):
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", str(tmp_path))
     beside, users = numba_cache.folders()
-    assert beside == ROOT / "rawconv" / "__pycache__" and users.parent == pathlib.Path("/home/me/.cache")
+    assert beside == ROOT / "rawconv" / "__pycache__" and users.parent == tmp_path / ".cache"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert numba_cache.folders() == [beside, users]
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")

@@ -55,10 +55,8 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     if first and model not in (None, first.net.model):
         raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
     model = first.net.model if first else model or "zf64"
-    weigh, changes = (
-        dict(changes).get("class_weights"),
-        {k: v for k, v in dict(changes).items() if k != "class_weights"},
-    )
+    changes = dict(changes)
+    weigh = changes.pop("class_weights", None)
     if weigh not in (None, "balanced"):
         raise UsageError(f"class_weights {weigh!r} are not known; there is only balanced.")
     chosen = (recipe_of(first.net) if first else models.recipe(model)).changed(changes)
