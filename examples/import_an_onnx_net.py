@@ -13,7 +13,7 @@ from rawconv import checkpoint
 from rawconv.convert.read import import_net
 from rawconv.convert.to_onnx import export
 from rawconv.layers.softmax import softmax
-from rawconv.visualize.images import display, net_input, stored
+from rawconv.visualize.images import display, preprocess, stored_image
 
 path, picture, unit = (*sys.argv[1:], *("scenes.onnx", "docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:3]
 if len(sys.argv) == 1:
@@ -22,7 +22,7 @@ found = import_net(path)  # RGB pixels in [0, 255] go in, whatever the file itse
 print(f"{path} expects pixels {found.info['imported']['pixels']}")
 checkpoint.save("imported.h5", found.net, found.info)  # for rawconv-visualize --weights imported.h5
 pixels = np.asarray(Image.open(picture).convert("RGB"))
-scores, _ = found.net.forward(net_input(found.net, stored(found.net, pixels)[None]), keep=False)
+scores, _ = found.net.forward(preprocess(found.net, stored_image(found.net, pixels)[None]), keep=False)
 p = softmax(scores).reshape(-1)
 print(f"{picture}: {found.net.classes[int(p.argmax())]} {p.max():.0%}")
 r = rawconv.project(found.net, pixels, unit)

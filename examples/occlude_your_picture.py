@@ -7,16 +7,16 @@ from PIL import Image
 
 import rawconv
 from rawconv.layers.softmax import softmax
-from rawconv.visualize.images import net_input, stored
+from rawconv.visualize.images import preprocess, stored_image
 
 SIDE, STEP = 16, 4  # pixels of the grey square, and between its places
 net = rawconv.load("weights/scenes.h5")
-picture = stored(net, np.asarray(Image.open((sys.argv[1:] or ["docs/pictures/scene.png"])[0]).convert("RGB")))
+picture = stored_image(net, np.asarray(Image.open((sys.argv[1:] or ["docs/pictures/scene.png"])[0]).convert("RGB")))
 places = range(0, picture.shape[0] - SIDE + 1, STEP)
 covered = np.stack([picture] * (len(places) ** 2 + 1))
 for k, (y, x) in enumerate((y, x) for y in places for x in places):
     covered[k, y : y + SIDE, x : x + SIDE] = 128
-p = softmax(net.forward(net_input(net, covered), keep=False)[0]).reshape(len(covered), -1)
+p = softmax(net.forward(preprocess(net, covered), keep=False)[0]).reshape(len(covered), -1)
 best = int(p[-1].argmax())
 kept = p[:-1, best].reshape(len(places), -1)
 Image.fromarray(np.uint8(255 * kept)).resize((512, 512), Image.Resampling.NEAREST).save("occluded.png")

@@ -11,8 +11,8 @@
     /optimizer/00_conv1    momentum, in the shapes of weight and bias
     /optimizer/progress    JSON
 
-Version 1 does not say `stored`: a mean picture or the name of the model does.  Its ReLUs had a setting, in_place,
-which is the net's own decision now.
+Version 1 does not say `stored`: a mean picture or the name of the model does.  Its settings have older names
+(VERSION_1), and its ReLUs one more, in_place, which is the net's own decision now.
 
 What rawconv-train keeps in /info: data (the source, with its whole path), pictures {train, val: numbers, sha256: of
 data.identity.fingerprint}, recipe (the fields of recipes.Recipe), seed, history [a row of the log for each epoch],
@@ -60,7 +60,7 @@ from .layers.lrn import LRN
 from .layers.max_pool import MaxPool
 from .layers.relu import ReLU
 from .machine.arrays import to_cpu
-from .net import PIXELS, Net
+from .net import IMAGE, Net
 from .training.recipes import Recipe
 
 KIND, VERSION = "checkpoint", 2
@@ -120,7 +120,7 @@ def _write_net(file, net, info):
     file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
     names = [escaped(name).encode() for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
-    layers, before = file.create_group("layers"), PIXELS
+    layers, before = file.create_group("layers"), IMAGE
     for i, (name, layer, inputs) in enumerate(net.nodes.values()):
         group = layers.create_group(_group_name(i, name))
         group.attrs.update(type=fixed_text(type(layer).__name__), settings=fixed_text(json.dumps(layer.settings)))
@@ -196,7 +196,7 @@ def _read(root):
     shape = tuple(root.integers("shape", (3,)))
     _check_shape(shape, "its pictures")
     _check_room(shape, root.size, "its pictures")
-    nodes, weights = _read_nodes(root.group("layers"), shape)
+    nodes, weights = _read_nodes(root.group("layers"), shape, version)
     mean = root.group("input").numbers("mean")
     if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
         raise Wrong(f"has a mean of shape {mean.shape} for pictures of {shape}")
@@ -274,11 +274,11 @@ def _check_names(net):
     schema.check_names("model", [net.model])
 
 
-def _read_nodes(group, shape):
+def _read_nodes(group, shape, version):
     """[(name, layer, *inputs)] without parameters; {(layer name, parameter name): dataset} of the shapes that fit."""
-    nodes, weights, shapes, before = [], {}, {PIXELS: shape}, PIXELS
+    nodes, weights, shapes, before = [], {}, {IMAGE: shape}, IMAGE
     for name, part in _in_order(group):
-        layer, inputs = _read_layer(name, part), _read_inputs(name, part, before)
+        layer, inputs = _read_layer(name, part, version), _read_inputs(name, part, before)
         if name in shapes:
             raise Wrong(f"is damaged: it has two layers of one name, {name}")
         if missing := [below for below in inputs if below not in shapes]:
@@ -332,16 +332,23 @@ def _momentum(group, nodes, weights):
 TYPES = {  # that a file can make
     "Conv": Conv, "ReLU": ReLU, "LRN": LRN, "MaxPool": MaxPool, "Dropout": Dropout, "Add": Add, "Concat": Concat,
 }  # fmt: skip
+VERSION_1 = {"rounding": "ceil_mode", "std": "init_std"}  # settings that it called otherwise
 
 
-def _read_layer(name, group):
+def _read_layer(name, group, version):
     kind = group.text("type")
     if kind not in TYPES:
         raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
-    settings = parse(group.text("settings"), schema.SETTINGS[kind], f"layer {name}")
-    if kind == "ReLU":
-        settings.pop("in_place", None)  # of version 1
-    return TYPES[kind](**settings)
+    known = schema.SETTINGS if version > 1 else schema.SETTINGS_1
+    settings = parse(group.text("settings"), known[kind], f"layer {name}")
+    return TYPES[kind](**(settings if version > 1 else _renamed(settings)))
+
+
+def _renamed(settings):
+    """Settings of version 1 by their names of today."""
+    if "rounding" in settings:
+        settings["rounding"] = settings["rounding"] == "ceil"
+    return {VERSION_1.get(name, name): value for name, value in settings.items() if name != "in_place"}
 
 
 def check_layer(layer, shape):

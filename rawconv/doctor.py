@@ -356,7 +356,7 @@ def _try_convolution(index):
 
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(size, np.float32) for size in ((2, 9, 8, 3), (3, 3, 3, 5), (5,))]
-    window = Window.of(3, 2, 1, "ceil")
+    window = Window.of(3, 2, 1, True)
     want = convolve(*arrays, window)
     with Device(index) as device:
         got = to_cpu(convolve(*(device.put(array) for array in arrays), window))

@@ -54,15 +54,15 @@ def zf64(classes, maps=(128, 128, 96), fc=512):
     Less dropout than the paper: its fully connected layers are eight times narrower.
     """
     return (64, 64, 3), [
-        ("conv1", Conv(48, 7, stride=2, pad=2, std=0.002)), ("relu1", ReLU()),
+        ("conv1", Conv(48, 7, stride=2, pad=2, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN()),
-        ("conv2", Conv(96, 3, pad=1, std="he")), ("relu2", ReLU()),
+        ("conv2", Conv(96, 3, pad=1, init_std="he")), ("relu2", ReLU()),
         ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
-        ("conv3", Conv(maps[0], 3, pad=1, std="he")), ("relu3", ReLU()),  # 8
-        ("conv4", Conv(maps[1], 3, pad=1, std="he")), ("relu4", ReLU()),  # 8
-        ("conv5", Conv(maps[2], 3, pad=1, std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 8, 4
-        ("fc6", Conv(fc, None, std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.3, stream=6)),
-        ("fc7", Conv(fc, None, std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.3, stream=7)),
+        ("conv3", Conv(maps[0], 3, pad=1, init_std="he")), ("relu3", ReLU()),  # 8
+        ("conv4", Conv(maps[1], 3, pad=1, init_std="he")), ("relu4", ReLU()),  # 8
+        ("conv5", Conv(maps[2], 3, pad=1, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 8, 4
+        ("fc6", Conv(fc, None, init_std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.3, stream=6)),
+        ("fc7", Conv(fc, None, init_std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.3, stream=7)),
         ("fc8", Conv(classes, None)),
     ]  # fmt: skip
 
@@ -70,15 +70,15 @@ def zf64(classes, maps=(128, 128, 96), fc=512):
 def alex64(classes, fc=512, groups=1):
     """Krizhevsky's net made small in the same way: 11x11/4 filters, norm before pool, the widths of zf64."""
     return (64, 64, 3), [
-        ("conv1", Conv(48, 11, stride=4, pad=3, std=0.002)), ("relu1", ReLU()),
+        ("conv1", Conv(48, 11, stride=4, pad=3, init_std=0.002)), ("relu1", ReLU()),
         ("norm1", LRN()), ("pool1", MaxPool(3, 2)),  # 16, 8
-        ("conv2", Conv(96, 5, pad=2, groups=groups, std="he")), ("relu2", ReLU()),
+        ("conv2", Conv(96, 5, pad=2, groups=groups, init_std="he")), ("relu2", ReLU()),
         ("norm2", LRN()), ("pool2", MaxPool(3, 2)),  # 8, 4
-        ("conv3", Conv(128, 3, pad=1, std="he")), ("relu3", ReLU()),  # 4
-        ("conv4", Conv(128, 3, pad=1, groups=groups, std="he")), ("relu4", ReLU()),  # 4
-        ("conv5", Conv(96, 3, pad=1, groups=groups, std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 4, 2
-        ("fc6", Conv(fc, None, std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.3, stream=6)),
-        ("fc7", Conv(fc, None, std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.3, stream=7)),
+        ("conv3", Conv(128, 3, pad=1, init_std="he")), ("relu3", ReLU()),  # 4
+        ("conv4", Conv(128, 3, pad=1, groups=groups, init_std="he")), ("relu4", ReLU()),  # 4
+        ("conv5", Conv(96, 3, pad=1, groups=groups, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 4,2
+        ("fc6", Conv(fc, None, init_std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.3, stream=6)),
+        ("fc7", Conv(fc, None, init_std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.3, stream=7)),
         ("fc8", Conv(classes, None)),
     ]  # fmt: skip
 
@@ -86,15 +86,15 @@ def alex64(classes, fc=512, groups=1):
 def zf32(classes):
     """The same for 32x32 pictures (CIFAR): 5x5/1 filters first, so that nothing small is lost."""
     return (32, 32, 3), [
-        ("conv1", Conv(32, 5, pad=2, std=0.002)), ("relu1", ReLU()),
+        ("conv1", Conv(32, 5, pad=2, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 32, 16
-        ("conv2", Conv(64, 5, pad=2, std="he")), ("relu2", ReLU()),
+        ("conv2", Conv(64, 5, pad=2, init_std="he")), ("relu2", ReLU()),
         ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
-        ("conv3", Conv(96, 3, pad=1, std="he")), ("relu3", ReLU()),  # 8
-        ("conv4", Conv(96, 3, pad=1, std="he")), ("relu4", ReLU()),  # 8
-        ("conv5", Conv(64, 3, pad=1, std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 8, 4
-        ("fc6", Conv(256, None, std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.5, stream=6)),
-        ("fc7", Conv(256, None, std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.5, stream=7)),
+        ("conv3", Conv(96, 3, pad=1, init_std="he")), ("relu3", ReLU()),  # 8
+        ("conv4", Conv(96, 3, pad=1, init_std="he")), ("relu4", ReLU()),  # 8
+        ("conv5", Conv(64, 3, pad=1, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 8, 4
+        ("fc6", Conv(256, None, init_std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.5, stream=6)),
+        ("fc7", Conv(256, None, init_std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.5, stream=7)),
         ("fc8", Conv(classes, None)),
     ]  # fmt: skip
 
@@ -102,11 +102,11 @@ def zf32(classes):
 def lenet(classes):
     """LeNet in Caffe's form (LeCun 1998 with max pooling and ReLU, which a deconvnet needs), for 28x28 pictures."""
     return (28, 28, 3), [
-        ("conv1", Conv(20, 5, std=0.002)), ("relu1", ReLU()),
+        ("conv1", Conv(20, 5, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(2, 2)),  # 24, 12
-        ("conv2", Conv(50, 5, std="he")), ("relu2", ReLU()),
+        ("conv2", Conv(50, 5, init_std="he")), ("relu2", ReLU()),
         ("pool2", MaxPool(2, 2)),  # 8, 4
-        ("fc3", Conv(500, None, std="he")), ("relu3", ReLU()),
+        ("fc3", Conv(500, None, init_std="he")), ("relu3", ReLU()),
         ("fc4", Conv(classes, None)),
     ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from .layers.conv import Conv
 from .layers.relu import ReLU
 from .machine.arrays import Array, Device
 
-PIXELS = ""  # among the names of nodes: the picture that goes up
+IMAGE = ""  # among the names of nodes: the picture that goes up
 
 
 class Node(NamedTuple):
@@ -39,8 +39,8 @@ class Net:
         self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
         kept = self.mean.shape if np.ndim(self.mean) == 3 else self.shape
         self.stored = tuple(stored or kept[:2])
-        self.nodes, self.shapes, self.consumers = {}, {}, {PIXELS: []}
-        rng, before = np.random.default_rng(seed), PIXELS
+        self.nodes, self.shapes, self.consumers = {}, {}, {IMAGE: []}
+        rng, before = np.random.default_rng(seed), IMAGE
         for name, layer, *inputs in layers:
             node = Node(name, layer, tuple(inputs) or (before,))
             try:
@@ -81,7 +81,7 @@ class Net:
         return {(name, key): value for name, layer in self.layers for key, value in layer.params.items()}
 
     @property
-    def rectifying(self):
+    def fuses_relu(self):
         """The names of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
         relus = [node for node in self.nodes.values() if type(node.layer) is ReLU]
         below = [node.inputs[0] for node in relus if len(self.consumers[node.inputs[0]]) == 1]
@@ -99,7 +99,7 @@ class Net:
                 needed.update(node.inputs)
         return [node for node in self.nodes.values() if node.name in needed]
 
-    def forward(self, x: Array, stop: str | None = None, draw=None, keep: bool = True) -> tuple[Array, dict]:
+    def forward(self, x: Array, stop: str | None = None, rng_key=None, keep: bool = True) -> tuple[Array, dict]:
         """Up: x (N, H, W, C), pixels minus mean -> (output of layer `stop`, or scores (N, 1, 1, classes); caches).
 
         caches: {layer name: what its ways down need}.  keep=False drops them on the way, for when nothing will come
@@ -108,12 +108,12 @@ class Net:
         if stop is not None and stop not in self.nodes:
             raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.nodes)}.")
         y, caches = x, {}
-        for name, y, cache in self.up(x, draw, asked=(stop,), stop=stop):  # noqa: B007 (the last y is the result)
+        for name, y, cache in self.up(x, rng_key, asked=(stop,), stop=stop):  # noqa: B007 (the last y is the result)
             if keep:
                 caches[name] = cache
         return y, caches
 
-    def up(self, x: Array, draw=None, asked=(), stop=None):
+    def up(self, x: Array, rng_key=None, asked=(), stop=None):
         """(name, output, cache) of one layer after the other, from the bottom up to `stop` or to the last.
 
         A map is let go when all of its consumers have had it.
@@ -121,12 +121,12 @@ class Net:
         the rectified map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is
         among `asked`, its output is its own.
         """
-        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; images.net_input(net, pictures) makes it")
-        path, fused, maps = self.path(stop or self.output), self.rectifying.difference(asked), {PIXELS: x}
+        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; images.preprocess(net, pictures) makes it")
+        path, fused, maps = self.path(stop or self.output), self.fuses_relu.difference(asked), {IMAGE: x}
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)
         for node in path:
-            y, cache = _forward(node, [maps[name] for name in node.inputs], draw, fused)
+            y, cache = _forward(node, [maps[name] for name in node.inputs], rng_key, fused)
             for name in node.inputs:
                 waiting[name] -= 1
                 if not waiting[name]:
@@ -157,7 +157,7 @@ class Net:
     def _wanted(self, caches, stop):
         """The names of the nodes whose gradient is asked for: those that learn, and all between them and the top."""
         if stop is None:
-            return {PIXELS, *caches}
+            return {IMAGE, *caches}
         names, wanted = list(caches), set()
         for name in names[names.index(stop) :]:
             if self[name].params or not wanted.isdisjoint(self.nodes[name].inputs):
@@ -194,7 +194,7 @@ class Net:
             for below, part in zip(node.inputs, (r,) if len(node.inputs) == 1 else r or (), strict=False):
                 if wanted is None or below in wanted:
                     reached[below] = reached[below] + part if below in reached else part
-        return reached.get(PIXELS)
+        return reached.get(IMAGE)
 
     def to(self, device: Device) -> Net:
         """Move the parameters to a Device (see arrays.py); returns the net."""
@@ -217,13 +217,13 @@ class Net:
         return twin
 
 
-def _forward(node, inputs, draw, fused):
+def _forward(node, inputs, rng_key, fused):
     """(output, cache) of one node; a ReLU whose convolution did its work only passes the map on."""
     if node.name in fused:
-        return node.layer.forward(*inputs, draw=draw, rectify=True)
+        return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=True)
     if node.inputs[0] in fused:
         return inputs[0], inputs[0]
-    return node.layer.forward(*inputs, draw=draw)
+    return node.layer.forward(*inputs, rng_key=rng_key)
 
 
 def _backward(layer, dy, cache):

@@ -34,9 +34,9 @@ ROW = {"epoch": 1, "lr": 0.01} | {
 def odd_net(dtype="float32", fill=0):
     """Every type of layer, groups, asymmetric padding and windows, floor."""
     layers = [
-        ("conv1", Conv(6, (3, 5), stride=(1, 2), pad=(0, 1, 2, 3), std="he")), ("relu1", ReLU()),
-        ("norm1", LRN(3, 0.1, 0.5, 1.7)), ("pool1", MaxPool((2, 3), (1, 2), (0, 1), "floor")),
-        ("conv2", Conv(4, 3, pad=1, groups=2, rounding="floor")), ("relu2", ReLU()),
+        ("conv1", Conv(6, (3, 5), stride=(1, 2), pad=(0, 1, 2, 3), init_std="he")), ("relu1", ReLU()),
+        ("norm1", LRN(3, 0.1, 0.5, 1.7)), ("pool1", MaxPool((2, 3), (1, 2), (0, 1), False)),
+        ("conv2", Conv(4, 3, pad=1, groups=2, ceil_mode=False)), ("relu2", ReLU()),
         ("drop2", Dropout(0.3, stream=2**64 - 1)), ("fc3", Conv(3, None)),
     ]  # fmt: skip
     mean = np.linspace(0, 255, 12 * 14 * 3, dtype="float64").reshape(12, 14, 3)

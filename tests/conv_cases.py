@@ -16,10 +16,10 @@ CASES = {
     "pad rows only": (1, (5, 7, 1), 2, dict(size=3, pad=(2, 0))),
     "asymmetric pad": (3, (5, 6, 2), 3, dict(size=(3, 4), stride=(2, 1), pad=(0, 1, 2, 3))),
     "stride 2, overhang": (3, (8, 6, 3), 5, dict(size=3, stride=2)),
-    "stride 2, floor": (3, (8, 6, 3), 5, dict(size=3, stride=2, rounding="floor")),
+    "stride 2, floor": (3, (8, 6, 3), 5, dict(size=3, stride=2, ceil_mode=False)),
     "uneven strides": (1, (9, 11, 2), 3, dict(size=(3, 2), stride=(2, 3), pad=(1, 0))),
     "stride > window": (3, (9, 10, 2), 3, dict(size=2, stride=3)),
-    "stride > window, floor": (3, (9, 10, 2), 3, dict(size=2, stride=3, rounding="floor")),
+    "stride > window, floor": (3, (9, 10, 2), 3, dict(size=2, stride=3, ceil_mode=False)),
     "last window all zeros": (1, (5, 6, 2), 3, dict(size=1, stride=3)),
     "pad beyond the window": (1, (4, 3, 2), 3, dict(size=2, pad=3)),
     "paper's conv1": (1, (15, 17, 3), 4, dict(size=7, stride=2)),
@@ -48,7 +48,7 @@ def make(xp, dtype, shape, filters, settings, seed=0, bias=1.0, conv="gemm"):
     layer = Conv(filters, **settings)
     layer.conv = conv
     layer.build(shape, np.random.default_rng(seed), dtype=dtype)
-    known = {"stride": 1, "pad": 0, "groups": 1, "rounding": "ceil"} | settings
+    known = {"stride": 1, "pad": 0, "groups": 1, "ceil_mode": True} | settings
     size = ref.pair(known.pop("size") or shape[:2])
     assert layer.weight.shape == (*size, shape[2] // known["groups"], filters) and layer.bias.shape == (filters,)
     assert layer.weight.dtype == layer.bias.dtype == dtype

@@ -42,14 +42,14 @@ def _mismatch(numeric, gradient, direction):
     return abs(numeric - product) / max(abs(numeric), abs(product), float(typical), 1e-300)
 
 
-def check_backward(xp, layer, x, draw=None, tolerance=1e-7, directions=3, seed=1):
+def check_backward(xp, layer, x, rng_key=None, tolerance=1e-7, directions=3, seed=1):
     """For random dy and random directions v:  <dy, y(p + h v) - y(p - h v)> / 2h = <dp, v>, p the input or a parameter.
 
     float64.  Also: shapes and types are kept, every parameter has its gradient, dy and the cache outlive the call.
     """
     rng = np.random.default_rng(seed)
     x = np.asarray(x, np.float64)
-    y, cache = layer.forward(xp.asarray(x.copy()), draw)
+    y, cache = layer.forward(xp.asarray(x.copy()), rng_key)
     dy = rng.standard_normal(y.shape)
     given = xp.asarray(dy.copy())
     dx, grads = layer.backward(given, cache)
@@ -63,7 +63,7 @@ def check_backward(xp, layer, x, draw=None, tolerance=1e-7, directions=3, seed=1
 
     def slope(change):
         """Central difference of <dy, y> in the one variable that change(h) moves."""
-        ahead, behind = (to_cpu(layer.forward(xp.asarray(change(h)), draw)[0]).copy() for h in (STEP, -STEP))
+        ahead, behind = (to_cpu(layer.forward(xp.asarray(change(h)), rng_key)[0]).copy() for h in (STEP, -STEP))
         return float((dy * (ahead - behind)).sum() / (2 * STEP))
 
     for _ in range(directions):

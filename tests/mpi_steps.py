@@ -18,12 +18,12 @@ from rawconv.models import build
 from rawconv.training import evaluation
 from rawconv.training.loop import evaluate, train_step
 from rawconv.training.optimizer import SGD
-from rawconv.training.parallel import joined
+from rawconv.training.parallel import init_distributed
 from rawconv.training.runs import choose_conv
 
 
 def main(out, device, *cases):
-    with joined() as ranks, choose_device(f"gpu:{ranks.rank}" if device == "gpu" else device) as place:
+    with init_distributed() as ranks, choose_device(f"gpu:{ranks.rank}" if device == "gpu" else device) as place:
         data, arrays = open_data("scenes:300", 32, progress=False), {}
         for case in cases:
             steps, dtype, batch = case.split(",")

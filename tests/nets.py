@@ -64,15 +64,15 @@ def convs(table):
     return [name for name, kind, _ in table if kind is Conv]
 
 
-def pattern(xp, net, table, x, draw=None):
+def pattern(xp, net, table, x, rng_key=None):
     """Which ReLUs are open and where every pool's switches point: while these stay, no kink is crossed."""
-    caches = net.forward(xp.asarray(x.copy()), draw=draw)[1]
+    caches = net.forward(xp.asarray(x.copy()), rng_key=rng_key)[1]
     kinks = []
     for name, kind, _ in table:
         if kind is MaxPool:
             kinks.append(to_cpu(caches[name].switches).tobytes())
         elif kind is ReLU:
-            kinks.append((to_cpu(net.forward(xp.asarray(x.copy()), stop=name, draw=draw)[0]) > 0).tobytes())
+            kinks.append((to_cpu(net.forward(xp.asarray(x.copy()), stop=name, rng_key=rng_key)[0]) > 0).tobytes())
     return kinks
 
 
@@ -88,13 +88,13 @@ def one_hot(y, unit, value=None):
     return r
 
 
-def slopes(xp, net, table, x, value, directions=3, draw=None):
+def slopes(xp, net, table, x, value, directions=3, rng_key=None):
     """(v, d value / dh) at x + h v for random v that cross no kink; value(y) is a number made of the net's output."""
     rng, found = np.random.default_rng(5), 0
-    here = pattern(xp, net, table, x, draw)
+    here = pattern(xp, net, table, x, rng_key)
     for _ in range(10):
         v = rng.uniform(-1, 1, x.shape)
-        if any(pattern(xp, net, table, x + h * v, draw) != here for h in (STEP, -STEP)):
+        if any(pattern(xp, net, table, x + h * v, rng_key) != here for h in (STEP, -STEP)):
             continue
         ahead, behind = (value(x + h * v) for h in (STEP, -STEP))
         yield v, (ahead - behind) / (2 * STEP)

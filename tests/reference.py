@@ -24,15 +24,15 @@ def four(pad):
     return tuple(pad) if len(pad) == 4 else (pad[0], pad[1], pad[0], pad[1])
 
 
-def conv_length(length, size, stride, before, after, rounding="ceil"):
+def conv_length(length, size, stride, before, after, ceil_mode=True):
     """out = 1 + round((in + before + after - size) / stride), round = ceil or floor."""
     free = length + before + after - size
-    return 1 + (math.ceil(free / stride) if rounding == "ceil" else math.floor(free / stride))
+    return 1 + (math.ceil(free / stride) if ceil_mode else math.floor(free / stride))
 
 
-def pool_length(length, size, stride, before, after, rounding="ceil"):
+def pool_length(length, size, stride, before, after, ceil_mode=True):
     """As conv_length, but a last window that starts at or beyond the input's end does not exist."""
-    out = conv_length(length, size, stride, before, after, rounding)
+    out = conv_length(length, size, stride, before, after, ceil_mode)
     return out - 1 if (out - 1) * stride - before >= length else out
 
 
@@ -50,12 +50,12 @@ def receptive_interval(layers, unit):
 # ---------------------------------------------------------------------------------------------- convolution
 
 
-def _pad(x, size, stride, pad, rounding):
+def _pad(x, size, stride, pad, ceil_mode):
     """x with zeros around it (also those that ceil rounding lacks at right/bottom), and the output's height, width."""
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     n, h, w, c = x.shape
-    oh = conv_length(h, kh, sh, top, bottom, rounding)
-    ow = conv_length(w, kw, sw, left, right, rounding)
+    oh = conv_length(h, kh, sh, top, bottom, ceil_mode)
+    ow = conv_length(w, kw, sw, left, right, ceil_mode)
     rows = max(top + h + bottom, (oh - 1) * sh + kh)
     columns = max(left + w + right, (ow - 1) * sw + kw)
     padded = np.zeros((n, rows, columns, c))
@@ -73,20 +73,20 @@ def _places(n, oh, ow, weight, stride, groups):
         yield (picture, rows, columns, channels), (picture, i, j, filters), filters
 
 
-def conv_up(x, weight, bias, stride=1, pad=0, groups=1, rounding="ceil"):
+def conv_up(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True):
     """y[n,i,j,f] = bias[f] + sum_abc x0[n, i*sh+a, j*sw+b, g*Cg+c] * weight[a,b,c,f],  x0 = x with zeros around it,
     g = f // (F / groups), Cg = C / groups."""
-    padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, rounding)
+    padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, ceil_mode)
     y = np.zeros((len(x), oh, ow, weight.shape[3]))
     for window, unit, filters in _places(len(x), oh, ow, weight, stride, groups):
         y[unit] = np.einsum("abc,abcf->f", padded[window], weight[..., filters], dtype=np.float64) + bias[filters]
     return y
 
 
-def conv_back(dy, x, weight, stride=1, pad=0, groups=1, rounding="ceil"):
+def conv_back(dy, x, weight, stride=1, pad=0, groups=1, ceil_mode=True):
     """dx0[n, i*sh+a, j*sw+b, g*Cg+c] += weight[a,b,c,f] * dy[n,i,j,f],  dx = dx0 without its frame,
     dweight[a,b,c,f] += x0[n, i*sh+a, j*sw+b, g*Cg+c] * dy[n,i,j,f],  dbias[f] += dy[n,i,j,f]."""
-    padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, rounding)
+    padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, ceil_mode)
     dpadded, dweight = np.zeros_like(padded), np.zeros(weight.shape)
     dbias = np.zeros(weight.shape[3])
     for window, unit, filters in _places(len(x), oh, ow, weight, stride, groups):
@@ -98,33 +98,33 @@ def conv_back(dy, x, weight, stride=1, pad=0, groups=1, rounding="ceil"):
     return dpadded[:, top : top + x.shape[1], left : left + x.shape[2]], dweight, dbias
 
 
-def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, rounding="ceil"):
+def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, ceil_mode=True):
     """The transpose of conv_up without its bias: r0[n, i*sh+a, j*sw+b, g*Cg+c] += weight[a,b,c,f] * r[n,i,j,f]."""
-    return conv_back(r, np.zeros(x_shape), weight, stride, pad, groups, rounding)[0]
+    return conv_back(r, np.zeros(x_shape), weight, stride, pad, groups, ceil_mode)[0]
 
 
 # ---------------------------------------------------------------------------------------------- pooling
 
 
-def _windows(x_shape, size, stride, pad, rounding):
+def _windows(x_shape, size, stride, pad, ceil_mode):
     """Every (i, j) in reading order with the places (a, b, row, column) of its window that lie inside the input."""
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     h, w = x_shape[1:3]
-    for i in range(pool_length(h, kh, sh, top, bottom, rounding)):
-        for j in range(pool_length(w, kw, sw, left, right, rounding)):
+    for i in range(pool_length(h, kh, sh, top, bottom, ceil_mode)):
+        for j in range(pool_length(w, kw, sw, left, right, ceil_mode)):
             places = [(a, b, i * sh - top + a, j * sw - left + b) for a in range(kh) for b in range(kw)]
             yield i, j, [p for p in places if 0 <= p[2] < h and 0 <= p[3] < w]
 
 
-def pool_up(x, size, stride, pad=0, rounding="ceil"):
+def pool_up(x, size, stride, pad=0, ceil_mode=True):
     """y[n,i,j,c] = max of x over the window's places inside the input, and the switch: a * KW + b of the winner in the
     uncropped window.  The first in reading order wins a tie; the first NaN wins over everything."""
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     n, h, w, c = x.shape
-    shape = (n, pool_length(h, kh, sh, top, bottom, rounding), pool_length(w, kw, sw, left, right, rounding), c)
+    shape = (n, pool_length(h, kh, sh, top, bottom, ceil_mode), pool_length(w, kw, sw, left, right, ceil_mode), c)
     y = np.zeros(shape, x.dtype)
     switches = np.zeros(shape, np.uint8 if kh * kw <= 256 else np.uint16)
-    for i, j, places in _windows(x.shape, size, stride, pad, rounding):
+    for i, j, places in _windows(x.shape, size, stride, pad, ceil_mode):
         for picture, channel in product(range(n), range(c)):
             best = None
             for a, b, row, column in places:

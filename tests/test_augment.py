@@ -92,9 +92,9 @@ def test_devices_agree_bit_for_bit(sides, data, crop, xp):
     """On the CPU this compares the loop with itself; pytest --device gpu makes it the law of the two texts."""
     size = data.draw(st.integers(1, min(sides) + (8 if crop == "pad4" else 0)))
     pictures, mean = some((5, *sides, 3))
-    draw = (1, 2, np.arange(5))
-    want = prepare(pictures, mean, size, draw, crop)
-    assert_same(prepare(xp.asarray(pictures), mean, size, draw, crop), want)
+    rng_key = (1, 2, np.arange(5))
+    want = prepare(pictures, mean, size, rng_key, crop)
+    assert_same(prepare(xp.asarray(pictures), mean, size, rng_key, crop), want)
 
 
 @given(sides=SIDES, data=st.data())
@@ -122,17 +122,17 @@ def test_ten_views_of_a_picture_as_large_as_the_input_are_ten(xp):
 
 def test_pictures_that_are_not_contiguous(xp):
     pictures, mean = some((6, 9, 9, 3))
-    draw = (0, 0, np.arange(3))
-    want = prepare(pictures[::2].copy(), mean, 9, draw)
-    assert_same(prepare(xp.asarray(pictures)[::2], mean, 9, draw), want)
-    assert_same(prepare(xp.asarray(pictures)[::2], np.asfortranarray(mean), 9, draw), want)
+    rng_key = (0, 0, np.arange(3))
+    want = prepare(pictures[::2].copy(), mean, 9, rng_key)
+    assert_same(prepare(xp.asarray(pictures)[::2], mean, 9, rng_key), want)
+    assert_same(prepare(xp.asarray(pictures)[::2], np.asfortranarray(mean), 9, rng_key), want)
 
 
 def test_what_does_not_fit_is_refused():
     pictures, mean = some((2, 8, 8, 3))
-    for size, draw, crop in [(9, None, "pad4"), (17, (0, 0, [0, 1]), "pad4"), (9, (0, 0, [0, 1]), "random")]:
+    for size, rng_key, crop in [(9, None, "pad4"), (17, (0, 0, [0, 1]), "pad4"), (9, (0, 0, [0, 1]), "random")]:
         with pytest.raises(ValueError, match="does not fit pictures of 8x8"):
-            prepare(pictures, mean, size, draw, crop)
+            prepare(pictures, mean, size, rng_key, crop)
     with pytest.raises(ValueError, match="no such crop"):
         prepare(pictures, mean, 8, (0, 0, [0, 1]), "pad5")
     assert prepare(pictures[:0], mean, 8, (0, 0, [])).shape == (0, 8, 8, 3)

@@ -16,10 +16,10 @@ from rawconv.net import Net
 from rawconv.training import memory_model, recipes, runs
 from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
-from rawconv.training.parallel import Alone
+from rawconv.training.parallel import SingleProcess
 
 
-class Ranks(Alone):
+class Ranks(SingleProcess):
     """As many processes, all on one machine."""
 
     def __init__(self, size):
@@ -55,10 +55,10 @@ def test_of_a_net_with_branches_less_than_it_takes_is_foretold(monkeypatch):
     assert pool.most > 4 * 16 * 64 * 64 * (8 + 8)
     recipe = recipes.recipe_of(net)._replace(batch=16)
     monkeypatch.setattr(limits, "free_memory", lambda: foretold)
-    memory_model.check_batch(net, recipe, 100, Device(), Alone())
+    memory_model.check_batch(net, recipe, 100, Device(), SingleProcess())
     monkeypatch.setattr(limits, "free_memory", lambda: foretold - 1)
     with pytest.raises(UsageError, match="8 would fit"):
-        memory_model.check_batch(net, recipe, 100, Device(), Alone())
+        memory_model.check_batch(net, recipe, 100, Device(), SingleProcess())
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,13 @@ def test_a_batch_larger_than_memory_is_refused_with_one_that_fits(run, processes
 def test_a_batch_of_all_pictures_is_no_larger_than_those(run, monkeypatch):
     """However large the number: one step an epoch."""
     monkeypatch.setattr(limits, "free_memory", lambda: needed("lenet", 600))
-    _check_batch(run._replace(recipe=run.recipe._replace(batch=10**30)), Device(), Alone())
+    _check_batch(run._replace(recipe=run.recipe._replace(batch=10**30)), Device(), SingleProcess())
 
 
 def test_a_gpu_counts_its_own_memory(run, monkeypatch):
     monkeypatch.setattr(Device, "free_memory", lambda self: 1 << 20)
     with pytest.raises(UsageError, match="and gpu:1 has 0.00105 GB for it"):
-        _check_batch(run, Device(1), Alone())
+        _check_batch(run, Device(1), SingleProcess())
 
 
 def test_the_command_refuses_before_it_makes_a_folder(tmp_path, monkeypatch):

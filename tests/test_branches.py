@@ -15,7 +15,7 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax_cross_entropy
 from rawconv.machine.arrays import to_cpu
-from rawconv.net import PIXELS, Net
+from rawconv.net import IMAGE, Net
 from rawconv.visualize import perturbed, receptive_field
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.units import layer_object
@@ -26,17 +26,17 @@ RULES = [PAPER, GRADIENT, Rules("guided", "identity", "max"), Rules("deconv", "g
 def branching():
     """[(name, layer, *inputs)]: a Fire block, a residual block, a fork that ends in one map twice, and a stem twice."""
     return [
-        ("conv1", Conv(6, 3, stride=2, std="he")), ("relu1", ReLU()),
+        ("conv1", Conv(6, 3, stride=2, init_std="he")), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN(alpha=0.2)),
-        ("squeeze", Conv(4, 1, std="he")), ("relu2", ReLU()),
-        ("left", Conv(5, 1, std="he")), ("relu_left", ReLU()),
-        ("right", Conv(3, 3, pad=1, std="he"), "relu2"), ("relu_right", ReLU()),
+        ("squeeze", Conv(4, 1, init_std="he")), ("relu2", ReLU()),
+        ("left", Conv(5, 1, init_std="he")), ("relu_left", ReLU()),
+        ("right", Conv(3, 3, pad=1, init_std="he"), "relu2"), ("relu_right", ReLU()),
         ("fire", Concat(), "relu_left", "relu_right"),
-        ("a", Conv(8, 3, pad=1, std="he")), ("relu_a", ReLU()), ("b", Conv(8, 3, pad=1, std="he")),
+        ("a", Conv(8, 3, pad=1, init_std="he")), ("relu_a", ReLU()), ("b", Conv(8, 3, pad=1, init_std="he")),
         ("relu_b", ReLU()), ("sum", Add(), "b", "fire", "relu_b"), ("relu_sum", ReLU()),
         ("twice", Add(), "relu_sum", "relu_sum"), ("drop", Dropout(0.4, stream=3)),
-        ("short", Conv(8, 11, stride=4, std="he"), PIXELS), ("pool2", MaxPool(2, 1), "drop"),
-        ("meet", Concat(), "short", "pool2"), ("scores", Conv(5, None, std="he")),
+        ("short", Conv(8, 11, stride=4, init_std="he"), IMAGE), ("pool2", MaxPool(2, 1), "drop"),
+        ("meet", Concat(), "short", "pool2"), ("scores", Conv(5, None, init_std="he")),
     ]  # fmt: skip
 
 
@@ -62,18 +62,18 @@ def close(got, want, limit=1e-12):
     assert got.shape == want.shape and np.abs(got - want).max() <= limit * max(np.abs(want).max(), 1e-300)
 
 
-def up_by_hand(net, x, draw=None):
+def up_by_hand(net, x, rng_key=None):
     """{name: (output, cache)}, each layer called by itself."""
-    found = {PIXELS: (x, None)}
+    found = {IMAGE: (x, None)}
     for name, layer, inputs in net.nodes.values():
-        found[name] = layer.forward(*(found[below][0] for below in inputs), draw=draw)
+        found[name] = layer.forward(*(found[below][0] for below in inputs), rng_key=rng_key)
     return found
 
 
 @pytest.mark.parametrize("kind", [Add, Concat])
 def test_the_layers_by_the_equations(kind, xp):
     a, b = np.random.default_rng(0).standard_normal((2, 2, 3, 4, 5))
-    y, cache = kind().forward(xp.asarray(a), xp.asarray(b), draw=(1, 2, [3, 4]))
+    y, cache = kind().forward(xp.asarray(a), xp.asarray(b), rng_key=(1, 2, [3, 4]))
     assert_array_equal(to_cpu(y), a + b if kind is Add else np.concatenate([a, b], -1))
     assert kind().out_shape(a.shape[1:], b.shape[1:]) == y.shape[1:]
     dy = np.random.default_rng(1).standard_normal(y.shape)
@@ -116,14 +116,14 @@ def test_names_that_are_not_there_or_twice_are_refused(layers, match):
 
 
 def test_up_is_each_layer_called_by_itself(xp):
-    net, x, draw = net_of(xp), xp.asarray(pictures()), (3, 1, np.arange(2))
-    found = up_by_hand(net, x, draw)
-    fused = net.rectifying
+    net, x, rng_key = net_of(xp), xp.asarray(pictures()), (3, 1, np.arange(2))
+    found = up_by_hand(net, x, rng_key)
+    fused = net.fuses_relu
     assert fused == {"conv1", "squeeze", "left", "right", "a"}, "b has a sum above it as well, scores nothing"
-    for name, y, _ in net.up(x, draw):
+    for name, y, _ in net.up(x, rng_key):
         if name not in fused:
             assert_array_equal(to_cpu(y), to_cpu(found[name][0]), err_msg=name)
-    for name, y, _ in net.up(x, draw, asked=net.nodes):
+    for name, y, _ in net.up(x, rng_key, asked=net.nodes):
         assert_array_equal(to_cpu(y), to_cpu(found[name][0]), err_msg=name)
 
 
@@ -153,15 +153,15 @@ def test_stop_takes_what_it_is_made_of_and_nothing_else(stop, xp):
 
 def test_gradients_equal_finite_differences():
     """Of the loss, towards the pixels and every parameter, in random directions, with dropout on."""
-    net, x, labels, draw = net_of(np), pictures(3), np.array([0, 3, 1]), (3, 1, np.arange(3))
-    scores, caches = net.forward(x, draw=draw)
+    net, x, labels, rng_key = net_of(np), pictures(3), np.array([0, 3, 1]), (3, 1, np.arange(3))
+    scores, caches = net.forward(x, rng_key=rng_key)
     seen = []
     dx, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches, lambda name, _: seen.append(name))
     assert seen == [name for name in reversed(net.nodes) if net[name].params]
     rng, step = np.random.default_rng(7), 1e-6
 
     def loss():
-        return softmax_cross_entropy(net.forward(x, draw=draw, keep=False)[0], labels)[0]
+        return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels)[0]
 
     for value, gradient in [(x, dx), *((value, grads[name][key]) for (name, key), value in net.params.items())]:
         direction = rng.standard_normal(value.shape)
@@ -264,7 +264,7 @@ def test_branches_of_unlike_strides_meet_in_the_whole_picture():
     layers = [
         ("a", Conv(2, 3, stride=2)),
         ("pool", MaxPool(9, 9)),
-        ("b", Conv(2, None), PIXELS),
+        ("b", Conv(2, None), IMAGE),
         ("sum", Add(), "pool", "b"),
     ]
     net = Net((19, 19, 3), layers)

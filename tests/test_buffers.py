@@ -83,7 +83,7 @@ def test_a_step_that_has_run_before_allocates_no_large_array():
     x, labels = rng.standard_normal((32, *net.shape), np.float32), rng.integers(0, 64, 32)
 
     def step():
-        scores, caches = net.forward(x, draw=(0, 0, range(32)))
+        scores, caches = net.forward(x, rng_key=(0, 0, range(32)))
         net.backward(softmax_cross_entropy(scores, labels)[1], caches, stop="conv1")
 
     for _ in range(3):

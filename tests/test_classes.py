@@ -138,9 +138,9 @@ def test_a_weighted_step_is_the_step_over_repeated_pictures(folder):
     for chosen, given, count in ((np.arange(5), weights, 5), (many, None, 5)):
         net = runs.start("lenet", str(folder), dtype="float64").net
         runs.choose_conv(net, "gemm")
-        draw = (0, 0, ids[chosen])
+        rng_key = (0, 0, ids[chosen])
         pictures = run.data.train.read(ids[chosen])
-        train_step(net, pictures, labels[chosen], draw, "pad4", SGD(net), 0.001, count=count, weights=given)
+        train_step(net, pictures, labels[chosen], rng_key, "pad4", SGD(net), 0.001, count=count, weights=given)
         found.append(net.params)
     for key, value in found[0].items():
         np.testing.assert_allclose(value, found[1][key], rtol=1e-9, atol=1e-12)

@@ -348,7 +348,7 @@ def test_info_says_this_of_a_small_net(tmp_path):
     """Every column and sentence, by hand: rows before columns, windows that are not square, long texts shortened."""
     layers = [
         ("conv1", Conv(4, (3, 5), stride=(2, 1), pad=1)), ("relu1", ReLU()),
-        ("pool1", MaxPool(2, 2, rounding="floor")), ("norm1", LRN()),
+        ("pool1", MaxPool(2, 2, ceil_mode=False)), ("norm1", LRN()),
         ("conv2", Conv(6, 3, pad=(0, 1, 2, 0), groups=2)), ("fc3", Conv(2, None)),
     ]  # fmt: skip
     names = ["a" * 300, "b" * 300]

@@ -58,17 +58,17 @@ def test_a_step_sees_the_shifted_picture(xp):
     class Net:
         mean, shape, dtype = np.zeros(3), (8, 8, 3), np.float64
 
-        def forward(self, x, draw):
+        def forward(self, x, rng_key):
             seen.append(x.copy())
             raise StopIteration
 
     pixels = xp.asarray(tinted(4)[1])
-    draw = (0, 0, np.arange(4))
+    rng_key = (0, 0, np.arange(4))
     for colours in ((), np.eye(3)):
         with pytest.raises(StopIteration):
-            train_step(Net(), pixels, None, draw, "random", None, 0.0, colours=colours)
+            train_step(Net(), pixels, None, rng_key, "random", None, 0.0, colours=colours)
     moved = seen[1] - seen[0]
-    want = np.broadcast_to(shifts(draw, np.eye(3))[:, None, None], moved.shape)
+    want = np.broadcast_to(shifts(rng_key, np.eye(3))[:, None, None], moved.shape)
     np.testing.assert_allclose(to_cpu(moved), want, atol=1e-12)
 
 

@@ -21,7 +21,7 @@ from rawconv.net import Net
 from rawconv.visualize.trace import table, trace
 
 layers = [("conv1", Conv(6, 3, pad=1)), ("relu1", ReLU()), ("pool1", AveragePool(3, 2)),
-          ("conv2", Conv(5, 3, std=0.3)), ("relu2", ReLU()), ("pool2", MaxPool(2, 2)), ("scores", Conv(2, None))]
+          ("conv2", Conv(5, 3, init_std=0.3)), ("relu2", ReLU()), ("pool2", MaxPool(2, 2)), ("scores", Conv(2, None))]
 net = Net((20, 20, 3), layers, ["a", "b"], seed=1)
 checkpoint.save("net.h5", net, {})
 again = checkpoint.load("net.h5").net

@@ -14,7 +14,7 @@ from rawconv.report import pages
 from rawconv.report.pages import Look, layer_pages, picture_page, tiles
 from rawconv.visualize import controls
 from rawconv.visualize.controls import control, untrained
-from rawconv.visualize.images import display, net_input
+from rawconv.visualize.images import display, preprocess
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.top_activations import scan
 
@@ -131,7 +131,7 @@ def test_tiles_take_the_picture_half_the_data_set_away():
     drawn = tiles(net, split, "conv2", found, [1], 3, Look(control=exchanged, percentile=100))[1]
     for rank, tile in enumerate(drawn):
         number = found.picture[1, rank]
-        x, other = (net_input(net, split.read([i])) for i in (number, (number + 3) % 7))
+        x, other = (preprocess(net, split.read([i])) for i in (number, (number + 3) % 7))
         unit = (0, 1, found.y[1, rank], found.x[1, rank])
         r, _ = project_units(net, x, "conv2", [unit], control=exchanged, others=other)
         box = pages.window(pages.fields(net)["relu2"], net, *unit[2:])

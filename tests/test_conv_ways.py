@@ -28,7 +28,7 @@ from rawconv.machine.arrays import to_cpu
         (35, (8, 8, 64), 64, dict(size=3, pad=1)),
         (2, (9, 8, 3), 4, dict(size=5, stride=2)),
         (3, (11, 12, 20), 33, dict(size=5, stride=2)),
-        (2, (12, 13, 17), 16, dict(size=5, stride=2, pad=(3, 2, 0, 4), rounding="floor")),
+        (2, (12, 13, 17), 16, dict(size=5, stride=2, pad=(3, 2, 0, 4), ceil_mode=False)),
         (2, (23, 21, 3), 5, dict(size=11, stride=4)),
         (1, (9, 10, 2), 3, dict(size=(5, 3), stride=(2, 1), pad=1)),
         (2, (9, 11, 4), 6, dict(size=(7, 6), stride=(3, 2), pad=(5, 1), groups=2)),
@@ -40,7 +40,7 @@ from rawconv.machine.arrays import to_cpu
         (9, (15, 16, 3), 16, dict(size=5, pad=2)),
         (0, (15, 16, 3), 16, dict(size=5, pad=2)),
         (1, (6, 11, 1), 48, dict(size=(2, 4), stride=(3, 1), pad=(1, 0, 3, 2))),
-        (2, (9, 40, 8), 64, dict(size=(3, 11), stride=(1, 4), pad=(0, 5), groups=2, rounding="floor")),
+        (2, (9, 40, 8), 64, dict(size=(3, 11), stride=(1, 4), pad=(0, 5), groups=2, ceil_mode=False)),
         (2, (60, 70, 2), 16, dict(size=2, pad=1)),
     ],
 )
@@ -98,27 +98,27 @@ def test_rectified_it_is_the_relu_of_it(case, conv, xp, dtype):
     batch, shape, filters, settings = CASES[case]
     layer, weight, bias, known = make(xp, dtype, shape, filters, settings, conv=conv)
     x = np.random.default_rng(3).standard_normal((batch, *shape)).astype(dtype)
-    y, cache = layer.forward(xp.asarray(x), rectify=True)
+    y, cache = layer.forward(xp.asarray(x), fuse_relu=True)
     assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known)), TOLERANCE[dtype])
     assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
     assert_same(cache, x)
     layer.weight, special = xp.zeros_like(layer.weight), np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype)
     layer.bias = xp.asarray(np.resize(special, filters))
-    y = to_cpu(layer.forward(xp.asarray(x), rectify=True)[0])
+    y = to_cpu(layer.forward(xp.asarray(x), fuse_relu=True)[0])
     assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
     assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special), filters), y.shape))
 
 
-@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("fuse_relu", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (33, 5), (0, 3), (257, 129)])
-def test_each_map_gets_its_bias(shape, rectify, xp, dtype):
+def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
     """Every element, and -0 + -0 = -0, whose ReLU is 0."""
     y, bias = (
         np.random.default_rng(4).choice(np.array([-2, -1, -0.0, 1, 2], dtype), size) for size in (shape, shape[1])
     )
     device_y = xp.asarray(y.copy())
-    _add_bias(device_y, xp.asarray(bias), rectify)
-    assert_same(device_y, (ref.relu_up(y + bias) if rectify else y + bias).astype(dtype))
+    _add_bias(device_y, xp.asarray(bias), fuse_relu)
+    assert_same(device_y, (ref.relu_up(y + bias) if fuse_relu else y + bias).astype(dtype))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rawconv.files.storage import Wrong
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
-from rawconv.visualize.images import net_input, stored_size
+from rawconv.visualize.images import preprocess, stored_size
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for foreign nets (pip install torch)")
 F = torch.nn.functional
@@ -37,7 +37,7 @@ def foreign(channels=3, groups=1, **more):
     w1, b1, w2, b2, w3, b3 = weights(channels, groups)
     layers = [
         ("a", p.conv(w1, b1, 1, 1, groups)), ("b", ReLU()), ("c", p.lrn(5, 0.3, 0.75, 2.0)),
-        ("d", MaxPool(3, 2, rounding="ceil")), ("e", p.conv(w2, b2, 1, 0, groups=2)), ("f", Dropout(0.5)),
+        ("d", MaxPool(3, 2, ceil_mode=True)), ("e", p.conv(w2, b2, 1, 0, groups=2)), ("f", Dropout(0.5)),
         ("g", p.fully_connected(w3, b3, (4, 4, 4))), ("h", Dropout(0.5)),
     ]  # fmt: skip
     return Foreign((12, 12, channels), layers, **more)
@@ -68,7 +68,7 @@ def test_scores_are_those_of_the_file_s_net_whatever_its_pixels(order, groups, i
     x = file_input(pictures(), pixels, 12).astype(np.float64)
     if inside:
         x = (x - np.reshape(inside[0], (-1, 1, 1))) * np.reshape(inside[1], (-1, 1, 1))
-    ours = net.forward(net_input(net, pictures()), keep=False)[0].reshape(2, 5)
+    ours = net.forward(preprocess(net, pictures()), keep=False)[0].reshape(2, 5)
     theirs = witness(x, channels, groups)
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(theirs).max()
 
@@ -78,7 +78,7 @@ def test_a_net_that_does_not_begin_with_a_convolution_gets_one():
     net, _ = assemble(Foreign((6, 6, 3), layers), PIXELS["caffe"], 6, ["a", "b"], "m")
     x = file_input(pictures(1, 6), PIXELS["caffe"], 6)
     want = x.reshape(1, 3, 3, 2, 3, 2).max(axis=(3, 5)).sum()
-    scores, _ = net.forward(net_input(net, pictures(1, 6)), keep=False)
+    scores, _ = net.forward(preprocess(net, pictures(1, 6)), keep=False)
     np.testing.assert_allclose(scores.reshape(2), want, rtol=1e-5)
     assert [name for name, _ in net.layers] == ["pixels", "pool0", "fc1"]
 
@@ -102,7 +102,7 @@ def test_a_mean_picture_smaller_than_what_is_kept_is_continued():
     net, _ = assemble(foreign(), Pixels("rgb", mean), 17, [], "m")
     assert stored_size(net) == 17
     kept = pictures(1, 17)
-    np.testing.assert_allclose(net_input(net, kept)[0], kept[0, 2:14, 2:14] - mean, atol=1e-4)
+    np.testing.assert_allclose(preprocess(net, kept)[0], kept[0, 2:14, 2:14] - mean, atol=1e-4)
 
 
 @pytest.mark.parametrize("size, stored", [(12, 12), (64, 64), (224, 256), (227, 256), (299, 299)])
@@ -118,7 +118,7 @@ def test_an_import_is_a_checkpoint(tmp_path):
     net, _ = assemble(foreign(), PIXELS["torch"], 12, [], "m")
     checkpoint.save(tmp_path / "net.h5", net, {"imported": {"file": "x"}})
     again = checkpoint.load(tmp_path / "net.h5").net
-    x = net_input(net, pictures())
+    x = preprocess(net, pictures())
     np.testing.assert_array_equal(again.forward(x.copy())[0], net.forward(x.copy())[0])
 
 

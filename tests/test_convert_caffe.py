@@ -19,7 +19,7 @@ from rawconv.convert.read import import_net
 from rawconv.convert.verify import file_input, verify
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.softmax import softmax
-from rawconv.visualize.images import net_input, seen
+from rawconv.visualize.images import center_crop, preprocess
 
 pytest.importorskip("google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')")
 import caffe_files as files
@@ -39,11 +39,11 @@ def pictures(size, count=3, seed=4):
 
 def compare(found, kept, theirs=None):
     """Our scores beside those that OpenCV makes of the same file."""
-    ours = found.net.forward(net_input(found.net, kept), keep=False)[0].reshape(len(kept), -1)
+    ours = found.net.forward(preprocess(found.net, kept), keep=False)[0].reshape(len(kept), -1)
     ours = softmax(ours.astype(np.float64)) if found.foreign.softmax else ours
     if theirs is None:
         pytest.importorskip("cv2", reason=OPENCV)
-        x = file_input(seen(found.net, kept), found.pixels, kept.shape[1])
+        x = file_input(center_crop(found.net, kept), found.pixels, kept.shape[1])
         theirs = np.concatenate([found.reader.scores(found.path, one[None], found.wanted) for one in x])
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
     assert np.ptp(theirs, axis=0).max() > 1e-3  # they depend on the picture
@@ -102,8 +102,8 @@ def test_a_prototxt_says_the_size_and_the_file_the_pixels(tmp_path):
     assert list(found.info["imported"]["files"]) == ["deploy.prototxt"]
     alone = import_net(path)
     kept = pictures(38)
-    np.testing.assert_array_equal(found.net.forward(net_input(found.net, kept))[0],
-                                  alone.net.forward(net_input(alone.net, kept))[0])  # fmt: skip
+    np.testing.assert_array_equal(found.net.forward(preprocess(found.net, kept))[0],
+                                  alone.net.forward(preprocess(alone.net, kept))[0])  # fmt: skip
     compare(found, kept)
 
 
@@ -250,10 +250,11 @@ def test_the_numbers_of_caffe_s_fields(version):
     for layer in (conv, pooled, lrn, fc):
         made.append(LAYERS[kind_of(layer)](layer, layer.blobs, shape, None))
         shape = made[-1].out_shape(shape)
-    assert made[0].settings | {"std": 0} == {
-        "filters": 4, "size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "groups": 2, "rounding": "floor", "std": 0
+    assert made[0].settings | {"init_std": 0} == {
+        "filters": 4, "size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "groups": 2, "ceil_mode": False,
+        "init_std": 0,
     }  # fmt: skip
-    assert made[1].settings == {"size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "rounding": "ceil"}
+    assert made[1].settings == {"size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "ceil_mode": True}
     assert made[2].settings == {"size": 3, "alpha": 0.5 / 3, "beta": 0.25, "k": 2.0}
     np.testing.assert_array_equal(made[0].weight, arrays[0].reshape(4, 2, 3, 3).transpose(2, 3, 1, 0))
     np.testing.assert_array_equal(made[3].bias, arrays[3])

@@ -13,7 +13,7 @@ from PIL import Image
 from rawconv import checkpoint
 from rawconv.convert.read import import_net
 from rawconv.training import runs
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import project, project_units
 from rawconv.visualize.units import layer_object
 
@@ -100,7 +100,7 @@ def small(tmp_path_factory):
 def test_units_come_down_through_their_fields_as_through_whole_maps(small):
     net = checkpoint.load(small).net.astype("float64")
     runs.choose_conv(net, "gemm")
-    x = net_input(net, np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8))
+    x = preprocess(net, np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8))
     for layer in ("conv1", "pool1", "conv2", "pool2", "avg2", "conv3"):
         height, width, maps = net.shapes[layer_object(net, layer)]
         units = [(n, m, y, x) for n in (0, 1) for m in (0, maps - 1) for y in (0, height - 1) for x in (0, width // 2)]
@@ -144,7 +144,7 @@ def test_export_and_import_again_by_command(imported, folder):
     assert about["pixels"] == "rgb, minus 0" and about["verified"]["difference"] <= 1e-4
     net, again = (checkpoint.load(path).net for path in (imported, folder / "again.h5"))
     assert again.classes == net.classes and again.mean.tolist() == net.mean.tolist()
-    x = net_input(net, np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
+    x = preprocess(net, np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
     np.testing.assert_array_equal(again.forward(x.copy())[0], net.forward(x.copy())[0])
 
 

@@ -18,7 +18,7 @@ from rawconv.errors import RawconvError
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
-from rawconv.visualize.images import net_input, seen, stored
+from rawconv.visualize.images import center_crop, preprocess, stored_image
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)")
@@ -33,13 +33,13 @@ def agree(path, wanted=None, count=2, **how):
     found = import_net(path, wanted, **how)
     net = found.net
     rng = np.random.default_rng(0)
-    size = stored(net, np.zeros((3, 3, 3), np.uint8)).shape[0]
+    size = stored_image(net, np.zeros((3, 3, 3), np.uint8)).shape[0]
     pictures = rng.integers(0, 256, (count, size, size, 3), np.uint8)
     for picture in pictures:
-        ours = net.forward(net_input(net, picture[None]), keep=False)[0].reshape(-1).astype(float)
+        ours = net.forward(preprocess(net, picture[None]), keep=False)[0].reshape(-1).astype(float)
         if found.foreign.softmax:
             ours -= ours.max() + np.log(np.exp(ours - ours.max()).sum())
-        x = file_input(seen(net, picture[None]), found.pixels, size)
+        x = file_input(center_crop(net, picture[None]), found.pixels, size)
         theirs = onnx_net.scores(path, x, found.wanted).reshape(-1).astype(float)
         if found.foreign.softmax == "softmax":
             theirs = np.log(np.maximum(theirs, 1e-300))
@@ -165,7 +165,7 @@ def test_what_pytorch_exports(kind, how, tmp_path):
     picture = np.asarray(Image.open(SCENE).convert("RGB").resize((31, 31)))
     with torch.no_grad():
         theirs = net(torch.tensor(file_input(picture[None], found.pixels, 31))).numpy().reshape(-1)
-    ours = found.net.forward(net_input(found.net, picture[None]), keep=False)[0].reshape(-1)
+    ours = found.net.forward(preprocess(found.net, picture[None]), keep=False)[0].reshape(-1)
     ours = {"": lambda s: s, "softmax": lambda s: np.exp(s - s.max()) / np.exp(s - s.max()).sum(),
             "log": lambda s: s - s.max() - np.log(np.exp(s - s.max()).sum())}[found.foreign.softmax](ours)  # fmt: skip
     assert np.ptp(theirs) > 0 and np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()

@@ -21,7 +21,7 @@ from rawconv.convert.tensors import open_tensors
 from rawconv.convert.verify import file_input, verify
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files.storage import Wrong
-from rawconv.visualize.images import net_input, seen
+from rawconv.visualize.images import center_crop, preprocess
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for its files (pip install torch)")
 import torch_nets  # noqa: E402
@@ -50,8 +50,8 @@ def save(path, tree, how="zip"):
 
 def compare(found, net, kept):
     """Scores of the Imported and of the PyTorch module for pictures as they are kept, uint8 (N, 256, 256, 3)."""
-    ours = found.net.forward(net_input(found.net, kept), keep=False)[0].reshape(len(kept), -1)
-    x = file_input(seen(found.net, kept), PIXELS["torch"], kept.shape[1])
+    ours = found.net.forward(preprocess(found.net, kept), keep=False)[0].reshape(len(kept), -1)
+    x = file_input(center_crop(found.net, kept), PIXELS["torch"], kept.shape[1])
     with torch.no_grad():
         theirs = net(torch.from_numpy(np.ascontiguousarray(x))).numpy()
     assert np.abs(theirs).max() > 0.1

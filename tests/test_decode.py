@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from laws import assert_same
 from PIL import Image
 
-from rawconv.data.decode import decode, fit
+from rawconv.data.decode import decode, resize_center_crop
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 6, 3), np.uint8)
@@ -40,7 +40,9 @@ def test_fit_is_resize_then_centre_crop(size, ratio, more, tall, seed):
     image = Image.fromarray(pixels)
     want = np.asarray(image.resize((image.width // ratio, image.height // ratio), Image.Resampling.BICUBIC))
     want = want[more : more + size] if tall else want[:, more : more + size]
-    assert np.abs(fit(image, size).astype(int) - want).max() <= (ratio > 1)  # Pillow rounds after each of two passes
+    assert np.abs(resize_center_crop(image, size).astype(int) - want).max() <= (
+        ratio > 1
+    )  # Pillow rounds after each of two passes
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 40))
@@ -49,7 +51,7 @@ def test_fit_of_odd_sizes(height, width, size):
     ramp = np.zeros((height, width, 3), np.uint8)
     ramp[..., 0] = 3 * np.arange(width)
     ramp[..., 1] = 3 * np.arange(height)[:, None]
-    got = fit(Image.fromarray(ramp), size).astype(float) / 3
+    got = resize_center_crop(Image.fromarray(ramp), size).astype(float) / 3
     assert got.shape == (size, size, 3)
     side = min(height, width)
     where = (np.arange(size) + 0.5) * side / size - 0.5
@@ -127,7 +129,7 @@ def test_a_large_jpeg_is_scaled_by_libjpeg_without_harm():
     image = Image.open(saved(Image.fromarray(pixels), "jpeg", quality=95))
     image.load()
     got = decode(saved(Image.fromarray(pixels), "jpeg", quality=95), 64)
-    assert np.abs(got.astype(int) - fit(image, 64)).mean() < 1
+    assert np.abs(got.astype(int) - resize_center_crop(image, 64)).mean() < 1
 
 
 def test_other_formats_are_not_tried():
@@ -149,8 +151,8 @@ def test_a_large_jpeg_is_scaled_down_while_it_is_read(monkeypatch):
     """To no less than twice what is wanted, which is several times faster; the picture is the same but for that."""
     from rawconv.data import decode as module
 
-    seen, plain = [], module.fit
-    monkeypatch.setattr(module, "fit", lambda image, size: seen.append(image.size) or plain(image, size))
+    seen, plain = [], module.resize_center_crop
+    monkeypatch.setattr(module, "resize_center_crop", lambda image, size: seen.append(image.size) or plain(image, size))
     y, x = np.indices((640, 960)) / 4
     image = Image.fromarray(np.stack([x, y, (x + y) / 2], 2).astype(np.uint8))
     found = decode(saved(image, "jpeg", quality=95), 64)

@@ -15,7 +15,7 @@ from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 from rawconv.visualize import projection, windowed
-from rawconv.visualize.images import crop, display, net_input, seen, stored_size
+from rawconv.visualize.images import center_crop, crop, display, preprocess, stored_size
 from rawconv.visualize.projection import project, project_units
 from rawconv.visualize.receptive_field import fields
 from rawconv.visualize.units import layer_names, layer_object, parse_unit, user_name
@@ -43,9 +43,9 @@ def full_net(xp):
 def square_net(mean=None):
     """For pictures: square, three channels, 24 pixels cut out of stored pictures of 26."""
     layers = [
-        ("conv1", Conv(5, 5, stride=2, pad=1, std="he")), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
-        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(7, 3, pad=1, std="he")), ("relu2", ReLU()),
-        ("fc3", Conv(4, None, std="he")),
+        ("conv1", Conv(5, 5, stride=2, pad=1, init_std="he")), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
+        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(7, 3, pad=1, init_std="he")), ("relu2", ReLU()),
+        ("fc3", Conv(4, None, init_std="he")),
     ]  # fmt: skip
     mean = np.random.default_rng(3).uniform(90, 150, (26, 26, 3)).astype(np.float32) if mean is None else mean
     return Net((24, 24, 3), layers, ["cat", "dog", "car", "hat"], mean, "", seed=4)
@@ -249,7 +249,7 @@ def test_stored_size():
 
 def test_seen_is_what_goes_in():
     net, stored = square_net(), picture()[None]
-    assert_close(net_input(net, stored), seen(net, stored) - net.mean[1:25, 1:25], 1e-6)
+    assert_close(preprocess(net, stored), center_crop(net, stored) - net.mean[1:25, 1:25], 1e-6)
 
 
 def test_display_rule():

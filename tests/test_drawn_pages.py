@@ -17,7 +17,7 @@ from rawconv.net import Net
 from rawconv.report import pages
 from rawconv.report.figure2 import draw_layers, draw_pictures, write_index
 from rawconv.report.pages import LOOK, Look, choose, layer_pages, picture_page, tiles
-from rawconv.visualize.top_activations import Strongest, scan
+from rawconv.visualize.top_activations import TopActivations, scan
 
 SIZE = 12
 BRIGHT = [(4, 6), (7, 5), (2, 9)]  # row, column of the red, the green and the blue pixel
@@ -31,7 +31,7 @@ CLASSES, LABELS = ["cat", "sea_dog"], [0, 1, 1, 1]
 
 def net_of(gains=(1, 1, 1)):
     net = Net(
-        (SIZE, SIZE, 3), [("conv1", Conv(len(gains), (3, 5), (2, 1), rounding="floor")), ("relu1", ReLU())], CLASSES
+        (SIZE, SIZE, 3), [("conv1", Conv(len(gains), (3, 5), (2, 1), ceil_mode=False)), ("relu1", ReLU())], CLASSES
     )
     net["conv1"].weight[:] = 0
     for number, gain in enumerate(gains):
@@ -127,7 +127,7 @@ def test_a_map_that_fires_on_one_picture_only_has_one_dead_tile():
 
 def strongest_of(values):
     values = np.array(values, np.float32)
-    return Strongest(values, *[np.zeros(values.shape, int)] * 4)
+    return TopActivations(values, *[np.zeros(values.shape, int)] * 4)
 
 
 def test_the_maps_chosen_are_those_whose_weakest_shown_activation_is_largest():

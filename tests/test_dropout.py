@@ -16,19 +16,19 @@ def draw_of(*samples, seed=5, epoch=2):
     return seed, epoch, np.array(samples, np.int64)
 
 
-def mask_of(xp, shape, draw, dtype="float64", **settings):
-    return to_cpu(Dropout(**settings).forward(xp.ones(shape, dtype), draw)[0])
+def mask_of(xp, shape, rng_key, dtype="float64", **settings):
+    return to_cpu(Dropout(**settings).forward(xp.ones(shape, dtype), rng_key)[0])
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1, 10), (1, 3, 4, 5), (2, 3, 3, 7), (2, 1, 1, 1), (0, 1, 1, 4)])
 @pytest.mark.parametrize("rate", [0.5, 0.25, 0.9, 0.0])
 def test_the_walks_equal_the_equations(shape, rate, xp, dtype):
-    draw = draw_of(*[7, 1000003, 12][: shape[0]])
+    rng_key = draw_of(*[7, 1000003, 12][: shape[0]])
     rng = np.random.default_rng(1)
     x, dy = rng.standard_normal((2, *shape)).astype(dtype)
-    mask = ref.dropout_mask(shape, rate, draw, 3)
+    mask = ref.dropout_mask(shape, rate, rng_key, 3)
     layer = Dropout(rate=rate, stream=3)
-    y, cache = layer.forward(xp.asarray(x), draw)
+    y, cache = layer.forward(xp.asarray(x), rng_key)
     np.testing.assert_array_equal(to_cpu(y) != 0, mask != 0)
     assert_close(y, x * mask, 1e-11 if dtype == "float64" else 1e-6)
     dx, grads = layer.backward(xp.asarray(dy), cache)
@@ -46,16 +46,16 @@ def test_the_walks_equal_the_equations(shape, rate, xp, dtype):
     stream=st.integers(0, 20),
 )
 def test_any_draw_equals_the_equations(shape, rate, seed, epoch, first, stream, xp):
-    draw = seed, epoch, np.arange(first, first + shape[0])
-    got = mask_of(xp, shape, draw, rate=rate, stream=stream)
-    assert_close(got, ref.dropout_mask(shape, rate, draw, stream), 1e-11)
+    rng_key = seed, epoch, np.arange(first, first + shape[0])
+    got = mask_of(xp, shape, rng_key, rate=rate, stream=stream)
+    assert_close(got, ref.dropout_mask(shape, rate, rng_key, stream), 1e-11)
 
 
 def test_a_word_on_the_threshold_is_kept(xp):
     """rate = word / 2^32 keeps that element, the next larger rate drops it; no other element changes."""
-    shape, draw = (1, 2, 3, 5), draw_of(7)
-    word = int(ref.random_words(draw, 3, 30)[0, 17])
-    on, above = (mask_of(xp, shape, draw, rate=w / 2**32, stream=3).ravel() > 0 for w in (word, word + 1))
+    shape, rng_key = (1, 2, 3, 5), draw_of(7)
+    word = int(ref.random_words(rng_key, 3, 30)[0, 17])
+    on, above = (mask_of(xp, shape, rng_key, rate=w / 2**32, stream=3).ravel() > 0 for w in (word, word + 1))
     assert on[17] and not above[17] and (on != above).sum() == 1
 
 
@@ -117,11 +117,11 @@ def test_gradients_equal_finite_differences(xp):
 def test_arrays_that_are_not_contiguous(xp, dtype):
     rng = np.random.default_rng(6)
     x, dy = rng.standard_normal((2, 3, 4, 5, 7)).astype(dtype)
-    draw = draw_of(1, 2, 3)
-    mask = ref.dropout_mask(x.shape, 0.5, draw, 0)
+    rng_key = draw_of(1, 2, 3)
+    mask = ref.dropout_mask(x.shape, 0.5, rng_key, 0)
     for odd_x, odd_dy in zip(strided(xp, x), strided(xp, dy), strict=True):
         layer = Dropout()
-        y, cache = layer.forward(odd_x, draw)
+        y, cache = layer.forward(odd_x, rng_key)
         assert_close(y, x * mask, 1e-6)
         assert_close(layer.backward(odd_dy, cache)[0], dy * mask, 1e-6)
 

@@ -21,15 +21,15 @@ from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
 from rawconv.visualize import controls as exchanged
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import project
 from rawconv.visualize.top_activations import scan
 
 
 def by_hand(net, pictures, unit, variant):
     """A unit of the first picture down through whole maps, by the words of the variant's name alone."""
-    y, caches = net.forward(net_input(net, pictures[:1]), "relu2")
-    other = net.forward(net_input(net, pictures[1:]), "relu2")[1]
+    y, caches = net.forward(preprocess(net, pictures[:1]), "relu2")
+    other = net.forward(preprocess(net, pictures[1:]), "relu2")[1]
     below, number = net, unit[0]
     seed = nets.one_hot(y, (0, *unit[1:], number))
     if variant == "random-weights":
@@ -64,7 +64,7 @@ def test_each_variant_is_what_its_name_says():
         assert measured["cosine"][k] == pytest.approx(want, abs=1e-6), way.name
         top, left, bottom, right = controls.fields(net)["relu2"].box(*unit[1:])
         rows, columns = slice(max(0, top), bottom), slice(max(0, left), right)
-        want = np.corrcoef(r[rows, columns].ravel(), net_input(net, pictures[:1])[0, rows, columns].ravel())[0, 1]
+        want = np.corrcoef(r[rows, columns].ravel(), preprocess(net, pictures[:1])[0, rows, columns].ravel())[0, 1]
         assert measured["correlation"][k] == pytest.approx(want, abs=1e-6), way.name
     assert measured["cosine"][0] == pytest.approx(1) and len({round(c, 6) for c in measured["cosine"]}) > 6
 
@@ -93,11 +93,11 @@ def _shares_of_pools(net, xp, pictures):
     """`shares` of a net without weights, which is on no device: its pictures are put there."""
     import rawconv.experiments.controls as module
 
-    kept, module.net_input = module.net_input, lambda net, pictures: xp.asarray(pictures.astype(np.float32))
+    kept, module.preprocess = module.preprocess, lambda net, pictures: xp.asarray(pictures.astype(np.float32))
     try:
         return shares(net, pictures, "pool2")
     finally:
-        module.net_input = kept
+        module.preprocess = kept
 
 
 def test_on_the_device(xp):

@@ -18,7 +18,7 @@ from rawconv.experiments.correspondence import PAPER, Marked, marked, pairs, pla
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import filling
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import net_input, seen
+from rawconv.visualize.images import center_crop, preprocess
 
 OPTIONS = {"layers": ["2", "1"], "size": 7, "random": 3}
 
@@ -47,7 +47,7 @@ def test_signs_are_those_of_covered_pictures(xp):
     one = some(1)[0]
     boxes, grey = places(one, 0, 7, 3, 0, net.shape), filling(net, "0")
     got = signs(net, one.picture, grey, boxes, ["relu1", "relu2"])
-    x, fill = net_input(net, one.picture[None]), net_input(net, grey[None])
+    x, fill = preprocess(net, one.picture[None]), preprocess(net, grey[None])
     for k, (top, left, bottom, right) in enumerate(boxes):
         covered = x.copy()
         covered[:, top:bottom, left:right] = fill[:, top:bottom, left:right]
@@ -90,7 +90,7 @@ def test_places_in_a_file_are_pixels_of_its_pictures(tmp_path):
         listed.append({"file": f"{k}.png", "parts": {"dot": list(at)}, "box": box})
     (tmp_path / "parts.json").write_text(json.dumps({"pictures": listed}))
     for one in marked(about, tmp_path / "parts.json"):
-        picture = seen(about.net, one.picture[None])[0].sum(axis=2, dtype=float)
+        picture = center_crop(about.net, one.picture[None])[0].sum(axis=2, dtype=float)
         rows, columns = np.indices(picture.shape)
         middle = [(grid * picture).sum() / picture.sum() for grid in (rows, columns)]
         assert np.abs(np.subtract(one.parts["dot"], middle)).max() <= 1

@@ -18,7 +18,7 @@ from rawconv.experiments.evolution import cosine, first_weights, jumps, run, sna
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device
 from rawconv.report.pages import window
-from rawconv.visualize.images import crop, display, net_input
+from rawconv.visualize.images import crop, display, preprocess
 from rawconv.visualize.projection import project
 from rawconv.visualize.receptive_field import fields
 
@@ -59,7 +59,7 @@ def test_every_cell_is_the_strongest_unit_of_its_epoch(tmp_path):
     everything = split.read(range(len(split)))
     for row in result.rows:
         net = checkpoint.load(snapshots(about.weights)[row["epoch"]]).net
-        y = net.forward(net_input(net, everything), "relu" + row["layer"][4:])[0][..., row["map"]]
+        y = net.forward(preprocess(net, everything), "relu" + row["layer"][4:])[0][..., row["map"]]
         assert row["value"] == pytest.approx(float(y.max()), rel=1e-5)
         assert y[row["id"], row["y"], row["x"]] == pytest.approx(row["value"], rel=1e-5)
         assert row["map"] != 3 or row["layer"] == "conv1", "dead"

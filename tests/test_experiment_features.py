@@ -15,7 +15,7 @@ from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import features
 from rawconv.experiments.features import feature_layer, feature_layers, read, write
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 
 
 def test_features_of_a_number_are_pooled_and_normed_where_the_net_does_so():
@@ -35,7 +35,7 @@ def test_the_file_holds_what_the_net_says(xp, tmp_path):
     about = write(subject, 1, "val", tmp_path / "f.h5", batch=5, progress=False)
     found, labels, names, classes, attributes = read(tmp_path / "f.h5")
     net = small_net()
-    want = net.forward(net_input(net, data.val.read(range(12))), "norm1")[0]
+    want = net.forward(preprocess(net, data.val.read(range(12))), "norm1")[0]
     tolerance = 0 if xp is np else 1e-4 * np.abs(want).max()
     np.testing.assert_allclose(found, to_cpu(want).reshape(12, -1), rtol=0, atol=tolerance)
     assert found.dtype == np.float32 and labels.tolist() == data.val.labels.tolist()

@@ -22,7 +22,7 @@ from rawconv.experiments import (
 )
 from rawconv.experiments.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from rawconv.experiments.subject import Shown
-from rawconv.visualize.top_activations import Strongest
+from rawconv.visualize.top_activations import TopActivations
 
 
 def cell(layer, classifier, count, accuracy, std):
@@ -303,7 +303,7 @@ def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
 
 def test_the_controls_page_has_a_row_for_each_map_and_a_column_for_each_way(strips):
     about, ways = subject_of(data=data_of(12)), [way.name for way in controls.VARIANTS]
-    strongest = Strongest(*(np.array(column)[:, None] for column in (
+    strongest = TopActivations(*(np.array(column)[:, None] for column in (
         [5.0, 4, 3, 2], [3, 8, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0])))  # fmt: skip
     rng = np.random.default_rng(0)
 

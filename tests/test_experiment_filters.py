@@ -86,8 +86,8 @@ def test_a_coarse_first_layer_leaves_its_grid():
     """The same net, random, with stride 4 and with stride 2: going down a stride of 4 leaves more of a grid."""
     found = {}
     for stride in (2, 4):
-        layers = [("conv1", Conv(6, 5, stride=stride, pad=2, std="he")), ("relu1", ReLU()),
-                  ("conv2", Conv(9, 3, pad=1, std="he")), ("relu2", ReLU())]  # fmt: skip
+        layers = [("conv1", Conv(6, 5, stride=stride, pad=2, init_std="he")), ("relu1", ReLU()),
+                  ("conv2", Conv(9, 3, pad=1, init_std="he")), ("relu2", ReLU())]  # fmt: skip
         net = Net((24, 24, 3), layers, ["a", "b"], np.full(3, 120, np.float32), seed=3)
         found[stride] = aliasing(measure(subject_of(net, data_of(8)))["spectrum"], stride, 24)[1]
     assert found[4] > found[2]
@@ -118,7 +118,12 @@ def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
 
 
 def test_a_first_layer_without_a_stride_leaves_no_grid(tmp_path):
-    layers = [("conv1", Conv(6, 5, std="he")), ("relu1", ReLU()), ("conv2", Conv(9, 3, std="he")), ("relu2", ReLU())]
+    layers = [
+        ("conv1", Conv(6, 5, init_std="he")),
+        ("relu1", ReLU()),
+        ("conv2", Conv(9, 3, init_std="he")),
+        ("relu2", ReLU()),
+    ]
     net = Net((24, 24, 3), layers, ["a", "b"], np.full(3, 120, np.float32))
     result = run(subject_of(net), begin("it", {}, tmp_path, "it"))
     assert "no stride that could leave a grid" in result.sentences[0] and "nan" not in result.sentences[0]

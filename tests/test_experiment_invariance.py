@@ -19,7 +19,7 @@ from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 
 SHIFT, SCALE, TURN = kinds(26, shift=6)
 
@@ -80,7 +80,7 @@ def test_measure_is_the_net_on_transformed_pictures(xp):
     found = measure(net, shown, SHIFT, ["relu1", "relu2"], fill)
     for i in (0, len(SHIFT.values) // 2, len(SHIFT.values) - 1):
         new = transform(shown.picture, SHIFT, SHIFT.values[i], fill)
-        x, y = (net_input(net, one[None]) for one in (shown.picture, new))
+        x, y = (preprocess(net, one[None]) for one in (shown.picture, new))
         for k, name in enumerate(("relu1", "relu2")):
             a, b = (to_cpu(net.forward(one.copy(), name)[0]).ravel() for one in (x, y))
             assert found["raw"][i, k] == pytest.approx(np.linalg.norm(a - b), rel=1e-4)

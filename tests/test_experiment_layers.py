@@ -19,7 +19,7 @@ from rawconv.experiments.classifiers import accuracy
 from rawconv.experiments.layers import PUBLISHED, run
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [3, 5], "folds": 2, "test": 4, "classifiers": ["softmax"], "seed": 3}
@@ -37,7 +37,7 @@ def test_a_cell_is_the_classifier_s_on_that_layer_and_draw(xp, tmp_path):
         parts = []
         for split, count in ((data.train, 5), (data.val, 4)):
             ids = few(split.labels, count, 2, 3, fold)
-            parts += [net.forward(net_input(net, split.read(ids)), "norm1")[0], split.labels[ids]]
+            parts += [net.forward(preprocess(net, split.read(ids)), "norm1")[0], split.labels[ids]]
         values.append(accuracy("softmax", *(to_cpu(part) for part in parts), 2)[0])
     assert found["table"][2]["folds"] == pytest.approx(values) and found["chance"] == 0.5
     assert found["table"][2]["accuracy"] == pytest.approx(np.mean(values))

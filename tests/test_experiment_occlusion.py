@@ -22,12 +22,12 @@ from rawconv.experiments.subject import Shown, filling, shown
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 
 
 def by_hand(net, picture, boxes, fill, name, label):
     """(activity, P(label), most probable class, its P) of each box, from whole pictures, one by one."""
-    x, grey = net_input(net, picture[None]), net_input(net, fill[None])
+    x, grey = preprocess(net, picture[None]), preprocess(net, fill[None])
     y = net.forward(x.copy(), name)[0]
     number, found = int(y.sum(axis=(0, 1, 2)).argmax()), []
     for top, left, bottom, right in boxes:

@@ -19,7 +19,7 @@ from rawconv.experiments.classifiers import answers, shares
 from rawconv.experiments.study import begin
 from rawconv.experiments.transfer import BATCH, PUBLISHED, run
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [2, 4], "folds": 2, "test": 5, "steps": 2, "seed": 3}
@@ -44,7 +44,7 @@ def test_fixed_layers_are_a_softmax_on_the_last_layer_below_the_scores(xp, tmp_p
         parts = []
         for split, count in ((data.train, 4), (data.val, 5)):
             ids = few(split.labels, count, 2, 3, fold)
-            parts += [to_cpu(net.forward(net_input(net, split.read(ids)), "relu2")[0]), split.labels[ids]]
+            parts += [to_cpu(net.forward(preprocess(net, split.read(ids)), "relu2")[0]), split.labels[ids]]
         right.append(shares(answers("softmax", *parts[:3], 2)[0], parts[3], 2))
     assert found[1]["folds"] == pytest.approx(np.mean(right, axis=1))
     assert list(found[1]["by_class"].values()) == pytest.approx(np.mean(right, axis=0))

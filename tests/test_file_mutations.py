@@ -29,7 +29,7 @@ from rawconv.net import Net
 from rawconv.report.experiments import experiments
 from rawconv.training import loop, runs
 from rawconv.training.log import read_log
-from rawconv.training.parallel import Alone
+from rawconv.training.parallel import SingleProcess
 from rawconv.visualize import top_activations
 
 COUNT, ALL, SLACK = 300, 10_000, 32 << 20
@@ -69,7 +69,7 @@ def a_checkpoint(pictures, folder):
         said = CliRunner().invoke(info, [str(path)])
         assert said.exit_code == 0 and not said.exception, said.exception
         run = runs.resume(path, {}, **NOTHING)
-        begun = loop._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, Alone(), run.state)
+        begun = loop._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, SingleProcess(), run.state)
         begun._rate(begun.at["position"])
         return found
 

@@ -21,7 +21,7 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.softmax import softmax_cross_entropy
 from rawconv.machine import arrays
-from rawconv.machine.arrays import Device, Uploads, choose_device, clear_errors, launch, to_cpu
+from rawconv.machine.arrays import Device, HostToDevice, choose_device, clear_errors, launch, to_cpu
 from rawconv.net import Net
 from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
@@ -111,8 +111,8 @@ def test_a_grid_smaller_than_the_work_walks_on(cupy, monkeypatch):
 
     def walk():
         found = []
-        for layer, draw in layers:
-            y, cache = layer.forward(cupy.asarray(values()), draw)
+        for layer, rng_key in layers:
+            y, cache = layer.forward(cupy.asarray(values()), rng_key)
             found += [y, layer.backward(cupy.asarray(values(y.shape)), cache)[0]]
         y, caches = net.forward(x.copy())
         return [to_cpu(a) for a in (*found, y, net.backward(y, caches)[0])]
@@ -158,10 +158,10 @@ def test_more_than_65535_blocks(cupy):
 
 @pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
 def test_pool_and_dropout_are_the_cpu_s_bit_for_bit(shared, cupy, dtype):
-    for layer, draw in [(MaxPool(3, 2), None), (MaxPool(17, 5), None), (Dropout(0.3, 9), (7, 1, [3, 1 << 31]))]:
+    for layer, rng_key in [(MaxPool(3, 2), None), (MaxPool(17, 5), None), (Dropout(0.3, 9), (7, 1, [3, 1 << 31]))]:
         x = values((2, 19, 18, 5), dtype)
-        y, cache = layer.forward(x, draw)
-        device_y, device_cache = layer.forward(cupy.asarray(x), draw)
+        y, cache = layer.forward(x, rng_key)
+        device_y, device_cache = layer.forward(cupy.asarray(x), rng_key)
         assert_same(device_y, y)
         r = values(y.shape, dtype, 1)
         down, device_down = (
@@ -184,8 +184,8 @@ def train(device, dtype, steps):
     net, (shown, labels) = zf32(device, dtype), pictures()
     optimizer = SGD(net)
     for step in range(steps):
-        draw = (11, step, np.arange(3) + 3 * step)
-        loss, *hits = train_step(net, device.put(shown), device.put(labels), draw, "pad4", optimizer, RATE)
+        rng_key = (11, step, np.arange(3) + 3 * step)
+        loss, *hits = train_step(net, device.put(shown), device.put(labels), rng_key, "pad4", optimizer, RATE)
     state = {(*key, "weights"): to_cpu(value) for key, value in net.params.items()}
     state |= {(*key, "momentum"): to_cpu(value) for key, value in optimizer.velocity.items()}
     return state, [float(value) for value in (loss, *hits)]
@@ -239,7 +239,7 @@ def test_float32_projections_are_the_cpu_s(cupy):
 
 def test_an_empty_batch(cupy, dtype):
     net = zf32(Device(0), dtype)
-    scores, caches = net.forward(cupy.zeros((0, 16, 16, 3), dtype), draw=(1, 2, []))
+    scores, caches = net.forward(cupy.zeros((0, 16, 16, 3), dtype), rng_key=(1, 2, []))
     assert scores.shape == (0, 1, 1, 7) and scores.dtype == dtype
     loss, dscores = softmax_cross_entropy(scores, cupy.zeros(0, "int64"))
     dx, grads = net.backward(dscores, caches)
@@ -362,7 +362,7 @@ def test_choosing_a_gpu(cupy):
 
 
 def test_batches_arrive_whole_whatever_their_size(cupy):
-    upload, rng, sums = Uploads(Device(0)), np.random.default_rng(0), []
+    upload, rng, sums = HostToDevice(Device(0)), np.random.default_rng(0), []
     batches = [rng.integers(0, 256, (count, 9, 9, 3), np.uint8) for count in (4, 4, 1, 7, 0, 4)]
     for batch in batches:
         given = upload(batch)
@@ -387,7 +387,7 @@ def test_a_copy_waits_for_the_work_on_the_batch_whose_memory_it_may_take(cupy, m
             super().wait_event(event)
 
     monkeypatch.setattr(cupy.cuda, "Stream", Stream)
-    upload = Uploads(Device(0))
+    upload = HostToDevice(Device(0))
     with Stream() as work:
         for _ in range(3):
             upload(np.zeros((2, 2), np.uint8))

@@ -160,13 +160,13 @@ def test_col2im(thread, channels, host):
 @CASES
 def test_add_bias(thread, channels, host):
     y, bias = Huge(), Huge()
-    for rectify in (0, 1):
+    for fuse_relu in (0, 1):
         for i in visited(MORE, thread):
             y[i], bias[i % channels] = i % 251 - 125, i % channels + 1
-        walk(host, conv.CU, "add_bias", MORE, thread, y, bias, channels, rectify)
+        walk(host, conv.CU, "add_bias", MORE, thread, y, bias, channels, fuse_relu)
         for i in visited(MORE, thread):
             value = i % 251 - 125 + i % channels + 1
-            assert y[i] == (max(value, 0) if rectify else value)
+            assert y[i] == (max(value, 0) if fuse_relu else value)
 
 
 @CASES

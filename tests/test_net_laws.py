@@ -27,25 +27,25 @@ def test_the_gradients_of_a_net_equal_finite_differences(training, batch, xp):
     """Loss of the whole net, with a fixed draw of the dropout mask, in every parameter and in the picture."""
     net, x = nets.make(xp, FULL), picture(batch=batch)
     labels = xp.asarray(np.arange(batch) % 5)
-    draw = (3, 1, np.arange(10, 10 + batch)) if training else None
+    rng_key = (3, 1, np.arange(10, 10 + batch)) if training else None
 
     def loss(x):
-        return float(softmax_cross_entropy(net.forward(xp.asarray(x.copy()), draw=draw)[0], labels)[0])
+        return float(softmax_cross_entropy(net.forward(xp.asarray(x.copy()), rng_key=rng_key)[0], labels)[0])
 
-    scores, caches = net.forward(xp.asarray(x.copy()), draw=draw)
+    scores, caches = net.forward(xp.asarray(x.copy()), rng_key=rng_key)
     dx, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches)
     dx = to_cpu(dx).copy()
     assert {name for name, grad in grads.items() if grad} == set(nets.convs(FULL))
-    for v, slope in slopes(xp, net, FULL, x, loss, 2, draw):
+    for v, slope in slopes(xp, net, FULL, x, loss, 2, rng_key):
         assert_slope(dx, v, slope)
-    here, rng, compared = nets.pattern(xp, net, FULL, x, draw), np.random.default_rng(6), 0
+    here, rng, compared = nets.pattern(xp, net, FULL, x, rng_key), np.random.default_rng(6), 0
     for name, key in product(nets.convs(FULL), ["weight", "bias"]):
         value, gradient = to_cpu(getattr(net[name], key)).copy(), to_cpu(grads[name][key]).copy()
         v, losses, clear = rng.uniform(-1, 1, value.shape), [], True
         for h in (STEP, -STEP):
             setattr(net[name], key, xp.asarray(value + h * v))
             losses.append(loss(x))
-            clear &= nets.pattern(xp, net, FULL, x, draw) == here
+            clear &= nets.pattern(xp, net, FULL, x, rng_key) == here
         setattr(net[name], key, xp.asarray(value))
         if clear:
             assert_slope(gradient, v, (losses[0] - losses[1]) / (2 * STEP))
@@ -56,13 +56,13 @@ def test_the_gradients_of_a_net_equal_finite_differences(training, batch, xp):
 def test_gradients_are_sums_over_the_pictures(xp):
     """A batch of three = three batches of one, also with dropout: nothing is divided, the mask follows the sample."""
     net, x, samples = nets.make(xp, FULL), picture(batch=3), np.array([70, 3, 12])
-    y, caches = net.forward(xp.asarray(x.copy()), draw=(1, 2, samples))
+    y, caches = net.forward(xp.asarray(x.copy()), rng_key=(1, 2, samples))
     y = to_cpu(y).copy()
     dy = np.random.default_rng(7).standard_normal(y.shape)
     dx, grads = net.backward(xp.asarray(dy.copy()), caches)
     dx, total = to_cpu(dx).copy(), {}
     for n in range(3):
-        y1, caches1 = net.forward(xp.asarray(x[n : n + 1].copy()), draw=(1, 2, samples[n : n + 1]))
+        y1, caches1 = net.forward(xp.asarray(x[n : n + 1].copy()), rng_key=(1, 2, samples[n : n + 1]))
         assert_close(y1, y[n : n + 1], 1e-12)
         dx1, grads1 = net.backward(xp.asarray(dy[n : n + 1].copy()), caches1)
         assert_close(dx1, dx[n : n + 1], 1e-12)
@@ -70,7 +70,7 @@ def test_gradients_are_sums_over_the_pictures(xp):
             total[name, key] = total.get((name, key), 0) + to_cpu(grads1[name][key])
     for (name, key), want in total.items():
         assert_close(grads[name][key], want, 1e-12)
-    other = to_cpu(net.forward(xp.asarray(x.copy()), draw=(1, 3, samples))[0])
+    other = to_cpu(net.forward(xp.asarray(x.copy()), rng_key=(1, 3, samples))[0])
     assert np.abs(other - y).max() > 1e-3, "another epoch, another mask"
 
 
@@ -85,11 +85,11 @@ def test_stop_names_a_layer_and_includes_it(xp):
 def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp, dtype, monkeypatch):
     """Scores, gradients and projections as where layers are called one by one; and no ReLU has a pass of its own."""
     net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(picture(batch=batch).astype(dtype))
-    draw, y, caches = (3, 1, np.arange(batch)), x.copy(), {}
+    rng_key, y, caches = (3, 1, np.arange(batch)), x.copy(), {}
     for name, layer in net.layers:
-        y, caches[name] = layer.forward(y, draw)
+        y, caches[name] = layer.forward(y, rng_key)
     monkeypatch.delattr(ReLU, "forward")
-    fused_y, fused_caches = net.forward(x.copy(), draw=draw)
+    fused_y, fused_caches = net.forward(x.copy(), rng_key=rng_key)
     assert_same(fused_y, to_cpu(y))
     (dx, grads), (fused_dx, fused_grads) = net.backward(y, caches), net.backward(fused_y, fused_caches)
     assert_same(fused_dx, to_cpu(dx))
@@ -114,7 +114,7 @@ def test_a_forward_leaves_the_caches_of_another_alone(xp):
     r = xp.asarray(to_cpu(y).copy())
     before = [to_cpu(net.deconv(r, caches, rules)).copy() for rules in (PAPER, GRADIENT)]
     back = to_cpu(net.backward(r, caches)[0]).copy()
-    net.forward(xp.asarray(second.copy()), draw=(1, 1, np.array([1])))
+    net.forward(xp.asarray(second.copy()), rng_key=(1, 1, np.array([1])))
     for rules, want in zip((PAPER, GRADIENT), before, strict=True):
         assert_same(net.deconv(r, caches, rules), want)
     assert_same(net.backward(r, caches)[0], back)
@@ -153,11 +153,11 @@ PROGRAM = """
 import hashlib, numpy as np, nets
 from rawconv import models
 net = nets.make(np, nets.FULL)
-y, caches = net.forward(nets.picture(batch=70), draw=(1, 2, np.arange(70)))
+y, caches = net.forward(nets.picture(batch=70), rng_key=(1, 2, np.arange(70)))
 dx, grads = net.backward(y.copy(), caches)
 parts = [y, dx, net.deconv(y.copy(), caches)] + [grads[n][k] for n in nets.convs(nets.FULL) for k in ("weight", "bias")]
 net = models.build("zf32", 7)
-y, caches = net.forward(np.random.default_rng(0).random((9, 32, 32, 3), np.float32), draw=(1, 2, np.arange(9)))
+y, caches = net.forward(np.random.default_rng(0).random((9, 32, 32, 3), np.float32), rng_key=(1, 2, np.arange(9)))
 grads = net.backward(y.copy(), caches)[1]
 parts += [grads[n][k] for n, layer in net.layers if layer.params for k in ("weight", "bias")]
 print(hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest())

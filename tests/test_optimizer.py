@@ -10,7 +10,7 @@ from rawconv.training.optimizer import SGD, Schedule
 
 
 def small_net(xp, filters=4, dtype="float64", channels=3):
-    layers = [("conv1", Conv(filters, 3, std=0.3)), ("fc2", Conv(5, None, std=0.3))]
+    layers = [("conv1", Conv(filters, 3, init_std=0.3)), ("fc2", Conv(5, None, init_std=0.3))]
     net = Net((6, 5, channels), layers, seed=0, dtype=dtype)
     return net.to(type("There", (), {"put": staticmethod(xp.asarray)})())
 

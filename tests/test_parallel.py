@@ -76,8 +76,8 @@ def test_what_all_processes_find_is_said_once(mpirun, tmp_path):
     """As that a tenth of the pictures is held out, which each finds as it opens the data set."""
     (tmp_path / "say.py").write_text(
         "from rawconv.files.messages import warn\n"
-        "from rawconv.training.parallel import joined\n"
-        "with joined():\n"
+        "from rawconv.training.parallel import init_distributed\n"
+        "with init_distributed():\n"
         "    warn('a tenth is held out')\n"
     )
     done = mpirun(3, ["say.py"], tmp_path)
@@ -252,14 +252,14 @@ def test_each_process_takes_the_gpu_of_its_own_number(monkeypatch):
 def test_launchers_without_mpi4py_or_with_another_mpi_are_told(monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "4")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(RawconvError, match=r"4 processes .* pip install 'rawconv\[mpi\]'"), parallel.joined():
+    with pytest.raises(RawconvError, match=r"4 processes .* pip install 'rawconv\[mpi\]'"), parallel.init_distributed():
         pass
 
 
 def test_alone_nothing_changes():
-    with parallel.joined() as ranks:
+    with parallel.init_distributed() as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
-        assert ranks.share([1, 2, 3]) == [1, 2, 3] and ranks.any([True, False]) == [True, False]
+        assert ranks.share([1, 2, 3]) == [1, 2, 3] and ranks.any_rank([True, False]) == [True, False]
 
 
 def test_several_processes_find_what_one_finds_when_testing(mpirun, tmp_path):

@@ -39,10 +39,10 @@ def test_known_answers(counter, key, result):
     count=st.integers(0, 11),
 )
 def test_words_are_a_function_of_the_draw(seed, epoch, samples, stream, count):
-    draw = seed, epoch, np.array(samples, np.int64)
-    got = words(draw, stream, count)
+    rng_key = seed, epoch, np.array(samples, np.int64)
+    got = words(rng_key, stream, count)
     assert got.dtype == np.uint32 and got.shape == (len(samples), count)
-    np.testing.assert_array_equal(got, ref.random_words(draw, stream, count))
+    np.testing.assert_array_equal(got, ref.random_words(rng_key, stream, count))
 
 
 @pytest.mark.parametrize("shift", [2**32, 2**63, 2**64, -(2**32)])

@@ -9,10 +9,10 @@ from PIL import Image
 from test_deconvnet import square_net
 
 import rawconv
-from rawconv.data.decode import fit
-from rawconv.data.pictures import stored, stored_batch
+from rawconv.data.decode import resize_center_crop
+from rawconv.data.pictures import stored_batch, stored_image
 from rawconv.errors import RawconvError, UsageError
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import dead, project
 from rawconv.visualize.top_activations import scan
 from rawconv.visualize.trace import trace
@@ -40,10 +40,10 @@ def ways(file):
 
 def test_every_way_to_bring_a_picture_is_the_same_picture(file):
     net = square_net()
-    want, classes = fit(Image.fromarray(RGB), 26), rawconv.classify(net, RGB)
+    want, classes = resize_center_crop(Image.fromarray(RGB), 26), rawconv.classify(net, RGB)
     r, best = rawconv.project(net, RGB, UNIT), rawconv.scan(net, [RGB], ["conv2"], 1, progress=False)["conv2"]
     for name, given in ways(file).items():
-        np.testing.assert_array_equal(stored(given, 26), want, err_msg=name)
+        np.testing.assert_array_equal(stored_image(given, 26), want, err_msg=name)
         np.testing.assert_array_equal(rawconv.project(net, given, UNIT), r, err_msg=name)
         assert rawconv.classify(net, given) == classes
         found = rawconv.scan(net, given, ["conv2"], 1, progress=False)["conv2"]
@@ -53,12 +53,12 @@ def test_every_way_to_bring_a_picture_is_the_same_picture(file):
 
 
 def test_grey_is_three_times_grey_and_what_is_seen_through_is_grey():
-    want = fit(Image.fromarray(np.dstack([GREY] * 3)), 26)
+    want = resize_center_crop(Image.fromarray(np.dstack([GREY] * 3)), 26)
     for given in (GREY, GREY[..., None], Image.fromarray(GREY)):
-        np.testing.assert_array_equal(stored(given, 26), want)
+        np.testing.assert_array_equal(stored_image(given, 26), want)
     clear = SEE_THROUGH.copy()
     clear[..., 3] = 0
-    assert (stored(clear, 26) == 128).all()
+    assert (stored_image(clear, 26) == 128).all()
 
 
 def test_several_pictures(file):
@@ -139,9 +139,9 @@ def test_files_that_are_no_pictures(tmp_path):
 def test_a_tilde_is_the_home_but_where_a_file_is_called_so(file, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    np.testing.assert_array_equal(stored("~/a.png", 26), stored(RGB, 26))
+    np.testing.assert_array_equal(stored_image("~/a.png", 26), stored_image(RGB, 26))
     Image.fromarray(GREY).save("~a.png")
-    np.testing.assert_array_equal(stored("~a.png", 26), stored(GREY, 26))
+    np.testing.assert_array_equal(stored_image("~a.png", 26), stored_image(GREY, 26))
 
 
 def test_a_scan_takes_a_folder_and_refuses_a_whole_data_set(tmp_path):
@@ -183,7 +183,7 @@ def test_a_net_refuses_other_arrays_in_one_sentence(x):
     for walk in (lambda: net.forward(x), lambda: net.deconv(x, caches), lambda: net.backward(x, caches)):
         with pytest.raises(ValueError, match=r"^This net takes [^\n]*\.$"):
             walk()
-    with pytest.raises(ValueError, match="images.net_input"):
+    with pytest.raises(ValueError, match="images.preprocess"):
         net.forward(x)
     assert net.deconv(passed, caches).dtype == np.float32
 
@@ -229,7 +229,7 @@ def net_with_dead_units():
     net = square_net()
     net["conv2"].weight[..., 2:4], net["conv2"].bias[2] = 0, -1
     net["conv2"].weight[1, 1, 0, 3] = 1
-    x = net_input(net, stored_batch(RGB, 26))
+    x = preprocess(net, stored_batch(RGB, 26))
     y = net.forward(x, "norm1")[0][0, :, :, 0]
     net["conv2"].bias[3] = -np.sort(y.ravel())[-2]
     return net, y

@@ -15,7 +15,7 @@ from rawconv.machine.arrays import to_cpu
 CASES = {
     "paper, clipped": (3, (8, 6, 2), dict(size=3, stride=2)),
     "paper, exact": (3, (7, 9, 3), dict(size=3, stride=2)),
-    "floor": (3, (8, 6, 2), dict(size=3, stride=2, rounding="floor")),
+    "floor": (3, (8, 6, 2), dict(size=3, stride=2, ceil_mode=False)),
     "2x2": (3, (6, 7, 5), dict(size=2, stride=2)),
     "stride 1": (1, (5, 6, 1), dict(size=3, stride=1)),
     "non-square": (3, (7, 8, 3), dict(size=(2, 4), stride=(1, 3))),
@@ -60,7 +60,7 @@ def check_three_walks(xp, dtype, batch, shape, settings, kind="distinct", seed=0
     assert_same(y, want)
     assert_same(cache.switches, switches)
     assert tuple(layer.out_shape(shape)) == y.shape[1:] and isinstance(y, xp.ndarray)
-    window = {name: value for name, value in settings.items() if name != "rounding"}
+    window = {name: value for name, value in settings.items() if name != "ceil_mode"}
     r = rng.integers(-9, 10, y.shape).astype(dtype)  # small integers: their sums are exact in any order
     for shared in SHARED:
         down = ref.pool_down(r, switches, x.shape, **window, shared_switches=shared).astype(dtype)
@@ -113,9 +113,9 @@ def pools(draw):
     stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     h = draw(st.integers(max(1, size[0] - 2 * pad[0]), 10))
     w = draw(st.integers(max(1, size[1] - 2 * pad[1]), 10))
-    rounding = draw(st.sampled_from(["ceil", "floor"]))
+    ceil_mode = draw(st.booleans())
     shape = h, w, draw(st.integers(1, 5))
-    return draw(st.integers(0, 3)), shape, dict(size=size, stride=stride, pad=pad, rounding=rounding)
+    return draw(st.integers(0, 3)), shape, dict(size=size, stride=stride, pad=pad, ceil_mode=ceil_mode)
 
 
 @given(case=pools(), kind=st.sampled_from(["distinct", "ties", "negative", "special"]))
@@ -128,7 +128,7 @@ def test_down_is_the_transpose_of_up_at_fixed_switches(case, xp):
     """<x at the switches, r> = <x, unpool(r)> for every x, also where windows overlap and share switches."""
     batch, shape, settings = case
     layer = MaxPool(**settings)
-    window = {name: value for name, value in settings.items() if name != "rounding"}
+    window = {name: value for name, value in settings.items() if name != "ceil_mode"}
     rng = np.random.default_rng(3)
     x, other = values(rng, (batch + 1, *shape)), rng.standard_normal((batch + 1, *shape))
     y, cache = layer.forward(xp.asarray(x))
@@ -234,7 +234,7 @@ def test_one_forward_serves_any_number_of_ways_down(xp, dtype):
         ((110, 110, 3), dict(size=3, stride=2), (55, 55)),  # the paper's net
         ((26, 26, 3), dict(size=3, stride=2), (13, 13)),
         ((13, 13, 3), dict(size=3, stride=2), (6, 6)),
-        ((110, 13, 3), dict(size=3, stride=2, rounding="floor"), (54, 6)),
+        ((110, 13, 3), dict(size=3, stride=2, ceil_mode=False), (54, 6)),
         ((32, 33, 3), dict(size=3, stride=2), (16, 16)),
         ((5, 6, 3), dict(size=1, stride=3), (2, 2)),  # a third window would start at 6 of 5, and at 6 of 6: dropped
         ((4, 5, 3), dict(size=2, stride=3, pad=1), (2, 2)),  # a third window of (4 + 2) would start at 5: dropped
@@ -252,7 +252,7 @@ def test_map_sizes(shape, settings, want):
         ((2, 5, 1), dict(size=3, stride=2)),
         ((5, 2, 1), dict(size=3, stride=2)),
         ((5, 2, 1), dict(size=(3, 5), stride=2, pad=1)),
-        ((2, 5, 1), dict(size=3, stride=4, rounding="floor")),
+        ((2, 5, 1), dict(size=3, stride=4, ceil_mode=False)),
     ],
 )
 def test_an_input_smaller_than_its_window_is_refused(shape, settings):

@@ -75,7 +75,7 @@ def reference_down(net, table, outputs, switches, r, rules):
         elif kind is LRN and rules.lrn == "gradient":
             r = ref.lrn_back(r, x, **settings)
         elif kind is MaxPool:
-            known = {key: value for key, value in settings.items() if key != "rounding"}
+            known = {key: value for key, value in settings.items() if key != "ceil_mode"}
             r = ref.pool_down(r, switches[name], x.shape, **known, shared_switches=rules.shared_switches)
     return r
 

@@ -104,7 +104,7 @@ def test_steps_are_those_of_the_walk_down():
     assert layer["steps"][-1]["shape"] == [24, 24, 3] and layer["steps"][1]["shape"] == list(net.shapes["norm1"])
     unit = layer["maps"][5]["units"][2]
     stored = data.val.read([best.picture[5, 2]])
-    y, caches = net.forward(html.paths.net_input(net, stored), "relu2")
+    y, caches = net.forward(html.paths.preprocess(net, stored), "relu2")
     r = np.zeros_like(y)
     r[0, unit["y"], unit["x"], 5] = y[0, unit["y"], unit["x"], 5]
     for step, name in enumerate(reversed(caches)):

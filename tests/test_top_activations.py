@@ -14,7 +14,7 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.visualize import top_activations
-from rawconv.visualize.top_activations import Strongest, scan, scan_once
+from rawconv.visualize.top_activations import TopActivations, scan, scan_once
 
 LAYERS = ["conv1", "pool1", "conv2", "scores"]
 
@@ -44,7 +44,7 @@ def split_of(count, seed=1, levels=3):
 def naive(net, split, layer, k):
     """Everything at once, sorted by (value descending, id), places first in reading order."""
     y, _ = net.forward(split.read(range(len(split))).astype(np.float32), top_activations.layer_object(net, layer))
-    columns = [[] for _ in Strongest._fields]
+    columns = [[] for _ in TopActivations._fields]
     for number in range(y.shape[3]):
         best = [(-m.max(), picture) for picture, m in enumerate(y[..., number])]
         rows = [
@@ -54,11 +54,11 @@ def naive(net, split, layer, k):
         for column, values in zip(columns, zip(*rows, strict=True), strict=False):
             column.append(values)
         columns[4].append([split.labels[picture] for _, picture, *_ in rows])
-    return Strongest(*(np.array(column) for column in columns))
+    return TopActivations(*(np.array(column) for column in columns))
 
 
 def assert_same_units(got, want):
-    for field, one, other in zip(Strongest._fields, got, want, strict=True):
+    for field, one, other in zip(TopActivations._fields, got, want, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=field)
 
 
@@ -319,7 +319,7 @@ def test_what_a_scan_cannot_have_found_is_damaged(field, place, number):
     """Of 6 pictures and maps of 4 x 7 places: values that fall, pictures, rows and columns that are there, labels."""
     split = split_of(6)
     value, picture = np.array([[9.0, 7, 7], [3, 2, 1]]), np.array([[5, 0, 4], [1, 2, 3]])
-    found = Strongest(value, picture, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[picture])
+    found = TopActivations(value, picture, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[picture])
     assert top_activations._sound(found, (4, 7, 2), split)
     if field == "label":
         number = found.label[place] + 1

@@ -33,11 +33,11 @@ def filters_to_torch(weight, grad=False):
     return torch.tensor(np.ascontiguousarray(to_cpu(weight).transpose(3, 2, 0, 1)), requires_grad=grad)
 
 
-def torch_conv(x, weight, bias, stride=1, pad=0, groups=1, rounding="ceil"):
+def torch_conv(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True):
     """PyTorch floors: the zeros that ceil adds at the right and bottom are padded explicitly."""
     (sh, sw), (top, left, bottom, right) = ref.pair(stride), ref.four(pad)
     (h, w), (kh, kw) = x.shape[2:], weight.shape[2:]
-    if rounding == "ceil":
+    if ceil_mode:
         bottom += -(h + top + bottom - kh) % sh
         right += -(w + left + right - kw) % sw
     return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, stride=(sh, sw), groups=groups)
@@ -47,7 +47,7 @@ def torch_conv(x, weight, bias, stride=1, pad=0, groups=1, rounding="ceil"):
     "settings",
     [
         dict(size=3, stride=2),
-        dict(size=3, stride=2, rounding="floor"),
+        dict(size=3, stride=2, ceil_mode=False),
         dict(size=(3, 4), stride=(2, 3), pad=(0, 1, 2, 3)),
         dict(size=5, pad=2, groups=2),
         dict(size=2, stride=3, groups=2),
@@ -82,7 +82,7 @@ def test_conv(settings, xp):
     "settings",
     [
         dict(size=3, stride=2),
-        dict(size=3, stride=2, rounding="floor"),
+        dict(size=3, stride=2, ceil_mode=False),
         dict(size=(3, 2), stride=(2, 3), pad=1),
         dict(size=3, stride=1, pad=(1, 0)),
         dict(size=2, stride=3),
@@ -96,7 +96,7 @@ def test_max_pool(settings, ties, xp):
     y, cache = MaxPool(**settings).forward(xp.asarray(x))
     tx = to_torch(x, True)
     size, stride, pad = (ref.pair(settings.get(key, 0)) for key in ("size", "stride", "pad"))
-    ceil = settings.get("rounding", "ceil") == "ceil"
+    ceil = settings.get("ceil_mode", True)
     ty, indices = F.max_pool2d(tx, size, stride, pad, ceil_mode=ceil, return_indices=True)
     assert_close(y, from_torch(ty), 0)
     switches = to_cpu(cache.switches).astype(np.int64)
@@ -185,11 +185,11 @@ def test_a_training_step(batch, weights, xp):
     weights: of the classes; the sum over the pictures is PyTorch's reduction="sum", which nobody divides by weights.
     """
     net, x = nets.make(xp, FULL), picture(batch=batch)
-    labels, draw = np.arange(batch) % 5, (4, 1, np.arange(batch))
-    scores, caches = net.forward(xp.asarray(x.copy()), draw=draw)
+    labels, rng_key = np.arange(batch) % 5, (4, 1, np.arange(batch))
+    scores, caches = net.forward(xp.asarray(x.copy()), rng_key=rng_key)
     loss, dscores = softmax_cross_entropy(scores, xp.asarray(labels), None if weights is None else xp.asarray(weights))
     dx, grads = net.backward(dscores, caches)
-    mask = ref.dropout_mask((batch, 1, 1, 16), 0.5, draw, stream=3)
+    mask = ref.dropout_mask((batch, 1, 1, 16), 0.5, rng_key, stream=3)
     tx = to_torch(x, True)
     ty, params = torch_net(net, FULL, tx, masks={"drop4": mask})
     given = None if weights is None else torch.tensor(weights, dtype=torch.float64)

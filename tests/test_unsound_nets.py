@@ -27,7 +27,11 @@ from rawconv.visualize.top_activations import scan
 def net_with(fault=None):
     layers = [("conv1", Conv(3, 3)), ("relu1", ReLU()), ("norm1", LRN(3)), ("conv2", Conv(4, 3)), ("relu2", ReLU())]
     net = Net(
-        (12, 12, 3), [*layers, ("fc3", Conv(2, None, std=0.1))], ["cat", "dog"], np.full(3, 120, np.float32), seed=1
+        (12, 12, 3),
+        [*layers, ("fc3", Conv(2, None, init_std=0.1))],
+        ["cat", "dog"],
+        np.full(3, 120, np.float32),
+        seed=1,
     )
     if fault in ("nan", "inf"):
         net["conv2"].weight[0, 0, 0, 0] = float(fault)

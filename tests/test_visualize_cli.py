@@ -25,9 +25,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def small_net(seed=0):
     layers = [
-        ("conv1", Conv(6, 5, stride=2, pad=2, std="he")), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
-        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(20, 3, pad=1, std="he")), ("relu2", ReLU()),
-        ("fc3", Conv(2, None, std="he")),
+        ("conv1", Conv(6, 5, stride=2, pad=2, init_std="he")), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
+        ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(20, 3, pad=1, init_std="he")), ("relu2", ReLU()),
+        ("fc3", Conv(2, None, init_std="he")),
     ]  # fmt: skip
     net = Net((24, 24, 3), layers, ["cat", "sea dog"], np.full((26, 26, 3), 120, np.float32), "tiny", seed)
     net["conv2"].bias[:] = 500  # alive on any picture

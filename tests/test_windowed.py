@@ -38,7 +38,7 @@ ODD = [  # asymmetric in all that can be, every window hangs over somewhere, sev
     ("norm2", LRN, dict(size=3, alpha=0.3)),
     ("pool2", MaxPool, dict(size=(3, 2), stride=(1, 1), pad=(1, 0))),
     ("drop2", Dropout, dict(rate=0.5, stream=1)),
-    ("conv3", Conv, dict(filters=5, size=2, stride=2, rounding="floor")),
+    ("conv3", Conv, dict(filters=5, size=2, stride=2, ceil_mode=False)),
     ("relu3", ReLU, {}),
     ("pool3", MaxPool, dict(size=2, stride=3)),
 ]
@@ -46,7 +46,7 @@ ODD_SHAPE = (39, 52, 2)
 DENSE = [  # padded convolutions in a row; windows that overlap much, and that `floor` drops inside the map
     ("conv1", Conv, dict(filters=4, size=3, pad=1)),
     ("relu1", ReLU, {}),
-    ("pool1", MaxPool, dict(size=4, stride=2, rounding="floor")),
+    ("pool1", MaxPool, dict(size=4, stride=2, ceil_mode=False)),
     ("conv2", Conv, dict(filters=5, size=3, pad=1)),
     ("pool2", MaxPool, dict(size=3, stride=1)),
     ("conv3", Conv, dict(filters=5, size=3, pad=(2, 1, 0, 1))),

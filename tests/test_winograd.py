@@ -35,7 +35,7 @@ def convolutions(draw):
         for n, p in zip(size, pad, strict=True)
     )
     height, width = (max(length, n - 2 * p) for length, n, p in zip((height, width), size, pad, strict=True))
-    settings = dict(size=size, stride=stride, pad=pad, rounding=draw(st.sampled_from(["ceil", "floor"])))
+    settings = dict(size=size, stride=stride, pad=pad, ceil_mode=draw(st.booleans()))
     return draw(st.integers(1, 9)), (height, width, draw(st.integers(1, 3))), draw(st.integers(1, 3)), settings
 
 
@@ -72,7 +72,7 @@ def test_no_picture_touches_another(settings):
         np.testing.assert_array_equal(got[3], alone[3])
 
 
-WINDOWS = [Window.of(size, stride, 0, "ceil") for (_, stride), size in SIZES.items()]
+WINDOWS = [Window.of(size, stride, 0, True) for (_, stride), size in SIZES.items()]
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: f"{window.size} by {window.stride}")
@@ -100,7 +100,7 @@ def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     ],
 )
 def test_multiplications(size, window, want):
-    how = Fold.of(Window.of(*window, 0, "ceil"))
+    how = Fold.of(Window.of(*window, 0, True))
     assert multiplications(how, size) == want
 
 
@@ -156,6 +156,6 @@ def test_a_projection_that_is_exactly_empty_stays_empty(conv, full):
 
 
 def test_the_weight_gradient_of_no_pictures_is_zero():
-    window = Window.of(5, 2, 0, "ceil")
+    window = Window.of(5, 2, 0, True)
     found = weight_gradient(np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, "winograd")
     assert found.shape == (5, 5, 3, 4) and not found.any()

@@ -94,12 +94,12 @@ def layer_times(net, batch):
     found, rng, shape = {}, cupy.random.RandomState(0), net.shape
     for name, layer in net.layers:
         x, y = (rng.standard_normal((batch, *size), "float32") for size in (shape, net.shapes[name]))
-        draw = (0, 0, np.arange(batch))
-        cache = layer.forward(x.copy(), draw)[1]
+        rng_key = (0, 0, np.arange(batch))
+        cache = layer.forward(x.copy(), rng_key)[1]
         lowest = name == net.layers[0][0]
         back = layer.parameter_gradients if lowest else layer.backward
-        up = partial(layer.forward, rectify=True) if name in net.rectifying else layer.forward
-        found[name, "up"] = seconds(lambda up=up, x=x, draw=draw: up(x, draw))
+        up = partial(layer.forward, fuse_relu=True) if name in net.fuses_relu else layer.forward
+        found[name, "up"] = seconds(lambda up=up, x=x, rng_key=rng_key: up(x, rng_key))
         found[name, "back"] = seconds(lambda back=back, y=y, cache=cache: back(y, cache))
         found[name, "down"] = seconds(lambda layer=layer, y=y, cache=cache: layer.deconv(y, cache))
         shape = net.shapes[name]
@@ -112,13 +112,13 @@ def whole_times(net, batch, others):
 
     size = net.stored[0]
     pictures = cupy.random.RandomState(1).randint(0, 256, (batch, size, size, net.shape[2])).astype("uint8")
-    labels, optimizer, draw = cupy.arange(batch) % len(net.classes), SGD(net), (0, 0, np.arange(batch))
+    labels, optimizer, rng_key = cupy.arange(batch) % len(net.classes), SGD(net), (0, 0, np.arange(batch))
     x = cupy.random.RandomState(2).standard_normal((batch, *net.shape), "float32")
     top = [name for name, layer in net.layers if isinstance(layer, MaxPool)][-1]
     y, caches = net.forward(x, top)
     ours = {
         "forward": lambda: net.forward(x, keep=False),
-        "step": lambda: train_step(net, pictures, labels, draw, recipe_of(net).crop, optimizer, 1e-6),
+        "step": lambda: train_step(net, pictures, labels, rng_key, recipe_of(net).crop, optimizer, 1e-6),
         f"down from {top}": lambda: net.deconv(y, caches),
     }
     found = {}

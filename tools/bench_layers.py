@@ -53,9 +53,9 @@ def layer_rows(name, layer, shape, batch, rounds, lowest):
 
 def ours(layer, x, dy):
     """{pass: function}"""
-    draw = (0, 0, range(len(x)))
+    rng_key = (0, 0, range(len(x)))
     given = x.copy() if isinstance(layer, ReLU) else x  # it works in place
-    cache = layer.forward(given, draw)[1]
+    cache = layer.forward(given, rng_key)[1]
     if isinstance(layer, Conv):
         back = {
             "back to x": lambda: layer.transpose(dy, x.shape[1:3]),
@@ -63,7 +63,7 @@ def ours(layer, x, dy):
         }
     else:
         back = {"back to x": lambda: layer.backward(dy, cache)}
-    return {"up": lambda: layer.forward(given, draw), **back}
+    return {"up": lambda: layer.forward(given, rng_key), **back}
 
 
 def torchs(layer, x, dy, layout):

@@ -59,9 +59,9 @@ def work(model, batch, steps):
     from rawconv import models
     from rawconv.training.loop import train_step
     from rawconv.training.optimizer import SGD
-    from rawconv.training.parallel import joined
+    from rawconv.training.parallel import init_distributed
 
-    with joined() as ranks:
+    with init_distributed() as ranks:
         chosen, net = models.recipe(model), models.build(model)
         rng, seconds = np.random.default_rng(0), []
         pictures = rng.integers(0, 256, (batch, chosen.stored, chosen.stored, 3), np.uint8)
@@ -69,8 +69,8 @@ def work(model, batch, steps):
         optimizer = SGD(net, chosen.momentum, chosen.decay, chosen.renorm, chosen.layer_rates(net))
         for number in range(WARM + steps):
             began = time.perf_counter()
-            draw = (0, number, ids)
-            train_step(net, pictures[ids], labels[ids], draw, chosen.crop, optimizer, 0.01, ranks, batch)
+            rng_key = (0, number, ids)
+            train_step(net, pictures[ids], labels[ids], rng_key, chosen.crop, optimizer, 0.01, ranks, batch)
             if number >= WARM:
                 seconds.append(time.perf_counter() - began)
         if ranks.rank == 0:

@@ -16,7 +16,7 @@ from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import to_cpu
 from rawconv.machine.threads import cut
 from rawconv.visualize import perturbed
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 
 SQUARE = 50
 BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastest is used
@@ -37,7 +37,7 @@ def main(quick, rounds, as_json):
     last = net.layers[-1][0]
     net[last].weight *= np.float32(0.2)
     picture, boxes = noise(1)[0], windows(net.shape[0], stride)
-    label = int(net.forward(net_input(net, picture[None]))[0].argmax())
+    label = int(net.forward(preprocess(net, picture[None]))[0].argmax())
     captum = Captum(net, picture, label)
     batch, layout = captum.fastest()
     ways = {
@@ -69,7 +69,7 @@ def ours(net, picture, boxes, label):
 
 
 def whole(net, picture, boxes, label):
-    x, grey = (net_input(net, p[None]) for p in (picture, filling(net, "128")))
+    x, grey = (preprocess(net, p[None]) for p in (picture, filling(net, "128")))
     x = np.repeat(x, len(boxes), axis=0)
     for one, (top, left, bottom, right) in zip(x, boxes, strict=True):
         one[top:bottom, left:right] = grey[0, top:bottom, left:right]
@@ -95,7 +95,7 @@ class Captum:
 
     def __init__(self, net, picture, label):
         self.net, self.label, self.seen = rival(net), label, []
-        self.x, self.grey = (net_input(net, p[None]) for p in (picture, filling(net, "128")))
+        self.x, self.grey = (preprocess(net, p[None]) for p in (picture, filling(net, "128")))
 
     def _probabilities(self, x):
         p = self.net(x).flatten(1).softmax(1)

@@ -78,10 +78,10 @@ def some_pictures(net, batch):
 
 def ours(net, x, labels, kind):
     """One call of it, as training.train_step does it after the pictures are cut."""
-    optimizer, draw = SGD(net), (0, 0, range(len(x)))
+    optimizer, rng_key = SGD(net), (0, 0, range(len(x)))
 
     def step():
-        scores, caches = net.forward(x, draw=draw)
+        scores, caches = net.forward(x, rng_key=rng_key)
         _, dscores = softmax_cross_entropy(scores, labels)
         _, grads = net.backward(dscores, caches, stop=optimizer.lowest)
         optimizer.update(grads, 1e-5, 1 / len(x))

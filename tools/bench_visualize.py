@@ -15,7 +15,7 @@ from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
 from rawconv.machine.threads import cut
 from rawconv.report.pages import PROJECTION_BYTES
-from rawconv.visualize.images import net_input
+from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.top_activations import scan
 
@@ -97,7 +97,7 @@ def ours(net, pictures, units, full):
         for part in cut(len(units), PROJECTION_BYTES // pictures[0].size // 4):
             ids, rows = np.unique(units[part, 0], return_inverse=True)
             some = np.column_stack([rows, units[part, 1:]])
-            project_units(net, net_input(net, pictures[ids]), "conv5", some, RULES, full)
+            project_units(net, preprocess(net, pictures[ids]), "conv5", some, RULES, full)
 
     return work, len(units)
 
@@ -121,7 +121,7 @@ def captum_loops(net):
 def loop_over(attribute, net, pictures, units, count):
     """One unit after the other, `count` of them spread over all; pictures are prepared beforehand."""
     some = units[np.linspace(0, len(units) - 1, count).astype(int)]
-    prepared = net_input(net, pictures[some[:, 0]])
+    prepared = preprocess(net, pictures[some[:, 0]])
 
     def work():
         for x, (_, *unit) in zip(prepared, some.tolist(), strict=True):
@@ -133,7 +133,7 @@ def loop_over(attribute, net, pictures, units, count):
 def disagreement(net, pictures, units, attribute):
     """The largest difference from activation x Captum, in float32, of 3 units; 1 is the largest value."""
     some = units[:: max(1, len(units) // 3)][:3]
-    x, errors = net_input(net, pictures[some[:, 0]]), []
+    x, errors = preprocess(net, pictures[some[:, 0]]), []
     units = np.column_stack([np.arange(len(some)), some[:, 1:]])
     r, values = project_units(net, x, "conv5", units, RULES)
     for one, got, value, (_, *unit) in zip(x, r, values, some.tolist(), strict=True):

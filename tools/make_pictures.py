@@ -30,7 +30,7 @@ from rawconv.report.fonts import length, write
 from rawconv.report.pages import Look, layer_pages
 from rawconv.training import runs
 from rawconv.visualize.controls import SENTENCES, control
-from rawconv.visualize.images import display, net_input
+from rawconv.visualize.images import display, preprocess
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.trace import trace
 
@@ -81,7 +81,7 @@ def book_up():
     ours, picture = net(), scene()
     rows, labels = [[picture]], ["picture"]
     for number in range(1, 6):
-        y, _ = ours.forward(net_input(ours, picture[None]), f"relu{number}")
+        y, _ = ours.forward(preprocess(ours, picture[None]), f"relu{number}")
         rows.append([grey(y[0, :, :, m]) for m, *_ in strongest(y[0], 8)])
         labels.append(f"conv{number}")
     return strip(rows, labels)
@@ -89,7 +89,7 @@ def book_up():
 
 def book_convolution():
     ours, picture = net(), scene()
-    x, conv = net_input(ours, picture[None]), ours["conv1"]
+    x, conv = preprocess(ours, picture[None]), ours["conv1"]
     y, cache = conv.forward(x)
     number = strongest(np.maximum(y[0], 0), 1)[0][0]
     kept = np.zeros_like(y)
@@ -138,7 +138,7 @@ def projections(layer, count, **options):
     """The first scenes' strongest unit each: (pictures, projections), cut to the fields."""
     ours = net()
     pictures, _ = scenes.draw(range(2 * count), ours.shape[0])
-    x = net_input(ours, pictures)
+    x = preprocess(ours, pictures)
     y, _ = ours.forward(x[:count], layer)
     units = np.array([(row, *strongest(y[row], 1)[0]) for row in range(count)])
     name = options.pop("control", None)
@@ -163,7 +163,7 @@ def book_controls():
 
 def book_lrn():
     ours, picture = net(), scene()
-    before, _ = ours.forward(net_input(ours, picture[None]), "pool1")
+    before, _ = ours.forward(preprocess(ours, picture[None]), "pool1")
     y, x = np.unravel_index(int(before[0].max(axis=2).argmax()), before.shape[1:3])
     after, _ = ours["norm1"].forward(before)
     page = Image.new("RGB", (900, 240), WHITE)

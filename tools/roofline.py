@@ -42,7 +42,7 @@ def work_of(net, batch):
         out = net.shapes[name]
         sizes = [batch * math.prod(size) for size in (shape, out)]
         found = _counts(layer, *sizes, batch * math.prod(out[:2]), lowest=not rows)
-        if below in net.rectifying:
+        if below in net.fuses_relu:
             del found["up"]
         rows += [Work(name, direction, *counts) for direction, counts in found.items()]
         shape, below = out, name

@@ -10,8 +10,8 @@ class AveragePool:
 
     params = {}
 
-    def __init__(self, size, stride, pad=0, rounding="ceil"):
-        self.window = Window.of(size, stride, pad, rounding)
+    def __init__(self, size, stride, pad=0, ceil_mode=True):
+        self.window = Window.of(size, stride, pad, ceil_mode)
 
     @property
     def settings(self):
@@ -21,7 +21,7 @@ class AveragePool:
         """(H, W, C) -> (OH, OW, C)."""
         raise NotImplementedError("exercise 4: drop a last window that lies outside, as MaxPool does")
 
-    def forward(self, x, draw=None):
+    def forward(self, x, rng_key=None):
         """x (N, H, W, C) -> y (N, OH, OW, C), and all that the ways down need."""
         raise NotImplementedError("exercise 4: up")
 

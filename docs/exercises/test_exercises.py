@@ -60,7 +60,7 @@ def test_switches_do_what_you_predicted(exercise):
 
 CASES = [
     (3, (8, 6, 2), dict(size=3, stride=2)),
-    (2, (7, 9, 3), dict(size=2, stride=2, rounding="floor")),
+    (2, (7, 9, 3), dict(size=2, stride=2, ceil_mode=False)),
     (1, (5, 5, 1), dict(size=5, stride=1)),
     (2, (7, 6, 2), dict(size=3, stride=2, pad=1)),
     (0, (6, 6, 2), dict(size=3, stride=2)),

@@ -97,7 +97,7 @@ def _settings(settings):
     parts = [f"{_size(settings['size'])}/{_size(settings['stride'])}"]
     parts += [f"p{pad[0] if len(set(pad)) == 1 else ','.join(map(str, pad))}"] if any(pad) else []
     parts += [f"groups {groups}"] if groups > 1 else []
-    return " ".join(parts + ([] if settings["rounding"] == "ceil" else [settings["rounding"]]))
+    return " ".join(parts + ([] if settings["ceil_mode"] else ["floor"]))
 
 
 def _flat(value, name=""):

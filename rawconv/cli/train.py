@@ -97,7 +97,7 @@ def main(
     from ..data.sources import source_text
     from ..training import runs
     from ..training.evaluation import lowest
-    from ..training.parallel import joined
+    from ..training.parallel import init_distributed
 
     if views and not test_only:
         raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
@@ -112,7 +112,7 @@ def main(
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:
         changes["rates"] = dict(map(_share, rates))
-    with joined() as ranks:
+    with init_distributed() as ranks:
         tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
         if out and ranks.rank == 0:
             refuse_existing(out)
@@ -136,7 +136,7 @@ def main(
             if check_grads:
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
             _check_batch(run, device, ranks)
-            folder = ranks.agree(_folder(run, out, held) if ranks.rank == 0 else None)
+            folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
             found = runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
             if accuracies := found.get("val_per_class"):  # not in the log of an older version
                 tell(f"Validation, epoch {found['epoch']}: {lowest(run.data.classes, accuracies)}")

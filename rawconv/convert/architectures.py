@@ -44,7 +44,7 @@ class Pool(NamedTuple):
 
     size: int
     stride: int
-    rounding: str = "floor"
+    ceil_mode: bool = False
 
 
 class Flat(NamedTuple):
@@ -98,11 +98,11 @@ def zfnet(*maps):
     """maps: of the last three convolutions.  Norm before pool, other than in the paper, and a padding of 1."""
     unit, last = "features.stage{}.unit{}.conv", "features.stage3.unit{}.conv"
     return [
-        Filters(unit.format(1, 1), 96, 7, 2, 1), Rectify(), Norm(), Pool(3, 2, "ceil"),  # 110, 55
-        Filters(unit.format(2, 1), 256, 5, 2), Rectify(), Norm(), Pool(3, 2, "ceil"),  # 26, 13
+        Filters(unit.format(1, 1), 96, 7, 2, 1), Rectify(), Norm(), Pool(3, 2, True),  # 110, 55
+        Filters(unit.format(2, 1), 256, 5, 2), Rectify(), Norm(), Pool(3, 2, True),  # 26, 13
         Filters(last.format(1), maps[0], 3, 1, 1), Rectify(),
         Filters(last.format(2), maps[1], 3, 1, 1), Rectify(),
-        Filters(last.format(3), maps[2], 3, 1, 1), Rectify(), Pool(3, 2, "ceil"), Flat(6),  # 13, 6
+        Filters(last.format(3), maps[2], 3, 1, 1), Rectify(), Pool(3, 2, True), Flat(6),  # 13, 6
         Dense("output.fc1.fc", 4096), Rectify(), Drop(), Dense("output.fc2.fc", 4096), Rectify(), Drop(),
         Dense("output.fc3", None),
     ]  # fmt: skip

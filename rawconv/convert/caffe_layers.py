@@ -51,8 +51,8 @@ def pooling(layer, blobs, shape, below):
     size, stride, pad = _window(about)
     if about.global_pooling:
         size, stride, pad = shape[:2], (1, 1), (0, 0)
-    rounding = "floor" if about.round_mode == FLOOR else "ceil"
-    pool = MaxPool(size, stride, pad, rounding)
+    ceil_mode = about.round_mode != FLOOR
+    pool = MaxPool(size, stride, pad, ceil_mode)
     kept, counted = pool.out_shape(shape)[:2], pool.window.out_size(*shape[:2])
     if about.pool == MAX:
         if kept != counted and not any(pad):
@@ -60,7 +60,7 @@ def pooling(layer, blobs, shape, below):
         return pool
     if about.pool != AVERAGE:
         raise ValueError("rawconv has no stochastic pooling")
-    down = pool.window._replace(rounding="floor")
+    down = pool.window._replace(ceil_mode=False)
     if kept != down.out_size(*shape[:2]):
         raise ValueError("it is an average whose last window hangs over the end, where Caffe divides by less")
     return parts.average(shape[2], size, stride, (*pad, *pad))

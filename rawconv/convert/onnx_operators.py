@@ -52,7 +52,7 @@ def _window(about, shape, size):
 def _max_pool(chain, node, about):
     chain.maps(node)
     window = _window(about, chain.shape, about["kernel_shape"])
-    chain.add(node, MaxPool(*window, "ceil" if about.get("ceil_mode", 0) else "floor"))
+    chain.add(node, MaxPool(*window, bool(about.get("ceil_mode", 0))))
 
 
 def _average_pool(chain, node, about):

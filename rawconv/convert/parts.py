@@ -14,7 +14,7 @@ from ..layers.lrn import LRN
 MOST_AVERAGED = 1 << 20  # weights of an average, which are made here and not in the file
 
 
-def conv(weight, bias=None, stride=1, pad=0, groups=1, rounding="floor", view=False):
+def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=False):
     """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top, left, bottom, right)
     where it is four numbers.
 
@@ -25,7 +25,7 @@ def conv(weight, bias=None, stride=1, pad=0, groups=1, rounding="floor", view=Fa
     filters = weight.shape[0]
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"a bias of shape {bias.shape} does not fit {filters} filters")
-    layer = Conv(filters, weight.shape[2:], stride, pad, groups, rounding)
+    layer = Conv(filters, weight.shape[2:], stride, pad, groups, ceil_mode)
     layer.weight = weight.transpose(2, 3, 1, 0)
     layer.bias = np.broadcast_to(np.float32(0), filters) if bias is None else bias
     return layer if view else own(layer)

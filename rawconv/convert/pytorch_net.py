@@ -87,7 +87,7 @@ def _layer(step, tensors, shape):
         case Norm():
             return "norm", parts.lrn(*step)
         case Pool():
-            return "pool", MaxPool(step.size, step.stride, rounding=step.rounding)
+            return "pool", MaxPool(step.size, step.stride, ceil_mode=step.ceil_mode)
         case Drop():
             return "dropout", Dropout(step.rate)
         case Rectify():
@@ -96,7 +96,7 @@ def _layer(step, tensors, shape):
 
 def _conventions(steps, name):
     said = {"architecture": f"{name}, by the names and shapes of its tensors", "rounding": "down, as in PyTorch"}
-    if any(isinstance(step, Pool) and step.rounding == "ceil" for step in steps):
+    if any(isinstance(step, Pool) and step.ceil_mode for step in steps):
         said["rounding"] = "down for convolutions, up for pools"
     if any(isinstance(step, Norm) for step in steps):
         said["LRN"] = "alpha divided by its size, 5"
@@ -127,7 +127,7 @@ def scores(path, x, wanted):
                 case Norm():
                     y = F.local_response_norm(y, *step)
                 case Pool():
-                    y = F.max_pool2d(y, step.size, step.stride, ceil_mode=step.rounding == "ceil")
+                    y = F.max_pool2d(y, step.size, step.stride, ceil_mode=step.ceil_mode)
                 case Flat():
                     y = F.adaptive_avg_pool2d(y, step.size).flatten(1)
                 case Rectify():

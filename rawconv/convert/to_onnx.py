@@ -20,7 +20,7 @@ from ..layers.lrn import LRN
 from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
 from ..machine.arrays import to_cpu
-from ..net import PIXELS
+from ..net import IMAGE
 from ..visualize.images import stored_size
 from .onnx_graph import onnx_package
 
@@ -41,7 +41,7 @@ def to_onnx(net):
         raise RawconvError(f"The net has {size / 1e9:.1f} GB of parameters, and an ONNX file can hold 2 GB.")
     graph = Writer(net.shape)
     graph.add("mean", "Sub", _mean(net))
-    graph.end(PIXELS)
+    graph.end(IMAGE)
     for node in net.nodes.values():
         graph.begin(node)
         WRITERS[type(node.layer)](graph, node.name, node.layer)
@@ -131,7 +131,7 @@ def _pool(graph, name, layer):
     shape, graph.shape = graph.shape, layer.out_shape(graph.shape)
     window = layer.window
     counted = window.out_size(*shape[:2]) == graph.shape[:2]  # no last window is dropped, which not all readers do
-    ceil = window.rounding == "ceil" and counted
+    ceil = window.ceil_mode and counted
     pads = window.pad if counted else _pads(window, shape, graph.shape)
     graph.add(name, "MaxPool", kernel_shape=window.size, strides=window.stride, pads=pads, ceil_mode=int(ceil))
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import RawconvError
 from ..layers.softmax import softmax
 from ..report.figure2 import read_pictures
-from ..visualize.images import net_input, seen
+from ..visualize.images import center_crop, preprocess
 from .assemble import LUMA
 
 TOLERANCE = 1e-4  # of the largest score
@@ -20,8 +20,8 @@ def verify(found, picture):
     RawconvError where the difference exceeds 1e-4, or the library is not installed.
     """
     ((_, _, stored),), _ = read_pictures([picture], found.net)
-    ours = _ending(found.foreign.softmax, found.net.forward(net_input(found.net, stored[None]), keep=False)[0])
-    x = file_input(seen(found.net, stored[None]), found.pixels, stored.shape[0])
+    ours = _ending(found.foreign.softmax, found.net.forward(preprocess(found.net, stored[None]), keep=False)[0])
+    x = file_input(center_crop(found.net, stored[None]), found.pixels, stored.shape[0])
     name = found.reader.WITNESS
     try:
         theirs = np.asarray(found.reader.scores(found.path, x, found.wanted), np.float64).reshape(-1)

@@ -3,7 +3,7 @@
     data = open_data("pictures.zip", size=64)           a DataSet: name, source, classes, train, val
     data.train.read([3, 1, 4])                          uint8 (3, 64, 64, 3)
     for ids, pictures, labels in batches(data.train, 128, order=(seed, epoch)): ...      batches.py
-    x = prepare(pictures, mean_picture(data.train), 64, draw=(seed, epoch, ids))         augment.py
+    x = prepare(pictures, mean_picture(data.train), 64, rng_key=(seed, epoch, ids))         augment.py
 
 Sources: the built-in scenes (scenes.py), the same in frames (framed.py), folders and zips of class folders (folder.py),
 what rawconv-data pack makes of those (packed.py), CIFAR-10 and CIFAR-100 (cifar.py), MNIST and Fashion-MNIST (idx.py).

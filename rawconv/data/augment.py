@@ -15,20 +15,20 @@ STREAM = 1_000_002  # of the random numbers; layers use small numbers
 PAD = 4  # zeros around a picture that is stored as large as the net's input, so that it has crops
 
 
-def prepare(pictures, mean, size, draw=None, crop="pad4", dtype=np.float32):
+def prepare(pictures, mean, size, rng_key=None, crop="pad4", dtype=np.float32):
     """pictures (n, H, W, 3) uint8 minus mean, (H, W, 3) or (3,), cropped: (n, size, size, 3), on the same device.
 
-    draw=None: the centre.  draw=(seed, epoch, sample ids), for training:
+    rng_key=None: the centre.  rng_key=(seed, epoch, sample ids), for training:
     crop="pad4": zeros 4 wide around picture minus mean, a random crop, mirrored at random;
     crop="random": a random crop inside the picture, mirrored at random (Krizhevsky 2012);
     crop="ten": one of the ten crops of `ten_views` (Zeiler & Fergus 2013, section 3).
     """
     height, width = pictures.shape[1:3]
-    if draw is None:
+    if rng_key is None:
         down, across = _room(height, width, size)
         places = np.tile((down // 2, across // 2, 0), (len(pictures), 1))
     else:
-        places = _random_places(draw, height, width, size, crop)
+        places = _random_places(rng_key, height, width, size, crop)
     return _cut(pictures, np.arange(len(pictures)), places, mean, size, dtype)
 
 
@@ -58,9 +58,9 @@ def _ten_places(height, width, size):
     return np.array([(top, left, flip) for flip in (0, 1) for top, left in five]) - (pad, pad, 0)
 
 
-def _random_places(draw, height, width, size, crop):
+def _random_places(rng_key, height, width, size, crop):
     """(n, 3): top, left, flip; the word w stands for the whole number floor(w * k / 2**32) below k."""
-    words = philox.words(draw, STREAM, 3).astype(np.uint64)
+    words = philox.words(rng_key, STREAM, 3).astype(np.uint64)
     if crop == "ten":
         return _ten_places(height, width, size)[(words[:, 0] * np.uint64(10)) >> np.uint64(32)]
     if crop not in ("pad4", "random"):

@@ -71,7 +71,7 @@ def resized(pixels, labels, name, size, progress):
         return Split(pixels.__getitem__, labels, names, pixels.shape[1:])
 
     def make(i):
-        return decode.fit(Image.fromarray(pixels[i]), size)
+        return decode.resize_center_crop(Image.fromarray(pixels[i]), size)
 
     return decode.load_split(make, names, labels, size, progress, name)
 

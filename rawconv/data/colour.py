@@ -31,11 +31,11 @@ def principal(split, seed=0) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(0))).T[::-1].copy()
 
 
-def shifts(draw, colours) -> np.ndarray:
+def shifts(rng_key, colours) -> np.ndarray:
     """What to add to all pixels of each picture: float64 (n, 3).
 
-    draw = (seed, epoch, sample ids); colours (3, 3): rows strength * s_k e_k.
+    rng_key = (seed, epoch, sample ids); colours (3, 3): rows strength * s_k e_k.
     """
-    words = philox.words(draw, STREAM, 6).astype(np.float64)
+    words = philox.words(rng_key, STREAM, 6).astype(np.float64)
     radius = np.sqrt(-2 * np.log((words[:, :3] + 1) / 2**32))  # Box and Muller 1958
     return radius * np.cos(2 * np.pi * words[:, 3:] / 2**32) @ np.asarray(colours)

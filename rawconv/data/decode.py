@@ -20,7 +20,7 @@ STRIP = 1 << 18  # pixels that change their mode at once: a large picture never 
 
 
 def decode(file, size, levels=None):
-    """One picture file (open, binary) as uint8 (size, size, 3): upright, RGB, resized and cut by `fit`.
+    """One picture file (open, binary) as uint8 (size, size, 3): upright, RGB, resized and cut by `resize_center_crop`.
 
     levels: the Levels of pictures with more than 8 bits.
     """
@@ -29,7 +29,7 @@ def decode(file, size, levels=None):
         white = _white(image)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        pixels = fit(rgb(image, levels, white), size)
+        pixels = resize_center_crop(rgb(image, levels, white), size)
     if deep and levels:
         levels.note_colours(pixels)
     return pixels
@@ -67,7 +67,7 @@ def _in_strips(image, mode, change):
     return out
 
 
-def fit(image, size):
+def resize_center_crop(image, size):
     """The smallest side resized to `size` (bicubic, antialiased), the centre cut out: uint8 (size, size, 3)."""
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2

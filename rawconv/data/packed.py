@@ -94,7 +94,7 @@ def _resized(packed, read, part, desc, size, progress):
     from PIL import Image
 
     def make(i):
-        return decode.fit(Image.fromarray(read.one(part.start + i)), size)
+        return decode.resize_center_crop(Image.fromarray(read.one(part.start + i)), size)
 
     return decode.load_split(make, packed.names[part], packed.labels[part], size, progress, desc)
 

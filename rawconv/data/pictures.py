@@ -1,6 +1,6 @@
 """What a user brings -> stored pictures, uint8 (S, S, 3): the smallest side resized, the centre cut out.
 
-    stored("cat.jpg", 64)                              one: a path, a Pillow picture, or a uint8 array
+    stored_image("cat.jpg", 64)                              one: a path, a Pillow picture, or a uint8 array
     stored_batch([a, b], 64)                           (N, S, S, 3): an array (N, H, W, C), or several such pictures
 
 A uint8 array is (H, W, 3) RGB, (H, W) grey or (H, W, 4) RGB with opacity.  Anything else is a UsageError, a sentence
@@ -36,11 +36,11 @@ def is_batch(given) -> bool:
     return isinstance(given, (list, tuple)) or (_is_array(given) and given.ndim == 4)
 
 
-def stored(given: Picture, size: int) -> np.ndarray:
+def stored_image(given: Picture, size: int) -> np.ndarray:
     """One picture as a data set of `size` x `size` pixels keeps it.  RawconvError: the file at a path is none."""
     from PIL import Image
 
-    from .decode import fit, rgb
+    from .decode import resize_center_crop, rgb
 
     if isinstance(given, (str, os.PathLike)):
         return read(given, size)
@@ -53,20 +53,20 @@ def stored(given: Picture, size: int) -> np.ndarray:
         raise UsageError(f"{trouble}.")
     if array.shape == (size, size, 3):
         return array
-    return fit(rgb(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)), size)
+    return resize_center_crop(rgb(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)), size)
 
 
 def stored_batch(given: Batch, size: int) -> np.ndarray:
     """One picture or several, (N, S, S, 3)."""
     if not is_batch(given):
-        return stored(given, size)[None]
+        return stored_image(given, size)[None]
     if not len(given):
         raise UsageError("There are no pictures in this batch; give one at least.")
     if isinstance(given, (list, tuple)) and not isinstance(given[0], (str, os.PathLike)) and not _is_picture(given[0]):
         raise UsageError(f"{_what(given)} of {_what(given[0], '')} is no batch: {KINDS}{_remedy(given)}.")
     if _is_array(given) and (trouble := _trouble(given[0])):
         raise UsageError(f"{trouble}.")
-    return np.stack([stored(one, size) for one in given])
+    return np.stack([stored_image(one, size) for one in given])
 
 
 def check_count(number, name: str) -> None:
@@ -108,13 +108,13 @@ def _unreadable(path, error):
 def _from_image(image, size):
     from PIL import ImageOps
 
-    from .decode import fit, rgb
+    from .decode import resize_center_crop, rgb
     from .picture_file import why
 
     if not all(image.size):
         raise UsageError("This picture has no pixels; give one of at least 1x1.")
     try:
-        return fit(rgb(ImageOps.exif_transpose(image)), size)
+        return resize_center_crop(rgb(ImageOps.exif_transpose(image)), size)
     except (ValueError, OSError) as error:  # a mode without a rule, or a file that breaks as its pixels are loaded
         raise UsageError(
             f"This Pillow picture cannot be used, it is {why(error)}; convert it first: picture.convert('RGB')."

@@ -18,7 +18,7 @@ from ..machine.arrays import array_module, to_cpu
 from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
 from ..visualize.controls import control
-from ..visualize.images import crop, display, net_input, seen
+from ..visualize.images import center_crop, crop, display, preprocess
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import scan_once
@@ -76,7 +76,7 @@ def run(subject, study, layer="conv4", units=64, rows=6):
 
 
 def strong_maps(found, count, scores=False):
-    """Numbers of the `count` maps of a Strongest whose weakest kept activation is largest; dead ones left out."""
+    """Numbers of the `count` maps of a TopActivations whose weakest kept activation is largest; dead ones left out."""
     order = np.argsort(-found.value[:, -1], kind="stable")
     return [int(m) for m in order if scores or found.value[m, 0] > 0][:count]
 
@@ -92,7 +92,7 @@ def _measure(subject, name, found):
     def measure(number):
         picture, y, x = (int(column[number, 0]) for column in (found.picture, found.y, found.x))
         pictures = split.read([picture, (picture + len(split) // 2) % len(split)])
-        inputs = net_input(net, pictures)
+        inputs = preprocess(net, pictures)
         unit, box = (0, number, y, x), window(field, net, y, x)
         ways = [to_cpu(_down(net, inputs, name, unit, way, nets[way.control])) for way in VARIANTS]
         inside = tuple(np.clip(box, 0, net.shape[:2] * 2).tolist())
@@ -100,7 +100,7 @@ def _measure(subject, name, found):
         return {
             "cosine": [cosine(r, ways[0]) for r in ways],
             "correlation": [_correlation(crop(r, inside), patch) for r in ways],
-            "patch": crop(seen(net, pictures[:1])[0], box),
+            "patch": crop(center_crop(net, pictures[:1])[0], box),
             "tiles": [display(r, LOOK.percentile) for r in cut],
         }
 
@@ -141,7 +141,7 @@ def shares(net, pictures, name):
 
     Over stored pictures, in the pools up to layer object `name`.  Among those above 0 only they are asked.
     """
-    x, found = net_input(net, pictures), {}
+    x, found = preprocess(net, pictures), {}
     for layer_name, y, cache in net.up(x, stop=name):
         if isinstance(net[layer_name], MaxPool):
             found[layer_name] = [

@@ -27,7 +27,7 @@ from ..machine.arrays import to_cpu
 from ..report.figure2 import read_pictures
 from ..report.strips import mosaic
 from ..visualize import perturbed
-from ..visualize.images import net_input, seen, stored_size
+from ..visualize.images import center_crop, preprocess, stored_size
 from ..visualize.units import layer_object, user_name
 from . import charts
 from .occlusion import changes
@@ -165,7 +165,7 @@ def _numbers(values, count):
 
 
 def _fitted(net, path):
-    """(scale, (top, left)): how data.decode.fit takes a picture file to the stored picture."""
+    """(scale, (top, left)): how data.decode.resize_center_crop takes a picture file to the stored picture."""
     with Image.open(path) as image:
         width, height = image.size
         if image.getexif().get(0x0112, 1) >= 5:  # lies on its side
@@ -205,8 +205,8 @@ def places(one, number, side, random, seed, shape):
 
 def signs(net, picture, grey, boxes, names):
     """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where nothing changes."""
-    maps = perturbed.walk(net, net_input(net, picture[None]))
-    found = perturbed.forward(net, maps, *changes(maps[""], net_input(net, grey[None]), boxes), names)
+    maps = perturbed.walk(net, preprocess(net, picture[None]))
+    found = perturbed.forward(net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names)
     result = {}
     for name in names:
         x = to_cpu(maps[name]).reshape(1, -1)
@@ -281,7 +281,7 @@ def _draw(net, pictures, boxes, grey, table, published, columns, side):
 
 
 def _row(net, one, boxes, grey):
-    picture, fill = seen(net, np.stack([one.picture, grey]))
+    picture, fill = center_crop(net, np.stack([one.picture, grey]))
     tiles = np.repeat(picture[None], 1 + len(boxes), axis=0)
     for tile, (top, left, bottom, right) in zip(tiles[1:], boxes, strict=True):
         tile[top:bottom, left:right] = fill[top:bottom, left:right]

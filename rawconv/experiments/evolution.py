@@ -20,7 +20,7 @@ from ..machine.threads import cut
 from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
 from ..visualize.controls import untrained
-from ..visualize.images import crop, display, net_input
+from ..visualize.images import crop, display, preprocess
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import scan
@@ -147,7 +147,7 @@ def _look(nets, split, layers, chosen, found, begun):
                 tuple(int(found[epoch][f"{given} {part}"][m]) for part in ("picture", "y", "x")) for m in chosen[given]
             ]
             if where:
-                x = net_input(net, split.read([picture for picture, _, _ in where]))
+                x = preprocess(net, split.read([picture for picture, _, _ in where]))
                 units = [(row, m, y, x0) for row, (m, (_, y, x0)) in enumerate(zip(chosen[given], where, strict=True))]
                 r, field = to_cpu(project_units(net, x, name, units)[0]), fields(net)[name]
                 boxes = [window(field, net, y, x0) for _, _, y, x0 in units]

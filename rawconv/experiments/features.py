@@ -25,7 +25,7 @@ from ..files.locks import locked
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..layers.dropout import Dropout
 from ..machine.arrays import array_module, to_cpu
-from ..visualize.images import net_input
+from ..visualize.images import preprocess
 from ..visualize.top_activations import data_key, fingerprint
 from ..visualize.units import layer_object
 
@@ -141,7 +141,7 @@ def _fill(file, note, about, done, net, name, pictures, batch, progress):
 
 
 def _rows(net, pictures, name):
-    y, _ = net.forward(net_input(net, pictures), name, keep=False)
+    y, _ = net.forward(preprocess(net, pictures), name, keep=False)
     return to_cpu(y.reshape(len(pictures), -1).astype(array_module(y).float32))
 
 

@@ -22,7 +22,7 @@ from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..report.pages import LOOK, window
 from ..report.strips import mosaic
-from ..visualize.images import crop, display, net_input
+from ..visualize.images import crop, display, preprocess
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import scan
@@ -141,7 +141,7 @@ def _layer_2(net, split, name, found):
     field, spectra, drawn = fields(net)[name], [], []
     for part in cut(len(maps), 16):
         some = maps[part]
-        x = net_input(net, split.read([place[m][0] for m in some]))
+        x = preprocess(net, split.read([place[m][0] for m in some]))
         r, _ = project_units(net, x, name, [(row, m, *place[m][1:]) for row, m in enumerate(some)])
         r = to_cpu(r)
         spectra += [spectrum(one) for one in r]

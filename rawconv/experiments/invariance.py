@@ -23,7 +23,7 @@ from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..report.strips import mosaic
 from ..visualize import perturbed
-from ..visualize.images import net_input, seen
+from ..visualize.images import center_crop, preprocess
 from ..visualize.units import layer_object, user_name
 from . import charts
 from .study import Result
@@ -130,7 +130,7 @@ def measure(net, shown, kind, names, fill):
 
 def _respond(net, pictures, names, label):
     """([features (N, dimensions) of each layer], P(label) (N,)) of stored pictures."""
-    maps = perturbed.walk(net, net_input(net, pictures))
+    maps = perturbed.walk(net, preprocess(net, pictures))
     p = to_cpu(softmax(maps[net.output])).reshape(len(pictures), -1)[:, label]
     return [to_cpu(maps[name]).reshape(len(pictures), -1) for name in names], p
 
@@ -220,4 +220,4 @@ def _draw(net, pictures, families, curves, given, distance, grey):
 def _examples(net, pictures, kind, grey):
     """A row for each picture: transformed by some values."""
     new = [transform(shown.picture, kind, value, grey) for shown in pictures for value in kind.drawn]
-    return mosaic(seen(net, np.stack(new)), len(kind.drawn), 2)
+    return mosaic(center_crop(net, np.stack(new)), len(kind.drawn), 2)

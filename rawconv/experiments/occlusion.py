@@ -18,7 +18,7 @@ from ..machine.arrays import Array, to_cpu
 from ..machine.threads import cut
 from ..report.strips import mosaic
 from ..visualize import perturbed
-from ..visualize.images import display, net_input, seen
+from ..visualize.images import center_crop, display, preprocess
 from ..visualize.projection import pick
 from ..visualize.top_activations import scan_once
 from ..visualize.units import layer_object, user_name
@@ -87,11 +87,11 @@ class Covered(NamedTuple):
     @classmethod
     def of(cls, net, picture, fill, layer):
         """picture, fill: stored, uint8 (S, S, 3)."""
-        maps = perturbed.walk(net, net_input(net, picture[None]))
+        maps = perturbed.walk(net, preprocess(net, picture[None]))
         sums = to_cpu(maps[layer].sum(axis=(0, 1, 2)))
         if not sums.max() > 0:
             raise RawconvError(f"No map of {user_name(net, layer)} responds to this picture; choose another --layer.")
-        return cls(maps, net_input(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
+        return cls(maps, preprocess(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
 
 
 def _slide(subject, study, k, shown, found, boxes, fill, name):
@@ -203,7 +203,7 @@ def _draw(net, pictures, results, places, filled, about, given):
         panel=(2.65, 2.25),
     )  # fmt: skip
     for row, (shown, found, one) in enumerate(zip(pictures, results, about, strict=True)):
-        both = seen(net, np.stack([shown.picture, filled]))
+        both = center_crop(net, np.stack([shown.picture, filled]))
         _panels(figure, axes[row], net, shown.label, found, one, places, both, given)
     return charts.png(figure)
 

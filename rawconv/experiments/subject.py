@@ -18,7 +18,7 @@ from ..net import Net
 from ..report.figure2 import read_pictures
 from ..training.evaluation import VIEWS
 from ..training.runs import data_of, limit_columns
-from ..visualize.images import net_input, net_module, stored_size
+from ..visualize.images import net_module, preprocess, stored_size
 from ..visualize.top_activations import data_key, fingerprint
 from ..visualize.units import layer_object
 
@@ -146,7 +146,7 @@ def probabilities(net, pictures, views=1):
 
 def features(net, pictures, layer):
     """The output of `layer` (a user's name or an object) for stored pictures: (N, H, W, C), on the CPU."""
-    return to_cpu(net.forward(net_input(net, pictures), layer_object(net, layer), keep=False)[0])
+    return to_cpu(net.forward(preprocess(net, pictures), layer_object(net, layer), keep=False)[0])
 
 
 def over(split, function, batch=128, count=None):

@@ -148,16 +148,23 @@ SIDE = whole(1, LARGEST_WINDOW)
 ABOVE_0 = Kind("a number above 0", lambda value: is_number(value) and 0 < value < 1e30)
 BELOW_1 = Kind("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1)
 PAIR, FOUR = List(SIDE, 2, 2), List(whole(0, LARGEST_WINDOW), 4, 4)
-WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "rounding": one_of("ceil", "floor")}
+WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR}
+INIT_STD = either(number(), "he")
 FILTERS = {"filters": whole(1, MOST_FILTERS), "groups": whole(1, MOST_FILTERS)}
 SETTINGS = {
-    "Conv": Record(WINDOW | FILTERS | {"std": either(number(), "he")}),
-    "ReLU": Record({}, {"in_place": FLAG}),  # which version 1 has
+    "Conv": Record(WINDOW | FILTERS | {"ceil_mode": FLAG, "init_std": INIT_STD}),
+    "ReLU": Record({}),
     "LRN": Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0}),
-    "MaxPool": Record(WINDOW),
+    "MaxPool": Record(WINDOW | {"ceil_mode": FLAG}),
     "Dropout": Record({"rate": BELOW_1, "stream": whole(0, (1 << 64) - 1)}),
     "Add": Record({}),
     "Concat": Record({}),
+}
+ROUNDING = {"rounding": one_of("ceil", "floor")}
+SETTINGS_1 = SETTINGS | {  # of version 1
+    "Conv": Record(WINDOW | FILTERS | ROUNDING | {"std": INIT_STD}),
+    "ReLU": Record({}, {"in_place": FLAG}),
+    "MaxPool": Record(WINDOW | ROUNDING),
 }
 INPUTS = List(NAME, 1, 1 << 12)
 

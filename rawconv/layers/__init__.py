@@ -2,7 +2,7 @@
 
 The contract, the same for all of them:
 
-    y, cache  = layer.forward(x, draw=None)     up:   cache is all that the two ways down need, an explicit value
+    y, cache  = layer.forward(x, rng_key=None)     up:   cache is all that the two ways down need, an explicit value
     dx, grads = layer.backward(dy, cache)       back: grads = {parameter name: sum over the pictures}
     r         = layer.deconv(r, cache, rules)   down: one forward serves any number of these
     shape     = layer.out_shape((H, W, C))      what forward makes of one picture; refuses what does not fit
@@ -12,8 +12,8 @@ The contract, the same for all of them:
     layer.settings                              the constructor's arguments: type(layer)(**layer.settings) is its twin
 
 dx is its receiver's own, to be overwritten; it may be dy itself.  forward and deconv write into no argument.
-Conv.forward takes rectify=True as well: it then does a ReLU's work in the pass that adds its bias (see net.py).
-`draw = (seed, epoch, sample ids)` switches training on: dropout masks are a pure function of it (see philox.py).
+Conv.forward takes fuse_relu=True as well: it then does a ReLU's work in the pass that adds its bias (see net.py).
+`rng_key = (seed, epoch, sample ids)` switches training on: dropout masks are a pure function of it (see philox.py).
 
 Letters, fixed once: N pictures, H rows, W columns, C channels in, F filters (channels out), KH x KW a window.
 Arrays are NHWC, `x` and `y` of shape (N, H, W, C); filters are (KH, KW, C // groups, F), so that the columns of a

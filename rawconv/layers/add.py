@@ -13,7 +13,7 @@ class Add:
             raise ValueError(f"Only maps of one shape can be added, not {_listed(shapes)}.")
         return shapes[0]
 
-    def forward(self, *inputs, draw=None):
+    def forward(self, *inputs, rng_key=None):
         """y = the inputs added in their order; cache = how many they are."""
         y = inputs[0].copy()
         for x in inputs[1:]:

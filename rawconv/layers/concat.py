@@ -17,7 +17,7 @@ class Concat:
             raise ValueError(f"Only maps of one size can stand side by side, not {sizes}.")
         return (*shapes[0][:2], sum(shape[2] for shape in shapes))
 
-    def forward(self, *inputs, draw=None):
+    def forward(self, *inputs, rng_key=None):
         """y = concatenate(inputs, axis=-1); cache = the channels of each."""
         return array_module(inputs[0]).concatenate(inputs, axis=-1), tuple(x.shape[-1] for x in inputs)
 

@@ -50,12 +50,12 @@ extern "C" __global__ void col2im(
     }
 }
 
-// y[row, f] += bias[f], and with `rectify` y = max(y, 0): y is read and written once.  A NaN stays NaN, as in relu.py.
+// y[row, f] += bias[f], and with `fuse_relu` y = max(y, 0): y is read and written once.  A NaN stays NaN, as in relu.py.
 extern "C" __global__ void add_bias(
-    long long count, real *__restrict__ y, const real *__restrict__ bias, long long filters, long long rectify)
+    long long count, real *__restrict__ y, const real *__restrict__ bias, long long filters, long long fuse_relu)
 {
     for (EACH(i, count)) {
         real value = y[i] + bias[i % filters];
-        y[i] = rectify && value <= 0 ? 0 : value;
+        y[i] = fuse_relu && value <= 0 ? 0 : value;
     }
 }

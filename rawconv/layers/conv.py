@@ -15,7 +15,7 @@ from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks, scratch
 from . import PAPER
 from .cpu import choice, dense, direct
-from .relu import rectified
+from .relu import relu
 from .window import Window
 
 CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
@@ -29,9 +29,10 @@ class Conv:
     """y[n,i,j,f] = bias[f] + sum over k,l,c of x[n, i*s+k-pad, j*s+l-pad, c] * weight[k,l,c,f].  Paper, section 2.
 
     filters: F. size: KH (or (KH, KW)); None covers the whole input (fully connected). pad: pixels, an int,
-    (rows, columns) or (top, left, bottom, right). rounding "ceil" (cuda-convnet; the missing zeros lie right and
-    bottom) or "floor" (PyTorch, Caffe). groups: filters of group g see the channels of group g only (Krizhevsky 2012).
-    std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
+    (rows, columns) or (top, left, bottom, right). ceil_mode: sizes are rounded up (cuda-convnet;
+    the missing zeros lie right and bottom), else down (PyTorch, Caffe).
+    groups: filters of group g see the channels of group g only (Krizhevsky 2012).
+    init_std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
     conv, to be set on the layer: "gemm" (im2col and one product), on the CPU "winograd" (3x3 filters and what can be
@@ -43,20 +44,20 @@ class Conv:
     conv = "auto"
     workspace = WORKSPACE
 
-    def __init__(self, filters, size, stride=1, pad=0, groups=1, rounding="ceil", std=0.01):
+    def __init__(self, filters, size, stride=1, pad=0, groups=1, ceil_mode=True, init_std=0.01):
         if filters % groups:
             raise ValueError(f"{filters} filters cannot be split into {groups} groups; choose a multiple.")
-        self.filters, self.groups, self.std = filters, groups, std
-        self._window = (size, stride, pad, rounding)
-        self.window = None if size is None else Window.of(size, stride, pad, rounding)
+        self.filters, self.groups, self.init_std = filters, groups, init_std
+        self._window = (size, stride, pad, ceil_mode)
+        self.window = None if size is None else Window.of(size, stride, pad, ceil_mode)
         self.weight = self.bias = None
 
     @property
     def settings(self):
-        size, stride, pad, rounding = self.window or self._window
+        size, stride, pad, ceil_mode = self.window or self._window
         return {
             "filters": self.filters, "size": size, "stride": stride, "pad": pad,
-            "groups": self.groups, "rounding": rounding, "std": self.std,
+            "groups": self.groups, "ceil_mode": ceil_mode, "init_std": self.init_std,
         }  # fmt: skip
 
     @property
@@ -71,7 +72,7 @@ class Conv:
         if channels % self.groups:
             raise ValueError(f"{channels} channels cannot be split into {self.groups} groups.")
         size = (*self.window.size, channels // self.groups, self.filters)
-        std = np.sqrt(2 / np.prod(size[:3])) if self.std == "he" else self.std
+        std = np.sqrt(2 / np.prod(size[:3])) if self.init_std == "he" else self.init_std
         self.weight = (rng.standard_normal(size, np.float32) * np.float32(std)).astype(dtype)
         self.bias = np.zeros(self.filters, dtype)
 
@@ -83,12 +84,12 @@ class Conv:
         window = self.window or Window.of((height, width), *self._window[1:])
         return (*window.out_size(height, width), self.filters)
 
-    def forward(self, x, draw=None, rectify=False):
-        """y = columns @ weight + bias; cache = x.  rectify: y = max(that, 0), the same bits as a ReLU's after it."""
+    def forward(self, x, rng_key=None, fuse_relu=False):
+        """y = columns @ weight + bias; cache = x.  fuse_relu: y = max(that, 0), the same bits as a ReLU's after it."""
         self.out_shape(x.shape[1:])
 
         def group(c, f):
-            return convolve(x[..., c], self.weight[..., f], self.bias[f], *self._how, rectify)
+            return convolve(x[..., c], self.weight[..., f], self.bias[f], *self._how, fuse_relu)
 
         return self._each_group(group, x), x
 
@@ -130,10 +131,10 @@ class Conv:
 # The three operations, for one group.
 
 
-def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, rectify=False):
+def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, fuse_relu=False):
     """y = im2col(x) @ weight + bias, block by block of output rows (counted through all pictures).
 
-    rectify: and max(y, 0), in the pass that adds the bias; after "winograd" and "direct" in one of its own.
+    fuse_relu: and max(y, 0), in the pass that adds the bias; after "winograd" and "direct" in one of its own.
     """
     xp = array_module(x)
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
@@ -141,18 +142,18 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, rectify=
     if _covers(window, x):
         rows = x.reshape(len(x), len(matrix))
         rows = dense.full(rows, matrix) if on_cpu(x) else rows @ matrix
-        _add_bias(rows, bias, rectify)
+        _add_bias(rows, bias, fuse_relu)
         return rows.reshape(y.shape)
     way = _way(conv, x, weight.shape, window, y.shape[1:3])
     if way != "gemm":
         (direct.direct if way == "direct" else choice.winograd)(x, weight, bias, window, y)
-        return rectified(y, y) if rectify else y
+        return relu(y, y) if fuse_relu else y
     rows = y.reshape(-1, *y.shape[2:])
 
     def block(part):
         out = rows[part].reshape(-1, rows.shape[2])
         xp.matmul(_columns(x, part, window, y.shape[1:3]), matrix, out=out)
-        _add_bias(out, bias, rectify)
+        _add_bias(out, bias, fuse_relu)
 
     _run(block, cut(len(rows), _rows_a_block(x, y.shape[2] * len(matrix), workspace)), x)
     return y
@@ -322,13 +323,13 @@ def _columns(x, part, window, out_size):
     return columns
 
 
-def _add_bias(y, bias, rectify):
-    """y (rows, F) += bias, unless that is None; with `rectify` y = max(y, 0) in the same pass."""
+def _add_bias(y, bias, fuse_relu):
+    """y (rows, F) += bias, unless that is None; with `fuse_relu` y = max(y, 0) in the same pass."""
     if bias is None:
         return
     if on_cpu(y):
-        return add_bias(y, bias, rectify)
-    launch(CU, "add_bias", y.size, y, bias, len(bias), rectify)
+        return add_bias(y, bias, fuse_relu)
+    launch(CU, "add_bias", y.size, y, bias, len(bias), fuse_relu)
 
 
 def _col2im(dcolumns, window, dx, top):
@@ -351,12 +352,12 @@ def sum_rows(rows, total):
 
 
 @loop
-def add_bias(y, bias, rectify):
+def add_bias(y, bias, fuse_relu):
     """Row by row.  A NaN stays NaN, as in relu.py."""
     for i in range(len(y)):
         for f in range(y.shape[1]):
             value = y[i, f] + bias[f]
-            y[i, f] = 0 if rectify and value <= 0 else value
+            y[i, f] = 0 if fuse_relu and value <= 0 else value
 
 
 @loop

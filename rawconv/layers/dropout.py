@@ -33,15 +33,15 @@ class Dropout:
     def out_shape(self, shape):
         return shape
 
-    def forward(self, x, draw=None):
-        """cache: on the CPU which elements were kept, a byte each; on a GPU draw, since drawing again costs less there
-        than keeping; None where nothing is dropped."""
-        if draw is None or self.rate == 0:
+    def forward(self, x, rng_key=None):
+        """cache: on the CPU which elements were kept, a byte each; on a GPU rng_key, since drawing the mask again costs
+        less there than keeping it; None where nothing is dropped."""
+        if rng_key is None or self.rate == 0:
             return x, None
         x = array_module(x).ascontiguousarray(x)
         if not on_cpu(x):
-            return self._draw_and_mask(x, draw), draw
-        seed, epoch, samples = draw
+            return self._draw_and_mask(x, rng_key), rng_key
+        seed, epoch, samples = rng_key
         y, kept = empty(x, x.shape), empty(x, x.shape, np.bool_)
         rows = [array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept)]
         rows.append(np.asarray(samples, np.uint64))
@@ -74,9 +74,9 @@ class Dropout:
     def _scale(self):
         return 1 / (1 - self.rate)
 
-    def _draw_and_mask(self, x, draw):
+    def _draw_and_mask(self, x, rng_key):
         """On a GPU, in one kernel."""
-        seed, epoch, samples = draw
+        seed, epoch, samples = rng_key
         y, row = empty(x, x.shape), x[:1].size
         samples = array_module(x).asarray(np.asarray(samples, np.uint64))
         constants = (row, self._threshold, self._scale, low(seed), low(self.stream), low(epoch))

@@ -30,7 +30,7 @@ class LRN:
     def out_shape(self, shape):
         return shape
 
-    def forward(self, x, draw=None):
+    def forward(self, x, rng_key=None):
         """y = x * D^-beta with D = k + alpha * S; cache = x (D is cheaper to compute again than to keep)."""
         x = array_module(x).ascontiguousarray(x)
         y = empty(x, x.shape)

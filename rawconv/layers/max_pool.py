@@ -22,15 +22,15 @@ class Cache(NamedTuple):
 class MaxPool:
     """y = max of x over each window.  Paper, section 2.1, "Unpooling".
 
-    Windows are cropped at the border (as if padded by -inf).  rounding "ceil", as in the paper's nets, keeps a last
+    Windows are cropped at the border (as if padded by -inf).  With ceil_mode, as in the paper's nets, it keeps a last
     window that hangs over the end, but drops one that would start at or beyond it.
     Ties: the first in reading order wins, on every device (cuda-convnet credits all tied places).  NaN wins a window.
     """
 
     params = {}
 
-    def __init__(self, size, stride, pad=0, rounding="ceil"):
-        self.window = Window.of(size, stride, pad, rounding)
+    def __init__(self, size, stride, pad=0, ceil_mode=True):
+        self.window = Window.of(size, stride, pad, ceil_mode)
         if any(p >= k for p, k in zip(self.window.pad, self.window.size * 2, strict=True)):
             raise ValueError(f"A pool's padding {self.window.pad} must be smaller than its window {self.window.size}.")
 
@@ -47,7 +47,7 @@ class MaxPool:
         ]
         return (*kept, shape[2])
 
-    def forward(self, x, draw=None):
+    def forward(self, x, rng_key=None):
         """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""
         xp = array_module(x)
         kh, kw = self.window.size

@@ -17,19 +17,19 @@ def four(pad):
 class Window(NamedTuple):
     """A window of `size` moving by `stride` over a map padded by `pad` = (top, left, bottom, right), in map pixels.
 
-    rounding: "ceil" (cuda-convnet, the paper's nets: the last window may hang over the end) or "floor".
+    ceil_mode: sizes are rounded up, so that the last window may hang over the end (cuda-convnet, the paper's nets).
     """
 
     size: tuple
     stride: tuple
     pad: tuple
-    rounding: str = "ceil"
+    ceil_mode: bool = True
 
     @classmethod
-    def of(cls, size, stride, pad, rounding):
-        if rounding not in ("ceil", "floor"):
-            raise ValueError(f"rounding {rounding!r} is not one of: ceil, floor.")
-        window = cls(pair(size), pair(stride), four(pad), rounding)
+    def of(cls, size, stride, pad, ceil_mode):
+        if not isinstance(ceil_mode, bool):
+            raise ValueError(f"ceil_mode is True or False, not {ceil_mode!r}.")
+        window = cls(pair(size), pair(stride), four(pad), ceil_mode)
         if min(window.size) < 1 or min(window.stride) < 1 or min(window.pad) < 0:
             raise ValueError(f"A window needs size >= 1, stride >= 1, pad >= 0, not {size}, {stride}, {pad}.")
         return window
@@ -44,5 +44,5 @@ class Window(NamedTuple):
                     f"An input of {height}x{width} is smaller than the window of {self.size[0]}x{self.size[1]} "
                     f"(padding {self.pad}); use a larger input or a smaller window."
                 )
-            sizes.append(1 + (-(-room // self.stride[axis]) if self.rounding == "ceil" else room // self.stride[axis]))
+            sizes.append(1 + (-(-room // self.stride[axis]) if self.ceil_mode else room // self.stride[axis]))
         return tuple(sizes)

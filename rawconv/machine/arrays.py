@@ -69,7 +69,7 @@ class Device:
         return cupy.cuda.Device(self.index).mem_info[0]
 
 
-class Uploads:
+class HostToDevice:
     """uploads(x): a batch on its device, copied by a stream of its own while the device still works on the one before.
 
     All work on a batch is to be on the current stream before the next one is asked for.  CuPy copies from pinned

@@ -42,9 +42,9 @@ def low(number):
     return int(number) & 0xFFFFFFFF
 
 
-def words(draw, stream, count):
-    """`count` random uint32 words for each sample of draw = (seed, epoch, sample ids): shape (samples, count)."""
-    seed, epoch, samples = draw
+def words(rng_key, stream, count):
+    """`count` random uint32 words for each sample of rng_key = (seed, epoch, sample ids): shape (samples, count)."""
+    seed, epoch, samples = rng_key
     out = np.empty((len(samples), count), np.uint32)
     _words(out, *(np.uint64(low(number)) for number in (seed, stream, epoch)), np.asarray(samples, np.uint64))
     return out

@@ -75,7 +75,7 @@ def _write_png(page, path):
 
 
 def draw_layers(net, data, split, asked, look, top, folder, say=silent):
-    """Scan the pictures of `split` (or read an earlier scan), project, draw: ({layer object: Strongest}, about)."""
+    """Scan the pictures of `split` (or read an earlier scan), project, draw: ({layer: TopActivations}, about)."""
     pictures, described = getattr(data, split), []
     if len(pictures) < top:
         say(f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}.")

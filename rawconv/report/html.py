@@ -1,6 +1,6 @@
 """One page that holds everything: every map with its strongest units, their ways down, the net and its training.
 
-    page = report(net, info, data, data.val, found)         found: {layer object: top_activations.Strongest}
+    page = report(net, info, data, data.val, found)         found: {layer object: top_activations.TopActivations}
     open("report.html", "wb").write(page)
 
 The page is report.html with report.css and the scripts put in, and the data as JSON; it asks for nothing from outside,

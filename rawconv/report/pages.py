@@ -20,7 +20,7 @@ from ..layers.softmax import softmax
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..visualize.controls import SENTENCES, Control
-from ..visualize.images import crop, display, net_input, seen, stored_size
+from ..visualize.images import center_crop, crop, display, preprocess, stored_size
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.units import is_score, layer_object, user_name
@@ -64,7 +64,7 @@ LOOK = Look()
 def layer_pages(net, data, split, layer, found, title, wanted=None, look=LOOK, count=9):
     """([(file name, picture)], description) of one layer: the chosen maps in the paper's grid, all maps in one look.
 
-    found: its top_activations.Strongest.  wanted: map numbers; None: those `choose` picks.
+    found: its top_activations.TopActivations.  wanted: map numbers; None: those `choose` picks.
     """
     name, count = layer_object(net, layer), min(count, found.value.shape[1])
     given, maps = user_name(net, name), net.shapes[name][2]
@@ -120,9 +120,9 @@ def tiles(net, split, layer, found, maps, count, look=LOOK):
         pictures = split.read(ids)
         units = np.column_stack([rows, np.array(some)[:, 1:4]])
         others = _others(net, split, ids, look)
-        way = (net, net_input(net, pictures), name, units, look.rules, False, look.control, others)
+        way = (net, preprocess(net, pictures), name, units, look.rules, False, look.control, others)
         r, values = (to_cpu(a) for a in project_units(*way))
-        looks = seen(net, pictures)
+        looks = center_crop(net, pictures)
         for k, (_, number, y, x, rank) in enumerate(some):
             check(found, name, number, rank, values[k])
             dead = values[k] == 0 and not is_score(net, name)
@@ -139,7 +139,7 @@ def _others(net, split, ids, look):
     if len(split) < 2:
         raise RawconvError("--control other-switches needs another picture; the data set has only one.")
     other, back = np.unique((ids + len(split) // 2) % len(split), return_inverse=True)
-    return net_input(net, split.read(other)[back])
+    return preprocess(net, split.read(other)[back])
 
 
 def window(field, net, y, x):
@@ -256,8 +256,8 @@ def classify(net: Net, picture: Batch, count: int = 5) -> list:
     stored = stored_batch(picture, stored_size(net))
     soundness.check_scores(net)
     with np.errstate(over="ignore", invalid="ignore"):
-        scores, _ = net.forward(net_input(net, stored), keep=False)
-    soundness.check_finite(net, scores, net_input(net, stored))
+        scores, _ = net.forward(preprocess(net, stored), keep=False)
+    soundness.check_finite(net, scores, preprocess(net, stored))
     p = to_cpu(softmax(scores)).reshape(len(stored), -1)
     names = net.classes or [str(k) for k in range(p.shape[1])]
     order = np.argsort(-p, axis=1, kind="stable")[:, :count]
@@ -272,10 +272,10 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, ot
     other: the stored picture that --control other-switches takes the switches of.
     """
     name = layer_object(net, layer)
-    x = net_input(net, picture[None])
+    x = preprocess(net, picture[None])
     with np.errstate(over="ignore", invalid="ignore"):
         y, _ = net.forward(x, name, keep=False)
-    soundness.check_finite(net, y, net_input(net, picture[None]))
+    soundness.check_finite(net, y, preprocess(net, picture[None]))
     flat = to_cpu(y)[0].reshape(-1, y.shape[3])
     best = flat.max(axis=0)
     numbers = np.argsort(-best, kind="stable") if wanted is None else np.array(list(wanted))
@@ -283,9 +283,9 @@ def picture_page(net, picture, layer, title, wanted=None, look=LOOK, count=9, ot
         numbers = numbers[:count][(best[numbers[:count]] != 0) | is_score(net, name)]
     places = flat[:, numbers].argmax(axis=0)
     units = np.stack([np.zeros_like(numbers), numbers, places // y.shape[2], places % y.shape[2]], axis=1)
-    others = None if other is None else net_input(net, other[None])
+    others = None if other is None else preprocess(net, other[None])
     r, values = (to_cpu(a) for a in project_units(net, x, name, units, look.rules, False, look.control, others))
-    looks, field = seen(net, picture[None])[0], fields(net)[name]
+    looks, field = center_crop(net, picture[None])[0], fields(net)[name]
     drawn, described = [], []
     for k, (_, number, top, left) in enumerate(units.tolist()):
         box, dead = field.box(top, left), values[k] == 0 and not is_score(net, name)

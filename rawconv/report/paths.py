@@ -11,7 +11,7 @@ import numpy as np
 from ..layers import PAPER
 from ..machine.arrays import array_module, to_cpu
 from ..machine.threads import cut
-from ..visualize.images import net_input, seen
+from ..visualize.images import center_crop, preprocess
 from ..visualize.projection import at_once
 from ..visualize.trace import WORDS, exact
 from ..visualize.units import is_score
@@ -65,10 +65,10 @@ def follow(net, split, name, units, watched, rules=PAPER):
         some = order[part]
         ids, rows = np.unique([units[k][0] for k in some], return_inverse=True)
         pictures = split.read(ids)
-        y, caches = net.forward(net_input(net, pictures), name)
+        y, caches = net.forward(preprocess(net, pictures), name)
         places = np.array([units[k][1:] for k in some]).T
         values, energy, share, sights, r = _down(net, name, y, caches, rows, places, [watched[k] for k in some], rules)
-        looks = seen(net, pictures)
+        looks = center_crop(net, pictures)
         for i, k in enumerate(some):
             yield k, Way(float(values[i]), r[i], looks[rows[i]], energy[i], share[i], sights.get(i))
 

@@ -12,7 +12,7 @@ from ..data.batches import batches
 from ..files.csv_text import csv_text
 from ..files.storage import replace_file
 from ..machine.arrays import to_cpu
-from .parallel import Alone
+from .parallel import SingleProcess
 
 WORST = 40  # mistakes that are drawn
 VIEWS = {1: prepare, 10: ten_views}
@@ -35,7 +35,7 @@ def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
     views: 1, the centre crop, or 10, corners and centre and their mirror images, whose probabilities are averaged
     (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the pictures.
     """
-    ranks, found = ranks or Alone(), np.zeros((4, len(split)))
+    ranks, found = ranks or SingleProcess(), np.zeros((4, len(split)))
     hidden = (None if progress else True) if ranks.rank == 0 else True
     with tqdm(total=len(split), unit=" pictures", desc="test", delay=1, leave=False, disable=hidden) as bar:
         for ids, pictures, labels in batches(split, 250 // views, share=ranks.share):

@@ -19,13 +19,13 @@ from ..data.sources import absolute
 from ..errors import RawconvError
 from ..files.signals import raise_again, stoppable
 from ..layers.softmax import softmax_cross_entropy
-from ..machine.arrays import Uploads, array_module, on_cpu, to_cpu
+from ..machine.arrays import HostToDevice, array_module, on_cpu, to_cpu
 from . import diagnostics
 from .evaluation import balanced_top1, per_class, write_classes
 from .log import LISTS, line, read_log, write_log
 from .memory_model import check_batch
 from .optimizer import SGD, Schedule
-from .parallel import Alone
+from .parallel import SingleProcess
 
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
 METRICS = ("loss", "top1", "top5")
@@ -51,8 +51,8 @@ def train(
     diagnostics.warn_if_sorted(data.train, recipe.batch, seed, say)
     if not recipe.class_weights:
         diagnostics.warn_if_unbalanced(data.train, data.classes, say)
-    check_batch(net, recipe, len(data.train), device, ranks or Alone(), resume is not None)
-    run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or Alone(), resume)
+    check_batch(net, recipe, len(data.train), device, ranks or SingleProcess(), resume is not None)
+    run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or SingleProcess(), resume)
     run.ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
     hidden = (None if progress else True) if run.writes else True  # None: hidden where stderr is no terminal
@@ -140,20 +140,20 @@ class _Run:
         """The steps from at["position"] to the end of the epoch, or to an interruption."""
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, waiting, saved = (self.seed, at["epoch"]), [], time.monotonic()
-        upload = Uploads(self.device)
+        upload = HostToDevice(self.device)
         for ids, pictures, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
             rate = self._rate(at["position"])
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
-            pictures, labels, draw = upload(pictures), self.device.put(labels), (*order, ids)
+            pictures, labels, rng_key = upload(pictures), self.device.put(labels), (*order, ids)
             sums = train_step(
-                self.net, pictures, labels, draw, self.recipe.crop, self.optimizer, rate, self.ranks, count,
+                self.net, pictures, labels, rng_key, self.recipe.crop, self.optimizer, rate, self.ranks, count,
                 self.recipe.colours, self.weights,
             )  # fmt: skip
             waiting.append(sums)
             at["position"] += count
             bar.desc = ""
             bar.update(count)
-            self.stopped, due = self.ranks.any([bool(stop), time.monotonic() - saved > seconds])
+            self.stopped, due = self.ranks.any_rank([bool(stop), time.monotonic() - saved > seconds])
             step = at["position"] // size
             if step % READ == 0 or at["position"] == len(split) or self.stopped or due:
                 self._read(waiting, pictures, rate)
@@ -260,7 +260,7 @@ def options(net):
 
 
 def train_step(
-    net, pictures, labels, draw, crop, optimizer, rate, ranks=None, count=None, colours=(), weights=None,
+    net, pictures, labels, rng_key, crop, optimizer, rate, ranks=None, count=None, colours=(), weights=None,
 ):  # fmt: skip
     """One batch up, its gradient back, one update; the sums over its pictures of loss, top-1 and top-5 hits (3,).
 
@@ -268,14 +268,14 @@ def train_step(
     colours: directions along which a picture's colours vary, see data.colour.shifts.  weights: of the classes in the
     loss, on the device; the gradient is still divided by the number of pictures.
     """
-    ranks = ranks or Alone()
+    ranks = ranks or SingleProcess()
     if not len(pictures):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
-        x = prepare(pictures, net.mean, net.shape[0], draw, crop, net.dtype)
+        x = prepare(pictures, net.mean, net.shape[0], rng_key, crop, net.dtype)
         if len(colours):
-            x += array_module(x).asarray(shifts(draw, colours), x.dtype)[:, None, None]
-        scores, caches = net.forward(x, draw=draw)
+            x += array_module(x).asarray(shifts(rng_key, colours), x.dtype)[:, None, None]
+        scores, caches = net.forward(x, rng_key=rng_key)
         loss, dscores = softmax_cross_entropy(scores, labels, weights)
         sums = _sums(loss, _above(scores, labels))
         _, grads = net.backward(dscores, caches, ranks.add, optimizer.lowest)
@@ -326,7 +326,7 @@ def _above(scores, labels):
 def evaluate(net, split, device, ranks=None, batch=250):
     """{"loss", "top1", "top5"} over a split, one centre crop a picture, means over the pictures; "balanced_top1", the
     mean of the classes' top-1, and "per_class", those, a list with None where a class has no picture."""
-    ranks, sums, upload = ranks or Alone(), device.put(np.zeros(3)), Uploads(device)
+    ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
     answered = []  # (ids, how many classes are above each picture's own, on the device: reading waits for it)
     for ids, pictures, labels in batches(split, batch, share=ranks.share):
         if not len(labels):

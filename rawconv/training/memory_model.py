@@ -16,7 +16,7 @@ from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
 from ..layers.window import four, pair
 from ..machine import limits
-from ..net import PIXELS
+from ..net import IMAGE
 from .recipes import stored_for
 
 FLOAT = 4
@@ -113,7 +113,7 @@ def check_batch(net, recipe, pictures, device, ranks, begun=False):
 
 def _is_known_chain(net):
     """Whether every layer takes what the one before it makes, and _needs knows them all."""
-    before = [PIXELS, *net.nodes]
+    before = [IMAGE, *net.nodes]
     chain = all(node.inputs == (name,) for node, name in zip(net.nodes.values(), before, strict=False))
     return chain and all(isinstance(layer, Conv | ReLU | MaxPool | LRN | Dropout) for _, layer in net.layers)
 

@@ -1,6 +1,6 @@
 """Data parallelism: one process for each device, started by the user's own mpirun or srun.  Alone, nothing changes.
 
-    with parallel.joined() as ranks:
+    with parallel.init_distributed() as ranks:
         part = ranks.share(ids)                            this process's pictures of a batch
         dx, grads = net.backward(dy, caches, ranks.add)    gradients are summed in buckets as they become ready ...
         ranks.finish()                                     ... and here every process holds the sums, in place
@@ -27,7 +27,7 @@ BUCKET = 4 << 20  # bytes that are reduced together: large enough for the wire, 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
-class Alone:
+class SingleProcess:
     """The only process there is."""
 
     rank, size, local, beside, interrupted = 0, 1, 0, 1, False
@@ -47,14 +47,14 @@ class Alone:
     def sum(self, array):
         return array
 
-    def any(self, flags):
+    def any_rank(self, flags):
         return flags
 
-    def agree(self, value):
+    def broadcast(self, value):
         return value
 
 
-class Processes:
+class Communicator:
     """rank of size processes; local: this one's number among the `beside` ones on its own machine."""
 
     def __init__(self, comm):
@@ -70,7 +70,7 @@ class Processes:
     def same(self, net):
         """RawconvError unless every process holds the same weights."""
         own = hashlib.sha256(b"".join(to_cpu(value).tobytes() for value in net.params.values())).digest()
-        if self.any([own != self.agree(own)])[0]:
+        if self.any_rank([own != self.broadcast(own)])[0]:
             raise RawconvError(
                 "The processes begin with different weights; give all the same options and the same --resume file."
             )
@@ -108,11 +108,11 @@ class Processes:
         self._comm.Allreduce(np.ascontiguousarray(array), total)
         return total
 
-    def any(self, flags):
+    def any_rank(self, flags):
         """For each of the flags whether it is true in any process.  Every process gets the same answer."""
         return [bool(flag) for flag in self.sum(np.array(flags, np.int32))]
 
-    def agree(self, value):
+    def broadcast(self, value):
         """What the first process holds, in every process."""
         return self._comm.bcast(value)
 
@@ -122,7 +122,7 @@ class Processes:
         from cupy.cuda import nccl
 
         if self._nccl is None:
-            self._nccl = nccl.NcclCommunicator(self.size, self.agree(nccl.get_unique_id()), self.rank)
+            self._nccl = nccl.NcclCommunicator(self.size, self.broadcast(nccl.get_unique_id()), self.rank)
             self._stream = cupy.cuda.Stream(non_blocking=True)
         kinds = {"float32": nccl.NCCL_FLOAT32, "float64": nccl.NCCL_FLOAT64}
         self._stream.wait_event(cupy.cuda.get_current_stream().record())
@@ -135,18 +135,18 @@ class Processes:
 
 
 @contextlib.contextmanager
-def joined():
-    """The processes that were started together, as `Processes`, or `Alone`.
+def init_distributed():
+    """The processes that were started together, as a `Communicator`, or `SingleProcess`.
 
     An error in one of them ends all, after its sentence; so does an interruption that they did not agree on.
     RawconvError where a launcher started several and mpi4py cannot join them.
     """
     started = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1)
     if started == 1:
-        yield Alone()
+        yield SingleProcess()
         return
     comm = _world(started)
-    ranks = Processes(comm)
+    ranks = Communicator(comm)
     try:
         with silenced() if comm.rank else contextlib.nullcontext():
             yield ranks

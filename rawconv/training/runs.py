@@ -24,7 +24,7 @@ from ..files.run_folders import new_folder, place
 from ..layers.conv import Conv
 from ..layers.softmax import softmax_cross_entropy
 from ..net import Net
-from ..visualize.images import net_input, stored_size
+from ..visualize.images import preprocess, stored_size
 from . import evaluation
 from .loop import options, train
 from .optimizer import Schedule
@@ -189,7 +189,7 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
     limit_columns(found.net, workspace)
     answers = evaluation.answer(found.net.to(device), tested, device, views, ranks, progress=True)
     odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
-    soundness.check_finite(found.net, answers.own, net_input(found.net, tested.read(odd)) if len(odd) else None)
+    soundness.check_finite(found.net, answers.own, preprocess(found.net, tested.read(odd)) if len(odd) else None)
     results = {"checkpoint": str(file), "data": pictures.source, "split": split, "pictures": len(tested)}
     accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(pictures.classes))
     results |= {"views": views} | evaluation.measures(answers)
@@ -248,18 +248,18 @@ def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1
     """
     rng = np.random.default_rng(0)
     net, ids = run.net.astype("float64"), np.arange(min(pictures, len(run.data.train)))
-    draw, labels = (run.seed, 0, ids), run.data.train.labels[ids]
+    rng_key, labels = (run.seed, 0, ids), run.data.train.labels[ids]
     weights = np.array(run.recipe.class_weights) if run.recipe.class_weights else None
     choose_conv(net, "gemm")
     for value in net.params.values():
         if not value.any():
             value += 0.1 * rng.standard_normal(value.shape)
-    x = prepare(run.data.train.read(ids), net.mean, net.shape[0], draw, run.recipe.crop, "float64")
+    x = prepare(run.data.train.read(ids), net.mean, net.shape[0], rng_key, run.recipe.crop, "float64")
 
     def loss():
-        return softmax_cross_entropy(net.forward(x, draw=draw, keep=False)[0], labels, weights)[0]
+        return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights)[0]
 
-    scores, caches = net.forward(x, draw=draw)
+    scores, caches = net.forward(x, rng_key=rng_key)
     _, grads = net.backward(softmax_cross_entropy(scores, labels, weights)[1], caches, stop=next(iter(net.nodes)))
     errors = {}
     for (layer, name), value in net.params.items():

@@ -6,7 +6,7 @@ import typing
 
 import numpy as np
 
-from ..data.pictures import stored as stored_picture
+from ..data.pictures import stored_image as from_anything
 from ..errors import UsageError
 from ..machine.arrays import Array, array_module, to_cpu
 from ..net import Net
@@ -29,12 +29,12 @@ def stored_size(net: Net) -> int:
     return net.stored[0]
 
 
-def stored(net: Net, picture: Picture) -> np.ndarray:
+def stored_image(net: Net, picture: Picture) -> np.ndarray:
     """One picture, as in pictures.py, as a data set would keep it: smallest side resized, centre cut out."""
-    return stored_picture(picture, stored_size(net))
+    return from_anything(picture, stored_size(net))
 
 
-def net_input(net: Net, pictures: np.ndarray) -> Array:
+def preprocess(net: Net, pictures: np.ndarray) -> Array:
     """Stored pictures, uint8 (N, S, S, 3) -> what the net sees, on its device: minus mean, centre crop."""
     from ..data.augment import prepare
 
@@ -42,7 +42,7 @@ def net_input(net: Net, pictures: np.ndarray) -> Array:
     return prepare(xp.asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
 
 
-def seen(net: Net, pictures: np.ndarray) -> np.ndarray:
+def center_crop(net: Net, pictures: np.ndarray) -> np.ndarray:
     """The same pictures as they look: the centre crop, uint8 (N, H, W, 3)."""
     top, left = ((have - want) // 2 for have, want in zip(pictures.shape[1:3], net.shape[:2], strict=True))
     return pictures[:, top : top + net.shape[0], left : left + net.shape[1]]

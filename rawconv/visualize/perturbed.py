@@ -18,7 +18,7 @@ from ..layers.conv import Conv
 from ..layers.max_pool import MaxPool
 from ..machine.arrays import array_module
 from ..machine.threads import cut
-from ..net import PIXELS
+from ..net import IMAGE
 from .projection import CACHE_BYTES
 from .windowed import clear, gather, moved, paste, sole
 
@@ -30,7 +30,7 @@ def walk(net, x):
 
     A convolution that does its ReLU's work shares its map with it.
     """
-    return {PIXELS: x} | {name: y for name, y, _ in net.up(x)}
+    return {IMAGE: x} | {name: y for name, y, _ in net.up(x)}
 
 
 def forward(net, maps, r, corner, wanted):
@@ -46,12 +46,12 @@ def forward(net, maps, r, corner, wanted):
 
 
 def _whole(net, maps, r, corner, wanted, path):
-    x = _paste(_repeat(maps[PIXELS], len(r)), r, corner)
+    x = _paste(_repeat(maps[IMAGE], len(r)), r, corner)
     return {name: y for name, y, _ in net.up(x, stop=path[-1].name) if name in wanted}
 
 
 def _some(net, maps, r, corner, wanted, path):
-    found, below, whole = {}, PIXELS, r.shape[1:3] == maps[PIXELS].shape[1:3]
+    found, below, whole = {}, IMAGE, r.shape[1:3] == maps[IMAGE].shape[1:3]
     for name, layer, _ in path:
         if not whole and _has_windows(layer):
             size = reached(layer, r.shape[1:3], net.shapes[name][:2])

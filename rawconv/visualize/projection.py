@@ -23,7 +23,7 @@ from ..layers import PAPER, Rules
 from ..machine.arrays import Array, array_module, to_cpu
 from ..machine.threads import cut
 from ..net import Net
-from .images import net_input, stored, stored_size
+from .images import preprocess, stored_image, stored_size
 from .units import is_score, layer_object, parse_unit, user_name
 from .windowed import project_windows, whole_maps, window_sizes
 
@@ -55,7 +55,7 @@ def project(net: Net, picture: Batch, unit: str, rules: Rules = PAPER) -> np.nda
 def dead(net: Net, picture: Picture, unit: str) -> str:
     """Of a unit that is 0 in a picture, a sentence with the strongest place of its map; "" of any other, or a score."""
     name, number, place = parse_unit(net, unit)
-    y, _ = net.forward(net_input(net, stored(net, picture)[None]), name, keep=False)
+    y, _ = net.forward(preprocess(net, stored_image(net, picture)[None]), name, keep=False)
     values = to_cpu(y)[0, :, :, number]
     top, left = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
     here = values.any() if place == "*" else values[place or (top, left)]
@@ -73,7 +73,7 @@ def dead(net: Net, picture: Picture, unit: str) -> str:
 def pick(net: Net, picture: Picture, unit: str) -> tuple[str, Array, list]:
     """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
     name, number, place = parse_unit(net, unit)
-    y, caches = net.forward(net_input(net, stored(net, picture)[None]), name)
+    y, caches = net.forward(preprocess(net, stored_image(net, picture)[None]), name)
     if place is None:
         place = tuple(int(i) for i in np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3]))
     seed = array_module(y).zeros_like(y)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..net import PIXELS
+from ..net import IMAGE
 
 
 class Field(NamedTuple):
@@ -26,7 +26,7 @@ class Field(NamedTuple):
 
 def fields(net) -> dict[str, Field]:
     """{layer name: Field}: size += (k-1) * jump; start -= pad * jump; jump *= stride, over all layers with a window."""
-    found = {PIXELS: Field((1, 1), (1, 1), (0, 0))}
+    found = {IMAGE: Field((1, 1), (1, 1), (0, 0))}
     for name, layer, inputs in net.nodes.values():
         field = _around([found[below] for below in inputs], net.shape)
         window = getattr(layer, "window", None)

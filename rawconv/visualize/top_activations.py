@@ -21,7 +21,7 @@ from ..files.locks import holder, locked
 from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 from ..machine.arrays import array_module, to_cpu
 from ..soundness import check_finite
-from .images import net_input, stored_size
+from .images import preprocess, stored_size
 from .units import layer_object
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
@@ -30,7 +30,7 @@ MOST_LAYERS = 1 << 10
 KEEP_SECONDS = 30  # between two records of a scan that is under way
 
 
-class Strongest(NamedTuple):
+class TopActivations(NamedTuple):
     """Of one layer with F maps, strongest first, all (F, k): the activation, the picture's id, its place, its label."""
 
     value: np.ndarray
@@ -39,16 +39,16 @@ class Strongest(NamedTuple):
     x: np.ndarray
     label: np.ndarray
 
-    def first(self, k: int) -> "Strongest":
+    def first(self, k: int) -> "TopActivations":
         """The k strongest of them."""
-        return Strongest(*(column[:, :k] for column in self))
+        return TopActivations(*(column[:, :k] for column in self))
 
 
 def scan(
     net, split, layers: list[str], k: int = 9, batch: int = 128, progress: bool = True,
     begun=(0, {}), keep=lambda position, found: None,
-) -> dict[str, Strongest]:  # fmt: skip
-    """{layer as asked: Strongest} of `layers` (names or objects); k is cut to the number of pictures.
+) -> dict[str, TopActivations]:  # fmt: skip
+    """{layer as asked: TopActivations} of `layers` (names or objects); k is cut to the number of pictures.
 
     Streams `split` in its own order and stops at the deepest asked layer.  split: of a data set; or a data set's name
     or folder, of which the validation pictures are taken; or pictures, one or several, as in pictures.py (label -1).
@@ -85,12 +85,12 @@ def scan(
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
 def _scan_batch(net, pictures, ids, labels, found, k):
-    """{layer object: Strongest} of what `found` holds and one more batch."""
+    """{layer object: TopActivations} of what `found` holds and one more batch."""
     new = {}
-    for name, y, _ in net.up(net_input(net, pictures), asked=found):
+    for name, y, _ in net.up(preprocess(net, pictures), asked=found):
         if name in found:
             new[name] = _merge(found[name], y, ids, labels, k)
-            check_finite(net, new[name].value, net_input(net, pictures))
+            check_finite(net, new[name].value, preprocess(net, pictures))
             if len(new) == len(found):
                 break
     return new
@@ -117,7 +117,7 @@ def _merge(best, y, ids, labels, k):
         return out
 
     _, picture, top, left, label = best or [None] * 5
-    return Strongest(
+    return TopActivations(
         np.take_along_axis(values, order, axis=1),
         column(picture, ids[rows], np.int64),
         column(top, place // width, np.int32),
@@ -148,7 +148,7 @@ def data_key(source, split):
 
 
 def save(path, found, weights, data):
-    """Write the Strongest of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
+    """Write the TopActivations of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
     image = io.BytesIO()
     with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
         file.attrs.update({key: fixed_text(text) for key, text in _about(weights, data).items()}, version=VERSION)
@@ -164,7 +164,7 @@ def _about(weights, data):
 
 
 def load(path, net, weights, data, split, say=lambda sentence: None):
-    """{layer object: Strongest} of an earlier scan of these weights and these pictures; {} if of others.
+    """{layer object: TopActivations} of an earlier scan of these weights and these pictures; {} if of others.
 
     A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can be made again.
     """
@@ -199,10 +199,10 @@ def _read(root, net, split, about):
         if len(value.shape) != 2 or value.shape[0] != net.shapes[name][2] or not 1 <= value.shape[1] <= len(split):
             raise Wrong(f"is damaged: it has {value.name} of shape {value.shape}")
         others = [part.numbers(field, value.shape, np.dtype(dtype)) for field, dtype in DTYPES.items()]
-        columns[name] = Strongest(value, *others)
+        columns[name] = TopActivations(value, *others)
     root.check_total()
     for name, parts in columns.items():
-        found[name] = Strongest(*(part.read() for part in parts))
+        found[name] = TopActivations(*(part.read() for part in parts))
         if not _sound(found[name], net.shapes[name], split):
             raise Wrong(f"is damaged: the pictures or places of {name} cannot be")
     return found
@@ -252,7 +252,7 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, s
 
     Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
     A scan that was interrupted goes on where it stopped, which `say` is told.
-    source: names the data set.  Returns ({layer object: Strongest}, the file that spared the scan, or None).
+    source: names the data set.  Returns ({layer object: TopActivations}, the file that spared the scan, or None).
     RawconvError where another process is at work in `folder`.
     """
     with locked(folder):

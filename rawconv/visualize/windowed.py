@@ -22,7 +22,7 @@ from ..layers.max_pool import Cache, MaxPool
 from ..layers.relu import ReLU
 from ..machine.arrays import array_module
 from ..machine.threads import cut
-from ..net import PIXELS
+from ..net import IMAGE
 
 WINDOW_BYTES = 24 << 20  # of the windows of one map: many small ones go through a product, few large ones stay in cache
 MAPS_BYTES = 96 << 20  # of all maps that units on their way through whole maps may take
@@ -45,7 +45,7 @@ def window_sizes(net, name):
 
 def sole(path, place):
     """Whether node `place` of a path takes nothing but the output of the one before it."""
-    return path[place].inputs == ((path[place - 1].name if place else PIXELS),)
+    return path[place].inputs == ((path[place - 1].name if place else IMAGE),)
 
 
 def whole_maps(net, name):

@@ -12,8 +12,8 @@ class AveragePool:
 
     params = {}
 
-    def __init__(self, size, stride, pad=0, rounding="ceil"):
-        self.window = Window.of(size, stride, pad, rounding)
+    def __init__(self, size, stride, pad=0, ceil_mode=True):
+        self.window = Window.of(size, stride, pad, ceil_mode)
 
     @property
     def settings(self):
@@ -24,7 +24,7 @@ class AveragePool:
         sizes = zip(self.window.out_size(*shape[:2]), self.window.stride, self.window.pad[:2], shape[:2], strict=True)
         return (*(sum(i * s - p < length for i in range(size)) for size, s, p, length in sizes), shape[2])
 
-    def forward(self, x, draw=None):
+    def forward(self, x, rng_key=None):
         """y = the sum over the places of a window, one after the other for all windows at once, by their number.
 
         cache = (H, W, C) of x.
