@@ -137,7 +137,7 @@ def _loops():
         if files := numba_cache.damaged(folder):
             text = f"{len(files)} kept in {folder} are damaged; each is compiled anew when it is needed"
             yield Finding("loops", "broken", text, f"rm {shlex.quote(str(folder))}/*.nbc")
-    refused = [numba_cache.refusal(folder) for folder in folders]
+    refused = [numba_cache.why_unwritable(folder) for folder in folders]
     if None in refused:
         yield Finding("loops", "ok", f"kept in {folders[refused.index(None)]}")
     else:

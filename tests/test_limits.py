@@ -70,7 +70,7 @@ def test_the_smallest_quota_on_the_way_up_holds(groups, files, quota, machine):
 def test_memory(groups, files, bound, machine):
     pytest.importorskip("resource")
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert limits.memory(machine(groups, files)) == (bound or physical)
+    assert limits.memory_limit(machine(groups, files)) == (bound or physical)
 
 
 def test_a_machine_without_control_groups(tmp_path):
@@ -83,6 +83,6 @@ def test_the_bound_of_ulimit():
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (physical - 4096, before[1]))
     try:
-        assert limits.memory("/nowhere") == physical - 4096
+        assert limits.memory_limit("/nowhere") == physical - 4096
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)

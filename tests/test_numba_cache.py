@@ -26,7 +26,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
 
     def run(function=triple):
-        monkeypatch.setattr(numba_cache, "_unkept", [])
+        monkeypatch.setattr(numba_cache, "_warned", [])
         made = numba_cache.loop(function)
         assert [made(14), made(1.5)] == [function(14), function(1.5)]
         return len(made.stats.cache_hits), len(made.stats.cache_misses), capsys.readouterr().err.splitlines()
@@ -95,7 +95,7 @@ def test_what_cannot_be_written_is_done_without_after_one_line(run, tmp_path, mo
         monkeypatch.setenv("NUMBA_CACHE_DIR", str(bad))
         hits, misses, said = run()
         assert (hits, misses, len(said)) == (0, 2, 1) and f"cannot be kept in {bad}" in said[0]
-        assert numba_cache.refusal(numba_cache.folders()[0])
+        assert numba_cache.why_unwritable(numba_cache.folders()[0])
 
 
 def test_the_next_process_reads_what_this_one_kept(tmp_path):
@@ -113,19 +113,19 @@ def test_a_full_disk(monkeypatch, tmp_path, capsys):
     """A file that grows beyond the limit is refused as one on a full disk is: in the middle of the writing."""
     resource = pytest.importorskip("resource")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setattr(numba_cache, "_unkept", [])
+    monkeypatch.setattr(numba_cache, "_warned", [])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         double, half = numba_cache.loop(lambda n: 2 * n), numba_cache.loop(lambda n: n / 2)
         assert (double(21), half(84)) == (42, 42)
         folder = numba_cache.folders()[0]
-        assert numba_cache.refusal(folder) == "File too large"
+        assert numba_cache.why_unwritable(folder) == "File too large"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.startswith(f"Compiled loops cannot be kept in {folder} (File too large)")
-    assert list(folder.iterdir()) == [] and numba_cache.refusal(folder) is None
+    assert list(folder.iterdir()) == [] and numba_cache.why_unwritable(folder) is None
 
 
 def test_folders(monkeypatch, tmp_path):

@@ -150,12 +150,12 @@ def _guard():
 
 
 def _gpu_refusal(error):
-    """What arrays.refusal makes of it, where a GPU can have been asked for at all."""
+    """Return the sentence of arrays.describe_gpu_error, in a process that has used CuPy."""
     if "cupy" not in sys.modules:
         return None
-    from ..machine.arrays import refusal
+    from ..machine.arrays import describe_gpu_error
 
-    return refusal(error)
+    return describe_gpu_error(error)
 
 
 def _host_refusal(error):

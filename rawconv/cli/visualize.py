@@ -87,7 +87,7 @@ def main(
     from .. import checkpoint, soundness
     from ..data.levels import Levels
     from ..data.sources import source_text
-    from ..files.run_folders import new_folder, place
+    from ..files.run_folders import new_folder, result_folder
     from ..layers import Rules
     from ..machine.arrays import choose_device
     from ..report import figure2
@@ -122,12 +122,12 @@ def main(
         about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
         if pictures:
             stored, trouble = figure2.read_pictures(pictures, net, levels)
-            folder = _folder(out, held) or new_folder(*place(weights, net, info.get("data"), "visualize"))
+            folder = _folder(out, held) or new_folder(*result_folder(weights, net, info.get("data"), "visualize"))
             tell = figure2.silent if as_json else echo
             about |= figure2.draw_pictures(net, stored, asked, look, top, folder, tell)
         else:
             source, trouble = data_of(net, weights, info, data), []
-            folder = _folder(out, held) or new_folder(*place(weights, net, source.source, "visualize"))
+            folder = _folder(out, held) or new_folder(*result_folder(weights, net, source.source, "visualize"))
             found, drawn = figure2.draw_layers(net, source, split, asked, look, top, folder, say)
             about |= drawn
             if report:

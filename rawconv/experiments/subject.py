@@ -11,7 +11,7 @@ from ..data import DataSet
 from ..data.batches import batches
 from ..errors import RawconvError, UsageError
 from ..files.messages import escaped
-from ..files.run_folders import place
+from ..files.run_folders import result_folder
 from ..layers.softmax import softmax
 from ..machine.arrays import Device, to_cpu
 from ..net import Net
@@ -45,7 +45,7 @@ class Subject(NamedTuple):
 
     def place(self, name):
         """(root, stem) of the folders of experiment `name` on it, for study.begin."""
-        return place(self.weights, self.net, self.data.source, name)
+        return result_folder(self.weights, self.net, self.data.source, name)
 
 
 class Shown(NamedTuple):

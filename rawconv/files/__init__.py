@@ -1,3 +1,3 @@
-"""Files that are whole or not there (storage.py), what they may hold (schema.py), where results go (run_folders.py),
-and what a command says and hears: messages.py, streams.py, signals.py, json_text.py.
+"""Files that are written whole or not at all (storage.py), what they may hold (schema.py), where results go
+(run_folders.py), and a command's messages and signals: messages.py, streams.py, signals.py, json_text.py.
 """

@@ -1,11 +1,14 @@
-"""Two at once: a file that says which process is at work where only one may be.
+"""Locks: only one process at a time may work in a folder, or write a file.
 
-    with locked("runs/mine"): ...        runs/mine/.lock; beside a file, or where one is to be: .<its name>.lock
-    holder("runs/mine")                  the Process that is at work there, if it is another one; else None
+    with locked("runs/mine"): ...        creates runs/mine/.lock; for a file, present or future: .<its name>.lock
+    holder("runs/mine")                  the other Process that works there; None where there is none
 
-The file is made with O_EXCL, which every file system keeps, and names its process.  One whose process is gone is taken
-over.  Of a process on another machine nobody can tell here: its lock stays until it, or the user, removes it.
+A lock is a file created with O_EXCL, which is atomic on every file system, and names its process.  The lock of a
+process that has ended is taken over.  Whether a process on another machine still runs cannot be told from here: its
+lock stays until that process, or the user, removes it.
 """
+
+from __future__ import annotations
 
 import atexit
 import contextlib
@@ -13,21 +16,24 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from ..errors import RawconvError
 from .processes import Process, gone, read_text, this
 
 NAME = ".lock"
-BEING_WRITTEN = 10  # seconds after which a lock that says nothing is what a killed process left
+BEING_WRITTEN = 10  # seconds; an older lock without content was left by a process that was killed
 
-_held = Counter()  # of this process: {file: how often it was taken}
+_held: Counter[str] = Counter()  # {lock file: how often this process took it}
+
+Path = str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def locked(path):
-    """Alone in the folder `path`, or with the file `path`, among all that ask; again within this process is no matter.
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the folder or file `path`; this process may take the same lock several times.
 
-    RawconvError, which says who is at work there, where another process is.
+    RawconvError, which names the other process: another one holds the lock.
     """
     file = take(path)
     try:
@@ -36,8 +42,11 @@ def locked(path):
         release(file)
 
 
-def take(path):
-    """As `locked`, until `release` of what is returned, the lock's file, or the end of the process."""
+def take(path: Path) -> str:
+    """Take the lock of `path` until `release` or the end of the process; return the name of the lock's file.
+
+    RawconvError: as in `locked`.
+    """
     file = _file(path)
     if not _held[file]:
         _make(file, path)
@@ -45,31 +54,31 @@ def take(path):
     return file
 
 
-def release(file, wholly=False):
-    """Undo one `take`, or (wholly) all there were."""
+def release(file: str, wholly: bool = False) -> None:
+    """Undo one `take` of a lock file, or all of them (wholly)."""
     _held[file] -= 1
     if wholly or _held[file] <= 0:
         _remove(file)
 
 
-def holder(path):
-    """The other Process that is at work in the folder, or with the file, `path`; None where there is none."""
-    found = _read(_file(path))
-    return found if found and found != this() and not gone(found) else None
+def holder(path: Path) -> Process | None:
+    """Return the other Process that holds the lock of `path`; None where there is none."""
+    process = _read(_file(path))
+    return process if process and process != this() and not gone(process) else None
 
 
-def refuse_held(path):
-    """RawconvError where another process is at work there."""
+def refuse_held(path: Path) -> None:
+    """RawconvError, which names the other process: another one holds the lock of `path`."""
     if other := holder(path):
         raise _refusal(_file(path), path, other)
 
 
-def _file(path):
+def _file(path: Path) -> str:
     path = os.path.realpath(path)
     return os.path.join(path, NAME) if os.path.isdir(path) else "{}/.{}{}".format(*os.path.split(path), NAME)
 
 
-def _make(file, path):
+def _make(file: str, path: Path) -> None:
     text = json.dumps(this()._asdict()).encode()
     while True:
         try:
@@ -93,20 +102,21 @@ def _make(file, path):
         return
 
 
-def _read(file):
-    """The Process that a lock names; None where there is no lock, or nothing that names one."""
+def _read(file: str) -> Process | None:
+    """Return the Process that a lock file names; None where there is no file, or it names none."""
     try:
-        found = Process(**json.loads(read_text(file)))
+        process = Process(**json.loads(read_text(file)))
     except (ValueError, TypeError):
         return None
     kinds = {"pid": int}
-    return found if all(type(part) is kinds.get(name, str) for name, part in found._asdict().items()) else None
+    return process if all(type(part) is kinds.get(name, str) for name, part in process._asdict().items()) else None
 
 
-def _take_away(file, other):
-    """Remove a lock whose process is gone (or, None, that names none), unless somebody else just did.
+def _take_away(file: str, other: Process | None) -> None:
+    """Remove the lock of a process that has ended (other None: of a lock that names none), unless it was replaced.
 
-    Under a lock of its own: or two could see the old lock, and the slower of them remove the other's new one.
+    A second lock guards the removal: otherwise two processes could see the old lock, and the slower one would remove
+    the new lock of the faster one.
     """
     with contextlib.suppress(FileExistsError, FileNotFoundError):
         if other is None and time.time() - os.stat(file).st_mtime < BEING_WRITTEN:
@@ -114,7 +124,7 @@ def _take_away(file, other):
             return
         guard = f"{file}.gone"
         if os.path.exists(guard) and time.time() - os.stat(guard).st_mtime > BEING_WRITTEN:
-            os.unlink(guard)  # its process was killed in these few lines
+            os.unlink(guard)  # a process was killed between the lines below
         os.close(os.open(guard, os.O_CREAT | os.O_EXCL, 0o666))
         try:
             if _read(file) == other:
@@ -125,24 +135,24 @@ def _take_away(file, other):
     time.sleep(0.02)
 
 
-def _remove(file):
+def _remove(file: str) -> None:
     del _held[file]
-    if _read(file) == this():  # not in a fork, nor where somebody replaced it
+    if _read(file) == this():  # false in a fork, and where another process replaced the lock
         _unlink(file)
 
 
-def _unlink(file):
+def _unlink(file: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(file)
 
 
 @atexit.register
-def _remove_all():
+def _remove_all() -> None:
     for file in list(_held):
         _remove(file)
 
 
-def _refusal(file, path, other):
+def _refusal(file: str, path: Path, other: Process) -> RawconvError:
     since = ""
     with contextlib.suppress(OSError):
         since = time.strftime(" since %Y-%m-%d %H:%M", time.localtime(os.stat(file).st_mtime))
@@ -152,7 +162,7 @@ def _refusal(file, path, other):
     return RawconvError(f"Process {other.pid} on {other.host} is at work on {path}{since}. {remedy}")
 
 
-def _unwritten(path, error):
-    from .storage import unwritten  # here, since it brings HDF5 along, which a command's --help need not wait for
+def _unwritten(path: Path, error: OSError) -> RawconvError:
+    from .storage import unwritten  # not at the top: it imports h5py, which a command's --help need not wait for
 
     return unwritten(path, error)

@@ -1,15 +1,18 @@
 """Messages for a person, and names made safe to show: a name in a file or folder may come from anyone."""
 
+from __future__ import annotations
+
 import contextlib
 import sys
 import unicodedata
+from collections.abc import Iterator
 
-_silent = []  # not empty: nothing is said
+_silent: list[bool] = []  # `warn` prints only while this is empty
 
 
 @contextlib.contextmanager
-def silenced():
-    """While this is entered `warn` says nothing: of several processes one says it for all."""
+def silenced() -> Iterator[None]:
+    """Suppress `warn`: of several processes, only one prints."""
     _silent.append(True)
     try:
         yield
@@ -17,38 +20,38 @@ def silenced():
         _silent.pop()
 
 
-def printable(text):
-    """`text` on one line, without what could steer a terminal."""
+def printable(text: str) -> str:
+    """Return `text` on one line, with ? for control characters, which could steer a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def warn(sentence):
-    """A message to stderr, for what has no command to tell it."""
-    if sys.stderr is not None and not _silent:  # without it print would take stdout
+def warn(sentence: str) -> None:
+    """Print a message to stderr, from code that no command passed a function for messages."""
+    if sys.stderr is not None and not _silent:  # for None, print would write to stdout
         with contextlib.suppress(OSError):
             print(printable(sentence), file=sys.stderr, flush=True)
 
 
-def escaped(name):
-    r"""`name` as text that can be stored, drawn and told apart: what is not UTF-8 as \xe9, control codes as \x1b."""
+def escaped(name: str) -> str:
+    r"""Return `name` as text that can be stored and drawn: bytes that are not UTF-8 as \xe9, control codes as \x1b."""
     return "".join(c if _shows(c) else _escape(c) for c in name)
 
 
-def composed(name):
-    """`name` with an accent and its letter in one character, as people type them; file names may have them apart."""
+def composed(name: str) -> str:
+    """Return `name` with a letter and its accent as one character, as people type it; some systems store two."""
     return unicodedata.normalize("NFC", name)
 
 
-def shown(text, longest=500):
-    """`text`, one line of a figure, escaped and cut with dots to so many characters."""
+def shown(text: str, longest: int = 500) -> str:
+    """Return `text` for one line of a figure: escaped, and cut with dots after `longest` characters."""
     return escaped(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
-def _shows(c):
+def _shows(c: str) -> bool:
     joins = "\u200c\u200d"  # parts of words in Persian and Hindi
     return c.isprintable() or unicodedata.category(c) == "Zs" or c in joins
 
 
-def _escape(c):
-    byte = ord(c) - 0xDC00  # how Python keeps a byte of a file name that is not UTF-8
+def _escape(c: str) -> str:
+    byte = ord(c) - 0xDC00  # Python represents a byte of a file name that is not UTF-8 as U+DC00 + byte
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else c.encode("unicode_escape").decode()

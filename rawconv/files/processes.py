@@ -1,9 +1,11 @@
-"""Processes that others can ask after: whether the one that left a lock or a temporary file is still at work.
+"""Whether the process that created a lock or a temporary file is still running.
 
-this()                                 this Process, to be written down
-gone(process)                          whether it is known to have ended
+this()                                 this Process, to be written into a lock
+gone(process)                          whether that process is known to have ended
 mark(), is_left_behind(path, mark)     the same for the names of temporary files
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -12,13 +14,16 @@ import socket
 import time
 from typing import NamedTuple
 
-LARGEST = 1 << 16  # bytes of a lock or of what a kernel says of a process
-A_DAY = 24 * 3600  # seconds after which another machine's temporary file is left behind
+LARGEST = 1 << 16  # bytes read of a lock, or of a file in /proc
+A_DAY = 24 * 3600  # seconds after which a temporary file of another machine counts as left behind
 
 
 class Process(NamedTuple):
-    """host, machine: its name and identity; boot: its kernel's present run; space: whose process numbers are meant, a
-    container's or the machine's; pid; started: when, in the kernel's words.  "" is unknown."""
+    """What identifies a process; "" is unknown.
+
+    host, machine: the machine's name and its /etc/machine-id.  boot: the boot id of its kernel.  space: the namespace
+    that `pid` belongs to, a container's or the machine's.  started: when the process started, in the kernel's ticks.
+    """
 
     host: str
     machine: str
@@ -28,14 +33,14 @@ class Process(NamedTuple):
     started: str
 
 
-def this():
-    """This Process."""
+def this() -> Process:
+    """Return this Process."""
     machine, boot = read_text("/etc/machine-id"), read_text("/proc/sys/kernel/random/boot_id")
     return Process(socket.gethostname(), machine, boot, _space(), os.getpid(), started(os.getpid()) or "")
 
 
-def gone(process):
-    """Whether this Process is known to have ended: it ran on this machine, and it, or the machine, does no more."""
+def gone(process: Process) -> bool:
+    """Whether a Process is known to have ended: it ran on this machine, which was rebooted or no longer runs it."""
     here = this()
     if (process.host, process.machine) != (here.host, here.machine):
         return False
@@ -47,11 +52,11 @@ def gone(process):
     return now is None or bool(now and process.started and now != process.started)
 
 
-def started(pid):
-    """When a process started, in the kernel's words; "" where that is not known, None where it has ended."""
+def started(pid: int) -> str | None:
+    """Return when a process started, in the kernel's ticks; "" where that is unknown, None where it has ended."""
     stat = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if stat:
-        return None if stat[0] in "ZX" else stat[19]  # Z: it ended, and nobody asked how
+        return None if stat[0] in "ZX" else stat[19]  # Z: a zombie, whose parent has not asked for its exit code
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -61,14 +66,14 @@ def started(pid):
     return ""
 
 
-def _space():
+def _space() -> str:
     with contextlib.suppress(OSError):
         return os.readlink("/proc/self/ns/pid")
     return ""
 
 
-def read_text(path):
-    """The text of a small file without the white space around it; "" where it cannot be read, as what is no file."""
+def read_text(path: str) -> str:
+    """Return the text of a small file without the white space around it; "" where it cannot be read."""
     with contextlib.suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         return file.read(LARGEST).decode(errors="replace").strip()
     return ""
@@ -77,16 +82,17 @@ def read_text(path):
 # Temporary files
 
 
-def mark():
-    """What the name of a temporary file says of this process."""
+def mark() -> str:
+    """Return the part of a temporary file's name that identifies this process."""
     own = this()
     return f"{machine_mark(own)}.{own.pid}.{own.started or 0}"
 
 
-def is_left_behind(path, mark):
-    """Whether the process that named a temporary file so has ended.
+def is_left_behind(path: str, mark: str) -> bool:
+    """Whether the process that gave a temporary file this `mark` has ended.
 
-    Of another machine's nobody knows: it has in a day.  So have those of older versions, which named the process alone.
+    For another machine, and for marks of older versions, which hold the pid alone, that cannot be told: they count as
+    left behind after a day.
     """
     own, (machine, _, process) = this(), mark.partition(".")
     if machine == machine_mark(own):
@@ -97,5 +103,6 @@ def is_left_behind(path, mark):
     return False
 
 
-def machine_mark(process):
+def machine_mark(process: Process) -> str:
+    """Return the part of `mark` that identifies the machine and its present boot."""
     return hashlib.sha256(repr(process[:4]).encode()).hexdigest()[:8]

@@ -1,70 +1,78 @@
-"""What the JSON in files of ours may be: types, ranges, lengths and known names, all in one place.
+"""What the JSON in rawconv's files may be: types, ranges, lengths and known names, all in one place.
 
     check(INFO, value, "info")      Wrong: "is damaged: info.recipe.lr is 'fast', not a number from 0 to 1e+06"
 
-A schema is a Kind of value, a List of one schema, or a Record of named ones.  What a file says is read, and what is to
-be written is looked at before it is, so that nothing is written that could not be read again.
+A schema is a Kind of value, a List of one schema, or a Record of named ones.  Values are checked both when a file is
+read and before one is written, so that nothing is written that could not be read again.
 """
+
+from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from .storage import Wrong
 
 NEWER = "Install a newer rawconv: pip install --upgrade rawconv."
-LONGEST_JSON = 1 << 24  # bytes: parsed, the worst takes twenty times as much
+LONGEST_JSON = 1 << 24  # bytes; parsed, the worst case takes twenty times as much memory
 LONGEST_NAME = 1000  # characters of a class, a layer, a file's path within a data set
 MOST = 1 << 40  # pictures, bytes
 
 
 class Kind(NamedTuple):
-    """Values for which `holds` is true; what: they, in words."""
+    """Values for which `holds` is true; what: their description in a sentence."""
 
     what: str
-    holds: Callable
+    holds: Callable[[Any], object]
 
 
 class List(NamedTuple):
-    """A list of `least` to `most` values of one schema."""
+    """A list of `least` to `most` values of the schema `item`."""
 
-    item: object
+    item: Schema
     least: int = 0
     most: int = MOST
 
 
 class Record(NamedTuple):
-    """An object with all names of `needed`, any of `optional`, and others of the schema `others` if there is one."""
+    """An object with all names of `needed`, any of `optional`, and further names if there is a schema for `others`."""
 
-    needed: dict
-    optional: dict = {}
-    others: object = None
+    needed: Mapping[str, Schema]
+    optional: Mapping[str, Schema] = {}
+    others: Schema | None = None
+
+
+Schema = Kind | List | Record
 
 
 # Checking
 
 
-def parse(text, schema, where):
-    """The JSON `text`, checked; where: how a sentence calls it."""
+def parse(text: str | bytes, schema: Schema, where: str) -> Any:
+    """Parse the JSON `text` and check it; where: what an error's sentence calls it.
+
+    Wrong: it is not JSON, or does not fit the schema.
+    """
     if len(text) > LONGEST_JSON:
         raise Wrong(f"is damaged: {where} has {len(text):,} bytes, more than {LONGEST_JSON:,}")
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:  # of them no UTF-8 at all
+    except (ValueError, RecursionError) as error:  # ValueError also where it is not UTF-8
         raise Wrong(f"is damaged: {where} is no JSON ({str(error)[:100]})") from error
     check(schema, value, where)
     return value
 
 
-def check(schema, value, where):
-    """Wrong, naming the first part of `value` that does not fit the schema."""
-    if found := next(faults(schema, value, where), None):
-        raise Wrong(f"is damaged: {found}", NEWER if "does not know" in found else "")
+def check(schema: Schema, value: Any, where: str) -> None:
+    """Wrong, which names the first part of `value` that does not fit the schema."""
+    if fault := next(faults(schema, value, where), None):
+        raise Wrong(f"is damaged: {fault}", NEWER if "does not know" in fault else "")
 
 
-def faults(schema, value, where):
-    """A sentence without its end for every part of `value` that does not fit."""
+def faults(schema: Schema, value: Any, where: str) -> Iterator[str]:
+    """Yield a sentence, without its full stop, for every part of `value` that does not fit the schema."""
     if isinstance(schema, Kind):
         if not schema.holds(value):
             yield f"{where} is {value!r:.80}, not {schema.what}"
@@ -79,7 +87,7 @@ def faults(schema, value, where):
         yield f"{where} is {value!r:.80}, which stands in the place of a JSON object"
     else:
         yield from (f"{where} has no {name}" for name in schema.needed if name not in value)
-        known = schema.needed | schema.optional
+        known = {**schema.needed, **schema.optional}
         for name, item in value.items():
             test = known.get(name, schema.others)
             if test is None or len(name) > LONGEST_NAME:
@@ -91,43 +99,44 @@ def faults(schema, value, where):
 # Kinds of values
 
 
-def whole(low, high):
+def whole(low: int, high: int) -> Kind:
     return Kind(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
 
 
-def number(low=-1e30, high=1e30):
+def number(low: float = -1e30, high: float = 1e30) -> Kind:
     return Kind(f"a number from {low:g} to {high:g}", lambda value: is_number(value) and low <= value <= high)
 
 
-def is_number(value):
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a float; bool, a subclass of int, is neither."""
     return type(value) in (int, float)
 
 
-def text(longest=LONGEST_NAME):
+def text(longest: int = LONGEST_NAME) -> Kind:
     return Kind(f"a text of at most {longest} characters", lambda value: type(value) is str and is_text(value, longest))
 
 
-def is_text(value, longest=LONGEST_NAME):
-    """Whether it can be written as UTF-8; bytes that are not, as file names may have them, are kept as Python does."""
+def is_text(value: str, longest: int = LONGEST_NAME) -> bool:
+    """Whether a text is at most `longest` characters and can be written as UTF-8 with surrogate escapes."""
     try:
         return len(value) <= longest and value.encode("utf-8", "surrogateescape") is not None
     except UnicodeEncodeError:
         return False
 
 
-def one_of(*words):
+def one_of(*words: str) -> Kind:
     return Kind(f"one of {', '.join(words)}", lambda value: type(value) is str and value in words)
 
 
-def either(kind, word):
+def either(kind: Kind, word: str | None) -> Kind:
     return Kind(f"{kind.what}, or {json.dumps(word)}", lambda value: value == word or kind.holds(value))
 
 
-def _is_measure(value):
+def _is_measure(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 1e30)
 
 
-def _is_simple(value, depth=20):
+def _is_simple(value: Any, depth: int = 20) -> bool:
     if isinstance(value, list | dict):
         items = value if isinstance(value, list) else [*value, *value.values()]
         return depth > 0 and all(_is_simple(item, depth - 1) for item in items)
@@ -136,7 +145,7 @@ def _is_simple(value, depth=20):
 
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 MEASURE = Kind("a number", _is_measure)  # NaN and infinity too
-NOTE = Kind("simple JSON", _is_simple)  # what a user adds
+NOTE = Kind("simple JSON", _is_simple)  # whatever a user adds
 SHA256 = Kind("a SHA-256 in hexadecimal", lambda value: type(value) is str and re.fullmatch("[0-9a-f]{64}", value))
 NAME, PATH = text(), text(1 << 17)
 WNIDS = List(Kind("a WordNet number", lambda value: type(value) is str and re.fullmatch(r"(n\d{8})?", value)))
@@ -202,16 +211,16 @@ INFO = Record(
 
 # /optimizer/progress of a checkpoint
 
-SHARE = number(-1, 1)  # an accuracy; -1: none yet
-SCHEDULE = Record({"best": SHARE, "waited": whole(0, 5), "cuts": whole(0, 3)}, {"since": RATE})
+ACCURACY = number(-1, 1)  # -1: none yet
+SCHEDULE = Record({"best": ACCURACY, "waited": whole(0, 5), "cuts": whole(0, 3)}, {"since": RATE})
 PROGRESS = Record({
-    "epoch": whole(0, MOST), "position": whole(0, MOST), "sums": List(number(0), 3, 3), "best": SHARE,
+    "epoch": whole(0, MOST), "position": whole(0, MOST), "sums": List(number(0), 3, 3), "best": ACCURACY,
     "schedule": SCHEDULE,
 })  # fmt: skip
 
 
-def check_training(info, progress):
-    """Wrong where progress and info do not fit each other."""
+def check_training(info: dict[str, Any], progress: dict[str, Any]) -> None:
+    """Wrong: the progress of a run and the info of its checkpoint contradict each other."""
     check(Record({"data": PATH, "recipe": RECIPE, "seed": SEED}, {}, NOTE), info, "info")
     epochs, (_, top1, top5) = info["recipe"]["epochs"], progress["sums"]
     if progress["epoch"] > epochs:
@@ -231,13 +240,13 @@ PACKED = Record(
 )  # fmt: skip
 
 
-# What an experiment found, in its .json: a report shows it.  The index.json beside figures has none of these names.
+# The results of an experiment, in its .json, which a report shows.  The index.json beside figures has no such names.
 
 RESULT = Record({"experiment": NAME, "options": Record({}, {}, NOTE), "sentences": List(NOTE)}, {}, NOTE)
 
 
-def check_names(what, names):
-    """Wrong where one of the names of classes, layers, ... is longer than names are, or no text at all."""
+def check_names(what: str, names: Iterable[str]) -> None:
+    """Wrong: one of the names is longer than LONGEST_NAME, or is not text.  what: "class", "layer", ..."""
     for name in names:
         if len(name) > LONGEST_NAME:
             raise Wrong(f"has a name of a {what} of {len(name):,} characters, more than {LONGEST_NAME:,}")

@@ -1,32 +1,37 @@
-"""Ctrl-C and SIGTERM: raised where nobody swallows them, or noted for the end of a step."""
+"""Ctrl-C and SIGTERM as exceptions that no library swallows, or as a note that a step checks at its end."""
+
+from __future__ import annotations
 
 import contextlib
 import signal
 import sys
 import threading
+import types
+from collections.abc import Iterator
+from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-LIBRARIES = ("numba", "llvmlite")  # compiling: LLVM calls back into Python, and what is raised there is lost or fatal
-CALLBACKS = ("weakref", "_weakrefset")  # modules whose functions are called where nobody hears what they raise
+LIBRARIES = ("numba", "llvmlite")  # LLVM calls back into Python, and an exception raised there is lost or fatal
+CALLBACKS = ("weakref", "_weakrefset")  # modules that swallow the exceptions of the functions that they call
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what saves on Ctrl-C (`except KeyboardInterrupt: save; raise`) saves on this too."""
+    """SIGTERM.  Code that saves on Ctrl-C (`except KeyboardInterrupt: save; raise`) saves on this too."""
 
 
 @contextlib.contextmanager
-def raised():
-    """Inside, SIGINT raises KeyboardInterrupt in the main thread, and SIGTERM Terminated.
+def raised() -> Iterator[None]:
+    """In this context SIGINT raises KeyboardInterrupt in the main thread, and SIGTERM raises Terminated.
 
-    Where a module is being imported or a loop compiled, it is raised as soon as that is done; a second Ctrl-C does not
-    wait.  A second SIGTERM is ignored, while the first saves.
+    While a module is imported or a loop compiled, the exception waits for the end of that; a second Ctrl-C does not
+    wait.  A second SIGTERM is ignored, so that the first can save.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     arrival = _Arrival(sys._getframe(2))
     hook = sys.unraisablehook
-    before = {number: signal.signal(number, arrival.come) for number in _heard()}
+    before = {number: signal.signal(number, arrival.handle) for number in _not_ignored()}
     sys.unraisablehook = lambda lost: arrival.again(lost.exc_value) or hook(lost)
     try:
         yield
@@ -37,18 +42,21 @@ def raised():
             signal.signal(number, handler)
 
 
-def _heard():
-    return [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup stays so
+def _not_ignored() -> list[signal.Signals]:
+    return [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
 
 
 class _Arrival:
-    """A signal on its way to become an exception.  base: the frame from which on the stack is looked at."""
+    """A signal that is to become an exception.  base: the frame below which the stack is not examined."""
 
-    def __init__(self, base):
-        self.base, self.number, self.waits_for, self.profile = base, None, None, None
+    def __init__(self, base: types.FrameType) -> None:
+        self.base = base
+        self.number: int | None = None
+        self.waits_for: types.FrameType | None = None
+        self.profile: Any = None
 
-    def come(self, number, frame):
-        """The handler: raise now, or when the outermost call returns that must not be disturbed."""
+    def handle(self, number: int, frame: types.FrameType | None) -> None:
+        """The signal handler: raise now, or when the outermost call returns that must not be interrupted."""
         impatient = self.number == number == signal.SIGINT
         if self.number is None:
             self.number = number
@@ -59,21 +67,22 @@ class _Arrival:
             self._act()
         self._wait(outermost)
 
-    def again(self, error):
-        """Whether the exception that somebody swallowed was ours; it is raised anew after him."""
+    def again(self, error: BaseException | None) -> bool:
+        """Whether an exception that was swallowed was ours; then raise it again as soon as that code has returned."""
         if isinstance(error, KeyboardInterrupt):
             self.number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             self._wait(sys._getframe(1))
             return True
+        return False
 
-    def _wait(self, frame):
+    def _wait(self, frame: types.FrameType | None) -> None:
         if self.waits_for is None:
             self.profile = sys.getprofile()
         self.waits_for = frame
         sys.setprofile(self._follow)
 
-    def _follow(self, frame, event, argument):
-        """Python calls it at every call and return; the first after the one waited for may be the place to raise."""
+    def _follow(self, frame: types.FrameType, event: str, argument: Any) -> None:
+        """The profile function, called at every call and return: raise at the first one that may be interrupted."""
         if self.waits_for is not None:
             if frame is self.waits_for and event == "return":
                 self.waits_for = None
@@ -82,9 +91,9 @@ class _Arrival:
         if self.waits_for is None:
             self._act()
 
-    def _undisturbed(self, frame):
-        """The outermost call on the stack that imports or compiles, or whose exceptions nobody hears; or None."""
-        found = None
+    def _undisturbed(self, frame: types.FrameType | None) -> types.FrameType | None:
+        """Return the outermost call on the stack that imports, compiles or swallows exceptions, if there is one."""
+        outermost = None
         while frame is not None and frame is not self.base:
             code, module = frame.f_code, frame.f_globals.get("__name__") or ""
             if (
@@ -93,11 +102,11 @@ class _Arrival:
                 or module.split(".")[0] in LIBRARIES
                 or module in CALLBACKS
             ):
-                found = frame
+                outermost = frame
             frame = frame.f_back
-        return found
+        return outermost
 
-    def _act(self):
+    def _act(self) -> None:
         number = self.number
         self.forget()
         if number == signal.SIGTERM:
@@ -105,26 +114,28 @@ class _Arrival:
             raise Terminated
         raise KeyboardInterrupt
 
-    def forget(self):
+    def forget(self) -> None:
+        """Drop the signal, and give the profile function back."""
         if self.number is not None and sys.getprofile() == self._follow:
             sys.setprofile(self.profile)
         self.number = self.waits_for = None
 
 
 @contextlib.contextmanager
-def stoppable():
-    """Inside, the first SIGINT or SIGTERM only puts its number into the list given, so that no step is left half done.
+def stoppable() -> Iterator[list[int]]:
+    """Yield a list into which the first SIGINT or SIGTERM only puts its number, so that a step can be completed.
 
-    A second one acts at once.
+    A second signal acts at once.
     """
-    stop, before = [], {}
+    stop: list[int] = []
+    before: dict[int, Any] = {}
 
-    def note(number, frame):
+    def note(number: int, frame: types.FrameType | None) -> None:
         stop.append(number)
         signal.signal(number, before[number])
 
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, note) for number in _heard()}
+        before = {number: signal.signal(number, note) for number in _not_ignored()}
     try:
         yield stop
     finally:
@@ -132,8 +143,8 @@ def stoppable():
             signal.signal(number, handler)
 
 
-def raise_again(stop):
-    """The signal that `stoppable` noted, to whoever waits for it; KeyboardInterrupt where another process had it."""
+def raise_again(stop: list[int]) -> None:
+    """Send this process the signal that `stoppable` noted; KeyboardInterrupt if another process received it."""
     if stop:
         signal.raise_signal(stop[0])
     raise KeyboardInterrupt

@@ -1,5 +1,7 @@
 """Storing safely: files replaced whole and sealed with a checksum, and HDF5 that is read without trusting it."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import hashlib
@@ -8,6 +10,8 @@ import os
 import pathlib
 import re
 import stat
+from collections.abc import Callable
+from typing import IO, Any, BinaryIO, Literal, overload
 
 import h5py
 import numpy as np
@@ -20,10 +24,13 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FLOATS = (np.dtype("<f4"), np.dtype("<f8"))
 
 
-class Wrong(Exception):
-    """What is wrong with a file, as the end of a sentence that begins with its name; perhaps with its own remedy."""
+Path = str | os.PathLike[str]
 
-    def __init__(self, what, remedy=""):
+
+class Wrong(Exception):
+    """What is wrong with a file: the end of a sentence that begins with its name.  remedy: its own sentence, if any."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what)
         self.remedy = remedy
 
@@ -31,10 +38,10 @@ class Wrong(Exception):
 # Writing
 
 
-def replace_file(path, data):
-    """Write the bytes `data` to a temporary file beside `path`, let them reach the disk, rename: all or nothing.
+def replace_file(path: Path, data: bytes | memoryview) -> None:
+    """Write `data` to a temporary file beside `path`, sync it to the disk, and rename it: all or nothing.
 
-    RawconvError where that fails; what was there before is then unchanged.
+    RawconvError: that failed; a file that was there before is unchanged.
     """
     folder, name = os.path.split(os.path.realpath(path))
     if is_special(path):
@@ -58,15 +65,16 @@ def replace_file(path, data):
     _sweep(folder, name)
 
 
-def unwritten(path, error):
-    """The RawconvError for an OSError in writing `path`."""
-    kept = "; what was there before is unchanged" if os.path.isfile(path) else ""
+def unwritten(path: Path, error: OSError) -> RawconvError:
+    """Return the RawconvError for an OSError in writing `path`."""
+    kept = "; the file that was there before is unchanged" if os.path.isfile(path) else ""
     remedy = "Free some space, or name a file in a folder that exists and that you may write to."
     return RawconvError(f"{path} could not be written ({error.strerror}){kept}. {remedy}")
 
 
-def sync_folder(folder):
-    with contextlib.suppress(OSError):  # not every file system can, and the rename itself is done
+def sync_folder(folder: Path) -> None:
+    """Sync a folder to the disk, so that a rename in it survives a power failure."""
+    with contextlib.suppress(OSError):  # not every file system supports it, and the rename itself is done
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -74,25 +82,25 @@ def sync_folder(folder):
             os.close(descriptor)
 
 
-def _sweep(folder, name):
-    """Remove what processes that were killed left behind, and nothing of those at work."""
+def _sweep(folder: str, name: str) -> None:
+    """Remove the temporary files of processes that were killed, and none of those still running."""
     for other in os.listdir(folder):
-        found = re.fullmatch(rf"\.{re.escape(name)}\.((?:[0-9a-f]{{8}}\.)?\d+(?:\.\d+)?)\.tmp", other)
-        if found and processes.is_left_behind(os.path.join(folder, other), found[1]):
+        match = re.fullmatch(rf"\.{re.escape(name)}\.((?:[0-9a-f]{{8}}\.)?\d+(?:\.\d+)?)\.tmp", other)
+        if match and processes.is_left_behind(os.path.join(folder, other), match[1]):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, other))
 
 
-def hdf5(file, mode="r", **how):
-    """An h5py.File of a path or an open file, without HDF5's own lock: not every file system (NFS) can lock.
+def hdf5(file: Any, mode: str = "r", **options: Any) -> h5py.File:
+    """Open a path or an open file with h5py, without HDF5's own lock, which not every file system (NFS) supports.
 
-    Nobody else ever writes to what is opened here: it lies in memory, is only read, or belongs to this process alone.
+    It is not needed: what is opened here lies in memory, is only read, or belongs to this process alone.
     """
-    return h5py.File(file, mode, locking=False, **how)
+    return h5py.File(file, mode, locking=False, **options)
 
 
-def fixed_text(text):
-    """`text` as UTF-8 of fixed size, the only kind that Group reads."""
+def fixed_text(text: str) -> np.ndarray:
+    """Return `text` as UTF-8 of fixed size, the only kind of text that Group reads."""
     data = text.encode("utf-8", "surrogateescape")
     return np.array(data, h5py.string_dtype("utf-8", max(1, len(data))))
 
@@ -102,41 +110,44 @@ def fixed_text(text):
 SEAL_LINE = "rawconv {}, version {}, HDF5 from byte 512, SHA-256 of that part {}"
 
 
-def write_seal(file, kind, version):
-    """Fill the first SEAL bytes of an open file, as "rawconv <kind>, version ..."."""
+def write_seal(file: IO[bytes], kind: str, version: int) -> None:
+    """Write the seal, "rawconv <kind>, version ...", into the first SEAL bytes of an open file."""
     line = SEAL_LINE.format(kind, version, digest(file, (SEAL, None))).encode().ljust(SEAL - 1) + b"\n"
     file.seek(0)
     file.write(line)
 
 
-def check_seal(file, kind, check_version):
-    """The size of an open file in bytes.  Wrong, before HDF5 sees any of it, where it is not what was sealed."""
+def check_seal(file: IO[bytes], kind: str, check_version: Callable[[int], object]) -> int:
+    """Check the seal of an open file before HDF5 reads any of it; return the file's size in bytes.
+
+    check_version: called with the version that the seal names.  Wrong: the content is not what was sealed.
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head, dialect = file.read(SEAL), file.read(9)
-    found = re.fullmatch(SEAL_LINE.format(kind, r"(\d{1,9})", "([0-9a-f]{64})").encode() + rb" *\n", head)
-    if found is None:
+    match = re.fullmatch(SEAL_LINE.format(kind, r"(\d{1,9})", "([0-9a-f]{64})").encode() + rb" *\n", head)
+    if match is None:
         raise foreign(head, kind)
-    check_version(int(found[1]))
-    if found[2].decode() != digest(file, (SEAL, None)):
+    check_version(int(match[1]))
+    if match[2].decode() != digest(file, (SEAL, None)):
         raise Wrong("is damaged or was edited: its content does not fit the checksum in its first line")
     if dialect != SIGNATURE + b"\2":
         raise Wrong("is damaged: it is not of the HDF5 dialect that rawconv writes")
     return size
 
 
-def digest(file, *parts):
-    """The SHA-256 of these parts of an open file, (first byte, last byte + 1 or None for the end) each, in hex."""
+def digest(file: IO[bytes], *parts: tuple[int, int | None]) -> str:
+    """Return the SHA-256 of parts of an open file in hex; a part is (first byte, last byte + 1 or None for the end)."""
     sha = hashlib.sha256()
-    for place, end in parts:
-        file.seek(place)
+    for start, end in parts:
+        file.seek(start)
         while block := file.read(1 << 20 if end is None else min(1 << 20, end - file.tell())):
             sha.update(block)
     return sha.hexdigest()
 
 
-def foreign(head, kind):
-    """What to say of a file that begins with these bytes, where a `kind` of ours is asked for."""
+def foreign(head: bytes, kind: str) -> Wrong:
+    """Return the error for a file that begins with the bytes `head` where a rawconv `kind` is expected."""
     if not head:
         return Wrong("is empty")
     if head.startswith(f"rawconv {kind}".encode()):
@@ -147,40 +158,47 @@ def foreign(head, kind):
 
 # Reading
 
-ROOM = 400  # MB that a file may ask for beside ten times its size
+ROOM = 400  # MB of memory that the contents of a file may take in addition to ten times the file's size
 VARIABLE = "RAWCONV_FILE_MB"
 
 
-def room():
-    """RAWCONV_FILE_MB, or ROOM, in bytes."""
+def room() -> int:
+    """Return RAWCONV_FILE_MB, or else ROOM, in bytes.  UsageError: RAWCONV_FILE_MB is not a number."""
     asked = os.environ.get(VARIABLE, "")
     if asked and not (asked.isdecimal() and 0 < int(asked) < 10**7):
         raise UsageError(f"{VARIABLE}={asked!r} is not a number of megabytes; unset it or give one, as {ROOM}.")
     return int(asked or ROOM) * 10**6
 
 
-def excess(wanted, size):
-    """What to say of a file of `size` bytes whose contents would take `wanted` in memory; None where that is fair."""
+def excess(wanted: float, size: float) -> str | None:
+    """Return, for a sentence, by how much contents of `wanted` bytes exceed what a file of `size` bytes may take.
+
+    None where they do not: a small file must not make rawconv allocate a large amount of memory.
+    """
     if wanted <= room() + 10 * size:
         return None
     limit, times = room() // 10**6, f"ten times the file's {size / 1e6:.1f} MB"
     return f"{wanted / 1e6:.0f} MB, more than {times} and the {limit} MB that {VARIABLE}={limit} allows beside"
 
 
-def is_special(path):
-    """Whether `path` is there and is neither a file nor a folder: a device, a FIFO, a socket."""
+def is_special(path: Path) -> bool:
+    """Whether `path` exists and is neither a file nor a folder: a device, a FIFO, a socket."""
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def open_regular(path, mode="rb", **how):
-    """`path`, opened for reading as open() does, where it is a file or a link to one; OSError where it is not.
+@overload
+def open_regular(path: Path, mode: Literal["rb"] = "rb") -> BinaryIO: ...
+@overload
+def open_regular(path: Path, mode: Literal["r"], **options: Any) -> IO[str]: ...
+def open_regular(path: Path, mode: str = "rb", **options: Any) -> IO[Any]:
+    """Open a file, or a link to one, for reading; options: those of open().  OSError: `path` is no regular file.
 
-    Nothing else is even opened: a FIFO would wait for ever, and a device may do something.
+    Anything else is not even opened: a FIFO would block for ever, and opening a device may have an effect.
     """
-    return open(path, mode, opener=_open_regular, **how)
+    return open(path, mode, opener=_open_regular, **options)
 
 
-def _open_regular(path, flags):
+def _open_regular(path: str, flags: int) -> int:
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -189,8 +207,8 @@ def _open_regular(path, flags):
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
-def open_file(path, example):
-    """`path`, opened for reading bytes.  UsageError where it does not exist, Wrong where it is no file."""
+def open_file(path: Path, example: str) -> BinaryIO:
+    """Open `path` for reading bytes.  UsageError: it does not exist (the sentence shows `example`).  Wrong: no file."""
     path = pathlib.Path(path)
     try:
         mode = path.stat().st_mode
@@ -204,28 +222,33 @@ def open_file(path, example):
 
 
 class Group:
-    """A group of an HDF5 file that is not trusted: hard links only, and sizes are looked at before anything is read.
+    """A group of an HDF5 file that is not trusted: hard links only, and every size is checked before data are read.
 
     size: of the file, in bytes.
     """
 
-    def __init__(self, group, size, taken=None):
-        self.h5, self.size, self.taken = group, size, [] if taken is None else taken
+    def __init__(self, group: h5py.Group, size: int, taken: list[int] | None = None) -> None:
+        self.h5, self.size = group, size
+        self.taken: list[int] = [] if taken is None else taken
 
-    def __contains__(self, name):
-        return self.h5.id.links.exists(name.encode("utf-8", "surrogateescape"))
+    def __contains__(self, name: str) -> bool:
+        return bool(self.h5.id.links.exists(name.encode("utf-8", "surrogateescape")))
 
-    def names(self, most):
-        """The names in this group, at most `most`."""
+    def names(self, most: int) -> list[str]:
+        """Return the names in this group.  Wrong: there are more than `most`."""
         if len(self.h5) > most:
             raise Wrong(f"has more than {most} entries in {self.h5.name}")
         return list(self.h5)
 
-    def group(self, name):
+    def group(self, name: str) -> Group:
+        """Return the group `name`.  Wrong: it is not there, or not a group."""
         return Group(self.child(name, h5py.Group), self.size, self.taken)
 
-    def numbers(self, name, shape=None, dtype=None):
-        """The dataset `name`, not read yet, of this shape and dtype (None: any shape; float32 or float64)."""
+    def numbers(self, name: str, shape: tuple[int, ...] | None = None, dtype: np.dtype | None = None) -> Data:
+        """Return the dataset `name`, not read yet.  Wrong: its shape or dtype differs.
+
+        shape None: any.  dtype None: float32 or float64.
+        """
         data = self._dataset(name)
         if data.dtype not in (FLOATS if dtype is None else (dtype,)):
             raise Wrong(f"has {data.name} of dtype {data.dtype}, not {dtype or 'float32 or float64'}")
@@ -233,43 +256,43 @@ class Group:
             raise Wrong(f"has {data.name} of shape {data.shape} where {shape} is asked for")
         return data
 
-    def texts(self, name, dimensions):
-        """The dataset `name` of fixed-size texts, not read yet; 0 dimensions: one text, 1: a list."""
+    def texts(self, name: str, dimensions: int) -> Data:
+        """Return the dataset `name` of fixed-size texts, not read yet; 0 dimensions: one text, 1: a list."""
         data = self._dataset(name)
         if data.dtype.kind != "S" or len(data.shape) != dimensions:
             raise Wrong(f"has {data.name} that is not texts of {dimensions} dimensions")
         return data
 
-    def check_total(self):
-        """Wrong where the datasets asked for so far are together larger than the file: then they overlap."""
+    def check_total(self) -> None:
+        """Wrong: the datasets requested so far are together larger than the file, so they overlap."""
         if sum(self.taken) > self.size:
             raise Wrong("is damaged: its arrays overlap")
 
-    def text(self, name):
-        """The attribute `name`: a text of fixed size, since HDF5 2.0 can hang in the heap that holds the others."""
+    def text(self, name: str) -> str:
+        """Return the attribute `name`, a text of fixed size: reading one of variable size can hang in HDF5 2.0."""
         attribute = self._attribute(name, ())
         if attribute.dtype.kind != "S" or attribute.dtype.itemsize > self.size:
             raise Wrong(f"is damaged: the attribute {name} of {self.h5.name} is not a text of fixed size")
-        return self.h5.attrs[name].decode()
+        return str(self.h5.attrs[name].decode())
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether there is an attribute `name`."""
         return name in self.h5.attrs
 
-    def integers(self, name, shape):
-        """The attribute `name`, whole numbers of this shape, as an int or a list."""
+    def integers(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Return the attribute `name`, whole numbers of this shape, as an int or a list."""
         if self._attribute(name, shape).dtype.kind not in "iu":
             raise Wrong(f"is damaged: the attribute {name} of {self.h5.name} is not whole numbers")
         return np.asarray(self.h5.attrs[name]).tolist()
 
-    def _attribute(self, name, shape):
+    def _attribute(self, name: str, shape: tuple[int, ...]) -> Any:
         attribute = self.h5.attrs.get_id(name) if name in self.h5.attrs else None
         if attribute is None or attribute.shape != shape:
             raise Wrong(f"is damaged: {self.h5.name} has no attribute {name} of shape {shape}")
         return attribute
 
-    def child(self, name, kind):
-        """The group or dataset `name`, not read yet and not checked."""
+    def child(self, name: str, kind: type) -> Any:
+        """Return the group or dataset `name` without checking its contents.  Wrong: missing, a link, another kind."""
         where = f"{self.h5.name.rstrip('/')}/{name}"
         if name not in self:
             raise Wrong(f"is damaged: it holds no {where}")
@@ -280,13 +303,13 @@ class Group:
             raise Wrong(f"is damaged: {where} is not a {kind.__name__.lower()}")
         return child
 
-    def _dataset(self, name):
-        """Stored plainly, in this file, all of it: its size is then bounded by the file's."""
-        data = self.child(name, h5py.Dataset).id
-        plist = data.get_create_plist()
+    def _dataset(self, name: str) -> Data:
+        """Return a dataset that is stored uncompressed and wholly in this file, whose size bounds it then."""
+        dataset = self.child(name, h5py.Dataset).id
+        plist = dataset.get_create_plist()
         if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count():
             raise Wrong(f"has {self.h5.name}/{name} compressed, in chunks or in another file, as rawconv never does")
-        data = Data(data)
+        data = Data(dataset)
         if data.bytes and (data.stored != data.bytes or data.bytes > self.size - data.offset):
             raise Wrong(f"is damaged: {data.name} is larger than what the file holds of it")
         self.taken.append(data.bytes)
@@ -294,15 +317,16 @@ class Group:
 
 
 class Data:
-    """A dataset of a Group, to be read once all sizes are known."""
+    """A dataset of a Group, to be read when all sizes have been checked."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: Any) -> None:
         self.id, self.name = dataset, h5py.h5i.get_name(dataset).decode(errors="replace")
         self.dtype, self.shape = dataset.dtype, dataset.shape
         self.bytes = self.dtype.itemsize * math.prod(map(int, self.shape))
         self.stored, self.offset = dataset.get_storage_size(), dataset.get_offset() or 0
 
-    def read(self):
+    def read(self) -> np.ndarray:
+        """Read it into a new array."""
         array = np.empty(self.shape, self.dtype)
         if self.bytes:
             self.id.read(h5py.h5s.ALL, h5py.h5s.ALL, array)

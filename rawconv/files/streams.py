@@ -1,17 +1,20 @@
-"""stdin, stdout and stderr as a shell may hand them over: closed, full, or for ASCII alone."""
+"""stdin, stdout and stderr as a shell may pass them on: closed, on a full disk, or in an ASCII encoding."""
+
+from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from typing import Any
 
 NAMES = ("stdin", "stdout", "stderr")
 
 
-def provide():
-    """A null device in the place of each stream that is closed; escapes for what an encoding does not have.
+def provide() -> None:
+    """Open the null device in place of each closed stream; write escapes for what an encoding does not have.
 
-    A closed descriptor would be given to the next file that is opened, a checkpoint perhaps, and what a library prints
-    would go into it.
+    The number of a closed stream would be given to the next file that is opened, a checkpoint perhaps, and whatever a
+    library prints would go into that file.
     """
     for number, name in enumerate(NAMES):
         try:
@@ -28,30 +31,30 @@ def provide():
 
 
 class _Unfailing:
-    """A stream that drops what it cannot write: a bar of progress nobody sees is no reason to end a training."""
+    """A stream that drops what it cannot write: a progress bar that cannot be shown must not end a training."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            self._stream.write(text)
         except OSError:
             _drop(self._stream)
-            return len(text)
+        return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError:
             _drop(self._stream)
 
 
-def settle():
-    """What cannot be written to stdout or stderr is dropped, or Python complains at its end, with a code of its own."""
+def settle() -> None:
+    """Flush stdout and stderr, and drop what cannot be written: Python would otherwise exit with a code of its own."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -59,8 +62,8 @@ def settle():
             _drop(stream)
 
 
-def _drop(stream):
-    """All that was and will be written to `stream` goes to the null device."""
+def _drop(stream: Any) -> None:
+    """Redirect `stream`, with what it has buffered, to the null device."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

@@ -1,21 +1,24 @@
 """The only file that knows CuPy exists: which module an array belongs to, choosing a device, compiling kernels."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import pathlib
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..errors import RawconvError, UsageError
 
-Array = Any  # for type hints: numpy.ndarray or cupy.ndarray, the device is where the array is
+Array = Any  # in type hints: numpy.ndarray or cupy.ndarray; np.ndarray is written where it must be on the CPU
 WHEELS = "pip install cupy-cuda12x (CUDA 12), cupy-cuda13x (CUDA 13) or cupy-rocm-7-0 (ROCm)"
 
 
-def array_module(x: Array):
-    """numpy for a NumPy array, cupy for a CuPy array: the device is where the array is."""
+def array_module(x: Array) -> Any:
+    """Return the module of an array: numpy for a NumPy array, cupy for a CuPy array."""
     if isinstance(x, np.ndarray):
         return np
     import cupy
@@ -24,25 +27,26 @@ def array_module(x: Array):
 
 
 def on_cpu(x: Array) -> bool:
-    """True for a NumPy array."""
+    """Whether x is a NumPy array."""
     return isinstance(x, np.ndarray)
 
 
 def to_cpu(x: Array) -> np.ndarray:
-    """x as a NumPy array, copied from the device if it is there."""
-    return x if on_cpu(x) else x.get()
+    """Return x as a NumPy array, copied from the GPU if it is there."""
+    array: np.ndarray = x if on_cpu(x) else x.get()
+    return array
 
 
 class Device:
-    """Where arrays are put: `cpu`, or GPU number `index`.  `with device:` makes a GPU the current one."""
+    """The CPU (index None) or GPU number `index`.  `with device:` makes a GPU the current one."""
 
-    def __init__(self, index=None):
+    def __init__(self, index: int | None = None) -> None:
         self.index = index
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "cpu" if self.index is None else f"gpu:{self.index}"
 
-    def __enter__(self):
+    def __enter__(self) -> Device:
         if self.index is not None:
             import cupy
 
@@ -50,33 +54,35 @@ class Device:
             self._context.__enter__()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self.index is not None:
             self._context.__exit__(*error)
 
     def put(self, x: Array) -> Array:
-        """x on this device (the same array where it is there already)."""
+        """Copy x to this device; return x itself if it is there already."""
         if self.index is None:
             return to_cpu(x)
         import cupy
 
         return cupy.asarray(x)
 
-    def free_memory(self):
-        """Bytes of a GPU's memory that nobody uses."""
+    def free_memory(self) -> int:
+        """Return how many bytes of this GPU's memory are free."""
         import cupy
 
-        return cupy.cuda.Device(self.index).mem_info[0]
+        return int(cupy.cuda.Device(self.index).mem_info[0])
 
 
 class HostToDevice:
-    """uploads(x): a batch on its device, copied by a stream of its own while the device still works on the one before.
+    """Copy batches to a device on a stream of its own, while the device still computes on the previous batch.
 
-    All work on a batch is to be on the current stream before the next one is asked for.  CuPy copies from pinned
-    memory, so the host does not wait either.  On the CPU it is the batch itself.
+        copy = HostToDevice(device)
+        x = copy(batch)         on a GPU from pinned memory, so that the host does not wait; on the CPU x is batch
+
+    All work on a batch must be enqueued on the current stream before the next batch is copied.
     """
 
-    def __init__(self, device):
+    def __init__(self, device: Device) -> None:
         self.device, self.latest, self.worked = device, None, None
         if device.index is not None:
             import cupy
@@ -91,14 +97,18 @@ class HostToDevice:
         current = cupy.cuda.get_current_stream()
         before, self.worked = self.worked, current.record()
         with self.stream:
-            self.stream.wait_event(before or self.worked)  # memory that was free by then may be what we get
+            self.stream.wait_event(before or self.worked)  # the copy may go into memory that was in use until then
             self.latest = cupy.asarray(x)
             current.wait_event(self.stream.record())
         return self.latest
 
 
-def choose_device(name: str = "auto", say=lambda line: None) -> Device:
-    """The Device called `auto`, `cpu`, `gpu` or `gpu:N`.  `auto` falls back to the CPU and says why in one line."""
+def choose_device(name: str = "auto", say: Callable[[str], object] = lambda line: None) -> Device:
+    """Return the Device called `auto`, `cpu`, `gpu` or `gpu:N`.
+
+    `auto` falls back to the CPU and passes the reason, one line, to `say`.
+    UsageError: `name` is none of these.  RawconvError: that GPU cannot be used.
+    """
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):
         raise UsageError(f"--device {name!r} is not a device; use auto, cpu, gpu or gpu:N.")
     if name == "cpu":
@@ -113,14 +123,14 @@ def choose_device(name: str = "auto", say=lambda line: None) -> Device:
     raise RawconvError(f"--device {name} cannot be used: {trouble}. Install the wheel for your card: {WHEELS}.")
 
 
-def gpu_count():
-    """How many GPUs CuPy sees."""
+def gpu_count() -> int:
+    """Return how many GPUs CuPy sees."""
     import cupy
 
-    return cupy.cuda.runtime.getDeviceCount()
+    return int(cupy.cuda.runtime.getDeviceCount())
 
 
-def _gpu_trouble(index):
+def _gpu_trouble(index: int) -> str | None:
     try:
         import cupy
     except ImportError:
@@ -132,7 +142,7 @@ def _gpu_trouble(index):
     return None if index < count else f"there is no GPU {index}, only {count}"
 
 
-THREADS, BLOCKS = 256, 65535  # of a launch; larger counts walk on in strides of the whole grid
+THREADS, BLOCKS = 256, 65535  # threads per block, most blocks per launch; a kernel loops over counts beyond that
 C_TYPES = {
     "float32": "float", "float64": "double", "uint8": "unsigned char", "uint16": "unsigned short",
     "int64": "long long", "uint64": "unsigned long long",
@@ -141,17 +151,18 @@ OPEN_TYPES = {"real": ("float", "double"), "switch_t": ("unsigned char", "unsign
 SCALARS = {"long long": np.int64, "float": np.float32, "double": np.float64}
 
 
-def launch(path, name, count, *arguments):
+def launch(path: str, name: str, count: int, *arguments: Any) -> None:
     """Run kernel `name` of the .cu file `path` over `count` elements, one thread each, on the current stream.
 
-    The kernel's signature is the contract: `type *x` takes a C-contiguous CuPy array of that type, `long long` an
-    int, `real` a number.  `real` and `switch_t` mean the type of the first array that is passed for them.
-    ValueError, naming the argument, where one does not fit: a raw kernel ignores strides and types.
+    arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type, `long long` an int,
+    `real` a number.  `real` and `switch_t` stand for the type of the first array that is passed for them.
+    ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and types of raw kernels.
     """
     parameters = _signature(path, name)[1:]
     if len(arguments) != len(parameters):
         raise ValueError(f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}.")
-    meaning, values = {}, [np.int64(count)]
+    meaning: dict[str, str] = {}
+    values: list[Any] = [np.int64(count)]
     for (kind, label, is_array), value in zip(parameters, arguments, strict=True):
         if is_array:
             _check_array(f"{name}: {label}", value, kind, meaning)
@@ -163,14 +174,14 @@ def launch(path, name, count, *arguments):
         _kernel(path, name, *meaning.items())((blocks,), (THREADS,), tuple(values))
 
 
-def _check_array(label, array, kind, meaning):
-    """Refuse what is not a contiguous CuPy array of C type `kind`; an open type gets its meaning from the first one."""
-    found = C_TYPES.get(str(getattr(array, "dtype", None)))
+def _check_array(label: str, array: Any, kind: str, meaning: dict[str, str]) -> None:
+    """ValueError: not a contiguous CuPy array of C type `kind`.  The first array decides what an open type means."""
+    c_type = C_TYPES.get(str(getattr(array, "dtype", None)))
     if not hasattr(array, "__cuda_array_interface__"):
         raise ValueError(f"{label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}.")
-    if kind in OPEN_TYPES and found in OPEN_TYPES[kind]:
-        kind = meaning.setdefault(kind, found)
-    if found != kind:
+    if kind in OPEN_TYPES and c_type in OPEN_TYPES[kind]:
+        kind = meaning.setdefault(kind, c_type)
+    if c_type != kind:
         wanted = " or ".join(OPEN_TYPES.get(kind, (kind,)))
         raise ValueError(f"{label} is {array.dtype}, the kernel wants {wanted}.")
     if not array.flags.c_contiguous:
@@ -178,17 +189,17 @@ def _check_array(label, array, kind, meaning):
 
 
 @functools.cache
-def _signature(path, name):
-    """[(C type, name, is an array), ...] of a kernel, read from its .cu file."""
-    found = re.search(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
-    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in found.group(1).split(",")]
-    arrays = ["*" in parameter for parameter in found.group(1).split(",")]
+def _signature(path: str, name: str) -> list[tuple[str, str, bool]]:
+    """Return [(C type, name, is an array), ...] of a kernel, read from its .cu file."""
+    (parameters,) = re.findall(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
+    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in parameters.split(",")]
+    arrays = ["*" in parameter for parameter in parameters.split(",")]
     return [(" ".join(kind), label, is_array) for (*kind, label), is_array in zip(words, arrays, strict=True)]
 
 
 @functools.cache
-def _kernel(path, name, *meaning):
-    """The compiled kernel.  a * b + c is not fused, so that every device rounds as the CPU does."""
+def _kernel(path: str, name: str, *meaning: tuple[str, str]) -> Any:
+    """Return the compiled kernel.  a * b + c is not fused, so that every device rounds as the CPU does."""
     import cupy
 
     text = f'#line 1 "{pathlib.Path(path).name}"\n{pathlib.Path(path).read_text()}'
@@ -198,22 +209,22 @@ def _kernel(path, name, *meaning):
 
 
 @contextlib.contextmanager
-def clear_errors(lower="--batch or --workspace"):
-    """Inside it, what a device refuses becomes one RawconvError sentence: what, how much was asked, what to do.
+def clear_errors(lower: str = "--batch or --workspace") -> Iterator[None]:
+    """Turn an error of the GPU into a RawconvError: one sentence that says what failed and what to do.
 
-    lower: the options that need less memory.
+    lower: the options whose smaller values need less memory.
     """
     try:
         yield
     except Exception as error:
-        sentence = refusal(error, lower)
+        sentence = describe_gpu_error(error, lower)
         if sentence is None:
             raise
         raise RawconvError(sentence) from error
 
 
-def refusal(error, lower="--batch or --workspace"):
-    """The sentence for an error that CuPy raised; None for any other."""
+def describe_gpu_error(error: BaseException, lower: str = "--batch or --workspace") -> str | None:
+    """Return the sentence for an error that CuPy raised; None for any other.  lower: as in clear_errors."""
     text, name = " ".join(str(error).split()).rstrip("."), type(error).__name__
     if name in ("CompileException", "NVRTCError", "HIPRTCError"):
         line = next((line for line in str(error).splitlines() if "error" in line.lower()), text)

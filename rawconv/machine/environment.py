@@ -1,7 +1,10 @@
-"""What the environment asks for and grants: looked at before anything heavy is imported, refused in one sentence."""
+"""Environment variables and limits, checked before anything heavy is imported; each fault is one sentence."""
+
+from __future__ import annotations
 
 import os
 import re
+import types
 import warnings
 
 from ..errors import RawconvError, UsageError
@@ -11,22 +14,27 @@ MOST = 4096  # threads: more than any machine has processors
 LEAST = 1 << 30  # bytes of address space: with less, the libraries hang or crash while they are loaded
 
 
-def check():
-    """Numba.  Refuse what rawconv cannot work with; better than in the middle of a training.
+def check() -> types.ModuleType:
+    """Check the environment now rather than in the middle of a training, and return the module numba.
 
-    UsageError: a variable asks for the impossible.  RawconvError: ulimit -v leaves too little memory.
+    UsageError: an environment variable has a value that cannot work.
+    RawconvError: ulimit -v leaves too little memory, or Numba does not load.
     """
     if limits.address_space() < LEAST:
-        granted = f"{limits.address_space() >> 20} MB of address space"
+        granted = f"{int(limits.address_space()) >> 20} MB of address space"
         raise RawconvError(f"ulimit -v grants {granted}, and rawconv needs {LEAST >> 20} MB; raise it.")
     threads("RAWCONV_NUM_THREADS")
     return load_numba()
 
 
-def load_numba():
-    """Numba.  UsageError: a variable of its own is not what it takes, or keeps it from compiling."""
+def load_numba() -> types.ModuleType:
+    """Import and return the module numba.
+
+    UsageError: one of Numba's own variables has a value that it does not take, or keeps it from compiling.
+    RawconvError: Numba does not load.
+    """
     for name in [name for name, value in os.environ.items() if name.startswith("NUMBA_") and not value]:
-        del os.environ[name]  # as if it were unset, which Numba does not see
+        del os.environ[name]  # to Numba an empty value is a wrong one, not an unset one
     threads("NUMBA_NUM_THREADS")
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise UsageError("rawconv's loops need Numba's compiler; unset NUMBA_DISABLE_JIT.")
@@ -37,16 +45,19 @@ def load_numba():
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
             raise RawconvError(f"Numba does not load ({why}); rawconv-doctor may know the remedy.") from error
-    for warning in caught:  # what Numba says of a variable is a page long
-        said = str(warning.message)
-        found = re.match(r"Environment variable '(\w+)' is defined but its associated value '(.*)' ", said)
-        if found:
-            raise UsageError(f"{found[1]}={found[2]!r} is not what Numba takes; unset it.")
+    for warning in caught:  # Numba's own message about a variable is a page long
+        message = str(warning.message)
+        match = re.match(r"Environment variable '(\w+)' is defined but its associated value '(.*)' ", message)
+        if match:
+            raise UsageError(f"{match[1]}={match[2]!r} is not what Numba takes; unset it.")
     return numba
 
 
-def threads(name):
-    """The number of threads that the variable `name` asks for; None where it is unset or empty."""
+def threads(name: str) -> int | None:
+    """Return the number of threads in the environment variable `name`; None where it is unset or empty.
+
+    UsageError: it is not a whole number from 1 to MOST.
+    """
     asked = os.environ.get(name, "")
     if not asked:
         return None

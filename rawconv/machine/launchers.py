@@ -1,5 +1,7 @@
 """The MPI that is installed: its launcher, its library, and the command that mends what is wrong with them."""
 
+from __future__ import annotations
+
 import importlib.util
 import shutil
 import subprocess
@@ -9,10 +11,13 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """An MPI.  sign: how its library or launcher names itself.  package: the one of pip that brings both."""
+    """An implementation of MPI.
+
+    signs: words by which its library or launcher names itself.  package: the package of PyPI that installs both.
+    """
 
     name: str
-    signs: tuple
+    signs: tuple[str, ...]
     package: str
 
 
@@ -24,13 +29,13 @@ KINDS = [
 ASK = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
 
 
-def kind_of(text):
-    """The Kind that names itself in `text`; None where it is no known one."""
+def kind_of(text: str) -> Kind | None:
+    """Return the Kind that names itself in `text`; None where it is an unknown one."""
     return next((kind for kind in KINDS if any(sign in text for sign in kind.signs)), None)
 
 
-def launcher():
-    """(whether there is one, its Kind or None)."""
+def launcher() -> tuple[bool, Kind | None]:
+    """Return (whether a launcher is installed, its Kind or None)."""
     for name in ("mpirun", "mpiexec"):
         if path := shutil.which(name):
             try:
@@ -41,10 +46,10 @@ def launcher():
     return shutil.which("srun") is not None, None
 
 
-def state():
-    """(state, text, remedy) of a doctor's finding.
+def state() -> tuple[str, str, str | None]:
+    """Return (state, text, remedy) of rawconv-doctor's finding about MPI.
 
-    mpi4py is asked in a process of its own: a wrong MPI library ends the process that loads it.
+    mpi4py is imported in a process of its own: a wrong MPI library ends the process that loads it.
     """
     there, kind = launcher()
     package = kind.package if kind else "mpich"

@@ -1,12 +1,14 @@
 """Numba's compiler for the package's loops, and where their machine code is kept.
 
-    @loop                         numba.njit(nogil=True), kept for the next process
+    @loop                         numba.njit(nogil=True), cached on disk for the next process
     @loop(error_model="numpy")
 
-It is kept beside the package, or else in the user's own cache folder; NUMBA_CACHE_DIR names another one.  That is a
-convenience: what cannot be read, or is damaged, is compiled anew and replaced; what cannot be written is done without,
-after one line that names the folder.  Numba's own cache would end the program in each of these cases.
+The machine code is cached beside the package, or else in the user's own cache folder; NUMBA_CACHE_DIR names another
+one.  A cached file that cannot be read, or is damaged, is compiled again and replaced; where nothing can be written,
+one line names the folder, and the program goes on.  Numba's own cache would end the program in each of these cases.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
@@ -17,41 +19,43 @@ import pickle
 import re
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from ..files.messages import warn
 from . import environment
 
 numba = environment.check()
-from numba.core import compiler, serialize  # noqa: E402  (after what may be refused in a sentence)
+from numba.core import compiler, serialize  # noqa: E402  (after the check, whose errors are one sentence)
 
 PACKAGE = pathlib.Path(__file__).absolute().parent.parent
 SHARED = [PACKAGE / "machine/philox.py", PACKAGE / "layers/cpu/simd.py"]  # their text is inlined into loops elsewhere
 DIGEST = hashlib.sha256().digest_size
-TRIAL = 1 << 17  # bytes to write, in order to see whether there is room for one loop
+TRIAL = 1 << 17  # bytes written as a trial: about the machine code of one loop
 
 
-def loop(function=None, **options):
-    """Compile `function` when it is first called with arguments of some types; `options`: of numba.njit."""
+def loop(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile `function` with Numba, once for each combination of argument types; options: those of numba.njit."""
     if function is None:
         return lambda function: loop(function, **options)
     compiled = numba.njit(nogil=True, **options)(function)
-    compiled._cache = _Kept(function)
+    compiled._cache = _Cache(function)
     return compiled
 
 
-def folders():
-    """Where the machine code may be kept, the best first."""
+def folders() -> list[pathlib.Path]:
+    """Return the folders in which machine code may be cached, the best first."""
     name = f"rawconv_{hashlib.sha256(os.fsencode(PACKAGE)).hexdigest()[:16]}"
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         return [pathlib.Path(chosen).absolute() / name]
     users = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(users):  # to be ignored then, says its standard
+    if not os.path.isabs(users):  # its standard says to ignore it then
         users = os.path.expanduser("~/.cache")
     return [PACKAGE / "__pycache__", *([pathlib.Path(users, name)] if os.path.isabs(users) else [])]
 
 
-def refusal(folder):
-    """Why nothing can be kept in `folder`, which is made if it is not there; None where it can."""
+def why_unwritable(folder: pathlib.Path) -> str | None:
+    """Return why nothing can be written into `folder`, or None where that works; creates the folder if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -59,16 +63,17 @@ def refusal(folder):
             file.flush()
     except OSError as error:
         return error.strerror or str(error)
+    return None
 
 
-def damaged(folder):
-    """The files of kept loops in `folder` that cannot be read, or are not what was written."""
-    found = sorted(folder.glob("*.nbc")) if os.access(folder, os.R_OK | os.X_OK) else []
-    return [path for path in found if re.search(r"-[0-9a-f]{16}\.nbc$", path.name) and _content(path) is None]
+def damaged(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the files of cached loops in `folder` that cannot be read, or differ from what was written."""
+    files = sorted(folder.glob("*.nbc")) if os.access(folder, os.R_OK | os.X_OK) else []
+    return [path for path in files if re.search(r"-[0-9a-f]{16}\.nbc$", path.name) and _content(path) is None]
 
 
-def _content(path):
-    """What was written to `path`; None where it is not there, not to be read, or not whole."""
+def _content(path: pathlib.Path) -> bytes | None:
+    """Return what was written to `path`; None where the file is missing, unreadable or incomplete."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -76,8 +81,8 @@ def _content(path):
     return data[DIGEST:] if hashlib.sha256(data[DIGEST:]).digest() == data[:DIGEST] else None
 
 
-def _replace(path, data):
-    """All of `data` is in the file `path`, or nothing.  OSError where it cannot be written."""
+def _replace(path: pathlib.Path, data: bytes) -> None:
+    """Write `data` to the file `path`: all of it, or nothing.  OSError where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -89,37 +94,38 @@ def _replace(path, data):
 
 
 @functools.cache
-def _stamp(source):
-    """What makes kept loops of `source` stale: its text, what it inlines, and the compiler."""
+def _stamp(source: pathlib.Path) -> str:
+    """Return a digest that changes when cached loops of `source` are stale: its text, what it inlines, the compiler."""
     texts = [path.read_bytes() for path in (source, *SHARED) if path.exists()]
     return hashlib.sha256(b"".join([numba.__version__.encode(), *texts])).hexdigest()
 
 
-class _Kept:
-    """What Numba's dispatcher asks for as the cache of one function: a file for each signature."""
+class _Cache:
+    """The cache of one function, with the methods that Numba's dispatcher calls: a file for each signature."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.source = pathlib.Path(function.__code__.co_filename)
         self.name = f"{function.__module__}.{function.__qualname__}-{function.__code__.co_firstlineno}"
 
-    def _paths(self, signature, codegen):
-        """(the files, the best first, what distinguishes their content from any other)."""
+    def _paths(self, signature: Any, codegen: Any) -> tuple[list[pathlib.Path], tuple[str, str]]:
+        """Return the files, the best first, and the facts by which their content is recognised."""
         key = f"{signature!r} {codegen.magic_tuple()} {sys.implementation.cache_tag}"
         name = f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.nbc"
         return [folder / name for folder in folders()], (key, _stamp(self.source))
 
-    def load_overload(self, signature, target):
-        """The compiled function, or None."""
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return the compiled function, or None where there is none in the cache."""
         target.refresh()
         paths, facts = self._paths(signature, target.codegen())
         for content in filter(None, map(_content, paths)):
             with contextlib.suppress(Exception):  # written by another version, perhaps
-                kept, parts = pickle.loads(content)
-                if kept == facts:
+                written_for, parts = pickle.loads(content)
+                if written_for == facts:
                     return compiler.CompileResult._rebuild(target, *parts)
         return None
 
-    def save_overload(self, signature, result):
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Write a compiled function to the first folder that can be written; warn, once, where none can."""
         if result.lifted or result.library.has_dynamic_globals:  # addresses of this process
             return
         paths, facts = self._paths(signature, result.library.codegen)
@@ -129,20 +135,20 @@ class _Kept:
                 return _replace(path, content)
             except OSError as error:
                 last = path.parent, error.strerror or str(error)
-        _say(*last)
+        _warn_once(*last)
 
     cache_path = None  # in Numba's statistics
 
-    def flush(self):
-        """Nothing to do: Numba asks for it before it compiles anew, and that replaces the files."""
+    def flush(self) -> None:
+        """Do nothing: Numba calls it before it compiles again, and the new files replace the old."""
 
 
-_unkept = []  # the folder, once that is said
+_warned: list[pathlib.Path] = []  # the folder of the warning, once it was given
 
 
-def _say(folder, why):
-    if not _unkept:
-        _unkept.append(folder)
+def _warn_once(folder: pathlib.Path, why: str) -> None:
+    if not _warned:
+        _warned.append(folder)
         warn(
             f"Compiled loops cannot be kept in {folder} ({why}), so each command compiles its own, for up to half a "
             "minute; free some space there, or set NUMBA_CACHE_DIR to a folder that you may write to."

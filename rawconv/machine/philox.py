@@ -1,15 +1,18 @@
 """Counter-based random numbers: the same bits on every device, in any order, on any number of threads.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a key and a
-counter into four 32-bit words.  A mask or a crop is a pure function of
-(seed, stream; element, sample, epoch): it depends neither on the batch a picture came in nor on who computed it.
-Of each of these numbers the low 32 bits count, on every device.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a key and a counter into
+four 32-bit words.  A dropout mask or a crop is a pure function of (seed, stream; element, sample, epoch): it depends
+neither on the batch that a picture is in nor on the device.  Only the low 32 bits of each of these numbers count.
 """
 
+from __future__ import annotations
+
 import numpy as np
+import numpy.typing as npt
 
 from .numba_cache import loop
 
+RngKey = tuple[int, int, npt.ArrayLike]  # (seed, epoch, sample ids)
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -37,14 +40,15 @@ def _words(out, seed, stream, epoch, samples):
                 out[row, 4 * block + k] = words[k]
 
 
-def low(number):
-    """The low 32 bits of any whole number: what a kernel is given of a seed, a stream or an epoch."""
+def low(number: int) -> int:
+    """Return the low 32 bits of a whole number: a seed, a stream or an epoch as the kernels take it."""
     return int(number) & 0xFFFFFFFF
 
 
-def words(rng_key, stream, count):
-    """`count` random uint32 words for each sample of rng_key = (seed, epoch, sample ids): shape (samples, count)."""
-    seed, epoch, samples = rng_key
+def words(rng_key: RngKey, stream: int, count: int) -> np.ndarray:
+    """Return `count` random words for each sample of rng_key = (seed, epoch, sample ids): uint32 (samples, count)."""
+    seed, epoch, ids = rng_key
+    samples = np.asarray(ids, np.uint64)
     out = np.empty((len(samples), count), np.uint32)
-    _words(out, *(np.uint64(low(number)) for number in (seed, stream, epoch)), np.asarray(samples, np.uint64))
+    _words(out, *(np.uint64(low(number)) for number in (seed, stream, epoch)), samples)
     return out

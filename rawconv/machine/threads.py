@@ -1,9 +1,11 @@
 """The one scheduler of the CPU: blocks of work on a few Python threads, each with one BLAS thread.
 
-NumPy's products and Numba's loops (nogil) both run outside the interpreter lock, so plain threads are enough.  Blocks
-are cut by shape alone, never by thread count, and each writes its own part of the result: the same bits on any number
-of threads.
+NumPy's products and Numba's loops (nogil) both release the interpreter lock, so plain threads are enough.  Work is cut
+into blocks by shape alone, never by the number of threads, and each block writes its own part of the result: the same
+bits on any number of threads.
 """
+
+from __future__ import annotations
 
 import atexit
 import functools
@@ -11,39 +13,49 @@ import math
 import os
 import queue
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import environment, limits
 from .buffers import aligned
 
+Block = TypeVar("Block")
+Function = TypeVar("Function", bound=Callable[..., Any])
+Task = Callable[[], object]
 
-def thread_count():
-    """RAWCONV_NUM_THREADS, or the number of processors this process may keep busy.  UsageError: no sensible number."""
+
+def thread_count() -> int:
+    """Return RAWCONV_NUM_THREADS, or else how many processors this process may keep busy.
+
+    UsageError: RAWCONV_NUM_THREADS is not a sensible number.
+    """
     return environment.threads("RAWCONV_NUM_THREADS") or limits.cpus()
 
 
-def once_a_process(function):
-    """functools.cache, whose results a forked process does not inherit: threads that they hold are not there."""
+def once_a_process(function: Function) -> Function:
+    """Cache results as functools.cache does, but not across a fork: the threads in a result do not exist there."""
     cached = functools.cache(function)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=cached.cache_clear)
-    return cached
+    return cached  # type: ignore[return-value]
 
 
-ALONE = 330_000  # nanoseconds: waking threads and sharing the interpreter lock with them costs half as much
+ALONE = 330_000  # nanoseconds; for less work, waking the other threads costs more than they save
 
 
 @once_a_process
-def _helpers():
-    """How many helper threads there are (the caller is one more), and where they look for work.
+def _helpers() -> tuple[int, queue.SimpleQueue[Any]]:
+    """Start the helper threads; return how many there are (the caller is one more) and their queue of work.
 
     Each has one BLAS thread: multi-threaded BLAS beside them was up to 40 times slower.
     """
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")
-    count, inbox = thread_count() - 1, queue.SimpleQueue()
+    count, inbox = thread_count() - 1, queue.SimpleQueue[Any]()
     names = [f"rawconv_{number}" for number in range(count)]
     threads = [threading.Thread(target=_help, args=(inbox,), name=name, daemon=True) for name in names]
     for thread in threads:
@@ -52,45 +64,46 @@ def _helpers():
     return count, inbox
 
 
-def _help(inbox):
+def _help(inbox: queue.SimpleQueue[Any]) -> None:
     while work := inbox.get():
-        errors, *work = work
+        errors, tasks, outcomes = work
         with np.errstate(**errors):
-            _do(*work)
+            _do(tasks, outcomes)
 
 
-def _end(threads, inbox):
-    """Let the helpers come to their end before the interpreter does: one that still compiles then, crashes."""
+def _end(threads: list[threading.Thread], inbox: queue.SimpleQueue[Any]) -> None:
+    """End the helpers before the interpreter ends: one that still compiles at that moment crashes."""
     for _ in threads:
         inbox.put(None)
     for thread in threads:
         thread.join()
 
 
-def _do(tasks, outcomes):
-    """The tasks that nobody has taken yet: a list iterator's next() is atomic under the interpreter lock."""
-    for outcome in map(_outcome, tasks):  # a loop's variable would hold on to a task that is done
+def _do(tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]) -> None:
+    """Do the tasks that no other thread has taken: a list iterator's next() is atomic under the interpreter lock."""
+    for outcome in map(_outcome, tasks):  # `for task in tasks` would keep a finished task and its arrays alive
         outcomes.put(outcome)
 
 
-def _outcome(task):
-    """None, or what it raised."""
+def _outcome(task: Task) -> BaseException | None:
+    """Do a task; return None, or the exception that it raised."""
     try:
         task()
     except BaseException as error:
         return error
+    return None
 
 
-def run_blocks(function, blocks, nanoseconds=math.inf):
-    """Call function(block) for every block, on all threads; returns when all are done, raises what one raised.
+def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nanoseconds: float = math.inf) -> None:
+    """Call function(block) for every block, on all threads; return when all are done, raise what one of them raised.
 
-    nanoseconds: about what all blocks take a single thread, by their shapes.  Below ALONE the caller does them itself.
-    The caller's np.errstate, which belongs to a thread, is everybody's.
+    nanoseconds: estimate, from the shapes, of what all blocks take on one thread.  Below ALONE the caller does them
+    itself.  The caller's np.errstate, which belongs to one thread, holds for all of them.
     """
     tasks = [functools.partial(function, block) for block in blocks]
     helpers, inbox = _helpers()
-    count, todo, outcomes = len(tasks), iter(tasks), queue.SimpleQueue()
-    del tasks  # a list's iterator lets go of it at the end, so that a helper which wakes then holds no arrays
+    count, todo, outcomes = len(tasks), iter(tasks), queue.SimpleQueue[BaseException | None]()
+    del tasks  # the iterator drops the list at its end, so that a helper that wakes later keeps no arrays alive
     for _ in range(min(helpers, count - 1) if nanoseconds >= ALONE else 0):
         inbox.put((np.geterr(), todo, outcomes))
     try:
@@ -98,29 +111,30 @@ def run_blocks(function, blocks, nanoseconds=math.inf):
         errors = [outcomes.get() for _ in range(count)]
     except BaseException:  # Ctrl-C, outside of a task
         for _ in todo:
-            pass  # nobody else takes one
+            pass  # use them up, so that no helper takes another
         raise
     for error in errors:
         if error:
             raise error
 
 
-def cut(total, size):
-    """Slices of `size` that cover range(total); the last may be shorter."""
+def cut(total: int, size: int) -> list[slice]:
+    """Return slices of `size` that cover range(total); the last may be shorter."""
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
 _local = threading.local()
 
 
-def scratch(name, shape, dtype):
-    """An uninitialised array that this thread uses again under this name: fresh memory costs its page faults each time.
+def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Return an uninitialised array in memory that this thread reuses under this name: fresh memory is slow.
 
-    Valid until the thread asks for the same name again; never return it to a caller.
+    It is valid until the thread asks for the same name again; never return it to a caller.
     """
     count = math.prod(shape)
     buffers = _local.__dict__.setdefault("buffers", {})
     key = (name, np.dtype(dtype))
     if key not in buffers or buffers[key].size < count:
         buffers[key] = aligned(count * np.dtype(dtype).itemsize).view(dtype)
-    return buffers[key][:count].reshape(shape)
+    array: np.ndarray = buffers[key][:count].reshape(shape)
+    return array

@@ -40,7 +40,7 @@ class Recipe(NamedTuple):
 
     def changed(self, changes):
         """The Recipe with {field: value} changed; UsageError where a value is none that a checkpoint can keep."""
-        kinds = RECIPE.needed | RECIPE.optional
+        kinds = {**RECIPE.needed, **RECIPE.optional}
         for name, value in dict(changes).items():
             if found := next(faults(kinds[name], value, f"--{name}"), None):
                 raise UsageError(f"{found}.")

@@ -20,7 +20,7 @@ from ..data.subset import in_order, together
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
 from ..files.messages import composed
-from ..files.run_folders import new_folder, place
+from ..files.run_folders import new_folder, result_folder
 from ..layers.conv import Conv
 from ..layers.softmax import softmax_cross_entropy
 from ..net import Net
@@ -202,7 +202,7 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
         say(f"{pictures.classes[k]} taken for {pictures.classes[j]}: {count}")
     if ranks and ranks.rank:
         return results
-    folder = Path(out) if out else new_folder(*place(file, found.net, pictures.source, "test"))
+    folder = Path(out) if out else new_folder(*result_folder(file, found.net, pictures.source, "test"))
     folder.mkdir(parents=True, exist_ok=True)
     return {"folder": str(folder)} | results | evaluation.write(folder, tested, pictures.classes, answers, results)
 
