@@ -3,9 +3,9 @@
     page = report(net, info, data, data.val, found)         found: {layer object: top_activations.TopActivations}
     open("report.html", "wb").write(page)
 
-The page is report.html with report.css and the scripts put in, and the data as JSON; it asks for nothing from outside,
-and its policy forbids it to.  Names of classes and pictures may come from anyone: they are data, never markup.
-Equal nets and data give equal bytes.
+The page is page/report.html with report.css and the ES modules beside it put in, and the data as JSON; it asks for
+nothing from outside, and its policy forbids it to.  Names of classes and pictures may come from anyone: they are data,
+never markup.  Equal nets and data give equal bytes.
 """
 
 import base64
@@ -25,9 +25,9 @@ from ..visualize.receptive_field import fields
 from ..visualize.top_activations import fingerprint
 from ..visualize.units import is_score, user_name
 from . import pages, paths, sheets
+from .modules import bundle
 
-HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("report_draw.js", "report_net.js", "report_experiments.js", "report.js")
+PAGE = pathlib.Path(__file__).parent / "page"
 MAPS = 512  # of one layer
 PIXELS = 26_000_000  # of all tiles together: about 15 MB of page.  Nets with more have smaller tiles
 SMALLEST, LARGEST = 24, 96  # pixels of a tile
@@ -54,11 +54,10 @@ def report(net, info, data, split, found, maps=None, look=pages.LOOK, count=9, e
 
 def fill(title, about):
     """The template with its title, style, scripts and data.  Its policy names the hashes of style and script."""
-    style = (HERE / "report.css").read_text("utf-8")
-    script = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
+    style, script = (PAGE / "report.css").read_text("utf-8"), bundle(PAGE, "main.js")
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     parts = {"title": html.escape(title), "policy": policy, "style": style, "script": script, "data": to_json(about)}
-    page = (HERE / "report.html").read_text("utf-8")
+    page = (PAGE / "report.html").read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page).encode("utf-8", "replace")
 
 
