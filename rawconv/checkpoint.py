@@ -53,6 +53,7 @@ from .files.storage import (  # fmt: skip
     write_seal,
 )
 from .layers.add import Add
+from .layers.average_pool import AveragePool
 from .layers.concat import Concat
 from .layers.conv import Conv
 from .layers.dropout import Dropout
@@ -331,6 +332,7 @@ def _momentum(group, nodes, weights):
 
 TYPES = {  # that a file can make
     "Conv": Conv, "ReLU": ReLU, "LRN": LRN, "MaxPool": MaxPool, "Dropout": Dropout, "Add": Add, "Concat": Concat,
+    "AveragePool": AveragePool,
 }  # fmt: skip
 VERSION_1 = {"rounding": "ceil_mode", "std": "init_std"}  # settings that it called otherwise
 

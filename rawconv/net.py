@@ -55,7 +55,7 @@ class Net:
         if missing := [name for name in node.inputs if name not in self.consumers]:
             raise ValueError(f"its input {missing[0]!r} is no layer before it.")
         shapes = [self.shapes.get(name, self.shape) for name in node.inputs]
-        if node.layer.params and node.layer.params["weight"] is None:
+        if hasattr(node.layer, "build"):
             node.layer.build(*shapes, rng, dtype)
         self.nodes[node.name], self.shapes[node.name] = node, node.layer.out_shape(*shapes)
         self.consumers[node.name] = []

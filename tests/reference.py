@@ -173,6 +173,37 @@ def pool_down(r, switches, x_shape, size, stride, pad=0, shared_switches="add"):
     return x
 
 
+def _average_windows(x_shape, size, stride, pad, ceil_mode, count):
+    """Every (i, j) with the cells (row, column) of its window inside the map, and how many cells count: those inside
+    the "map", those inside the "padded" map, or all of the "window"."""
+    (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
+    h, w = x_shape[1:3]
+    for i, j, places in _windows(x_shape, size, stride, pad, ceil_mode):
+        rows = range(i * sh - top, i * sh - top + kh)
+        columns = range(j * sw - left, j * sw - left + kw)
+        padded = sum(-top <= r < h + bottom for r in rows) * sum(-left <= c < w + right for c in columns)
+        yield i, j, [place[2:] for place in places], {"map": len(places), "padded": padded, "window": kh * kw}[count]
+
+
+def average_up(x, size, stride=1, pad=0, ceil_mode=True, count="map"):
+    """y[n,i,j,c] = sum of x over the window's cells inside the map / count."""
+    (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
+    n, h, w, c = x.shape
+    y = np.zeros((n, pool_length(h, kh, sh, top, bottom, ceil_mode), pool_length(w, kw, sw, left, right, ceil_mode), c))
+    for i, j, cells, number in _average_windows(x.shape, size, stride, pad, ceil_mode, count):
+        y[:, i, j] = sum(x[:, row, column].astype(np.float64) for row, column in cells) / number
+    return y
+
+
+def average_down(r, x_shape, size, stride=1, pad=0, ceil_mode=True, count="map"):
+    """The transpose, also the way back: x[n,row,column,c] += r[n,i,j,c] / count for each cell of the window."""
+    x = np.zeros(x_shape)
+    for i, j, cells, number in _average_windows(x_shape, size, stride, pad, ceil_mode, count):
+        for row, column in cells:
+            x[:, row, column] += r[:, i, j].astype(np.float64) / number
+    return x
+
+
 # ---------------------------------------------------------------------------------------------- ReLU
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rawconv import checkpoint
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.receptive_field import fields
-from rawconv.layers.average_pool import AveragePool
+from rawconv.layers.mean_pool import MeanPool
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
@@ -20,7 +20,7 @@ from rawconv.training.memory_model import _needs
 from rawconv.net import Net
 from rawconv.visualize.trace import table, trace
 
-layers = [("conv1", Conv(6, 3, pad=1)), ("relu1", ReLU()), ("pool1", AveragePool(3, 2)),
+layers = [("conv1", Conv(6, 3, pad=1)), ("relu1", ReLU()), ("pool1", MeanPool(3, 2)),
           ("conv2", Conv(5, 3, init_std=0.3)), ("relu2", ReLU()), ("pool2", MaxPool(2, 2)), ("scores", Conv(2, None))]
 net = Net((20, 20, 3), layers, ["a", "b"], seed=1)
 checkpoint.save("net.h5", net, {})
@@ -37,19 +37,19 @@ assert _needs(net["pool1"], (20, 20, 6), (10, 10, 6), 3, 0, False, False) is not
 """
 
 
-IMPORT = ("from .layers.conv", "from .layers.average_pool import AveragePool\nfrom .layers.conv")
+IMPORT = ("from .layers.conv", "from .layers.mean_pool import MeanPool\nfrom .layers.conv")
 DEEPER = tuple(text.replace("from .", "from ..") for text in IMPORT)
 EDITS = [  # file, before, after
     ("checkpoint.py", *IMPORT),
-    ("checkpoint.py", "TYPES = {", 'TYPES = {\n    "AveragePool": AveragePool,'),
-    ("files/schema.py", "SETTINGS = {\n", 'SETTINGS = {\n    "AveragePool": Record(WINDOW),\n'),
+    ("checkpoint.py", "TYPES = {", 'TYPES = {\n    "MeanPool": MeanPool,'),
+    ("files/schema.py", "SETTINGS = {\n", 'SETTINGS = {\n    "MeanPool": Record(WINDOW | {"ceil_mode": FLAG}),\n'),
     ("visualize/trace.py", *DEEPER),
-    ("visualize/trace.py", "WORDS = {", 'WORDS = {AveragePool: "average", '),
+    ("visualize/trace.py", "WORDS = {", 'WORDS = {MeanPool: "average", '),
     ("training/memory_model.py", *DEEPER),
     (
         "training/memory_model.py",
         "    if isinstance(layer, LRN):\n",
-        "    if isinstance(layer, AveragePool):\n        return Needs()\n    if isinstance(layer, LRN):\n",
+        "    if isinstance(layer, MeanPool):\n        return Needs()\n    if isinstance(layer, LRN):\n",
     ),
 ]
 
@@ -63,7 +63,7 @@ def edit(path, before, after):
 def test_a_layer_is_added_by_the_eight_steps(tmp_path):
     package = tmp_path / "rawconv"
     shutil.copytree(ROOT / "rawconv", package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "docs/exercises/solutions/average_pool.py", package / "layers")
+    shutil.copy(ROOT / "docs/exercises/solutions/mean_pool.py", package / "layers")
     for name, before, after in EDITS:
         edit(package / name, before, after)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

@@ -58,7 +58,7 @@ def test_every_layer_says_what_it_says_of_the_whole_picture(xp, name, size):
         assert_close(got, want, 1e-12)
 
 
-@pytest.mark.parametrize("name", ["odd", "dense", "gaps", "full"])
+@pytest.mark.parametrize("name", ["odd", "dense", "gaps", "full", "halves"])
 def test_with_whole_numbers_not_a_bit_differs(name):
     table, shape = TABLES[name]
     table = [row for row in table if row[1] is not LRN]
@@ -74,7 +74,7 @@ def test_with_whole_numbers_not_a_bit_differs(name):
 
 @given(st.data())
 def test_any_window_anywhere(data):
-    name = data.draw(st.sampled_from(["odd", "dense", "gaps", "square", "full"]))
+    name = data.draw(st.sampled_from(["odd", "dense", "gaps", "square", "full", "averages"]))
     table, shape = TABLES[name]
     net = nets.make(np, table, shape, seed=data.draw(st.integers(0, 9)))
     size = tuple(data.draw(st.integers(1, length)) for length in shape[:2])

@@ -11,6 +11,7 @@ from laws import assert_close, assert_same
 
 from rawconv import models
 from rawconv.layers import PAPER, Rules
+from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
@@ -68,7 +69,29 @@ SQUARE = [  # 256 places: switches of 8 bits, all of them taken
     ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=16, stride=2)),
 ]
+AVERAGES = [  # every count, each at windows that hang over a pad, and over the end
+    ("conv1", Conv, dict(filters=4, size=3, pad=1)),
+    ("relu1", ReLU, {}),
+    ("pool1", AveragePool, dict(size=(3, 4), stride=(2, 3), pad=(1, 2, 0, 1), count="map")),
+    ("conv2", Conv, dict(filters=5, size=3, pad=(0, 1, 2, 0))),
+    ("pool2", AveragePool, dict(size=3, pad=1, count="padded")),
+    ("relu2", ReLU, {}),
+    ("pool3", AveragePool, dict(size=2, stride=2, pad=1, count="window")),
+    ("conv3", Conv, dict(filters=3, size=2)),
+    ("pool4", AveragePool, dict(size=(2, 3), stride=(3, 1), pad=(0, 2), count="padded")),
+    ("pool5", MaxPool, dict(size=None)),
+]
+HALVES = [  # averages that divide by powers of two, which is exact
+    ("conv1", Conv, dict(filters=4, size=3, pad=1)),
+    ("relu1", ReLU, {}),
+    ("pool1", AveragePool, dict(size=(2, 4), stride=(2, 3), pad=(1, 2, 0, 1), count="window")),
+    ("conv2", Conv, dict(filters=5, size=3, pad=(0, 1, 2, 0))),
+    ("pool2", AveragePool, dict(size=2, pad=1, count="window")),
+    ("relu2", ReLU, {}),
+]
 TABLES = {
+    "averages": (AVERAGES, (27, 37, 2)),
+    "halves": (HALVES, (30, 33, 2)),
     "odd": (ODD, ODD_SHAPE),
     "dense": (DENSE, (31, 36, 2)),
     "gaps": (GAPS, GAPS_SHAPE),
@@ -90,7 +113,7 @@ def every_unit(net, name, pictures=2, enough=40):
     [
         *itertools.product(("odd", "full"), EVERY_RULE),
         *itertools.product(
-            ("dense", "gaps", "square"), [Rules(shared_switches=how) for how in ("add", "max", "overwrite")]
+            ("averages", "dense", "gaps", "square"), [Rules(shared_switches=how) for how in ("add", "max", "overwrite")]
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
@@ -109,7 +132,7 @@ def test_every_place_of_every_layer_by_every_rule(xp, name, rules):
 
 @pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
 @pytest.mark.parametrize("relu", ["deconv", "gradient", "guided"])
-@pytest.mark.parametrize("name", ["odd", "dense", "full", "gaps"])
+@pytest.mark.parametrize("name", ["odd", "dense", "full", "gaps", "halves"])
 def test_with_whole_numbers_not_a_bit_differs(xp, name, relu, shared):
     """Sums of small integers have no order.  Without norms, which make fractions."""
     table, shape = TABLES[name]

@@ -69,8 +69,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("batch, shape, settings", CASES)
-def test_average_pool_is_the_naive_loop_and_obeys_the_laws(exercise, batch, shape, settings):
-    layer = exercise("average_pool").AveragePool(**settings)
+def test_mean_pool_is_the_naive_loop_and_obeys_the_laws(exercise, batch, shape, settings):
+    layer = exercise("mean_pool").MeanPool(**settings)
     x = np.random.default_rng(2).standard_normal((batch, *shape))
     y, cache = layer.forward(x)
     assert y.shape[1:] == layer.out_shape(shape) == MaxPool(**settings).out_shape(shape)

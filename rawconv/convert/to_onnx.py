@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import RawconvError
 from ..files.storage import replace_file
 from ..layers.add import Add
+from ..layers.average_pool import AveragePool
 from ..layers.concat import Concat
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
@@ -136,6 +137,20 @@ def _pool(graph, name, layer):
     graph.add(name, "MaxPool", kernel_shape=window.size, strides=window.stride, pads=pads, ceil_mode=int(ceil))
 
 
+def _average_pool(graph, name, layer):
+    """ONNX counts the cells inside the map or all of the window; on windows that hang over, not all readers agree."""
+    shape, graph.shape = graph.shape, layer.out_shape(graph.shape)
+    window = layer.window
+    if window.size == shape[:2] and not any(window.pad):
+        return graph.add(name, "GlobalAveragePool")
+    counts, pads = layer.counts(shape[:2]), _pads(window, shape, graph.shape)
+    inside = (counts == AveragePool(*window, "map").counts(shape[:2])).all()
+    if not inside and (counts != math.prod(window.size)).any():
+        raise RawconvError(f"Layer {name} averages windows that hang over its padded map, which cannot be exported.")
+    graph.add(name, "AveragePool", kernel_shape=window.size, strides=window.stride, pads=pads,
+              count_include_pad=int(not inside))  # fmt: skip
+
+
 def _lrn(graph, name, layer):
     graph.add(name, "LRN", size=layer.size, alpha=layer.alpha * layer.size, beta=layer.beta, bias=layer.k)
 
@@ -155,7 +170,7 @@ def _meet(operator, **about):
 
 WRITERS = {
     Add: _meet("Sum"), Concat: _meet("Concat", axis=1),
-    Conv: _conv, MaxPool: _pool, LRN: _lrn,
+    Conv: _conv, MaxPool: _pool, AveragePool: _average_pool, LRN: _lrn,
     ReLU: lambda graph, name, layer: graph.add(name, "Relu"),
     Dropout: lambda graph, name, layer: graph.add(name, "Dropout", np.float32(layer.rate)),
 }  # fmt: skip

@@ -168,6 +168,7 @@ SETTINGS = {
     "Dropout": Record({"rate": BELOW_1, "stream": whole(0, (1 << 64) - 1)}),
     "Add": Record({}),
     "Concat": Record({}),
+    "AveragePool": Record(WINDOW | {"ceil_mode": FLAG, "count": one_of("map", "padded", "window")}),
 }
 ROUNDING = {"rounding": one_of("ceil", "floor")}
 SETTINGS_1 = SETTINGS | {  # of version 1

@@ -7,7 +7,8 @@ The contract, the same for all of them:
     r         = layer.deconv(r, cache, rules)   down: one forward serves any number of these
     shape     = layer.out_shape((H, W, C))      what forward makes of one picture; refuses what does not fit
                                                 Add and Concat take several x (shapes); their dx and r are tuples
-    layer.build((H, W, C), rng)                 allocates and draws the parameters (Conv only)
+    layer.build((H, W, C), rng, dtype)          settles what depends on its input: parameters that it lacks, drawn from
+                                                rng; a window of the whole map (Conv and pools only)
     layer.params                                {parameter name: array}, empty for most
     layer.settings                              the constructor's arguments: type(layer)(**layer.settings) is its twin
 

@@ -65,7 +65,12 @@ class Conv:
         return {"weight": self.weight, "bias": self.bias}
 
     def build(self, shape, rng, dtype="float32"):
-        """Draw weight (KH, KW, C // groups, F) from `rng`, for pictures of `shape` (H, W, C); bias (F,) is 0."""
+        """Draw weight (KH, KW, C // groups, F) from `rng`, for pictures of `shape` (H, W, C); bias (F,) is 0.
+
+        Nothing where it has a weight.
+        """
+        if self.weight is not None:
+            return
         height, width, channels = shape
         if self.window is None:
             self.window = Window.of((height, width), *self._window[1:])

@@ -9,9 +9,10 @@ from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER
-from .window import Window
+from .window import Window, pair
 
 SHARED = {"add": 0, "max": 1, "overwrite": 2}
+MOST_PLACES = (1 << 16) - 1  # one number is left for "none of them", see windowed.py
 
 
 class Cache(NamedTuple):
@@ -25,27 +26,32 @@ class MaxPool:
     Windows are cropped at the border (as if padded by -inf).  With ceil_mode, as in the paper's nets, it keeps a last
     window that hangs over the end, but drops one that would start at or beyond it.
     Ties: the first in reading order wins, on every device (cuda-convnet credits all tied places).  NaN wins a window.
+
+    size: (rows, columns) or one number; None is the whole map of the net it is built into, a global maximum.
     """
 
     params = {}
 
-    def __init__(self, size, stride, pad=0, ceil_mode=True):
-        self.window = Window.of(size, stride, pad, ceil_mode)
-        if any(p >= k for p, k in zip(self.window.pad, self.window.size * 2, strict=True)):
-            raise ValueError(f"A pool's padding {self.window.pad} must be smaller than its window {self.window.size}.")
+    def __init__(self, size, stride=1, pad=0, ceil_mode=True):
+        self._window = size, stride, pad, ceil_mode
+        self.window = None if size is None else self._of(size)
 
     @property
     def settings(self):
         return self.window._asdict()
 
+    def build(self, shape, rng=None, dtype=None):
+        """Take the whole of a map (H, W, C) as the window, where the size is None."""
+        self.window = self.window or self._of(tuple(shape[:2]))
+
+    def _of(self, size):
+        if np.prod(pair(size)) > MOST_PLACES:
+            raise ValueError(f"The window {size} of a pool has more than the {MOST_PLACES:,} places a switch can name.")
+        return Window.of_pool(size, *self._window[1:])
+
     def out_shape(self, shape):
-        sizes = self.window.out_size(*shape[:2])
-        strides, pads = self.window.stride, self.window.pad
-        kept = [
-            sum(i * s - p < length for i in range(size))
-            for size, s, p, length in zip(sizes, strides, pads[:2], shape[:2], strict=True)
-        ]
-        return (*kept, shape[2])
+        window = self.window or self._of(tuple(shape[:2]))
+        return (*window.pooled_size(*shape[:2]), shape[2])
 
     def forward(self, x, rng_key=None):
         """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""

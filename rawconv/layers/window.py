@@ -1,4 +1,4 @@
-"""Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, MaxPool and receptive fields."""
+"""Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, pools and receptive fields."""
 
 from typing import NamedTuple
 
@@ -34,6 +34,14 @@ class Window(NamedTuple):
             raise ValueError(f"A window needs size >= 1, stride >= 1, pad >= 0, not {size}, {stride}, {pad}.")
         return window
 
+    @classmethod
+    def of_pool(cls, size, stride, pad, ceil_mode):
+        """A pool's, which holds a cell of its map wherever it lies."""
+        window = cls.of(size, stride, pad, ceil_mode)
+        if any(p >= k for p, k in zip(window.pad, window.size * 2, strict=True)):
+            raise ValueError(f"A pool's padding {window.pad} must be smaller than its window {window.size}.")
+        return window
+
     def out_size(self, height, width):
         """1 + ceil((in + pads - k) / s) (or floor) per axis.  ValueError where the input is smaller than the window."""
         sizes = []
@@ -46,3 +54,8 @@ class Window(NamedTuple):
                 )
             sizes.append(1 + (-(-room // self.stride[axis]) if self.ceil_mode else room // self.stride[axis]))
         return tuple(sizes)
+
+    def pooled_size(self, height, width):
+        """The same without a last window that would start at or beyond the end of the map."""
+        axes = zip(self.out_size(height, width), self.stride, self.pad, (height, width), strict=False)
+        return tuple(sum(i * s - p < length for i in range(size)) for size, s, p, length in axes)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .. import models
 from ..errors import UsageError
+from ..layers.average_pool import AveragePool
 from ..layers.conv import Conv, rows_a_share
 from ..layers.dropout import Dropout
 from ..layers.lrn import LRN
@@ -115,7 +116,9 @@ def _is_known_chain(net):
     """Whether every layer takes what the one before it makes, and _needs knows them all."""
     before = [IMAGE, *net.nodes]
     chain = all(node.inputs == (name,) for node, name in zip(net.nodes.values(), before, strict=False))
-    return chain and all(isinstance(layer, Conv | ReLU | MaxPool | LRN | Dropout) for _, layer in net.layers)
+    return chain and all(
+        isinstance(layer, Conv | ReLU | MaxPool | AveragePool | LRN | Dropout) for _, layer in net.layers
+    )
 
 
 def _least(net, batch):
@@ -166,6 +169,8 @@ def _needs(layer, shape, out, batch, workspace, lowest, fused):
         return Needs("output", fused, back=made)  # one byte each for y > 0
     if isinstance(layer, MaxPool):
         return Needs(own=made * (1 if math.prod(layer.window.size) <= 256 else 2))  # the switches
+    if isinstance(layer, AveragePool):
+        return Needs()
     if isinstance(layer, LRN):
         return Needs("input")
     if isinstance(layer, Dropout):

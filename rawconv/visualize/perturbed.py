@@ -14,6 +14,7 @@ A net that branches below the wanted layers goes up in whole maps.
 
 import numpy as np
 
+from ..layers.average_pool import AveragePool
 from ..layers.conv import Conv
 from ..layers.max_pool import MaxPool
 from ..machine.arrays import array_module
@@ -80,7 +81,7 @@ def reached(layer, size, whole):
     size = tuple(
         min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.size, window.stride, whole, strict=True)
     )
-    known = isinstance(layer, Conv | MaxPool)
+    known = isinstance(layer, Conv | MaxPool | AveragePool)
     return size if known and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
 
 
@@ -95,7 +96,10 @@ def _step(layer, base, r, corner, size, whole):
     origin = first * window.stride - pad
     needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.size, strict=True))
     x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
-    x = clear(x, origin, base.shape[1:], 0 if isinstance(layer, Conv) else -np.inf)
+    x = clear(x, origin, base.shape[1:], -np.inf if isinstance(layer, MaxPool) else 0)
+    if isinstance(layer, AveragePool):
+        counts = gather(layer.counts(base.shape[1:3]), np.zeros(len(r), int), first, size)
+        return layer.without_count().forward(x)[0] / array_module(r).asarray(counts, r.dtype), first
     return moved(layer, (0, 0)).forward(x)[0], first
 
 

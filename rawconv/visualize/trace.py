@@ -13,6 +13,7 @@ import numpy as np
 
 from ..layers import PAPER, Rules
 from ..layers.add import Add
+from ..layers.average_pool import AveragePool
 from ..layers.concat import Concat
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 WORDS = {
     MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout", Add: "fork", Concat: "split",
+    AveragePool: "spread",
 }  # fmt: skip
 
 

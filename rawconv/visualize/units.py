@@ -6,6 +6,7 @@ import re
 
 from ..errors import UsageError
 from ..layers.add import Add
+from ..layers.average_pool import AveragePool
 from ..layers.concat import Concat
 from ..layers.conv import Conv
 from ..layers.max_pool import MaxPool
@@ -20,7 +21,7 @@ def layer_names(net: Net) -> dict[str, str]:
         if isinstance(layer, Conv | Add):
             above = net.consumers[name]
             names[name] = above[0] if len(above) == 1 and isinstance(net[above[0]], ReLU) else name
-        elif isinstance(layer, MaxPool | Concat):
+        elif isinstance(layer, MaxPool | AveragePool | Concat):
             names[name] = name
     return {"scores" if name == net.output else name: found for name, found in names.items()}
 

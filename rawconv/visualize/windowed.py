@@ -16,6 +16,7 @@ import copy
 import numpy as np
 
 from ..layers import PAPER
+from ..layers.average_pool import AveragePool
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
 from ..layers.max_pool import Cache, MaxPool
@@ -109,6 +110,8 @@ def step(layer, r, corner, cache, rows, below, rules):
         corner = corner * layer.window.stride - layer.window.pad[:2]
         r = moved(layer, (0, 0)).transpose(r, size, exact_zeros=True)
         return clear(r, corner, below), corner
+    if isinstance(layer, AveragePool):
+        return _spread(layer, r, corner, below)
     if isinstance(layer, MaxPool):
         return _unpool(layer, r, corner, cache, rows, below, rules)
     if _asks(layer, rules):
@@ -135,9 +138,18 @@ def _unpool(layer, r, corner, cache, rows, below, rules):
     return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
 
 
+def _spread(layer, r, corner, below):
+    """Each value is divided by the count that its window has in the whole map."""
+    counts = gather(layer.counts(below[:2]), np.zeros(len(r), int), corner, r.shape[1:3])
+    r = r / array_module(r).asarray(counts, r.dtype)
+    size = tuple(map(_reach, r.shape[1:3], layer.window.size, layer.window.stride))
+    corner = corner * layer.window.stride - layer.window.pad[:2]
+    return clear(layer.without_count().transpose(r, size), corner, below), corner
+
+
 def _known(layer):
     """Whether `step` goes down through its windows; a newcomer's are left to whole maps."""
-    return isinstance(layer, Conv | MaxPool) or getattr(layer, "window", None) is None
+    return isinstance(layer, Conv | MaxPool | AveragePool) or getattr(layer, "window", None) is None
 
 
 def moved(layer, pad):

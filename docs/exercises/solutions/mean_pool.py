@@ -7,7 +7,7 @@ from rawconv.layers.window import Window
 from rawconv.machine.arrays import array_module
 
 
-class AveragePool:
+class MeanPool:
     """y = mean of x over each window, cut at the border."""
 
     params = {}

@@ -5,7 +5,7 @@ from rawconv.layers.window import Window
 from rawconv.machine.arrays import array_module  # noqa: F401  the module, NumPy or CuPy, of an array
 
 
-class AveragePool:
+class MeanPool:
     """y = mean of x over each window, cut at the border."""
 
     params = {}

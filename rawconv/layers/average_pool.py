@@ -1,0 +1,159 @@
+"""Average pooling.  It is linear, so the way back and the way down are one: its transpose."""
+
+import copy
+
+import numpy as np
+
+from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.buffers import empty
+from ..machine.numba_cache import loop
+from ..machine.threads import cut, run_blocks
+from . import PAPER
+from .window import Window
+
+FAR = 1 << 30  # further than any window reaches
+COUNTS = ("map", "padded", "window")
+
+
+class AveragePool:
+    """y = sum of x over each window / count.  The cells of a window that lie outside the map are 0.
+
+    size: (rows, columns) or one number; None is the whole map of the net it is built into, a global average.
+    stride, pad, ceil_mode: as MaxPool's, whose maps have the same size.
+    count: which cells of a window are counted, where it hangs over the border of the map:
+        "map": those inside the map (ONNX; PyTorch's count_include_pad=False);
+        "padded": those inside the padded map (Caffe; PyTorch's count_include_pad=True);
+        "window": all of them, whatever they lie on.
+    Going down, a value is divided by the count of its own window and handed to each of its cells.  The paper has no
+    averages; a linear layer needs no switches, so its transpose is all there is to choose.
+    """
+
+    params = {}
+
+    def __init__(self, size, stride=1, pad=0, ceil_mode=True, count="map"):
+        if count not in COUNTS:
+            raise ValueError(f"count {count!r} is not one of: {', '.join(COUNTS)}.")
+        self._window, self.count = (size, stride, pad, ceil_mode), count
+        self.window = None if size is None else Window.of_pool(*self._window)
+
+    @property
+    def settings(self):
+        return {**self.window._asdict(), "count": self.count}
+
+    def build(self, shape, rng=None, dtype=None):
+        """Take the whole of a map (H, W, C) as the window, where the size is None."""
+        self.window = self._on(shape)
+
+    def _on(self, shape):
+        return self.window or Window.of_pool(tuple(shape[:2]), *self._window[1:])
+
+    def out_shape(self, shape):
+        return (*self._on(shape).pooled_size(*shape[:2]), shape[2])
+
+    def forward(self, x, rng_key=None):
+        """y = sum of x over each window / count; cache = (H, W) of x."""
+        y = empty(x, (len(x), *self.out_shape(x.shape[1:])))
+        self._run(average, array_module(x).ascontiguousarray(x), y)
+        return y, x.shape[1:3]
+
+    def backward(self, dy, size):
+        """dx = sum of dy / count over the windows that hold the place: the transpose of forward."""
+        return self.transpose(dy, size), {}
+
+    def deconv(self, r, size, rules=PAPER):
+        """The same."""
+        return self.transpose(r, size)
+
+    def transpose(self, dy, size):
+        """dy (N, OH, OW, C) -> dx (N, *size, C)."""
+        dx = empty(dy, (len(dy), *size, dy.shape[3]))
+        self._run(spread, dx, array_module(dy).ascontiguousarray(dy))
+        return dx
+
+    def without_count(self):
+        """The layer that only sums, for windows cut out of a map without padding; `counts` says what to divide by."""
+        layer = copy.copy(self)
+        layer.window, layer.count = self.window._replace(pad=(0, 0, 0, 0)), "one"
+        return layer
+
+    def counts(self, size):
+        """The count of each window on a map of `size` (H, W): (1, OH, OW, 1), NumPy's."""
+        low, high = np.reshape(self._counted(size), (2, 2))
+        rows, columns = (
+            np.minimum(high[axis], first + k) - np.maximum(low[axis], first)
+            for axis, (out, k, s, p) in enumerate(zip(self.out_shape((*size, 1))[:2], *self.window[:3], strict=False))
+            for first in [np.arange(out) * s - p]
+        )
+        return (rows[:, None] * columns)[None, :, :, None]
+
+    def _counted(self, size):
+        """(top, left, bottom, right): the cells that count are those of rows top..bottom-1, columns left..right-1."""
+        top, left, bottom, right = self.window.pad
+        return {
+            "map": (0, 0, *size), "padded": (-top, -left, size[0] + bottom, size[1] + right),
+            "window": (-FAR, -FAR, FAR, FAR), "one": (0, 0, 0, 0),
+        }[self.count]  # fmt: skip
+
+    def _run(self, loop, large, small):
+        window = self._on(large.shape[1:])
+        numbers = (*window.size, *window.stride, *window.pad[:2], *self._counted(large.shape[1:3]))
+        if not on_cpu(large):
+            count = small.size if loop is average else large.size
+            return launch(CU, loop.__name__, count, large, small, *large.shape[1:], *small.shape[1:3], *numbers)
+        result = small if loop is average else large
+        rows, row_size = result.shape[0] * result.shape[1], result.shape[2] * result.shape[3]
+        blocks = cut(rows, max(1, 131072 // max(1, row_size)))
+        run_blocks(lambda part: loop(large, small, part.start, part.stop, *numbers), blocks, large.size / 4)
+
+
+CU = __file__.replace("pool.py", "pool.cu")
+
+
+@loop
+def average(x, y, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right):
+    """The output rows first..last-1, counted through all images.
+
+    Each row of a window has a sum of its own, and they are added: that of a large map in one go would lose digits.
+    """
+    height, width, channels = x.shape[1:]
+    line = np.empty(channels, x.dtype)
+    for row in range(first, last):
+        n, oy = divmod(row, y.shape[1])
+        y0 = oy * sh - top
+        rows = max(1, min(y0 + kh, count_bottom) - max(y0, count_top))
+        for ox in range(y.shape[2]):
+            total, x0 = y[n, oy, ox], ox * sw - left
+            columns = max(1, min(x0 + kw, count_right) - max(x0, count_left))
+            total[:] = 0
+            for iy in range(max(0, y0), min(height, y0 + kh)):
+                line[:] = 0
+                for ix in range(max(0, x0), min(width, x0 + kw)):
+                    value = x[n, iy, ix]
+                    for c in range(channels):
+                        line[c] += value[c]
+                for c in range(channels):
+                    total[c] += line[c]
+            count = x.dtype.type(rows * columns)
+            for c in range(channels):
+                total[c] /= count
+
+
+@loop
+def spread(dx, dy, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right):
+    """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
+    height, oh, ow, channels = dx.shape[1], *dy.shape[1:]
+    for row in range(first, last):
+        n, iy = divmod(row, height)
+        y = iy + top
+        for ix in range(dx.shape[2]):
+            out, x = dx[n, iy, ix], ix + left
+            out[:] = 0
+            for oy in range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1)):
+                y0 = oy * sh - top
+                rows = max(1, min(y0 + kh, count_bottom) - max(y0, count_top))
+                for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
+                    x0, value = ox * sw - left, dy[n, oy, ox]
+                    columns = max(1, min(x0 + kw, count_right) - max(x0, count_left))
+                    count = dx.dtype.type(rows * columns)
+                    for c in range(channels):
+                        out[c] += value[c] / count
