@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All tests on a fresh machine: make .venv, install with the test extra, lint, test.
 #   tools/test.sh            light packages only; tests whose witness is not installed are skipped, with the reason
-#   tools/test.sh --all      installs the witnesses too (PyTorch, ...) and runs the GPU tests on a software GPU if there is one
+#   tools/test.sh --all      installs the witnesses too (PyTorch, ...), lints the page's scripts where there is
+#                            npm, and runs the GPU tests on a software GPU if there is one
 #   tools/test.sh --long     also the full-length runs
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,12 +27,13 @@ if $all; then
     "${pip[@]}" --editable '.[test,witness,mpi,docs]'
     "${pip[@]}" --no-deps pytorchcv # it asks for torchvision, and that for another PyTorch of several gigabytes
     if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
-        (apt-get update && apt-get install -y chromium) >/dev/null || echo "No Chromium: the browser tests will be skipped."
+        (apt-get update && apt-get install -y chromium) >/dev/null \
+            || echo "No Chromium: the browser tests will be skipped."
     fi
 fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-if $all; then tools/test_gpu.sh; fi
+if $all; then tools/lint_js.sh; tools/test_gpu.sh; fi
 # Two files at a time: most tests are small and leave a core idle.  A file's tests stay together, with what they share.
 .venv/bin/python -m pytest -n 2 --dist loadfile "${options[@]}"

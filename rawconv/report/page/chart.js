@@ -76,6 +76,6 @@ function nearest(event, epochs, { x }) {
 }
 
 function describe(epochs, lines, i) {
-  const values = lines.map(({ name, values }) => `${name} ${formatNumber(values[i])}`);
-  return `After epoch ${epochs[i]}: ${values.join(", ")}.`;
+  const found = lines.map(({ name, values }) => `${name} ${formatNumber(values[i])}`);
+  return `After epoch ${epochs[i]}: ${found.join(", ")}.`;
 }

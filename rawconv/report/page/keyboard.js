@@ -10,16 +10,20 @@ import { narrow, selection } from "./selection.js";
 export function keyPressed(event) {
   const modified = event.altKey || event.ctrlKey || event.metaKey;
   if (modified || !["gallery", "map"].includes(selection.view)) return;
-  const focused = document.activeElement;
-  if (event.key === "Escape") escape(event, focused);
-  else if (focused?.matches("input, select")) enterSearch(event, focused);
+  const focused = document.activeElement || document.body;
+  if (event.key === "Escape") leave(event, focused);
+  else if (focused.matches("input, select")) enterSearch(event, focused);
   else if (event.key === "/") startSearch(event);
-  else if (focused?.classList.contains("card")) keyOnCard(event, focused);
-  else if (focused?.classList.contains("tile")) moveInGrid(event, focused);
-  else if (!focused?.closest(".scroll, nav")) keyOnPage(event);
+  else keyOn(event, focused);
 }
 
-function escape(event, focused) {
+function keyOn(event, focused) {
+  if (focused.matches(".card")) keyOnCard(event, focused);
+  else if (focused.matches(".tile")) moveInGrid(event, focused);
+  else if (!focused.closest(".scroll, nav")) keyOnPage(event);
+}
+
+function leave(event, focused) {
   event.preventDefault();
   if (focused === byId("search") && focused.value) searchFor("");
   else showGallery();

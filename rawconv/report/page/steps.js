@@ -23,7 +23,7 @@ export function stepList(layer, map, rank, rules, pixels) {
     const shown = rank === 0 && { strongest: map.strongest[i], sheet: map.path, top };
     rows.push(step.skipped ? skippedRow(step) : stepRow(step, {
       energy: unit.energy[i], share: unit.share[i], level: levels[i], words: explain(step, rules),
-      thumbnails: shown && thumbnails(step, shown, pixels),
+      pictures: shown && thumbnails(step, shown, pixels),
     }));
     top += step.thumb[0];
   });
@@ -44,12 +44,12 @@ function seedRow(layer, map, unit) {
 
 const skippedRow = (step) => row("skipped", step.verb, step.layer, element("p", {}, "passes it on as it is"));
 
-function stepRow(step, { energy, share, level, words, thumbnails }) {
+function stepRow(step, { energy, share, level, words, pictures }) {
   return row(step.verb, step.verb, step.layer,
     element("p", {}, element("b", {}, formatSize(step.shape)), words),
     element("div", { class: "measures" },
       meter("squared norm", formatNumber(energy), level), meter("not zero", formatPercent(share), share)),
-    thumbnails);
+    pictures);
 }
 
 function explain(step, rules) {
