@@ -12,8 +12,9 @@ import rawconv
 from rawconv import checkpoint
 from rawconv.convert.read import import_net
 from rawconv.convert.to_onnx import export
+from rawconv.data.preprocessing import preprocess, stored_image
 from rawconv.layers.softmax import softmax
-from rawconv.visualize.images import display, preprocess, stored_image
+from rawconv.visualize.images import display
 
 path, picture, unit = (*sys.argv[1:], *("scenes.onnx", "docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:3]
 if len(sys.argv) == 1:

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import rawconv
+from rawconv.data.preprocessing import preprocess, stored_image
 from rawconv.layers.softmax import softmax
-from rawconv.visualize.images import preprocess, stored_image
 
 SIDE, STEP = 16, 4  # pixels of the grey square, and between its places
 net = rawconv.load("weights/scenes.h5")

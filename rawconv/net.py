@@ -121,7 +121,7 @@ class Net:
         the rectified map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is
         among `asked`, its output is its own.
         """
-        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; images.preprocess(net, pictures) makes it")
+        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it")
         path, fused, maps = self.path(stop or self.output), self.fuses_relu.difference(asked), {IMAGE: x}
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)

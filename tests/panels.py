@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from rawconv.experiments import charts
+from rawconv.report import charts
 
 
 @pytest.fixture

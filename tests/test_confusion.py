@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rawconv.experiments import charts
+from rawconv.report import charts
 from rawconv.report.confusion import draw_confusion
 from rawconv.training import evaluation
 

@@ -6,6 +6,7 @@ import pytest
 from laws import assert_close, assert_same
 from test_pages import data_of, split_of, square_net
 
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import Cache, MaxPool
@@ -14,7 +15,7 @@ from rawconv.report import pages
 from rawconv.report.pages import Look, layer_pages, picture_page, tiles
 from rawconv.visualize import controls
 from rawconv.visualize.controls import control, untrained
-from rawconv.visualize.images import display, preprocess
+from rawconv.visualize.images import display
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.top_activations import scan
 

@@ -14,11 +14,11 @@ from rawconv.convert.assemble import assemble, default_stored, known_pixels
 from rawconv.convert.formats import recognise
 from rawconv.convert.verify import file_input
 from rawconv.data.augment import prepare
+from rawconv.data.preprocessing import preprocess, stored_size
 from rawconv.files.storage import Wrong
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
-from rawconv.visualize.images import preprocess, stored_size
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for foreign nets (pip install torch)")
 F = torch.nn.functional

@@ -17,9 +17,9 @@ from rawconv.convert.caffe_layers import LAYERS
 from rawconv.convert.caffe_net import kind as kind_of
 from rawconv.convert.read import import_net
 from rawconv.convert.verify import file_input, verify
+from rawconv.data.preprocessing import center_crop, preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.softmax import softmax
-from rawconv.visualize.images import center_crop, preprocess
 
 pytest.importorskip("google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')")
 import caffe_files as files

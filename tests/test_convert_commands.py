@@ -12,8 +12,8 @@ from PIL import Image
 
 from rawconv import checkpoint
 from rawconv.convert.read import import_net
+from rawconv.data.preprocessing import preprocess
 from rawconv.training import runs
-from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import project, project_units
 from rawconv.visualize.units import layer_object
 

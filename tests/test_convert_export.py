@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from rawconv import models
 from rawconv.convert.read import import_net
 from rawconv.convert.to_onnx import export, to_onnx
+from rawconv.data.preprocessing import center_crop, preprocess, stored_size
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.visualize.images import center_crop, preprocess, stored_size
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")

@@ -14,11 +14,11 @@ from PIL import Image
 from rawconv.convert import Wanted, onnx_net
 from rawconv.convert.read import import_net
 from rawconv.convert.verify import file_input, verify
+from rawconv.data.preprocessing import center_crop, preprocess, stored_image
 from rawconv.errors import RawconvError
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
-from rawconv.visualize.images import center_crop, preprocess, stored_image
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)")

@@ -19,9 +19,9 @@ from rawconv.convert.architectures import ARCHITECTURES, misfit
 from rawconv.convert.read import import_net
 from rawconv.convert.tensors import open_tensors
 from rawconv.convert.verify import file_input, verify
+from rawconv.data.preprocessing import center_crop, preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files.storage import Wrong
-from rawconv.visualize.images import center_crop, preprocess
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for its files (pip install torch)")
 import torch_nets  # noqa: E402

@@ -6,6 +6,7 @@ import pytest
 from laws import assert_close
 
 from rawconv import models
+from rawconv.data.preprocessing import center_crop, preprocess, stored_size
 from rawconv.errors import UsageError
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.conv import Conv
@@ -15,7 +16,7 @@ from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 from rawconv.visualize import projection, windowed
-from rawconv.visualize.images import center_crop, crop, display, preprocess, stored_size
+from rawconv.visualize.images import crop, display
 from rawconv.visualize.projection import project, project_units
 from rawconv.visualize.receptive_field import fields
 from rawconv.visualize.units import layer_names, layer_object, parse_unit, user_name

@@ -13,6 +13,7 @@ from subjects import data_of, finished, interrupted_and_finished, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv.cli.experiments import main
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError
 from rawconv.experiments import controls, subject
 from rawconv.experiments.controls import VARIANTS, run, shares
@@ -21,7 +22,6 @@ from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
 from rawconv.visualize import controls as exchanged
-from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import project
 from rawconv.visualize.top_activations import scan
 

@@ -12,13 +12,13 @@ from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv.cli.experiments import main
 from rawconv.data import scenes
+from rawconv.data.preprocessing import center_crop, preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import correspondence, subject
 from rawconv.experiments.correspondence import PAPER, Marked, marked, pairs, places, run, signs
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import filling
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import center_crop, preprocess
 
 OPTIONS = {"layers": ["2", "1"], "size": 7, "random": 3}
 

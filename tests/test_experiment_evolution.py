@@ -12,13 +12,14 @@ from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv import checkpoint
 from rawconv.cli.experiments import main
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError
 from rawconv.experiments import evolution
 from rawconv.experiments.evolution import cosine, first_weights, jumps, run, snapshots
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device
 from rawconv.report.pages import window
-from rawconv.visualize.images import crop, display, preprocess
+from rawconv.visualize.images import crop, display
 from rawconv.visualize.projection import project
 from rawconv.visualize.receptive_field import fields
 

@@ -11,11 +11,11 @@ from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv import models
 from rawconv.cli.experiments import main
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import features
 from rawconv.experiments.features import feature_layer, feature_layers, read, write
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import preprocess
 
 
 def test_features_of_a_number_are_pooled_and_normed_where_the_net_does_so():

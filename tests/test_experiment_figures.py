@@ -20,8 +20,8 @@ from rawconv.experiments import (
     occlusion,
     transfer,
 )
-from rawconv.experiments.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from rawconv.experiments.subject import Shown
+from rawconv.report.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from rawconv.visualize.top_activations import TopActivations
 
 

@@ -12,6 +12,7 @@ from subjects import data_of, same_if_interrupted, subject_of
 from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv.cli.experiments import main
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import UsageError
 from rawconv.experiments import subject
 from rawconv.experiments.invariance import distances, kinds, measure, run, transform
@@ -19,7 +20,6 @@ from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import preprocess
 
 SHIFT, SCALE, TURN = kinds(26, shift=6)
 

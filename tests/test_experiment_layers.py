@@ -12,6 +12,7 @@ from test_visualize_cli import place, small_net  # noqa: F401
 import rawconv
 from rawconv.cli.experiments import main
 from rawconv.data import open_data
+from rawconv.data.preprocessing import preprocess
 from rawconv.data.subset import few, take
 from rawconv.errors import RawconvError
 from rawconv.experiments import held_out
@@ -19,7 +20,6 @@ from rawconv.experiments.classifiers import accuracy
 from rawconv.experiments.layers import PUBLISHED, run
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import preprocess
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [3, 5], "folds": 2, "test": 4, "classifiers": ["softmax"], "seed": 3}

@@ -14,6 +14,7 @@ from test_visualize_cli import place, small_net  # noqa: F401
 
 from rawconv.cli.experiments import main
 from rawconv.data import scenes
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import occlusion, subject
 from rawconv.experiments.occlusion import Covered, Places, correlation, respond, run
@@ -22,7 +23,6 @@ from rawconv.experiments.subject import Shown, filling, shown
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.visualize.images import preprocess
 
 
 def by_hand(net, picture, boxes, fill, name, label):

@@ -12,6 +12,7 @@ from test_visualize_cli import place, small_net  # noqa: F401
 import rawconv
 from rawconv.cli.experiments import main
 from rawconv.data import Split, open_data
+from rawconv.data.preprocessing import preprocess
 from rawconv.data.subset import few, take
 from rawconv.errors import RawconvError
 from rawconv.experiments import held_out, transfer
@@ -19,7 +20,6 @@ from rawconv.experiments.classifiers import answers, shares
 from rawconv.experiments.study import begin
 from rawconv.experiments.transfer import BATCH, PUBLISHED, run
 from rawconv.machine.arrays import Device, to_cpu
-from rawconv.visualize.images import preprocess
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [2, 4], "folds": 2, "test": 5, "steps": 2, "seed": 3}

@@ -10,8 +10,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from PIL import Image, ImageDraw
 
-from rawconv.experiments import charts
-from rawconv.report import figures, fonts, gallery, strips
+from rawconv.report import charts, figures, fonts, gallery, strips
 from rawconv.report.confusion import draw_confusion
 
 CAT, DOG = "\u732b", "\u72ac"  # in Chinese: neither Pillow's nor Matplotlib's font has them

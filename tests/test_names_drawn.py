@@ -13,8 +13,7 @@ from rawconv.cli.data import main as data_command
 from rawconv.cli.experiments.occlusion import main as occlusion
 from rawconv.cli.train import main as train
 from rawconv.cli.visualize import main as visualize
-from rawconv.experiments import charts
-from rawconv.report import figures, fonts, gallery, strips
+from rawconv.report import charts, figures, fonts, gallery, strips
 
 LONG, EVIL = "x" * 100_000, "a\nb\x1b[31m\udce9\ud800"
 TILE = np.zeros((8, 8, 3), np.uint8)

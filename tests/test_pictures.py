@@ -11,8 +11,8 @@ from test_deconvnet import square_net
 import rawconv
 from rawconv.data.decode import resize_center_crop
 from rawconv.data.pictures import stored_batch, stored_image
+from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
-from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import dead, project
 from rawconv.visualize.top_activations import scan
 from rawconv.visualize.trace import trace
@@ -183,7 +183,7 @@ def test_a_net_refuses_other_arrays_in_one_sentence(x):
     for walk in (lambda: net.forward(x), lambda: net.deconv(x, caches), lambda: net.backward(x, caches)):
         with pytest.raises(ValueError, match=r"^This net takes [^\n]*\.$"):
             walk()
-    with pytest.raises(ValueError, match="images.preprocess"):
+    with pytest.raises(ValueError, match="preprocessing.preprocess"):
         net.forward(x)
     assert net.deconv(passed, caches).dtype == np.float32
 

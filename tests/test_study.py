@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rawconv.errors import UsageError
-from rawconv.experiments.charts import STYLE, heat, png, sheet, show, styled
 from rawconv.experiments.study import UNFINISHED, Result, begin, table
+from rawconv.report.charts import STYLE, heat, png, sheet, show, styled
 
 OPTIONS = {"square": 12, "weights": "w.h5"}
 KEYS = ["a", "b/..", "c"]

@@ -10,13 +10,13 @@ import numpy as np
 from bench_timing import conditions, machine, take_turns
 from bench_visualize import noise, paper_net
 
+from rawconv.data.preprocessing import preprocess
 from rawconv.experiments.occlusion import AT_ONCE, Covered, changes
 from rawconv.experiments.subject import filling
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import to_cpu
 from rawconv.machine.threads import cut
 from rawconv.visualize import perturbed
-from rawconv.visualize.images import preprocess
 
 SQUARE = 50
 BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastest is used

@@ -11,11 +11,11 @@ from bench_timing import conditions, machine, take_turns
 
 from rawconv import models
 from rawconv.data import Split
+from rawconv.data.preprocessing import preprocess
 from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
 from rawconv.machine.threads import cut
 from rawconv.report.pages import PROJECTION_BYTES
-from rawconv.visualize.images import preprocess
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.top_activations import scan
 

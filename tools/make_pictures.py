@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_info
 
 import rawconv
 from rawconv.data import open_data, scenes
+from rawconv.data.preprocessing import preprocess
 from rawconv.layers import PAPER
 from rawconv.layers.max_pool import MaxPool
 from rawconv.machine.arrays import choose_device
@@ -30,7 +31,7 @@ from rawconv.report.fonts import length, write
 from rawconv.report.pages import Look, layer_pages
 from rawconv.training import runs
 from rawconv.visualize.controls import SENTENCES, control
-from rawconv.visualize.images import display, preprocess
+from rawconv.visualize.images import display
 from rawconv.visualize.projection import project_units
 from rawconv.visualize.trace import trace
 

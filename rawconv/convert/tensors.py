@@ -14,8 +14,8 @@ import zipfile
 
 import numpy as np
 
+from ..files.pickled import MOST_BYTES, MOST_PARTS, STATE_DICT, Storage, Tensor, load, tensor
 from ..files.storage import Wrong, open_regular
-from .pickled import MOST_BYTES, MOST_PARTS, STATE_DICT, Storage, Tensor, load, tensor
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of the old format
 SAFE = {

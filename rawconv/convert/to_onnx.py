@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from ..data.preprocessing import stored_size
 from ..errors import RawconvError
 from ..files.storage import replace_file
 from ..layers.add import Add
@@ -22,7 +23,6 @@ from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
 from ..machine.arrays import to_cpu
 from ..net import IMAGE
-from ..visualize.images import stored_size
 from .onnx_graph import onnx_package
 
 OPSET, IR = 13, 8  # old enough for all readers of the last years

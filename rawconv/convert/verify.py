@@ -4,10 +4,10 @@ from importlib import metadata
 
 import numpy as np
 
+from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
 from ..layers.softmax import softmax
 from ..report.figure2 import read_pictures
-from ..visualize.images import center_crop, preprocess
 from .assemble import LUMA
 
 TOLERANCE = 1e-4  # of the largest score

@@ -13,10 +13,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from ..convert.pickled import load
 from ..errors import RawconvError
+from ..files.pickled import load
 from ..files.storage import Wrong, excess
-from . import Split, decode
+from . import decode
+from .dataset import Split
 
 LAYOUTS = {  # name: training files, test file, class names with their key, key of the labels
     "cifar10": ([f"data_batch_{k}" for k in range(1, 6)], "test_batch", "batches.meta", "label_names", "labels"),

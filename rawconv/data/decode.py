@@ -11,7 +11,7 @@ from ..errors import RawconvError
 from ..files.messages import warn
 from ..files.storage import room
 from ..machine.threads import cut, once_a_process, thread_count
-from . import BUDGET, Split
+from .dataset import BUDGET, Split
 from .levels import WHITE, Levels
 from .picture_file import decoding, open_picture, reasons, why
 

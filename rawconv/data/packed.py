@@ -30,8 +30,9 @@ from ..files import schema
 from ..files.messages import escaped
 from ..files.storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
 from ..machine.threads import cut
-from . import Split, decode
+from . import decode
 from .batches import permutation
+from .dataset import Split
 
 KIND, VERSION = "data set", 1
 BEGIN, START = 1 << 16, 1 << 17  # bytes: where HDF5 begins, and where the pictures do

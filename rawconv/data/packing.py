@@ -26,8 +26,9 @@ from ..files.messages import warn
 from ..files.signals import raise_again, stoppable
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
 from ..machine.threads import thread_count
-from . import check_classes, decode, folder, splits
+from . import decode, folder, splits
 from .batches import permutation
+from .dataset import check_classes
 from .levels import Levels
 from .packed import BEGIN, START, UNFINISHED, VERSION, pictures_a_chunk, write_seal
 from .picture_file import reasons, why

@@ -20,7 +20,7 @@ from ..machine.arrays import to_cpu
 if typing.TYPE_CHECKING:
     from PIL import Image
 
-    from . import Split
+    from .dataset import Split
 
     Picture = str | os.PathLike | Image.Image | np.ndarray
     Batch = Picture | typing.Sequence[Picture]
@@ -182,7 +182,8 @@ def _as_uint8(array):
 
 def split_of(given, size: int) -> Split:
     """What a scan goes through: a split, a data set's name or folder (its validation pictures), one picture or more."""
-    from . import DataSet, Split, open_data
+    from . import open_data
+    from .dataset import DataSet, Split
 
     if isinstance(given, Split):
         return given

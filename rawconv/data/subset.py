@@ -4,8 +4,8 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files.messages import escaped
-from . import Split
 from .batches import permutation
+from .dataset import Split
 from .sources import joined
 
 

@@ -17,5 +17,4 @@ on where it stopped and ends with the same numbers, and returns a Result.
     subject.py  the net, the pictures and the device of an experiment;  study.py  steps, folder, results in files
     trained.py  nets that an experiment trains;  held_out.py  a net and classes that it has not seen
     folds.py    a few pictures of each class, drawn several times;  classifiers.py  softmax and linear SVM on features
-    charts.py   curves, bars and maps of heat, in one style
 """

@@ -15,9 +15,9 @@ from .. import checkpoint, models
 from ..data import mean_picture
 from ..errors import UsageError
 from ..machine.arrays import Device
+from ..report.charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from ..training.diagnostics import check_data
 from ..training.loop import evaluate
-from .charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from .study import Result
 from .trained import train_in
 

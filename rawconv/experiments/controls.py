@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
 from ..layers import GRADIENT, PAPER, Rules
 from ..layers.max_pool import MaxPool
@@ -18,7 +19,7 @@ from ..machine.arrays import array_module, to_cpu
 from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
 from ..visualize.controls import control
-from ..visualize.images import center_crop, crop, display, preprocess
+from ..visualize.images import crop, display
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import scan_once

@@ -21,15 +21,15 @@ import numpy as np
 from PIL import Image
 
 from ..data import FIRST_VALIDATION_SCENE, scenes
+from ..data.preprocessing import center_crop, preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.storage import open_regular
 from ..machine.arrays import to_cpu
+from ..report import charts
 from ..report.figure2 import read_pictures
 from ..report.strips import mosaic
 from ..visualize import perturbed
-from ..visualize.images import center_crop, preprocess, stored_size
 from ..visualize.units import layer_object, user_name
-from . import charts
 from .occlusion import changes
 from .study import Result
 from .subject import filling

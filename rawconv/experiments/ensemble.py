@@ -12,8 +12,8 @@ import numpy as np
 from ..data.subset import take
 from ..errors import RawconvError
 from ..machine.threads import cut
+from ..report import charts
 from ..training.loop import hits
-from . import charts
 from .study import Result
 from .subject import beside, class_numbers, over, probabilities
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint
+from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError
 from ..machine.arrays import to_cpu
@@ -20,7 +21,7 @@ from ..machine.threads import cut
 from ..report.pages import LOOK, window
 from ..report.strips import Strip, draw, png
 from ..visualize.controls import untrained
-from ..visualize.images import crop, display, preprocess
+from ..visualize.images import crop, display
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import scan

@@ -19,13 +19,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.batches import batches
+from ..data.preprocessing import preprocess
 from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
 from ..files.locks import locked
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..layers.dropout import Dropout
 from ..machine.arrays import array_module, to_cpu
-from ..visualize.images import preprocess
 from ..visualize.top_activations import data_key, fingerprint
 from ..visualize.units import layer_object
 

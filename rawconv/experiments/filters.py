@@ -15,19 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError
 from ..layers.conv import Conv
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
+from ..report import charts
 from ..report.pages import LOOK, window
 from ..report.strips import mosaic
-from ..visualize.images import crop, display, preprocess
+from ..visualize.images import crop, display
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import scan
 from ..visualize.units import layer_object, user_name
-from . import charts
 from .controls import strong_maps
 from .study import Result
 from .subject import beside

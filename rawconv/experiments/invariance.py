@@ -17,15 +17,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..data.preprocessing import center_crop, preprocess
 from ..errors import UsageError
 from ..layers.softmax import softmax
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
+from ..report import charts
 from ..report.strips import mosaic
 from ..visualize import perturbed
-from ..visualize.images import center_crop, preprocess
 from ..visualize.units import layer_object, user_name
-from . import charts
 from .study import Result
 from .subject import filling
 

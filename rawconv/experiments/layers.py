@@ -7,7 +7,7 @@ classifiers.py says.  Accuracy is the mean over the classes, given as mean and s
 
 import numpy as np
 
-from .charts import CYCLE, GREY, png, sheet, styled
+from ..report.charts import CYCLE, GREY, png, sheet, styled
 from .classifiers import accuracy, check
 from .features import feature_layers
 from .folds import drawn, enough, plus_minus, spread

@@ -11,18 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data.preprocessing import center_crop, preprocess
 from ..data.subset import take
 from ..errors import RawconvError
 from ..layers.softmax import softmax
 from ..machine.arrays import Array, to_cpu
 from ..machine.threads import cut
+from ..report import charts
 from ..report.strips import mosaic
 from ..visualize import perturbed
-from ..visualize.images import center_crop, display, preprocess
+from ..visualize.images import display
 from ..visualize.projection import pick
 from ..visualize.top_activations import scan_once
 from ..visualize.units import layer_object, user_name
-from . import charts
 from .study import Result
 from .subject import filling
 

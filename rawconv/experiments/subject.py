@@ -9,6 +9,7 @@ import numpy as np
 from .. import checkpoint, soundness
 from ..data import DataSet
 from ..data.batches import batches
+from ..data.preprocessing import net_module, preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.messages import escaped
 from ..files.run_folders import result_folder
@@ -18,7 +19,6 @@ from ..net import Net
 from ..report.figure2 import read_pictures
 from ..training.evaluation import VIEWS
 from ..training.runs import data_of, limit_columns
-from ..visualize.images import net_module, preprocess, stored_size
 from ..visualize.top_activations import data_key, fingerprint
 from ..visualize.units import layer_object
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..data import DataSet, mean_picture
 from ..data.subset import take
+from ..report.charts import CYCLE, GREY, png, sheet, short, styled
 from ..training.recipes import Recipe, recipe_of
 from ..training.runs import new_classifier
 from ..visualize.controls import untrained
-from .charts import CYCLE, GREY, png, sheet, short, styled
 from .classifiers import answers, shares
 from .features import feature_layers
 from .folds import drawn, enough, plus_minus, spread

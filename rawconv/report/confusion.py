@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..experiments import charts
+from . import charts
 
 NAMED, NUMBERED = 60, 20  # classes up to which they are named, and their shares written
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from ..data.levels import Levels
 from ..data.pictures import read
+from ..data.preprocessing import stored_size
 from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
 from ..files.run_folders import clean
 from ..files.storage import replace_file
-from ..visualize.images import stored_size
 from ..visualize.top_activations import scan_once
 from ..visualize.units import user_name
 from . import html

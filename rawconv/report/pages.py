@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from .. import soundness
 from ..data.pictures import check_count, is_batch, stored_batch
+from ..data.preprocessing import center_crop, preprocess, stored_size
 from ..errors import RawconvError
 from ..layers import PAPER, Rules
 from ..layers.softmax import softmax
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..visualize.controls import SENTENCES, Control
-from ..visualize.images import center_crop, crop, display, preprocess, stored_size
+from ..visualize.images import crop, display
 from ..visualize.projection import project_units
 from ..visualize.receptive_field import fields
 from ..visualize.units import is_score, layer_object, user_name

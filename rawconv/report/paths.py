@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data.preprocessing import center_crop, preprocess
 from ..layers import PAPER
 from ..machine.arrays import array_module, to_cpu
 from ..machine.threads import cut
-from ..visualize.images import center_crop, preprocess
 from ..visualize.projection import at_once
 from ..visualize.trace import WORDS, exact
 from ..visualize.units import is_score

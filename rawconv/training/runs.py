@@ -15,6 +15,7 @@ from ..data import DataSet, mean_picture, open_data
 from ..data.augment import prepare
 from ..data.colour import principal
 from ..data.identity import fingerprint
+from ..data.preprocessing import preprocess, stored_size
 from ..data.sources import absolute
 from ..data.subset import in_order, together
 from ..errors import RawconvError, UsageError
@@ -24,7 +25,6 @@ from ..files.run_folders import new_folder, result_folder
 from ..layers.conv import Conv
 from ..layers.softmax import softmax_cross_entropy
 from ..net import Net
-from ..visualize.images import preprocess, stored_size
 from . import evaluation
 from .loop import options, train
 from .optimizer import Schedule

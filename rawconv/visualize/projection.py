@@ -18,12 +18,12 @@ import warnings
 import numpy as np
 
 from ..data.pictures import is_batch, stored_batch
+from ..data.preprocessing import preprocess, stored_image, stored_size
 from ..errors import UsageError
 from ..layers import PAPER, Rules
 from ..machine.arrays import Array, array_module, to_cpu
 from ..machine.threads import cut
 from ..net import Net
-from .images import preprocess, stored_image, stored_size
 from .units import is_score, layer_object, parse_unit, user_name
 from .windowed import project_windows, whole_maps, window_sizes
 

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.pictures import check_count, split_of
+from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.locks import holder, locked
 from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 from ..machine.arrays import array_module, to_cpu
 from ..soundness import check_finite
-from .images import preprocess, stored_size
 from .units import layer_object
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2

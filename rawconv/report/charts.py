@@ -1,4 +1,4 @@
-"""Charts in one style: curves, bars, maps of heat and pictures beside each other, as PNG bytes.
+"""Charts in one style: curves, bars, heat maps and images beside each other, as PNG bytes.
 
     @styled
     def draw(x, y):
@@ -16,8 +16,8 @@ import warnings
 import numpy as np
 
 from ..files.messages import shown
-from ..report.fonts import give_fonts
 from ..visualize.images import display
+from .fonts import give_fonts
 
 BLUE, ORANGE, GREEN, RED, GREY = "#4678be", "#d75f32", "#4a9a5b", "#b03a48", "#8a8a92"
 CYCLE = (BLUE, ORANGE, GREEN, RED, "#7d5ba6", "#b08a2e", "#3f9fa8", "#c76fa0")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files.storage import Wrong
+from .storage import Wrong
 
 MOST_BYTES = 1 << 20  # of one pickle, without the numbers of its tensors
 MOST_PARTS = 8  # dimensions, or arguments of a call

@@ -1,0 +1,113 @@
+"""Who may import whom: arrows between the folders of the package point one way, and no import goes in a circle."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+# Every folder, or file at the top, may import those before it.
+ORDER = (
+    "errors", "files", "machine", "layers", "net", "training.recipes", "soundness", "models", "checkpoint", "data",
+    "visualize", "report", "convert", "training", "doctor", "experiments", "explore", "cli",
+)  # fmt: skip
+# ... and these besides, each for a reason.
+EXCEPTIONS = {
+    ("rawconv.data.summary", "rawconv.report.gallery"): "rawconv-data show draws a gallery, as it needs it",
+}
+# What a layer may import of layers/: the contract, windows, and the rectifier that a convolution applies on its way.
+SHARED = ("rawconv.layers", "rawconv.layers.window", "rawconv.layers.relu")
+
+
+def module_of(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    """The modules of the package that a file imports, in functions as well, but not for type checkers alone."""
+    tree, found = ast.parse(path.read_text()), set()
+    package = path.relative_to(ROOT).parts[:-1]
+    skipped = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not node.level or id(node) in skipped:
+            continue
+        base = [*package[: len(package) - node.level + 1], *(node.module.split(".") if node.module else [])]
+        for name in node.names:
+            whole = ROOT.joinpath(*base, name.name)
+            is_module = whole.is_dir() or whole.with_suffix(".py").exists()
+            found.add(".".join([*base, name.name] if is_module else base))
+    return found - {module_of(path)}
+
+
+IMPORTS = {module_of(path): imports(path) for path in sorted((ROOT / "rawconv").rglob("*.py"))}
+
+
+def place(module: str) -> int:
+    """The place in ORDER; the package itself and __main__ may import anything."""
+    name = module.removeprefix("rawconv").removeprefix(".")
+    known = [part for part in ORDER if name == part or name.startswith(f"{part}.")]
+    return ORDER.index(max(known, key=len)) if known else len(ORDER)
+
+
+def test_arrows_point_one_way():
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if place(other) > place(module) and (module, other) not in EXCEPTIONS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_has_a_place():
+    folders = {path.name.removesuffix(".py") for path in (ROOT / "rawconv").iterdir() if path.suffix in ("", ".py")}
+    assert folders - {"__init__", "__main__", "__pycache__"} <= set(ORDER)
+
+
+def test_exceptions_are_still_needed():
+    assert all(other in IMPORTS[module] for module, other in EXCEPTIONS)
+
+
+@pytest.mark.parametrize(("one", "other"), [("visualize", "training"), ("training", "visualize")])
+def test_looking_and_training_do_not_know_each_other(one, other):
+    wrong = {
+        module: others & {name for name in IMPORTS if name.startswith(f"rawconv.{other}")}
+        for module, others in IMPORTS.items()
+        if module.startswith(f"rawconv.{one}")
+    }
+    assert not {module: others for module, others in wrong.items() if others}
+
+
+def test_layers_do_not_import_each_other():
+    files = [path for path in (ROOT / "rawconv/layers").glob("*.py") if path.stem != "__init__"]
+    layers = {module_of(path) for path in files} - set(SHARED)
+    assert len(layers) > 5
+    assert not {layer: IMPORTS[layer] & layers for layer in layers if IMPORTS[layer] & layers}
+
+
+def test_no_import_goes_in_a_circle():
+    """Depth first; what is imported inside a function counts as well."""
+    done, path = set(), []
+
+    def visit(module):
+        if module in path:
+            pytest.fail(" -> ".join([*path[path.index(module) :], module]))
+        if module in done:
+            return
+        path.append(module)
+        for other in sorted(IMPORTS.get(module, ())):
+            visit(other)
+        done.add(path.pop())
+
+    for module in IMPORTS:
+        visit(module)
+
+
+def test_the_top_of_the_package_is_small():
+    assert len(list((ROOT / "rawconv").glob("*.py"))) <= 8
