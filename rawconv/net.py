@@ -83,7 +83,7 @@ class Net:
     @property
     def fuses_relu(self):
         """The names of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
-        relus = [node for node in self.nodes.values() if type(node.layer) is ReLU]
+        relus = [node for node in self.nodes.values() if type(node.layer) is ReLU and node.layer.ceiling is None]
         below = [node.inputs[0] for node in relus if len(self.consumers[node.inputs[0]]) == 1]
         return {name for name in below if name in self.nodes and type(self[name]) is Conv}
 

@@ -207,14 +207,16 @@ def average_down(r, x_shape, size, stride=1, pad=0, ceil_mode=True, count="map")
 # ---------------------------------------------------------------------------------------------- ReLU
 
 
-def relu_up(x):
-    """y = max(x, 0); a NaN stays one."""
-    return np.where(x <= 0, 0, x)
+def relu_up(x, ceiling=None):
+    """y = min(max(x, 0), ceiling); a NaN stays one."""
+    y = np.where(x <= 0, 0, x)
+    return y if ceiling is None else np.where(y > ceiling, ceiling, y)
 
 
-def relu_down(r, x, rule):
-    """ "deconv" max(r, 0); "gradient" r where x > 0 (also the way back); "guided" r where x > 0 and r > 0; else 0."""
-    keep = {"deconv": r > 0, "gradient": x > 0, "guided": (x > 0) & (r > 0)}[rule]
+def relu_down(r, x, rule, ceiling=None):
+    """ "deconv" r where r > 0; "gradient" r where 0 < x < ceiling (also the way back); "guided" where both; else 0."""
+    active = (x > 0) & (True if ceiling is None else x < ceiling)
+    keep = {"deconv": r > 0, "gradient": active, "guided": active & (r > 0)}[rule]
     return np.where(keep, r, 0)
 
 

@@ -151,6 +151,12 @@ def _average_pool(graph, name, layer):
               count_include_pad=int(not inside))  # fmt: skip
 
 
+def _relu(graph, name, layer):
+    if layer.ceiling is None:
+        return graph.add(name, "Relu")
+    graph.add(name, "Clip", np.float32(0), np.float32(layer.ceiling))
+
+
 def _lrn(graph, name, layer):
     graph.add(name, "LRN", size=layer.size, alpha=layer.alpha * layer.size, beta=layer.beta, bias=layer.k)
 
@@ -171,6 +177,6 @@ def _meet(operator, **about):
 WRITERS = {
     Add: _meet("Sum"), Concat: _meet("Concat", axis=1),
     Conv: _conv, MaxPool: _pool, AveragePool: _average_pool, LRN: _lrn,
-    ReLU: lambda graph, name, layer: graph.add(name, "Relu"),
+    ReLU: _relu,
     Dropout: lambda graph, name, layer: graph.add(name, "Dropout", np.float32(layer.rate)),
 }  # fmt: skip

@@ -162,7 +162,7 @@ INIT_STD = either(number(), "he")
 FILTERS = {"filters": whole(1, MOST_FILTERS), "groups": whole(1, MOST_FILTERS)}
 SETTINGS = {
     "Conv": Record(WINDOW | FILTERS | {"ceil_mode": FLAG, "init_std": INIT_STD}),
-    "ReLU": Record({}),
+    "ReLU": Record({}, {"ceiling": ABOVE_0}),
     "LRN": Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0}),
     "MaxPool": Record(WINDOW | {"ceil_mode": FLAG}),
     "Dropout": Record({"rate": BELOW_1, "stream": whole(0, (1 << 64) - 1)}),

@@ -1,5 +1,9 @@
 """ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
 
+import math
+
+import numpy as np
+
 from ..machine.arrays import array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
@@ -8,70 +12,96 @@ from . import PAPER
 
 
 class ReLU:
-    """y = max(x, 0).  Paper, section 2.1."""
+    """y = max(x, 0), or with a ceiling min(max(x, 0), ceiling).  Paper, section 2.1.
 
-    params, settings = {}, {}
+    ceiling: a number above 0, as the 6 of ReLU6 (Howard et al. 2017); None: there is none.
+    The paper has no ceilings.  Its rule asks what a value on its way down is, not what passed on the way up, so it is
+    blind to the ceiling too.  A gradient is 0 where the ceiling was reached.
+    """
+
+    params = {}
+
+    def __init__(self, ceiling=None):
+        if ceiling is not None and not 0 < ceiling < math.inf:
+            raise ValueError(f"The ceiling of a ReLU is a number above 0, not {ceiling}.")
+        self.ceiling = None if ceiling is None else float(ceiling)
+
+    @property
+    def settings(self):
+        return {} if self.ceiling is None else {"ceiling": self.ceiling}
 
     def out_shape(self, shape):
         return shape
 
     def forward(self, x, rng_key=None):
-        """y = max(x, 0); cache = y.  A NaN stays NaN."""
-        y = relu(x)
+        """y = min(max(x, 0), ceiling); cache = y.  A NaN stays NaN."""
+        y = relu(x, ceiling=self.ceiling)
         return y, y
 
     def backward(self, dy, y, in_place=False):
-        """dx = dy where x > 0 (which is where y > 0), else 0.  in_place: on the CPU, dy may be overwritten."""
-        return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None), {}
+        """dx = dy where 0 < x < ceiling (which is where 0 < y < ceiling), else 0.
+
+        in_place: on the CPU, dy may be overwritten.
+        """
+        return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None, self.ceiling), {}
 
     def deconv(self, r, y, rules=PAPER):
-        """deconv: max(r, 0), blind to x; gradient: r where x > 0; guided: both (Springenberg 2014, section 3)."""
+        """deconv: max(r, 0), blind to x; gradient: r where 0 < x < ceiling; guided: both (Springenberg 2014)."""
         if rules.relu == "deconv":
             return relu(r)
         if rules.relu == "gradient":
-            return relu_grad(r, y)
+            return relu_grad(r, y, ceiling=self.ceiling)
         if rules.relu == "guided":
-            return relu_grad(relu(r), y)
+            return relu_grad(relu(r), y, ceiling=self.ceiling)
         raise ValueError(f"rule {rules.relu!r} is not one of: deconv, gradient, guided.")
 
 
-def relu(x, out=None):
-    """max(x, 0), written to `out`, which may be x.  A NaN stays NaN."""
+def relu(x, out=None, ceiling=None):
+    """min(max(x, 0), ceiling), written to `out`, which may be x.  A NaN stays NaN."""
     out = empty(x, x.shape) if out is None else out
+    xp, most = array_module(x), x.dtype.type(math.inf if ceiling is None else ceiling)
     if on_cpu(x) and x.flags.c_contiguous:
-        _in_blocks(relu_block, x, out)
+        _in_blocks(relu_block, most, x, out)
     else:
-        array_module(x).maximum(x, 0, out=out)
+        xp.maximum(x, 0, out=out)
+        if ceiling is not None:
+            xp.minimum(out, most, out=out)
     return out
 
 
-def relu_grad(dy, y, dx=None):
+def relu_grad(dy, y, dx=None, ceiling=None):
+    """dx = dy where 0 < y < ceiling, else 0; dx may be dy."""
     xp = array_module(dy)
     if not on_cpu(dy):
-        return xp.where(y > 0, dy, dy.dtype.type(0))
+        return xp.where(y > 0 if ceiling is None else (y > 0) & (y < y.dtype.type(ceiling)), dy, dy.dtype.type(0))
     dx = empty(dy, dy.shape) if dx is None else dx
-    _in_blocks(relu_grad_block, xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx)
+    most = y.dtype.type(math.inf if ceiling is None else ceiling)
+    _in_blocks(relu_grad_block, most, xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx)
     return dx
 
 
-def _in_blocks(loop, *arrays):
+def _in_blocks(loop, ceiling, *arrays):
     arrays = [array.reshape(-1) for array in arrays]
-    run_blocks(lambda part: loop(*(array[part] for array in arrays)), cut(len(arrays[0]), 1 << 18), arrays[0].size / 3)
+    parts = cut(len(arrays[0]), 1 << 18)
+    run_blocks(lambda part: loop(ceiling, *(array[part] for array in arrays)), parts, arrays[0].size / 3)
 
 
 @loop
-def relu_block(x, y):
+def relu_block(ceiling, x, y):
+    zero = x.dtype.type(0)
     for i in range(len(x)):
-        y[i] = 0 if x[i] <= 0 else x[i]  # so a NaN stays NaN
+        value = zero if x[i] <= zero else x[i]  # so a NaN stays NaN
+        y[i] = ceiling if value > ceiling else value
 
 
 @loop
-def relu_grad_block(dy, y, dx):
-    """dx = dy where y > 0, else 0.
+def relu_grad_block(ceiling, dy, y, dx):
+    """dx = dy where 0 < y < ceiling, else 0; without a ceiling, infinite ones are below it too.
 
     dy is read before the choice: LLVM does not vectorise loops in place, and a choice of what to read would become a
     jump, mispredicted half of the time and ten times slower.
     """
+    endless = ceiling == np.inf
     for i in range(len(dy)):
         value = dy[i]
-        dx[i] = value if y[i] > 0 else 0
+        dx[i] = value if (y[i] > 0) & ((y[i] < ceiling) | endless) else 0
