@@ -52,14 +52,7 @@ from .files.storage import (  # fmt: skip
     replace_file,
     write_seal,
 )
-from .layers.add import Add
-from .layers.average_pool import AveragePool
-from .layers.concat import Concat
-from .layers.conv import Conv
-from .layers.dropout import Dropout
-from .layers.lrn import LRN
-from .layers.max_pool import MaxPool
-from .layers.relu import ReLU
+from .layers import registry
 from .machine.arrays import to_cpu
 from .net import IMAGE, Net
 from .training.recipes import Recipe
@@ -253,7 +246,7 @@ def _check_room(shape, size, what):
 
 def _padded(layer, shape):
     """The shape of a layer's input with its padding."""
-    top, left, bottom, right = layer.window.pad if hasattr(layer, "window") else (0, 0, 0, 0)
+    top, left, bottom, right = layer.window.pad if layer.window else (0, 0, 0, 0)
     return shape[0] + top + bottom, shape[1] + left + right, shape[2]
 
 
@@ -285,20 +278,16 @@ def _read_nodes(group, shape, version):
         if missing := [below for below in inputs if below not in shapes]:
             raise Wrong(f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it")
         below, before = [shapes[below] for below in inputs], name
-        if len(below) != 1 and not isinstance(layer, Add | Concat):
+        if len(below) != 1 and not layer.joins:
             raise Wrong(f"is damaged: layer {name} has {len(below)} inputs")
         shape = shapes[name] = layer.out_shape(*below)
         _check_shape(shape, f"the maps of layer {name}")
         _check_room(shape, part.size, f"the maps of layer {name}")
         _check_room(_padded(layer, below[0]), part.size, f"the padded maps below layer {name}")
         nodes.append((name, layer, *inputs))
-        if isinstance(layer, Conv):
-            channels = below[0][2]
-            if channels % layer.groups:
-                raise Wrong(f"is damaged: layer {name} splits {channels} channels into {layer.groups} groups")
-            size = (*layer.window.size, channels // layer.groups, layer.filters)
-            weights[name, "weight"] = part.numbers("weight", size)
-            weights[name, "bias"] = part.numbers("bias", size[3:])
+        if layer.params:
+            for key, size in layer.param_shapes(below[0]).items():
+                weights[name, key] = part.numbers(key, size)
     if not nodes or len({data.dtype for data in weights.values()}) > 1:
         raise Wrong("is damaged: it has no layers, or weights of two dtypes")
     return nodes, weights
@@ -330,33 +319,35 @@ def _momentum(group, nodes, weights):
     return found
 
 
-TYPES = {  # that a file can make
-    "Conv": Conv, "ReLU": ReLU, "LRN": LRN, "MaxPool": MaxPool, "Dropout": Dropout, "Add": Add, "Concat": Concat,
-    "AveragePool": AveragePool,
+VERSION_1 = {  # settings that it called otherwise: (their name, {value: the value of today}); any other value stays
+    "rounding": ("ceil_mode", {"ceil": True, "floor": False}), "std": ("init_std", {}),
 }  # fmt: skip
-VERSION_1 = {"rounding": "ceil_mode", "std": "init_std"}  # settings that it called otherwise
 
 
 def _read_layer(name, group, version):
     kind = group.text("type")
-    if kind not in TYPES:
+    if kind not in registry.by_name():
         raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
-    known = schema.SETTINGS if version > 1 else schema.SETTINGS_1
-    settings = parse(group.text("settings"), known[kind], f"layer {name}")
-    return TYPES[kind](**(settings if version > 1 else _renamed(settings)))
+    layer, where = registry.by_name()[kind], f"layer {name}"
+    settings = parse(group.text("settings"), schema.OBJECT, where)
+    settings = settings if version > 1 else _renamed(settings)
+    schema.check(layer.limits, settings, where)
+    return layer(**settings)
 
 
 def _renamed(settings):
     """Settings of version 1 by their names of today."""
-    if "rounding" in settings:
-        settings["rounding"] = settings["rounding"] == "ceil"
-    return {VERSION_1.get(name, name): value for name, value in settings.items() if name != "in_place"}
+    found = {}
+    for name, value in settings.items():
+        new, values = VERSION_1.get(name, (name, {}))
+        found[new] = values.get(value, value) if isinstance(value, str) else value
+    return {name: value for name, value in found.items() if name != "in_place"}
 
 
 def check_layer(layer, shape):
     """Wrong where a checkpoint could not hold this layer, which makes maps of `shape` (H, W, C)."""
     settings = json.loads(json.dumps(layer.settings))
-    if wrong := next(schema.faults(schema.SETTINGS[type(layer).__name__], settings, "it"), None):
+    if wrong := next(schema.faults(layer.limits, settings, "it"), None):
         raise Wrong(wrong)
     _check_shape(shape, "its maps")
 

@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .layers import PAPER, Rules
-from .layers.conv import Conv
-from .layers.relu import ReLU
+from .layers import PAPER, Layer, Rules
 from .machine.arrays import Array, Device
 
 IMAGE = ""  # among the names of nodes: the picture that goes up
@@ -20,7 +18,7 @@ class Node(NamedTuple):
     """`layer`, called `name`; it takes the outputs of the nodes called `inputs`."""
 
     name: str
-    layer: object
+    layer: Layer
     inputs: tuple[str, ...]
 
 
@@ -55,7 +53,7 @@ class Net:
         if missing := [name for name in node.inputs if name not in self.consumers]:
             raise ValueError(f"its input {missing[0]!r} is no layer before it.")
         shapes = [self.shapes.get(name, self.shape) for name in node.inputs]
-        if hasattr(node.layer, "build"):
+        if node.layer.build:
             node.layer.build(*shapes, rng, dtype)
         self.nodes[node.name], self.shapes[node.name] = node, node.layer.out_shape(*shapes)
         self.consumers[node.name] = []
@@ -83,9 +81,16 @@ class Net:
     @property
     def fuses_relu(self):
         """The names of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
-        relus = [node for node in self.nodes.values() if type(node.layer) is ReLU and node.layer.ceiling is None]
-        below = [node.inputs[0] for node in relus if len(self.consumers[node.inputs[0]]) == 1]
-        return {name for name in below if name in self.nodes and type(self[name]) is Conv}
+        below = [node.inputs[0] for node in self.nodes.values() if node.layer.is_relu]
+        return {name for name in below if name != IMAGE and self[name].fuses_relu and len(self.consumers[name]) == 1}
+
+    @property
+    def convolutions(self) -> list[str]:
+        """The names of the layers with filters smaller than their input: not of those that are fully connected."""
+        return [
+            name for name, layer, inputs in self.nodes.values()
+            if layer.params and layer.window and not layer.window.covers(self.shapes.get(inputs[0], self.shape))
+        ]  # fmt: skip
 
     @property
     def dtype(self):
@@ -125,8 +130,10 @@ class Net:
         path, fused, maps = self.path(stop or self.output), self.fuses_relu.difference(asked), {IMAGE: x}
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)
+        numbers = {name: number for number, name in enumerate(self.nodes)}
         for node in path:
-            y, cache = _forward(node, [maps[name] for name in node.inputs], rng_key, fused)
+            key = None if rng_key is None else (*rng_key, numbers[node.name])
+            y, cache = _forward(node, [maps[name] for name in node.inputs], key, fused)
             for name in node.inputs:
                 waiting[name] -= 1
                 if not waiting[name]:
@@ -228,4 +235,4 @@ def _forward(node, inputs, rng_key, fused):
 
 def _backward(layer, dy, cache):
     """(dx, grads) of one layer.  dy is nobody else's by the layers' contract, so a ReLU works in place."""
-    return layer.backward(dy, cache, in_place=True) if type(layer) is ReLU else layer.backward(dy, cache)
+    return layer.backward(dy, cache, in_place=True) if layer.in_place else layer.backward(dy, cache)

@@ -262,7 +262,7 @@ def philox4x32(counter, key):
 
 def random_words(draw, stream, count):
     """Word e of a sample is number e % 4 of Philox((e // 4, sample, epoch, 0), key (seed, stream)), all mod 2^32."""
-    seed, epoch, samples = draw
+    seed, epoch, samples, *_ = draw
     words = np.zeros((len(samples), count), np.uint32)
     for row, sample in enumerate(samples):
         for e in range(count):

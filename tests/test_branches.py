@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from rawconv import checkpoint
-from rawconv.layers import GRADIENT, PAPER, Rules
+from rawconv.layers import GRADIENT, PAPER, Layer, Rules
 from rawconv.layers.add import Add
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
@@ -92,10 +92,8 @@ def test_maps_that_do_not_fit_are_refused(kind, other):
         Net((3, 4, 5), [("one", ReLU()), ("two", _Claims(other)), ("meet", kind(), "one", "two")])
 
 
-class _Claims:
+class _Claims(Layer):
     """A layer that says it makes maps of this shape."""
-
-    params, settings = {}, {}
 
     def __init__(self, shape):
         self.shape = shape

@@ -16,7 +16,7 @@ from rawconv.layers.mean_pool import MeanPool
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
-from rawconv.training.memory_model import _needs
+from rawconv.layers.memory import Memory, Step
 from rawconv.net import Net
 from rawconv.visualize.trace import table, trace
 
@@ -33,24 +33,15 @@ some, _ = project_units(net, x, "conv2", units)
 full, _ = project_units(net, x, "conv2", units, full=True)
 assert some.any() and np.abs(some - full).max() <= 1e-5 * np.abs(full).max()
 assert "average" in table(trace(net, x[0].astype(np.uint8), "conv2:1")[1])
-assert _needs(net["pool1"], (20, 20, 6), (10, 10, 6), 3, 0, False, False) is not None
+assert net["pool1"].memory(Step((20, 20, 6), (10, 10, 6), 3)) == Memory()
 """
 
 
 IMPORT = ("from .layers.conv", "from .layers.mean_pool import MeanPool\nfrom .layers.conv")
 DEEPER = tuple(text.replace("from .", "from ..") for text in IMPORT)
 EDITS = [  # file, before, after
-    ("checkpoint.py", *IMPORT),
-    ("checkpoint.py", "TYPES = {", 'TYPES = {\n    "MeanPool": MeanPool,'),
-    ("files/schema.py", "SETTINGS = {\n", 'SETTINGS = {\n    "MeanPool": Record(WINDOW | {"ceil_mode": FLAG}),\n'),
     ("visualize/trace.py", *DEEPER),
     ("visualize/trace.py", "WORDS = {", 'WORDS = {MeanPool: "average", '),
-    ("training/memory_model.py", *DEEPER),
-    (
-        "training/memory_model.py",
-        "    if isinstance(layer, LRN):\n",
-        "    if isinstance(layer, MeanPool):\n        return Needs()\n    if isinstance(layer, LRN):\n",
-    ),
 ]
 
 

@@ -9,11 +9,13 @@ from laws import assert_close, assert_same, check_backward, strided
 
 from rawconv.layers import PAPER
 from rawconv.layers.dropout import Dropout
+from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
+from rawconv.net import Net
 
 
-def draw_of(*samples, seed=5, epoch=2):
-    return seed, epoch, np.array(samples, np.int64)
+def draw_of(*samples, seed=5, epoch=2, number=0):
+    return seed, epoch, np.array(samples, np.int64), number
 
 
 def mask_of(xp, shape, rng_key, dtype="float64", **settings):
@@ -92,9 +94,22 @@ def test_everything_else_changes_it(xp):
         mask_of(xp, shape, draw_of(5)),
         mask_of(xp, shape, draw_of(4, seed=6)),
         mask_of(xp, shape, draw_of(4, epoch=3)),
-        mask_of(xp, shape, draw_of(4), stream=1),
+        mask_of(xp, shape, draw_of(4, number=1)),
     ):
         assert 140 < (base != other).sum() < 260, "independent masks of rate 1/2 differ in about half of 400 places"
+
+
+def test_the_stream_is_the_number_of_the_node_unless_the_layer_has_its_own(xp):
+    shape = (1, 1, 1, 400)
+    assert_same(mask_of(xp, shape, draw_of(4, number=7)), mask_of(xp, shape, draw_of(4), stream=7))
+    assert_same(mask_of(xp, shape, draw_of(4, number=3), stream=7), mask_of(xp, shape, draw_of(4), stream=7))
+    assert Dropout(0.3).settings == {"rate": 0.3} and Dropout(0.3, 7).settings == {"rate": 0.3, "stream": 7}
+    net = Net(shape[1:], [("one", Dropout()), ("relu", ReLU()), ("two", Dropout()), ("own", Dropout(stream=9))])
+    ones, key = xp.ones(shape, "float32"), draw_of(4)[:3]
+    masks = [to_cpu(y) for name, y, _ in net.up(ones, key) if name in ("one", "two", "own")]
+    streams = [to_cpu(Dropout().forward(ones, (*key, number))[0]) for number in (0, 2, 9)]
+    assert_same(masks[1], streams[0] * streams[1])
+    assert_same(masks[2], streams[0] * streams[1] * streams[2])
 
 
 def test_how_many_are_kept(xp):

@@ -101,22 +101,27 @@ def test_cosine_step_constant_and_warmup():
 
 
 def test_what_is_not_said_is_the_papers():
-    """Momentum 0.9, weight decay 5e-4, filters within 0.1: one step by hand on numbers that show each of them."""
-    net = Net((1, 1, 1), [("conv1", Conv(1, 1)), ("fc2", Conv(1, None))], dtype="float64")
-    for name, value in (("conv1", 0.05), ("fc2", 2.0)):
+    """Momentum 0.9, weight decay 5e-4, filters within 0.1: one step by hand on numbers that show each of them.
+
+    A convolution is what has a window smaller than its input, whatever it is called.
+    """
+    net = Net((1, 2, 1), [("first", Conv(1, 1)), ("conv9", Conv(1, None))], dtype="float64")
+    assert net.convolutions == ["first"]
+    grads = {}
+    for name, value in (("first", 0.05), ("conv9", 2.0)):
         net[name].weight[:], net[name].bias[:] = value, 1.0
-    optimizer, grads = SGD(net), {name: {"weight": np.full((1, 1, 1, 1), 4.0), "bias": np.full(1, 4.0)} for name in
-                                  ("conv1", "fc2")}  # fmt: skip
+        grads[name] = {key: np.full_like(array, 4.0) for key, array in net[name].params.items()}
+    optimizer = SGD(net)
     for velocity in optimizer.velocity.values():
         velocity[:] = 0.01
     optimizer.update(grads, 0.5, 0.001)
     step = 0.9 * 0.01 - 0.5 * 0.001 * 4
-    assert net["fc2"].weight.item() == pytest.approx(2 + step - 0.5 * 5e-4 * 2, rel=1e-12)
-    assert net["conv1"].weight.item() == pytest.approx(0.05 + step - 0.5 * 5e-4 * 0.05, rel=1e-12)
-    assert net["conv1"].bias.item() == net["fc2"].bias.item() == pytest.approx(1 + step, rel=1e-12)
-    net["conv1"].weight[:] = 7.0
+    assert net["conv9"].weight == pytest.approx(2 + step - 0.5 * 5e-4 * 2, rel=1e-12)
+    assert net["first"].weight == pytest.approx(0.05 + step - 0.5 * 5e-4 * 0.05, rel=1e-12)
+    assert net["first"].bias == net["conv9"].bias == pytest.approx(1 + step, rel=1e-12)
+    net["first"].weight[:] = 7.0
     optimizer.update(grads, 1e-9, 1.0)
-    assert net["conv1"].weight.item() == pytest.approx(0.1) and net["fc2"].weight.item() > 1.9
+    assert net["first"].weight == pytest.approx(0.1) and net["conv9"].weight.min() > 1.9
 
 
 def test_a_layer_learns_at_its_own_rate_and_a_frozen_one_not_at_all():

@@ -1,14 +1,17 @@
 """Exercise 4: average pooling as a layer."""
 
-from rawconv.layers import PAPER
-from rawconv.layers.window import Window
+from rawconv.files.schema import Record
+from rawconv.layers import PAPER, Layer
+from rawconv.layers.memory import Memory
+from rawconv.layers.window import WINDOW, Window
 from rawconv.machine.arrays import array_module  # noqa: F401  the module, NumPy or CuPy, of an array
 
 
-class MeanPool:
+class MeanPool(Layer):
     """y = mean of x over each window, cut at the border."""
 
-    params = {}
+    limits = Record(WINDOW)
+    named, verb = "output", "average"
 
     def __init__(self, size, stride, pad=0, ceil_mode=True):
         self.window = Window.of(size, stride, pad, ceil_mode)
@@ -32,3 +35,7 @@ class MeanPool:
     def deconv(self, r, cache, rules=PAPER):
         """The layer is linear, so the way down is the way back."""
         raise NotImplementedError("exercise 4: down")
+
+    def memory(self, step):
+        """Nothing is kept but the size of x."""
+        return Memory()

@@ -13,19 +13,11 @@ import numpy as np
 from ..data.preprocessing import stored_size
 from ..errors import RawconvError
 from ..files.storage import replace_file
-from ..layers.add import Add
-from ..layers.average_pool import AveragePool
-from ..layers.concat import Concat
-from ..layers.conv import Conv
-from ..layers.dropout import Dropout
-from ..layers.lrn import LRN
-from ..layers.max_pool import MaxPool
-from ..layers.relu import ReLU
-from ..machine.arrays import to_cpu
 from ..net import IMAGE
 from .onnx_graph import onnx_package
 
 OPSET, IR = 13, 8  # old enough for all readers of the last years
+ON_MAPS = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool")
 MOST_BYTES = (1 << 31) - (1 << 20)  # what a protobuf message can hold
 
 
@@ -40,12 +32,14 @@ def to_onnx(net):
     size = 4 * (sum(value.size for value in net.params.values()) + math.prod(net.shape))
     if size > MOST_BYTES:
         raise RawconvError(f"The net has {size / 1e9:.1f} GB of parameters, and an ONNX file can hold 2 GB.")
-    graph = Writer(net.shape)
+    graph = Writer()
     graph.add("mean", "Sub", _mean(net))
     graph.end(IMAGE)
     for node in net.nodes.values():
-        graph.begin(node)
-        WRITERS[type(node.layer)](graph, node.name, node.layer)
+        if node.layer.to_onnx is None:
+            raise RawconvError(f"Layer {node.name} is a {type(node.layer).__name__}, which cannot be exported.")
+        graph.begin(node, net.shapes.get(node.inputs[0], net.shape), net.shapes[node.name])
+        node.layer.to_onnx(graph, node.name)
         graph.end(node.name)
     if not graph.flat:
         graph.add("flatten", "Flatten")
@@ -69,29 +63,47 @@ def to_onnx(net):
 
 
 class Writer:
-    """The nodes and weights so far.  value: the name of what the last made; shape: its (H, W, C); flat: whether it is
-    (N, H * W * C) instead.  made: the three of every layer.  inputs: those of the layer that is being written.
+    """The operators and weights so far; a layer adds its own to those of the nodes that it takes.
+
+    shape: (H, W, C) of its input, or of the first of several; out: of its output.  values: the names of what goes into
+    the next operator; flat: whether they are (N, H * W * C) and no maps.
     """
 
-    def __init__(self, shape):
-        self.nodes, self.weights, self.value, self.shape, self.flat = [], [], "pixels", shape, False
-        self.made, self.inputs = {}, []
+    def __init__(self):
+        self.nodes, self.weights, self.values, self.flat = [], [], ["pixels"], False
+        self.name, self.shape, self.out, self._made = "", (), (), {}
 
-    def begin(self, node):
-        self.inputs = [self.made[name] for name in node.inputs]
-        self.value, self.shape, self.flat = self.inputs[0]
+    def begin(self, node, shape, out):
+        """From here on operators are those of `node`; RawconvError where it takes a vector and a map."""
+        self.name, self.shape, self.out = node.name, shape, out
+        self.values, flat = zip(*(self._made[name] for name in node.inputs), strict=True)
+        if len(set(flat)) > 1:
+            raise RawconvError(f"Layer {node.name} joins a fully connected layer and a map, which cannot be exported.")
+        self.flat = flat[0]
 
     def end(self, name):
-        self.made[name] = self.value, self.shape, self.flat
+        """What was added since `begin` ends in the output of node `name`."""
+        (value,) = self.values
+        self._made[name] = value, self.flat
 
-    def add(self, name, operator, *arrays, values=None, **about):
-        """A node that takes what the last one made, or these values, and these arrays."""
-        onnx, inputs = onnx_package(), list(values or [self.value])
+    def add(self, name, operator, *arrays, **about):
+        """An operator that takes what the last one made, of several inputs all, and these arrays."""
+        if operator in ON_MAPS and self.flat:
+            where = "above a fully connected layer"
+            raise RawconvError(f"Layer {self.name} is a {operator} {where}, which cannot be exported.")
+        onnx, inputs = onnx_package(), list(self.values)
         for k, array in enumerate(arrays):
             inputs.append(f"{name}.{k}")
             self.weights.append(onnx.numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1]))
         self.nodes.append(onnx.helper.make_node(operator, inputs, [f"{name}.out"], name, **about))
-        self.value = f"{name}.out"
+        self.values = [f"{name}.out"]
+
+    def add_product(self, name, weight, bias):
+        """weight (F, H * W * C in the order C, H, W) @ input + bias: a fully connected layer."""
+        if not self.flat:
+            self.add(f"{name}.flatten", "Flatten")
+        self.flat = True
+        self.add(name, "Gemm", weight, bias, transB=1)
 
 
 def _mean(net):
@@ -101,82 +113,3 @@ def _mean(net):
     top, left = ((have - want) // 2 for have, want in zip(net.mean.shape, net.shape[:2], strict=False))
     mean = net.mean[top : top + net.shape[0], left : left + net.shape[1]].transpose(2, 0, 1)[None]
     return mean[..., :1, :1] if (mean == mean[..., :1, :1]).all() else mean
-
-
-def _conv(graph, name, layer):
-    weight, bias = to_cpu(layer.weight).transpose(3, 2, 0, 1), to_cpu(layer.bias)
-    window, shape, graph.shape = layer.window, graph.shape, layer.out_shape(graph.shape)
-    if layer.groups == 1 and window.size == shape[:2] and not any(window.pad):
-        if not graph.flat:
-            graph.add(f"{name}.flatten", "Flatten")
-        graph.flat = True
-        return graph.add(name, "Gemm", weight.reshape(len(weight), -1), bias, transB=1)
-    if graph.flat:
-        raise RawconvError(f"Layer {name} is a convolution after a fully connected layer, which cannot be exported.")
-    graph.add(name, "Conv", weight, bias, group=layer.groups, kernel_shape=window.size, strides=window.stride,
-              pads=_pads(window, shape, graph.shape))  # fmt: skip
-
-
-def _pads(window, shape, out):
-    """(top, left, bottom, right) with which rounding down gives the size `out`."""
-    ends = [
-        max(0, (count - 1) * stride + size - length - before)
-        for count, stride, size, length, before in zip(
-            out, window.stride, window.size, shape[:2], window.pad[:2], strict=False
-        )
-    ]
-    return [*window.pad[:2], *ends]
-
-
-def _pool(graph, name, layer):
-    shape, graph.shape = graph.shape, layer.out_shape(graph.shape)
-    window = layer.window
-    counted = window.out_size(*shape[:2]) == graph.shape[:2]  # no last window is dropped, which not all readers do
-    ceil = window.ceil_mode and counted
-    pads = window.pad if counted else _pads(window, shape, graph.shape)
-    graph.add(name, "MaxPool", kernel_shape=window.size, strides=window.stride, pads=pads, ceil_mode=int(ceil))
-
-
-def _average_pool(graph, name, layer):
-    """ONNX counts the cells inside the map or all of the window; on windows that hang over, not all readers agree."""
-    shape, graph.shape = graph.shape, layer.out_shape(graph.shape)
-    window = layer.window
-    if window.size == shape[:2] and not any(window.pad):
-        return graph.add(name, "GlobalAveragePool")
-    counts, pads = layer.counts(shape[:2]), _pads(window, shape, graph.shape)
-    inside = (counts == AveragePool(*window, "map").counts(shape[:2])).all()
-    if not inside and (counts != math.prod(window.size)).any():
-        raise RawconvError(f"Layer {name} averages windows that hang over its padded map, which cannot be exported.")
-    graph.add(name, "AveragePool", kernel_shape=window.size, strides=window.stride, pads=pads,
-              count_include_pad=int(not inside))  # fmt: skip
-
-
-def _relu(graph, name, layer):
-    if layer.ceiling is None:
-        return graph.add(name, "Relu")
-    graph.add(name, "Clip", np.float32(0), np.float32(layer.ceiling))
-
-
-def _lrn(graph, name, layer):
-    graph.add(name, "LRN", size=layer.size, alpha=layer.alpha * layer.size, beta=layer.beta, bias=layer.k)
-
-
-def _meet(operator, **about):
-    """The writer of a layer of several inputs."""
-
-    def write(graph, name, layer):
-        values, shapes, flat = zip(*graph.inputs, strict=True)
-        if len(set(flat)) > 1:
-            raise RawconvError(f"Layer {name} joins a fully connected layer and a map, which cannot be exported.")
-        graph.shape = layer.out_shape(*shapes)
-        graph.add(name, operator, values=values, **about)
-
-    return write
-
-
-WRITERS = {
-    Add: _meet("Sum"), Concat: _meet("Concat", axis=1),
-    Conv: _conv, MaxPool: _pool, AveragePool: _average_pool, LRN: _lrn,
-    ReLU: _relu,
-    Dropout: lambda graph, name, layer: graph.add(name, "Dropout", np.float32(layer.rate)),
-}  # fmt: skip

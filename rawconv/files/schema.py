@@ -150,32 +150,14 @@ SHA256 = Kind("a SHA-256 in hexadecimal", lambda value: type(value) is str and r
 NAME, PATH = text(), text(1 << 17)
 WNIDS = List(Kind("a WordNet number", lambda value: type(value) is str and re.fullmatch(r"(n\d{8})?", value)))
 
-# The settings of each type of layer
+# What the settings of layers are made of; which ones a layer has stands with its class
 
 LARGEST_WINDOW, MOST_FILTERS = 1 << 12, 1 << 20
 SIDE = whole(1, LARGEST_WINDOW)
 ABOVE_0 = Kind("a number above 0", lambda value: is_number(value) and 0 < value < 1e30)
 BELOW_1 = Kind("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1)
 PAIR, FOUR = List(SIDE, 2, 2), List(whole(0, LARGEST_WINDOW), 4, 4)
-WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR}
-INIT_STD = either(number(), "he")
-FILTERS = {"filters": whole(1, MOST_FILTERS), "groups": whole(1, MOST_FILTERS)}
-SETTINGS = {
-    "Conv": Record(WINDOW | FILTERS | {"ceil_mode": FLAG, "init_std": INIT_STD}),
-    "ReLU": Record({}, {"ceiling": ABOVE_0}),
-    "LRN": Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0}),
-    "MaxPool": Record(WINDOW | {"ceil_mode": FLAG}),
-    "Dropout": Record({"rate": BELOW_1, "stream": whole(0, (1 << 64) - 1)}),
-    "Add": Record({}),
-    "Concat": Record({}),
-    "AveragePool": Record(WINDOW | {"ceil_mode": FLAG, "count": one_of("map", "padded", "window")}),
-}
-ROUNDING = {"rounding": one_of("ceil", "floor")}
-SETTINGS_1 = SETTINGS | {  # of version 1
-    "Conv": Record(WINDOW | FILTERS | ROUNDING | {"std": INIT_STD}),
-    "ReLU": Record({}, {"in_place": FLAG}),
-    "MaxPool": Record(WINDOW | ROUNDING),
-}
+OBJECT = Record({}, {}, Kind("any value", lambda value: True))  # to be checked once more
 INPUTS = List(NAME, 1, 1 << 12)
 
 # /info of a checkpoint

@@ -2,27 +2,35 @@
 
 The contract, the same for all of them:
 
-    y, cache  = layer.forward(x, rng_key=None)     up:   cache is all that the two ways down need, an explicit value
-    dx, grads = layer.backward(dy, cache)       back: grads = {parameter name: sum over the pictures}
+    y, cache  = layer.forward(x, rng_key=None)  up:   cache is all that the two ways down need, an explicit value
+    dx, grads = layer.backward(dy, cache)       back: grads = {parameter name: sum over the images}
     r         = layer.deconv(r, cache, rules)   down: one forward serves any number of these
-    shape     = layer.out_shape((H, W, C))      what forward makes of one picture; refuses what does not fit
+    shape     = layer.out_shape((H, W, C))      what forward makes of one image; refuses what does not fit
                                                 Add and Concat take several x (shapes); their dx and r are tuples
-    layer.build((H, W, C), rng, dtype)          settles what depends on its input: parameters that it lacks, drawn from
-                                                rng; a window of the whole map (Conv and pools only)
-    layer.params                                {parameter name: array}, empty for most
     layer.settings                              the constructor's arguments: type(layer)(**layer.settings) is its twin
+    layer.params                                {parameter name: array}, empty for most; where it is not:
+    layer.param_shapes((H, W, C))               {parameter name: shape} for images of this shape
+    layer.build((H, W, C), rng, dtype)          settles what depends on its input: parameters that it lacks, drawn from
+                                                rng; a window of the whole map.  None where nothing does
+
+and what else the package asks about a layer: the facts of class Layer, below.  They stand with the class they are
+about, and registry.py finds it by its name, so that a new layer is a new file and no table elsewhere is edited.
 
 dx is its receiver's own, to be overwritten; it may be dy itself.  forward and deconv write into no argument.
-Conv.forward takes fuse_relu=True as well: it then does a ReLU's work in the pass that adds its bias (see net.py).
-`rng_key = (seed, epoch, sample ids)` switches training on: dropout masks are a pure function of it (see philox.py).
+`rng_key = (seed, epoch, sample ids, number)` switches training on: dropout masks are a pure function of it (see
+philox.py).  A caller of Net.forward gives the first three; number: of the layer's node, in the order of the file.
 
-Letters, fixed once: N pictures, H rows, W columns, C channels in, F filters (channels out), KH x KW a window.
+Letters, fixed once: N images, H rows, W columns, C channels in, F filters (channels out), KH x KW a window.
 Arrays are NHWC, `x` and `y` of shape (N, H, W, C); filters are (KH, KW, C // groups, F), so that the columns of a
 convolution are contiguous and its product is already the output.  Names: `x y dx dy r weight bias switches`.
 Arrays are NumPy's or CuPy's: the device is where the array is.  float32 or float64.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..files.schema import Record
+from .window import Window
 
 
 class Rules(NamedTuple):
@@ -42,3 +50,51 @@ class Rules(NamedTuple):
 
 PAPER = Rules()
 GRADIENT = Rules("gradient", "gradient", "add")
+
+
+class Layer:
+    """What holds of a layer unless its class says otherwise: facts, no behaviour.  Every class has walks of its own.
+
+    In a file:
+        limits          what the settings may be there, by files/schema.py
+    In a net:
+        window          the Window of its input that each place of its output is made of; None: one place, all channels
+        joins           it takes the outputs of any number of nodes; others take that of one
+        fuses_relu      forward takes fuse_relu=True, which does the work of a ReLU above it in the same pass
+        is_relu         it is y = max(x, 0) and nothing else, which such a layer below can do
+        in_place        backward takes in_place=True, which may overwrite dy
+    To a user:
+        named           what the name of its node means: "output" its output, "rectified" that of the rectifier which
+                        alone takes it, if there is one; "": nothing, a user does not see it
+        rectifier       the name of a layer below means its output; a feature map that is nowhere above 0 is dead
+        verb            what it does on the way down, in a trace
+        rule            the field of Rules by which it goes down, told beside the verb; "" if there is no choice to tell
+        passive         on the way down it gives back what it is given, by every rule: no step of a trace
+    Through windows, where only a part of a map goes up or down:
+        cached_rules    the values of its rule by which deconv reads the cache, place by place
+        border          the value of what lies outside its input, on the way up; None: there its windows are cut
+        switches        its cache is a max_pool.Cache: where to each value goes down
+    Functions, None where nobody wrote one:
+        memory          memory(step) -> Memory, of a training step (memory.py); None: counted by its parameters alone
+        to_onnx         to_onnx(graph, name) adds its operators to a convert.to_onnx.Writer; None: it is not exported
+    """
+
+    settings: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    build: Callable[..., None] | None = None
+    limits = Record({})
+    window: Window | None = None
+    joins = False
+    fuses_relu = False
+    is_relu = False
+    in_place = False
+    named = ""
+    rectifier = False
+    verb = ""
+    rule = ""
+    passive = False
+    cached_rules: tuple[str, ...] = ()
+    border: float | None = None
+    switches = False
+    memory: Callable[..., Any] | None = None
+    to_onnx: Callable[..., Any] | None = None

@@ -1,12 +1,12 @@
 """The sum of several maps of one shape: where the branches of a residual net meet."""
 
-from . import PAPER
+from . import PAPER, Layer
 
 
-class Add:
+class Add(Layer):
     """y = sum of the inputs.  He et al. 2015, section 3.2; the paper has no branches."""
 
-    params, settings = {}, {}
+    joins, named, verb = True, "rectified", "fork"
 
     def out_shape(self, *shapes):
         if len(set(shapes)) != 1:
@@ -27,6 +27,9 @@ class Add:
     def deconv(self, r, cache, rules=PAPER):
         """r for each input, the adjoint; each branch then rectifies by itself."""
         return (r,) * cache[0]
+
+    def to_onnx(self, graph, name):
+        graph.add(name, "Sum")
 
 
 def _listed(shapes):

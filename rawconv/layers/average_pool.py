@@ -1,21 +1,25 @@
 """Average pooling.  It is linear, so the way back and the way down are one: its transpose."""
 
 import copy
+import math
 
 import numpy as np
 
+from ..errors import RawconvError
+from ..files.schema import Record, one_of
 from ..machine.arrays import array_module, launch, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER
-from .window import Window
+from . import PAPER, Layer
+from .memory import Memory
+from .window import WINDOW, Window
 
 FAR = 1 << 30  # further than any window reaches
 COUNTS = ("map", "padded", "window")
 
 
-class AveragePool:
+class AveragePool(Layer):
     """y = sum of x over each window / count.  The cells of a window that lie outside the map are 0.
 
     size: (rows, columns) or one number; None is the whole map of the net it is built into, a global average.
@@ -28,7 +32,8 @@ class AveragePool:
     averages; a linear layer needs no switches, so its transpose is all there is to choose.
     """
 
-    params = {}
+    limits = Record(WINDOW | {"count": one_of(*COUNTS)})
+    named, verb, border = "output", "spread", 0.0
 
     def __init__(self, size, stride=1, pad=0, ceil_mode=True, count="map"):
         if count not in COUNTS:
@@ -85,6 +90,22 @@ class AveragePool:
             for first in [np.arange(out) * s - p]
         )
         return (rows[:, None] * columns)[None, :, :, None]
+
+    def memory(self, step):
+        return Memory()
+
+    def to_onnx(self, graph, name):
+        """ONNX counts the cells inside the map or all of the window; where it hangs over, not all readers agree."""
+        window, shape = self.window, graph.shape
+        if window.covers(shape):
+            return graph.add(name, "GlobalAveragePool")
+        counts = self.counts(shape[:2])
+        inside = (counts == AveragePool(*window, "map").counts(shape[:2])).all()
+        if not inside and (counts != math.prod(window.size)).any():
+            why = "averages windows that hang over its padded map"
+            raise RawconvError(f"Layer {name} {why}, which cannot be exported.")
+        sizes = {"kernel_shape": window.size, "strides": window.stride, "pads": window.floor_pads(shape, graph.out)}
+        graph.add(name, "AveragePool", **sizes, count_include_pad=int(not inside))
 
     def _counted(self, size):
         """(top, left, bottom, right): the cells that count are those of rows top..bottom-1, columns left..right-1."""

@@ -3,13 +3,13 @@
 import itertools
 
 from ..machine.arrays import array_module
-from . import PAPER
+from . import PAPER, Layer
 
 
-class Concat:
+class Concat(Layer):
     """y = the inputs (N, H, W, C1), (N, H, W, C2), ... side by side, (N, H, W, C1 + C2 + ...).  Szegedy et al. 2014."""
 
-    params, settings = {}, {}
+    joins, named, verb = True, "output", "split"
 
     def out_shape(self, *shapes):
         if len({shape[:2] for shape in shapes}) != 1:
@@ -28,6 +28,9 @@ class Concat:
     def deconv(self, r, cache, rules=PAPER):
         """The same: each input gets its own channels of r."""
         return _split(r, cache)
+
+    def to_onnx(self, graph, name):
+        graph.add(name, "Concat", axis=1)
 
 
 def _split(y, channels):

@@ -9,14 +9,16 @@ import math
 
 import numpy as np
 
-from ..machine.arrays import array_module, launch, on_cpu
+from ..files.schema import MOST_FILTERS, Record, either, number, whole
+from ..machine.arrays import array_module, launch, on_cpu, to_cpu
 from ..machine.buffers import empty, zeros
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks, scratch
-from . import PAPER
+from . import PAPER, Layer
 from .cpu import choice, dense, direct
+from .memory import convolution_memory
 from .relu import relu
-from .window import Window
+from .window import WINDOW, Window
 
 CPU_COLUMNS = 2 << 20  # bytes of a block of columns there: it stays in the L2 cache
 CONVS = ("auto", "gemm", "winograd", "direct")
@@ -25,7 +27,7 @@ GRADIENT_BLOCKS = 8  # accumulators of the weight gradient, at most: by shapes, 
 PLACES_A_BLOCK = 256  # of dy, at least: an accumulator is cleared and added up whatever it takes in
 
 
-class Conv:
+class Conv(Layer):
     """y[n,i,j,f] = bias[f] + sum over k,l,c of x[n, i*s+k-pad, j*s+l-pad, c] * weight[k,l,c,f].  Paper, section 2.
 
     filters: F. size: KH (or (KH, KW)); None covers the whole input (fully connected). pad: pixels, an int,
@@ -41,6 +43,10 @@ class Conv:
     workspace, likewise: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
 
+    limits = Record(WINDOW | dict.fromkeys(("filters", "groups"), whole(1, MOST_FILTERS)) | {
+        "init_std": either(number(), "he")
+    })  # fmt: skip
+    fuses_relu, named, verb, border = True, "rectified", "filter", 0.0
     conv = "auto"
     workspace = WORKSPACE
 
@@ -65,21 +71,26 @@ class Conv:
         return {"weight": self.weight, "bias": self.bias}
 
     def build(self, shape, rng, dtype="float32"):
-        """Draw weight (KH, KW, C // groups, F) from `rng`, for pictures of `shape` (H, W, C); bias (F,) is 0.
+        """Draw weight (KH, KW, C // groups, F) from `rng`, for images of `shape` (H, W, C); bias (F,) is 0.
 
         Nothing where it has a weight.
         """
         if self.weight is not None:
             return
-        height, width, channels = shape
         if self.window is None:
-            self.window = Window.of((height, width), *self._window[1:])
-        if channels % self.groups:
-            raise ValueError(f"{channels} channels cannot be split into {self.groups} groups.")
-        size = (*self.window.size, channels // self.groups, self.filters)
+            self.window = Window.of(shape[:2], *self._window[1:])
+        size = self.param_shapes(shape)["weight"]
         std = np.sqrt(2 / np.prod(size[:3])) if self.init_std == "he" else self.init_std
         self.weight = (rng.standard_normal(size, np.float32) * np.float32(std)).astype(dtype)
         self.bias = np.zeros(self.filters, dtype)
+
+    def param_shapes(self, shape):
+        """{"weight": (KH, KW, C // groups, F), "bias": (F,)} for images of `shape` (H, W, C)."""
+        height, width, channels = shape
+        if channels % self.groups:
+            raise ValueError(f"{channels} channels cannot be split into {self.groups} groups.")
+        size = self.window.size if self.window else (height, width)
+        return {"weight": (*size, channels // self.groups, self.filters), "bias": (self.filters,)}
 
     def out_shape(self, shape):
         height, width, channels = shape
@@ -119,6 +130,17 @@ class Conv:
 
         return self._each_group(group, dy)
 
+    def memory(self, step):
+        return convolution_memory(self, step, rows_a_share)
+
+    def to_onnx(self, graph, name):
+        """Rounding up becomes padding; one window over the whole input becomes a product."""
+        weight, bias = to_cpu(self.weight).transpose(3, 2, 0, 1), to_cpu(self.bias)
+        if self.groups == 1 and self.window.covers(graph.shape):
+            return graph.add_product(name, weight.reshape(len(weight), -1), bias)
+        pads, sizes = self.window.floor_pads(graph.shape, graph.out), {"kernel_shape": self.window.size}
+        graph.add(name, "Conv", weight, bias, group=self.groups, strides=self.window.stride, pads=pads, **sizes)
+
     @property
     def _how(self):
         return self.window, self.conv, self.workspace
@@ -144,7 +166,7 @@ def convolve(x, weight, bias, window, conv="gemm", workspace=WORKSPACE, fuse_rel
     xp = array_module(x)
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
-    if _covers(window, x):
+    if window.covers(x.shape[1:]):
         rows = x.reshape(len(x), len(matrix))
         rows = dense.full(rows, matrix) if on_cpu(x) else rows @ matrix
         _add_bias(rows, bias, fuse_relu)
@@ -179,7 +201,7 @@ def convolve_transpose(dy, weight, size, window, conv="gemm", workspace=WORKSPAC
     top, left = window.pad[:2]
     dy, matrix = xp.ascontiguousarray(dy), weight.reshape(-1, filters).T
     dx = empty(dy, (len(dy), *size, channels))
-    if _covers(window, dx):
+    if window.covers(dx.shape[1:]):
         rows = dy.reshape(len(dy), filters)
         return (dense.full_transpose(rows, matrix.T) if on_cpu(dy) else rows @ matrix).reshape(dx.shape)
     folded = [-(-length // stride) for length, stride in zip(size, window.stride, strict=True)]
@@ -242,7 +264,7 @@ def weight_gradient(x, dy, window, conv="gemm", workspace=WORKSPACE):
     x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
     channels, filters = x.shape[3], dy.shape[3]
     shape = (*window.size, channels, filters)
-    if _covers(window, x):
+    if window.covers(x.shape[1:]):
         rows, drows = x.reshape(len(x), math.prod(shape[:3])), dy.reshape(len(dy), filters)
         return (dense.full_weight_gradient(rows, drows) if on_cpu(x) else rows.T @ drows).reshape(shape)
     way = _way(conv, x, shape, window, dy.shape[1:3])
@@ -284,10 +306,6 @@ def _sum_of_rows(dy):
     dy = np.ascontiguousarray(dy)
     run_blocks(lambda i: sum_rows(dy[parts[i]], sums[i]), range(len(parts)))
     return sums.sum(axis=0)
-
-
-def _covers(window, x):
-    return window.size == x.shape[1:3] and not any(window.pad)
 
 
 def _way(conv, x, shape, window, size, tiled=None):

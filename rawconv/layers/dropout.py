@@ -4,31 +4,35 @@ import math
 
 import numpy as np
 
+from ..files.schema import BELOW_1, Record, whole
 from ..machine.arrays import array_module, launch, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.philox import low, philox4x32
 from ..machine.threads import cut, run_blocks
-from . import PAPER
+from . import PAPER, Layer
+from .memory import Memory
 
 
-class Dropout:
+class Dropout(Layer):
     """y = x * mask / (1 - rate) while training, x otherwise (inverted dropout; the paper halves at test time instead).
 
-    rate: the share that is set to zero.  stream: the random sequence, a number of its own for every dropout of a net.
+    rate: the share that is set to zero.  stream: the number of the random sequence; by default that of its node, which
+    the net gives it with rng_key, so that every dropout of a net has one of its own.
     Paper, section 3: rate 0.5 after fc6 and fc7.
     """
 
-    params = {}
+    limits = Record({"rate": BELOW_1}, {"stream": whole(0, (1 << 64) - 1)})
+    verb, passive = "dropout", True
 
-    def __init__(self, rate=0.5, stream=0):
+    def __init__(self, rate=0.5, stream=None):
         if not 0 <= rate < 1:
             raise ValueError(f"A dropout rate lies in [0, 1), not {rate}.")
         self.rate, self.stream = rate, stream
 
     @property
     def settings(self):
-        return {"rate": self.rate, "stream": self.stream}
+        return {"rate": self.rate} | ({} if self.stream is None else {"stream": self.stream})
 
     def out_shape(self, shape):
         return shape
@@ -41,11 +45,11 @@ class Dropout:
         x = array_module(x).ascontiguousarray(x)
         if not on_cpu(x):
             return self._draw_and_mask(x, rng_key), rng_key
-        seed, epoch, samples = rng_key
+        seed, stream, epoch, samples = self._key(rng_key)
         y, kept = empty(x, x.shape), empty(x, x.shape, np.bool_)
         rows = [array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept)]
-        rows.append(np.asarray(samples, np.uint64))
-        key = [np.uint64(number) for number in (self._threshold, low(seed), low(self.stream), low(epoch))]
+        rows.append(samples)
+        key = [np.uint64(number) for number in (self._threshold, seed, stream, epoch)]
         scale = x.dtype.type(self._scale)
         run_blocks(lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16))
         return y, kept
@@ -66,6 +70,18 @@ class Dropout:
         """r itself: a deconvnet looks at the trained net, where dropout does nothing."""
         return r
 
+    def memory(self, step):
+        return Memory(in_place=self.rate == 0)
+
+    def to_onnx(self, graph, name):
+        graph.add(name, "Dropout", np.float32(self.rate))
+
+    def _key(self, rng_key):
+        """(seed, stream, epoch, samples) as the loop and the kernel take them."""
+        seed, epoch, samples, *number = rng_key
+        stream = number[0] if self.stream is None else self.stream
+        return low(seed), low(stream), low(epoch), np.asarray(samples, np.uint64)
+
     @property
     def _threshold(self):
         return int(self.rate * 2**32)
@@ -76,10 +92,10 @@ class Dropout:
 
     def _draw_and_mask(self, x, rng_key):
         """On a GPU, in one kernel."""
-        seed, epoch, samples = rng_key
+        seed, stream, epoch, samples = self._key(rng_key)
         y, row = empty(x, x.shape), x[:1].size
-        samples = array_module(x).asarray(np.asarray(samples, np.uint64))
-        constants = (row, self._threshold, self._scale, low(seed), low(self.stream), low(epoch))
+        samples = array_module(x).asarray(samples)
+        constants = (row, self._threshold, self._scale, seed, stream, epoch)
         launch(CU, "dropout", len(x) * ((row + 3) // 4), x, y, samples, *constants)
         return y
 

@@ -2,21 +2,24 @@
 
 import numpy as np
 
+from ..files.schema import ABOVE_0, SIDE, Record, number
 from ..machine.arrays import array_module, launch, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER
+from . import PAPER, Layer
+from .memory import Memory
 
 
-class LRN:
+class LRN(Layer):
     """y_c = x_c / (k + alpha * S_c)^beta, S_c = sum of x_j^2 over the `size` channels j around c (cut at the ends).
 
     alpha is NOT divided by size: Caffe, PyTorch and ONNX divide, so their alpha is size times ours.
     size is odd.  Paper: the norm that follows pool1 and pool2; constants from Krizhevsky.
     """
 
-    params = {}
+    limits = Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0})
+    verb, rule, cached_rules = "norm", "lrn", ("gradient",)
 
     def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0):
         if size < 1 or size % 2 == 0:
@@ -52,6 +55,13 @@ class LRN:
         if rules.lrn == "gradient":
             return self.backward(r, x)[0]
         raise ValueError(f"lrn {rules.lrn!r} is not one of: identity, gradient.")
+
+    def memory(self, step):
+        return Memory("input")
+
+    def to_onnx(self, graph, name):
+        """ONNX divides alpha by the size."""
+        graph.add(name, "LRN", size=self.size, alpha=self.alpha * self.size, beta=self.beta, bias=self.k)
 
     def _run(self, loop, kernel, x, given, out):
         channels = x.shape[-1]

@@ -1,15 +1,18 @@
 """Max pooling with switches.  A switch is the winner's place in its window; going down, each value returns there."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from ..files.schema import Record
 from ..machine.arrays import array_module, launch, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER
-from .window import Window, pair
+from . import PAPER, Layer
+from .memory import Memory
+from .window import WINDOW, Window, pair
 
 SHARED = {"add": 0, "max": 1, "overwrite": 2}
 MOST_PLACES = (1 << 16) - 1  # one number is left for "none of them", see windowed.py
@@ -20,7 +23,7 @@ class Cache(NamedTuple):
     shape: tuple
 
 
-class MaxPool:
+class MaxPool(Layer):
     """y = max of x over each window.  Paper, section 2.1, "Unpooling".
 
     Windows are cropped at the border (as if padded by -inf).  With ceil_mode, as in the paper's nets, it keeps a last
@@ -30,7 +33,8 @@ class MaxPool:
     size: (rows, columns) or one number; None is the whole map of the net it is built into, a global maximum.
     """
 
-    params = {}
+    limits = Record(WINDOW)
+    named, verb, switches, border = "output", "unpool", True, -np.inf
 
     def __init__(self, size, stride=1, pad=0, ceil_mode=True):
         self._window = size, stride, pad, ceil_mode
@@ -69,6 +73,19 @@ class MaxPool:
     def deconv(self, r, cache, rules=PAPER):
         """Unpool: the same.  Overlapping 3x3/2 windows share 40-60 % of their switches; see Rules.shared_switches."""
         return self._unpool(r, cache, rules.shared_switches)
+
+    def memory(self, step):
+        """Kept: the switches."""
+        size = self.window.size if self.window else step.shape[:2]
+        return Memory(own=step.outputs * (1 if math.prod(size) <= 256 else 2))
+
+    def to_onnx(self, graph, name):
+        """Where a last window is dropped, which not all readers do, padding says how many there are."""
+        window, shape = self.window, graph.shape
+        counted = window.out_size(*shape[:2]) == graph.out[:2]
+        pads = window.pad if counted else window.floor_pads(shape, graph.out)
+        sizes = {"kernel_shape": window.size, "strides": window.stride, "pads": pads}
+        graph.add(name, "MaxPool", **sizes, ceil_mode=int(window.ceil_mode and counted))
 
     def _unpool(self, dy, cache, shared):
         if shared not in SHARED:

@@ -4,14 +4,16 @@ import math
 
 import numpy as np
 
+from ..files.schema import ABOVE_0, Record
 from ..machine.arrays import array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER
+from . import PAPER, Layer
+from .memory import Memory
 
 
-class ReLU:
+class ReLU(Layer):
     """y = max(x, 0), or with a ceiling min(max(x, 0), ceiling).  Paper, section 2.1.
 
     ceiling: a number above 0, as the 6 of ReLU6 (Howard et al. 2017); None: there is none.
@@ -19,12 +21,18 @@ class ReLU:
     blind to the ceiling too.  A gradient is 0 where the ceiling was reached.
     """
 
-    params = {}
+    limits = Record({}, {"ceiling": ABOVE_0})
+    in_place, rectifier = True, True
+    verb, rule, cached_rules = "rectify", "relu", ("gradient", "guided")
 
     def __init__(self, ceiling=None):
         if ceiling is not None and not 0 < ceiling < math.inf:
             raise ValueError(f"The ceiling of a ReLU is a number above 0, not {ceiling}.")
         self.ceiling = None if ceiling is None else float(ceiling)
+
+    @property
+    def is_relu(self):
+        return self.ceiling is None
 
     @property
     def settings(self):
@@ -54,6 +62,15 @@ class ReLU:
         if rules.relu == "guided":
             return relu_grad(relu(r), y, ceiling=self.ceiling)
         raise ValueError(f"rule {rules.relu!r} is not one of: deconv, gradient, guided.")
+
+    def memory(self, step):
+        """Back: a byte for each y > 0.  Up: nothing, where the layer below does the work."""
+        return Memory("output", in_place=step.fused, back=step.outputs)
+
+    def to_onnx(self, graph, name):
+        if self.ceiling is None:
+            return graph.add(name, "Relu")
+        graph.add(name, "Clip", np.float32(0), np.float32(self.ceiling))
 
 
 def relu(x, out=None, ceiling=None):

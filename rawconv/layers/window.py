@@ -2,6 +2,10 @@
 
 from typing import NamedTuple
 
+from ..files.schema import FLAG, FOUR, PAIR
+
+WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "ceil_mode": FLAG}  # what it may be in a file
+
 
 def pair(value):
     """(rows, columns) from an int or a pair."""
@@ -42,6 +46,10 @@ class Window(NamedTuple):
             raise ValueError(f"A pool's padding {window.pad} must be smaller than its window {window.size}.")
         return window
 
+    def covers(self, shape):
+        """Whether one window is all of an input of `shape` (H, W, ...), as that of a fully connected layer."""
+        return self.size == tuple(shape[:2]) and not any(self.pad)
+
     def out_size(self, height, width):
         """1 + ceil((in + pads - k) / s) (or floor) per axis.  ValueError where the input is smaller than the window."""
         sizes = []
@@ -59,3 +67,9 @@ class Window(NamedTuple):
         """The same without a last window that would start at or beyond the end of the map."""
         axes = zip(self.out_size(height, width), self.stride, self.pad, (height, width), strict=False)
         return tuple(sum(i * s - p < length for i in range(size)) for size, s, p, length in axes)
+
+    def floor_pads(self, shape, out):
+        """(top, left, bottom, right) with which rounding down makes `out` (rows, columns) of an input of `shape`."""
+        axes = zip(out, self.stride, self.size, shape, self.pad, strict=False)
+        ends = [max(0, (count - 1) * stride + size - length - pad) for count, stride, size, length, pad in axes]
+        return *self.pad[:2], *ends

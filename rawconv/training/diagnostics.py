@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from ..errors import RawconvError
-from ..layers.relu import ReLU
 from ..machine.arrays import array_module
 
 PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
@@ -116,10 +115,10 @@ def update_ratios(net, velocity):
 
 
 def dead_maps(net, x):
-    """{convolution: how many of its maps are above 0 nowhere on the pictures x}, where a ReLU follows."""
+    """{convolution: how many of its maps are above 0 nowhere on the pictures x}, where a rectifier follows."""
     dead = {}
     for name, y, _ in net.up(x):
-        if isinstance(net[name], ReLU):
+        if net[name].rectifier:
             dead[net.nodes[name].inputs[0]] = int((~(y > 0).any(axis=(0, 1, 2))).sum())
     return dead
 

@@ -9,18 +9,10 @@ from typing import NamedTuple
 
 from .. import models
 from ..errors import UsageError
-from ..layers.average_pool import AveragePool
-from ..layers.conv import Conv, rows_a_share
-from ..layers.dropout import Dropout
-from ..layers.lrn import LRN
-from ..layers.max_pool import MaxPool
-from ..layers.relu import ReLU
-from ..layers.window import four, pair
+from ..layers.memory import FLOAT, Memory, Step
 from ..machine import limits
 from ..net import IMAGE
 from .recipes import stored_for
-
-FLOAT = 4
 
 
 class Row(NamedTuple):
@@ -34,21 +26,6 @@ class Row(NamedTuple):
     parameters: int
     columns: int
     transient: int
-
-
-class Needs(NamedTuple):
-    """What a layer does with memory.  keeps: "input", "output" or neither.  in_place: its output is its input.
-
-    own: kept besides.  up: needed beside input and output, back: beside dy and dx.
-    """
-
-    keeps: str = ""
-    in_place: bool = False
-    own: int = 0
-    parameters: int = 0
-    columns: int = 0
-    up: int = 0
-    back: int = 0
 
 
 def training_memory(model, batch, classes=1000, workspace=256):
@@ -66,14 +43,14 @@ def training_memory(model, batch, classes=1000, workspace=256):
 def step_memory(shape, layers, stored, batch, workspace=256):
     """What training_memory finds, for [(name, layer), ...] and pictures (H, W, C) cut from ones of `stored` rows."""
     pixels = batch * stored**2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
-    names, needs, sizes = ["pixels"], [Needs(own=pixels)], [batch * math.prod(shape) * FLOAT]
+    names, needs, sizes, below = ["pixels"], [Memory(own=pixels)], [batch * math.prod(shape) * FLOAT], None
     for name, layer in layers:
-        out = layer.out_shape(shape)
+        out, fused = layer.out_shape(shape), layer.is_relu and below is not None and below.fuses_relu
+        step = Step(shape, out, batch, workspace << 20, lowest=below is None, fused=fused)
         names.append(name)
-        fused = isinstance(layer, ReLU) and bool(needs[-1].parameters)  # the convolution below does its work
-        needs.append(_needs(layer, shape, out, batch, workspace << 20, len(needs) == 1, fused))
-        sizes.append(batch * math.prod(out) * FLOAT)
-        shape = out
+        needs.append(layer.memory(step))
+        sizes.append(step.outputs * FLOAT)
+        shape, below = out, layer
     rows, moments = _walk(names, needs, sizes)
     peak_at, parts = max(moments, key=lambda moment: sum(moment[1].values()))
     total = {key: sum(getattr(row, key) for row in rows) for key in ("kept", "parameters")}
@@ -113,12 +90,10 @@ def check_batch(net, recipe, pictures, device, ranks, begun=False):
 
 
 def _is_known_chain(net):
-    """Whether every layer takes what the one before it makes, and _needs knows them all."""
+    """Whether every layer takes what the one before it makes, and says what it needs."""
     before = [IMAGE, *net.nodes]
     chain = all(node.inputs == (name,) for node, name in zip(net.nodes.values(), before, strict=False))
-    return chain and all(
-        isinstance(layer, Conv | ReLU | MaxPool | AveragePool | LRN | Dropout) for _, layer in net.layers
-    )
+    return chain and all(layer.memory for _, layer in net.layers)
 
 
 def _least(net, batch):
@@ -158,49 +133,3 @@ def _who_stays(needs):
         if need.keeps == "output":
             stays.add(maker[-1])
     return maker, stays | {maker[-1]}  # the scores are kept for their loss
-
-
-def _needs(layer, shape, out, batch, workspace, lowest, fused):
-    """The Needs of one layer from `shape` to `out`, (H, W, C) each, as its file's forward and backward are written."""
-    made = batch * math.prod(out)
-    if isinstance(layer, Conv):
-        return _conv(layer, shape, out, batch, workspace, lowest)
-    if isinstance(layer, ReLU):
-        return Needs("output", fused, back=made)  # one byte each for y > 0
-    if isinstance(layer, MaxPool):
-        return Needs(own=made * (1 if math.prod(layer.window.size) <= 256 else 2))  # the switches
-    if isinstance(layer, AveragePool):
-        return Needs()
-    if isinstance(layer, LRN):
-        return Needs("input")
-    if isinstance(layer, Dropout):
-        return Needs(in_place=layer.rate == 0)
-    raise TypeError(f"unknown layer {type(layer).__name__}")
-
-
-def _conv(layer, shape, out, batch, workspace, lowest):
-    """Its columns are the largest block of convolve, convolve_transpose (not in the lowest layer), weight_gradient."""
-    settings, groups = layer.settings, layer.groups
-    (kh, kw), stride = pair(settings["size"] or shape[:2]), pair(settings["stride"])[0]
-    weight = kh * kw * (shape[2] // groups) * out[2] * FLOAT
-    parameters = weight + out[2] * FLOAT
-    given, made = (batch * math.prod(size) * FLOAT for size in (shape, out))
-    up, back = (given // groups + made, made // groups + given) if groups > 1 else (0, 0)  # copies of parts
-    if (kh, kw) == tuple(shape[:2]) and not any(four(settings["pad"])):
-        return Needs("input", parameters=parameters, up=up, back=back + parameters)
-    line = out[1] * kh * kw * (shape[2] // groups) * FLOAT  # the columns of one output row
-    fit, height = max(1, workspace // line), out[0]
-    forward = min(fit, batch * height) * line
-    if lowest:
-        transpose = 0
-    elif fit >= height:
-        transpose = min(fit // height, batch) * height * line
-    else:
-        reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
-        transpose = min(height, (reach + kh - 2) // stride + 1) * line
-    share = rows_a_share(batch * height, out[1])
-    sums = (-(-batch * height // share) + 1) * weight // groups  # the accumulators, and one product
-    gradient = min(fit, share) * line + sums
-    columns = max(forward, transpose, gradient - sums)
-    back += max(transpose, gradient)
-    return Needs("input", parameters=parameters, columns=columns, up=up + forward, back=back)

@@ -13,7 +13,8 @@ class SGD:
     """v = momentum * v - lr * (decay * w + g); w = w + v; filters whose RMS exceeds `renorm` are scaled back to it.
 
     decay: on weights only, never on biases (the paper is silent; 5e-4 is Krizhevsky's).  renorm: the radius of the
-    paper's filter renormalisation, 0.1, for convolutions only, bias excluded, momentum untouched; None switches it off.
+    paper's filter renormalisation, 0.1, for convolutions (not fully connected layers, not biases), momentum untouched;
+    None switches it off.
     rates: {layer: its share of lr}, 1 where it is not named; a layer of rate 0 is frozen, as it is in every way.
     lowest: the first layer that learns.
     """
@@ -22,6 +23,7 @@ class SGD:
         self.net, self.momentum, self.decay, self.renorm, self.rates = net, momentum, decay, renorm, rates or {}
         learning = [name for name, layer in net.layers if layer.params and self.rates.get(name, 1.0)]
         self.lowest = learning[0] if learning else None
+        self.convolutions = set(net.convolutions)
         self.velocity = {key: array_module(value).zeros_like(value) for key, value in net.params.items()}
 
     def update(self, grads, lr, scale):
@@ -33,7 +35,7 @@ class SGD:
             decay = self.decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
             step = (value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * decay)
-            if self.renorm and name == "weight" and layer.startswith("conv"):
+            if self.renorm and name == "weight" and layer in self.convolutions:
                 _step_filters(*step, self.renorm)
             else:
                 _step(*step)

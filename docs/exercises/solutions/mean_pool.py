@@ -2,15 +2,18 @@
 
 import numpy as np
 
-from rawconv.layers import PAPER
-from rawconv.layers.window import Window
+from rawconv.files.schema import Record
+from rawconv.layers import PAPER, Layer
+from rawconv.layers.memory import Memory
+from rawconv.layers.window import WINDOW, Window
 from rawconv.machine.arrays import array_module
 
 
-class MeanPool:
+class MeanPool(Layer):
     """y = mean of x over each window, cut at the border."""
 
-    params = {}
+    limits = Record(WINDOW)
+    named, verb = "output", "average"
 
     def __init__(self, size, stride, pad=0, ceil_mode=True):
         self.window = Window.of(size, stride, pad, ceil_mode)
@@ -46,6 +49,10 @@ class MeanPool:
     def deconv(self, r, shape, rules=PAPER):
         """The transpose: backward."""
         return self.backward(r, shape)[0]
+
+    def memory(self, step):
+        """Nothing is kept but the size of x."""
+        return Memory()
 
     def _places(self, shape):
         """For each place (ky, kx) of a window: the outputs whose window has it inside x, and the inputs under it."""

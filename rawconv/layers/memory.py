@@ -1,0 +1,84 @@
+"""How much memory a layer takes in a training step, by arithmetic: what training/memory_model.py adds up.
+
+All figures are bytes, of float32, and on a GPU.
+"""
+
+import math
+from typing import NamedTuple
+
+from .window import four, pair
+
+FLOAT = 4
+
+
+class Step(NamedTuple):
+    """What a layer is asked about: a step over `batch` images, `shape` of its input and `out` of its output, (H, W, C).
+
+    workspace: bytes that the columns may take.  lowest: nothing stands below it, so that no dx is asked for.
+    fused: the layer below does its work.
+    """
+
+    shape: tuple
+    out: tuple
+    batch: int
+    workspace: int = 0
+    lowest: bool = False
+    fused: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers go in."""
+        return self.batch * math.prod(self.shape)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers come out."""
+        return self.batch * math.prod(self.out)
+
+
+class Memory(NamedTuple):
+    """What a layer takes.  keeps: "input", "output" or neither.  in_place: its output is its input.
+
+    own: kept besides.  parameters; columns: the largest block of them.  up: needed beside input and output, back:
+    beside dy and dx.
+    """
+
+    keeps: str = ""
+    in_place: bool = False
+    own: int = 0
+    parameters: int = 0
+    columns: int = 0
+    up: int = 0
+    back: int = 0
+
+
+def convolution_memory(layer, step, rows_a_share):
+    """The Memory of a Conv: its columns are the largest block of the three passes, as conv.py makes them.
+
+    rows_a_share(rows, width): how many rows of dy go into one accumulator of the weight gradient.
+    """
+    settings, groups = layer.settings, layer.groups
+    (kh, kw), stride = pair(settings["size"] or step.shape[:2]), pair(settings["stride"])[0]
+    height, width, filters = step.out
+    weight = kh * kw * (step.shape[2] // groups) * filters * FLOAT
+    parameters = weight + filters * FLOAT
+    given, made = step.inputs * FLOAT, step.outputs * FLOAT
+    up, back = (given // groups + made, made // groups + given) if groups > 1 else (0, 0)  # copies of parts
+    if (kh, kw) == tuple(step.shape[:2]) and not any(four(settings["pad"])):
+        return Memory("input", parameters=parameters, up=up, back=back + parameters)
+    line = width * kh * kw * (step.shape[2] // groups) * FLOAT  # the columns of one output row
+    fit = max(1, step.workspace // line)
+    forward = min(fit, step.batch * height) * line
+    if step.lowest:
+        transpose = 0
+    elif fit >= height:
+        transpose = min(fit // height, step.batch) * height * line
+    else:
+        reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
+        transpose = min(height, (reach + kh - 2) // stride + 1) * line
+    share = rows_a_share(step.batch * height, width)
+    sums = (-(-step.batch * height // share) + 1) * weight // groups  # the accumulators, and one product
+    gradient = min(fit, share) * line + sums
+    columns = max(forward, transpose, gradient - sums)
+    back += max(transpose, gradient)
+    return Memory("input", parameters=parameters, columns=columns, up=up + forward, back=back)
