@@ -11,12 +11,12 @@ from reports import HOSTILE, data_in, make, net_of
 from test_report_browser import address, browser, visit  # noqa: F401
 
 from rawconv.experiments.study import Result, begin
+from rawconv.files.png import png_bytes
 from rawconv.report import experiments as module
 from rawconv.report.experiments import experiments
-from rawconv.report.strips import png
 from rawconv.visualize.top_activations import fingerprint
 
-PNG = png(Image.new("RGB", (300, 200), "white"))
+PNG = png_bytes(Image.new("RGB", (300, 200), "white"))
 
 PUBLISHED = {"rows": [{"nets": "the paper, 1 net", "top1_error": 38.4}], "epochs": [1, 2, 5]}
 

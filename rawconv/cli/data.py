@@ -167,15 +167,15 @@ def show(source, size, split, count, wanted, out, seed, force, as_json):
     rawconv-data show photos.h5 --split val --class cat --class dog --out pets.png
     """
     from ..data import summary
-    from ..files.storage import replace_file
+    from ..files.png import write_png
 
     if out:
         refuse_existing(out, force, [source])
-    name, data = summary.show(source, size, split, count, list(wanted), seed)
+    name, page = summary.show(source, size, split, count, list(wanted), seed)
     if not out:
         out = f"{name}-{split}.png"
         refuse_existing(out, force, [source])
-    replace_file(out, data)
+    write_png(out, page)
     _end({"source": source, "file": out}, out, as_json)
 
 

@@ -68,10 +68,10 @@ def mean_picture(split: Split, progress: bool = False) -> np.ndarray:
     """The mean over all pictures: float32 (H, W, 3).  Summed in integers, so it is the same in any order."""
     if split.mean is not None:
         return split.mean
-    from tqdm import tqdm
+    from ..files.progress import progress_bar
 
     total = np.zeros(split.shape, np.int64)
-    with tqdm(total=len(split), desc="mean picture", delay=1, leave=False, disable=None if progress else True) as bar:
+    with progress_bar(len(split), "mean picture", show=progress) as bar:
         for start in range(0, len(split), 256):  # 256 pictures: their sum of bytes still fits 16 bits
             pictures = split.read(np.arange(start, min(start + 256, len(split))))
             total += pictures.sum(axis=0, dtype=np.uint16)

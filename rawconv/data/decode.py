@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..files.messages import warn
+from ..files.progress import progress_bar
 from ..files.storage import room
 from ..machine.threads import cut, once_a_process, thread_count
 from .dataset import BUDGET, Split
@@ -118,7 +118,7 @@ def load_split(make, names, labels, size, progress, desc, check=None, levels=Non
     attempt, pixels = (make, np.empty((count, *shape), np.uint8)) if in_memory else (check, np.empty(count, np.uint8))
     failed, levels = [], levels or Levels()
     if attempt:
-        with tqdm(total=count, desc=desc, delay=1, leave=False, disable=None if progress else True) as bar:
+        with progress_bar(count, desc, show=progress) as bar:
             failed = _attempt(attempt, range(count), pixels, bar)
         _report(failed, names)
         levels.tell()

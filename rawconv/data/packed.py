@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..files import schema
 from ..files.messages import escaped
+from ..files.progress import progress_bar
 from ..files.storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
 from ..machine.threads import cut
 from . import decode
@@ -256,8 +256,7 @@ def _check_pictures(root, end):
 def damaged(packed: Packed, progress=True):
     """Read all pictures: (names of those that do not fit their checksums, whether the mean is that of the pictures)."""
     read, total, wrong = Reader(packed.path, packed.size), np.zeros(packed.mean.shape, np.int64), []
-    hidden = None if progress else True
-    with tqdm(total=len(packed.labels), unit=" pictures", desc="verify", leave=False, disable=hidden) as bar:
+    with progress_bar(len(packed.labels), "verify", show=progress) as bar:
         for part in cut(len(packed.labels), 128):
             ids = np.arange(part.start, part.stop)
             pictures = read(ids)

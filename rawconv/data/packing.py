@@ -18,11 +18,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import RawconvError
 from ..files.locks import locked
 from ..files.messages import warn
+from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
 from ..machine.threads import thread_count
@@ -155,11 +155,7 @@ class _Work:
     def fill(self, file, stop, progress):
         """Decode what is left, until the end or until `stop` holds a signal; both leave a note."""
         saved, kept, sha256 = time.monotonic(), [], []
-        bar = tqdm(
-            total=self.plan.count, initial=self.done, unit=" images", desc="pack", smoothing=0.05,
-            disable=None if progress else True,
-        )  # fmt: skip
-        with bar:
+        with progress_bar(self.plan.count, "pack", done=self.done, show=progress, stay=True) as bar:
             for pictures, ids, failed, digests, total in self._decoded():
                 _write(file, pictures, START + (len(self.kept) + len(kept)) * self.bytes)
                 kept += ids

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UsageError
+from ..files.png import write_png
 from ..files.storage import replace_file
 from . import mean_picture, open_data, packed
 from .batches import permutation
@@ -74,20 +75,19 @@ def verify(path):
 def mean(source, size=None, out=None):
     """[red, green, blue] of the mean training picture, which is written to `out`, a .png or .npy."""
     picture = mean_picture(open_sized(source, size).train, progress=True)
-    if out:
+    if out and out.endswith(".npy"):
+        file = io.BytesIO()
+        np.save(file, picture)
+        replace_file(out, file.getvalue())
+    elif out:
         from PIL import Image
 
-        file = io.BytesIO()
-        if out.endswith(".npy"):
-            np.save(file, picture)
-        else:
-            Image.fromarray(np.rint(picture).astype(np.uint8)).save(file, "png")
-        replace_file(out, file.getvalue())
+        write_png(out, Image.fromarray(np.rint(picture).astype(np.uint8)))
     return picture.mean((0, 1)).tolist()
 
 
 def show(source, size, split, count, classes, seed):
-    """(name of the data set, PNG bytes): `count` pictures of a split, drawn by seed, class by class."""
+    """(name of the data set, Pillow picture): `count` pictures of a split, drawn by seed, class by class."""
     from ..report.gallery import Picture, gallery
 
     data = open_sized(source, size)
@@ -102,6 +102,4 @@ def show(source, size, split, count, classes, seed):
     ]
     side, what = part.shape[0], "training" if split == "train" else "validation"
     subtitle = f"{len(ids)} of {len(part)} {what} pictures of {side}x{side}, drawn at random (seed {seed})"
-    out = io.BytesIO()
-    gallery(tiles, data.name, subtitle, "Below each picture its class and its file.").save(out, "png")
-    return data.name, out.getvalue()
+    return data.name, gallery(tiles, data.name, subtitle, "Below each picture its class and its file.")

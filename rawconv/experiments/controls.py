@@ -13,11 +13,12 @@ import numpy as np
 
 from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
+from ..files.png import png_bytes
 from ..layers import GRADIENT, PAPER, Rules
 from ..layers.max_pool import MaxPool
 from ..machine.arrays import array_module, to_cpu
 from ..report.pages import LOOK, window
-from ..report.strips import Strip, draw, png
+from ..report.strips import Strip, draw
 from ..visualize.controls import control
 from ..visualize.images import crop, display
 from ..visualize.projection import project_units
@@ -180,7 +181,7 @@ def _result(subject, name, found, maps, measured, shared, rows):
     sentences = _sentences(summary, switches, len(maps), given)
     drawn = [(number, data.classes[found.label[number, 0]]) for number in maps[:rows]]
     page = _page(net, drawn, measured, summary, sentences, given, data.name)
-    return Result(numbers, table, png(page), sentences)
+    return Result(numbers, table, png_bytes(page, optimize=True), sentences)
 
 
 def _summary(values):

@@ -16,10 +16,11 @@ from .. import checkpoint
 from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError
+from ..files.png import png_bytes
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..report.pages import LOOK, window
-from ..report.strips import Strip, draw, png
+from ..report.strips import Strip, draw
 from ..visualize.controls import untrained
 from ..visualize.images import crop, display
 from ..visualize.projection import project_units
@@ -202,7 +203,7 @@ def _result(subject, layers, chosen, found, drawn):
     title, across = "Figure 4: how the maps of each layer evolve in training", 2 if len(epochs) < 9 else 1
     page = draw(strips, title, f"{subject.net.model or 'the net'}, {data.name}. {sentences[0]}", legend, 72, across)
     numbers = {"epochs": epochs, "cosine_to_last": cosines, "share_of_jumps": shares, "cells": rows}
-    return Result(numbers, rows, png(page), sentences, PUBLISHED)
+    return Result(numbers, rows, png_bytes(page, optimize=True), sentences, PUBLISHED)
 
 
 def _sentences(cosines, shares, epochs):

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from tqdm import tqdm
 
 from ..data.batches import batches
 from ..data.preprocessing import preprocess
 from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
 from ..files.locks import locked
+from ..files.progress import progress_bar
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..layers.dropout import Dropout
 from ..machine.arrays import array_module, to_cpu
@@ -126,8 +126,7 @@ def _fill(file, note, about, done, net, name, pictures, batch, progress):
         file.flush()
         replace_file(note, f"{json_text(about)}\n{done}".encode())
 
-    hidden = None if progress else True
-    with tqdm(total=len(pictures), initial=done, desc=name, unit=" pictures", delay=1, disable=hidden) as bar:
+    with progress_bar(len(pictures), name, done=done, show=progress, stay=True) as bar:
         try:
             for _, some, _ in batches(pictures, batch, start=done):
                 rows[done : done + len(some)] = _rows(net, some, name)

@@ -18,13 +18,13 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UsageError
 from ..files.csv_text import csv_text
 from ..files.json_text import json_text
 from ..files.locks import NAME as LOCK
 from ..files.locks import holder, refuse_held, release, take
+from ..files.progress import progress_bar
 from ..files.run_folders import clean, new_folder, numbered
 from ..files.storage import open_regular, replace_file
 
@@ -66,13 +66,13 @@ class Study:
         self.steps.mkdir(exist_ok=True)
         replace_file(self.steps / "options.json", json_text(options).encode())
 
-    def each(self, keys, compute, what="", unit=" steps"):
+    def each(self, keys, compute, what="", unit="steps"):
         """[compute(key) for key in keys], each a {name: array}; what an interrupted run computed is read.
 
         keys: texts that name a step within this experiment for good.  A step should take about a second: it is the most
         that an interruption loses.
         """
-        with tqdm(total=len(keys), desc=what or self.name, unit=unit, delay=1, leave=False, disable=None) as bar:
+        with progress_bar(len(keys), what or self.name, unit) as bar:
             return [self._step(key, compute, bar) for key in keys]
 
     def _step(self, key, compute, bar):

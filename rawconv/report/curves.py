@@ -1,8 +1,8 @@
 """The learning curves of a run as a picture: loss and error over the epochs, training and validation."""
 
-import io
-
 from PIL import Image, ImageDraw, ImageFont
+
+from ..files.png import png_bytes
 
 SIZE, MARGIN, INK, GRID = (960, 400), (64, 44, 20, 46), (40, 40, 44), (225, 225, 230)
 TRAIN, VALIDATION = (70, 120, 190), (215, 95, 50)
@@ -20,9 +20,7 @@ def draw_curves(rows, epochs=None):
         frame = (SIZE[0] // 2 * index, 0, SIZE[0] // 2 * (index + 1), SIZE[1])
         curves = {name: [r[name] if factor == 1 else factor * (1 - r[name]) for r in rows] for name in names}
         _panel(draw, frame, title, [r["epoch"] for r in rows], curves, epochs or rows[-1]["epoch"])
-    out = io.BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
+    return png_bytes(picture)
 
 
 def _panel(draw, frame, title, epochs, curves, last):

@@ -8,7 +8,6 @@ Layers are asked for as [(layer object, map numbers or None for those a rule cho
 for index.json.  `say(sentence)` is told what has been done.
 """
 
-import io
 import itertools
 import pathlib
 
@@ -19,6 +18,7 @@ from ..data.pictures import read
 from ..data.preprocessing import stored_size
 from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
+from ..files.png import write_png
 from ..files.run_folders import clean
 from ..files.storage import replace_file
 from ..visualize.top_activations import scan_once
@@ -65,12 +65,6 @@ def write_index(folder, about):
     return folder / "index.json"
 
 
-def _write_png(page, path):
-    out = io.BytesIO()
-    page.save(out, "PNG")
-    replace_file(path, out.getvalue())
-
-
 # ---------------------------------------------------------------------------------------------- what is drawn
 
 
@@ -86,7 +80,7 @@ def draw_layers(net, data, split, asked, look, top, folder, say=silent):
         title = f"{user_name(net, name)} of {net.model or 'the net'}, {data.name}"
         pages, description = layer_pages(net, data, pictures, name, found[name], title, maps, look, top)
         for file, page in pages:
-            _write_png(page, folder / file)
+            write_png(folder / file, page)
         described.append(description)
         dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
         say(f"{description['layer']}: {', '.join(file for file, _ in pages)}{dead}")
@@ -122,7 +116,7 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent):
         for layer, maps in asked:
             file = f"{user_name(net, layer)}-{name}.png"
             page, description = picture_page(net, picture, layer, title, maps, look, top, other)
-            _write_png(page, folder / file)
+            write_png(folder / file, page)
             layers.append({"file": file, **description})
         classes = [{"class": label, "probability": p} for label, p in best]
         described.append({"picture": path, "classes": classes, "layers": layers})

@@ -17,8 +17,8 @@ import pathlib
 import re
 
 import numpy as np
-from tqdm import tqdm
 
+from ..files.progress import progress_bar
 from ..machine.arrays import to_cpu
 from ..visualize.images import display
 from ..visualize.receptive_field import fields
@@ -122,7 +122,7 @@ def _ways(net, split, name, best, numbers, look, count):
     watched = [rank == 0 and (best.value[m, 0] != 0 or is_score(net, name)) for m, rank in wanted]
     field, found = fields(net)[name], {m: [None] * count for m in numbers}
     words = f"report {user_name(net, name)}"
-    with tqdm(total=len(units), desc=words, unit=" units", delay=1, leave=False, disable=None) as bar:
+    with progress_bar(len(units), words, "units") as bar:
         for k, way in paths.follow(net, split, name, units, watched, look.rules):
             (m, rank), (_, _, y, x) = wanted[k], units[k]
             pages.check(best, name, m, rank, way.value)

@@ -10,12 +10,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import soundness
 from ..data.pictures import check_count, is_batch, stored_batch
 from ..data.preprocessing import center_crop, preprocess, stored_size
 from ..errors import RawconvError
+from ..files.progress import progress_bar
 from ..layers import PAPER, Rules
 from ..layers.softmax import softmax
 from ..machine.arrays import to_cpu
@@ -112,9 +112,7 @@ def tiles(net, split, layer, found, maps, count, look=LOOK):
     ]
     wanted.sort()  # by picture, so that each goes up once
     field, drawn = fields(net)[name], {}
-    bar = tqdm(
-        total=len(wanted), desc=f"project {user_name(net, name)}", unit=" units", delay=1, leave=False, disable=None
-    )
+    bar = progress_bar(len(wanted), f"project {user_name(net, name)}", "units")
     for part in cut(len(wanted), max(1, PROJECTION_BYTES // size)):
         some = wanted[part]
         ids, rows = np.unique([unit[0] for unit in some], return_inverse=True)

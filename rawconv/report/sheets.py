@@ -6,6 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from ..files.png import png_bytes
+
 LOSSLESS = 24  # tiles up to this many pixels stay exact (PNG); larger ones are JPEG
 QUALITY = 76
 BLOCK = 8  # of JPEG: cells are multiples of it, so that a tile never shows its neighbour
@@ -13,13 +15,11 @@ BLOCK = 8  # of JPEG: cells are multiples of it, so that a tile never shows its 
 
 def data_uri(picture):
     """A grey picture or one of small tiles: PNG."""
-    return _uri(picture, "png", optimize=True)
+    return _uri("png", png_bytes(picture, optimize=True))
 
 
-def _uri(picture, kind, **options):
-    out = io.BytesIO()
-    picture.save(out, kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
+def _uri(kind, data):
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def cell_size(shape):
@@ -39,7 +39,9 @@ def sheet(rows, shape):
     picture = Image.fromarray(np.concatenate(lines, axis=0))
     if max(shape) <= LOSSLESS:
         return data_uri(picture)
-    return _uri(picture, "jpeg", quality=QUALITY, subsampling=0, optimize=True)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    return _uri("jpeg", out.getvalue())
 
 
 def _fit(tile, shape):

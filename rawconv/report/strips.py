@@ -109,12 +109,3 @@ def mosaic(tiles, columns, gap=1, fill=255):
         y, x = divmod(k, columns)
         page[y * (height + gap) :, x * (width + gap) :][:height, :width] = tile
     return page
-
-
-def png(page):
-    """The page as a PNG file, bytes."""
-    import io
-
-    out = io.BytesIO()
-    page.save(out, "PNG", optimize=True)
-    return out.getvalue()

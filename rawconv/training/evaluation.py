@@ -1,15 +1,15 @@
 """How well a net answers: accuracies from 1 or 10 views, which class it takes for which, and where it is most wrong."""
 
-import io
 import json
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..data.augment import prepare, ten_views
 from ..data.batches import batches
 from ..files.csv_text import csv_text
+from ..files.png import write_png
+from ..files.progress import progress_bar
 from ..files.storage import replace_file
 from ..machine.arrays import to_cpu
 from .parallel import SingleProcess
@@ -36,8 +36,7 @@ def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
     (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the pictures.
     """
     ranks, found = ranks or SingleProcess(), np.zeros((4, len(split)))
-    hidden = (None if progress else True) if ranks.rank == 0 else True
-    with tqdm(total=len(split), unit=" pictures", desc="test", delay=1, leave=False, disable=hidden) as bar:
+    with progress_bar(len(split), "test", show=progress and ranks.rank == 0) as bar:
         for ids, pictures, labels in batches(split, 250 // views, share=ranks.share):
             if not len(ids):
                 continue  # the other processes have them all
@@ -129,7 +128,7 @@ def write(folder, split, classes, answers, results):
     worst = mistakes(split.labels, answers)
     if len(worst):
         files["mistakes"] = "mistakes.png"
-        replace_file(folder / "mistakes.png", _draw_mistakes(split, classes, answers, worst, results))
+        write_png(folder / "mistakes.png", _draw_mistakes(split, classes, answers, worst, results))
     paths = {name: str(folder / file) for name, file in files.items()}
     replace_file(folder / "test.json", json.dumps(results | paths, indent=1).encode())
     return paths
@@ -145,6 +144,4 @@ def _draw_mistakes(split, classes, answers, worst, results):
     count = int((answers.best != split.labels).sum())
     subtitle = f"The {len(worst)} worst of {count} mistakes on {len(split)} pictures; top-1 {results['top1']:.1%}"
     legend = "Below each picture the class answered, with its probability, and the class it is. Most wrong first."
-    out = io.BytesIO()
-    gallery(tiles, "Worst mistakes", subtitle, legend).save(out, "png")
-    return out.getvalue()
+    return gallery(tiles, "Worst mistakes", subtitle, legend)

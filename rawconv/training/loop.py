@@ -8,7 +8,6 @@ import sys
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import checkpoint, soundness
 from ..data.augment import prepare
@@ -17,6 +16,7 @@ from ..data.colour import shifts
 from ..data.identity import fingerprint
 from ..data.sources import absolute
 from ..errors import RawconvError
+from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
 from ..layers.softmax import softmax_cross_entropy
 from ..machine.arrays import HostToDevice, array_module, on_cpu, to_cpu
@@ -55,9 +55,8 @@ def train(
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or SingleProcess(), resume)
     run.ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
-    hidden = (None if progress else True) if run.writes else True  # None: hidden where stderr is no terminal
-    bar = tqdm(total=total, initial=done, unit=" pictures", disable=hidden, smoothing=0.05)
-    bar.desc = "the first step compiles its loops on a new machine"
+    words = "the first step compiles its loops on a new machine"
+    bar = progress_bar(total, words, done=done, show=progress and run.writes, stay=True)
     with bar, stoppable() as stop:
         go_on = run.schedule.state["cuts"] < run.schedule.CUTS
         if go_on and run.at["epoch"] < recipe.epochs:
@@ -73,7 +72,7 @@ def train(
             go_on = run.schedule.after_epoch(row["val_top1"])
             run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
             if progress and run.writes:
-                tqdm.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
+                bar.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
         if run.stopped:
             saved = "saved" if run.save_within_epoch() else "not saved, since the loss is far above that of guessing"
             say(f"Interrupted and {saved}; go on with: rawconv-train --resume {folder}")

@@ -19,6 +19,7 @@ from ..data.pictures import check_count, split_of
 from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.locks import holder, locked
+from ..files.progress import progress_bar
 from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 from ..machine.arrays import array_module, to_cpu
 from ..soundness import check_finite
@@ -55,8 +56,6 @@ def scan(
     begun: (pictures seen, what was found in them) of a scan that was interrupted, which called keep with that, as it
     does every KEEP_SECONDS.
     """
-    from tqdm import tqdm
-
     from ..data.batches import batches
 
     check_count(k, "k")
@@ -67,8 +66,7 @@ def scan(
     last = time.monotonic()
     if not len(split):
         raise RawconvError("The data set has no pictures to scan.")
-    hidden = None if progress else True
-    with tqdm(total=len(split), initial=seen[0], desc="scan", unit=" pictures", disable=hidden) as bar:
+    with progress_bar(len(split), "scan", done=seen[0], show=progress, stay=True) as bar:
         try:
             for ids, pictures, labels in batches(split, batch, start=seen[0]):
                 seen = seen[0] + len(ids), _scan_batch(net, pictures, ids, labels, seen[1], k)

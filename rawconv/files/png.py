@@ -1,0 +1,27 @@
+"""PNG files.
+
+write_png("runs/1/conv4.png", image)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+from .storage import replace_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def png_bytes(image: Image.Image, optimize: bool = False) -> bytes:
+    """Return a Pillow image as a PNG file.  optimize: smaller and slower."""
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=optimize)
+    return out.getvalue()
+
+
+def write_png(path: str | os.PathLike, image: Image.Image) -> None:
+    """Write a Pillow image; a file that is there is replaced as a whole."""
+    replace_file(path, png_bytes(image))

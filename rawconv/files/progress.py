@@ -1,0 +1,38 @@
+"""Progress bars: rate and time left, on stderr."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def progress_bar(
+    total: int, what: str = "", unit: str = "pictures", done: int = 0, show: bool = True, stay: bool = False
+) -> tqdm:
+    """Open a bar over `total` units of work, of which `done` were done by an earlier run; `with` closes it.
+
+    what: the words before the bar.  show: False hides it; it is always hidden where stderr is no terminal.
+    stay: for long work: the bar appears at once, averages its rate over minutes, and stays when it is done.  Others
+    appear after a second and vanish.
+    UsageError where tqdm cannot use a value of its environment variables, TQDM_MININTERVAL and the like.
+    """
+    try:
+        from tqdm import tqdm  # reads them here
+
+        bar = tqdm(
+            total=total, initial=done, desc=what, unit=f" {unit}", disable=None if show else True,
+            leave=stay, delay=0 if stay else 1, smoothing=0.05 if stay else 0.3,
+        )  # fmt: skip
+        if not bar.disable:
+            bar.format_meter(**bar.format_dict)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        names = [name for name in os.environ if name.upper().startswith("TQDM_")]
+        if not names:
+            raise
+        raise UsageError(f"tqdm cannot use {', '.join(names)} of the environment: {error!r}; unset it.") from error
+    return bar
