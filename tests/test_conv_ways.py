@@ -6,8 +6,8 @@ import reference as ref
 from conv_cases import CASES, TOLERANCE, check_three_walks, make
 from laws import assert_close, assert_same
 
-from rawconv.layers.conv import Conv, _add_bias
-from rawconv.layers.cpu import choice
+from rawconv.layers.conv import Conv, add_bias
+from rawconv.layers.cpu import Shape, winograd
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 
@@ -117,7 +117,7 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
         np.random.default_rng(4).choice(np.array([-2, -1, -0.0, 1, 2], dtype), size) for size in (shape, shape[1])
     )
     device_y = xp.asarray(y.copy())
-    _add_bias(device_y, xp.asarray(bias), fuse_relu)
+    add_bias(device_y, xp.asarray(bias), fuse_relu)
     assert_same(device_y, (ref.relu_up(y + bias) if fuse_relu else y + bias).astype(dtype))
 
 
@@ -139,5 +139,7 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
     ],
 )
 def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want):
-    layer = Conv(shape[3], **settings)
-    assert choice.suits(shape, layer.window, pictures, size) == want
+    window = Conv(shape[3], **settings).window
+    given = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(size, window.stride, window.size, window.pad, strict=False)]
+    conv = Shape(pictures, tuple(given), shape, window)
+    assert conv.out_size == size and (winograd.supports(conv, forced=True), winograd.supports(conv)) == want

@@ -96,9 +96,9 @@ ptxas info    : Used 32 registers"""
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_house_rules(file):
-    """Each kernel has a CPU loop of its name beside it, takes its count first, and holds to what CUDA and HIP share."""
+    """Each kernel has a CPU loop of its name beside it or in cpu/, takes its count first, and is for CUDA and HIP."""
     text = file.read_text()
-    beside = [path for path in (file.with_suffix(".py"), file.with_name(f"{file.stem}_cpu.py")) if path.exists()]
+    beside = [path for path in (file.with_suffix(".py"), file.parent / "cpu/gemm.py") if path.exists()]
     names = [".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in beside]
     modules = [importlib.import_module(name) for name in names]
     assert kernels(file) and len(kernels(file)) == text.count("__global__")

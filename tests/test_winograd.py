@@ -6,8 +6,9 @@ from conv_cases import check_three_walks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawconv.layers import Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
-from rawconv.layers.cpu import choice
+from rawconv.layers.cpu import winograd
 from rawconv.layers.cpu.winograd_places import Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
@@ -47,14 +48,14 @@ def test_any_map_and_fold_equals_the_equations(case):
 @pytest.mark.parametrize("size", [(13, 13), (6, 11), (3, 2), (5, 9)])
 def test_several_blocks_of_pictures(size, monkeypatch):
     """The weight gradient adds up what the blocks give, and the last may be shorter."""
-    monkeypatch.setattr(choice, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
+    monkeypatch.setattr(winograd, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=3, pad=1), conv="winograd")
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=5, pad=2), conv="winograd")
 
 
 def passes(x, dy, weight, window):
-    down = convolve_transpose(dy, weight, x.shape[1:3], window, "winograd")
-    return convolve(x, weight, None, window, "winograd"), down
+    down = convolve_transpose(dy, weight, x.shape[1:3], window, Execution("winograd"))
+    return convolve(x, weight, None, window, Execution("winograd")), down
 
 
 @pytest.mark.parametrize("settings", [dict(size=3, pad=1), dict(size=5, stride=2), dict(size=5, pad=2)])
@@ -79,9 +80,10 @@ WINDOWS = [Window.of(size, stride, 0, True) for (_, stride), size in SIZES.items
 def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     """The transformed filters themselves say which channels a place needs, also when they are turned."""
     how, weight = Fold.of(window), np.random.default_rng(0).standard_normal((*window.size, 2, 16))
-    folded = choice._fold_filters(weight, how)
+    square = winograd._square(weight.dtype)
+    folded = winograd._fold_filters(weight, how)
     for filters, place in ((folded, 5), (folded[::-1, ::-1], 0)):
-        transformed = choice._transform(choice.G, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
+        transformed = winograd._transform(square, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
         for values, span in zip(transformed, how.spans(2, place), strict=True):
             used = np.flatnonzero(values.any(axis=1))
             assert used.tolist() == list(range(span.start, span.stop))
@@ -157,5 +159,5 @@ def test_a_projection_that_is_exactly_empty_stays_empty(conv, full):
 
 def test_the_weight_gradient_of_no_pictures_is_zero():
     window = Window.of(5, 2, 0, True)
-    found = weight_gradient(np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, "winograd")
+    found = weight_gradient(np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, Execution("winograd"))
     assert found.shape == (5, 5, 3, 4) and not found.any()

@@ -1,4 +1,4 @@
-"""The constants by which `auto` chooses Winograd (layers/cpu/choice.py): each pass both ways, for many shapes."""
+"""The constants by which `auto` chooses Winograd (layers/cpu/winograd.py): each pass both ways, for many shapes."""
 
 import itertools
 import json
@@ -11,14 +11,14 @@ import numpy as np
 from bench_timing import conditions, json_option, machine, take_turns
 
 from rawconv.layers.conv import Conv
-from rawconv.layers.cpu import choice
+from rawconv.layers.cpu import Shape, winograd
 
 FILTERS = ((3, 1), (5, 1), (5, 2))  # size, stride
 CHANNELS = (8, 16, 32, 64, 96, 128, 256, 512)
 MAPS = (4, 6, 8, 13, 16, 27, 32, 64)  # of the output
 BATCHES = (1, 3, 8, 32, 128)
 LEAST, MOST = 2e6, 6e9  # additions and multiplications of a pass: what is smaller or larger is left out
-TRIED = {  # the constants, in the order of choice.figures
+TRIED = {  # the constants, in the order of winograd.figures
     "FEWEST_CHANNELS": (1, 16, 24, 40, 80, 112),
     "FEWEST_PLACES": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
     "LEAST_WORK": (0, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6),
@@ -36,7 +36,7 @@ def main(rounds, path):
         if LEAST <= 2 * batch * (side * channels * size) ** 2 <= MOST:
             found += measured(Conv(channels, size, stride, size // 2), batch, side * stride, rounds)
     click.echo(table(found))
-    present = tuple(getattr(choice, name) for name in TRIED)
+    present = tuple(getattr(winograd, name) for name in TRIED)
     best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
     for what, constants in (("now", present), ("least loss", best), ("always", (0,) * 4), ("never", (math.inf,) * 4)):
         named = ", ".join(f"{name} {value}" for name, value in zip(TRIED, constants, strict=True))
@@ -48,22 +48,22 @@ def main(rounds, path):
 
 
 def measured(layer, batch, side, rounds):
-    """[(name, choice.figures, ratio of the medians)] of the passes of one layer on random numbers."""
+    """[(name, winograd.figures, ratio of the medians)] of the passes of one layer on random numbers."""
     rng, size = np.random.default_rng(0), (side, side)
     layer.build((*size, layer.filters), rng)
     x = rng.standard_normal((batch, *size, layer.filters), np.float32)
     dy = rng.standard_normal((batch, *layer.out_shape(x.shape[1:])), np.float32)
-    folded = tuple(-(-side // stride) for stride in layer.window.stride)
+    shape = Shape(batch, size, layer.weight.shape, layer.window)
     passes = {
-        "up": (lambda: layer.forward(x), dy.shape[1:3]),
-        "back to x": (lambda: layer.transpose(dy, size), folded),
-        "back to weight": (lambda: layer.parameter_gradients(dy, x), dy.shape[1:3]),
+        "up": (lambda: layer.forward(x), False),
+        "back to x": (lambda: layer.transpose(dy, size), layer.window.stride != (1, 1)),
+        "back to weight": (lambda: layer.parameter_gradients(dy, x), False),
     }
     found = []
-    for name, (function, tiled) in passes.items():
+    for name, (function, transposed) in passes.items():
         ways = {way: lambda way=way, function=function: by(way, layer, function) for way in ("winograd", "gemm")}
         times = take_turns(ways, rounds, say=False, pause=0)
-        figures = choice.figures(layer.weight.shape, layer.window, batch, dy.shape[1:3], tiled)
+        figures = winograd.figures(shape, transposed)
         ratio = statistics.median(times["winograd"]) / statistics.median(times["gemm"])
         found.append(
             (f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}", figures, ratio)

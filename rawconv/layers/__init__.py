@@ -48,6 +48,19 @@ class Rules(NamedTuple):
     shared_switches: str = "add"
 
 
+class Execution(NamedTuple):
+    """How convolutions are computed.  It is passed down from the net (see net.py), and changes nothing but rounding.
+
+    algorithm: "gemm" (columns and one product) or, on the CPU, "winograd" (3x3 filters and what folds to them) or
+        "direct" (few channels), which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
+    workspace: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
+    """
+
+    algorithm: str = "auto"
+    workspace: int = 256 << 20
+
+
+GEMM = Execution("gemm")  # the exact one: what no path reaches is exactly 0
 PAPER = Rules()
 GRADIENT = Rules("gradient", "gradient", "add")
 

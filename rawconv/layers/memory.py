@@ -52,10 +52,10 @@ class Memory(NamedTuple):
     back: int = 0
 
 
-def convolution_memory(layer, step, rows_a_share):
+def convolution_memory(layer, step, split_k):
     """The Memory of a Conv: its columns are the largest block of the three passes, as conv.py makes them.
 
-    rows_a_share(rows, width): how many rows of dy go into one accumulator of the weight gradient.
+    split_k(rows, width): how many rows of dy go into one accumulator of the weight gradient.
     """
     settings, groups = layer.settings, layer.groups
     (kh, kw), stride = pair(settings["size"] or step.shape[:2]), pair(settings["stride"])[0]
@@ -76,9 +76,9 @@ def convolution_memory(layer, step, rows_a_share):
     else:
         reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
         transpose = min(height, (reach + kh - 2) // stride + 1) * line
-    share = rows_a_share(step.batch * height, width)
-    sums = (-(-step.batch * height // share) + 1) * weight // groups  # the accumulators, and one product
-    gradient = min(fit, share) * line + sums
+    split = split_k(step.batch * height, width)
+    sums = (-(-step.batch * height // split) + 1) * weight // groups  # the accumulators, and one product
+    gradient = min(fit, split) * line + sums
     columns = max(forward, transpose, gradient - sums)
     back += max(transpose, gradient)
     return Memory("input", parameters=parameters, columns=columns, up=up + forward, back=back)

@@ -81,17 +81,15 @@ def _end(threads: list[threading.Thread], inbox: queue.SimpleQueue[Any]) -> None
 
 def _do(tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]) -> None:
     """Do the tasks that no other thread has taken: a list iterator's next() is atomic under the interpreter lock."""
-    for outcome in map(_outcome, tasks):  # `for task in tasks` would keep a finished task and its arrays alive
+    task: Task | None
+    for task in tasks:
+        outcome = None
+        try:
+            task()
+        except BaseException as error:
+            outcome = error
+        task = None  # or a finished task would keep its arrays alive until this thread gets to the next
         outcomes.put(outcome)
-
-
-def _outcome(task: Task) -> BaseException | None:
-    """Do a task; return None, or the exception that it raised."""
-    try:
-        task()
-    except BaseException as error:
-        return error
-    return None
 
 
 def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nanoseconds: float = math.inf) -> None:
@@ -100,26 +98,43 @@ def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nan
     nanoseconds: estimate, from the shapes, of what all blocks take on one thread.  Below ALONE the caller does them
     itself.  The caller's np.errstate, which belongs to one thread, holds for all of them.
     """
-    tasks = [functools.partial(function, block) for block in blocks]
     helpers, inbox = _helpers()
-    count, todo, outcomes = len(tasks), iter(tasks), queue.SimpleQueue[BaseException | None]()
-    del tasks  # the iterator drops the list at its end, so that a helper that wakes later keeps no arrays alive
-    for _ in range(min(helpers, count - 1) if nanoseconds >= ALONE else 0):
-        inbox.put((np.geterr(), todo, outcomes))
-    try:
-        _do(todo, outcomes)
-        errors = [outcomes.get() for _ in range(count)]
-    except BaseException:  # Ctrl-C, outside of a task
-        for _ in todo:
-            pass  # use them up, so that no helper takes another
-        raise
+    if helpers and len(blocks) > 1 and nanoseconds >= ALONE:
+        errors = _share(function, blocks, helpers, inbox)
+    else:
+        errors = []
+        for block in blocks:
+            try:
+                function(block)
+            except BaseException as error:
+                errors.append(error)
     for error in errors:
         if error:
             raise error
 
 
+def _share(
+    function: Callable[[Block], object], blocks: Sequence[Block], helpers: int, inbox: queue.SimpleQueue[Any]
+) -> list[BaseException | None]:
+    """Call function(block) for every block, on all threads; return what each raised, or None."""
+    tasks = [functools.partial(function, block) for block in blocks]
+    count, todo, outcomes = len(tasks), iter(tasks), queue.SimpleQueue[BaseException | None]()
+    del tasks  # the iterator drops the list at its end, so that a helper that wakes later keeps no arrays alive
+    for _ in range(min(helpers, count - 1)):
+        inbox.put((np.geterr(), todo, outcomes))
+    try:
+        _do(todo, outcomes)
+        return [outcomes.get() for _ in range(count)]
+    except BaseException:  # Ctrl-C, outside of a task
+        for _ in todo:
+            pass  # use them up, so that no helper takes another
+        raise
+
+
 def cut(total: int, size: int) -> list[slice]:
     """Return slices of `size` that cover range(total); the last may be shorter."""
+    if 0 < total <= size:
+        return [slice(0, total)]
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 

@@ -1,5 +1,96 @@
-"""Ways to convolve on a CPU, and choice.py, which says which one suits.
+"""The algorithms that convolve on a CPU, behind one table: a module each, with the same four names.
 
-gemm.py one product over columns;  dense.py where a filter covers its input;  direct.py for few channels;
-winograd_tiles.py and winograd_places.py for 3x3 filters and what folds to them;  simd.py their vectors.
+    supports(shape, forced, transposed)              whether it computes convolutions of this Shape and, unless it is
+                                                     forced (asked for by name), whether it is the faster way
+    forward(x, weight, bias, window, y, fuse_relu)   up: y = the convolution plus bias (or None), then max(y, 0)
+    transpose(dy, weight, window, dx)                back and down: dx = the transpose of that, without bias
+    weight_gradient(x, dy, window)                   back: the gradient of the weight, whose sum has one order
+
+All see one group of filters.  x, dy and the results are contiguous; y and dx are written.
+simd.py holds the vectors that some of them compute with.
 """
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..window import Window
+from . import dense, direct, gemm, winograd
+
+ALGORITHMS = {"dense": dense, "direct": direct, "winograd": winograd, "gemm": gemm}  # the first that supports a shape
+ALWAYS = ("dense", "gemm")  # considered whatever is asked for: dense is gemm where the input is its own columns
+CHOICES = ("auto", "gemm", "winograd", "direct")  # of --conv
+MOST_ZEROS = 1.9  # positions of dx for one of dy: a convolution of the padded dy multiplies mostly zeros beyond
+
+
+class Shape(NamedTuple):
+    """What an algorithm is chosen by.  images: N.  size: (H, W) of x.  weight: (KH, KW, C, F)."""
+
+    images: int
+    size: tuple
+    weight: tuple
+    window: Window
+
+    @property
+    def out_size(self):
+        return self.window.out_size(*self.size)
+
+    def turned(self):
+        """The Shape of the convolution of dy by filters turned by 180 degrees that is the transpose of this one.
+
+        None where there is none: its stride is not 1, or some windows lie in the padding alone.
+        """
+        (kh, kw), (top, left), (oh, ow) = self.window.size, self.window.pad[:2], self.out_size
+        if self.window.stride != (1, 1) or top >= kh or left >= kw:
+            return None
+        pad = (kh - 1 - top, kw - 1 - left, self.size[0] - oh + top, self.size[1] - ow + left)
+        return Shape(self.images, (oh, ow), (kh, kw, *self.weight[:1:-1]), Window((kh, kw), (1, 1), pad))
+
+
+class Passes(NamedTuple):
+    """The three functions that compute a convolution.
+
+    exact: whether transpose gives exactly 0 wherever no dy but 0 reaches, as a sum of such products is.
+    """
+
+    forward: Callable
+    transpose: Callable
+    weight_gradient: Callable
+    exact: bool
+
+
+@functools.lru_cache(4096)
+def choose(algorithm: str, images: int, size: tuple, weight: tuple, window: Window) -> Passes:
+    """The Passes for a Shape, which alone decides, so that a run repeats bit for bit.
+
+    algorithm: "auto", or the name of one that is taken wherever it supports the shape.
+    """
+    if algorithm not in CHOICES:
+        raise ValueError(f"conv {algorithm!r} is not one of: {', '.join(CHOICES)}.")
+    shape = Shape(images, size, weight, window)
+    chosen = _first(algorithm, shape)
+    transpose, by = _transpose(algorithm, shape)
+    return Passes(chosen.forward, transpose, chosen.weight_gradient, by is not winograd)
+
+
+def _first(algorithm, shape, transposed=False):
+    considered = (name for name in ALGORITHMS if name in (algorithm, *ALWAYS) or algorithm == "auto")
+    return next(
+        ALGORITHMS[name] for name in considered if ALGORITHMS[name].supports(shape, name == algorithm, transposed)
+    )
+
+
+def _transpose(algorithm, shape):
+    """(the function that computes the transpose, the algorithm it is of)."""
+    by, turned = _first(algorithm, shape, transposed=True), shape.turned()
+    spread = np.prod(shape.size) / max(1, np.prod(shape.out_size))
+    if by is dense or turned is None or (spread >= MOST_ZEROS and algorithm != "winograd"):
+        return by.transpose, by
+    by = _first(algorithm, turned)
+    return functools.partial(_by_turning, by.forward, turned.window), by
+
+
+def _by_turning(convolve, window, dy, weight, _, dx):
+    convolve(dy, np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3)), None, window, dx)

@@ -1,27 +1,35 @@
-"""A fully connected layer on the CPU: few pictures for many weights, each of which is read or written once.
+"""A fully connected layer on the CPU: few images for many weights, each of which is read or written once.
 
 BLAS orders both factors of a product in memory of its own first; where one of them is 150 MB of weights for 32
-pictures, that takes as long as the product.
+images, that takes as long as the product.
 """
+
+import math
 
 import numpy as np
 
 from ...machine.buffers import empty
 from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, scratch
-from .simd import LANES, add_products, load, splat, store
+from .gemm import add_bias
+from .simd import LANES, accumulate, copies, splat, store
 
 
-def full(x, matrix):
-    """y (N, F) = x (N, K) @ matrix (K, F), cut by the filters."""
-    y = empty(x, (len(x), matrix.shape[1]))
-    run_blocks(lambda part: np.matmul(x, matrix[:, part], out=y[:, part]), _eighths(matrix.shape[1]), _cost(x, matrix))
-    return y
+def supports(shape, forced=False, transposed=False):
+    return shape.window.covers(shape.size)
 
 
-def full_transpose(dy, matrix):
-    """dx (N, K) = dy @ matrix.T, computed as its transpose: so the weights are what BLAS reads row by row."""
-    dx = empty(dy, (len(dy), len(matrix)))
+def forward(x, weight, bias, window, y, fuse_relu=False):
+    """y (N, F) = x (N, K) @ weight (K, F) + bias, cut by the filters; fuse_relu: and max(y, 0)."""
+    x, matrix, y = _rows(x), weight.reshape(-1, weight.shape[3]), _rows(y)
+    run_blocks(lambda part: np.matmul(x, matrix[:, part], out=y[:, part]), _eighths(y.shape[1]), _cost(x, matrix))
+    if bias is not None:
+        add_bias(y, bias, fuse_relu)
+
+
+def transpose(dy, weight, window, dx):
+    """dx (N, K) = dy (N, F) @ weight.T, computed as its transpose: so the weights are what BLAS reads row by row."""
+    dy, matrix, dx = _rows(dy), weight.reshape(-1, weight.shape[3]), _rows(dx)
 
     def block(part):
         product = scratch("product", (part.stop - part.start, len(dy)), dy.dtype)
@@ -29,22 +37,26 @@ def full_transpose(dy, matrix):
         dx[:, part] = product.T
 
     run_blocks(block, _eighths(len(matrix)), _cost(dy, matrix))
-    return dx
 
 
-def full_weight_gradient(x, dy):
-    """dmatrix (K, F) = x.T @ dy, LANES x LANES of it at a time, whose sums over the pictures stay in registers."""
+def weight_gradient(x, dy, window):
+    """dweight (K, F) = x.T @ dy, LANES x LANES of it at a time, whose sums over the images stay in registers."""
+    shape, x, dy = (*window.size, x.shape[3], dy.shape[3]), _rows(x), _rows(dy)
     dmatrix = empty(x, (x.shape[1], dy.shape[1]))
     if min(dmatrix.shape) < LANES:
-        return np.matmul(x.T, dy, out=dmatrix)
-    rows, columns = _strips(x), _strips(dy)
-    flat = dmatrix.reshape(-1)
+        return np.matmul(x.T, dy, out=dmatrix).reshape(shape)
+    rows, columns, flat = _strips(x), _strips(dy), dmatrix.reshape(-1)
 
     def block(part):
-        sum_pictures(rows, columns, flat, *dmatrix.shape, part.start, part.stop)
+        sum_images(rows, columns, flat, *dmatrix.shape, part.start, part.stop)
 
     run_blocks(block, _eighths(len(rows), 64 // LANES), _cost(x, dmatrix))
-    return dmatrix
+    return dmatrix.reshape(shape)
+
+
+def _rows(x):
+    """(N, 1, 1, F) or (N, H, W, C) as a matrix, a row for each image."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def _eighths(length, least=64):
@@ -52,7 +64,7 @@ def _eighths(length, least=64):
 
 
 def _cost(x, matrix):
-    """Nanoseconds: a quarter to read or write a weight, a twentieth for what each picture does with it."""
+    """Nanoseconds: a quarter to read or write a weight, a twentieth for what each image does with it."""
     return matrix.size * (5 + len(x)) / 20
 
 
@@ -67,16 +79,14 @@ def _strips(x):
 
 
 @loop
-def sum_pictures(rows, columns, out, height, width, first, last):
+def sum_images(rows, columns, out, height, width, first, last):
     """out (height, width), flat: the sums over n of rows[a, n, i] * columns[b, n, j], in the strips first .. last-1."""
-    given, factors, count = rows.reshape(-1), columns.reshape(-1), rows.shape[1]
-    z = splat(out, out.dtype.type(0))
+    a_strips, b_strips, count = rows.reshape(-1), columns.reshape(-1), rows.shape[1]
+    size, zero = count * LANES, splat(out, out.dtype.type(0))
     for a in range(first, last):
         for b in range(len(columns)):
-            sums = (z, z, z, z, z, z, z, z, z, z, z, z, z, z, z, z)
-            for n in range(count):
-                v = load(factors, (b * count + n) * LANES)
-                sums = add_products(sums, given, (a * count + n) * LANES, 1, v)
+            sums = copies(zero, LANES)
+            sums = accumulate(sums, a_strips, a * size, 1, LANES, b_strips, b * size, LANES, count)
             corner = min(a * LANES, height - LANES) * width + min(b * LANES, width - LANES)
             for i in range(LANES):
                 store(out, corner + i * width, sums[i])

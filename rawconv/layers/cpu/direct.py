@@ -4,7 +4,7 @@ In conv1 a window has 7x7x3 numbers for 96 filters or fewer; to write it as a co
 BLAS, takes half as long as the product itself.  Here a picture is padded once, and the rows of its windows are read
 where they lie.
 
-    up      the sums of PLACES neighbouring places and LANES filters, over the numbers of a window
+    up      the sums of POSITIONS neighbouring places and LANES filters, over the numbers of a window
     back    those of TAPS neighbouring numbers of a window and LANES filters, over a row of dy
 
 Each number is multiplied by a vector of filters, with nothing read or written but these two.
@@ -16,59 +16,62 @@ import numpy as np
 
 from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, scratch
-from .simd import LANES, add_products, load, splat, store
+from ..relu import relu
+from .gemm import ACCUMULATORS, transpose  # noqa: F401 (of this way there is no transpose: columns are as fast)
+from .simd import LANES, accumulate, copies, load, splat, store
 
 MOST_CHANNELS = 4  # otherwise columns are worth their while
-PLACES, TAPS = 8, 11  # vectors of sums; 11 divides rows of 7x3 and 11x3 numbers with the least left over
-BLOCK = 4096  # places of the output: rows of a picture or some pictures
+POSITIONS, TAPS = 8, 11  # vectors of sums; 11 divides rows of 7x3 and 11x3 numbers with the least left over
+BLOCK = 4096  # positions of the output: rows of an image or some images
 
 
-def suits(shape, size):
-    """Whether filters of `shape` for an output of `size` (rows, columns) can go this way."""
-    return shape[2] <= MOST_CHANNELS and shape[3] % LANES == 0 and size[1] >= PLACES
+def supports(shape, forced=False, transposed=False):
+    return shape.weight[2] <= MOST_CHANNELS and shape.weight[3] % LANES == 0 and shape.out_size[1] >= POSITIONS
 
 
-def direct(x, weight, bias, window, y):
-    """y = the convolution of x with weight, plus bias (or None)."""
+def forward(x, weight, bias, window, y, fuse_relu=False):
+    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and max(y, 0), in a pass of its own."""
     filters = weight.shape[3]
     matrix = np.ascontiguousarray(weight.reshape(-1, filters // LANES, LANES).swapaxes(0, 1)).reshape(-1)
     offsets = np.zeros(filters, x.dtype) if bias is None else np.ascontiguousarray(bias)
 
     def block(part):
         padded, geometry = _padded(x, part, window, y.shape[2])
-        sum_places(padded, matrix, offsets, y[part].reshape(-1), *geometry)
+        sum_positions(padded, matrix, offsets, y[part].reshape(-1), geometry)
 
     run_blocks(block, _blocks(y))
+    if fuse_relu:
+        relu(y, y)
 
 
-def direct_weight_gradient(x, dy, window, shares):
-    """dweight, in at most `shares` sums of their own, which are added in their order."""
+def weight_gradient(x, dy, window):
+    """dweight, in some sums of their own, which are added in their order."""
     shape = (*window.size, x.shape[3], dy.shape[3])
     blocks = _blocks(dy)
-    parts = cut(len(blocks), max(1, -(-len(blocks) // shares)))
+    parts = cut(len(blocks), max(1, -(-len(blocks) // ACCUMULATORS)))
     sums = np.zeros((len(parts), shape[3] // LANES, math.prod(shape[:3]), LANES), x.dtype)
 
-    def share(index):
+    def block(index):
         for part in blocks[parts[index]]:
             padded, geometry = _padded(x, part, window, dy.shape[2])
-            sum_taps(padded, dy[part].reshape(-1), sums[index].reshape(-1), shape[3], *geometry)
+            sum_taps(padded, dy[part].reshape(-1), sums[index].reshape(-1), shape[3], geometry)
 
-    run_blocks(share, range(len(parts)))
+    run_blocks(block, range(len(parts)))
     return np.ascontiguousarray(sums.sum(axis=0).swapaxes(0, 1)).reshape(shape)
 
 
 def _blocks(y):
-    """(pictures, rows) of every block of an output."""
+    """(images, rows) of every block of an output."""
     count, height, width = y.shape[:3]
     rows = max(1, BLOCK // width)
     if rows >= height:
-        return [(pictures, slice(0, height)) for pictures in cut(count, rows // height)]
+        return [(images, slice(0, height)) for images in cut(count, rows // height)]
     return [(slice(n, n + 1), part) for n in range(count) for part in cut(height, rows)]
 
 
 def _padded(x, part, window, width):
     """What a block of the output sees of x, with zeros around it, flat; and (width, rows of the block, KH, the numbers
-    of a window's row, and in numbers the way to the next line, picture, output row and output place)."""
+    of a window's row, and in numbers the way to the next line, image, output row and output position)."""
     (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
     x, rows, channels = x[part[0]], part[1], x.shape[3]
     line = channels * max((width - 1) * sw + kw, left + x.shape[2])
@@ -95,38 +98,36 @@ def pad(x, padded, top, left):
 
 
 @loop
-def sum_places(padded, weight, bias, y, width, rows, kh, run, line, picture, down, across):
-    """y, `rows` rows of some pictures; weight lies as (vector of filters, number of the window, lane)."""
+def sum_positions(padded, weight, bias, y, geometry):
+    """y, `rows` rows of some images; weight lies as (vector of filters, number of the window, lane)."""
+    width, rows, kh, run, line, image, down, across = geometry
     filters = len(bias)
     for row in range(len(y) // (width * filters)):
-        corner = row // rows * picture + row % rows * down
+        corner = row // rows * image + row % rows * down
         for f in range(0, filters, LANES):
             b = load(bias, f)
-            for first in range(0, width, PLACES):
-                ox, at = min(first, width - PLACES), f * kh * run  # the last vectors may be summed twice
-                sums = (b, b, b, b, b, b, b, b)
+            for first in range(0, width, POSITIONS):
+                ox = min(first, width - POSITIONS)  # the last vectors may be summed twice
+                sums = copies(b, POSITIONS)
                 for ky in range(kh):
-                    start = corner + ky * line + ox * across
-                    for i in range(run):
-                        sums = add_products(sums, padded, start + i, across, load(weight, at))
-                        at += LANES
-                for j in range(PLACES):
+                    start, taps = corner + ky * line + ox * across, (f * kh + ky * LANES) * run
+                    sums = accumulate(sums, padded, start, across, 1, weight, taps, LANES, run)
+                for j in range(POSITIONS):
                     store(y, (row * width + ox + j) * filters + f, sums[j])
 
 
 @loop
-def sum_taps(padded, dy, total, filters, width, rows, kh, run, line, picture, down, across):
-    """total += the gradient of the weights, in their order above, from `rows` rows of some pictures."""
+def sum_taps(padded, dy, total, filters, geometry):
+    """total += the gradient of the weights, in their order above, from `rows` rows of some images."""
+    width, rows, kh, run, line, image, down, across = geometry
     zero = splat(total, total.dtype.type(0))
     for row in range(len(dy) // (width * filters)):
-        corner = row // rows * picture + row % rows * down
+        corner = row // rows * image + row % rows * down
         for f in range(0, filters, LANES):
             for ky in range(kh):
                 for i in range(0, run, TAPS):
                     start, at = corner + ky * line + i, (f * kh + ky * LANES) * run + i * LANES
-                    sums = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
-                    for ox in range(width):
-                        v = load(dy, (row * width + ox) * filters + f)
-                        sums = add_products(sums, padded, start + ox * across, 1, v)
+                    first = row * width * filters + f
+                    sums = accumulate(copies(zero, TAPS), padded, start, 1, across, dy, first, filters, width)
                     for j in range(min(TAPS, run - i)):
                         store(total, at + j * LANES, load(total, at + j * LANES) + sums[j])

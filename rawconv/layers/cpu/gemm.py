@@ -1,35 +1,156 @@
-"""A matrix product of factors that lie apart, row by row, as Winograd's tiles do: ROWS x LANES sums in registers.
+"""Convolution as a product over columns, as conv.py has it, on the threads of a CPU: any shape, one rounding fewer.
 
-BLAS would first order both factors in memory of its own, which for as few channels as a convolution has takes up to a
-quarter of the time.
+A block of columns is made, multiplied and forgotten while it lies in the cache of the processor that works on it.
 """
+
+import math
 
 import numpy as np
 
+from ...machine.buffers import empty, zeros
 from ...machine.numba_cache import loop
-from .simd import LANES, add_products, load, splat, store
+from ...machine.threads import cut, run_blocks, scratch
 
-ROWS = 12
-PAGE = 4096  # bytes: numbers as far apart as a multiple of it share one place of the first cache, which has 8 or 12
+COLUMNS = 2 << 20  # bytes of a block of columns: it stays in the L2 cache
+ACCUMULATORS = 8  # of the weight gradient, at most: by shapes, so that its sum has one order
+LEAST_POSITIONS = 256  # of dy for an accumulator, which is cleared and added up whatever it takes in
+PRODUCTS = 40  # multiplications and additions a nanosecond, about
 
 
-def product(a, b, out):
-    """out = a @ b, of which each has contiguous rows; by BLAS where blocks do not fit, or the cache would not."""
-    if len(a) < ROWS or out.shape[1] % LANES or a.strides[0] % PAGE == 0:
-        return np.matmul(a, b, out=out)
-    return multiply(a, b, out)
+def supports(shape, forced=False, transposed=False):
+    return True
+
+
+def forward(x, weight, bias, window, y, fuse_relu=False):
+    """y = im2col(x) @ weight + bias, block by block of output rows (counted through all images)."""
+    rows, matrix = y.reshape(-1, *y.shape[2:]), weight.reshape(-1, weight.shape[3])
+
+    def block(part):
+        out = rows[part].reshape(-1, rows.shape[2])
+        np.matmul(columns(x, part, window, y.shape[1:3]), matrix, out=out)
+        if bias is not None:
+            add_bias(out, bias, fuse_relu)
+
+    run_blocks(block, cut(len(rows), rows_a_block(x, y.shape[2] * len(matrix), COLUMNS)))
+
+
+def transpose(dy, weight, window, dx):
+    """dx = col2im(dy @ weight.T), in blocks of whole images."""
+    (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
+    matrix = weight.reshape(-1, weight.shape[3]).T
+
+    def block(part):
+        shape = (part.stop - part.start, *dy.shape[1:3], matrix.shape[1])
+        dcolumns = scratch("dcolumns", shape, dy.dtype)
+        np.matmul(dy[part].reshape(-1, len(matrix)), matrix, out=dcolumns.reshape(-1, shape[3]))
+        col2im(dcolumns, dx[part].reshape(len(dcolumns), dx.shape[1], -1), kh, kw, sh, sw, top, left, dx.shape[3])
+
+    rows = rows_a_block(dy, dy.shape[2] * matrix.shape[1], COLUMNS)
+    run_blocks(block, cut(len(dy), max(1, rows // dy.shape[1])))
+
+
+def weight_gradient(x, dy, window):
+    """dweight = im2col(x).T @ dy, in some sums of their own, which are added in their order."""
+    rows, filters, length = dy.reshape(-1, *dy.shape[2:]), dy.shape[3], math.prod(window.size) * x.shape[3]
+    step = rows_a_block(x, dy.shape[2] * length, COLUMNS)
+    parts = cut(len(rows), split_k(len(rows), dy.shape[2]))
+    sums = zeros(x, (len(parts), length, filters))
+
+    def block(index):
+        for some in cut(parts[index].stop - parts[index].start, step):
+            part = slice(parts[index].start + some.start, parts[index].start + some.stop)
+            product = scratch("product", (length, filters), x.dtype)
+            given = columns(x, part, window, dy.shape[1:3])
+            sums[index] += np.matmul(given.T, rows[part].reshape(-1, filters), out=product)
+
+    run_blocks(block, range(len(parts)), rows.size * length / PRODUCTS)
+    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(*window.size, x.shape[3], filters)
+
+
+def split_k(rows, width):
+    """How many of dy's rows, of `width` positions, go into one accumulator of the weight gradient."""
+    count = max(2, min(ACCUMULATORS, rows * width // LEAST_POSITIONS))
+    return max(1, -(-rows // count))
+
+
+def rows_a_block(x, elements, most):
+    """How many rows of so many elements of columns fit into `most` bytes, one at least."""
+    return max(1, most // max(1, elements * x.itemsize))
+
+
+def columns(x, part, window, out_size):
+    """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
+    (kh, kw), (sh, sw), (top, left), channels = window.size, window.stride, window.pad[:2], x.shape[3]
+    out = scratch("columns", ((part.stop - part.start) * out_size[1], kh * kw * channels), x.dtype)
+    im2col(x.reshape(*x.shape[:2], -1), out, part.start, *out_size, kh, kw, sh, sw, top, left, channels)
+    return out
+
+
+def sum_of_rows(dy):
+    """dy (rows, F) -> (F,), the blocks' sums added in their order."""
+    parts, dy = cut(len(dy), 1 << 14), np.ascontiguousarray(dy)
+    sums = np.zeros((len(parts), dy.shape[1]), dy.dtype)
+    run_blocks(lambda i: sum_rows(dy[parts[i]], sums[i]), range(len(parts)), dy.size / 4)
+    return sums.sum(axis=0)
 
 
 @loop
-def multiply(a, b, out):
-    """The last rows are computed twice where they do not fill a block of their own."""
-    zero, size = splat(out, out.dtype.type(0)), out.itemsize
-    across, down, line = a.strides[0] // size, b.strides[0] // size, out.strides[0] // size
-    for first in range(0, len(a), ROWS):
-        row = min(first, len(a) - ROWS)
-        for column in range(0, out.shape[1], LANES):
-            sums = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
-            for k in range(len(b)):
-                sums = add_products(sums, a, row * across + k, across, load(b, k * down + column))
-            for j in range(ROWS):
-                store(out, (row + j) * line + column, sums[j])
+def sum_rows(rows, total):
+    """total += every row.  NumPy's sum over the first axis takes three times as long where rows are short."""
+    for i in range(len(rows)):
+        for f in range(rows.shape[1]):
+            total[f] += rows[i, f]
+
+
+@loop
+def add_bias(y, bias, fuse_relu):
+    """y (rows, F) += bias and, with fuse_relu, y = max(y, 0) in the same pass.  A NaN stays NaN, as in relu.py."""
+    for i in range(len(y)):
+        for f in range(y.shape[1]):
+            value = y[i, f] + bias[f]
+            y[i, f] = 0 if fuse_relu and value <= 0 else value
+
+
+@loop
+def im2col(x, columns, first, oh, ow, kh, kw, sh, sw, top, left, channels):
+    """Copy each window to its row of columns; a window's row of pixels is one run of memory, cropped at the border."""
+    run = kw * channels
+    end = x.shape[2]
+    for row in range(columns.shape[0]):
+        g, ox = divmod(row, ow)
+        n, oy = divmod(first + g, oh)
+        start = (ox * sw - left) * channels
+        low, high = max(0, -start), min(run, end - start)
+        for ky in range(kh):
+            y = oy * sh - top + ky
+            out = columns[row, ky * run : (ky + 1) * run]
+            if y < 0 or y >= x.shape[1] or high <= low:
+                for i in range(run):
+                    out[i] = 0
+                continue
+            for i in range(low):
+                out[i] = 0
+            line = x[n, y, start + low : start + high]
+            for i in range(high - low):
+                out[low + i] = line[i]
+            for i in range(high, run):
+                out[i] = 0
+
+
+@loop
+def col2im(dcolumns, dx, kh, kw, sh, sw, top, left, channels):
+    """Add each row of columns to its window, in reading order of the windows: the transpose of im2col."""
+    run = kw * channels
+    end = dx.shape[2]
+    dx[:] = 0
+    for n in range(dcolumns.shape[0]):
+        for oy in range(dcolumns.shape[1]):
+            for ox in range(dcolumns.shape[2]):
+                start = (ox * sw - left) * channels
+                low, high = max(0, -start), min(run, end - start)
+                for ky in range(max(0, top - oy * sh), min(kh, dx.shape[1] + top - oy * sh)):
+                    if high > low:
+                        line = dx[n, oy * sh - top + ky, start + low : start + high]
+                        column = dcolumns[n, oy, ox, ky * run + low : ky * run + high]
+                        for i in range(high - low):
+                            line[i] += column[i]

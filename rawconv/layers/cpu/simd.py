@@ -4,7 +4,8 @@
     store(a, i, v)              a[i : i + LANES] = v
     splat(a, s)                 the number s in every lane, in the dtype of a
     v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
-    add_products(sums, a, i, step, v)   (sums[0] + a[i] * v, sums[1] + a[i + step] * v, ...), sums being a tuple
+    copies(v, 8)                (v, v, v, v, v, v, v, v); the number is a constant
+    accumulate(...)             the micro-kernel of all products: sums that stay in registers
 
 LLVM vectorises a simple loop by itself; it gives up where values live in registers over several loops (the tiles of
 Winograd, the accumulators of a product), and there these vectors say what is meant.  The length is that of AVX-512 in
@@ -13,6 +14,7 @@ float32; on narrower machines, and in float64, LLVM uses several registers for o
 
 import operator
 
+import numba
 from llvmlite import ir
 from numba.core import types
 from numba.core.datamodel import models
@@ -96,8 +98,32 @@ for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), 
     _lane_by_lane(_function, _instruction)
 
 
+@intrinsic(prefer_literal=True)
+def copies(typing, vector, count):
+    kind = types.UniTuple(vector, count.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        return context.make_tuple(builder, kind, [arguments[0]] * kind.count)
+
+    return kind(vector, count), generate
+
+
+@numba.njit
+def accumulate(sums, a, i, step, along, b, j, down, count):
+    """sums[n] += the sum over k < count of a[i + n * step + k * along] * the vector at b[j + k * down].
+
+    A number is multiplied by a vector, for as many sums as there are registers; only those two are read, and nothing
+    is written.  Returns the sums, a tuple.
+    """
+    for k in range(count):
+        sums = _add_products(sums, a, i + k * along, step, load(b, j + k * down))
+    return sums
+
+
 @intrinsic
-def add_products(typing, sums, array, index, step, vector):
+def _add_products(typing, sums, array, index, step, vector):
+    """(sums[0] + a[index] * vector, sums[1] + a[index + step] * vector, ...)"""
+
     def generate(context, builder, signature, arguments):
         sums, given, index, step, vector = arguments
         data = make_array(array)(context, builder, given).data

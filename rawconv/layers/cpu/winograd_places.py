@@ -31,6 +31,7 @@ class Fold(NamedTuple):
     full: tuple
 
     @classmethod
+    @functools.lru_cache(1024)
     def of(cls, window):
         """The one that leaves 3x3 filters; None where there is none."""
         axes = list(zip(window.size, window.stride, strict=True))
@@ -46,6 +47,7 @@ class Fold(NamedTuple):
         return self.blocks[0] * self.blocks[1]
 
     @property
+    @functools.lru_cache(1024)  # noqa: B019 (a tuple of a few numbers)
     def order(self):
         """(rows, columns) whole numbers: where the channels of each block stand, in the order above."""
         a, b = (index >= full for index, full in zip(np.indices(self.blocks), self.full, strict=True))
@@ -67,27 +69,39 @@ class Tiles(NamedTuple):
 
     Four rectangles of equal tiles, in the order above: (top, left, down, across, high, wide).
 
-    Pictures side by side on one sheet would save as much.  But a tile over two of them carries rounding errors from one
+    Images side by side on one sheet would save as much.  But a tile over two of them carries rounding errors from one
     to the other: what a strong unit leaves in the picture of a dead one, the display would scale to full contrast.
     """
 
-    rectangles: list
+    rectangles: tuple
     size: tuple
 
     @classmethod
+    @functools.lru_cache(1024)
     def of(cls, size):
         rows, columns = ([(0, n // 4, 4), (n - n % 4, int(n % 4 > 0), n % 4)] for n in size)
         order = [(rows[1], columns[0]), (rows[0], columns[0]), (rows[0], columns[1]), (rows[1], columns[1])]
-        return cls([tuple(n for pair in zip(*both, strict=True) for n in pair) for both in order], tuple(size))
+        return cls(tuple(tuple(n for pair in zip(*both, strict=True) for n in pair) for both in order), tuple(size))
 
     @property
     def counts(self):
         return [down * across for _, _, down, across, _, _ in self.rectangles]
 
-    def spans(self, pictures):
-        """36 slices of the tiles of some pictures: those that have each place."""
+    @property
+    @functools.lru_cache(1024)  # noqa: B019 (a tuple of a few numbers)
+    def count(self):
+        return sum(self.counts)
+
+    @property
+    @functools.lru_cache(1024)  # noqa: B019
+    def table(self):
+        """The rectangles as an array (4, 6)."""
+        return np.array(self.rectangles)
+
+    def spans(self, images):
+        """36 slices of the tiles of some images: those that have each place."""
         has = [[n == 5 or n <= length % 4 for n in range(6)] for length in self.size]
-        return _spans([pictures * count for count in self.counts], *has)
+        return _spans([images * count for count in self.counts], *has)
 
 
 def _quarters(first, total):

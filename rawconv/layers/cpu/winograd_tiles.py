@@ -15,8 +15,34 @@ import numpy as np
 from ...machine.numba_cache import loop
 from .simd import LANES, load, store
 
-# The three matrices along one axis.  A tile of n outputs, n = 1 to 4, has n + 2 of the 6 places: the first n + 1 of the
-# points 0, 1, -1, 2, -2, and infinity, which comes last.  What stands at the others is never looked at.
+# The three matrices along one axis, for a tile of n outputs, n = 1 to 4: y = AT [ (G g) (.) (BT d) ].  Such a tile has
+# n + 2 of the 6 places: the first n + 1 of the points 0, 1, -1, 2, -2, and infinity, which comes last.
+
+G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+AT = {
+    1: np.array([[1, 1, 1]]),
+    2: np.array([[1, 1, 1, 0], [0, 1, -1, 1]]),
+    3: np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 1]]),
+    4: np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
+}
+BT = {
+    1: np.array([[4, -4, 0], [0, -6, 0], [0, -1, 1]]),
+    2: np.array([[4, 0, -4, 0], [0, -3, -3, 0], [0, 3, -3, 0], [0, -1, 0, 1]]),
+    3: np.array([[4, -2, -4, 2, 0], [0, -6, -3, 3, 0], [0, 2, -3, 1, 0], [0, -4, 0, 4, 0], [0, 2, -1, -2, 1]]),
+    4: np.array(
+        [
+            [4, 0, -5, 0, 1, 0],
+            [0, -4, -4, 1, 1, 0],
+            [0, 4, -4, -1, 1, 0],
+            [0, -2, -1, 2, 1, 0],
+            [0, 2, -1, -2, 1, 0],
+            [0, 4, 0, -5, 0, 1],
+        ]
+    ),
+}
+
+
+# The same, written out: what they share is computed once.  What stands at places that a tile lacks is never looked at.
 
 
 @numba.njit
@@ -76,51 +102,42 @@ def four(array, i, step):
     return load(array, i), load(array, i + step), load(array, i + 2 * step), load(array, i + 3 * step)
 
 
-# The tiles of one picture that are of one size, (high, wide): down rows of across tiles from (top, left) on.  A folded
-# picture is (rows, width, channels), and ends late enough for 6 or 4 pixels from every tile on; arrays are flat.
+# The tiles of one image that are of one size, (high, wide): down rows of across tiles from (top, left) on.  A folded
+# image is (rows, width, channels), and ends late enough for 6 or 4 pixels from every tile on; arrays are flat.
 
 
-@loop
-def tiles_in(folded, tiles, top, left, down, across, high, wide, width, channels):
-    """BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2."""
-    half, line = np.empty(36 * LANES, folded.dtype), width * channels
-    for tile in range(down * across):
-        corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
-        for c in range(0, channels, LANES):
-            for j in range(6):
-                t = bt(high, *six(folded, corner + j * channels + c, line))
+def transform_of(transform, read, count):
+    """The loop that transforms tiles along both axes, by `transform` of the `count` pixels that `read` takes."""
+
+    @numba.njit
+    def tiles_in(folded, tiles, rectangle, width, channels):
+        top, left, down, across, high, wide = rectangle
+        half, line = np.empty(6 * count * LANES, folded.dtype), width * channels
+        for tile in range(down * across):
+            corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
+            for c in range(0, channels, LANES):
+                for j in range(count):
+                    t = transform(high, *read(folded, corner + j * channels + c, line))
+                    for i in range(6):
+                        store(half, (count * i + j) * LANES, t[i])
                 for i in range(6):
-                    store(half, (6 * i + j) * LANES, t[i])
-            for i in range(6):
-                if not high < i < 5:
-                    t = bt(wide, *six(half, 6 * i * LANES, LANES))
-                    for j in range(6):
-                        if not wide < j < 5:
-                            store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+                    if not high < i < 5:
+                        t = transform(wide, *read(half, count * i * LANES, LANES))
+                        for j in range(6):
+                            if not wide < j < 5:
+                                store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+
+    return tiles_in
 
 
-@loop
-def gradient_tiles(folded, tiles, top, left, down, across, high, wide, width, channels):
-    """A dy AT of every tile dy of high by wide gradients."""
-    half, line = np.empty(24 * LANES, folded.dtype), width * channels
-    for tile in range(down * across):
-        corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
-        for c in range(0, channels, LANES):
-            for j in range(4):
-                t = a(high, *four(folded, corner + j * channels + c, line))
-                for i in range(6):
-                    store(half, (4 * i + j) * LANES, t[i])
-            for i in range(6):
-                if not high < i < 5:
-                    t = a(wide, *four(half, 4 * i * LANES, LANES))
-                    for j in range(6):
-                        if not wide < j < 5:
-                            store(tiles, (36 * tile + 6 * i + j) * channels + c, t[j])
+inputs_to_tiles = transform_of(bt, six, 6)  # BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2
+gradients_to_tiles = transform_of(a, four, 4)  # A dy AT of every tile dy of high by wide gradients
 
 
-@loop
-def tiles_out(tiles, bias, y, top, left, down, across, high, wide, width, channels):
+@numba.njit
+def tiles_out(tiles, bias, y, rectangle, width, channels):
     """y = AT m A + bias of every tile m."""
+    top, left, down, across, high, wide = rectangle
     half = np.empty(24 * LANES, y.dtype)
     for tile in range(down * across):
         corner = (top + high * (tile // across)) * width + left + wide * (tile % across)
@@ -142,10 +159,10 @@ def tiles_out(tiles, bias, y, top, left, down, across, high, wide, width, channe
                         store(y, start + j * channels, t[j] + offset)
 
 
-@loop
-def fold(x, folded, order, sh, sw, down, across, top, left):
-    """One picture; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
-    height, width, channels = x.shape
+@numba.njit
+def fold(x, folded, order, geometry):
+    """One image; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
+    (height, width, channels), (sh, sw, down, across, top, left) = x.shape, geometry
     for i in range(folded.shape[0]):
         for j in range(folded.shape[1]):
             out = folded[i, j]
@@ -163,9 +180,10 @@ def fold(x, folded, order, sh, sw, down, across, top, left):
             out[order.size * channels :] = 0
 
 
-@loop
-def unfold(folded, x, order, sh, sw, top, left):
-    """The transpose of a fold by stride, every place of x being one of folded."""
+@numba.njit
+def unfold(folded, x, order, geometry):
+    """The transpose of a fold by stride, every pixel of x being one of folded."""
+    sh, sw, top, left = geometry
     for i in range(x.shape[0]):
         row, a = divmod(i + top, sh)
         for j in range(x.shape[1]):
@@ -175,42 +193,42 @@ def unfold(folded, x, order, sh, sw, top, left):
                 out[c] = block[c]
 
 
-# Blocks of pictures: where they are small, a call from Python for each would take as long as its work.
+# Blocks of images: where they are small, a call from Python for each would take as long as its work.
 
 
 @loop
-def pictures_in(x, tiles, first, last, rectangles, gradients, folded, order, sh, sw, down, across, top, left):
-    """Fold the pictures first .. last-1 of x, `folded` being room for one, and transform all their tiles.
+def images_in(x, tiles, first, last, rectangles, gradients, folded, order, geometry):
+    """Fold the images first .. last-1 of x, `folded` being room for one, and transform all their tiles.
 
     rectangles: (k, 6), of Tiles; in tiles, flat, those of one rectangle stand together.
-    gradients: whether they are gradients (A dy AT) or inputs (BT d B).
+    gradients: whether they are gradients (A dy AT) or inputs (BT d B).  geometry: stride, apart and pad of the fold.
     """
     flat, width, channels = folded.reshape(-1), folded.shape[1], folded.shape[2]
     for n in range(first, last):
-        fold(x[n], folded, order, sh, sw, down, across, top, left)
+        fold(x[n], folded, order, geometry)
         start = 0
-        for i, j, rows, columns, high, wide in rectangles:
-            size = rows * columns * 36 * channels
+        for rectangle in rectangles:
+            size = rectangle[2] * rectangle[3] * 36 * channels
             part = tiles[start + n * size : start + (n + 1) * size]
             if gradients:
-                gradient_tiles(flat, part, i, j, rows, columns, high, wide, width, channels)
+                gradients_to_tiles(flat, part, rectangle, width, channels)
             else:
-                tiles_in(flat, part, i, j, rows, columns, high, wide, width, channels)
+                inputs_to_tiles(flat, part, rectangle, width, channels)
             start += len(x) * size
 
 
 @loop
-def pictures_out(tiles, bias, y, first, last, rectangles, whole, order, sh, sw, top, left):
-    """The pictures first .. last-1 of y from the tiles of all; `whole`: room for one before it is unfolded, or empty
-    where there is nothing to unfold."""
+def images_out(tiles, bias, y, first, last, rectangles, whole, order, geometry):
+    """The images first .. last-1 of y from the tiles of all; `whole`: room for one before it is unfolded, or empty
+    where there is nothing to unfold.  geometry: stride and pad of what is unfolded."""
     channels = len(bias)
     for n in range(first, last):
         out = whole if whole.size else y[n]
         start = 0
-        for i, j, rows, columns, high, wide in rectangles:
-            size = rows * columns * 36 * channels
+        for rectangle in rectangles:
+            size = rectangle[2] * rectangle[3] * 36 * channels
             part = tiles[start + n * size : start + (n + 1) * size]
-            tiles_out(part, bias, out.reshape(-1), i, j, rows, columns, high, wide, out.shape[1], channels)
+            tiles_out(part, bias, out.reshape(-1), rectangle, out.shape[1], channels)
             start += len(y) * size
         if whole.size:
-            unfold(whole, y[n], order, sh, sw, top, left)
+            unfold(whole, y[n], order, geometry)
