@@ -18,7 +18,7 @@ def figures(monkeypatch):
         return b"\x89PNG"
 
     for name, module in list(sys.modules.items()):
-        if name.startswith("rawconv.experiments.") and getattr(module, "png", None) is plain:
+        if name.startswith(("rawconv.experiments.", "rawconv.report.")) and getattr(module, "png", None) is plain:
             monkeypatch.setattr(module, "png", kept)
     return found
 
