@@ -20,8 +20,9 @@ from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.softmax import softmax_cross_entropy
-from rawconv.machine import arrays
-from rawconv.machine.arrays import Device, HostToDevice, choose_device, clear_errors, launch, to_cpu
+from rawconv.machine import kernels
+from rawconv.machine.arrays import Device, HostToDevice, choose_device, clear_errors, to_cpu
+from rawconv.machine.kernels import launch
 from rawconv.net import Net
 from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
@@ -62,6 +63,9 @@ def lrn_arguments(cupy, **changed):
     return (lrn.CU, "lrn", x.size, *(known | changed).values())
 
 
+SHARED = 8 * (kernels.THREADS + 2)  # bytes of shared memory that the kernel lrn wants for half=1
+
+
 @pytest.mark.parametrize(
     ("name", "spoil", "why"),
     [
@@ -79,15 +83,15 @@ def test_the_launcher_names_the_argument_it_refuses(name, spoil, why, cupy):
     spoilt = {name: spoil(cupy, cupy.asarray(values()))}
     with pytest.raises(ValueError, match=f"^lrn: {name} .*{why}"):
         launch(*lrn_arguments(cupy, **spoilt))
-    launch(*lrn_arguments(cupy))
+    launch(*lrn_arguments(cupy), shared_bytes=SHARED)
 
 
 def test_other_types_and_counts_are_refused(cupy):
     y, small = cupy.zeros(SHAPE), cupy.zeros(SHAPE, "int16")
     with pytest.raises(ValueError, match="pool: switches is int16, the kernel wants unsigned char or unsigned short"):
-        launch(max_pool.CU, "pool", y.size, y, y.copy(), small, *[1] * 11)
+        launch(max_pool.CU, "pool", y.size, y, y.copy(), small, [1] * 11)
     with pytest.raises(ValueError, match="dropout: samples is int64, the kernel wants unsigned long long"):
-        launch(dropout.CU, "dropout", y.size, y, y.copy(), cupy.arange(2), 1, 1, 1.0, 1, 1, 1)
+        launch(dropout.CU, "dropout", y.size, y, y.copy(), cupy.arange(2), 1, 1, 1, 1.0, 1, 1, 1)
     with pytest.raises(ValueError, match="takes 8 arguments"):
         launch(*lrn_arguments(cupy)[:-1])
 
@@ -97,7 +101,8 @@ def test_numbers_arrive_as_the_kernel_declares_them(cupy, dtype):
     results = []
     for number in (int, float, np.float32, np.int32):
         x, y = cupy.asarray(values(dtype=dtype)), cupy.zeros(SHAPE, dtype)
-        launch(lrn.CU, "lrn", x.size, x, x, y, np.int32(5), 1, number(1), number(1), number(2))
+        constants = np.int32(5), 1, number(1), number(1), number(2)
+        launch(lrn.CU, "lrn", x.size, x, x, y, *constants, shared_bytes=SHARED)
         results.append(to_cpu(y))
     assert np.abs(results[0]).max() > 0.1
     for result in results:
@@ -118,8 +123,8 @@ def test_a_grid_smaller_than_the_work_walks_on(cupy, monkeypatch):
         return [to_cpu(a) for a in (*found, y, net.backward(y, caches)[0])]
 
     whole = walk()
-    monkeypatch.setattr(arrays, "BLOCKS", 1)
-    monkeypatch.setattr(arrays, "THREADS", 32)
+    monkeypatch.setattr(kernels, "BLOCKS", 1)
+    monkeypatch.setattr(kernels, "THREADS", 32)
     for got, want in zip(walk(), whole, strict=True):
         assert_same(got, want)
 
@@ -137,7 +142,7 @@ def test_blocks_that_work_together_walk_on(cupy, monkeypatch):
         return [to_cpu(a) for a in (loss, dscores, net.params["conv1", "weight"])]
 
     whole = walk()
-    monkeypatch.setattr(arrays, "BLOCKS", 1)
+    monkeypatch.setattr(kernels, "BLOCKS", 1)
     for got, want in zip(walk(), whole, strict=True):
         assert_same(got, want)
 

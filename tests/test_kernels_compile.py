@@ -1,17 +1,18 @@
 """Every .cu file, compiled for real cards without one: no warning, no spill, few registers; and the house rules."""
 
-import functools
 import importlib
 import re
-import shutil
-import subprocess
-import sysconfig
+import sys
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 import rawconv
+from rawconv.machine import kernels as launcher
+
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+import sass
 
 ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_120"]
 REGISTERS = 64  # more of them, and fewer than 1024 threads live on a multiprocessor of 65,536
@@ -22,20 +23,15 @@ FILES = sorted(ROOT.rglob("*.cu"))
 CASES = [
     (file, dict(zip(names, chosen, strict=True)))
     for file in FILES
-    for names in [[name for name in TYPES if re.search(rf"\b{name}\b", file.read_text())]]
+    for names in [
+        [
+            name
+            for name, sign in zip(TYPES, ["real|pack", "switches_t"], strict=True)
+            if re.search(rf"\b({sign})\b", file.read_text())
+        ]
+    ]
     for chosen in product(*(TYPES[name] for name in names))
 ]
-
-
-@functools.cache
-def nvcc():
-    """(path of nvcc, the architectures it can compile for); path None where there is no nvcc.  PyPI has one too."""
-    wheel = Path(sysconfig.get_paths()["purelib"], "nvidia")
-    path = next((str(path) for path in sorted(wheel.glob("*/bin/nvcc"))), None) or shutil.which("nvcc")
-    if path is None:
-        return None, []
-    known = subprocess.run([path, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
-    return path, [name for name in ARCHITECTURES if name in known]
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +47,26 @@ def table(request):
 
 
 @pytest.mark.parametrize(("file", "types"), CASES, ids=[f"{f.stem}-{'-'.join(t.values())}" for f, t in CASES])
-def test_compiles_for_real_cards_without_spills(file, types, table, tmp_path):
-    compiler, architectures = nvcc()
-    if compiler is None:
-        pytest.skip("no nvcc here: pip install nvidia-cuda-nvcc")
-    assert architectures, f"{compiler} knows none of {ARCHITECTURES}"
-    for architecture in architectures:
-        command = [compiler, f"-arch={architecture}", "-cubin", "-Xptxas", "-v", "-Werror", "all-warnings"]
-        command += ["--fmad=false", *(f"-D{name}={chosen}" for name, chosen in types.items())]
-        command += ["-o", str(tmp_path / "kernel.cubin"), str(file)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        found = resources(done.stdout + done.stderr)
+def test_compiles_for_real_cards_without_spills(file, types, table):
+    """With CuPy's own options, in every way the launcher asks for; 64-bit indices for the oldest and newest card."""
+    if sass.nvrtc() is None:
+        pytest.skip("no NVRTC here: pip install nvidia-cuda-nvrtc")
+    architectures = [name for name in ARCHITECTURES if name in sass.architectures()]
+    assert architectures, f"this NVRTC knows none of {ARCHITECTURES}"
+    packs = [1, launcher.LANES] if "pack" in file.read_text() else [1]
+    ways = [(name, False, pack) for name, pack in product(architectures, packs)]
+    ways += [(name, True, pack) for name, pack in product({architectures[0], architectures[-1]}, packs)]
+    for architecture, wide, pack in ways:
+        _, log = sass.compile_kernels(file, architecture, wide, pack, **types)
+        assert "warning" not in log, log
+        found = resources(log)
         assert set(found) == set(kernels(file)), f"compiled {sorted(found)}, the file has {kernels(file)}"
         for kernel, (registers, spilled) in found.items():
-            assert spilled == 0, f"{kernel} for {architecture} spills {spilled} bytes"
-            assert registers <= REGISTERS, f"{kernel} for {architecture} takes {registers} registers"
-            table.setdefault((kernel, ", ".join(types.values())), {})[architecture] = registers
+            how = f"{kernel} for {architecture}, {64 if wide else 32}-bit indices, packs of {pack},"
+            assert spilled == 0, f"{how} spills {spilled} bytes"
+            assert registers <= REGISTERS, f"{how} takes {registers} registers"
+            row = table.setdefault((kernel, ", ".join(types.values())), {})
+            row[architecture] = max(registers, row.get(architecture, 0))
 
 
 def resources(report):
@@ -104,8 +103,9 @@ def test_the_house_rules(file):
     assert kernels(file) and len(kernels(file)) == text.count("__global__")
     for kernel in kernels(file):
         assert any(hasattr(getattr(module, kernel, None), "py_func") for module in modules), f"{kernel} has no twin"
-        assert re.search(rf"void {kernel}\(\s*long long count,", text)
+        assert re.search(rf"void {kernel}\(\s*index_t count,", text)
     for word in ("asm", "warpSize", "__shfl", "__ballot", "__syncwarp", "<<<"):
         assert not re.search(rf"\b{word}", text), f"{word} is not for every card"
     code = re.sub(r"//.*", "", text)
-    assert not re.search(r"\b(int|unsigned) +\w+ *= *(i|rest|blockIdx)", code), "indices have 64 bits"
+    assert '#include "kernels.cuh"' in code or '#include "../layers/kernels.cuh"' in code
+    assert not re.search(r"\b(int|unsigned|long) +\w+ *= *(i|rest|blockIdx)", code), "indices are of index_t"

@@ -16,44 +16,87 @@ import reference as ref
 
 from rawconv.data import augment
 from rawconv.layers import conv, dropout, lrn, max_pool
-from rawconv.machine import arrays
+from rawconv.machine import kernels
 from rawconv.training import optimizer
 
 MORE = 5 << 29  # elements of the larger array, at least: 2.5 * 2^30
-STRIDE = arrays.BLOCKS * arrays.THREADS
-LAST = arrays.BLOCKS - 1, arrays.THREADS - 1
-CASES = pytest.mark.parametrize(("thread", "channels"), [((0, 0), 1), ((40000, 77), 5), (LAST, 1), (LAST, 4)])
+LESS = (1 << 31) - (1 << 26)  # elements of the largest array that 32-bit indices are used for
+BLOCKS = 65535
+STRIDE = BLOCKS * kernels.THREADS
+LAST = BLOCKS - 1, kernels.THREADS - 1
+CASES = pytest.mark.parametrize(
+    ("thread", "channels", "wide"),
+    [
+        ((0, 0), 1, True),
+        ((40000, 77), 5, True),
+        (LAST, 1, True),
+        (LAST, 4, True),
+        ((40000, 77), 5, False),
+        (LAST, 4, False),
+    ],
+)
 BEFORE, AFTER = 1 << 31, 1 << 34  # elements around the start of an array: where an index of 32 bits would fall
 MAP_NORESERVE = 0x4000  # Python names it from 3.13 on; Linux
 
 SHIM = """
+#include <barrier>
 #include <cmath>
+#include <thread>
+#include <vector>
+using std::max;
+using std::min;
 using std::pow;
 using std::sqrt;
 #define __global__
-#define __device__ static
-#define __shared__ static
-#define __syncthreads()
-struct Dim { unsigned x; } blockIdx, threadIdx, blockDim = {%d}, gridDim = {%d};
+#define __device__
+#define __shared__
+#define __forceinline__ inline
+#define __noinline__
+static unsigned __umulhi(unsigned a, unsigned b) { return a * (unsigned long long)b >> 32; }
+typedef unsigned long long wide_t;
+static wide_t __umul64hi(wide_t a, wide_t b) { return a * (unsigned __int128)b >> 64; }
+struct Dim { unsigned x; } blockIdx, blockDim = {%d}, gridDim = {%d};
+thread_local Dim threadIdx;
+static std::barrier<> *all;
+#define __syncthreads() all->arrive_and_wait()
+%s
+real memory[4096];
 extern "C" void become(unsigned block, unsigned thread) { blockIdx.x = block; threadIdx.x = thread; }
-#include "%s"
+
+// Block `block` of a grid of `blocks`, each of `threads` threads.
+template<class Work> static void together(unsigned block, unsigned blocks, unsigned threads, Work work)
+{
+    std::barrier<> barrier(threads);
+    all = &barrier, blockIdx.x = block, gridDim.x = blocks, blockDim.x = threads;
+    std::vector<std::thread> workers;
+    for (unsigned t = 0; t < threads; t++) workers.emplace_back([=] { threadIdx.x = t; work(); });
+    for (std::thread &worker : workers) worker.join();
+}
 """
-C_ARGUMENTS = {"long long": ctypes.c_longlong, "real": ctypes.c_float}
+BLOCK_OF_LRN = """
+#define RUN(name) extern "C" void block_of_##name(unsigned block, unsigned blocks, unsigned threads, index_t count, \\
+    const real *x, const real *given, real *y, Divisor channels, index_t half, real alpha, real beta, real k) \\
+    { together(block, blocks, threads, [=] { name(count, x, given, y, channels, half, alpha, beta, k); }); }
+RUN(lrn)
+RUN(lrn_back)
+"""
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    """host(path of a .cu file) -> its kernels as C functions, real being float."""
+    """host(path of a .cu file, wide, pack) -> its kernels as C functions, real being float."""
     if shutil.which("g++") is None:
         pytest.skip("no g++ to compile the kernels for the host")
     folder = tmp_path_factory.mktemp("host")
 
     @functools.cache
-    def build(path):
+    def build(path, wide, pack):
         source, library = folder / "kernel.cpp", folder / f"{len(list(folder.iterdir()))}.so"
-        source.write_text(SHIM % (arrays.THREADS, arrays.BLOCKS, path))
-        flags = ["-O1", "-ffp-contract=off", "-shared", "-fPIC", "-Dreal=float", "-Dswitch_t=unsigned char"]
-        subprocess.run(["g++", *flags, "-o", str(library), str(source)], check=True)
+        text = SHIM % (kernels.THREADS, BLOCKS, kernels.source(path))
+        source.write_text(text + BLOCK_OF_LRN * (path == lrn.CU))
+        options = kernels.definitions(wide, pack, ("real", "float"), ("switch_t", "unsigned char"))
+        flags = ["-O1", "-ffp-contract=off", "-std=c++20", "-pthread", "-Wno-attributes", "-shared", "-fPIC"]
+        subprocess.run(["g++", *flags, *options, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library))
 
     return build
@@ -81,19 +124,51 @@ class Huge:
         return ctypes.c_void_p(self.all.ctypes.data + BEFORE * self.dtype.itemsize)
 
 
-def walk(host, path, name, count, thread, *arguments):
-    """Run one thread of a launch over `count` elements."""
-    values = [ctypes.c_longlong(count)]
-    for (kind, _, is_array), value in zip(arrays._signature(path, name)[1:], arguments, strict=True):
-        values.append(value.pointer if is_array else C_ARGUMENTS[kind](value))
-    host(path).become(*thread)
-    host(path)[name](*values)
+def as_c(value):
+    """A number or a struct, as the launcher makes it, for a C function."""
+    if isinstance(value, np.void):  # by value, whatever its fields are
+
+        class Struct(ctypes.Structure):
+            _fields_ = [("bytes", ctypes.c_ubyte * value.itemsize)]
+
+        return Struct.from_buffer_copy(value.tobytes())
+    return np.ctypeslib.as_ctypes_type(value.dtype)(value.item())
 
 
-def visited(count, thread):
+def converted(path, name, wide, pack, *arguments):
+    """The arguments of a kernel, count first and in packs."""
+    kinds = kernels.signature(path, name)
+    return [
+        value.pointer if is_array else as_c(kernels._value(kind, value, {"real": "float"}, pack, wide))
+        for (kind, _, is_array), value in zip(kinds, (arguments[0] // pack, *arguments[1:]), strict=True)
+    ]
+
+
+def walk(host, path, name, case, *arguments):
+    """Run one thread of a launch; the first argument is the count of elements."""
+    thread, channels, wide = case
+    pack = lanes(path, channels)
+    library = host(path, wide, pack)
+    library.become(*thread)
+    library[name](*converted(path, name, wide, pack, *arguments))
+
+
+def lanes(path, channels):
+    return kernels.LANES if path in (conv.CU, max_pool.CU, optimizer.CU) and channels % kernels.LANES == 0 else 1
+
+
+def count_for(case, ratio=1):
+    """How many elements to walk over; ratio: the size of the largest array over that of the result."""
+    return MORE if case[2] else int(LESS / ratio) // 420 * 420
+
+
+def visited(count, case, path=lrn.CU):
     """What that thread must make: the last ones lie beyond 2^31."""
-    places = range(thread[0] * arrays.THREADS + thread[1], count, STRIDE)
-    assert places[-1] > 1 << 31
+    thread, channels, wide = case
+    pack = lanes(path, channels)
+    packs = range(thread[0] * kernels.THREADS + thread[1], count // pack, STRIDE)
+    places = [pack * i + lane for i in packs for lane in range(pack)]
+    assert not wide or places[-1] > 1 << 31
     return places
 
 
@@ -110,6 +185,7 @@ H, W = 9, 7
 KH, KW, SH, SW, TOP, LEFT = 3, 2, 2, 1, 1, 0
 OH, OW = 5, 6
 WINDOW = (KH, KW, SH, SW, TOP, LEFT)
+ROOMIER = OH * OW * KH * KW / (H * W)  # columns have so many times the elements of the map
 
 
 def windows(y, x):
@@ -126,16 +202,17 @@ def at(n, y, x, c, height, width, channels):
 
 
 @CASES
-def test_im2col(thread, channels, host):
-    x, columns, first = Huge(), Huge(), 3 << 25
-    for i in visited(MORE, thread):
+def test_im2col(thread, channels, wide, host):
+    case = thread, channels, wide
+    x, columns, first, count = Huge(), Huge(), (3 << 25 if wide else 3 << 20), count_for(case, 2)
+    for i in visited(count, case, conv.CU):
         row, ky, kx, c = digits(i, KH, KW, channels)
         n, oy, ox = digits(row + first * OW, OH, OW)
         iy, ix = oy * SH - TOP + ky, ox * SW - LEFT + kx
         if 0 <= iy < H and 0 <= ix < W:
             x[at(n, iy, ix, c, H, W, channels)] = i % 251 + 1
-    walk(host, conv.CU, "im2col", MORE, thread, x, columns, H, W, channels, first, OH, OW, *WINDOW)
-    for i in visited(MORE, thread):
+    walk(host, conv.CU, "im2col", case, count, x, columns, (H, W, channels, OH, OW, *WINDOW), first)
+    for i in visited(count, case, conv.CU):
         ky, kx = digits(i, KH, KW, channels)[1:3]
         n, oy, ox = digits(i // (KH * KW * channels) + first * OW, OH, OW)
         inside = 0 <= oy * SH - TOP + ky < H and 0 <= ox * SW - LEFT + kx < W
@@ -143,10 +220,11 @@ def test_im2col(thread, channels, host):
 
 
 @CASES
-def test_col2im(thread, channels, host):
-    dcolumns, dx = Huge(), Huge()
+def test_col2im(thread, channels, wide, host):
+    case = thread, channels, wide
+    dcolumns, dx, count = Huge(), Huge(), count_for(case, ROOMIER)
     for step in ("fill", "check"):
-        for i in visited(MORE, thread):
+        for i in visited(count, case, conv.CU):
             n, y, x, c = digits(i, H, W, channels)
             total = 0
             for number, (oy, ox, ky, kx) in enumerate(windows(y, x)):
@@ -154,26 +232,28 @@ def test_col2im(thread, channels, host):
                 dcolumns[source] = value = i % 251 + 1000 * number
                 total += value
             assert step == "fill" or dx[i] == total
-        walk(host, conv.CU, "col2im", MORE, thread, dcolumns, dx, H, W, channels, OH, OW, *WINDOW)
+        walk(host, conv.CU, "col2im", case, count, dcolumns, dx, (H, W, channels, OH, OW, *WINDOW))
 
 
 @CASES
-def test_add_bias(thread, channels, host):
-    y, bias = Huge(), Huge()
+def test_add_bias(thread, channels, wide, host):
+    case = thread, channels, wide
+    y, bias, count = Huge(), Huge(), count_for(case)
     for fuse_relu in (0, 1):
-        for i in visited(MORE, thread):
+        for i in visited(count, case, conv.CU):
             y[i], bias[i % channels] = i % 251 - 125, i % channels + 1
-        walk(host, conv.CU, "add_bias", MORE, thread, y, bias, channels, fuse_relu)
-        for i in visited(MORE, thread):
+        walk(host, conv.CU, "add_bias", case, count, y, bias, channels, fuse_relu)
+        for i in visited(count, case, conv.CU):
             value = i % 251 - 125 + i % channels + 1
             assert y[i] == (max(value, 0) if fuse_relu else value)
 
 
 @CASES
-def test_pool(thread, channels, host):
-    x, y, switches = Huge(), Huge(), Huge("uint8")
+def test_pool(thread, channels, wide, host):
+    case = thread, channels, wide
+    x, y, switches, count = Huge(), Huge(), Huge("uint8"), count_for(case, H * W / (OH * OW))
     for step in ("fill", "check"):
-        for i in visited(MORE, thread):
+        for i in visited(count, case, max_pool.CU):
             n, oy, ox, c = digits(i, OH, OW, channels)
             places = [
                 (ky, kx, oy * SH - TOP + ky, ox * SW - LEFT + kx)
@@ -183,15 +263,16 @@ def test_pool(thread, channels, host):
             ky, kx, iy, ix = places[i % len(places)]
             x[at(n, iy, ix, c, H, W, channels)] = i % 251 + 1
             assert step == "fill" or (y[i], switches[i]) == (i % 251 + 1, ky * KW + kx)
-        walk(host, max_pool.CU, "pool", MORE, thread, x, y, switches, H, W, channels, OH, OW, *WINDOW)
+        walk(host, max_pool.CU, "pool", case, count, x, y, switches, (H, W, channels, OH, OW, *WINDOW))
 
 
 @CASES
-def test_unpool(thread, channels, host):
+def test_unpool(thread, channels, wide, host):
+    case = thread, channels, wide
     dx, dy, switches = Huge(), Huge(), Huge("uint8")
-    count = 3 * MORE
+    count = 3 * MORE if wide else count_for(case)
     for step in ("fill", "check"):
-        for i in visited(count, thread):
+        for i in visited(count, case, max_pool.CU):
             n, y, x, c = digits(i, H, W, channels)
             total = 0
             for number, (oy, ox, ky, kx) in enumerate(windows(y, x)):
@@ -199,55 +280,67 @@ def test_unpool(thread, channels, host):
                 dy[source], switches[source] = i % 251 + 1000 * number, ky * KW + kx
                 total += i % 251 + 1000 * number
             assert step == "fill" or dx[i] == total
-        walk(host, max_pool.CU, "unpool", count, thread, dx, dy, switches, H, W, channels, OH, OW, *WINDOW, 0)
+        walk(host, max_pool.CU, "unpool", case, count, dx, dy, switches, (H, W, channels, OH, OW, *WINDOW), 0)
 
 
-@CASES
-def test_lrn(thread, channels, host):
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("channels", [1, 5, 96])
+def test_lrn(channels, wide, host):
+    """Its threads work together, so a whole block of 32 runs, on the host's threads, in a grid that it soon passes."""
     x, dy, y, dx = Huge(), Huge(), Huge(), Huge()
+    block, threads, count = 15_000_000, 32, (MORE if wide else LESS) // 480 * 480
+    blocks = (1 << 24) + 1
+    runs = [range(start, min(start + threads, count)) for start in range(block * threads, count, blocks * threads)]
+    assert (runs[-1][0] > 1 << 31) == wide and len(runs) > 1
     constants = dict(size=3, alpha=0.5, beta=0.75, k=2.0)
     for step in ("fill", "check"):
-        for i in visited(MORE, thread):
-            c, rng = i % channels, np.random.default_rng(i)
+        for i in {i for run in runs for i in run}:
+            c, rng = i % channels, np.random.default_rng(i // channels)
             place, dplace = rng.standard_normal((2, channels)).astype("float32")
             for j in range(channels):
                 x[i - c + j], dy[i - c + j] = place[j], dplace[j]
             if step == "check":
                 assert abs(y[i] - ref.lrn_up(place, **constants)[c]) < 1e-6
                 assert abs(dx[i] - ref.lrn_back(dplace, place, **constants)[c]) < 1e-6
-        walk(host, lrn.CU, "lrn", MORE, thread, x, x, y, channels, 1, 0.5, 0.75, 2.0)
-        walk(host, lrn.CU, "lrn_back", MORE, thread, x, dy, dx, channels, 1, 0.5, 0.75, 2.0)
+        for name, given, out in (("lrn", x, y), ("lrn_back", dy, dx)):
+            arguments = converted(lrn.CU, name, wide, 1, count, x, given, out, channels, 1, 0.5, 0.75, 2.0)
+            host(lrn.CU, wide, 1)[f"block_of_{name}"](block, blocks, threads, *arguments)
 
 
 @CASES
-def test_dropout(thread, channels, host):
+def test_dropout(thread, channels, wide, host):
+    case = thread, channels, wide
     x, y, samples = Huge(), Huge(), Huge("uint64")
-    length, blocks = channels, (channels + 3) // 4
+    length, blocks, count = channels, (channels + 3) // 4, count_for(case, 4)
     for step in ("fill", "check"):
-        for i in visited(MORE, thread):
+        for i in visited(count, case):
             n, block = divmod(i, blocks)
             samples[n] = sample = n * 3 % (1 << 32)
             words = ref.philox4x32((block, sample, 9, 0), (5, 6))
             for e in range(4 * block, min(4 * block + 4, length)):
                 x[n * length + e] = e + 1
                 assert step == "fill" or y[n * length + e] == (words[e % 4] >= 1 << 31) * 2 * (e + 1)
-        walk(host, dropout.CU, "dropout", MORE, thread, x, y, samples, length, 1 << 31, 2.0, 5, 6, 9)
+        walk(host, dropout.CU, "dropout", case, count, x, y, samples, length, blocks, 1 << 31, 2.0, 5, 6, 9)
 
 
 @CASES
-def test_sgd(thread, channels, host):
-    weight, velocity, grad = Huge(), Huge(), Huge()
-    for i in visited(MORE, thread):
+def test_sgd(thread, channels, wide, host):
+    case = thread, channels, wide
+    weight, velocity, grad, count = Huge(), Huge(), Huge(), count_for(case)
+    for i in visited(count, case, optimizer.CU):
         weight[i], velocity[i], grad[i] = i % 251, 2, 4
-    walk(host, optimizer.CU, "sgd", MORE, thread, weight, velocity, grad, 0.5, 0.25, 0.0)
-    for i in visited(MORE, thread):
+    walk(host, optimizer.CU, "sgd", case, count, weight, velocity, grad, 0.5, 0.25, 0.0)
+    for i in visited(count, case, optimizer.CU):
         assert (weight[i], velocity[i]) == (i % 251, 0)
 
 
 @CASES
-def test_crops(thread, channels, host):
+def test_crops(thread, channels, wide, host):
+    case = thread, channels, wide
     """Crops of 3 x 3 at (top, left) = (4, -1), every second one mirrored; two of each picture."""
     pictures, rows, places, mean, y, size = Huge("uint8"), Huge("int64"), Huge("int64"), Huge(), Huge(), 3
+
+    count = count_for(case, H * W / size**2)
 
     def source(i):
         """The crop's number, whether its pixel lies in the picture, and where."""
@@ -255,14 +348,14 @@ def test_crops(thread, channels, host):
         column = -1 + (size - 1 - u if n % 2 else u)
         return n, column >= 0, at(n // 2, 4 + v, column, c, H, W, channels)
 
-    for i in visited(MORE, thread):
+    for i in visited(count, case):
         n, inside, place = source(i)
         rows[n], places[3 * n], places[3 * n + 1], places[3 * n + 2] = n // 2, 4, -1, n % 2
         if inside:
             pictures[place] = i % 251
     for i in range(H * W * channels):
         mean[i] = i
-    walk(host, augment.CU, "crops", MORE, thread, pictures, rows, places, mean, y, H, W, channels, size)
-    for i in visited(MORE, thread):
+    walk(host, augment.CU, "crops", case, count, pictures, rows, places, mean, y, H, W, channels, size)
+    for i in visited(count, case):
         _, inside, place = source(i)
         assert y[i] == (i % 251 - place % (H * W * channels) if inside else 0)

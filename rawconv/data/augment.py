@@ -7,7 +7,8 @@ come from Philox by sample id, so a picture's crop depends neither on its batch 
 import numpy as np
 
 from ..machine import philox
-from ..machine.arrays import array_module, launch
+from ..machine.arrays import array_module
+from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 

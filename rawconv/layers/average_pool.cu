@@ -1,61 +1,68 @@
-// Average pooling: the twins of average and spread in average_pool.py.  One thread makes one element of the result.
-
-#define EACH(i, count) \
-    long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x
-
-// The last digit of i in the base `length`; i keeps the digits before it.
-__device__ long long digit(long long &i, long long length)
-{
-    long long before = i / length, last = i - before * length;
-    i = before;
-    return last;
-}
+// Average pooling: the twins of average and spread in average_pool.py.  One thread makes one pack of the result.
+#include "kernels.cuh"
 
 // How many of the `size` cells from `first` on lie in low..high-1; 1 where none does, so that a sum can ask for no count.
-__device__ long long cells(long long first, long long size, long long low, long long high)
+__device__ __forceinline__ index_t cells(index_t first, index_t size, index_t low, index_t high)
 {
-    long long end = min(first + size, high) - max(first, low);
-    return max(end, 1LL);
+    index_t end = min(first + size, high) - max(first, low);
+    return max(end, (index_t)1);
 }
 
 // y[n, oy, ox, c] = sum of x over the window / its count.  The sum of each row, then that of the rows, as on the CPU.
 extern "C" __global__ void average(
-    long long count, const real *__restrict__ x, real *__restrict__ y,
-    long long height, long long width, long long channels, long long oh, long long ow,
-    long long kh, long long kw, long long sh, long long sw, long long top, long long left,
-    long long count_top, long long count_left, long long count_bottom, long long count_right)
+    index_t count, const pack *__restrict__ x, pack *__restrict__ y, Window window,
+    index_t count_top, index_t count_left, index_t count_bottom, index_t count_right)
 {
+#pragma unroll 1
     for (EACH(i, count)) {
-        long long rest = i;
-        long long c = digit(rest, channels), ox = digit(rest, ow), oy = digit(rest, oh), n = rest;
-        long long y0 = oy * sh - top, x0 = ox * sw - left;
-        real total = 0;
-        for (long long iy = max(y0, 0LL); iy < y0 + kh && iy < height; iy++) {
-            real line = 0;
-            for (long long ix = max(x0, 0LL); ix < x0 + kw && ix < width; ix++)
-                line += x[((n * height + iy) * width + ix) * channels + c];
-            total += line;
+        index_t rest = i;
+        index_t c = digit(rest, window.channels), ox = digit(rest, window.ow), oy = digit(rest, window.oh), n = rest;
+        index_t y0 = oy * window.sh - window.top, x0 = ox * window.sw - window.left;
+        index_t bottom = min(y0 + window.kh, (index_t)window.height), right = min(x0 + window.kw, (index_t)window.width);
+        index_t first = max(x0, (index_t)0);
+        pack total = {};
+#pragma unroll 1
+        for (index_t iy = max(y0, (index_t)0); iy < bottom; iy++) {
+            uindex_t at = ((n * window.height + iy) * window.width + first) * window.channels + c;
+            pack line = {};
+#pragma unroll 1
+            for (index_t ix = first; ix < right; ix++, at += window.channels) {
+                pack value = x[at];
+                for (int lane = 0; lane < PACK; lane++) line.of[lane] += value.of[lane];
+            }
+            for (int lane = 0; lane < PACK; lane++) total.of[lane] += line.of[lane];
         }
-        y[i] = total / (real)(cells(y0, kh, count_top, count_bottom) * cells(x0, kw, count_left, count_right));
+        real cells_of = cells(y0, window.kh, count_top, count_bottom) * cells(x0, window.kw, count_left, count_right);
+        for (int lane = 0; lane < PACK; lane++) total.of[lane] /= cells_of;
+        y[i] = total;
     }
 }
 
 // dx[n, iy, ix, c] = sum of dy / count over the windows that hold the place, in reading order: the transpose of average.
 extern "C" __global__ void spread(
-    long long count, real *__restrict__ dx, const real *__restrict__ dy,
-    long long height, long long width, long long channels, long long oh, long long ow,
-    long long kh, long long kw, long long sh, long long sw, long long top, long long left,
-    long long count_top, long long count_left, long long count_bottom, long long count_right)
+    index_t count, pack *__restrict__ dx, const pack *__restrict__ dy, Window window,
+    index_t count_top, index_t count_left, index_t count_bottom, index_t count_right)
 {
+    uindex_t below = window.ow * window.channels;
+#pragma unroll 1
     for (EACH(i, count)) {
-        long long rest = i;
-        long long c = digit(rest, channels), x = digit(rest, width) + left, y = digit(rest, height) + top, n = rest;
-        real out = 0;
-        for (long long oy = y < kh ? 0 : (y - kh) / sh + 1; oy < oh && oy * sh <= y; oy++) {
-            long long rows = cells(oy * sh - top, kh, count_top, count_bottom);
-            for (long long ox = x < kw ? 0 : (x - kw) / sw + 1; ox < ow && ox * sw <= x; ox++) {
-                long long columns = cells(ox * sw - left, kw, count_left, count_right);
-                out += dy[((n * oh + oy) * ow + ox) * channels + c] / (real)(rows * columns);
+        index_t rest = i;
+        index_t c = digit(rest, window.channels);
+        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        index_t oy = first_over(y, window.kh, window.sh), ox = first_over(x, window.kw, window.sw);
+        index_t ky = y - oy * window.sh, kx = x - ox * window.sw;
+        index_t last_ky = least_inside(ky, oy, window.oh, window.sh), last_kx = least_inside(kx, ox, window.ow, window.sw);
+        uindex_t row = ((n * window.oh + oy) * window.ow + ox) * window.channels + c;
+        pack out = {};
+#pragma unroll 1
+        for (; ky >= last_ky; ky -= window.sh, row += below) {
+            index_t rows = cells(y - ky - window.top, window.kh, count_top, count_bottom);
+            uindex_t at = row;
+#pragma unroll 1
+            for (index_t k = kx; k >= last_kx; k -= window.sw, at += window.channels) {
+                real cells_of = rows * cells(x - k - window.left, window.kw, count_left, count_right);
+                pack sent = dy[at];
+                for (int lane = 0; lane < PACK; lane++) out.of[lane] += sent.of[lane] / cells_of;
             }
         }
         dx[i] = out;

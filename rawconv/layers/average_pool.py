@@ -7,8 +7,9 @@ import numpy as np
 
 from ..errors import RawconvError
 from ..files.schema import Record, one_of
-from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.arrays import array_module, on_cpu
 from ..machine.buffers import empty
+from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
@@ -117,14 +118,15 @@ class AveragePool(Layer):
 
     def _run(self, loop, large, small):
         window = self._on(large.shape[1:])
-        numbers = (*window.size, *window.stride, *window.pad[:2], *self._counted(large.shape[1:3]))
+        numbers, counted = (*window.size, *window.stride, *window.pad[:2]), self._counted(large.shape[1:3])
         if not on_cpu(large):
             count = small.size if loop is average else large.size
-            return launch(CU, loop.__name__, count, large, small, *large.shape[1:], *small.shape[1:3], *numbers)
+            geometry = (*large.shape[1:], *small.shape[1:3], *numbers)
+            return launch(CU, loop.__name__, count, large, small, geometry, *counted)
         result = small if loop is average else large
         rows, row_size = result.shape[0] * result.shape[1], result.shape[2] * result.shape[3]
         blocks = cut(rows, max(1, 131072 // max(1, row_size)))
-        run_blocks(lambda part: loop(large, small, part.start, part.stop, *numbers), blocks, large.size / 4)
+        run_blocks(lambda part: loop(large, small, part.start, part.stop, *numbers, *counted), blocks, large.size / 4)
 
 
 CU = __file__.replace("pool.py", "pool.cu")

@@ -1,61 +1,68 @@
 // What a convolution needs beside its matrix product: the twins of im2col, col2im and add_bias in conv.py.
-// One thread makes one element of the result.  Indices have 64 bits: columns soon pass 2^31 elements.
-
-#define EACH(i, count) \
-    long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x
-
-// The last digit of i in the base `length`; i keeps the digits before it.
-__device__ long long digit(long long &i, long long length)
-{
-    long long before = i / length, last = i - before * length;
-    i = before;
-    return last;
-}
+// One thread makes one pack of the result.
+#include "kernels.cuh"
 
 // columns[row, ky, kx, c] = x[n, oy*sh - top + ky, ox*sw - left + kx, c], or 0 outside x.
 // Row 0 of columns is the unit (oy, 0) of picture n, where n * oh + oy = first.
+// A row of the window is one run of memory, so that kx and c are one coordinate.
 extern "C" __global__ void im2col(
-    long long count, const real *__restrict__ x, real *__restrict__ columns,
-    long long height, long long width, long long channels, long long first, long long oh, long long ow,
-    long long kh, long long kw, long long sh, long long sw, long long top, long long left)
+    index_t count, const pack *__restrict__ x, pack *__restrict__ columns, Window window, index_t first)
 {
+#pragma unroll 1
     for (EACH(i, count)) {
-        long long rest = i;
-        long long c = digit(rest, channels), kx = digit(rest, kw), ky = digit(rest, kh), ox = digit(rest, ow);
+        index_t rest = i;
+        index_t e = digit(rest, window.run), ky = digit(rest, window.kh), ox = digit(rest, window.ow);
         rest += first;
-        long long oy = digit(rest, oh), n = rest;
-        long long iy = oy * sh - top + ky, ix = ox * sw - left + kx;
-        bool inside = iy >= 0 && iy < height && ix >= 0 && ix < width;
-        columns[i] = inside ? x[((n * height + iy) * width + ix) * channels + c] : 0;
+        index_t oy = digit(rest, window.oh), n = rest;
+        index_t iy = oy * window.sh - window.top + ky, ie = ox * window.step - window.indent + e;
+        pack value = {};
+        if ((uindex_t)iy < window.height.length && (uindex_t)ie < (uindex_t)window.row)
+            value = x[(n * window.height + iy) * window.row + ie];
+        columns[i] = value;
     }
 }
 
 // dx[n, iy, ix, c] = sum of dcolumns over the windows that hold the place, in reading order: the transpose of im2col.
 // Gathering needs no atomics, so the sum has one order and the same bits every time.
 extern "C" __global__ void col2im(
-    long long count, const real *__restrict__ dcolumns, real *__restrict__ dx,
-    long long height, long long width, long long channels, long long oh, long long ow,
-    long long kh, long long kw, long long sh, long long sw, long long top, long long left)
+    index_t count, const pack *__restrict__ dcolumns, pack *__restrict__ dx, Window window)
 {
+    uindex_t next = window.kh * window.run - window.step;  // how far on the same place is in the columns of the next window
+    uindex_t below = (window.ow * window.kh - window.sh) * window.run;
+#pragma unroll 1
     for (EACH(i, count)) {
-        long long rest = i;
-        long long c = digit(rest, channels), x = digit(rest, width) + left, y = digit(rest, height) + top, n = rest;
-        real sum = 0;
-        for (long long oy = y < kh ? 0 : (y - kh) / sh + 1; oy < oh && oy * sh <= y; oy++)
-            for (long long ox = x < kw ? 0 : (x - kw) / sw + 1; ox < ow && ox * sw <= x; ox++) {
-                long long ky = y - oy * sh, kx = x - ox * sw;
-                sum += dcolumns[((((n * oh + oy) * ow + ox) * kh + ky) * kw + kx) * channels + c];
+        index_t rest = i;
+        index_t c = digit(rest, window.channels);
+        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        index_t oy = first_over(y, window.kh, window.sh), ox = first_over(x, window.kw, window.sw);
+        index_t ky = y - oy * window.sh, kx = x - ox * window.sw;
+        index_t last_ky = least_inside(ky, oy, window.oh, window.sh), last_kx = least_inside(kx, ox, window.ow, window.sw);
+        uindex_t row = (((n * window.oh + oy) * window.ow + ox) * window.kh + ky) * window.run + kx * window.channels + c;
+        pack sum = {};
+#pragma unroll 1
+        for (; ky >= last_ky; ky -= window.sh, row += below) {
+            uindex_t at = row;
+#pragma unroll 1
+            for (index_t k = kx; k >= last_kx; k -= window.sw, at += next) {
+                pack sent = dcolumns[at];
+                for (int lane = 0; lane < PACK; lane++) sum.of[lane] += sent.of[lane];
             }
+        }
         dx[i] = sum;
     }
 }
 
 // y[row, f] += bias[f], and with `fuse_relu` y = max(y, 0): y is read and written once.  A NaN stays NaN, as in relu.py.
 extern "C" __global__ void add_bias(
-    long long count, real *__restrict__ y, const real *__restrict__ bias, long long filters, long long fuse_relu)
+    index_t count, pack *__restrict__ y, const pack *__restrict__ bias, Divisor filters, index_t fuse_relu)
 {
+#pragma unroll 1
     for (EACH(i, count)) {
-        real value = y[i] + bias[i % filters];
-        y[i] = fuse_relu && value <= 0 ? 0 : value;
+        pack value = y[i], own = bias[remainder(i, filters)];
+        for (int lane = 0; lane < PACK; lane++) {
+            real sum = value.of[lane] + own.of[lane];
+            value.of[lane] = fuse_relu && sum <= 0 ? 0 : sum;
+        }
+        y[i] = value;
     }
 }

@@ -12,8 +12,9 @@ import math
 import numpy as np
 
 from ..files.schema import MOST_FILTERS, Record, either, number, whole
-from ..machine.arrays import array_module, launch, on_cpu, to_cpu
+from ..machine.arrays import array_module, on_cpu, to_cpu
 from ..machine.buffers import empty, zeros
+from ..machine.kernels import launch
 from ..machine.threads import cut
 from . import GEMM, PAPER, Execution, Layer
 from .cpu import choose, gemm
@@ -245,15 +246,15 @@ def _im2col(x, part, window, out_size):
     columns = array_module(x).empty(
         ((part.stop - part.start) * out_size[1], math.prod(window.size) * x.shape[3]), x.dtype
     )
-    geometry = *out_size, *window.size, *window.stride, *window.pad[:2]
-    launch(CU, "im2col", columns.size, x, columns, *x.shape[1:], part.start, *geometry)
+    geometry = *x.shape[1:], *out_size, *window.size, *window.stride, *window.pad[:2]
+    launch(CU, "im2col", columns.size, x, columns, geometry, part.start)
     return columns
 
 
 def _col2im(dcolumns, window, dx, top):
     """Add each row of columns back to its window in dx, whose first row lies `top` rows below that of the windows."""
-    geometry = *dcolumns.shape[1:3], *window.size, *window.stride, top, window.pad[1]
-    launch(CU, "col2im", dx.size, dcolumns, dx, *dx.shape[1:], *geometry)
+    geometry = *dx.shape[1:], *dcolumns.shape[1:3], *window.size, *window.stride, top, window.pad[1]
+    launch(CU, "col2im", dx.size, dcolumns, dx, geometry)
 
 
 def _rows_that_reach(part, window, count):

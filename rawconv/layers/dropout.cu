@@ -1,7 +1,5 @@
 // Dropout: the twin of dropout in dropout.py.  One thread masks four neighbouring elements, with one call of Philox.
-
-#define EACH(i, count) \
-    long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x
+#include "kernels.cuh"
 
 typedef unsigned int word;
 typedef unsigned long long twice;
@@ -20,18 +18,18 @@ __device__ void philox4x32(word c[4], word k0, word k1)
     }
 }
 
-// y[n, e] = x[n, e] * scale where the random word reaches the threshold, else 0.  length: the elements e of one picture.
+// y[n, e] = x[n, e] * scale where the random word reaches the threshold, else 0.  length: the elements e of one picture;
+// fours: the calls of Philox for them.
 extern "C" __global__ void dropout(
-    long long count, const real *__restrict__ x, real *__restrict__ y, const unsigned long long *__restrict__ samples,
-    long long length, long long threshold, real scale, long long seed, long long stream, long long epoch)
+    index_t count, const real *__restrict__ x, real *__restrict__ y, const unsigned long long *__restrict__ samples,
+    index_t length, Divisor fours, long long threshold, real scale, long long seed, long long stream, long long epoch)
 {
-    long long blocks = (length + 3) / 4;
     for (EACH(i, count)) {
-        long long n = i / blocks, block = i % blocks;
-        word words[4] = {(word)block, (word)samples[n], (word)epoch, 0};
+        index_t n = i, four = digit(n, fours);
+        word words[4] = {(word)four, (word)samples[n], (word)epoch, 0};
         philox4x32(words, (word)seed, (word)stream);
-        for (int k = 0; k < 4 && 4 * block + k < length; k++) {
-            long long at = n * length + 4 * block + k;
+        for (int k = 0; k < 4 && 4 * four + k < length; k++) {
+            index_t at = n * length + 4 * four + k;
             y[at] = words[k] >= threshold ? x[at] * scale : 0;
         }
     }

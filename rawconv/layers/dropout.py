@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from ..files.schema import BELOW_1, Record, whole
-from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.arrays import array_module, on_cpu
 from ..machine.buffers import empty
+from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.philox import low, philox4x32
 from ..machine.threads import cut, run_blocks
@@ -95,8 +96,9 @@ class Dropout(Layer):
         seed, stream, epoch, samples = self._key(rng_key)
         y, row = empty(x, x.shape), x[:1].size
         samples = array_module(x).asarray(samples)
-        constants = (row, self._threshold, self._scale, seed, stream, epoch)
-        launch(CU, "dropout", len(x) * ((row + 3) // 4), x, y, samples, *constants)
+        fours = (row + 3) // 4  # calls of Philox for one image
+        constants = (row, fours, self._threshold, self._scale, seed, stream, epoch)
+        launch(CU, "dropout", len(x) * fours, x, y, samples, *constants)
         return y
 
 

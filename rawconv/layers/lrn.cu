@@ -1,53 +1,98 @@
 // Local response normalisation: the twins of lrn and lrn_back in lrn.py.  One thread makes one element of the result.
-// Neighbouring threads are neighbouring channels, so what a thread reads again its neighbours have just read: no
-// shared memory is needed to keep it in the cache.
+// A block of threads works on a run of neighbouring elements.  What it computes of them, and of `half` or 2 * half more
+// at both ends, is in shared memory: the sums over the window read it from there.
+#include "kernels.cuh"
 
-#define EACH(i, count) \
-    long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x
+extern __shared__ real memory[];
 
-// D_c = k + alpha * sum of x_j^2 over the channels j from c - half to c + half that exist; x is one place of the map.
-__device__ real scale_at(const real *x, long long c, long long channels, long long half, real alpha, real k)
+// The sum of values[j] over the j from -half to half for which channel c + j exists.
+__device__ __forceinline__ real window_sum(const real *values, index_t c, index_t channels, int half)
 {
+    int first = c < half ? -(int)c : -half, last = channels - 1 - c < half ? (int)(channels - 1 - c) : half;
     real sum = 0;
-    for (long long j = c < half ? 0 : c - half; j < channels && j <= c + half; j++)
-        sum += x[j] * x[j];
-    return k + alpha * sum;
+#pragma unroll 1
+    for (int j = first; j <= last; j++) sum += values[j];
+    return sum;
+}
+
+__device__ __noinline__ real power_of(real base, real exponent)
+{
+    return pow(base, exponent);
 }
 
 // scale^-beta.  For 3/4 two square roots, which are faster and closer than pow.
-__device__ real inverse_power(real scale, real beta)
+__device__ __forceinline__ real inverse_power(real scale, real beta)
 {
     if (beta != (real)0.75)
-        return pow(scale, -beta);
+        return power_of(scale, -beta);
     real root = sqrt(scale);
     return 1 / (root * sqrt(root));
 }
 
-// y_c = x_c * D_c^-beta.
-extern "C" __global__ void lrn(
-    long long count, const real *__restrict__ x, const real *__restrict__ given, real *__restrict__ y,
-    long long channels, long long half, real alpha, real beta, real k)
+// squares[t] = x[start - margin + t]^2, 0 outside x, for the block's elements and `margin` more at both ends.
+__device__ __forceinline__ void square(const real *x, real *squares, index_t start, index_t count, int margin)
 {
-    for (EACH(i, count)) {
-        long long c = i % channels;
-        y[i] = x[i] * inverse_power(scale_at(x + (i - c), c, channels, half, alpha, k), beta);
+#pragma unroll 1
+    for (int t = threadIdx.x; t < (int)blockDim.x + 2 * margin; t += blockDim.x) {
+        index_t i = start - margin + t;
+        real value = i >= 0 && i < count ? x[i] : 0;
+        squares[t] = value * value;
+    }
+}
+
+// y_c = x_c * D_c^-beta with D_c = k + alpha * the sum of x_j^2 over the j around c.
+extern "C" __global__ void lrn(
+    index_t count, const real *__restrict__ x, const real *__restrict__ given, real *__restrict__ y,
+    Divisor channels, index_t half, real alpha, real beta, real k)
+{
+    real *squares = memory;
+#pragma unroll 1
+    for (index_t start = blockIdx.x * (index_t)blockDim.x; start < count; start += (index_t)gridDim.x * blockDim.x) {
+        index_t i = start + threadIdx.x;
+        square(x, squares, start, count, half);
+        __syncthreads();
+        if (i < count) {
+            index_t c = remainder(i, channels);
+            real scale = k + alpha * window_sum(squares + half + threadIdx.x, c, channels, half);
+            y[i] = x[i] * inverse_power(scale, beta);
+        }
+        __syncthreads();
     }
 }
 
 // dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * sum over the j around c of dy_j * x_j * D_j^-beta / D_j.
 extern "C" __global__ void lrn_back(
-    long long count, const real *__restrict__ x, const real *__restrict__ dy, real *__restrict__ dx,
-    long long channels, long long half, real alpha, real beta, real k)
+    index_t count, const real *__restrict__ x, const real *__restrict__ dy, real *__restrict__ dx,
+    Divisor channels, index_t half, real alpha, real beta, real k)
 {
-    for (EACH(i, count)) {
-        long long c = i % channels;
-        const real *place = x + (i - c), *dplace = dy + (i - c);
-        real total = 0, own = 0;
-        for (long long j = c < half ? 0 : c - half; j < channels && j <= c + half; j++) {
-            real scale = scale_at(place, j, channels, half, alpha, k), power = inverse_power(scale, beta);
-            total += dplace[j] * place[j] * power / scale;
-            own = j == c ? power : own;
+    int threads = blockDim.x;
+    real *squares = memory, *ratios = memory + threads + 4 * half;
+#pragma unroll 1
+    for (index_t start = blockIdx.x * (index_t)blockDim.x; start < count; start += (index_t)gridDim.x * blockDim.x) {
+        index_t i = start + threadIdx.x;
+        square(x, squares, start, count, 2 * half);
+        __syncthreads();
+        real own = 0;
+#pragma unroll 1
+        for (int t = threadIdx.x; t < threads + 2 * half; t += threads) {  // each its own element, then both ends
+            int place = t < threads ? t + half : t - threads < half ? t - threads : t;
+            index_t j = start - half + place;
+            real ratio = 0;
+            if (j >= 0 && j < count) {
+                index_t c = remainder(j, channels);
+                real scale = k + alpha * window_sum(squares + half + place, c, channels, half);
+                real power = inverse_power(scale, beta);
+                ratio = dy[j] * x[j] * power / scale;
+                own = t < threads ? power : own;
+            }
+            ratios[place] = ratio;
         }
-        dx[i] = dy[i] * own - 2 * alpha * beta * x[i] * total;
+        __syncthreads();
+        if (i < count) {
+            index_t c = remainder(i, channels);
+            real total = window_sum(ratios + half + threadIdx.x, c, channels, half);
+            dx[i] = dy[i] * own - 2 * alpha * beta * x[i] * total;
+        }
+        __syncthreads();
     }
 }

@@ -3,8 +3,9 @@
 import numpy as np
 
 from ..files.schema import ABOVE_0, SIDE, Record, number
-from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.arrays import array_module, on_cpu
 from ..machine.buffers import empty
+from ..machine.kernels import THREADS, launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
@@ -66,8 +67,12 @@ class LRN(Layer):
     def _run(self, loop, kernel, x, given, out):
         channels = x.shape[-1]
         if not on_cpu(x):
-            constants = (channels, self.size // 2, self.alpha, self.beta, self.k)
-            return launch(CU, kernel, x.size, x, given, out, *constants)
+            half = min(self.size // 2, channels - 1)
+            runs = 2 * THREADS + 6 * half if kernel == "lrn_back" else THREADS + 2 * half
+            if runs * x.itemsize > SHARED_BYTES:
+                raise ValueError(f"LRN over {self.size} channels does not fit a GPU block's memory; use --device cpu.")
+            constants = (channels, half, self.alpha, self.beta, self.k)
+            return launch(CU, kernel, x.size, x, given, out, *constants, shared_bytes=runs * x.itemsize)
         constants = (self.size // 2, *(x.dtype.type(v) for v in (self.alpha, self.beta, self.k)))
         x, given, out = (a.reshape(-1, channels) for a in (x, given, out))
         pixels = max(1, 65536 // channels)
@@ -75,6 +80,7 @@ class LRN(Layer):
 
 
 CU = __file__.replace("lrn.py", "lrn.cu")
+SHARED_BYTES = 48 << 10  # that a block of threads has on every card
 
 
 @loop(error_model="numpy")

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..files.schema import Record
-from ..machine.arrays import array_module, launch, on_cpu
+from ..machine.arrays import array_module, on_cpu
 from ..machine.buffers import empty
+from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
@@ -96,15 +97,16 @@ class MaxPool(Layer):
         return dx
 
     def _run(self, loop, large, small, switches, large_shape, small_shape, *more):
-        window = (*self.window.size, *self.window.stride, *self.window.pad[:2], *more)
+        window = (*self.window.size, *self.window.stride, *self.window.pad[:2])
         if on_cpu(large):
             rows = small_shape if loop is pool else large_shape  # the rows of the result, counted through all pictures
             rows, row_size = rows[0] * rows[1], max(1, rows[2] * rows[3])
             blocks = cut(rows, max(1, 131072 // row_size))
             arrays, nanoseconds = (large, small, switches), large.size * (1 / 6 + 12 / large_shape[3])
-            return run_blocks(lambda part: loop(*arrays, part.start, part.stop, *window), blocks, nanoseconds)
+            return run_blocks(lambda part: loop(*arrays, part.start, part.stop, *window, *more), blocks, nanoseconds)
         count = small.size if loop is pool else large.size
-        launch(CU, loop.__name__, count, large, small, switches, *large_shape[1:], *small_shape[1:3], *window)
+        geometry = (*large_shape[1:], *small_shape[1:3], *window)
+        launch(CU, loop.__name__, count, large, small, switches, geometry, *more)
 
 
 CU = __file__.replace("pool.py", "pool.cu")

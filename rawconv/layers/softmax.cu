@@ -1,6 +1,5 @@
 // The twin of cross_entropy in softmax.py.  One block of 256 threads walks over the row of one picture.
-
-const int THREADS = 256;
+#include "kernels.cuh"
 
 // The sum (or the largest) of one value a thread, the same in all threads: halves of the block are added in turn.
 __device__ real all_of(real value, bool largest)
@@ -22,20 +21,20 @@ __device__ real all_of(real value, bool largest)
 
 // dscores = p - t and losses = -log p[label], NaN where there is no such label.  count: 256 for each picture.
 extern "C" __global__ void cross_entropy(
-    long long count, const real *__restrict__ scores, const long long *__restrict__ labels,
-    real *__restrict__ dscores, real *__restrict__ losses, long long classes)
+    index_t count, const real *__restrict__ scores, const long long *__restrict__ labels,
+    real *__restrict__ dscores, real *__restrict__ losses, index_t classes)
 {
-    for (long long n = blockIdx.x; n * THREADS < count; n += gridDim.x) {
+    for (index_t n = blockIdx.x; n * THREADS < count; n += gridDim.x) {
         const real *row = scores + n * classes;
         real *p = dscores + n * classes;
         long long label = labels[n];
         real largest = row[0], total = 0;
-        for (long long k = threadIdx.x; k < classes; k += THREADS) largest = row[k] > largest ? row[k] : largest;
+        for (index_t k = threadIdx.x; k < classes; k += THREADS) largest = row[k] > largest ? row[k] : largest;
         largest = all_of(largest, true);
 #pragma unroll 1 // four exp side by side would take too many registers
-        for (long long k = threadIdx.x; k < classes; k += THREADS) total += p[k] = exp(row[k] - largest);
+        for (index_t k = threadIdx.x; k < classes; k += THREADS) total += p[k] = exp(row[k] - largest);
         total = all_of(total, false);
-        for (long long k = threadIdx.x; k < classes; k += THREADS) p[k] = p[k] / total - (k == label ? 1 : 0);
+        for (index_t k = threadIdx.x; k < classes; k += THREADS) p[k] = p[k] / total - (k == label ? 1 : 0);
         if (threadIdx.x == 0)
             losses[n] = label >= 0 && label < classes ? log(total) - (row[label] - largest) : (real)nan("");
     }

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from ..machine.arrays import THREADS, array_module, launch, on_cpu
+from ..machine.arrays import array_module, on_cpu
+from ..machine.kernels import THREADS, launch
 from ..machine.numba_cache import loop
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -142,70 +140,16 @@ def _gpu_trouble(index: int) -> str | None:
     return None if index < count else f"there is no GPU {index}, only {count}"
 
 
-THREADS, BLOCKS = 256, 65535  # threads per block, most blocks per launch; a kernel loops over counts beyond that
-C_TYPES = {
-    "float32": "float", "float64": "double", "uint8": "unsigned char", "uint16": "unsigned short",
-    "int64": "long long", "uint64": "unsigned long long",
-}  # fmt: skip
-OPEN_TYPES = {"real": ("float", "double"), "switch_t": ("unsigned char", "unsigned short")}
-SCALARS = {"long long": np.int64, "float": np.float32, "double": np.float64}
+def compile_kernel(code: str, options: Iterable[str], name: str) -> Any:
+    """Compile CUDA or HIP source and return its kernel `name`, a function of (blocks, threads, arguments).
 
-
-def launch(path: str, name: str, count: int, *arguments: Any) -> None:
-    """Run kernel `name` of the .cu file `path` over `count` elements, one thread each, on the current stream.
-
-    arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type, `long long` an int,
-    `real` a number.  `real` and `switch_t` stand for the type of the first array that is passed for them.
-    ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and types of raw kernels.
+    a * b + c is not fused, so that every device rounds as the CPU does.  On CUDA, CuPy itself adds -ftz=true: float32
+    numbers below 1.2e-38, which the CPU keeps, count as zero there.
     """
-    parameters = _signature(path, name)[1:]
-    if len(arguments) != len(parameters):
-        raise ValueError(f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}.")
-    meaning: dict[str, str] = {}
-    values: list[Any] = [np.int64(count)]
-    for (kind, label, is_array), value in zip(parameters, arguments, strict=True):
-        if is_array:
-            _check_array(f"{name}: {label}", value, kind, meaning)
-        else:
-            value = SCALARS[meaning.get(kind, kind)](value)
-        values.append(value)
-    if count:
-        blocks = min((count + THREADS - 1) // THREADS, BLOCKS)
-        _kernel(path, name, *meaning.items())((blocks,), (THREADS,), tuple(values))
-
-
-def _check_array(label: str, array: Any, kind: str, meaning: dict[str, str]) -> None:
-    """ValueError: not a contiguous CuPy array of C type `kind`.  The first array decides what an open type means."""
-    c_type = C_TYPES.get(str(getattr(array, "dtype", None)))
-    if not hasattr(array, "__cuda_array_interface__"):
-        raise ValueError(f"{label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}.")
-    if kind in OPEN_TYPES and c_type in OPEN_TYPES[kind]:
-        kind = meaning.setdefault(kind, c_type)
-    if c_type != kind:
-        wanted = " or ".join(OPEN_TYPES.get(kind, (kind,)))
-        raise ValueError(f"{label} is {array.dtype}, the kernel wants {wanted}.")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{label} must be C-contiguous, its strides are {array.strides}.")
-
-
-@functools.cache
-def _signature(path: str, name: str) -> list[tuple[str, str, bool]]:
-    """Return [(C type, name, is an array), ...] of a kernel, read from its .cu file."""
-    (parameters,) = re.findall(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
-    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in parameters.split(",")]
-    arrays = ["*" in parameter for parameter in parameters.split(",")]
-    return [(" ".join(kind), label, is_array) for (*kind, label), is_array in zip(words, arrays, strict=True)]
-
-
-@functools.cache
-def _kernel(path: str, name: str, *meaning: tuple[str, str]) -> Any:
-    """Return the compiled kernel.  a * b + c is not fused, so that every device rounds as the CPU does."""
     import cupy
 
-    text = f'#line 1 "{pathlib.Path(path).name}"\n{pathlib.Path(path).read_text()}'
     exact = "-ffp-contract=off" if cupy.cuda.runtime.is_hip else "--fmad=false"
-    options = (exact, *(f"-D{kind}={c_type}" for kind, c_type in meaning))
-    return cupy.RawModule(code=text, options=options).get_function(name)
+    return cupy.RawModule(code=code, options=(exact, *options)).get_function(name)
 
 
 @contextlib.contextmanager

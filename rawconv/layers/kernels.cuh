@@ -1,0 +1,80 @@
+// What the kernels share.  Every .cu file includes this text.  machine/kernels.py puts it in and defines, for the arrays
+// at hand,
+//   real      float or double
+//   index_t   int, or long long where 31 bits do not hold every index
+//   PACK      how many neighbouring channels a thread moves at once: 4 where their number is a multiple of 4, else 1
+// Nothing here depends on the size of a warp or on one vendor's assembler: the same text compiles for CUDA and HIP.
+
+typedef unsigned index_t uindex_t;  // the same number of bits, for sums that may pass 2^31 on their way
+
+const int THREADS = 256;  // of a block, as machine/kernels.py launches them
+
+// for (EACH(i, count)): the elements of one thread, which walks on in strides of the whole grid.
+#define EACH(i, count) \
+    index_t i = blockIdx.x * (index_t)blockDim.x + threadIdx.x; i < count; i += (index_t)gridDim.x * blockDim.x
+
+// PACK neighbouring channels, read and written 16 bytes at a time.
+struct alignas(PACK == 1 ? sizeof(real) : 16) pack {
+    real of[PACK];
+};
+
+// A length to divide by, with its reciprocal: the launcher finds a factor and a shift that are exact for every n >= 0.
+struct Divisor {
+    uindex_t length, factor;
+    int shift;
+
+    __device__ operator index_t() const { return (index_t)length; }
+};
+
+__device__ __forceinline__ unsigned high_half(unsigned a, unsigned b)
+{
+    return __umulhi(a, b);
+}
+
+__device__ __forceinline__ unsigned long long high_half(unsigned long long a, unsigned long long b)
+{
+    return __umul64hi(a, b);
+}
+
+// n / length, rounded down.
+__device__ __forceinline__ index_t quotient(index_t n, const Divisor &length)
+{
+    return (high_half((uindex_t)n, length.factor) + n) >> length.shift;
+}
+
+// n % length.
+__device__ __forceinline__ index_t remainder(index_t n, const Divisor &length)
+{
+    return n - quotient(n, length) * length;
+}
+
+// The last digit of n in the base `length`; n keeps the digits before it.
+__device__ __forceinline__ index_t digit(index_t &n, const Divisor &length)
+{
+    index_t before = quotient(n, length), last = n - before * length;
+    n = before;
+    return last;
+}
+
+// A window that moves over the map (height, width, channels) and stands at (oh, ow) positions.  The names are those of
+// window.py.  Channels are counted in packs.
+struct Window {
+    Divisor height, width, channels, oh, ow, kh, kw, sh, sw;
+    index_t top, left;
+    Divisor run;                // packs in a row of the window: kw * channels
+    index_t row, step, indent;  // packs in a row of the map, from window to window, in its left padding
+};
+
+// Which windows hold a place, along one axis, and where in them: the first of them is number first_over(place), and the
+// place lies at `at` = place - first * stride inside it, in the next one `stride` before that, down to least_inside.
+// Places are counted from the padding's edge.
+__device__ __forceinline__ index_t first_over(index_t place, const Divisor &size, const Divisor &stride)
+{
+    return place < size ? 0 : quotient(place - size, stride) + 1;
+}
+
+__device__ __forceinline__ index_t least_inside(index_t at, index_t first, const Divisor &positions, const Divisor &stride)
+{
+    index_t last = at - (positions - 1 - first) * stride;
+    return last < 0 ? 0 : last;
+}

@@ -1,0 +1,163 @@
+"""Launching the kernels of the .cu files: their arguments are checked, and the instance is chosen that fits them."""
+
+import functools
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, compile_kernel
+
+THREADS, BLOCKS = 256, 4096  # of a launch, which fill any card a few times over; larger counts walk on in strides
+C_TYPES = {
+    "f": "float", "d": "double", "B": "unsigned char", "H": "unsigned short", "l": "long long", "q": "long long",
+    "L": "unsigned long long", "Q": "unsigned long long",
+}  # fmt: skip
+OPEN_TYPES = {
+    "real": ("float", "double"), "pack": ("float", "double"),
+    "switch_t": ("unsigned char", "unsigned short"), "switches_t": ("unsigned char", "unsigned short"),
+}  # fmt: skip
+PACKS = {"pack": "real", "switches_t": "switch_t"}  # what they are packs of
+LANES = 4  # of a pack, where the number of channels allows it
+NUMBERS = {"long long": np.int64, "float": np.float32, "double": np.float64}
+
+
+def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int = 0) -> None:
+    """Run kernel `name` of the .cu file `path` over `count` elements, one thread each, on the current stream.
+
+    arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type; `long long` and
+    `index_t` an int, `real` a number; `Divisor` an int; `Window` (height, width, channels, oh, ow, kh, kw, sh, sw, top,
+    left).  `real` and `switch_t` stand for the type of the first array that is passed for them.
+    shared_bytes: of a block's dynamic shared memory.
+
+    A kernel that takes arrays of `pack` moves four neighbouring channels at once where their number, which is its
+    Divisor or in its Window, is a multiple of four.  `index_t` has 32 bits where that is enough for every index.
+    ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and types of raw kernels.
+    """
+    parameters = signature(path, name)[1:]
+    if len(arguments) != len(parameters):
+        raise ValueError(f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}.")
+    types: dict[str, str] = {}
+    lanes, largest, numbers = 0, count, 0
+    for (kind, label, is_array), value in zip(parameters, arguments, strict=True):
+        if is_array:
+            _check_array(name, label, value, kind, types)
+            largest = max(largest, value.size)
+            if kind in PACKS:
+                lanes |= value.size | value.data.ptr // value.itemsize
+        elif kind == "Window":
+            numbers, lanes = numbers + sum(value), lanes | value[2]
+        elif kind in ("index_t", "Divisor"):
+            numbers, lanes = numbers + value, lanes | value * (kind == "Divisor")
+    if not count:
+        return
+    packed = any(kind in PACKS for kind, _, _ in parameters)
+    pack = LANES if packed and lanes % LANES == 0 else 1
+    wide = largest + numbers + THREADS * BLOCKS >= 1 << 31
+    values = [
+        value if is_array else _value(kind, value, types, pack, wide)
+        for (kind, _, is_array), value in zip(parameters, arguments, strict=True)
+    ]
+    kernel = _kernel(path, name, wide, pack, *sorted(types.items()))
+    count //= pack
+    kernel(
+        (min(-(-count // THREADS), BLOCKS),), (THREADS,), (_value("index_t", count, types, 1, wide), *values),
+        shared_mem=shared_bytes,
+    )  # fmt: skip
+
+
+def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str, str]) -> None:
+    """Refuse what is not a contiguous CuPy array of C type `kind`; an open type gets its meaning from the first one."""
+    if not hasattr(array, "__cuda_array_interface__"):
+        raise ValueError(f"{name}: {label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}.")
+    found = C_TYPES.get(array.dtype.char)
+    wanted = OPEN_TYPES.get(kind, (kind,))
+    if found in wanted and kind in OPEN_TYPES:
+        wanted = (types.setdefault(PACKS.get(kind, kind), found),)
+    if found not in wanted:
+        raise ValueError(f"{name}: {label} is {array.dtype}, the kernel wants {' or '.join(wanted)}.")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name}: {label} must be C-contiguous, its strides are {array.strides}.")
+
+
+def _value(kind: str, value: Any, types: dict[str, str], pack: int, wide: bool) -> Any:
+    """A number as the kernel takes it."""
+    if kind == "Window":
+        return _window(tuple(value), pack, wide)
+    if kind == "Divisor":
+        return divisor(value // pack, wide)
+    if kind == "index_t":
+        return (np.int64 if wide else np.int32)(value)
+    return NUMBERS[types.get(kind, kind)](value)
+
+
+def _struct(*fields: tuple[str, Any]) -> np.dtype:
+    return np.dtype(list(fields), align=True)
+
+
+DIVISORS = {bits: _struct(("length", f"u{bits}"), ("factor", f"u{bits}"), ("shift", "i4")) for bits in (4, 8)}
+WINDOWS = {
+    bits: _struct(
+        *((label, DIVISORS[bits]) for label in ("height", "width", "channels", "oh", "ow", "kh", "kw", "sh", "sw")),
+        *((label, f"i{bits}") for label in ("top", "left")),
+        ("run", DIVISORS[bits]),
+        *((label, f"i{bits}") for label in ("row", "step", "indent")),
+    )
+    for bits in (4, 8)
+}  # struct Window of kernels.cuh
+
+
+@functools.lru_cache(4096)
+def divisor(length: int, wide: bool = False) -> np.void:
+    """struct Divisor of kernels.cuh.  n // length is (high half of n * factor, + n) >> shift for 0 <= n < 2^31 (2^63).
+
+    With s bits for length - 1, 2^s >= length, and factor = floor(2^B * (2^s - length) / length) + 1 makes
+    n * (2^B + factor) / 2^(B + s) exceed n / length by less than 1 / length (Granlund and Montgomery 1994).
+    """
+    bits, length = 64 if wide else 32, max(1, length)
+    shift = (length - 1).bit_length()
+    factor = (((1 << shift) - length) << bits) // length + 1
+    return np.array((length, factor, shift), DIVISORS[bits // 8])[()]
+
+
+@functools.lru_cache(4096)
+def _window(numbers: tuple[int, ...], pack: int, wide: bool) -> np.void:
+    height, width, channels, oh, ow, kh, kw, sh, sw, top, left = map(int, numbers)
+    channels //= pack
+    lengths = (height, width, channels, oh, ow, kh, kw, sh, sw)
+    divisors = [divisor(length, wide) for length in (*lengths, kw * channels)]
+    ints = (top, left), (width * channels, sw * channels, left * channels)
+    return np.array((*divisors[:-1], *ints[0], divisors[-1], *ints[1]), WINDOWS[8 if wide else 4])[()]
+
+
+@functools.cache
+def signature(path: str, name: str) -> list[tuple[str, str, bool]]:
+    """[(C type, name, is an array), ...] of a kernel, read from its .cu file."""
+    found = re.search(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
+    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in found.group(1).split(",")]
+    arrays = ["*" in parameter for parameter in found.group(1).split(",")]
+    return [(" ".join(kind), label, is_array) for (*kind, label), is_array in zip(words, arrays, strict=True)]
+
+
+def source(path: str | pathlib.Path) -> str:
+    """The text of a .cu file with what it includes in its place: an installed package has no path to search."""
+    path = pathlib.Path(path)
+
+    def included(match):
+        other, line = path.parent / match[1], path_text[: match.start()].count("\n") + 2
+        return f'#line 1 "{other.name}"\n{other.read_text()}#line {line} "{path.name}"'
+
+    path_text = path.read_text()
+    return f'#line 1 "{path.name}"\n' + re.sub(r'^#include "(.+)"$', included, path_text, flags=re.MULTILINE)
+
+
+def definitions(wide: bool, pack: int, *types: tuple[str, str]) -> list[str]:
+    """The compiler's options that say what index_t, PACK and the open types are."""
+    defined = {"index_t": "long long" if wide else "int", "PACK": pack, **dict(types)}
+    return [f"-D{kind}={meaning}" for kind, meaning in defined.items()]
+
+
+@functools.cache
+def _kernel(path: str, name: str, wide: bool, pack: int, *types: tuple[str, str]) -> Any:
+    return compile_kernel(source(path), definitions(wide, pack, *types), name)
