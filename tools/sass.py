@@ -45,14 +45,14 @@ CASES = [
     Case("im2col", "layers/conv.cu", "any window, C % 4 == 0", 4, (1,)),
     Case("col2im", "layers/conv.cu", "3x3/1", 1, (1, 3, 3)),
     Case("col2im", "layers/conv.cu", "3x3/1, C % 4 == 0", 4, (1, 3, 3)),
-    Case("add_bias", "layers/conv.cu", "", 1, (1,)),
-    Case("add_bias", "layers/conv.cu", "C % 4 == 0", 4, (1,)),
+    Case("add_bias", "layers/conv.cu", "", 1, (1, 0)),
+    Case("add_bias", "layers/conv.cu", "C % 4 == 0", 4, (1, 0)),
     Case("pool", "layers/max_pool.cu", "3x3/2", 1, (1, 3, 3)),
     Case("pool", "layers/max_pool.cu", "3x3/2, C % 4 == 0", 4, (1, 3, 3)),
-    Case("unpool", "layers/max_pool.cu", "3x3/2", 1, (1, 1.5, 1.5)),
-    Case("unpool", "layers/max_pool.cu", "3x3/2, C % 4 == 0", 4, (1, 1.5, 1.5)),
+    Case("unpool", "layers/max_pool.cu", "3x3/2", 1, (1, 1.5, 1.5, 0, 0, 0, 0, 0)),
+    Case("unpool", "layers/max_pool.cu", "3x3/2, C % 4 == 0", 4, (1, 0, 0, 0, 0, 1.5, 1.5)),
     Case("lrn", "layers/lrn.cu", "5 channels", 1, (1, 1.125, 5)),
-    Case("lrn_back", "layers/lrn.cu", "5 channels", 1, (1, 1.125, 1.125, 5, 5)),
+    Case("lrn_back", "layers/lrn.cu", "5 channels", 1, (1, 1.125, 5, 0.125, 5, 0, 0, 5)),
 ]
 
 
@@ -119,8 +119,9 @@ def disassemble(code, kernel):
             instructions.append((int(found[1], 16), found[2]))
             labels |= dict.fromkeys(waiting, instructions[-1][0])
             waiting = []
-    end = next(i for i, (address, text) in enumerate(instructions) if _target(text, labels) == address)
-    return instructions[:end], labels  # a branch to itself ends the kernel; functions it calls lie behind
+    stop = next(address for address, text in instructions if _target(text, labels) == address)  # a branch to itself
+    stop = min([stop, *(address for label, address in labels.items() if label.startswith("$"))])  # functions it calls
+    return [(address, text) for address, text in instructions if address < stop], labels
 
 
 def _target(text, labels):

@@ -1,7 +1,8 @@
 // Average pooling: the twins of average and spread in average_pool.py.  One thread makes one pack of the result.
 #include "kernels.cuh"
 
-// How many of the `size` cells from `first` on lie in low..high-1; 1 where none does, so that a sum can ask for no count.
+// How many of the `size` cells from `first` on lie in low..high-1; 1 where none does, so that a sum can ask for no
+// count.
 __device__ __forceinline__ index_t cells(index_t first, index_t size, index_t low, index_t high)
 {
     index_t end = min(first + size, high) - max(first, low);
@@ -18,7 +19,8 @@ extern "C" __global__ void average(
         index_t rest = i;
         index_t c = digit(rest, window.channels), ox = digit(rest, window.ow), oy = digit(rest, window.oh), n = rest;
         index_t y0 = oy * window.sh - window.top, x0 = ox * window.sw - window.left;
-        index_t bottom = min(y0 + window.kh, (index_t)window.height), right = min(x0 + window.kw, (index_t)window.width);
+        index_t bottom = min(y0 + window.kh, (index_t)window.height);
+        index_t right = min(x0 + window.kw, (index_t)window.width);
         index_t first = max(x0, (index_t)0);
         pack total = {};
 #pragma unroll 1
@@ -38,7 +40,8 @@ extern "C" __global__ void average(
     }
 }
 
-// dx[n, iy, ix, c] = sum of dy / count over the windows that hold the place, in reading order: the transpose of average.
+// dx[n, iy, ix, c] = sum of dy / count over the windows that hold the place, in reading order: the transpose of
+// average.
 extern "C" __global__ void spread(
     index_t count, pack *__restrict__ dx, const pack *__restrict__ dy, Window window,
     index_t count_top, index_t count_left, index_t count_bottom, index_t count_right)
@@ -49,18 +52,16 @@ extern "C" __global__ void spread(
         index_t rest = i;
         index_t c = digit(rest, window.channels);
         index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
-        index_t oy = first_over(y, window.kh, window.sh), ox = first_over(x, window.kw, window.sw);
-        index_t ky = y - oy * window.sh, kx = x - ox * window.sw;
-        index_t last_ky = least_inside(ky, oy, window.oh, window.sh), last_kx = least_inside(kx, ox, window.ow, window.sw);
-        uindex_t row = ((n * window.oh + oy) * window.ow + ox) * window.channels + c;
+        Over v = windows_over(y, window.kh, window.sh, window.oh), u = windows_over(x, window.kw, window.sw, window.ow);
+        uindex_t row = ((n * window.oh + v.first) * window.ow + u.first) * window.channels + c;
         pack out = {};
 #pragma unroll 1
-        for (; ky >= last_ky; ky -= window.sh, row += below) {
+        for (index_t ky = v.at; ky >= v.last; ky -= window.sh, row += below) {
             index_t rows = cells(y - ky - window.top, window.kh, count_top, count_bottom);
             uindex_t at = row;
 #pragma unroll 1
-            for (index_t k = kx; k >= last_kx; k -= window.sw, at += window.channels) {
-                real cells_of = rows * cells(x - k - window.left, window.kw, count_left, count_right);
+            for (index_t kx = u.at; kx >= u.last; kx -= window.sw, at += window.channels) {
+                real cells_of = rows * cells(x - kx - window.left, window.kw, count_left, count_right);
                 pack sent = dy[at];
                 for (int lane = 0; lane < PACK; lane++) out.of[lane] += sent.of[lane] / cells_of;
             }

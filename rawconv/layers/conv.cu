@@ -27,23 +27,22 @@ extern "C" __global__ void im2col(
 extern "C" __global__ void col2im(
     index_t count, const pack *__restrict__ dcolumns, pack *__restrict__ dx, Window window)
 {
-    uindex_t next = window.kh * window.run - window.step;  // how far on the same place is in the columns of the next window
-    uindex_t below = (window.ow * window.kh - window.sh) * window.run;
+    // How much further on in dcolumns the same place is in the next window, and in the one below.
+    uindex_t next = window.kh * window.run - window.step, below = (window.ow * window.kh - window.sh) * window.run;
 #pragma unroll 1
     for (EACH(i, count)) {
         index_t rest = i;
         index_t c = digit(rest, window.channels);
         index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
-        index_t oy = first_over(y, window.kh, window.sh), ox = first_over(x, window.kw, window.sw);
-        index_t ky = y - oy * window.sh, kx = x - ox * window.sw;
-        index_t last_ky = least_inside(ky, oy, window.oh, window.sh), last_kx = least_inside(kx, ox, window.ow, window.sw);
-        uindex_t row = (((n * window.oh + oy) * window.ow + ox) * window.kh + ky) * window.run + kx * window.channels + c;
+        Over v = windows_over(y, window.kh, window.sh, window.oh), u = windows_over(x, window.kw, window.sw, window.ow);
+        uindex_t row = ((n * window.oh + v.first) * window.ow + u.first) * window.kh + v.at;
+        row = row * window.run + u.at * window.channels + c;
         pack sum = {};
 #pragma unroll 1
-        for (; ky >= last_ky; ky -= window.sh, row += below) {
+        for (index_t ky = v.at; ky >= v.last; ky -= window.sh, row += below) {
             uindex_t at = row;
 #pragma unroll 1
-            for (index_t k = kx; k >= last_kx; k -= window.sw, at += next) {
+            for (index_t kx = u.at; kx >= u.last; kx -= window.sw, at += next) {
                 pack sent = dcolumns[at];
                 for (int lane = 0; lane < PACK; lane++) sum.of[lane] += sent.of[lane];
             }
@@ -52,7 +51,8 @@ extern "C" __global__ void col2im(
     }
 }
 
-// y[row, f] += bias[f], and with `fuse_relu` y = max(y, 0): y is read and written once.  A NaN stays NaN, as in relu.py.
+// y[row, f] += bias[f], and with `fuse_relu` y = max(y, 0): y is read and written once.
+// A NaN stays NaN, as in relu.py.
 extern "C" __global__ void add_bias(
     index_t count, pack *__restrict__ y, const pack *__restrict__ bias, Divisor filters, index_t fuse_relu)
 {

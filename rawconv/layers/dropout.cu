@@ -18,8 +18,8 @@ __device__ void philox4x32(word c[4], word k0, word k1)
     }
 }
 
-// y[n, e] = x[n, e] * scale where the random word reaches the threshold, else 0.  length: the elements e of one picture;
-// fours: the calls of Philox for them.
+// y[n, e] = x[n, e] * scale where the random word reaches the threshold, else 0.
+// length: the elements e of one picture; fours: the calls of Philox for them.
 extern "C" __global__ void dropout(
     index_t count, const real *__restrict__ x, real *__restrict__ y, const unsigned long long *__restrict__ samples,
     index_t length, Divisor fours, long long threshold, real scale, long long seed, long long stream, long long epoch)

@@ -1,4 +1,4 @@
-// What the kernels share.  Every .cu file includes this text.  machine/kernels.py puts it in and defines, for the arrays
+// What the kernels share.  Every .cu file includes this text; machine/kernels.py puts it in and defines, for the arrays
 // at hand,
 //   real      float or double
 //   index_t   int, or long long where 31 bits do not hold every index
@@ -65,16 +65,16 @@ struct Window {
     index_t row, step, indent;  // packs in a row of the map, from window to window, in its left padding
 };
 
-// Which windows hold a place, along one axis, and where in them: the first of them is number first_over(place), and the
-// place lies at `at` = place - first * stride inside it, in the next one `stride` before that, down to least_inside.
-// Places are counted from the padding's edge.
-__device__ __forceinline__ index_t first_over(index_t place, const Divisor &size, const Divisor &stride)
-{
-    return place < size ? 0 : quotient(place - size, stride) + 1;
-}
+// The windows that hold a place, along one axis: the first of them is number `first`.  The place lies `at` cells inside
+// it, `stride` cells fewer inside the next, and so on down to `last` or a little more; none holds it where at < last.
+struct Over {
+    index_t first, at, last;
+};
 
-__device__ __forceinline__ index_t least_inside(index_t at, index_t first, const Divisor &positions, const Divisor &stride)
+// Places are counted from the padding's edge.
+__device__ __forceinline__ Over windows_over(
+    index_t place, const Divisor &size, const Divisor &stride, const Divisor &positions)
 {
-    index_t last = at - (positions - 1 - first) * stride;
-    return last < 0 ? 0 : last;
+    index_t first = place < size ? 0 : quotient(place - size, stride) + 1, at = place - first * stride;
+    return {first, at, max(at - (positions - 1 - first) * stride, (index_t)0)};
 }

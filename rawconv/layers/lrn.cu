@@ -11,7 +11,7 @@ __device__ __forceinline__ real window_sum(const real *values, index_t c, index_
     int first = c < half ? -(int)c : -half, last = channels - 1 - c < half ? (int)(channels - 1 - c) : half;
     real sum = 0;
 #pragma unroll 1
-    for (int j = first; j <= last; j++) sum += values[j];
+    for (const real *value = values + first; value <= values + last; value++) sum += *value;
     return sum;
 }
 
@@ -65,34 +65,32 @@ extern "C" __global__ void lrn_back(
     index_t count, const real *__restrict__ x, const real *__restrict__ dy, real *__restrict__ dx,
     Divisor channels, index_t half, real alpha, real beta, real k)
 {
-    int threads = blockDim.x;
-    real *squares = memory, *ratios = memory + threads + 4 * half;
+    int threads = blockDim.x, own = threadIdx.x;
+    real *squares = memory + 2 * half, *ratios = memory + threads + 5 * half;  // of the block's first element
 #pragma unroll 1
-    for (index_t start = blockIdx.x * (index_t)blockDim.x; start < count; start += (index_t)gridDim.x * blockDim.x) {
-        index_t i = start + threadIdx.x;
-        square(x, squares, start, count, 2 * half);
+    for (index_t start = blockIdx.x * (index_t)threads; start < count; start += (index_t)gridDim.x * threads) {
+        index_t i = start + own, c = remainder(i, channels);
+        square(x, memory, start, count, 2 * half);
         __syncthreads();
-        real own = 0;
-#pragma unroll 1
-        for (int t = threadIdx.x; t < threads + 2 * half; t += threads) {  // each its own element, then both ends
-            int place = t < threads ? t + half : t - threads < half ? t - threads : t;
-            index_t j = start - half + place;
-            real ratio = 0;
-            if (j >= 0 && j < count) {
-                index_t c = remainder(j, channels);
-                real scale = k + alpha * window_sum(squares + half + place, c, channels, half);
-                real power = inverse_power(scale, beta);
-                ratio = dy[j] * x[j] * power / scale;
-                own = t < threads ? power : own;
-            }
-            ratios[place] = ratio;
-        }
-        __syncthreads();
+        real value = 0, given = 0, power = 0;
         if (i < count) {
-            index_t c = remainder(i, channels);
-            real total = window_sum(ratios + half + threadIdx.x, c, channels, half);
-            dx[i] = dy[i] * own - 2 * alpha * beta * x[i] * total;
+            value = x[i], given = dy[i];
+            real scale = k + alpha * window_sum(squares + own, c, channels, half);
+            power = inverse_power(scale, beta);
+            ratios[own] = given * value * power / scale;
         }
+#pragma unroll 1
+        for (int t = own; t < 2 * half; t += threads) {  // the elements at both ends, which are other blocks' own
+            int place = t < half ? t - half : threads + t - half;
+            index_t j = start + place;
+            if (j >= 0 && j < count) {
+                real scale = k + alpha * window_sum(squares + place, remainder(j, channels), channels, half);
+                ratios[place] = dy[j] * x[j] * inverse_power(scale, beta) / scale;
+            }
+        }
+        __syncthreads();
+        if (i < count)
+            dx[i] = given * power - 2 * alpha * beta * value * window_sum(ratios + own, c, channels, half);
         __syncthreads();
     }
 }
