@@ -111,7 +111,7 @@ def test_numbers_arrive_as_the_kernel_declares_them(cupy, dtype):
 
 def test_a_grid_smaller_than_the_work_walks_on(cupy, monkeypatch):
     """Every kernel with a grid of one block of 32 threads: its loop must stride, start and stop right."""
-    layers = [(MaxPool(3, 2), None), (LRN(alpha=0.5), None), (Dropout(0.5), (1, 2, [5, 6]))]
+    layers = [(MaxPool(3, 2), None), (LRN(alpha=0.5), None), (Dropout(0.5, 3), (1, 2, [5, 6]))]
     net, x = zf32(Device(0), "float64"), cupy.asarray(values((2, 16, 16, 3)))
 
     def walk():

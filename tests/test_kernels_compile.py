@@ -55,7 +55,7 @@ def test_compiles_for_real_cards_without_spills(file, types, table):
     assert architectures, f"this NVRTC knows none of {ARCHITECTURES}"
     packs = [1, launcher.LANES] if "pack" in file.read_text() else [1]
     ways = [(name, False, pack) for name, pack in product(architectures, packs)]
-    ways += [(name, True, pack) for name, pack in product({architectures[0], architectures[-1]}, packs)]
+    ways += [(name, True, 1) for name in (architectures[0], architectures[-1])]
     for architecture, wide, pack in ways:
         _, log = sass.compile_kernels(file, architecture, wide, pack, **types)
         assert "warning" not in log, log

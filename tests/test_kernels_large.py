@@ -147,14 +147,15 @@ def converted(path, name, wide, pack, *arguments):
 def walk(host, path, name, case, *arguments):
     """Run one thread of a launch; the first argument is the count of elements."""
     thread, channels, wide = case
-    pack = lanes(path, channels)
+    pack = lanes(path, channels, wide)
     library = host(path, wide, pack)
     library.become(*thread)
     library[name](*converted(path, name, wide, pack, *arguments))
 
 
-def lanes(path, channels):
-    return kernels.LANES if path in (conv.CU, max_pool.CU, optimizer.CU) and channels % kernels.LANES == 0 else 1
+def lanes(path, channels, wide):
+    packs = path in (conv.CU, max_pool.CU, optimizer.CU)
+    return kernels.LANES if packs and channels % kernels.LANES == 0 and not wide else 1
 
 
 def count_for(case, ratio=1):
@@ -165,7 +166,7 @@ def count_for(case, ratio=1):
 def visited(count, case, path=lrn.CU):
     """What that thread must make: the last ones lie beyond 2^31."""
     thread, channels, wide = case
-    pack = lanes(path, channels)
+    pack = lanes(path, channels, wide)
     packs = range(thread[0] * kernels.THREADS + thread[1], count // pack, STRIDE)
     places = [pack * i + lane for i in packs for lane in range(pack)]
     assert not wide or places[-1] > 1 << 31

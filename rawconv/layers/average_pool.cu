@@ -3,10 +3,10 @@
 
 // How many of the `size` cells from `first` on lie in low..high-1; 1 where none does, so that a sum can ask for no
 // count.
-__device__ __forceinline__ index_t cells(index_t first, index_t size, index_t low, index_t high)
+__device__ __forceinline__ int cells(index_t first, index_t size, index_t low, index_t high)
 {
     index_t end = min(first + size, high) - max(first, low);
-    return max(end, (index_t)1);
+    return (int)max(end, (index_t)1);
 }
 
 // y[n, oy, ox, c] = sum of x over the window / its count.  The sum of each row, then that of the rows, as on the CPU.
@@ -57,7 +57,7 @@ extern "C" __global__ void spread(
         pack out = {};
 #pragma unroll 1
         for (index_t ky = v.at; ky >= v.last; ky -= window.sh, row += below) {
-            index_t rows = cells(y - ky - window.top, window.kh, count_top, count_bottom);
+            int rows = cells(y - ky - window.top, window.kh, count_top, count_bottom);
             uindex_t at = row;
 #pragma unroll 1
             for (index_t kx = u.at; kx >= u.last; kx -= window.sw, at += window.channels) {

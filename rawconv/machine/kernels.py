@@ -31,8 +31,8 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
     left).  `real` and `switch_t` stand for the type of the first array that is passed for them.
     shared_bytes: of a block's dynamic shared memory.
 
-    A kernel that takes arrays of `pack` moves four neighbouring channels at once where their number, which is its
-    Divisor or in its Window, is a multiple of four.  `index_t` has 32 bits where that is enough for every index.
+    `index_t` has 32 bits where that is enough for every index.  A kernel that takes arrays of `pack` then moves four
+    neighbouring channels at once where their number, which is its Divisor or in its Window, is a multiple of four.
     ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and types of raw kernels.
     """
     parameters = signature(path, name)[1:]
@@ -53,8 +53,8 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
     if not count:
         return
     packed = any(kind in PACKS for kind, _, _ in parameters)
-    pack = LANES if packed and lanes % LANES == 0 else 1
     wide = largest + numbers + THREADS * BLOCKS >= 1 << 31
+    pack = LANES if packed and lanes % LANES == 0 and not wide else 1
     values = [
         value if is_array else _value(kind, value, types, pack, wide)
         for (kind, _, is_array), value in zip(parameters, arguments, strict=True)
