@@ -85,7 +85,12 @@ class Layer:
         passive         on the way down it gives back what it is given, by every rule: no step of a trace
     Through windows, where only a part of a map goes up or down:
         cached_rules    the values of its rule by which deconv reads the cache, place by place
-        border          the value of what lies outside its input, on the way up; None: there its windows are cut
+        border          the value of what lies outside its input, on the way up
+        forward_window  forward_window(x, first, below) -> y, of windows x (U, h, w, C) cut out of an input of (H, W),
+                        `below`, with what lies outside; first (U, 2): the places of y's corners.  None: by whole maps
+        deconv_window   deconv_window(r, corner, cache, rows, below, rules) -> (r, corner), of windows r (U, h, w, C) of
+                        its output at `corner` (U, 2), the units of `rows` (U,) of the cache; what comes out is 0
+                        outside `below`.  None, and it has a window: by whole maps
         switches        its cache is a max_pool.Cache: where to each value goes down
     Functions, None where nobody wrote one:
         memory          memory(step) -> Memory, of a training step (memory.py); None: counted by its parameters alone
@@ -107,7 +112,9 @@ class Layer:
     rule = ""
     passive = False
     cached_rules: tuple[str, ...] = ()
-    border: float | None = None
+    border = 0.0
+    forward_window: Callable[..., Any] | None = None
+    deconv_window: Callable[..., Any] | None = None
     switches = False
     memory: Callable[..., Any] | None = None
     to_onnx: Callable[..., Any] | None = None

@@ -1,6 +1,5 @@
 """Average pooling.  It is linear, so the way back and the way down are one: its transpose."""
 
-import copy
 import math
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
 from .memory import Memory
-from .window import WINDOW, Window
+from .window import WINDOW, Window, clear, gather, moved
 
 FAR = 1 << 30  # further than any window reaches
 COUNTS = ("map", "padded", "window")
@@ -34,7 +33,7 @@ class AveragePool(Layer):
     """
 
     limits = Record(WINDOW | {"count": one_of(*COUNTS)})
-    named, verb, border = "output", "spread", 0.0
+    named, verb = "output", "spread"
 
     def __init__(self, size, stride=1, pad=0, ceil_mode=True, count="map"):
         if count not in COUNTS:
@@ -76,11 +75,26 @@ class AveragePool(Layer):
         self._run(spread, dx, array_module(dy).ascontiguousarray(dy))
         return dx
 
-    def without_count(self):
-        """The layer that only sums, for windows cut out of a map without padding; `counts` says what to divide by."""
-        layer = copy.copy(self)
-        layer.window, layer.count = self.window._replace(pad=(0, 0, 0, 0)), "one"
+    def forward_window(self, x, first, below):
+        y = self._sums().forward(x)[0]
+        return y / self._counts_at(y, first, below)
+
+    def deconv_window(self, r, corner, cache, rows, below, rules):
+        """Each value is divided by the count that its window has in the whole map."""
+        r, size = r / self._counts_at(r, corner, below), self.window.reach(r.shape[1:3])
+        corner = corner * self.window.stride - self.window.pad[:2]
+        return clear(self._sums().transpose(r, size), corner, below), corner
+
+    def _sums(self):
+        """The layer that only sums, over windows cut out of a map with their padding."""
+        layer = moved(self)
+        layer.count = "one"
         return layer
+
+    def _counts_at(self, y, corner, below):
+        """The counts of the windows of the output that y holds; below: (H, W) of the whole input."""
+        counts = gather(self.counts(below[:2]), np.zeros(len(y), int), corner, y.shape[1:3])
+        return array_module(y).asarray(counts, y.dtype)
 
     def counts(self, size):
         """The count of each window on a map of `size` (H, W): (1, OH, OW, 1), NumPy's."""

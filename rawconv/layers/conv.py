@@ -19,7 +19,7 @@ from ..machine.threads import cut
 from . import GEMM, PAPER, Execution, Layer
 from .cpu import choose, gemm
 from .memory import convolution_memory
-from .window import WINDOW, Window
+from .window import WINDOW, Window, clear, moved
 
 
 class Conv(Layer):
@@ -41,7 +41,7 @@ class Conv(Layer):
     limits = Record(WINDOW | dict.fromkeys(("filters", "groups"), whole(1, MOST_FILTERS)) | {
         "init_std": either(number(), "he")
     })  # fmt: skip
-    fuses_relu, named, verb, border = True, "rectified", "filter", 0.0
+    fuses_relu, named, verb = True, "rectified", "filter"
     conv = "auto"
     workspace = GEMM.workspace
 
@@ -125,6 +125,13 @@ class Conv(Layer):
             return convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how, exact_zeros)
 
         return self._each_group(group, dy)
+
+    def forward_window(self, x, first, below):
+        return moved(self).forward(x)[0]
+
+    def deconv_window(self, r, corner, cache, rows, below, rules):
+        size, corner = self.window.reach(r.shape[1:3]), corner * self.window.stride - self.window.pad[:2]
+        return clear(moved(self).transpose(r, size, exact_zeros=True), corner, below), corner
 
     def memory(self, step):
         return convolution_memory(self, step, gemm.split_k)

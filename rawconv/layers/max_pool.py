@@ -13,7 +13,7 @@ from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
 from .memory import Memory
-from .window import WINDOW, Window, pair
+from .window import WINDOW, Window, clear, gather, moved, pair
 
 SHARED = {"add": 0, "max": 1, "overwrite": 2}
 MOST_PLACES = (1 << 16) - 1  # one number is left for "none of them", see windowed.py
@@ -74,6 +74,27 @@ class MaxPool(Layer):
     def deconv(self, r, cache, rules=PAPER):
         """Unpool: the same.  Overlapping 3x3/2 windows share 40-60 % of their switches; see Rules.shared_switches."""
         return self._unpool(r, cache, rules.shared_switches)
+
+    def forward_window(self, x, first, below):
+        return moved(self).forward(x)[0]
+
+    def deconv_window(self, r, corner, cache, rows, below, rules):
+        """add: a pooled unit outside the window has the value 0 and adds nothing.  By max and overwrite one that shares
+        a place with a unit inside takes part there, so the window gets a rim of such units first; `none` keeps out
+        those that do not exist.
+        """
+        (kh, kw), stride, pad = self.window.size, self.window.stride, self.window.pad[:2]
+        size, rim = self.window.reach(r.shape[1:3]), (0, 0)
+        if rules.shared_switches != "add":
+            rim = tuple(-(-k // s) - 1 for k, s in zip((kh, kw), stride, strict=True))
+            r = array_module(r).pad(r, ((0, 0), *((n, n) for n in rim), (0, 0)))
+        outer = corner - rim
+        switches, none = gather(cache.switches, rows, outer, r.shape[1:3]), kh * kw
+        if none > np.iinfo(switches.dtype).max:
+            switches = switches.astype(np.uint16)
+        switches = clear(switches, outer, cache.switches.shape[1:], none)
+        layer = moved(self, (rim[0] * stride[0], rim[1] * stride[1]))
+        return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
 
     def memory(self, step):
         """Kept: the switches."""

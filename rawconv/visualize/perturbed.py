@@ -14,14 +14,12 @@ A net that branches below the wanted layers goes up in whole maps.
 
 import numpy as np
 
-from ..layers.average_pool import AveragePool
-from ..layers.conv import Conv
-from ..layers.max_pool import MaxPool
+from ..layers.window import clear, gather
 from ..machine.arrays import array_module
 from ..machine.threads import cut
 from ..net import IMAGE
 from .projection import CACHE_BYTES
-from .windowed import clear, gather, moved, paste, sole
+from .windowed import paste, sole
 
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
 
@@ -54,13 +52,13 @@ def _whole(net, maps, r, corner, wanted, path):
 def _some(net, maps, r, corner, wanted, path):
     found, below, whole = {}, IMAGE, r.shape[1:3] == maps[IMAGE].shape[1:3]
     for name, layer, _ in path:
-        if not whole and _has_windows(layer):
+        if not whole and layer.window:
             size = reached(layer, r.shape[1:3], net.shapes[name][:2])
             if size is None:
                 r, whole = _paste(_repeat(maps[below], len(r)), r, corner), True
             else:
                 r, corner = _step(layer, maps[below], r, corner, size, net.shapes[name][:2])
-        if whole or not _has_windows(layer):
+        if whole or not layer.window:
             r, _ = layer.forward(r)
         if name in wanted:
             found[name] = r if whole else _paste(_repeat(maps[name], len(r)), r, corner)
@@ -68,21 +66,16 @@ def _some(net, maps, r, corner, wanted, path):
     return found
 
 
-def _has_windows(layer):
-    return getattr(layer, "window", None) is not None
-
-
 def reached(layer, size, whole):
     """The rows and columns of a layer's map, of `whole`, that a window of `size` below can change.
 
-    None where that is nearly all of them, or the layer is one that `_step` does not know.
+    None where that is nearly all of them, or the layer has no forward_window.
     """
     window = layer.window
     size = tuple(
         min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.size, window.stride, whole, strict=True)
     )
-    known = isinstance(layer, Conv | MaxPool | AveragePool)
-    return size if known and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
+    return size if layer.forward_window and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
 
 
 def _step(layer, base, r, corner, size, whole):
@@ -96,11 +89,7 @@ def _step(layer, base, r, corner, size, whole):
     origin = first * window.stride - pad
     needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.size, strict=True))
     x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
-    x = clear(x, origin, base.shape[1:], -np.inf if isinstance(layer, MaxPool) else 0)
-    if isinstance(layer, AveragePool):
-        counts = gather(layer.counts(base.shape[1:3]), np.zeros(len(r), int), first, size)
-        return layer.without_count().forward(x)[0] / array_module(r).asarray(counts, r.dtype), first
-    return moved(layer, (0, 0)).forward(x)[0], first
+    return layer.forward_window(clear(x, origin, base.shape[1:], layer.border), first, base.shape[1:3]), first
 
 
 def _paste(x, r, offset):
@@ -118,7 +107,7 @@ def _at_once(net, r):
     """How many changes may be on their way together: the largest two maps that follow each other decide."""
     sizes, size = [r[0].size], r.shape[1:3]
     for name, layer in net.layers:
-        if size and _has_windows(layer):
+        if size and layer.window:
             size = reached(layer, size, net.shapes[name][:2])  # None from where on whole maps go up
         height, width = size or net.shapes[name][:2]
         sizes.append(height * width * net.shapes[name][2])

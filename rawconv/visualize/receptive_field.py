@@ -29,8 +29,7 @@ def fields(net) -> dict[str, Field]:
     found = {IMAGE: Field((1, 1), (1, 1), (0, 0))}
     for name, layer, inputs in net.nodes.values():
         field = _around([found[below] for below in inputs], net.shape)
-        window = getattr(layer, "window", None)
-        if window is not None:
+        if window := layer.window:
             size = tuple(f + (k - 1) * j for f, k, j in zip(field.size, window.size, field.jump, strict=True))
             start = tuple(s - p * j for s, p, j in zip(field.start, window.pad[:2], field.jump, strict=True))
             jump = tuple(j * s for j, s in zip(field.jump, window.stride, strict=True))

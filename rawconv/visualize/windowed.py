@@ -11,16 +11,11 @@ large as its map, the whole map goes on from there, so that no net is slower thi
 A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map it does not exist.
 """
 
-import copy
-
 import numpy as np
 
 from ..layers import PAPER
-from ..layers.average_pool import AveragePool
-from ..layers.conv import Conv
-from ..layers.lrn import LRN
-from ..layers.max_pool import Cache, MaxPool
-from ..layers.relu import ReLU
+from ..layers.max_pool import Cache
+from ..layers.window import gather
 from ..machine.arrays import array_module
 from ..machine.threads import cut
 from ..net import IMAGE
@@ -39,8 +34,8 @@ def window_sizes(net, name):
         found.append(size := _or_whole(size, whole[place + 1]))
         if not sole(path, place):
             return [*whole[: place + 1], whole[place + 1], *reversed(found[:-1])]
-        if window := getattr(path[place].layer, "window", None):
-            size = tuple(map(_reach, size, window.size, window.stride))
+        if window := path[place].layer.window:
+            size = window.reach(size)
     return [_or_whole(size, whole[0]), *reversed(found)]
 
 
@@ -58,10 +53,6 @@ def _or_whole(size, whole):
     return whole if size[0] * size[1] >= whole[0] * whole[1] else size
 
 
-def _reach(count, size, stride):
-    return (count - 1) * stride + size
-
-
 def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER, out=None, at=None):
     """Units to pixel space: r (U, 1, 1, C) -> (U, H, W, C), the same as net.deconv makes of them in whole maps.
 
@@ -76,7 +67,7 @@ def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER, out=None, 
         out, at = xp.empty((len(r), *net.shape), r.dtype), np.arange(len(r))
     for place in reversed(range(len(path))):
         node = path[place]
-        windows_end = sizes[place + 1] == whole[place + 1][:2] or not _known(node.layer)
+        windows_end = sizes[place + 1] == whole[place + 1][:2] or (node.layer.window and not node.layer.deconv_window)
         most = _at_once(sizes, whole[: place + 1], r.itemsize, windows_end)
         if len(r) > most:
             for some in cut(len(r), most):
@@ -105,87 +96,11 @@ def _at_once(sizes, shapes, itemsize, windows_end):
 
 def step(layer, r, corner, cache, rows, below, rules):
     """One layer down: (the window of its input, its corner).  below: the shape of that input's map."""
-    if isinstance(layer, Conv):
-        size = tuple(map(_reach, r.shape[1:3], layer.window.size, layer.window.stride))
-        corner = corner * layer.window.stride - layer.window.pad[:2]
-        r = moved(layer, (0, 0)).transpose(r, size, exact_zeros=True)
-        return clear(r, corner, below), corner
-    if isinstance(layer, AveragePool):
-        return _spread(layer, r, corner, below)
-    if isinstance(layer, MaxPool):
-        return _unpool(layer, r, corner, cache, rows, below, rules)
-    if _asks(layer, rules):
+    if layer.deconv_window:
+        return layer.deconv_window(r, corner, cache, rows, below, rules)
+    if layer.rule and getattr(rules, layer.rule) in layer.cached_rules:
         cache = gather(cache, rows, corner, r.shape[1:3])
     return layer.deconv(r, cache, rules), corner
-
-
-def _unpool(layer, r, corner, cache, rows, below, rules):
-    """add: a pooled unit outside the window has the value 0 and adds nothing.  max and overwrite: it has a say where
-    it shares a place with one inside, so the window gets a rim of such units first; `none` keeps out the units that
-    do not exist."""
-    (kh, kw), stride, pad = layer.window.size, layer.window.stride, layer.window.pad[:2]
-    size = tuple(map(_reach, r.shape[1:3], (kh, kw), stride))
-    rim = (0, 0)
-    if rules.shared_switches != "add":
-        rim = tuple(-(-k // s) - 1 for k, s in zip((kh, kw), stride, strict=True))
-        r = array_module(r).pad(r, ((0, 0), *((n, n) for n in rim), (0, 0)))
-    outer = corner - rim
-    switches, none = gather(cache.switches, rows, outer, r.shape[1:3]), kh * kw
-    if none > np.iinfo(switches.dtype).max:
-        switches = switches.astype(np.uint16)
-    switches = clear(switches, outer, cache.switches.shape[1:], none)
-    layer = moved(layer, (rim[0] * stride[0], rim[1] * stride[1]))
-    return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
-
-
-def _spread(layer, r, corner, below):
-    """Each value is divided by the count that its window has in the whole map."""
-    counts = gather(layer.counts(below[:2]), np.zeros(len(r), int), corner, r.shape[1:3])
-    r = r / array_module(r).asarray(counts, r.dtype)
-    size = tuple(map(_reach, r.shape[1:3], layer.window.size, layer.window.stride))
-    corner = corner * layer.window.stride - layer.window.pad[:2]
-    return clear(layer.without_count().transpose(r, size), corner, below), corner
-
-
-def _known(layer):
-    """Whether `step` goes down through its windows; a newcomer's are left to whole maps."""
-    return isinstance(layer, Conv | MaxPool | AveragePool) or getattr(layer, "window", None) is None
-
-
-def moved(layer, pad):
-    """The layer with another padding."""
-    layer = copy.copy(layer)
-    layer.window = layer.window._replace(pad=(*pad, 0, 0))
-    return layer
-
-
-def _asks(layer, rules):
-    """Whether the way down by these rules looks at the cache."""
-    return (isinstance(layer, ReLU) and rules.relu != "deconv") or (isinstance(layer, LRN) and rules.lrn != "identity")
-
-
-def gather(array, rows, corner, size):
-    """array (N, H, W, C) -> the windows of `size` at `corner` of these rows, (U, h, w, C).
-
-    Outside the map stands what is nearest: some value, to be cleared or multiplied by zero.
-    """
-    xp = array_module(array)
-    y, x = (np.clip(corner[:, axis, None] + np.arange(size[axis]), 0, array.shape[1 + axis] - 1) for axis in range(2))
-    return array[xp.asarray(rows[:, None, None]), xp.asarray(y[:, :, None]), xp.asarray(x[:, None, :])]
-
-
-def clear(r, corner, whole, value=0):
-    """r, with `value` wherever a window lies outside its map; whole: the map's (H, W, ...)."""
-    xp = array_module(r)
-    y, x = (corner[:, axis, None] + np.arange(r.shape[1 + axis]) for axis in range(2))
-    y, x = (y < 0) | (y >= whole[0]), (x < 0) | (x >= whole[1])
-    over = np.flatnonzero(y.any(axis=1) | x.any(axis=1))
-    if len(over):
-        outside, over = xp.asarray(y[over, :, None] | x[over, None, :]), xp.asarray(over)
-        some = r[over]
-        some[outside] = value
-        r[over] = some
-    return r
 
 
 def put(r, corner, size, out=None, at=None):
