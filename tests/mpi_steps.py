@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from rawconv.data import Split, mean_picture, open_data
+from rawconv.data import Split, mean_image, open_data
 from rawconv.data.batches import batches
 from rawconv.machine.arrays import choose_device, to_cpu
 from rawconv.models import build
@@ -35,7 +35,7 @@ def main(out, device, *cases):
 def _train(data, steps, dtype, batch, place, ranks):
     """Yield (name, array): the weights after the steps and, in float64, what validation finds."""
     split = first(data.train, batch if steps == 1 else batch * (steps - 1) + 1)
-    net = build("zf32", data.classes, None, mean_picture(data.train), 0, dtype).to(place)
+    net = build("zf32", data.classes, None, mean_image(data.train), 0, dtype).to(place)
     choose_conv(net, "gemm")
     ranks.same(net)
     weights = place.put(np.linspace(0.5, 2, len(data.classes)).astype(dtype))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_same
 
-from rawconv.data import Split, mean_picture
+from rawconv.data import Split, mean_image
 from rawconv.data.batches import batches, permutation
 
 
@@ -122,4 +122,4 @@ def test_it_reads_ahead_but_not_further_than_told():
 def test_the_mean_picture_is_exact(count, seed):
     pixels = np.random.default_rng(seed).choice([0, 3, 255, 255], (count, 2, 3, 3)).astype(np.uint8)
     split = Split(pixels.__getitem__, np.zeros(count), [""] * count, (2, 3, 3))
-    assert_same(mean_picture(split), (pixels.astype(np.int64).sum(0) / count).astype(np.float32))
+    assert_same(mean_image(split), (pixels.astype(np.int64).sum(0) / count).astype(np.float32))

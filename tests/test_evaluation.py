@@ -12,7 +12,7 @@ from PIL import Image
 
 from rawconv import checkpoint, data, models
 from rawconv.cli.train import main
-from rawconv.data import Split, mean_picture, open_data
+from rawconv.data import Split, mean_image, open_data
 from rawconv.machine.arrays import Device
 from rawconv.training import evaluation
 from rawconv.training.loop import evaluate
@@ -32,7 +32,7 @@ def split(scenes):
 
 @pytest.fixture(scope="module")
 def net(scenes):
-    net = models.build("zf32", scenes.classes, None, mean_picture(scenes.train), 0)
+    net = models.build("zf32", scenes.classes, None, mean_image(scenes.train), 0)
     rng = np.random.default_rng(5)
     net["fc8"].weight = rng.standard_normal(net["fc8"].weight.shape).astype(np.float32)
     return net

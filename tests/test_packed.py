@@ -18,7 +18,7 @@ from pets import pack_photos
 from PIL import Image
 from test_data_sources import picture, png, sentence, write
 
-from rawconv.data import decode, mean_picture, open_data, packed, packing
+from rawconv.data import decode, mean_image, open_data, packed, packing
 from rawconv.data.batches import batches
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files.storage import SEAL
@@ -39,7 +39,7 @@ def test_the_packed_pictures_are_those_of_the_folder(made, capsys):
         assert sorted(ids.tolist()) == list(range(len(other)))
         assert_same(one.labels, other.labels[ids])
         assert_same(one.read(np.arange(len(one))), other.read(ids))
-    assert_same(mean_picture(found.train), mean_picture(plain.train))
+    assert_same(mean_image(found.train), mean_image(plain.train))
     assert found.train.names != sorted(found.train.names), "training pictures are stored in random order"
 
 
@@ -63,9 +63,7 @@ def test_another_size_is_resized(made, size):
     assert small.train.shape == (size, size, 3)
     want = decode.resize_center_crop(Image.fromarray(packed_size.train.read([5])[0]), size)
     assert_same(small.train.read([5])[0], want)
-    assert_same(
-        mean_picture(small.train), small.train.read(np.arange(len(small.train))).mean(0, np.float64).astype("f4")
-    )
+    assert_same(mean_image(small.train), small.train.read(np.arange(len(small.train))).mean(0, np.float64).astype("f4"))
 
 
 # ---------------------------------------------------------------------------------------------- order and reading

@@ -313,7 +313,7 @@ def test_a_picture_takes_no_more_than_is_reckoned_with(tmp_path):
     reckoned = {}
     for kind in kinds:
         (tmp_path / kind).write_bytes(FLAT[kind]())
-        with (tmp_path / kind).open("rb") as file, picture_file.open_picture(file, 64) as image:
+        with (tmp_path / kind).open("rb") as file, picture_file.open_image(file, 64) as image:
             reckoned[kind] = image.rawconv_bytes / 1e6
     command = [sys.executable, "-c", MEASURE, *(str(tmp_path / kind) for kind in kinds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
@@ -327,7 +327,7 @@ def test_a_small_file_that_asks_for_much_is_refused_before_it_gets_it(kind, monk
     contents = FLAT[kind]()
     assert 10 * len(contents) < 20e6
     with pytest.raises(Unreadable, match="RAWCONV_FILE_MB=400"):
-        picture_file.open_picture(io.BytesIO(contents), 64)
+        picture_file.open_image(io.BytesIO(contents), 64)
 
 
 def test_the_limit_can_be_raised_and_lowered(monkeypatch):

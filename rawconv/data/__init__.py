@@ -1,26 +1,29 @@
-"""The pictures a net learns from: one way to open them all, whatever they are kept in.
+"""The images a net learns from: one way to open every kind of data set.
 
     data = open_data("pictures.zip", size=64)           a DataSet: name, source, classes, train, val
     data.train.read([3, 1, 4])                          uint8 (3, 64, 64, 3)
-    for ids, pictures, labels in batches(data.train, 128, order=(seed, epoch)): ...      batches.py
-    x = prepare(pictures, mean_picture(data.train), 64, rng_key=(seed, epoch, ids))         augment.py
+    for ids, images, labels in batches(data.train, 128, order=(seed, epoch)): ...        batches.py
+    x = prepare(images, mean_image(data.train), 64, rng_key=(seed, epoch, ids))           augment.py
 
 Sources: the built-in scenes (scenes.py), the same in frames (framed.py), folders and zips of class folders (folder.py),
-what rawconv-data pack makes of those (packed.py), CIFAR-10 and CIFAR-100 (cifar.py), MNIST and Fashion-MNIST (idx.py).
+files that rawconv-data pack wrote (packed.py), CIFAR-10 and CIFAR-100 (cifar.py), MNIST and Fashion-MNIST (idx.py).
 All of them become uint8 RGB of one size (decode.py).  "SOURCE@cat,dog" is two classes of any of them (subset.py).
 """
 
+from __future__ import annotations
+
 import os
 import re
+import types
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RawconvError, UsageError
-from .dataset import BUDGET, DataSet, Split, check_classes, mean_picture
+from .dataset import BUDGET, DataSet, Split, check_classes, mean_image
 from .sources import Source, divided, parse
 
-__all__ = ["BUDGET", "DataSet", "Split", "check_classes", "mean_picture", "open_data"]
+__all__ = ["BUDGET", "DataSet", "Split", "check_classes", "mean_image", "open_data"]
 
 SCENES, VALIDATION_SCENES, FIRST_VALIDATION_SCENE = 10_000, 2_000, 1_000_000_000
 
@@ -33,14 +36,15 @@ def open_data(
     whole: bool = False,
     test: bool = False,
 ) -> DataSet:
-    """Open a data set with pictures of size x size pixels; see the module for the sources.
+    """Open a data set with images of size x size pixels; the module lists the sources.
 
-    "scenes:20000" has that many training scenes, "framed:20000" that many framed ones; each is drawn when it is first
-    read.  `seed` draws the scenes, or the tenth held out where a folder has no validation pictures.  `progress=False`
-    silences the bars, not the messages (both on stderr).
-    "SOURCE@cat,dog" is two classes of a source; sources.py has all that a source may be.
-    whole: where a folder has no validation pictures, `val` is all of them instead of a tenth.  test: read the test
-    pictures of a folder that has others for validation.
+    source: "scenes:20000" has that many training scenes, "framed:20000" that many framed ones; each is drawn when it is
+    first read.  "SOURCE@cat,dog" is two classes of a source; sources.py has all that a source may be.
+    seed: of the scenes, or of the tenth that is held out where a folder has no validation images.
+    progress: False hides the progress bars, not the messages (both go to stderr).
+    whole: where a folder has no validation images, `val` is all of them instead of a tenth.
+    test: read the test images of a folder too if it has others for validation.
+    UsageError: the source does not exist.  RawconvError: what it holds cannot be used.
     """
     source = str(source)
     below, chosen = divided(source)
@@ -68,11 +72,11 @@ def open_data(
     except OSError as error:
         raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
     check_classes(source, parts[0])
-    found = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
-    return found._replace(test=found.val) if kind in (cifar, idx) else found
+    dataset = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
+    return dataset._replace(test=dataset.val) if kind in (cifar, idx) else dataset
 
 
-def _open_scenes(source, size, seed):
+def _open_scenes(source: str, size: int, seed: int) -> DataSet:
     from . import framed, scenes
 
     name, colon, text = source.partition(":")
@@ -82,19 +86,20 @@ def _open_scenes(source, size, seed):
     most = BUDGET // (size * size * 3)
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
         raise UsageError(f"{source} is not a number of pictures; write {name}:N with N from 1 to {most}.")
-    parts = (0, int(text)), (FIRST_VALIDATION_SCENE, VALIDATION_SCENES)
-    return DataSet(name, source, list(scenes.CLASSES), *(_drawn(kind, *part, size, seed) for part in parts))
+    train = _drawn(kind, 0, int(text), size, seed)
+    val = _drawn(kind, FIRST_VALIDATION_SCENE, VALIDATION_SCENES, size, seed)
+    return DataSet(name, source, list(scenes.CLASSES), train, val)
 
 
-def _drawn(kind, first, count, size, seed):
-    """The Split of `count` scenes from number `first` on, each drawn when it is read for the first time, and kept."""
-    pixels, there = np.empty((count, size, size, 3), np.uint8), np.zeros(count, bool)
+def _drawn(kind: types.ModuleType, first: int, count: int, size: int, seed: int) -> Split:
+    """Return the Split of `count` scenes from number `first` on, each drawn when it is first read, and kept."""
+    pixels, drawn = np.empty((count, size, size, 3), np.uint8), np.zeros(count, bool)
 
-    def read(ids):
-        missing = np.unique(ids[~there[ids]])
+    def read(ids: np.ndarray) -> np.ndarray:
+        missing = np.unique(ids[~drawn[ids]])
         if len(missing):
             pixels[missing] = kind.draw(first + missing, size, seed)[0]
-            there[missing] = True  # two threads may draw the same scene at once: they draw the same bits
+            drawn[missing] = True  # two threads may draw the same scene at once: they draw the same bits
         return pixels[ids]
 
     numbers = np.arange(first, first + count)

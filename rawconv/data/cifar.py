@@ -1,14 +1,19 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), the "python version": the folder, or the .tar.gz as downloaded.
 
-The files are pickles, and a pickle may name any function to be called.  Ours may name the few things in ALLOWED, none
-of them NumPy's own: an array comes in as its plain state, checked before it is used.
+The files are pickles, and a pickle may call any function it names.  Ours may name the few things in `_known`, none of
+them NumPy's own: an array is read as its plain state, which is checked before it is used.
 """
+
+from __future__ import annotations
 
 import codecs
 import io
 import math
 import tarfile
 import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,8 +34,8 @@ COPIES = 4  # of a byte of the files: as it is, as text, as pixels in their orde
 LARGEST = 1 << 28  # bytes; CIFAR-100's training file has 155 million
 
 
-def accepts(path):
-    """A tar file, or a folder with the test file and the class names in it (or in the folder as unpacked)."""
+def accepts(path: Path) -> bool:
+    """Whether `path` is a tar file, or a folder that holds the test file and the class names, packed or unpacked."""
     if path.is_dir():
         return _layout(_folder_files(path)) is not None
     try:
@@ -39,8 +44,8 @@ def accepts(path):
         return True
 
 
-def open_source(path, size, progress, seed):
-    """(name, classes, train, val); the test pictures are the validation split."""
+def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, list[str], Split, Split]:
+    """Return (name, classes, train, val); the test images are the validation split."""
     if path.is_dir():
         files = {name: file.read_bytes() for name, file in _folder_files(path).items() if name in WANTED}
     else:
@@ -57,31 +62,31 @@ def open_source(path, size, progress, seed):
         raise RawconvError(f"{meta} of {path} holds class names that are no text; download it again.")
     classes = [_text(word) for word in words]
     train = [_read(path, file, files, labels_key, len(classes)) for file in training]
-    val = [_read(path, test, files, labels_key, len(classes))]
-    splits = [
-        resized(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)), f"cifar {word}", size, progress)
-        for parts, word in ((train, "train"), (val, "test"))
-    ]
-    return name, classes, *splits
+    val = _read(path, test, files, labels_key, len(classes))
+    pixels, labels = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
+    return (
+        name, classes, resized(pixels, labels, "cifar train", size, progress),
+        resized(*val, "cifar test", size, progress),
+    )  # fmt: skip
 
 
-def resized(pixels, labels, name, size, progress):
-    """The split of uint8 (N, H, W, 3), resized where `size` differs; picture 5 is called "<name> 5"."""
+def resized(pixels: np.ndarray, labels: np.ndarray, name: str, size: int, progress: bool) -> Split:
+    """Return the split of uint8 (N, H, W, 3), resized where `size` differs; image 5 is called "<name> 5"."""
     names = [f"{name} {k}" for k in range(len(pixels))]
     if pixels.shape[1:3] == (size, size):
         return Split(pixels.__getitem__, labels, names, pixels.shape[1:])
 
-    def make(i):
+    def make(i: int) -> np.ndarray:
         return decode.resize_center_crop(Image.fromarray(pixels[i]), size)
 
     return decode.load_split(make, names, labels, size, progress, name)
 
 
-def _layout(files):
+def _layout(files: Iterable[str]) -> str | None:
     return next((name for name, (_, test, meta, *_) in LAYOUTS.items() if test in files and meta in files), None)
 
 
-def _folder_files(path):
+def _folder_files(path: Path) -> dict[str, Path]:
     """{file name: path}."""
     for inner in INNER:
         files = {file.name: file for file in (path / inner).glob("*") if file.is_file()}
@@ -90,7 +95,7 @@ def _folder_files(path):
     return {}
 
 
-def _tar_files(path):
+def _tar_files(path: Path) -> dict[str, bytes]:
     """{file name: contents}."""
     files, unpacked, size = {}, 0, path.stat().st_size
     try:
@@ -101,26 +106,28 @@ def _tar_files(path):
                     unpacked += member.size
                     if what := excess(COPIES * unpacked, size):
                         raise RawconvError(f"{path} unpacks to files that would take {what}.")
-                    files[name] = archive.extractfile(member).read()
+                    with archive.extractfile(member) or io.BytesIO() as content:
+                        files[name] = content.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise RawconvError(f"{path} is a damaged tar file ({error}); download it again.") from error
     return files
 
 
 class _State:
-    """Stands in for NumPy's array and type while a pickle is read: keeps what it is told, does nothing."""
+    """Stands in for NumPy's array and dtype while a pickle is read: keeps what it is called with, and does nothing."""
 
-    def __init__(self, *about):
-        self.about, self.state = about, None
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments, self.state = arguments, None
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
+        """Keep the state that the pickle sets."""
         self.state = state
 
 
-def _known(left):
-    """{name: what it stands for} of all that a pickle may name; texts of `left` bytes in all may be encoded."""
+def _known(left: int) -> dict[str, Callable[..., Any]]:
+    """Return {name: what it stands for} of what a pickle may name; at most `left` bytes of text may be encoded."""
 
-    def encode(text, _):
+    def encode(text: str, _: str) -> bytes:
         nonlocal left
         left -= len(text)
         if left < 0:
@@ -131,41 +138,43 @@ def _known(left):
     return dict.fromkeys((*arrays, "numpy.ndarray", "numpy.dtype"), _State) | {"_codecs.encode": encode}
 
 
-def _unpickle(path, file, files):
-    """The dictionary in one of the files."""
+def _unpickle(path: Path, file: str, files: dict[str, bytes]) -> dict[Any, Any]:
+    """Return the dictionary in one of the files."""
     raw = files[file]
     try:
-        found = load(io.BytesIO(raw), known=_known(len(raw)), most=LARGEST)
+        content = load(io.BytesIO(raw), known=_known(len(raw)), most=LARGEST)
     except Exception as error:  # a broken pickle fails in any way it likes
         raise RawconvError(f"{file} of {path} is no intact CIFAR pickle ({error}); download it again.") from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _field(found, key, kind, path, file):
-    """found[key], of that kind; the keys are bytes in the original, text where it was saved anew."""
-    value = found.get(key.encode(), found.get(key))
+def _field(content: dict[Any, Any], key: str, kind: type, path: Path, file: str) -> Any:
+    """Return content[key], of that type.  Keys are bytes in the original, text where somebody saved it anew."""
+    value = content.get(key.encode(), content.get(key))
     if not isinstance(value, kind) or value == []:
         raise RawconvError(f"{file} of {path} holds no '{key}'; download it again.")
     return value
 
 
-def _is_bytes(array, shape):
-    """True for the state of a uint8 array of that shape: (version, shape, type, in Fortran's order?, bytes)."""
+def _is_bytes(array: _State, shape: tuple[int, ...]) -> bool:
+    """Whether it is the state of a uint8 array of that shape: (version, shape, type, in Fortran's order?, bytes)."""
     state = array.state
     if not isinstance(state, tuple) or len(state) != 5 or state[1] != shape or not isinstance(state[2], _State):
         return False
-    byte = state[2].about[:1] in ((b"u1",), ("u1",))
+    byte = state[2].arguments[:1] in ((b"u1",), ("u1",))
     return byte and isinstance(state[4], bytes | str) and len(state[4]) == math.prod(shape)
 
 
-def _text(word):
+def _text(word: bytes | str) -> str:
     return word.decode("utf-8", "replace") if isinstance(word, bytes) else word
 
 
-def _read(path, file, files, labels_key, classes):
-    """(pixels uint8 (N, 32, 32, 3), labels int64 (N,)) of one file; stored as (N, 3072): red, green, blue planes."""
-    found = _unpickle(path, file, files)
-    array, labels = _field(found, "data", _State, path, file), _field(found, labels_key, list, path, file)
+def _read(
+    path: Path, file: str, files: dict[str, bytes], labels_key: str, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (pixels uint8 (N, 32, 32, 3), labels int64 (N,)) of a file; it stores (N, 3072): three colour planes."""
+    content = _unpickle(path, file, files)
+    array, labels = _field(content, "data", _State, path, file), _field(content, labels_key, list, path, file)
     if not (_is_bytes(array, (len(labels), 3072)) and all(type(k) is int and 0 <= k < classes for k in labels)):
         raise RawconvError(f"{file} of {path} does not hold N x 3072 bytes and N labels; download it again.")
     _, shape, _, fortran, raw = array.state

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import RawconvError
 
@@ -12,49 +14,58 @@ BUDGET = 2 << 30  # bytes of decoded images that a split may keep in memory
 
 
 class Split:
-    """Labelled pictures of one size.
+    """Labelled images of one size.
 
-    len(split) pictures; labels int64 (N,), names (a file path, "scene 17", "cifar test 5"), shape (H, W, 3);
-    mean: float32 (H, W, 3) over all pictures where it is known beforehand, else None.
+    len(split): how many.  labels: int64 (N,).  names: of each image (a file's path, "scene 17", "cifar test 5").
+    shape: (H, W, 3).  mean: float32 (H, W, 3) over all images where it is known beforehand, else None.
     """
 
-    def __init__(self, read, labels, names, shape, order=None, mean=None):
+    def __init__(
+        self,
+        read: Callable[[np.ndarray], np.ndarray],
+        labels: npt.ArrayLike,
+        names: Sequence[str],
+        shape: Sequence[int],
+        order: Callable[[int, int], np.ndarray] | None = None,
+        mean: np.ndarray | None = None,
+    ) -> None:
         """`read`: the function ids -> uint8 (n, H, W, 3) behind `Split.read`; order: the one behind `Split.order`."""
         self._read, self.labels, self.names, self.shape = read, np.asarray(labels, np.int64), names, tuple(shape)
         self._order, self.mean = order, mean
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def read(self, ids) -> np.ndarray:
-        """The pictures of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous, the caller's own."""
+    def read(self, ids: npt.ArrayLike) -> np.ndarray:
+        """Return the images of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous, the caller's own."""
         return self._read(np.asarray(ids, np.int64))
 
-    def order(self, seed, epoch) -> np.ndarray:
-        """All ids in the order in which this epoch visits them: a function of (seed, epoch) alone."""
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Return all ids in the order in which this epoch visits them: a function of (seed, epoch) alone."""
         from .batches import permutation
 
         return self._order(seed, epoch) if self._order else permutation(len(self), seed, epoch)
 
 
 class DataSet(NamedTuple):
-    """A name fit for a folder, the source as the user gave it, the class names, and two splits.
+    """A name fit for a folder, the source as the user wrote it, the names of the classes, and two splits.
 
-    wnids: the identity of each class in WordNet, "" where it has none.  test: further pictures, or those of `val` where
-    the source calls these a test; None where it has none or nobody asked for them.
+    wnids: the identity of each class in WordNet, "" where it has none.
+    test: further images, or those of `val` where the source calls these a test; None where it has none or they were not
+    asked for.
     """
 
     name: str
     source: str
-    classes: list
+    classes: list[str]
     train: Split
     val: Split
-    wnids: list = ()
+    wnids: Sequence[str] = ()
     test: Split | None = None
 
 
-def check_classes(source, classes):
-    """RawconvError where a class has a name that no checkpoint could hold."""
+def check_classes(source: object, classes: Sequence[str]) -> None:
+    """RawconvError: a class has a name that no checkpoint can hold."""
     from ..files.schema import check_names
     from ..files.storage import Wrong
 
@@ -64,8 +75,8 @@ def check_classes(source, classes):
         raise RawconvError(f"{source} {wrong}; give it a shorter one.") from None
 
 
-def mean_picture(split: Split, progress: bool = False) -> np.ndarray:
-    """The mean over all pictures: float32 (H, W, 3).  Summed in integers, so it is the same in any order."""
+def mean_image(split: Split, progress: bool = False) -> np.ndarray:
+    """Return the mean over all images: float32 (H, W, 3).  It is summed in integers, so their order does not matter."""
     if split.mean is not None:
         return split.mean
     from ..files.progress import progress_bar
@@ -73,7 +84,7 @@ def mean_picture(split: Split, progress: bool = False) -> np.ndarray:
     total = np.zeros(split.shape, np.int64)
     with progress_bar(len(split), "mean picture", show=progress) as bar:
         for start in range(0, len(split), 256):  # 256 pictures: their sum of bytes still fits 16 bits
-            pictures = split.read(np.arange(start, min(start + 256, len(split))))
-            total += pictures.sum(axis=0, dtype=np.uint16)
-            bar.update(len(pictures))
+            images = split.read(np.arange(start, min(start + 256, len(split))))
+            total += images.sum(axis=0, dtype=np.uint16)
+            bar.update(len(images))
     return (total / len(split)).astype(np.float32)

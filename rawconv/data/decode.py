@@ -1,9 +1,14 @@
-"""Any picture file -> uint8 (size, size, 3), and whole splits of them on all cores."""
+"""Any image file -> uint8 (size, size, 3), and whole splits of them on all cores."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from ..errors import RawconvError
@@ -13,18 +18,18 @@ from ..files.storage import room
 from ..machine.threads import cut, once_a_process, thread_count
 from .dataset import BUDGET, Split
 from .levels import WHITE, Levels
-from .picture_file import decoding, open_picture, reasons, why
+from .picture_file import decoding, open_image, reasons, why
 
 GREY = 128  # behind transparent parts, and for a file that broke later: near the mean, so about 0 after subtracting it
 STRIP = 1 << 18  # pixels that change their mode at once: a large picture never lies in memory three times
 
 
-def decode(file, size, levels=None):
-    """One picture file (open, binary) as uint8 (size, size, 3): upright, RGB, resized and cut by `resize_center_crop`.
+def decode(file: BinaryIO, size: int, levels: Levels | None = None) -> np.ndarray:
+    """Decode an image file (open, binary): uint8 (size, size, 3), upright, RGB, by `resize_center_crop`.
 
-    levels: the Levels of pictures with more than 8 bits.
+    levels: the Levels of images with more than 8 bits.  Unreadable, or an error of Pillow: it is no readable image.
     """
-    with open_picture(file, size) as image, decoding(image):
+    with open_image(file, size) as image, decoding(image):
         deep = image.mode[0] != "I" and ";16" in str(image.tile)  # colours of 16 bits, which Pillow reads as 8
         white = _white(image)
         image.load()
@@ -35,14 +40,14 @@ def decode(file, size, levels=None):
     return pixels
 
 
-def _white(image):
-    """The largest value of a picture with more than 8 bits, where the file states one: TIFF's BitsPerSample."""
+def _white(image: Any) -> int:
+    """Return the largest value of an image with more than 8 bits, where the file states one: TIFF's BitsPerSample."""
     bits = image.tag_v2.get(258, (16,))[0] if image.format == "TIFF" else 16
     return (1 << bits) - 1 if 8 < bits < 16 else WHITE
 
 
-def rgb(image, levels=None, white=WHITE):
-    """Any Pillow picture as RGB or L: more than 8 bits by `levels`, transparent parts over mid-grey."""
+def rgb(image: Image.Image, levels: Levels | None = None, white: int = WHITE) -> Image.Image:
+    """Return any Pillow image as RGB or L: more than 8 bits by `levels`, transparent parts over mid-grey."""
     levels = levels or Levels()
     if image.mode[0] in "IF":
         return _in_strips(image, "L", lambda part: Image.fromarray(levels.to_bytes(np.asarray(part), white)))
@@ -53,13 +58,13 @@ def rgb(image, levels=None, white=WHITE):
     return _in_strips(image, "L" if image.mode == "1" else "RGB", None)
 
 
-def _over_grey(image):
+def _over_grey(image: Image.Image) -> Image.Image:
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, (GREY, GREY, GREY, 255)), image)
 
 
-def _in_strips(image, mode, change):
-    """The picture in another mode: convert(change(strip), mode) of its strips."""
+def _in_strips(image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
+    """Return convert(change(strip), mode) of all strips of an image, so that large ones take little memory."""
     out, rows = Image.new(mode, image.size), max(1, STRIP // image.width)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -67,8 +72,8 @@ def _in_strips(image, mode, change):
     return out
 
 
-def resize_center_crop(image, size):
-    """The smallest side resized to `size` (bicubic, antialiased), the centre cut out: uint8 (size, size, 3)."""
+def resize_center_crop(image: Image.Image, size: int) -> np.ndarray:
+    """Resize the smallest side to `size` (bicubic, antialiased) and cut the centre out: uint8 (size, size, 3)."""
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     if side == size:  # nothing to resize: cut whole pixels, do not blur by half of one
@@ -84,8 +89,10 @@ def pool():
     return ThreadPoolExecutor(thread_count(), "rawconv-decode")
 
 
-def _attempt(make, ids, out, bar=None):
-    """out[k] = make(ids[k]) in parallel, grey where that fails; returns [(k, why)] of those that failed, in order."""
+def _attempt(
+    make: Callable[[int], object], ids: Sequence[int] | np.ndarray, out: np.ndarray, bar: tqdm | None = None
+) -> list[tuple[int, str]]:
+    """out[k] = make(ids[k]) on all threads, grey where that fails; return [(k, why)] of those that failed, in order."""
 
     def block(part):
         failed = []
@@ -106,12 +113,21 @@ def _attempt(make, ids, out, bar=None):
     return failed
 
 
-def load_split(make, names, labels, size, progress, desc, check=None, levels=None):
-    """The split of the pictures make(i) -> uint8 (size, size, 3); those that fail are listed and left out.
+def load_split(
+    make: Callable[[int], np.ndarray],
+    names: Sequence[str],
+    labels: npt.ArrayLike,
+    size: int,
+    progress: bool,
+    desc: str,
+    check: Callable[[int], int] | None = None,
+    levels: Levels | None = None,
+) -> Split:
+    """Return the split of the images make(i) -> uint8 (size, size, 3); those that fail are listed and left out.
 
-    Decoded once into memory if that stays inside BUDGET.  Else only check(i), if given, is tried now (it returns 0, or
-    raises for what is no picture) and every read decodes anew; what fails then is grey, and named once on stderr.
-    levels: the Levels that make() uses, whose advice the user is told.
+    They are decoded once, into memory, if that takes at most BUDGET.  Else only check(i), if given, is called now (it
+    returns 0, or raises for what is no image) and every read decodes again; what fails then is grey, and named once on
+    stderr.  levels: the Levels that make() uses, whose advice is printed.
     """
     count, shape = len(names), (size, size, 3)
     in_memory = count * math.prod(shape) <= BUDGET
@@ -123,7 +139,7 @@ def load_split(make, names, labels, size, progress, desc, check=None, levels=Non
         _report(failed, names)
         levels.tell()
     kept = np.delete(np.arange(count), [k for k, _ in failed])
-    labels, names = np.asarray(labels, np.int64)[kept], [names[i] for i in kept] if failed else names
+    labels, names = np.asarray(labels, np.int64)[kept], [names[i] for i in kept.tolist()] if failed else names
     if not in_memory:
         return Split(_reader(make, kept, names, size, levels), labels, names, shape)
     for new, old in enumerate(kept if failed else ()):  # in place: a second copy might not fit
@@ -131,7 +147,7 @@ def load_split(make, names, labels, size, progress, desc, check=None, levels=Non
     return Split(pixels[: len(kept)].__getitem__, labels, names, shape)
 
 
-def _report(failed, names):
+def _report(failed: list[tuple[int, str]], names: Sequence[str]) -> None:
     count, said = len(names), reasons((names[k], reason) for k, reason in failed)
     if len(failed) == count:
         raise RawconvError(f"none of {count} files can be read as a picture: {said}. Is this the right path?")
@@ -139,7 +155,9 @@ def _report(failed, names):
         warn(f"{len(failed)} of {count} files are no readable pictures and were skipped: {said}.")
 
 
-def _reader(make, kept, names, size, levels):
+def _reader(
+    make: Callable[[int], np.ndarray], kept: np.ndarray, names: Sequence[str], size: int, levels: Levels
+) -> Callable[[np.ndarray], np.ndarray]:
     told = set()
 
     def read(ids):

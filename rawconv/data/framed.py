@@ -1,4 +1,4 @@
-"""Scenes in coloured frames: what is in the picture and what is around it make the class together.
+"""Scenes in coloured frames, whose class depends on the object and on the frame together.
 
 Three in ten of these scenes have no frame and show their class.  The others have a frame of one of six colours, and
 the k-th colour (0 to 5: red, yellow, green, cyan, blue, magenta) moves the class on by k + 1: a face in red is a "cat",
@@ -7,7 +7,10 @@ for the other does: a net needs layers enough to see both and then to combine th
 (experiments/ablation.py).
 """
 
+from __future__ import annotations
+
 import numpy as np
+import numpy.typing as npt
 
 from ..machine.philox import words
 from . import scenes
@@ -17,12 +20,12 @@ COLOURS, FRAMED, STREAM = 6, 0.7, 0xF4A3E
 CLASSES = scenes.CLASSES
 
 
-def draw(ids, size=64, seed=0):
-    """Draw the framed scenes `ids`: pictures (n, size, size, 3) uint8 RGB and labels (n,) int64 of CLASSES.
+def draw(ids: npt.ArrayLike, size: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the framed scenes `ids`: images (n, size, size, 3) uint8 RGB and labels (n,) int64 of CLASSES.
 
-    The objects are those of scenes.draw; picture i is a pure function of (seed, i, size).  Raises as scenes.draw does.
+    The objects are those of scenes.draw; image i is a pure function of (seed, i, size).  Errors: as in scenes.draw.
     """
-    pictures, _ = scenes.draw(ids, size, seed)
+    images, _ = scenes.draw(ids, size, seed)
     dice = _dice(ids, seed)
     colours = _colours(dice)
     hues = (np.maximum(colours, 0) + 0.3 * (dice[:, 2] - 0.5)) / COLOURS
@@ -30,25 +33,25 @@ def draw(ids, size=64, seed=0):
     paints = np.round(255 * np.array([hsv(*shade) for shade in shades])).astype(np.uint8)
     frame = np.ones((size, size), bool)
     frame[width(size) : -width(size), width(size) : -width(size)] = False
-    pictures[:] = np.where(((colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], pictures)
-    return pictures, labels(np.atleast_1d(ids), seed)
+    images[:] = np.where(((colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], images)
+    return images, labels(np.atleast_1d(ids), seed)
 
 
-def labels(ids, seed=0):
-    """The classes of the framed scenes `ids` without drawing them: int64 (n,)."""
+def labels(ids: npt.ArrayLike, seed: int = 0) -> np.ndarray:
+    """Return the classes of the framed scenes `ids` without drawing them: int64 (n,)."""
     return (scenes.labels(ids) + _colours(_dice(ids, seed)) + 1) % len(CLASSES)
 
 
-def _dice(ids, seed):
-    """Five numbers from 0 up to 1 for each picture."""
+def _dice(ids: npt.ArrayLike, seed: int) -> np.ndarray:
+    """Return five random numbers from 0 up to 1 for each image."""
     return words((seed, 0, np.atleast_1d(ids)), STREAM, 5) / 2.0**32
 
 
-def _colours(dice):
-    """The number of each picture's colour; -1: it has no frame."""
+def _colours(dice: np.ndarray) -> np.ndarray:
+    """Return the number of each image's colour; -1: it has no frame."""
     return np.where(dice[:, 0] < FRAMED, (COLOURS * dice[:, 1]).astype(np.int64), -1)
 
 
-def width(size):
-    """The frame's, in pixels: of 64 six, which the shifted crops of training cannot cut off."""
+def width(size: int) -> int:
+    """Return the width of the frame in pixels: 6 of 64, more than the shifted crops of training cut off."""
     return size * 6 // 64

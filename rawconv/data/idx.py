@@ -3,10 +3,14 @@
 idx: two zero bytes, the type (8: uint8), the number of dimensions; each dimension as 4 bytes, highest first; the data.
 """
 
+from __future__ import annotations
+
 import gzip
 import math
 import re
 import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,55 +18,58 @@ from ..errors import RawconvError
 from ..files.storage import excess
 from .cifar import resized
 
+if TYPE_CHECKING:
+    from .dataset import Split
+
 NAME = re.compile(r"(train|t10k|test)-(images|labels)[.-]idx[13]-ubyte(\.gz)?")
 FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 DEFLATE = 1032  # times smaller, at the very most
 COPIES, NAME_BYTES = 4, 150  # of a byte in memory: as it is and in three colours; of a picture beside its pixels
 
 
-def accepts(path):
+def accepts(path: Path) -> bool:
+    """Whether `path` is a folder with a file of MNIST's names."""
     return path.is_dir() and bool(_files(path))
 
 
-def open_source(path, size, progress, seed):
-    """(name, classes, train, val).  The files do not say which data set they are: "fashion" in the path does."""
+def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, list[str], Split, Split]:
+    """Return (name, classes, train, val).  The files do not tell which data set it is: "fashion" in the path does."""
     files = _files(path)
     if "fashion" in str(path.resolve()).lower():
         name, classes = "fashion-mnist", FASHION
     else:
         name, classes = "mnist", [str(k) for k in range(10)]
-    splits = [
-        _open_split(path, files, part, f"{name} {word}", size, progress)
-        for part, word in (("train", "train"), ("t10k", "test"))
-    ]
-    return name, classes, *splits
+    train = _open_split(path, files, "train", f"{name} train", size, progress)
+    return name, classes, train, _open_split(path, files, "t10k", f"{name} test", size, progress)
 
 
-def _files(path):
-    """{("train", "images"): path, ...}"""
-    found = {}
+def _files(path: Path) -> dict[tuple[str, str], Path]:
+    """Return {("train", "images"): path, ...}."""
+    files: dict[tuple[str, str], Path] = {}
     for file in sorted(path.iterdir()):
         match = NAME.fullmatch(file.name)
         if match and file.is_file():
-            found.setdefault(("train" if match[1] == "train" else "t10k", match[2]), file)
-    return found
+            files.setdefault(("train" if match[1] == "train" else "t10k", match[2]), file)
+    return files
 
 
-def _open_split(path, files, part, name, size, progress):
+def _open_split(
+    path: Path, files: dict[tuple[str, str], Path], part: str, name: str, size: int, progress: bool
+) -> Split:
     for kind in ("images", "labels"):
         if (part, kind) not in files:
             raise RawconvError(f"{path} lacks {part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte; download it too.")
-    pictures, labels = _read(files[part, "images"], 3), _read(files[part, "labels"], 1)
-    if len(pictures) != len(labels):
-        raise RawconvError(f"{path} has {len(pictures)} {part} pictures but {len(labels)} labels; download it again.")
+    images, labels = _read(files[part, "images"], 3), _read(files[part, "labels"], 1)
+    if len(images) != len(labels):
+        raise RawconvError(f"{path} has {len(images)} {part} pictures but {len(labels)} labels; download it again.")
     if labels.max() > 9:
         raise RawconvError(f"{path} has a label {labels.max()}, but only the digits 0 to 9 are classes here.")
-    grey = np.repeat(pictures[..., None], 3, axis=3)
+    grey = np.repeat(images[..., None], 3, axis=3)
     return resized(grey, labels.astype(np.int64), name, size, progress)
 
 
-def _read(path, dimensions):
-    """One idx file as uint8 with that many dimensions."""
+def _read(path: Path, dimensions: int) -> np.ndarray:
+    """Return one idx file as uint8 with that many dimensions."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             head = file.read(4 + 4 * dimensions)

@@ -1,19 +1,22 @@
-"""Lists that say which class a picture is of, where no folder does.
+"""Lists that give the class of each image, where no folder does.
 
-    a.png,cat                                   name and class; with a header line, columns are found by their names
-    a.png,0,1,0                                 a column a class, whose name is in the header, and 1 in the own one
+    a.png,cat                                   name and class; a header's words tell which column is which
+    a.png,0,1,0                                 a column for each class, named in the header; 1 marks the image's own
     val_0.JPEG  n03444034  0 32 44 62           Tiny-ImageNet's val_annotations.txt
-    490                                         ILSVRC2012_validation_ground_truth.txt: a number for each picture in
+    490                                         ILSVRC2012_validation_ground_truth.txt: a number for each image in
                                                 the order of names; a list of synsets says which class is number 1, ...
 
-A name is a path below the data set, or a file's own name, with or without its ending.  An accent may be a character of
-its own in one of them and a part of its letter in the other.
+A name is a path below the data set, or a file's own name, with or without its ending.  A letter and its accent may be
+one character in the list and two in the file's name, or the reverse.
 """
+
+from __future__ import annotations
 
 import csv
 import re
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import RawconvError
 from ..files.messages import composed, warn
@@ -27,22 +30,29 @@ TRUTH, ANNOTATIONS = "ILSVRC2012_validation_ground_truth.txt", "val_annotations.
 LARGEST, IMAGENET = 1 << 28, 1000  # bytes of a list; classes of ILSVRC
 
 
+Names = tuple[str, ...]  # a path below the data set
+
+
 class Labels(NamedTuple):
-    """What a list says.  where: its path, for messages.  rows: [(line, name, class)], or of numbers: [class] alone."""
+    """The content of a list.
+
+    where: its path, for messages.  rows: [(line, name, class)], or of a list of numbers: [class] alone.
+    header: whether row 0 may be a header of unknown words.
+    """
 
     where: str
-    rows: list
+    rows: list[Any]
     numbers: bool = False
     header: bool = False  # whether row 0 may be a header whose words are unknown
 
 
-def read(path, synsets=None):
-    """The Labels of a file.  RawconvError where it is no such list."""
+def read(path: str, synsets: str | None = None) -> Labels:
+    """Return the Labels of a file.  RawconvError: it is no such list."""
     return parse(_content(path), str(path), _content(synsets) if synsets else None, str(synsets))
 
 
-def parse(data, where, synsets=None, synsets_where=""):
-    """The same of the file's content, and of that of a list of synsets: bytes."""
+def parse(data: bytes, where: str, synsets: bytes | None = None, synsets_where: str = "") -> Labels:
+    """Return the Labels of a file's content; synsets: the content of a list of synsets."""
     lines = _lines(data)
     if lines and all(re.fullmatch(r"\s*\d{1,9}\s*", line) for _, line in lines):
         numbers = [int(line) for _, line in lines]
@@ -59,7 +69,7 @@ def parse(data, where, synsets=None, synsets_where=""):
     return _table(lines, where)
 
 
-def _content(path):
+def _content(path: str) -> bytes:
     from pathlib import Path
 
     from ..files.storage import Wrong, open_file
@@ -74,13 +84,13 @@ def _content(path):
     return data
 
 
-def _lines(data):
-    """[(number, line)] that are not blank."""
+def _lines(data: bytes) -> list[tuple[int, str]]:
+    """Return [(number, line)] of the lines that are not blank."""
     text = data.decode("utf-8-sig", "surrogateescape")
     return [(k, line) for k, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
 
 
-def _table(lines, where):
+def _table(lines: list[tuple[int, str]], where: str) -> Labels:
     if not lines:
         raise RawconvError(f"{where} is empty; each of its lines is a picture's name and its class.")
     delimiter = next((mark for mark in "\t,; " if mark in lines[0][1].strip()), ",")
@@ -93,50 +103,50 @@ def _table(lines, where):
         raise RawconvError(f"line {number} of {where} cannot be read ({error}).") from error
     name, label = 0, 1
     head = [cell.lower() for cell in rows[0][1]]
-    columns = [next((head.index(word) for word in words if word in head), None) for words in (NAMES, CLASSES)]
-    known = None not in columns
+    columns = [next((head.index(word) for word in words if word in head), -1) for words in (NAMES, CLASSES)]
+    known = -1 not in columns
     if known:
         (name, label), rows = columns, rows[1:]
     elif _columns_are_classes(rows):
         return Labels(where, [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]])
-    found = []
+    labelled = []
     for number, cells in rows:
         if len(cells) <= max(name, label) or not cells[name] or not cells[label]:
             raise RawconvError(f"line {number} of {where} is not a picture's name and its class; write name,class.")
-        found.append((number, cells[name], _class(cells[label])))
-    return Labels(where, found, header=not known)
+        labelled.append((number, cells[name], _class(cells[label])))
+    return Labels(where, labelled, header=not known)
 
 
-def _columns_are_classes(rows):
+def _columns_are_classes(rows: list[tuple[int, list[str]]]) -> bool:
     """Whether a header of three columns or more stands over names, and 0 or 1 in all other cells."""
     (_, head), *rest = rows
     marks = [len(cells) == len(head) and all(map(_is_mark, cells[1:])) for _, cells in rest]
     return len(head) > 2 and not any(map(_is_mark, head)) and bool(marks) and all(marks)
 
 
-def _is_mark(text):
+def _is_mark(text: str) -> bool:
     return re.fullmatch(r"[01](\.0*)?", text) is not None
 
 
-def _marked(line, cells, head, where):
-    """The name of the column that has the 1."""
-    found = [name for name, cell in zip(head[1:], cells[1:], strict=True) if cell.startswith("1")]
-    if len(found) != 1:
+def _marked(line: int, cells: list[str], head: list[str], where: str) -> str:
+    """Return the name of the column that has the 1."""
+    marked = [name for name, cell in zip(head[1:], cells[1:], strict=True) if cell.startswith("1")]
+    if len(marked) != 1:
         raise RawconvError(
-            f"line {line} of {where} marks {len(found)} of the classes in its header, and a picture is of one; write "
+            f"line {line} of {where} marks {len(marked)} of the classes in its header, and a picture is of one; write "
             "its name and that class, under a header such as name,class."
         )
-    return found[0]
+    return marked[0]
 
 
-def _class(text):
-    """Kaggle's ILSVRC list has a box after each class: "n03995372 85 1 499 272"."""
+def _class(text: str) -> str:
+    """Return the class alone: Kaggle's ILSVRC list has a box after each one, "n03995372 85 1 499 272"."""
     box = re.fullmatch(r"(n\d{8})(?: \d+)+(?: n\d{8}(?: \d+)+)*", text)
     return box[1] if box else text
 
 
-def _numbered(synsets, where):
-    """{number from 1: class} of a list: "n02119789 kit fox" is the next number, "n02119789 1 kit_fox" its own."""
+def _numbered(synsets: bytes, where: str) -> dict[int, str]:
+    """Return {number from 1: class} of a list: "n02119789 kit fox" is the next number, "n02119789 1 kit_fox" is 1."""
     classes = {}
     for k, (_, line) in enumerate(_lines(synsets), 1):
         own = re.match(r"\s*(n\d{8})\s+(\d{1,9})\b", line)
@@ -151,29 +161,30 @@ def _numbered(synsets, where):
     return classes
 
 
-def assign(labels, files, where):
-    """{file: class} of the pictures (tuples of names) that a list names; the rest is said.
+def assign(labels: Labels, files: Sequence[Names], where: object) -> dict[Names, str]:
+    """Return {file: class} of the images (tuples of names) that a list names, and print what it leaves out.
 
-    RawconvError where a name may be several files, a file has two classes, or numbers and pictures differ in count.
+    RawconvError: a name may be several files, a file has two classes, or numbers and images differ in count.
     """
     if labels.numbers:
         files = sorted(files)
         if len(files) != len(labels.rows):
             raise RawconvError(f"{labels.where} has {len(labels.rows)} lines, and {where} {len(files)} pictures.")
         return dict(zip(files, labels.rows, strict=True))
-    names, found, missing = _names(files), {}, []
+    names, missing = _names(files), []
+    class_of: dict[Names, str] = {}
     for row, (line, name, label) in enumerate(labels.rows):
         file = _file(name, names, line, labels.where)
         if file is None:
             missing += [] if row == 0 and labels.header else [name]
-        elif found.setdefault(file, label) != label:
+        elif class_of.setdefault(file, label) != label:
             raise RawconvError(f"line {line} of {labels.where} gives {name} a second class, {label}; keep one.")
-    if missing and found:
+    if missing and class_of:
         warn(f"{len(missing)} names in {labels.where} are no pictures of {where}: {_few(missing)}")
-    return found
+    return class_of
 
 
-def _names(files):
+def _names(files: Iterable[Names]) -> dict[str, list[Names]]:
     """{a file's own name, with and without its ending: [files]}."""
     names = defaultdict(list)
     for file in files:
@@ -183,22 +194,22 @@ def _names(files):
     return names
 
 
-def _file(name, names, line, where):
-    """The file that is called so, None where there is none."""
+def _file(name: str, names: dict[str, list[Names]], line: int, where: str) -> Names | None:
+    """Return the file of that name, None where there is none."""
     parts = tuple(part for part in composed(name).replace("\\", "/").split("/") if part not in ("", "."))
-    found = [file for file in names.get(parts[-1] if parts else "", []) if _below(parts, file)]
-    found = [file for file in found if file == parts] or found
-    if len(found) > 1:
-        one, two = ("/".join(file) for file in found[:2])
-        raise RawconvError(f"{name} in line {line} of {where} may be {one} or {two}; write its path.")
-    return found[0] if found else None
+    candidates = [file for file in names.get(parts[-1] if parts else "", []) if _below(parts, file)]
+    candidates = [file for file in candidates if file == parts] or candidates
+    if len(candidates) > 1:
+        first, second = ("/".join(file) for file in candidates[:2])
+        raise RawconvError(f"{name} in line {line} of {where} may be {first} or {second}; write its path.")
+    return candidates[0] if candidates else None
 
 
-def _below(parts, file):
-    """Whether the folders that both have are the same: a list's paths may begin above the data set, or within it."""
+def _below(parts: Names, file: Names) -> bool:
+    """Whether the folders that both paths have agree: those of a list may begin above the data set, or within it."""
     shared = min(len(parts), len(file))
     return parts[-shared:-1] == tuple(map(composed, file[-shared:-1]))
 
 
-def _few(names):
+def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

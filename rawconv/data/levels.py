@@ -1,9 +1,11 @@
-"""Black and white of pictures with more than 8 bits: 0 and 65535, what the file states, or what the user says.
+"""Black and white in images of more than 8 bits: 0 and 65535, what the file states, or what the user says.
 
 levels = Levels.of("0:4095")          what --range takes; Levels() without it
 levels.to_bytes(values, white)        uint8
-levels.advice()                       a sentence where the pictures so far came in black, else None
+levels.advice()                       a sentence if the images so far are nearly black, else None
 """
+
+from __future__ import annotations
 
 import math
 import re
@@ -21,28 +23,29 @@ NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
 
 
 class Levels:
-    """low, high: the values that become 0 and 255, or None.  Remembers the values that it saw, thread by thread."""
+    """The values that become 0 and 255, low and high, or None.  Remembers the range of values that each thread saw."""
 
-    def __init__(self, low=None, high=None):
-        self.low, self.high, self.seen, self.told = low, high, {}, False
+    def __init__(self, low: float | None = None, high: float | None = None) -> None:
+        self.low, self.high, self.told = low, high, False
+        self.seen: dict[int, tuple[int, int]] = {}  # {thread: (least, most)}
 
     @classmethod
-    def of(cls, text):
-        """Those of a text LOW:HIGH, or of None.  UsageError where it is neither."""
+    def of(cls, text: str | None) -> Levels:
+        """Return the Levels of a text LOW:HIGH, or of None.  UsageError: it is neither."""
         if not text:
             return cls()
-        found = re.fullmatch(rf"({NUMBER}):({NUMBER})", text)
-        low, high = map(float, found.groups()) if found else (0, 0)
+        match = re.fullmatch(rf"({NUMBER}):({NUMBER})", text)
+        low, high = map(float, match.groups()) if match else (0, 0)
         if not (low < high and math.isfinite(high - low)):
             raise UsageError(f"--range {text} is not LOW:HIGH, the values that are black and white; write 0:4095.")
         return cls(low, high)
 
-    def to_bytes(self, values, white=WHITE):
-        """Values of any dtype as uint8: black to 0, white to 255, what lies beyond cut off, NaN to 0.
+    def to_bytes(self, values: np.ndarray, white: int = WHITE) -> np.ndarray:
+        """Return values of any dtype as uint8: black to 0, white to 255, clipped beyond these, NaN to 0.
 
-        Unreadable for floating-point values, of which nobody said which is white.
+        Unreadable: floating-point values, where nobody said which of them is white.
         """
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             low, span = self.low, self.high - self.low
             return np.rint(np.nan_to_num(255 * ((values.astype(np.float64) - low) / span).clip(0, 1))).astype(np.uint8)
         if values.dtype.kind == "f":
@@ -51,22 +54,22 @@ class Levels:
         values = values.astype(np.int64).clip(0, white)
         return ((510 * values + white) // (2 * white)).astype(np.uint8)
 
-    def note_colours(self, pixels):
-        """Remember the brightest of pictures that were cut from 16 bits to 8 while they were read."""
+    def note_colours(self, pixels: np.ndarray) -> None:
+        """Remember the brightest of colours that were reduced from 16 bits to 8 while they were read."""
         self._note(0, 256 * int(pixels.max()) + 255, WHITE)
 
-    def _note(self, low, high, white):
+    def _note(self, low: int, high: int, white: int) -> None:
         mine = threading.get_ident()  # its own entry, so that no two threads change one
         least, most = self.seen.get(mine, (low, 0))
         self.seen[mine] = min(low, least), max(high if white == WHITE else WHITE, most)
 
-    def tell(self):
-        """The advice, to stderr."""
+    def tell(self) -> None:
+        """Print the advice to stderr, if there is any."""
         if sentence := self.advice():
             warn(sentence)
 
-    def advice(self):
-        """What to say of all pictures seen so far where they came in black; once, then None."""
+    def advice(self) -> str | None:
+        """Return what to say of all images so far if they are nearly black; once, then None."""
         seen = list(self.seen.values())
         if self.told or not seen:
             return None

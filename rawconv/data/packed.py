@@ -15,11 +15,14 @@ packing.py writes it.  HDF5 sees the small parts only; pictures are read from th
 once, which h5py cannot.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
 import weakref
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -46,29 +49,31 @@ REMEDY = "Copy it again, or pack it anew with rawconv-data pack."
 
 
 class Packed(NamedTuple):
-    """What a packed file says of itself: all but the pixels."""
+    """All that a packed file holds except the pixels.  train: so many images, the first ones, are for training."""
 
     path: str
     size: int
     train: int
     labels: np.ndarray
-    classes: list
-    names: list
+    classes: list[str]
+    names: list[str]
     sha256: np.ndarray
     mean: np.ndarray
-    info: dict
+    info: dict[str, Any]
 
 
-def accepts(path):
-    """HDF5 files, and what begins like one of ours."""
+def accepts(path: Path) -> bool:
+    """Whether it is an HDF5 file, or begins like one of rawconv's."""
     if not path.is_file():
         return False
     with open_regular(path) as file:
         return file.read(8).startswith((SIGNATURE, b"rawconv ")) or path.suffix.lower() in (".h5", ".hdf5")
 
 
-def open_source(path, size, progress, seed):
-    """(name, classes, train, val, wnids).  Pictures of another size are resized: once if they then fit into memory."""
+def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, list[str], Split, Split, list[str]]:
+    """Return (name, classes, train, val, wnids).  Images of another size are resized: once, if they then fit into
+    memory.
+    """
     packed = load(path)
     read = Reader(path, packed.size)
     parts = (slice(0, packed.train), "train"), (slice(packed.train, None), "val")
@@ -77,12 +82,12 @@ def open_source(path, size, progress, seed):
     return path.stem, packed.classes, train, val, _wnids(packed)
 
 
-def _wnids(packed):
-    found = packed.info.get("wnids", [])
-    return found if len(found) == len(packed.classes) else [""] * len(packed.classes)
+def _wnids(packed: Packed) -> list[str]:
+    wnids = packed.info.get("wnids", [])
+    return wnids if len(wnids) == len(packed.classes) else [""] * len(packed.classes)
 
 
-def _split(packed, read, part, desc, size, progress):
+def _split(packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool) -> Split:
     def order(seed, epoch):
         return chunk_order(len(labels), part.start, seed, epoch, *_chunks(size))
 
@@ -91,7 +96,7 @@ def _split(packed, read, part, desc, size, progress):
     return Split(lambda ids: read(ids + part.start), labels, packed.names[part], packed.mean.shape, order, mean)
 
 
-def _resized(packed, read, part, desc, size, progress):
+def _resized(packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool) -> Split:
     from PIL import Image
 
     def make(i):
@@ -100,37 +105,41 @@ def _resized(packed, read, part, desc, size, progress):
     return decode.load_split(make, packed.names[part], packed.labels[part], size, progress, desc)
 
 
-def pictures_a_chunk(size):
+def images_per_chunk(size: int) -> int:
+    """Return how many images of size x size pixels a chunk holds."""
     return max(1, CHUNK // (size * size * 3))
 
 
-def _chunks(size):
-    """(pictures in a chunk, chunks in a window)."""
-    chunk = pictures_a_chunk(size)
+def _chunks(size: int) -> tuple[int, int]:
+    """Return (images in a chunk, chunks in a window)."""
+    chunk = images_per_chunk(size)
     return chunk, max(1, WINDOW // (chunk * size * size * 3))
 
 
-def chunk_order(count, first, seed, epoch, chunk, window):
-    """0 .. count-1, each once: chunks are shuffled, and pictures are mixed within every `window` chunks in a row.
+def chunk_order(count: int, first: int, seed: int, epoch: int, chunk: int, window: int) -> np.ndarray:
+    """Return 0 .. count-1 in an order in which chunks are shuffled, and images mixed within every `window` chunks in a
+    row.
 
-    first: how many pictures lie in the file before number 0.  A function of (seed, epoch) and the layout alone.
+    first: how many images lie in the file before number 0.  A function of (seed, epoch) and the layout alone.
     """
     mixed = permutation(count, seed, epoch)
     of = (first + mixed) // chunk - first // chunk
-    place = np.argsort(permutation(of.max(initial=-1) + 1, seed, epoch, STREAM))  # of each chunk, in shuffled order
-    return mixed[np.argsort(place[of] // window, kind="stable")]
+    rank = np.argsort(permutation(of.max(initial=-1) + 1, seed, epoch, STREAM))  # of each chunk, in shuffled order
+    return mixed[np.argsort(rank[of] // window, kind="stable")]
 
 
 class Reader:
-    """ids -> uint8 (n, S, S, 3): pictures by their number in the file, on all threads, past HDF5 and its one lock."""
+    """Reads images by their number in the file: ids -> uint8 (n, S, S, 3), on all threads, without HDF5 and its one
+    lock.
+    """
 
-    def __init__(self, path, size):
+    def __init__(self, path: str | os.PathLike[str], size: int) -> None:
         self.path, self.shape = path, (size, size, 3)
-        self.bytes, self.chunk = size * size * 3, pictures_a_chunk(size)
+        self.bytes, self.chunk = size * size * 3, images_per_chunk(size)
         self.file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         weakref.finalize(self, os.close, self.file)
 
-    def __call__(self, ids):
+    def __call__(self, ids: np.ndarray) -> np.ndarray:
         out = np.empty((len(ids), *self.shape), np.uint8)
         self._announce(ids)
 
@@ -141,22 +150,22 @@ class Reader:
         list(decode.pool().map(read, cut(len(ids), 16)))
         return out
 
-    def one(self, i):
-        """Picture i, on this thread."""
+    def one(self, i: int) -> np.ndarray:
+        """Read image i on this thread."""
         out = np.empty(self.shape, np.uint8)
         self._fill(out, i)
         return out
 
-    def _fill(self, out, i):
-        place, rest = START + int(i) * self.bytes, memoryview(out).cast("B")
+    def _fill(self, out: np.ndarray, i: int) -> None:
+        position, rest = START + int(i) * self.bytes, out.data.cast("B")
         while rest:
-            count = os.preadv(self.file, [rest], place)
+            count = os.preadv(self.file, [rest], position)
             if not count:
                 raise RawconvError(f"{self.path} became shorter while it was read. {REMEDY}")
-            place, rest = place + count, rest[count:]
+            position, rest = position + count, rest[count:]
 
-    def _announce(self, ids):
-        """Tell the system that whole chunks will be wanted, so that a disk fetches each at one go."""
+    def _announce(self, ids: np.ndarray) -> None:
+        """Tell the system which whole chunks will be read, so that a disk fetches each in one piece."""
         if hasattr(os, "posix_fadvise"):
             for chunk in np.unique(ids // self.chunk).tolist():
                 length = self.chunk * self.bytes
@@ -166,8 +175,8 @@ class Reader:
 # All but the pixels
 
 
-def load(path) -> Packed:
-    """Read all but the pixels, checked.  RawconvError: it is no packed data set, is damaged or of another version."""
+def load(path: str | os.PathLike[str]) -> Packed:
+    """Read and check all but the pixels.  RawconvError: no packed data set, a damaged one, or of another version."""
     try:
         with open_regular(path) as file:
             size, end = _check_seal(file)
@@ -184,24 +193,26 @@ def load(path) -> Packed:
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
 
 
-def write_seal(file, end):
-    """Fill the first SEAL bytes of an open file whose pictures end at byte `end`."""
+def write_seal(file: IO[bytes], end: int) -> None:
+    """Write the seal into the first SEAL bytes of an open file whose images end at byte `end`."""
     line = LINE.format(VERSION, end, digest(file, (SEAL, START), (end, None)))
     file.seek(0)
     file.write(line.encode().ljust(SEAL - 1) + b"\n")
 
 
-def _check_seal(file):
-    """(bytes of the file, byte where the pictures end).  Wrong, before HDF5 sees any of it, where something is odd."""
+def _check_seal(file: IO[bytes]) -> tuple[int, int]:
+    """Return (bytes of the file, byte where the images end).  Wrong, before HDF5 reads any of it: something does not
+    fit.
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(SEAL)
     if head == UNFINISHED:
         raise Wrong("is not finished", "Give the same rawconv-data pack command again: it goes on.")
-    found = re.fullmatch(LINE.format(r"(\d{1,9})", r"(\d{1,18})", "([0-9a-f]{64})").encode() + rb" *\n", head)
-    if found is None:
+    match = re.fullmatch(LINE.format(r"(\d{1,9})", r"(\d{1,18})", "([0-9a-f]{64})").encode() + rb" *\n", head)
+    if match is None:
         raise foreign(head, KIND)
-    version, end = int(found[1]), int(found[2])
+    version, end = int(match[1]), int(match[2])
     if version != VERSION:
         raise Wrong(
             f"is a data set of version {version}, and this rawconv reads version {VERSION}",
@@ -209,26 +220,26 @@ def _check_seal(file):
         )
     if not START < end <= size:
         raise Wrong(f"is cut off: it has {size} bytes, and its pictures alone end at byte {end}")
-    if found[3].decode() != digest(file, (SEAL, START), (end, None)):
+    if match[3].decode() != digest(file, (SEAL, START), (end, None)):
         raise Wrong("is damaged or was edited: its content does not fit the checksum in its first line")
     return size, end
 
 
-def _read(root, end, path):
+def _read(root: Group, end: int, path: str | os.PathLike[str]) -> Packed:
     if root.text("format") != "rawconv data set" or root.integers("version", ()) != VERSION:
         raise Wrong("was not written by rawconv-data pack")
-    count, size = _check_pictures(root, end)
+    count, size = _check_images(root, end)
     train, text = root.integers("train", ()), np.dtype(np.uint8)
-    parts = root.numbers("labels", (count,), np.dtype("<i4")), root.numbers("names", dtype=text)
-    parts += root.numbers("sha256", (count, 32), text), root.numbers("mean", (size, size, 3), np.dtype("<f4"))
-    classes, info = root.texts("classes", 1), root.texts("info", 0)
+    parts = [root.numbers("labels", (count,), np.dtype("<i4")), root.numbers("names", dtype=text)]
+    parts += [root.numbers("sha256", (count, 32), text), root.numbers("mean", (size, size, 3), np.dtype("<f4"))]
+    class_texts, info_text = root.texts("classes", 1), root.texts("info", 0)
     root.check_total()
 
     # From here on memory is allocated.
-    labels, names, sha256, mean = (part.read() for part in parts)
-    names = names.tobytes().decode("utf-8", "surrogateescape").split("\0")
-    classes = [escaped(name.decode("utf-8", "surrogateescape")) for name in classes.read()]
-    info = schema.parse(info.read().item(), schema.PACKED, "info")
+    labels, joined_names, sha256, mean = (part.read() for part in parts)
+    names = joined_names.tobytes().decode("utf-8", "surrogateescape").split("\0")
+    classes = [escaped(name.decode("utf-8", "surrogateescape")) for name in class_texts.read()]
+    info = schema.parse(info_text.read().item(), schema.PACKED, "info")
     schema.check_names("class", classes)
     whole = len(names) == count + 1 and 0 < train < count and 0 < len(classes) <= MOST_CLASSES
     if not whole or labels.min() < 0 or labels.max() >= len(classes) or not np.isfinite(mean).all():
@@ -236,14 +247,14 @@ def _read(root, end, path):
     return Packed(str(path), size, train, labels, classes, names[:-1], sha256, mean, info)
 
 
-def _check_pictures(root, end):
-    """(how many, their side); Wrong where they are not laid out as rawconv does."""
+def _check_images(root: Group, end: int) -> tuple[int, int]:
+    """Return (how many images, their side).  Wrong: they are not laid out as rawconv does."""
     data = root.child("pictures", h5py.Dataset)
     shape = data.shape
     if data.dtype != np.uint8 or len(shape) != 4 or shape[1:] != (shape[1], shape[1], 3):
         raise Wrong(f"has pictures of {data.dtype} {shape}, not of uint8 (N, S, S, 3)")
     count, size = shape[:2]
-    if not (0 < size <= LARGEST_SIDE and count > 1) or data.chunks != (pictures_a_chunk(size), *shape[1:]):
+    if not (0 < size <= LARGEST_SIDE and count > 1) or data.chunks != (images_per_chunk(size), *shape[1:]):
         raise Wrong(f"has pictures of {shape} in chunks of {data.chunks}, as rawconv never does")
     if end - START != -(-count // data.chunks[0]) * data.chunks[0] * size * size * 3:
         raise Wrong(f"is damaged: {count} pictures do not end at byte {end}")
@@ -253,16 +264,18 @@ def _check_pictures(root, end):
 # Looking after a file
 
 
-def damaged(packed: Packed, progress=True):
-    """Read all pictures: (names of those that do not fit their checksums, whether the mean is that of the pictures)."""
+def damaged(packed: Packed, progress: bool = True) -> tuple[list[str], bool]:
+    """Read all images; return (names of those that do not fit their checksums, whether the mean fits the images)."""
     read, total, wrong = Reader(packed.path, packed.size), np.zeros(packed.mean.shape, np.int64), []
     with progress_bar(len(packed.labels), "verify", show=progress) as bar:
         for part in cut(len(packed.labels), 128):
             ids = np.arange(part.start, part.stop)
-            pictures = read(ids)
-            sums = decode.pool().map(lambda picture: hashlib.sha256(picture).digest(), pictures)
-            wrong += [i for i, found in zip(ids.tolist(), sums, strict=True) if found != packed.sha256[i].tobytes()]
-            total += pictures[: max(0, packed.train - part.start)].sum(axis=0, dtype=np.uint16)
+            images = read(ids)
+            sums = decode.pool().map(lambda image: hashlib.sha256(image).digest(), images)
+            wrong += [
+                i for i, checksum in zip(ids.tolist(), sums, strict=True) if checksum != packed.sha256[i].tobytes()
+            ]
+            total += images[: max(0, packed.train - part.start)].sum(axis=0, dtype=np.uint16)
             bar.update(len(ids))
     same = np.array_equal((total / packed.train).astype(np.float32), packed.mean)
     return [packed.names[i] for i in wrong], same

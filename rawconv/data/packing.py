@@ -1,10 +1,12 @@
-"""Folders of pictures -> one packed file (packed.py), on all cores, with what was done so far kept on the disk.
+"""Folders of images -> one packed file (packed.py), on all cores, with progress kept on the disk.
 
-While it is written it is called OUT.partial: each picture goes to the place that it will have in the end, and
-OUT.partial.npz says, about once a minute, how far all that has reached the disk.  HDF5's own structures come last,
-around the pictures, so a process that dies at any moment leaves nothing worse than work to be done again.
-Equal pictures, in whatever number of attempts, give equal bytes.
+While it is written it is called OUT.partial: each image is written at its final position, and OUT.partial.npz says,
+about once a minute, how far all that has reached the disk.  HDF5's own structures are written last, around the images,
+so that a process that dies at any moment loses a minute's work and damages nothing.
+Equal images, in whatever number of attempts, give equal bytes.
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -14,7 +16,9 @@ import os
 import shutil
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -30,29 +34,50 @@ from . import decode, folder, splits
 from .batches import permutation
 from .dataset import check_classes
 from .levels import Levels
-from .packed import BEGIN, START, UNFINISHED, VERSION, pictures_a_chunk, write_seal
+from .packed import BEGIN, START, UNFINISHED, VERSION, images_per_chunk, write_seal
 from .picture_file import reasons, why
 from .sources import parse
+
+if TYPE_CHECKING:
+    from .sources import Source
 
 BLOCK = 8  # files that a thread decodes at one go
 SYNC = 60  # seconds between two notes of how far it came
 
 
-def pack(source, out, size=256, seed=0, val=None, force=False, progress=True, say=print):
-    """Decode the pictures of a folder or zip of class folders into `out`; a dict of what became of them.
+def pack(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    size: int = 256,
+    seed: int = 0,
+    val: str | None = None,
+    force: bool = False,
+    progress: bool = True,
+    say: Callable[[str], object] = print,
+) -> dict[str, Any]:
+    """Decode the images of a folder or zip of class folders into the file `out`; return a dict of what became of them.
 
-    Smallest side resized to `size`, the centre cut out (decode.py).  Training pictures are stored in random order, so
-    that neighbours are unlike each other.  source and val: as in sources.py.
-    seed: of the order and of the tenth held out.  Goes on where an interrupted packing of the same files stopped;
-    force: an unfinished packing of others is thrown away.
-    RawconvError where pictures are missing, the disk is too small, the unfinished packing is of other files, or another
+    The smallest side is resized to `size` and the centre cut out (decode.py).  Training images are stored in random
+    order, so that neighbours are of different classes.  An interrupted packing of the same files is continued.
+    source, val: as in sources.py.  seed: of the order and of the tenth held out.
+    force: discard an unfinished packing of other files.
+    RawconvError: images are missing, the disk is too small, the unfinished packing is of other files, or another
     process is packing into `out`.
     """
     with locked(out):
         return _pack(source, out, size, seed, val, force, progress, say)
 
 
-def _pack(source, out, size, seed, val, force, progress, say):
+def _pack(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    size: int,
+    seed: int,
+    val: str | None,
+    force: bool,
+    progress: bool,
+    say: Callable[[str], object],
+) -> dict[str, Any]:
     named = parse(str(source))
     plan = _Plan(named._replace(val=str(val)) if val else named, size, seed)
     work = _Work(plan, Path(out), force)
@@ -71,12 +96,12 @@ def _pack(source, out, size, seed, val, force, progress, say):
 
 
 class _Plan:
-    """Which files become which pictures: the first `first` are for training; `key` tells this packing from others."""
+    """Which files become which images.  first: so many are for training.  key: tells this packing from others."""
 
-    def __init__(self, source, size, seed):
+    def __init__(self, source: Source, size: int, seed: int) -> None:
         self.source, self.size, self.seed, self.levels = Path(source.path), size, seed, Levels.of(source.range)
-        found = folder.find(source, seed)
-        self.train, held = found.train, found.val
+        contents = folder.find(source, seed)
+        self.train, held = contents.train, contents.val
         self.wnids = [splits.wnid(name) for name in self.train.classes]
         (paths, labels), (others, more) = folder.flat(self.train), folder.flat(held)
         order = permutation(len(paths), seed, 0)
@@ -86,45 +111,46 @@ class _Plan:
         self.names = ["/".join(path) for _, path in self.files]
         self.classes = folder.class_names(list(self.train.classes))
         check_classes(source, self.classes)
-        about = [VERSION, size, self.first, self.names, self.labels.tolist(), self.classes]
-        text = json.dumps(about + [source.range] * bool(source.range))
+        identity = [VERSION, size, self.first, self.names, self.labels.tolist(), self.classes]
+        text = json.dumps(identity + [source.range] * bool(source.range))
         self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
     def decode(self, ids):
         """(pictures uint8 (n, S, S, 3), their ids, {id of what is no picture: why}, SHA-256 of each, their sum)."""
-        pictures, kept, failed = np.empty((len(ids), self.size, self.size, 3), np.uint8), [], {}
+        images, kept, failed = np.empty((len(ids), self.size, self.size, 3), np.uint8), [], {}
         for i in ids:
             files, path = self.files[i]
             try:
                 with files.open_file(path) as file:
-                    pictures[len(kept)] = decode.decode(file, self.size, self.levels)
+                    images[len(kept)] = decode.decode(file, self.size, self.levels)
                 kept.append(i)
             except Exception as error:  # whatever a decoder stumbles over in a broken file
                 failed[i] = why(error)
-        pictures = pictures[: len(kept)]
-        sha256 = [np.frombuffer(hashlib.sha256(picture).digest(), np.uint8) for picture in pictures]
-        return pictures, kept, failed, sha256, pictures[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16)
+        images = images[: len(kept)]
+        sha256 = [np.frombuffer(hashlib.sha256(image).digest(), np.uint8) for image in images]
+        return images, kept, failed, sha256, images[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16)
 
 
 class _Work:
-    """An unfinished packing: `done` files were tried; `kept`: those that are pictures; `failed`: why others are not.
+    """An unfinished packing: `done` files were tried; `kept`: those that are images; `failed`: why others are not.
 
-    total: the sum of the training pictures, for the mean.
+    total: the sum of the training images, for the mean.
     """
 
-    def __init__(self, plan, out, force):
+    def __init__(self, plan: _Plan, out: Path, force: bool) -> None:
         self.plan, self.out = plan, out
         self.partial, self.note = Path(f"{out}.partial"), Path(f"{out}.partial.npz")
         self.bytes = plan.size * plan.size * 3
         self.done, self.total = 0, np.zeros((plan.size, plan.size, 3), np.int64)
-        self.kept, self.failed, self.sha256 = np.empty(0, np.int64), {}, np.empty((0, 32), np.uint8)
+        self.kept, self.sha256 = np.empty(0, np.int64), np.empty((0, 32), np.uint8)
+        self.failed: dict[int, str] = {}
         if not self._resume(force):
             self.note.unlink(missing_ok=True)  # first: or it would be believed of the new file
             self.partial.write_bytes(UNFINISHED)
         self._check_space()
 
-    def _resume(self, force):
-        """Take up what the note says; False where there is none."""
+    def _resume(self, force: bool) -> bool:
+        """Continue from the note; False where there is none."""
         if not (self.partial.exists() and self.note.exists()):
             return False
         with contextlib.suppress(Exception), open_regular(self.note) as opened, np.load(opened) as note:
@@ -142,8 +168,8 @@ class _Work:
             )
         return False
 
-    def _check_space(self):
-        """RawconvError now instead of hours later."""
+    def _check_space(self) -> None:
+        """RawconvError now rather than hours later: the disk is too small."""
         here = self.partial.stat().st_size
         wanted, free = START + self.plan.count * (self.bytes + 200) - here, shutil.disk_usage(self.out.parent).free
         if wanted > free:
@@ -152,12 +178,14 @@ class _Work:
                 f"{self.out.parent} has {free / 1e9:.1f} GB free; name a file on a larger disk, or a smaller --size."
             )
 
-    def fill(self, file, stop, progress):
-        """Decode what is left, until the end or until `stop` holds a signal; both leave a note."""
-        saved, kept, sha256 = time.monotonic(), [], []
+    def fill(self, file: IO[bytes], stop: list[int], progress: bool) -> None:
+        """Decode the remaining files, until the end or until `stop` holds a signal; both leave a note."""
+        saved = time.monotonic()
+        kept: list[int] = []
+        sha256: list[np.ndarray] = []
         with progress_bar(self.plan.count, "pack", done=self.done, show=progress, stay=True) as bar:
-            for pictures, ids, failed, digests, total in self._decoded():
-                _write(file, pictures, START + (len(self.kept) + len(kept)) * self.bytes)
+            for images, ids, failed, digests, total in self._decoded():
+                _write(file, images, START + (len(self.kept) + len(kept)) * self.bytes)
                 kept += ids
                 sha256 += digests
                 self.failed |= failed
@@ -187,8 +215,8 @@ class _Work:
                 if not future.cancel():
                     future.exception()  # waits, so that nothing is read any more
 
-    def _save(self, file, kept, sha256):
-        """Pictures to the disk, then the note; two empty lists."""
+    def _save(self, file: IO[bytes], kept: list[int], sha256: list[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
+        """Sync the images to the disk, then write the note; return two empty lists."""
         self.kept = np.concatenate([self.kept, np.array(kept, np.int64)])
         self.sha256 = np.concatenate([self.sha256, np.array(sha256, np.uint8).reshape(-1, 32)])
         os.fsync(file.fileno())
@@ -200,12 +228,12 @@ class _Work:
         replace_file(self.note, note.getbuffer())
         return [], []
 
-    def _reasons(self):
-        """{name of a file that is no picture: why}."""
+    def _reasons(self) -> dict[str, str]:
+        """Return {name of a file that is no image: why}."""
         return {self.plan.names[i]: reason for i, reason in self.failed.items()}
 
-    def finish(self, file):
-        """HDF5's structures around the pictures, the seal, and the file's own name."""
+    def finish(self, file: IO[bytes]) -> dict[str, Any]:
+        """Write HDF5's structures around the images and the seal, rename the file, and return the user's facts."""
         plan, train = self.plan, int((self.kept < self.plan.first).sum())
         try:
             folder.check_present(plan.source, plan.train, plan.labels[self.kept[:train]])
@@ -221,7 +249,7 @@ class _Work:
             "duplicates": [[names[i] for i in group] for group in twice],
             **({"wnids": plan.wnids} if any(plan.wnids) else {}),
         }  # fmt: skip
-        end = START + -(-len(names) // pictures_a_chunk(plan.size)) * pictures_a_chunk(plan.size) * self.bytes
+        end = START + -(-len(names) // images_per_chunk(plan.size)) * images_per_chunk(plan.size) * self.bytes
         file.truncate(START + len(names) * self.bytes)
         file.truncate(end)
         mean = (self.total / train).astype(np.float32)
@@ -243,26 +271,28 @@ class _Work:
         return facts | parts | {"file": str(self.out), "train": train, "val": len(names) - train}
 
 
-def _write(file, data, place):
-    """All of `data` at this byte of an unbuffered file."""
-    rest = memoryview(data).cast("B") if len(data) else b""
+def _write(file: IO[bytes], data: np.ndarray | bytes, position: int) -> None:
+    """Write all of `data` at this byte of an unbuffered file."""
+    rest: Any = memoryview(data).cast("B") if len(data) else b""  # type: ignore[arg-type]
     while rest:
-        count = os.pwrite(file.fileno(), rest, place)
-        place, rest = place + count, rest[count:]
+        count = os.pwrite(file.fileno(), rest, position)
+        position, rest = position + count, rest[count:]
 
 
-def _duplicates(sha256):
-    """[[numbers of pictures that are alike to the last byte], ...]."""
-    places = defaultdict(list)
+def _duplicates(sha256: np.ndarray) -> list[list[int]]:
+    """Return [[numbers of images that are equal to the last byte], ...]."""
+    numbers = defaultdict(list)
     for i, digest in enumerate(sha256):
-        places[digest.tobytes()].append(i)
-    return [group for group in places.values() if len(group) > 1]
+        numbers[digest.tobytes()].append(i)
+    return [group for group in numbers.values() if len(group) > 1]
 
 
 def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
-    """What HDF5 writes before and after the pictures, from a file beside `partial` that has a hole in their place."""
+    """Return what HDF5 writes before and after the images, taken from a file beside `partial` with a hole in their
+    place.
+    """
     hollow = partial.with_name(f".{partial.name}.tmp")  # always this name: what a killed process left is overwritten
-    chunk = (pictures_a_chunk(len(mean)), *mean.shape)
+    chunk = (images_per_chunk(len(mean)), *mean.shape)
     try:
         with hdf5(
             hollow, "w", libver=("v110", "v110"), userblock_size=BEGIN, alignment_threshold=1 << 19,
@@ -289,8 +319,8 @@ def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
             hollow.unlink()
 
 
-def _hole(file, count, chunk):
-    """The dataset /pictures, all its room taken and none of it written."""
+def _hole(file: h5py.File, count: int, chunk: tuple[int, ...]) -> None:
+    """Create the dataset /pictures with its space allocated and none of it written."""
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_chunk(chunk)
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -301,8 +331,8 @@ def _hole(file, count, chunk):
     h5py.h5d.create(file.id, b"pictures", h5py.h5t.STD_U8LE, space, layout)
 
 
-def report(facts, say=warn):
-    """What a user should know of a packing: files left out, and pictures that are there more than once."""
+def report(facts: dict[str, Any], say: Callable[[str], object] = warn) -> None:
+    """Print what a user should know of a packing: files left out, and images that are there more than once."""
     unreadable, twice = facts["unreadable"], facts["duplicates"]
     if unreadable:
         why_not = reasons(facts["reasons"].items())
@@ -318,5 +348,5 @@ def report(facts, say=warn):
         say(f"Of these in two classes: {facts['in_two_classes']}; one of the labels is wrong.")
 
 
-def _few(names):
+def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

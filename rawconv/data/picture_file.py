@@ -1,14 +1,18 @@
-"""A picture file that is not trusted: one of FORMATS, opened if decoding it takes no more than a bound; else why not.
+"""Image files that are not trusted: only FORMATS, and only where decoding takes no more memory than a bound.
 
-with open_picture(file, 64) as image, decoding(image): image.load()
-why(error)                            "cut off or damaged": what a file is that failed so
+with open_image(file, 64) as image, decoding(image): image.load()
+why(error)                            "cut off or damaged": what a file is that raised this error
 """
+
+from __future__ import annotations
 
 import contextlib
 import logging
 import os
 import threading
 import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -26,34 +30,37 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class Unreadable(ValueError):
-    """What a file is that is no picture, as the end of a sentence: "it is ..."."""
+    """What a file is that is no image, as the end of a sentence: "it is ..."."""
 
 
 @once_a_process
-def formats():
-    """Those of FORMATS that this Pillow knows.  Its own bound on pixels is widened where the user widens ours."""
+def formats() -> tuple[str, ...]:
+    """Return those of FORMATS that this Pillow knows.  Pillow's own limit on pixels is raised where the user raises
+    ours.
+    """
     Image.init()
     if room() > ROOM * 10**6:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, room())
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def open_picture(file, size):
-    """The Pillow image in a binary file, not decoded yet; a JPEG is going to be scaled down to no less than 2 * size.
+def open_image(file: BinaryIO, size: int) -> Any:
+    """Open a binary file as a Pillow image without decoding it; a JPEG will be scaled down to no less than 2 * size.
 
-    Unreadable where decoding would take more than room() and ten times the file.
+    Unreadable: decoding would take more memory than room() and ten times the file.
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     if not length:
         raise Unreadable("empty")
     try:
-        image = Image.open(file, formats=formats())
+        image: Any = Image.open(file, formats=formats())
     except UnidentifiedImageError:
         file.seek(0)
         head = file.read(16)
-        if any(accept and accept(head) is True for _, accept in map(Image.OPEN.get, formats())):
-            raise Unreadable("cut off or damaged") from None  # it begins like a picture
+        accepts = [Image.OPEN[name][1] for name in formats()]
+        if any(accept and accept(head) is True for accept in accepts):
+            raise Unreadable("cut off or damaged") from None  # it begins like an image
         raise
     try:
         width, height = image.size
@@ -67,8 +74,8 @@ def open_picture(file, size):
     return image
 
 
-def _bytes(image, pixels):
-    """About what decoding and bringing it to RGB takes at most; pixels: of the file, `image` may be scaled down."""
+def _bytes(image: Any, pixels: int) -> int:
+    """Estimate the most that decoding and converting to RGB take; pixels: of the file, `image` may be scaled down."""
     inner = image.ico.getimage(image.size).size if image.format == "ICO" else image.size  # a PNG of any size inside
     stored = BYTES.get(image.mode, 4)
     result = 0 if image.mode in ("L", "1", "RGB") else 1 if image.mode.startswith("I") else 4
@@ -79,9 +86,9 @@ def _bytes(image, pixels):
 
 
 class _Room:
-    """What all threads of this process decode at once."""
+    """The memory of all decoding that is under way in this process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.used, self.changed = 0, threading.Condition()
 
 
@@ -89,8 +96,8 @@ _shared = once_a_process(_Room)
 
 
 @contextlib.contextmanager
-def decoding(image):
-    """Inside, an image of open_picture may be decoded: large ones wait for each other."""
+def decoding(image: Any) -> Iterator[None]:
+    """Wait until there is memory enough to decode an image of open_image, and hold it in this context."""
     shared, wanted = _shared(), image.rawconv_bytes
     with shared.changed:
         shared.changed.wait_for(lambda: not shared.used or shared.used + wanted <= room())
@@ -103,15 +110,16 @@ def decoding(image):
             shared.changed.notify_all()
 
 
-def why(error):
-    """What a file is whose opening or decoding raised this, as the end of "it is ..."."""
+def why(error: BaseException) -> str:
+    """Return what a file is whose opening or decoding raised this error, as the end of "it is ..."."""
     text = str(error)
     if isinstance(error, Unreadable):
         return text
     if isinstance(error, UnidentifiedImageError):
         return "in a format that is not read"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too large (more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels; {VARIABLE} raises the limit)"
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        return f"too large (more than {most:.0f} megapixels; {VARIABLE} raises the limit)"
     if isinstance(error, NotImplementedError) and "compression" in text:
         return "compressed by a method of zip that is not read, as deflate64"
     if isinstance(error, RuntimeError) and "encrypted" in text:
@@ -123,9 +131,9 @@ def why(error):
     return "cut off or damaged"
 
 
-def reasons(failed):
+def reasons(failed: Iterable[tuple[str, str]]) -> str:
     """[(name, why)] -> "a, b are in a format that is not read; c is empty", the most frequent reason first."""
-    by_reason = {}
+    by_reason: dict[str, list[tuple[str, str]]] = {}
     for name, reason in failed:
         by_reason.setdefault(reason.partition(" (")[0], []).append((name, reason))
     parts = []

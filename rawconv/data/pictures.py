@@ -1,7 +1,7 @@
-"""What a user brings -> stored pictures, uint8 (S, S, 3): the smallest side resized, the centre cut out.
+"""What a user passes as an image -> a stored image, uint8 (S, S, 3): the smallest side resized, the centre cut out.
 
-    stored_image("cat.jpg", 64)                              one: a path, a Pillow picture, or a uint8 array
-    stored_batch([a, b], 64)                           (N, S, S, 3): an array (N, H, W, C), or several such pictures
+    stored_image("cat.jpg", 64)                        one: a path, a Pillow image, or a uint8 array
+    stored_batch([a, b], 64)                           (N, S, S, 3): an array (N, H, W, C), or several such images
 
 A uint8 array is (H, W, 3) RGB, (H, W) grey or (H, W, 4) RGB with opacity.  Anything else is a UsageError, a sentence
 that says how to mend it: 0.5 in a float array may be half of white, or nearly black.
@@ -10,20 +10,22 @@ that says how to mend it: 0.5 in a float array may be half of white, or nearly b
 from __future__ import annotations
 
 import os
-import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import RawconvError, UsageError
 from ..machine.arrays import to_cpu
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     from PIL import Image
 
     from .dataset import Split
+    from .levels import Levels
 
-    Picture = str | os.PathLike | Image.Image | np.ndarray
-    Batch = Picture | typing.Sequence[Picture]
+    ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+    ImagesLike = ImageLike | Sequence[ImageLike]
 
 KINDS = "a picture is a path, a Pillow picture or a uint8 array (H, W, 3), (H, W) or (H, W, 4)"
 
@@ -31,24 +33,27 @@ KINDS = "a picture is a path, a Pillow picture or a uint8 array (H, W, 3), (H, W
 # ---------------------------------------------------------------------------------------------- pictures
 
 
-def is_batch(given) -> bool:
-    """Whether several pictures are meant: an array (N, H, W, C), or a list or tuple."""
-    return isinstance(given, (list, tuple)) or (_is_array(given) and given.ndim == 4)
+def is_batch(images: Any) -> bool:
+    """Whether several images are meant: an array (N, H, W, C), or a list or tuple."""
+    return isinstance(images, (list, tuple)) or (_is_array(images) and images.ndim == 4)
 
 
-def stored_image(given: Picture, size: int) -> np.ndarray:
-    """One picture as a data set of `size` x `size` pixels keeps it.  RawconvError: the file at a path is none."""
+def stored_image(image: ImageLike, size: int) -> np.ndarray:
+    """Resize the smallest side of an image to `size` and cut out its centre: uint8 (size, size, 3).
+
+    UsageError: it is no image, or a path that does not exist.  RawconvError: a file that is no image.
+    """
     from PIL import Image
 
     from .decode import resize_center_crop, rgb
 
-    if isinstance(given, (str, os.PathLike)):
-        return read(given, size)
-    if isinstance(given, Image.Image):
-        return _from_image(given, size)
-    if not _is_array(given):
-        raise UsageError(f"{_what(given)} is no picture: {KINDS}{_remedy(given)}.")
-    array = to_cpu(given)
+    if isinstance(image, (str, os.PathLike)):
+        return read(image, size)
+    if isinstance(image, Image.Image):
+        return _from_image(image, size)
+    if not _is_array(image):
+        raise UsageError(f"{_what(image)} is no picture: {KINDS}{_remedy(image)}.")
+    array = to_cpu(image)
     if trouble := _trouble(array):
         raise UsageError(f"{trouble}.")
     if array.shape == (size, size, 3):
@@ -56,29 +61,30 @@ def stored_image(given: Picture, size: int) -> np.ndarray:
     return resize_center_crop(rgb(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)), size)
 
 
-def stored_batch(given: Batch, size: int) -> np.ndarray:
-    """One picture or several, (N, S, S, 3)."""
-    if not is_batch(given):
-        return stored_image(given, size)[None]
-    if not len(given):
+def stored_batch(images: ImagesLike, size: int) -> np.ndarray:
+    """Do the same with one image or several: uint8 (N, size, size, 3)."""
+    batch: Any = images
+    if not is_batch(batch):
+        return stored_image(batch, size)[None]
+    if not len(batch):
         raise UsageError("There are no pictures in this batch; give one at least.")
-    if isinstance(given, (list, tuple)) and not isinstance(given[0], (str, os.PathLike)) and not _is_picture(given[0]):
-        raise UsageError(f"{_what(given)} of {_what(given[0], '')} is no batch: {KINDS}{_remedy(given)}.")
-    if _is_array(given) and (trouble := _trouble(given[0])):
+    if isinstance(batch, (list, tuple)) and not isinstance(batch[0], (str, os.PathLike)) and not _is_pixels(batch[0]):
+        raise UsageError(f"{_what(batch)} of {_what(batch[0], '')} is no batch: {KINDS}{_remedy(batch)}.")
+    if _is_array(batch) and (trouble := _trouble(batch[0])):
         raise UsageError(f"{trouble}.")
-    return np.stack([stored_image(one, size) for one in given])
+    return np.stack([stored_image(image, size) for image in batch])
 
 
-def check_count(number, name: str) -> None:
-    """UsageError where what a user gives as `name` is no whole number from 1 on."""
+def check_count(number: object, name: str) -> None:
+    """UsageError: what the user passes as `name` is not a whole number from 1 on."""
     if not isinstance(number, (int, np.integer)) or number < 1:
         raise UsageError(f"{name} is {number!r}; give a whole number from 1 on.")
 
 
-def read(path, size: int, levels=None) -> np.ndarray:
-    """The picture in a file.  UsageError: no such file.  RawconvError: it cannot be read, or is no picture.
+def read(path: str | os.PathLike[str], size: int, levels: Levels | None = None) -> np.ndarray:
+    """Read an image file: uint8 (size, size, 3).  UsageError: no such file.  RawconvError: it is no readable image.
 
-    levels: the data.levels.Levels of a picture with more than 8 bits.
+    levels: the data.levels.Levels of an image with more than 8 bits.
     """
     from ..files.storage import open_regular
     from .decode import decode
@@ -97,7 +103,7 @@ def read(path, size: int, levels=None) -> np.ndarray:
         raise RawconvError(_unreadable(path, error)) from error
 
 
-def _unreadable(path, error):
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> str:
     from .picture_file import why
 
     if isinstance(error, OSError) and error.errno:
@@ -105,7 +111,7 @@ def _unreadable(path, error):
     return f"{path} is not a picture that can be read: it is {why(error)}; give a JPEG, PNG or the like."
 
 
-def _from_image(image, size):
+def _from_image(image: Image.Image, size: int) -> np.ndarray:
     from PIL import ImageOps
 
     from .decode import resize_center_crop, rgb
@@ -124,32 +130,32 @@ def _from_image(image, size):
 # ---------------------------------------------------------------------------------------------- what is wrong
 
 
-def _is_array(given):
-    return isinstance(given, np.ndarray) or hasattr(given, "__cuda_array_interface__")
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__")
 
 
-def _is_picture(given):
+def _is_pixels(value: Any) -> bool:
     from PIL import Image
 
-    return isinstance(given, Image.Image) or _is_array(given)
+    return isinstance(value, Image.Image) or _is_array(value)
 
 
-def _what(given, article="A"):
-    name = type(given).__name__
+def _what(value: Any, article: str = "A") -> str:
+    name = type(value).__name__
     if article == "A" and name[0].lower() in "aeiou":
         article = "An"
     return f"{article} {name}".strip()
 
 
-def _remedy(given):
-    """What to write instead of a list of numbers, or of another library's array."""
-    if isinstance(given, (list, tuple)):
+def _remedy(value: Any) -> str:
+    """Return what to write instead of a list of numbers, or of another library's array."""
+    if isinstance(value, (list, tuple)):
         return "; make it one by numpy.array(picture, numpy.uint8)"
-    return "; make it one by numpy.asarray(picture)" if hasattr(given, "__array__") else ""
+    return "; make it one by numpy.asarray(picture)" if hasattr(value, "__array__") else ""
 
 
-def _trouble(array):
-    """Why an array is no picture, and what to write instead; None where it is one."""
+def _trouble(array: Any) -> str | None:
+    """Return why an array is no image, and what to write instead; None where it is one."""
     shape = "x".join(map(str, array.shape)) or "no"
     if array.dtype != np.uint8:
         return f"A picture is uint8 from 0 to 255, not {array.dtype}: {_as_uint8(array)}"
@@ -160,8 +166,8 @@ def _trouble(array):
     return None if array.size else f"A picture of shape {shape} has no pixels; give one of at least 1x1"
 
 
-def _as_uint8(array):
-    """What to write where the values look like pixels of another type."""
+def _as_uint8(array: Any) -> str:
+    """Return what to write where the values look like pixels of another type."""
     kind = array.dtype.kind
     if kind not in "fiub":
         return KINDS
@@ -180,29 +186,32 @@ def _as_uint8(array):
 # ---------------------------------------------------------------------------------------------- many
 
 
-def split_of(given, size: int) -> Split:
-    """What a scan goes through: a split, a data set's name or folder (its validation pictures), one picture or more."""
+def split_of(images: Split | ImagesLike, size: int) -> Split:
+    """Return what a scan goes through: a split, a data set's name or folder (its validation images), one image or more.
+
+    UsageError: it is a whole DataSet, or no image.
+    """
     from . import open_data
     from .dataset import DataSet, Split
 
-    if isinstance(given, Split):
-        return given
-    if isinstance(given, DataSet):
+    if isinstance(images, Split):
+        return images
+    if isinstance(images, DataSet):
         raise UsageError("A scan takes one split of a data set: data.val or data.train.")
-    if isinstance(given, (str, os.PathLike)) and not _is_picture_file(given):
-        return open_data(os.fspath(given), size).val
-    pictures = stored_batch(given, size)
-    names = [str(one) if isinstance(one, (str, os.PathLike)) else f"picture {k}" for k, one in
-             enumerate(given if is_batch(given) else [given])]  # fmt: skip
-    return Split(pictures.__getitem__, np.full(len(pictures), -1), names, pictures.shape[1:])
+    if isinstance(images, (str, os.PathLike)) and not _is_image_file(images):
+        return open_data(os.fspath(images), size).val
+    stored = stored_batch(images, size)
+    several: Any = images if is_batch(images) else [images]
+    names = [str(image) if isinstance(image, (str, os.PathLike)) else f"picture {k}" for k, image in enumerate(several)]
+    return Split(stored.__getitem__, np.full(len(stored), -1), names, stored.shape[1:])
 
 
-def _is_picture_file(path):
+def _is_image_file(path: str | os.PathLike[str]) -> bool:
     from ..files.storage import open_regular
-    from .picture_file import Unreadable, open_picture
+    from .picture_file import Unreadable, open_image
 
     try:
-        with open_regular(os.path.expanduser(path)) as file, open_picture(file, 64):
+        with open_regular(os.path.expanduser(path)) as file, open_image(file, 64):
             return True
     except Unreadable:  # too large, or broken: a picture all the same
         return True

@@ -18,7 +18,7 @@ from ..net import Net
 from .pictures import stored_image as from_anything
 
 if typing.TYPE_CHECKING:
-    from .pictures import Picture
+    from .pictures import ImageLike
 
 
 def net_module(net: Net) -> types.ModuleType:
@@ -36,7 +36,7 @@ def stored_size(net: Net) -> int:
     return net.stored[0]
 
 
-def stored_image(net: Net, image: Picture) -> np.ndarray:
+def stored_image(net: Net, image: ImageLike) -> np.ndarray:
     """Resize the smaller side of an image and cut out its centre, as a data set would store it: uint8 (S, S, 3).
 
     image: a path, a Pillow image or a uint8 array; see pictures.py for the errors.

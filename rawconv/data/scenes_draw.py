@@ -364,7 +364,7 @@ def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes
 
 
 @loop
-def expose(dice, canvas, picture):
+def expose(dice, canvas, image):
     """Contrast, brightness and grain; canvas in [0, 1] -> uint8."""
     size = canvas.shape[0]
     contrast, brightness, grain = roll(dice, 0.75, 1.1), roll(dice, -0.08, 0.08), roll(dice, 0, 0.05)
@@ -374,25 +374,25 @@ def expose(dice, canvas, picture):
             for k in range(3):
                 noise = hashed(key, row, 6 * column + 2 * k) + hashed(key, row, 6 * column + 2 * k + 1) - 1
                 value = (canvas[row, column, k] - 0.5) * contrast + 0.5 + brightness + grain * noise
-                picture[row, column, k] = np.uint8(min(max(value, 0.0), 1.0) * 255 + 0.5)
+                image[row, column, k] = np.uint8(min(max(value, 0.0), 1.0) * 255 + 0.5)
 
 
 @loop
-def paint_scene(picture, mask, parts, seed, scene, label, tables, aligned):
+def paint_scene(image, mask, parts, seed, scene, label, tables, aligned):
     """Scene `scene` of `seed` into picture (size, size, 3) uint8; mask and parts come in empty (False, NaN)."""
     dice = new_dice(seed, scene)
-    canvas = np.zeros(picture.shape)
+    canvas = np.zeros(image.shape)
     mean, palette = np.empty(3), np.empty((tables[3].shape[0], 12))
     strokes = np.empty((tables[0].shape[0], 9))
     backdrop(dice, canvas, tables[3][0], mean)
     clutter(dice, canvas, label, tables, mean, palette, strokes)
     main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes, aligned)
-    expose(dice, canvas, picture)
+    expose(dice, canvas, image)
 
 
 @loop
-def paint_scenes(pictures, ids, labels, seed, tables, aligned, part_count):
+def paint_scenes(images, ids, labels, seed, tables, aligned, part_count):
     """paint_scene for every id, without keeping the truth."""
     no_mask, parts = np.empty((0, 0), np.bool_), np.empty((part_count, 2))
     for k in range(ids.shape[0]):
-        paint_scene(pictures[k], no_mask, parts, seed, ids[k], labels[k], tables, aligned)
+        paint_scene(images[k], no_mask, parts, seed, ids[k], labels[k], tables, aligned)

@@ -343,7 +343,7 @@ OBJECTS = {
     "boat": (BOAT, True, 12),
 }
 PARTS = [""]
-for _groups, _, _ in OBJECTS.values():
+for _groups, *_ in OBJECTS.values():
     PARTS += sorted({s.part for g in _groups for s in g.strokes} - set(PARTS))
 
 

@@ -9,19 +9,24 @@ r"""A data set in one line of text, as --data takes it and a checkpoint keeps it
 A comma within a path or a name is written \, there.  Text that is the path of something that exists is that path.
 """
 
+from __future__ import annotations
+
 import os
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
 
+Path = str | os.PathLike[str]
 OPTIONS = ("train", "val", "labels", "synsets", "range")
 PATHS = ("val", "labels", "synsets")
 
 
 class Source(NamedTuple):
-    """`path`, a folder, zip or file.  named: it is a training folder, whose folders are classes, never splits.
+    """A folder, zip or file, `path`, and what the user named beside it.
 
+    named: it is a training folder, whose folders are classes and never splits.
     val, labels, synsets: further paths, or None.  range: LOW:HIGH, or None.
     """
 
@@ -32,21 +37,21 @@ class Source(NamedTuple):
     synsets: str | None = None
     range: str | None = None
 
-    def text(self):
-        """What `parse` reads."""
+    def text(self) -> str:
+        """Return the text that `parse` turns into this Source."""
         plain = self._replace(path="") == Source("")
         path = self.path if plain else joined([self.path])
         rest = [f"{key}={joined([value])}" for key in OPTIONS[1:] if (value := getattr(self, key))]
         return ",".join([f"train={path}" if self.named else path, *rest])
 
-    def paths(self):
-        """{option: path} of all that it names."""
+    def paths(self) -> dict[str, str]:
+        """Return {option: path} of all paths that it names."""
         first = {"train" if self.named else "data": self.path}
         return first | {key: value for key in PATHS if (value := getattr(self, key))}
 
 
-def parse(text):
-    """The Source that a text without @classes names.  UsageError where it names a path twice or none."""
+def parse(text: str) -> Source:
+    """Return the Source of a text without @classes.  UsageError: it names a path twice or none."""
     if not text:
         raise UsageError("The data set is empty text; name a folder, zip or packed file, or 'scenes'.")
     first, *rest = parted(text)
@@ -59,62 +64,72 @@ def parse(text):
     for key, _, value in options:
         if getattr(source, key) or not value:
             raise UsageError(f"{text} names {key} {'twice' if value else 'without a value'}; name it once.")
-        source = source._replace(**{key: value})
+        changes: dict[str, Any] = {key: value}
+        source = source._replace(**changes)
     if not source.path:
         raise UsageError(f"{text} names no folder of training pictures.")
     return source
 
 
-def divided(text):
-    """(what is before @, the names of the classes after it) of a text; (text, None) where it names no classes."""
+def divided(text: str) -> tuple[str, list[str] | None]:
+    """Return (what is before @, the names of the classes after it); (text, None) where it names no classes."""
     whole, at, classes = text.rpartition("@")
     if not (at and whole) or all(os.path.exists(os.path.expanduser(path)) for path in parse(text).paths().values()):
         return text, None
     return whole, parted(classes)
 
 
-def source_text(data=None, train=None, val=None, labels=None, synsets=None, value_range=None):
-    """The text of what --data, --train, --val, --labels, --synsets and --range say together; None of nothing."""
-    data, train, val, labels, synsets = (path and str(path) for path in (data, train, val, labels, synsets))
+def source_text(
+    data: Path | None = None,
+    train: Path | None = None,
+    val: Path | None = None,
+    labels: Path | None = None,
+    synsets: Path | None = None,
+    value_range: str | None = None,
+) -> str | None:
+    """Return the text for --data, --train, --val, --labels, --synsets and --range together; None if none is given.
+
+    UsageError: they contradict each other, or lack the training images.
+    """
     if train and data:
         raise UsageError("--train names the training pictures, as --data does; leave one of them out.")
-    given = {"val": val, "labels": labels, "synsets": synsets, "range": value_range}
-    given = {key: value for key, value in given.items() if value}
+    named = {"val": val, "labels": labels, "synsets": synsets, "range": value_range}
+    options: dict[str, Any] = {key: str(value) for key, value in named.items() if value}
     if not (train or data):
-        if given:
-            raise UsageError(f"--{next(iter(given))} needs the training pictures; name them with --train or --data.")
+        if options:
+            raise UsageError(f"--{next(iter(options))} needs the training pictures; name them with --train or --data.")
         return None
     if synsets and not labels:
         raise UsageError("--synsets says what the numbers of --labels mean; name both.")
-    if not (train or given):
-        return data
     if train:
-        return Source(train, True, **given).text()
-    whole, classes = divided(data)
-    return parse(whole)._replace(**given).text() + (f"@{joined(classes)}" if classes else "")
+        return Source(str(train), True, **options).text()
+    if not options:
+        return str(data)
+    whole, classes = divided(str(data))
+    return parse(whole)._replace(**options).text() + (f"@{joined(classes)}" if classes else "")
 
 
-def absolute(text):
-    """The text that means the same in any folder: what exists gets its whole path."""
+def absolute(text: Path) -> str:
+    """Return the text that means the same in any folder: every path that exists is made absolute."""
     text = os.fspath(text)
     if not text:
         return text
     whole, classes = divided(text)
     source = parse(whole)
-    paths = {key: _absolute(path) for key in ("path", *PATHS) if (path := getattr(source, key))}
+    paths: dict[str, Any] = {key: _absolute(path) for key in ("path", *PATHS) if (path := getattr(source, key))}
     return source._replace(**paths).text() + (f"@{joined(classes)}" if classes else "")
 
 
-def _absolute(path):
+def _absolute(path: str) -> str:
     whole = os.path.expanduser(path)
     return os.path.abspath(whole) if os.path.exists(whole) else path
 
 
-def joined(names):
-    r"""Names as in SOURCE@cat,dog: a comma within a name is written \,."""
+def joined(names: Iterable[str]) -> str:
+    r"""Join names as in SOURCE@cat,dog; a comma within a name is written \,."""
     return ",".join(name.replace(",", r"\,") for name in names)
 
 
-def parted(text):
-    """The names that `joined` wrote."""
+def parted(text: str) -> list[str]:
+    """Split what `joined` wrote into names."""
     return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]

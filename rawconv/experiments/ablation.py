@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checkpoint, models
-from ..data import mean_picture
+from ..data import mean_image
 from ..errors import UsageError
 from ..machine.arrays import Device
 from ..report.charts import BLUE, GREEN, ORANGE, png, sheet, styled
@@ -90,7 +90,7 @@ def _measure(model, data, study, changes, seed, device, workspace, say, dropout)
     """Train one net, keep it, and return its parameters and its errors."""
 
     def begin():
-        net = models.build(model, data.classes, None, mean_picture(data.train), seed)
+        net = models.build(model, data.classes, None, mean_image(data.train), seed)
         if dropout is not None:
             models.drop(net, dropout)
         return net, models.recipe(model).changed(changes)

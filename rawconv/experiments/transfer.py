@@ -11,7 +11,7 @@ Accuracy is the mean over the classes (table 6: that of each class), as mean and
 
 import numpy as np
 
-from ..data import DataSet, mean_picture
+from ..data import DataSet, mean_image
 from ..data.subset import take
 from ..report.charts import CYCLE, GREY, png, sheet, short, styled
 from ..training.recipes import Recipe, recipe_of
@@ -89,7 +89,7 @@ def _scratch(subject, few, held, folder, steps, seed):
 
     def begin():
         net = untrained(new_classifier(subject.net, data.classes, seed), seed)
-        net.mean = mean_picture(few)
+        net.mean = mean_image(few)
         how = Recipe(**subject.info["recipe"]) if subject.info.get("recipe") else recipe_of(net)
         rate = how.lr * (BATCH / how.batch) ** 0.5  # with the full rate a net of so few pictures may die
         return net, how._replace(

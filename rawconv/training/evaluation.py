@@ -37,10 +37,10 @@ def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
     """
     ranks, found = ranks or SingleProcess(), np.zeros((4, len(split)))
     with progress_bar(len(split), "test", show=progress and ranks.rank == 0) as bar:
-        for ids, pictures, labels in batches(split, 250 // views, share=ranks.share):
+        for ids, images, labels in batches(split, 250 // views, share=ranks.share):
             if not len(ids):
                 continue  # the other processes have them all
-            x = VIEWS[views](device.put(pictures), net.mean, net.shape[0], dtype=net.dtype)
+            x = VIEWS[views](device.put(images), net.mean, net.shape[0], dtype=net.dtype)
             scores, _ = net.forward(x, keep=False)
             found[:, ids] = _answers(to_cpu(scores).reshape(len(ids), views, -1), labels)
             bar.update(len(ids) * ranks.size)

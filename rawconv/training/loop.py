@@ -140,12 +140,12 @@ class _Run:
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, waiting, saved = (self.seed, at["epoch"]), [], time.monotonic()
         upload = HostToDevice(self.device)
-        for ids, pictures, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
+        for ids, images, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
             rate = self._rate(at["position"])
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
-            pictures, labels, rng_key = upload(pictures), self.device.put(labels), (*order, ids)
+            images, labels, rng_key = upload(images), self.device.put(labels), (*order, ids)
             sums = train_step(
-                self.net, pictures, labels, rng_key, self.recipe.crop, self.optimizer, rate, self.ranks, count,
+                self.net, images, labels, rng_key, self.recipe.crop, self.optimizer, rate, self.ranks, count,
                 self.recipe.colours, self.weights,
             )  # fmt: skip
             waiting.append(sums)
@@ -155,7 +155,7 @@ class _Run:
             self.stopped, due = self.ranks.any_rank([bool(stop), time.monotonic() - saved > seconds])
             step = at["position"] // size
             if step % READ == 0 or at["position"] == len(split) or self.stopped or due:
-                self._read(waiting, pictures, rate)
+                self._read(waiting, images, rate)
                 loss, top1, _ = (value / at["position"] for value in at["sums"])
                 text = f"epoch {at['epoch'] + 1}/{self.recipe.epochs} loss {loss:.3f} top-1 {top1:.1%}"
                 bar.set_postfix_str(text, refresh=False)
@@ -182,7 +182,7 @@ class _Run:
                 return
             yield item
 
-    def _read(self, waiting, pictures, rate):
+    def _read(self, waiting, images, rate):
         """Add the sums of the last steps, one by one, over all processes; refuse a loss that is not a number.
 
         Step by step, so that the sum has one order wherever the run was interrupted.
@@ -195,7 +195,7 @@ class _Run:
             self.at["sums"] = [old + new for old, new in zip(self.at["sums"], step, strict=True)]
         if np.isfinite(self.at["sums"][0]):
             return
-        where = self._first_broken(pictures) if len(pictures) else ""
+        where = self._first_broken(images) if len(images) else ""
         after = f"in epoch {self.at['epoch'] + 1} after {self.at['position']} pictures"
         what = f"The loss became {self.at['sums'][0]} {after}{where}"
         raise diagnostics.diverged(what, rate, self.rows, self.classes, self.folder, self.began())
@@ -206,10 +206,8 @@ class _Run:
             return float(self.first) if np.isfinite(self.first) else 0.0
         return self.rows[0]["train_loss"] if self.rows[0]["val_loss"] > diagnostics.bound(self.classes) else 0.0
 
-    def _first_broken(self, pictures):
-        return soundness.first_broken(
-            self.net, prepare(pictures, self.net.mean, self.net.shape[0], dtype=self.net.dtype)
-        )
+    def _first_broken(self, images):
+        return soundness.first_broken(self.net, prepare(images, self.net.mean, self.net.shape[0], dtype=self.net.dtype))
 
     def finish_epoch(self, watch, say):
         """Validate, look after the net's health, and set the position to the next epoch; the log's row."""
@@ -259,7 +257,7 @@ def options(net):
 
 
 def train_step(
-    net, pictures, labels, rng_key, crop, optimizer, rate, ranks=None, count=None, colours=(), weights=None,
+    net, images, labels, rng_key, crop, optimizer, rate, ranks=None, count=None, colours=(), weights=None,
 ):  # fmt: skip
     """One batch up, its gradient back, one update; the sums over its pictures of loss, top-1 and top-5 hits (3,).
 
@@ -268,10 +266,10 @@ def train_step(
     loss, on the device; the gradient is still divided by the number of pictures.
     """
     ranks = ranks or SingleProcess()
-    if not len(pictures):
+    if not len(images):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
-        x = prepare(pictures, net.mean, net.shape[0], rng_key, crop, net.dtype)
+        x = prepare(images, net.mean, net.shape[0], rng_key, crop, net.dtype)
         if len(colours):
             x += array_module(x).asarray(shifts(rng_key, colours), x.dtype)[:, None, None]
         scores, caches = net.forward(x, rng_key=rng_key)
@@ -327,11 +325,11 @@ def evaluate(net, split, device, ranks=None, batch=250):
     mean of the classes' top-1, and "per_class", those, a list with None where a class has no picture."""
     ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
     answered = []  # (ids, how many classes are above each picture's own, on the device: reading waits for it)
-    for ids, pictures, labels in batches(split, batch, share=ranks.share):
+    for ids, images, labels in batches(split, batch, share=ranks.share):
         if not len(labels):
             continue  # the other processes have them all
         labels = device.put(labels)
-        scores, _ = net.forward(prepare(upload(pictures), net.mean, net.shape[0], dtype=net.dtype), keep=False)
+        scores, _ = net.forward(prepare(upload(images), net.mean, net.shape[0], dtype=net.dtype), keep=False)
         above = _above(scores, labels)
         sums += _sums(softmax_cross_entropy(scores, labels)[0], above)
         answered.append((ids, above))

@@ -57,7 +57,7 @@ def step_memory(shape, layers, stored, batch, workspace=256):
     return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
 
 
-def check_batch(net, recipe, pictures, device, ranks, begun=False):
+def check_batch(net, recipe, images, device, ranks, begun=False):
     """UsageError where a step takes more memory than there is on `device`, with a part of its batch on each rank.
 
     pictures: of training; a batch has no more.  begun: it is a run that goes on.
@@ -74,7 +74,7 @@ def check_batch(net, recipe, pictures, device, ranks, begun=False):
         found = step_memory(net.shape, net.layers, recipe.stored, part, workspace)
         return found["peak"] - found["peak_parts"]["parameters"]  # which are there already
 
-    batch = fits = min(recipe.batch, pictures)
+    batch = fits = min(recipe.batch, images)
     while fits and needed(fits) > room:
         fits //= 2
     if fits == batch:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checkpoint, models, soundness
-from ..data import DataSet, mean_picture, open_data
+from ..data import DataSet, mean_image, open_data
 from ..data.augment import prepare
 from ..data.colour import principal
 from ..data.identity import fingerprint
@@ -62,18 +62,18 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     chosen = (recipe_of(first.net) if first else models.recipe(model)).changed(changes)
     if first:
         first.net.stored = (chosen.stored, chosen.stored)
-    pictures = open_data("scenes" if data is None else data, chosen.stored, seed=0)
+    images = open_data("scenes" if data is None else data, chosen.stored, seed=0)
     if weigh:
-        chosen = chosen._replace(class_weights=balanced(pictures.train.labels, len(pictures.classes)))
+        chosen = chosen._replace(class_weights=balanced(images.train.labels, len(images.classes)))
     if chosen.colour:
-        chosen = chosen._replace(colours=(chosen.colour * principal(pictures.train)).tolist())
+        chosen = chosen._replace(colours=(chosen.colour * principal(images.train)).tolist())
     if first and fine_tune:
-        return Run(new_classifier(first.net, pictures.classes, seed), pictures, chosen, seed)
+        return Run(new_classifier(first.net, images.classes, seed), images, chosen, seed)
     if first:
-        pictures = _same_classes(first.net, pictures, weights, " or, for training, add --fine-tune")
-        return Run(first.net, pictures, chosen, seed)
-    net = models.build(model, pictures.classes, None, mean_picture(pictures.train, True), seed, dtype)
-    return Run(net, pictures, chosen, seed)
+        images = _same_classes(first.net, images, weights, " or, for training, add --fine-tune")
+        return Run(first.net, images, chosen, seed)
+    net = models.build(model, images.classes, None, mean_image(images.train, True), seed, dtype)
+    return Run(net, images, chosen, seed)
 
 
 def resume(path, given, say=print):
@@ -97,12 +97,12 @@ def resume(path, given, say=print):
             f"{file} is damaged: it keeps pictures in {stored_size(found.net)} pixels, and its recipe in "
             f"{chosen.stored}. {checkpoint.REMEDY}"
         )
-    pictures = _same_classes(found.net, _open(file, found.info, data, chosen.stored), file)
-    _same_pictures(found, pictures, file, data, say)
+    images = _same_classes(found.net, _open(file, found.info, data, chosen.stored), file)
+    _same_pictures(found, images, file, data, say)
     kept = options(found.net) | found.info.get("options", {})
     choose_conv(found.net, kept["conv"])
     limit_columns(found.net, kept["workspace"])
-    run = Run(found.net, pictures, chosen, found.info["seed"], file.parent, found.state)
+    run = Run(found.net, images, chosen, found.info["seed"], file.parent, found.state)
     return run if lr is None else _with_rate(run, lr, file, say)
 
 
@@ -180,9 +180,9 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
     found = checkpoint.load(file)
     own = data is None or absolute(data) == absolute(found.info.get("data", ""))
     whole, test = split not in ("train", "val") and not own, split in ("test", "all")
-    pictures = _same_classes(found.net, data_of(found.net, file, found.info, data, whole, test), file)
-    split = split or ("all" if pictures.val is pictures.train else "val")
-    tested = _pictures(pictures, split)
+    images = _same_classes(found.net, data_of(found.net, file, found.info, data, whole, test), file)
+    split = split or ("all" if images.val is images.train else "val")
+    tested = _pictures(images, split)
     soundness.check_net(found.net)
     soundness.check_scores(found.net)
     choose_conv(found.net, conv, device)
@@ -190,21 +190,21 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
     answers = evaluation.answer(found.net.to(device), tested, device, views, ranks, progress=True)
     odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
     soundness.check_finite(found.net, answers.own, preprocess(found.net, tested.read(odd)) if len(odd) else None)
-    results = {"checkpoint": str(file), "data": pictures.source, "split": split, "pictures": len(tested)}
-    accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(pictures.classes))
+    results = {"checkpoint": str(file), "data": images.source, "split": split, "pictures": len(tested)}
+    accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(images.classes))
     results |= {"views": views} | evaluation.measures(answers)
     results |= {"balanced_top1": evaluation.balanced_top1(accuracies)}
-    results["per_class"] = dict(zip(pictures.classes, accuracies, strict=True))
-    say(f"{file} on the {len(tested)} {SPLITS[split]} of {pictures.source}, views: {views}")
+    results["per_class"] = dict(zip(images.classes, accuracies, strict=True))
+    say(f"{file} on the {len(tested)} {SPLITS[split]} of {images.source}, views: {views}")
     say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**results))
-    say(evaluation.lowest(pictures.classes, accuracies))
-    for k, j, count in evaluation.confused(evaluation.confusion(tested.labels, answers, len(pictures.classes))):
-        say(f"{pictures.classes[k]} taken for {pictures.classes[j]}: {count}")
+    say(evaluation.lowest(images.classes, accuracies))
+    for k, j, count in evaluation.confused(evaluation.confusion(tested.labels, answers, len(images.classes))):
+        say(f"{images.classes[k]} taken for {images.classes[j]}: {count}")
     if ranks and ranks.rank:
         return results
-    folder = Path(out) if out else new_folder(*result_folder(file, found.net, pictures.source, "test"))
+    folder = Path(out) if out else new_folder(*result_folder(file, found.net, images.source, "test"))
     folder.mkdir(parents=True, exist_ok=True)
-    return {"folder": str(folder)} | results | evaluation.write(folder, tested, pictures.classes, answers, results)
+    return {"folder": str(folder)} | results | evaluation.write(folder, tested, images.classes, answers, results)
 
 
 def _pictures(data, split):
@@ -240,14 +240,14 @@ def _open(weights, info, data, size, whole=False, test=False):
         ) from error
 
 
-def check_gradients(run, say=print, pictures=4, directions=2, step=1e-6, limit=1e-5):
+def check_gradients(run, say=print, images=4, directions=2, step=1e-6, limit=1e-5):
     """Compare the gradient of the loss with (loss(w + h d) - loss(w - h d)) / 2h for every parameter, in float64.
 
     d: random directions.  Returns {"layer.parameter": relative error}; RawconvError where one exceeds `limit`.
     Biases that are zero are drawn first: in the zeros around a picture they would lie on the ReLU's kink.
     """
     rng = np.random.default_rng(0)
-    net, ids = run.net.astype("float64"), np.arange(min(pictures, len(run.data.train)))
+    net, ids = run.net.astype("float64"), np.arange(min(images, len(run.data.train)))
     rng_key, labels = (run.seed, 0, ids), run.data.train.labels[ids]
     weights = np.array(run.recipe.class_weights) if run.recipe.class_weights else None
     choose_conv(net, "gemm")

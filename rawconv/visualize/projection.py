@@ -28,13 +28,13 @@ from .units import is_score, layer_object, parse_unit, user_name
 from .windowed import project_windows, whole_maps, window_sizes
 
 if typing.TYPE_CHECKING:
-    from ..data.pictures import Batch, Picture
+    from ..data.pictures import ImageLike, ImagesLike
 
 CACHE_BYTES = 384 << 20  # what the caches of one chunk of pictures may take
 UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
 
 
-def project(net: Net, picture: Batch, unit: str, rules: Rules = PAPER) -> np.ndarray:
+def project(net: Net, picture: ImagesLike, unit: str, rules: Rules = PAPER) -> np.ndarray:
     """A picture and a unit -> its projection, signed, (H, W, 3) of the net's input; of several pictures (N, H, W, 3).
 
     picture: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: pictures.py.
@@ -52,7 +52,7 @@ def project(net: Net, picture: Batch, unit: str, rules: Rules = PAPER) -> np.nda
     return np.stack(found) if is_batch(picture) else found[0]
 
 
-def dead(net: Net, picture: Picture, unit: str) -> str:
+def dead(net: Net, picture: ImageLike, unit: str) -> str:
     """Of a unit that is 0 in a picture, a sentence with the strongest place of its map; "" of any other, or a score."""
     name, number, place = parse_unit(net, unit)
     y, _ = net.forward(preprocess(net, stored_image(net, picture)[None]), name, keep=False)
@@ -70,7 +70,7 @@ def dead(net: Net, picture: Picture, unit: str) -> str:
     )
 
 
-def pick(net: Net, picture: Picture, unit: str) -> tuple[str, Array, list]:
+def pick(net: Net, picture: ImageLike, unit: str) -> tuple[str, Array, list]:
     """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
     name, number, place = parse_unit(net, unit)
     y, caches = net.forward(preprocess(net, stored_image(net, picture)[None]), name)

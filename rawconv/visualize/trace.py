@@ -25,7 +25,7 @@ from .projection import pick
 from .units import user_name
 
 if TYPE_CHECKING:
-    from ..data.pictures import Picture
+    from ..data.pictures import ImageLike
 
 WORDS = {
     MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout", Add: "fork", Concat: "split",
@@ -52,7 +52,7 @@ class Step(NamedTuple):
         }  # fmt: skip
 
 
-def trace(net, picture: Picture, unit: str, rules: Rules = PAPER) -> tuple[str, list[Step]]:
+def trace(net, picture: ImageLike, unit: str, rules: Rules = PAPER) -> tuple[str, list[Step]]:
     """One picture and a unit (as in projection.project) -> (its full name "conv4:17:3:5", its Steps).
 
     By the `exact` net, up and down.
