@@ -9,5 +9,5 @@ from rawconv.training import runs
 run = runs.start(model="zf64", data=(sys.argv[1:] or ["my-pictures"])[0], changes={"epochs": 2, "batch": 8})
 folder = pathlib.Path("runs/example")
 folder.mkdir(parents=True, exist_ok=True)
-result = runs.go(run, folder, choose_device("auto", print))
+result = runs.train_run(run, folder, choose_device("auto", print))
 print(f"{result['checkpoint']}: {result['val_top1']:.0%} of the validation pictures are right")

@@ -254,7 +254,7 @@ def _check_training(net, info, progress):
     """Wrong where a training of this net could not go on from info and progress."""
     schema.check_training(info, progress)
     try:
-        Recipe(**info["recipe"]).layer_rates(net)
+        Recipe.from_json(info["recipe"]).layer_rates(net)
     except UsageError as error:
         raise Wrong(f"is damaged: info.recipe does not fit the layers ({str(error).rstrip('.')})") from error
 

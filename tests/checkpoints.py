@@ -18,7 +18,7 @@ from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.training.recipes import Recipe
 
-RECIPE = Recipe(stored=8)._asdict() | {"colours": [], "class_weights": []}
+RECIPE = Recipe(stored=8).to_json() | {"colours": [], "class_weights": []}
 INFO = {
     "data": "scenes", "recipe": RECIPE, "seed": 2**63, "metrics": {"top1": 0.1 + 0.2, "loss": float("inf")}, "epoch": 3,
 }  # fmt: skip

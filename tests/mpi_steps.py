@@ -40,7 +40,7 @@ def _train(data, steps, dtype, batch, place, ranks):
     ranks.same(net)
     weights = place.put(np.linspace(0.5, 2, len(data.classes)).astype(dtype))
     optimizer, rate = SGD(net), 0.005 * batch / 13  # a higher one is chaos in 20 steps, which no law survives
-    for start, (ids, pictures, labels) in enumerate(batches(split, batch, (0, 0), share=ranks.share)):
+    for start, (ids, pictures, labels) in enumerate(batches(split, batch, (0, 0), shard=ranks.shard)):
         pictures, labels = place.put(pictures), place.put(labels)
         count = min(batch, len(split) - start * batch)
         train_step(net, pictures, labels, (0, 0, ids), "pad4", optimizer, rate, ranks, count, weights=weights)

@@ -124,7 +124,7 @@ def test_what_the_system_has_free_counts(tmp_path):
 def test_whatever_trains_looks_at_memory_first(run, tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "free_memory", lambda: 1 << 20)
     with pytest.raises(UsageError, match="A step over a batch of 512 pictures"):
-        runs.go(run, tmp_path, Device(), progress=False)
+        runs.train_run(run, tmp_path, Device(), progress=False)
     assert not list(tmp_path.iterdir())
 
 

@@ -112,14 +112,16 @@ def test_weights_are_kept_and_said(trained, folder, tmp_path):
     assert "unbalanced" not in done.stderr
     said = []
     unweighted = runs.start("lenet", str(folder), changes={"epochs": 1, "batch": 56})
-    runs.go(unweighted, tmp_path, Device(), say=said.append, progress=False)
+    runs.train_run(unweighted, tmp_path, Device(), say=said.append, progress=False)
     assert any("cat has 40 training pictures, dog 8" in line and "--class-weights balanced" in line for line in said)
 
 
 def test_weights_of_other_classes_are_refused(folder, tmp_path):
     run = runs.start("lenet", str(folder))
     with pytest.raises(RawconvError, match="2 class weights for 3 classes"):
-        runs.go(run._replace(recipe=run.recipe._replace(class_weights=[1, 2])), tmp_path, Device(), progress=False)
+        runs.train_run(
+            run._replace(recipe=run.recipe._replace(class_weights=[1, 2])), tmp_path, Device(), progress=False
+        )
 
 
 def test_other_words_for_weights_are_refused():

@@ -66,27 +66,27 @@ def test_a_step_sees_the_shifted_picture(xp):
     rng_key = (0, 0, np.arange(4))
     for colours in ((), np.eye(3)):
         with pytest.raises(StopIteration):
-            train_step(Net(), pixels, None, rng_key, "random", None, 0.0, colours=colours)
+            train_step(Net(), pixels, None, rng_key, "random", None, 0.0, pca_jitter=colours)
     moved = seen[1] - seen[0]
     want = np.broadcast_to(shifts(rng_key, np.eye(3))[:, None, None], moved.shape)
     np.testing.assert_allclose(to_cpu(moved), want, atol=1e-12)
 
 
 def test_a_run_remembers_its_colours(tmp_path):
-    changes = {"epochs": 1, "batch": 16, "colour": 0.1}
+    changes = {"epochs": 1, "batch": 16, "pca_strength": 0.1}
     results = []
     for name in ("one", "two"):
         run = runs.start("lenet", "scenes:48", changes=changes)
-        assert np.allclose(run.recipe.colours, 0.1 * principal(run.data.train))
+        assert np.allclose(run.recipe.pca_jitter, 0.1 * principal(run.data.train))
         (tmp_path / name).mkdir()
-        runs.go(run, tmp_path / name, Device(), say=lambda line: None, progress=False)
+        runs.train_run(run, tmp_path / name, Device(), say=lambda line: None, progress=False)
         results.append(checkpoint.load(tmp_path / name / "last.h5"))
-    plain = runs.start("lenet", "scenes:48", changes=changes | {"colour": 0.0})
-    assert plain.recipe.colours == ()
+    plain = runs.start("lenet", "scenes:48", changes=changes | {"pca_strength": 0.0})
+    assert plain.recipe.pca_jitter == ()
     (tmp_path / "plain").mkdir()
-    runs.go(plain, tmp_path / "plain", Device(), say=lambda line: None, progress=False)
+    runs.train_run(plain, tmp_path / "plain", Device(), say=lambda line: None, progress=False)
     other = checkpoint.load(tmp_path / "plain/last.h5").net.params
     for key, value in results[0].net.params.items():
         assert_same(results[1].net.params[key], value)
         assert not np.array_equal(other[key], value)
-    assert np.array_equal(runs.resume(tmp_path / "one", {}).recipe.colours, run.recipe.colours)
+    assert np.array_equal(runs.resume(tmp_path / "one", {}).recipe.pca_jitter, run.recipe.pca_jitter)

@@ -78,7 +78,7 @@ def test_an_imported_net_is_scanned_and_trained_on(imported, folder):
     done = command("visualize", "--weights", imported, "--layer", "2", "--top", "2", "--units", "0-3",
                    "--data", folder / "photos", "--out", folder / "scan")  # fmt: skip
     assert done.returncode == 0 and (folder / "scan/conv2.png").exists(), done.stderr
-    changes = {"epochs": 1, "batch": 8, "schedule": "constant", "renorm": 0.0, "lr": 1e-3, "frozen": "fc7"}
+    changes = {"epochs": 1, "batch": 8, "schedule": "constant", "max_filter_rms": 0.0, "lr": 1e-3, "frozen": "fc7"}
     run = runs.start(data=folder / "photos", weights=imported, changes=changes, fine_tune=True)
     assert run.net.classes == ["dark", "light"] and run.recipe.stored == 256 and run.net.shape == (224, 224, 3)
 
@@ -129,7 +129,7 @@ def test_a_small_imported_net_is_trained_in_its_own_size(folder, tmp_path):
     chain = files.Chain((1, 3, 32, 32)).conv(4, 3, 3).add("Relu").add("GlobalAveragePool").add("Flatten")
     net = import_net(chain.save(tmp_path / "small.onnx")).net
     checkpoint.save(tmp_path / "small.h5", net, {})
-    changes = {"epochs": 1, "batch": 8, "schedule": "constant", "renorm": 0.0}
+    changes = {"epochs": 1, "batch": 8, "schedule": "constant", "max_filter_rms": 0.0}
     run = runs.start(data=folder / "photos", weights=tmp_path / "small.h5", changes=changes, fine_tune=True)
     assert run.recipe.stored == 32 and run.net["avg1"].groups == 1
 

@@ -114,7 +114,7 @@ def test_large_updates_are_spoken_of_where_they_last_and_the_loss_does_not_fall(
 
 def test_watch_logs_every_layer(tmp_path):
     run = runs.start("lenet", "scenes:48", changes={"epochs": 1, "batch": 16})
-    result = runs.go(run, tmp_path, Device(), say=lambda line: None, progress=False, watch=True)
+    result = runs.train_run(run, tmp_path, Device(), say=lambda line: None, progress=False, watch=True)
     layers = [name for name, layer in run.net.layers if layer.params]
     assert all(0 < result[f"update_{name}"] < 1 for name in layers)
     assert all(0 <= result[f"dead_{name}"] <= run.net.shapes[name][2] for name in layers[:-1])
@@ -192,13 +192,13 @@ SPOILT = [
 def test_a_run_that_goes_wrong_is_spoken_of(case, tmp_path, monkeypatch):
     run, said = runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16} | case.changes), []
     case.spoil(run, monkeypatch)
-    runs.go(run, tmp_path, Device(), say=said.append, progress=False)
+    runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)
     assert any(re.search(case.message, line) for line in said), said
 
 
 def test_a_sound_run_is_left_in_peace(tmp_path):
     run, said = runs.start("lenet", "scenes:480", changes={"epochs": 3, "batch": 32, "lr": 1e-4}), []
-    runs.go(run, tmp_path, Device(), say=said.append, progress=False)
+    runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)
     assert not said
 
 
@@ -206,7 +206,7 @@ def test_a_run_that_breaks_names_the_first_layer(tmp_path):
     run = runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16})
     run.net["conv2"].weight[0, 0, 0, 0] = np.nan
     with pytest.raises(RawconvError, match="loss became nan in epoch 1 .* first layer with a weight .* is conv2"):
-        runs.go(run, tmp_path, Device(), say=lambda line: None, progress=False)
+        runs.train_run(run, tmp_path, Device(), say=lambda line: None, progress=False)
 
 
 def test_training_refuses_bad_labels_before_its_first_step(tmp_path):
@@ -216,7 +216,7 @@ def test_training_refuses_bad_labels_before_its_first_step(tmp_path):
     labels[7] = 12
     broken = run._replace(data=run.data._replace(train=Split(train.read, labels, train.names, train.shape)))
     with pytest.raises(RawconvError, match="training labels from 0 to 12, but classes 0 to 11"):
-        runs.go(broken, tmp_path, Device(), say=lambda line: None, progress=False)
+        runs.train_run(broken, tmp_path, Device(), say=lambda line: None, progress=False)
     assert not list(tmp_path.iterdir())
 
 

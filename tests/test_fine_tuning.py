@@ -12,7 +12,7 @@ from rawconv.training import recipes, runs
 from rawconv.training.optimizer import SGD
 from rawconv.training.recipes import recipe_for, recipe_of
 
-CHANGES = {"epochs": 1, "batch": 16, "schedule": "constant", "warmup": 0.0, "renorm": 0.0}
+CHANGES = {"epochs": 1, "batch": 16, "schedule": "constant", "warmup": 0.0, "max_filter_rms": 0.0}
 quiet = {"say": lambda line: None, "progress": False}
 
 
@@ -20,7 +20,7 @@ quiet = {"say": lambda line: None, "progress": False}
 def trained(tmp_path_factory):
     """A checkpoint of lenet on the scenes."""
     folder = tmp_path_factory.mktemp("trained")
-    runs.go(runs.start("lenet", "scenes:60", changes=CHANGES), folder, Device(), **quiet)
+    runs.train_run(runs.start("lenet", "scenes:60", changes=CHANGES), folder, Device(), **quiet)
     return folder / "last.h5"
 
 
@@ -38,8 +38,8 @@ def two_classes(tmp_path_factory):
 
 def test_frozen_layers_stay_bit_for_bit_and_the_others_learn(trained, tmp_path):
     before = checkpoint.load(trained).net.params
-    run = runs.start(data="scenes:60", weights=trained, changes=CHANGES | {"frozen": "conv2", "renorm": 0.1})
-    runs.go(run, tmp_path, Device(), **quiet)
+    run = runs.start(data="scenes:60", weights=trained, changes=CHANGES | {"frozen": "conv2", "max_filter_rms": 0.1})
+    runs.train_run(run, tmp_path, Device(), **quiet)
     last = checkpoint.load(tmp_path / "last.h5")
     for key, value in last.net.params.items():
         kept = key[0] in ("conv1", "conv2")
@@ -82,7 +82,7 @@ def test_a_run_whose_pictures_are_said_to_be_of_another_size_is_refused(trained,
 
 def test_below_the_lowest_layer_that_learns_nothing_is_computed(trained, monkeypatch):
     net = checkpoint.load(trained).net
-    optimizer = SGD(net, rates={"conv1": 0.0, "conv2": 0.0})
+    optimizer = SGD(net, lr_multipliers={"conv1": 0.0, "conv2": 0.0})
     assert optimizer.lowest == [name for name, layer in net.layers if layer.params][2]
     scores, caches = net.forward(np.zeros((2, *net.shape), np.float32))
     whole = net.backward(scores, caches)
@@ -100,7 +100,7 @@ def test_a_share_of_the_rate_scales_a_layer_s_first_step():
     for (layer, key), value in run.net.params.items():
         grads.setdefault(layer, {})[key] = np.ones_like(value)
     before = {key: value.copy() for key, value in run.net.params.items()}
-    SGD(run.net, renorm=0, rates={"conv2": 0.25}).update(grads, 0.1, 1 / 4)
+    SGD(run.net, max_filter_rms=0, lr_multipliers={"conv2": 0.25}).update(grads, 0.1, 1 / 4)
     for (layer, key), value in run.net.params.items():
         rate, old = 0.025 if layer == "conv2" else 0.1, before[layer, key]
         step = -rate * ((5e-4 * old if key == "weight" else 0) + 1 / 4)
@@ -111,7 +111,7 @@ def test_fine_tuning_to_other_classes_learns_them(trained, two_classes, tmp_path
     changes = CHANGES | {"frozen": "conv2", "epochs": 3, "lr": 0.001}
     run = runs.start(data=two_classes, weights=trained, changes=changes, fine_tune=True)
     assert run.net.classes == ["dark", "light"] and run.net.shapes[run.net.layers[-1][0]] == (1, 1, 2)
-    result = runs.go(run, tmp_path, Device(), **quiet)
+    result = runs.train_run(run, tmp_path, Device(), **quiet)
     assert result["val_top1"] > 0.9
     again = runs.resume(tmp_path, {})
     assert again.recipe.frozen == "conv2" and again.net.classes == ["dark", "light"]
@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused(trained, two_classes):
     last = net.layers[-1][0]
     for changes, message in (
         ({"frozen": "conv9"}, "no layer 'conv9'.*conv1"),
-        ({"rates": {"relu1": 1}}, "no layer 'relu1'"),
+        ({"lr_multipliers": {"relu1": 1}}, "no layer 'relu1'"),
         ({"frozen": last}, "nothing learns"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -25,7 +25,7 @@ def run(tmp_path_factory):
         changes = {"epochs": 3, "batch": 40, "schedule": "cosine", "warmup": 0.0}
         about = runs.start("lenet", "scenes:96", changes=changes)
         patch.setattr(loop, "train_step", counted)
-        runs.go(about, folder, Device(), say=lambda line: None, progress=False)
+        runs.train_run(about, folder, Device(), say=lambda line: None, progress=False)
     return folder, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()], steps, about
 
 

@@ -28,7 +28,7 @@ def test_three_steps_are_the_formula(filters, renorm, xp, dtype):
     net, rng, tolerance = small_net(xp, filters, dtype), np.random.default_rng(1), {"float64": 1e-12, "float32": 1e-5}
     weights = {key: to_cpu(value).astype(np.float64) for key, value in net.params.items()}
     speeds = {key: np.zeros_like(value) for key, value in weights.items()}
-    optimizer = SGD(net, momentum=0.9, decay=0.01, renorm=renorm)
+    optimizer = SGD(net, momentum=0.9, weight_decay=0.01, max_filter_rms=renorm)
     for lr in (0.1, 0.05, 0.2):
         grads = {}
         for (layer, name), value in weights.items():
@@ -56,7 +56,7 @@ def test_renormalisation_scales_only_what_is_too_large(xp):
 
     def renormalised(weight):
         net.params["conv1", "weight"][:] = xp.asarray(weight)
-        SGD(net, decay=0.0, renorm=0.1).update(grads, 0.1, 1.0)
+        SGD(net, weight_decay=0.0, max_filter_rms=0.1).update(grads, 0.1, 1.0)
         return to_cpu(net.params["conv1", "weight"]).copy()
 
     found = renormalised(weight)
@@ -71,7 +71,7 @@ def test_renormalisation_leaves_fully_connected_layers_and_biases(xp):
     net = small_net(xp)
     before = {key: to_cpu(value).copy() for key, value in net.params.items()}
     grads = {name: {key: xp.zeros_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
-    SGD(net, decay=0.0, renorm=0.1).update(grads, 0.1, 1.0)
+    SGD(net, weight_decay=0.0, max_filter_rms=0.1).update(grads, 0.1, 1.0)
     for key, value in net.params.items():
         changed = not np.array_equal(to_cpu(value), before[key])
         assert changed == (key == ("conv1", "weight"))
@@ -127,7 +127,9 @@ def test_what_is_not_said_is_the_papers():
 def test_a_layer_learns_at_its_own_rate_and_a_frozen_one_not_at_all():
     net = small_net(np)
     before = {key: value.copy() for key, value in net.params.items()}
-    optimizer = SGD(net, momentum=0.5, decay=0.0, renorm=None, rates={"conv1": 0.0, "fc2": 0.25})
+    optimizer = SGD(
+        net, momentum=0.5, weight_decay=0.0, max_filter_rms=None, lr_multipliers={"conv1": 0.0, "fc2": 0.25}
+    )
     assert optimizer.lowest == "fc2" and SGD(net).lowest == "conv1"
     grads = {name: {key: np.ones_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
     optimizer.update(grads, 0.8, 0.5)

@@ -125,7 +125,7 @@ def test_memory_stays_flat_over_an_epoch_of_ten_times_the_window(tmp_path, monke
     total = 540 * one
     monkeypatch.setattr(packed, "CHUNK", 8 * one)
     monkeypatch.setattr(packed, "WINDOW", total // 10)
-    monkeypatch.setattr(packed, "_check_pictures", lambda root, end: (600, 48))  # it was packed in larger chunks
+    monkeypatch.setattr(packed, "_check_images", lambda root, end: (600, 48))  # it was packed in larger chunks
     split = open_data(tmp_path / "x.h5", 48, progress=False).train
     split.read([0])
     seen, peaks = [], []

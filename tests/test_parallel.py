@@ -259,7 +259,7 @@ def test_launchers_without_mpi4py_or_with_another_mpi_are_told(monkeypatch):
 def test_alone_nothing_changes():
     with parallel.init_distributed() as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
-        assert ranks.share([1, 2, 3]) == [1, 2, 3] and ranks.any_rank([True, False]) == [True, False]
+        assert ranks.shard([1, 2, 3]) == [1, 2, 3] and ranks.any_rank([True, False]) == [True, False]
 
 
 def test_several_processes_find_what_one_finds_when_testing(mpirun, tmp_path):

@@ -28,7 +28,7 @@ def call(*words):
 
 
 def go(run, folder, **how):
-    return runs.go(run, folder, Device(), progress=False, say=lambda line: None, **how)
+    return runs.train_run(run, folder, Device(), progress=False, say=lambda line: None, **how)
 
 
 def interrupt(monkeypatch, after):
@@ -349,7 +349,7 @@ def test_a_save_within_an_epoch_does_not_replace_a_sound_checkpoint_by_one_that_
     interrupt(monkeypatch, 2)
     said = []
     with pytest.raises(KeyboardInterrupt):
-        runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), said.append, False, minutes=0)
+        runs.train_run(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), said.append, False, minutes=0)
     at = checkpoint.load(tmp_path / "last.h5").state["progress"]["position"]
     assert at == 32, "after the first step, whose loss is yet sound"
     assert "not saved" in said[-1]

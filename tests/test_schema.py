@@ -146,18 +146,19 @@ def test_no_json_at_all(good):
 def test_every_recipe_of_ours_may_be_kept(path):
     for recipe in RECIPES.values():
         full = recipe._replace(
-            rates={"conv1": 0.5}, frozen="conv1", colour=0.1, colours=np.eye(3).tolist(), renorm=None,
+            lr_multipliers={"conv1": 0.5}, frozen="conv1", pca_strength=0.1, pca_jitter=np.eye(3).tolist(),
+            max_filter_rms=None,
             class_weights=[0.5, 2.0],
         )  # fmt: skip
         for one in (recipe, full):
-            checkpoint.save(path, tiny_net(), INFO | {"recipe": one._asdict(), "history": [ROW]}, state(tiny_net()))
-            found = Recipe(**checkpoint.load(path).info["recipe"])
-            lists = {name: list(getattr(one, name)) for name in ("colours", "class_weights")}  # JSON knows no tuples
+            checkpoint.save(path, tiny_net(), INFO | {"recipe": one.to_json(), "history": [ROW]}, state(tiny_net()))
+            found = Recipe.from_json(checkpoint.load(path).info["recipe"])
+            lists = {name: list(getattr(one, name)) for name in ("pca_jitter", "class_weights")}  # JSON knows no tuples
             assert found == one._replace(**lists)
 
 
 def test_the_schema_knows_every_field_of_a_recipe():
-    assert {*schema.RECIPE.needed, *schema.RECIPE.optional} == set(Recipe._fields)
+    assert {*schema.RECIPE.needed, *schema.RECIPE.optional} == set(Recipe().to_json())
 
 
 def test_nothing_is_written_that_could_not_be_read(path):

@@ -47,7 +47,7 @@ def run_train(folder, *words, **environment):
 def undisturbed(tmp_path_factory):
     """The weights and the folder of a run of two epochs."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    runs.go(runs.start("lenet", DATA, changes=CHANGES), folder, Device(), progress=False)
+    runs.train_run(runs.start("lenet", DATA, changes=CHANGES), folder, Device(), progress=False)
     return folder
 
 
@@ -77,12 +77,12 @@ def test_same_seed_same_bits_on_any_number_of_threads(undisturbed, tmp_path, thr
 
 def test_a_run_that_is_done_may_be_resumed_without_its_log(undisturbed, tmp_path):
     shutil.copy(undisturbed / "last.h5", tmp_path)
-    result = runs.go(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
+    result = runs.train_run(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
     assert result["epoch"] == 2 and not result["stopped_early"]
 
 
 def test_another_seed_gives_other_weights(undisturbed, tmp_path):
-    runs.go(runs.start("lenet", DATA, seed=1, changes=CHANGES), tmp_path, Device(), progress=False)
+    runs.train_run(runs.start("lenet", DATA, seed=1, changes=CHANGES), tmp_path, Device(), progress=False)
     assert not same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
 
 
@@ -101,12 +101,12 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
 
     monkeypatch.setattr(loop, "train_step", interrupting)
     with pytest.raises(KeyboardInterrupt):
-        runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False)
+        runs.train_run(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False)
     steps.clear()
     try:
-        runs.go(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
+        runs.train_run(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
     except KeyboardInterrupt:
-        runs.go(runs.resume(tmp_path / "last.h5", {}), tmp_path, Device(), progress=False)
+        runs.train_run(runs.resume(tmp_path / "last.h5", {}), tmp_path, Device(), progress=False)
     assert same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
     assert log(tmp_path) == log(undisturbed)
 
@@ -118,10 +118,10 @@ def test_killed_between_an_epoch_s_last_step_and_its_end_the_log_is_the_same(und
     with monkeypatch.context() as patch:
         patch.setattr(loop, "evaluate", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            runs.go(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False, minutes=0)
+            runs.train_run(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False, minutes=0)
     resumed = runs.resume(tmp_path, {})
     assert resumed.state["progress"]["position"] == len(resumed.data.train)
-    runs.go(resumed, tmp_path, Device(), progress=False)
+    runs.train_run(resumed, tmp_path, Device(), progress=False)
     assert same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
     assert log(tmp_path) == log(undisturbed)
 
@@ -152,7 +152,7 @@ def test_training_learns(tmp_path):
 def test_a_loss_that_is_no_number_is_said_in_words(tmp_path):
     run = runs.start("lenet", DATA, changes={"epochs": 1, "batch": 16, "lr": 1e9})
     with pytest.raises(RawconvError, match=r"The loss became (nan|inf).*diverges.*last\.h5.*--resume .*--lr "):
-        runs.go(run, tmp_path, Device(), progress=False)
+        runs.train_run(run, tmp_path, Device(), progress=False)
     assert checkpoint.load(tmp_path / "last.h5").state["progress"]["epoch"] == 0
 
 
@@ -176,7 +176,7 @@ def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_pa
     changes = {"epochs": 30, "batch": 24, "schedule": "plateau"}
     for start in (lambda: runs.start("lenet", "scenes:24", changes=changes), lambda: runs.resume(tmp_path, {})):
         said = []
-        result = runs.go(start(), tmp_path, Device(), say=said.append, progress=False)
+        result = runs.train_run(start(), tmp_path, Device(), say=said.append, progress=False)
         assert result["epoch"] == 4 and result["stopped_early"]
         (line,) = [line for line in said if "Stopped early" in line]
         assert line == (
@@ -192,7 +192,7 @@ def test_a_run_whose_last_cut_is_in_its_last_epoch_does_not_stop_early(tmp_path,
     monkeypatch.setattr(Schedule, "PATIENCE", 1)
     monkeypatch.setattr(Schedule, "BETTER", 1.0)
     said, run = [], runs.start("lenet", "scenes:24", changes={"epochs": 4, "batch": 24, "schedule": "plateau"})
-    assert not runs.go(run, tmp_path, Device(), say=said.append, progress=False)["stopped_early"]
+    assert not runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)["stopped_early"]
     assert not any("Stopped" in line for line in said)
 
 
@@ -223,7 +223,7 @@ def test_bad_words_get_one_sentence(tmp_path, words, code, message):
 
 def test_test_only_refuses_a_way_to_convolve_that_the_device_lacks(undisturbed):
     with pytest.raises(UsageError, match="--conv winograd is for the CPU, and this is gpu:0"):
-        runs.test(undisturbed / "last.h5", None, Device(0), conv="winograd")
+        runs.test_checkpoint(undisturbed / "last.h5", None, Device(0), conv="winograd")
 
 
 def test_resume_refuses_other_options_and_weights_without_state(undisturbed):

@@ -105,7 +105,7 @@ def test_a_sound_net_has_no_fault(place):
     checkpoint.save("net.h5", net_with(), {"data": "data"})
     result = CliRunner().invoke(info, ["net.h5", "--json"])
     assert "fault" not in json.loads(result.stdout) and not result.stderr
-    assert runs.test("net.h5", None, Device(), lambda line: None, out="tested")["pictures"] == 6
+    assert runs.test_checkpoint("net.h5", None, Device(), lambda line: None, out="tested")["pictures"] == 6
     assert len(classify(net_with(), np.zeros((2, 12, 12, 3), np.uint8))) == 2
 
 

@@ -65,8 +65,8 @@ def work(model, batch, steps):
         chosen, net = models.recipe(model), models.build(model)
         rng, seconds = np.random.default_rng(0), []
         pictures = rng.integers(0, 256, (batch, chosen.stored, chosen.stored, 3), np.uint8)
-        labels, ids = rng.integers(0, len(net.classes) or 10, batch), ranks.share(np.arange(batch))
-        optimizer = SGD(net, chosen.momentum, chosen.decay, chosen.renorm, chosen.layer_rates(net))
+        labels, ids = rng.integers(0, len(net.classes) or 10, batch), ranks.shard(np.arange(batch))
+        optimizer = SGD(net, chosen.momentum, chosen.weight_decay, chosen.max_filter_rms, chosen.layer_rates(net))
         for number in range(WARM + steps):
             began = time.perf_counter()
             rng_key = (0, number, ids)

@@ -245,7 +245,7 @@ def tested(name):
     """What rawconv-train --test-only --views 10 draws of the shipped net."""
     with tempfile.TemporaryDirectory() as place:
         words = {"say": lambda line: None, "views": 10, "out": place}
-        runs.test(ROOT / "weights/scenes.h5", "scenes", choose_device("cpu"), **words)
+        runs.test_checkpoint(ROOT / "weights/scenes.h5", "scenes", choose_device("cpu"), **words)
         with Image.open(pathlib.Path(place, name)) as image:
             return image.convert("RGB")
 

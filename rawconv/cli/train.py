@@ -98,6 +98,7 @@ def main(
     from ..training import runs
     from ..training.evaluation import lowest
     from ..training.parallel import init_distributed
+    from ..training.recipes import FIELDS
 
     if views and not test_only:
         raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
@@ -112,6 +113,7 @@ def main(
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:
         changes["rates"] = dict(map(_share, rates))
+    changes = {FIELDS.get(name, name): value for name, value in changes.items()}
     with init_distributed() as ranks:
         tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
         if out and ranks.rank == 0:
@@ -119,7 +121,9 @@ def main(
         with _choose(device, ranks, tell) as device, contextlib.ExitStack() as held:
             if test_only:
                 speak = tell if as_json else show
-                found = runs.test(weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split)
+                found = runs.test_checkpoint(
+                    weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split
+                )
                 return end(found.pop("folder", None), found, as_json)
             if resume:
                 if ranks.rank == 0 and not check_grads:
@@ -137,7 +141,7 @@ def main(
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
-            found = runs.go(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
+            found = runs.train_run(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
             if accuracies := found.get("val_per_class"):  # not in the log of an older version
                 tell(f"Validation, epoch {found['epoch']}: {lowest(run.data.classes, accuracies)}")
             end(folder, found, as_json)

@@ -29,7 +29,7 @@ SCENES, VALIDATION_SCENES, FIRST_VALIDATION_SCENE = 10_000, 2_000, 1_000_000_000
 
 
 def open_data(
-    source: str = "scenes",
+    source: str | os.PathLike[str] = "scenes",
     size: int = 64,
     progress: bool = True,
     seed: int = 0,

@@ -32,20 +32,20 @@ def batches(
     order: tuple[int, int] | None = None,
     start: int = 0,
     prefetch: int = 2,
-    share: Callable[[np.ndarray], np.ndarray] = lambda ids: ids,
+    shard: Callable[[np.ndarray], np.ndarray] = lambda ids: ids,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield (ids int64 (n,), images uint8 (n, H, W, 3), labels int64 (n,)), n = batch; the last batch may be smaller.
 
     order: None for 0 .. N-1, or (seed, epoch) for `Split.order`.
     start: the position in that order at which to begin, for resuming in the middle of an epoch.
-    share: takes this process's part of a batch's ids, perhaps none (n = 0).
+    shard: takes this process's part of a batch's ids, perhaps none (n = 0).
     prefetch: how many batches are read ahead; an error in reading is raised at the batch it belongs to.
     Leaving the loop early ends the thread.
     """
     ids = np.arange(len(split)) if order is None else split.order(*order)
 
     def read(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        part = share(part)
+        part = shard(part)
         images = split.read(part) if len(part) else np.empty((0, *split.shape), np.uint8)
         return part, images, split.labels[part]
 

@@ -37,7 +37,7 @@ def trained(model, data, changes, seed=0, device=None, allow=True, say=print, mi
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         run = runs.resume(file, {}) if file.exists() else runs.start(model, data, seed=seed, changes=changes)
-        runs.go(run, folder, device or Device(), say)
+        runs.train_run(run, folder, device or Device(), say)
     return file
 
 
@@ -57,7 +57,7 @@ def train_in(folder, begin, data, seed, device, workspace=None, **how):
     file, state = Path(folder) / "last.h5", None
     if file.exists():
         net, info, state = checkpoint.load(file)
-        recipe = Recipe(**info["recipe"])
+        recipe = Recipe.from_json(info["recipe"])
     else:
         net, recipe = begin()
     if workspace:

@@ -90,10 +90,10 @@ def _scratch(subject, few, held, folder, steps, seed):
     def begin():
         net = untrained(new_classifier(subject.net, data.classes, seed), seed)
         net.mean = mean_image(few)
-        how = Recipe(**subject.info["recipe"]) if subject.info.get("recipe") else recipe_of(net)
+        how = Recipe.from_json(subject.info["recipe"]) if subject.info.get("recipe") else recipe_of(net)
         rate = how.lr * (BATCH / how.batch) ** 0.5  # with the full rate a net of so few pictures may die
         return net, how._replace(
-            epochs=1, batch=BATCH, lr=rate, schedule="cosine", warmup=WARMUP, frozen="", rates={}
+            epochs=1, batch=BATCH, lr=rate, schedule="cosine", warmup=WARMUP, frozen="", lr_multipliers={}
         )  # fmt: skip
 
     net = train_in(folder, begin, data, seed, subject.device, progress=False, say=lambda line: None)

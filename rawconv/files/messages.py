@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+Say = Callable[[str], object]  # a function that shows a message to the user
 
 _silent: list[bool] = []  # `warn` prints only while this is empty
 

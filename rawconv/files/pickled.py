@@ -30,7 +30,7 @@ class Storage(NamedTuple):
 
     dtype: object
     key: str
-    count: int
+    count: int  # type: ignore[assignment]
 
     @property
     def itemsize(self):

@@ -3,6 +3,6 @@
 runs.py         how a command begins, resumes or tests a run;  loop.py  its epochs and steps
 optimizer.py    gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
 evaluation.py   how well a net answers, and where it is wrong
-diagnostics.py  what goes wrong in training, said in words;  memory_model.py  what a step takes
-parallel.py     several processes as one;  log.py  what is kept of a run
+diagnostics.py  what goes wrong in training, as sentences;  memory_model.py  how much memory a step takes
+parallel.py     several processes as one;  log.py  what is written after every epoch
 """

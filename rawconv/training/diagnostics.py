@@ -1,11 +1,24 @@
-"""What goes wrong in training, noticed early and said in words with the remedy."""
+"""What goes wrong in training, noticed early, with the remedy in a sentence."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import RawconvError
 from ..machine.arrays import array_module
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..data.dataset import DataSet, Split
+    from ..files.messages import Say
+    from ..machine.arrays import Array
+    from ..net import Net
+    from .log import Row
 
 PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
 FAST, SPELL = 0.1, 3  # |update| / |weights| that is spoken of where it lasts for so many epochs; most stay near 0.001
@@ -16,8 +29,10 @@ UNBALANCED = 3  # times as many pictures in the most common class as in the rare
 MIXED = 0.5  # of the classes that a batch of well mixed pictures would hold
 
 
-def check_data(data):
-    """RawconvError where no net can learn from it: one class only, or labels beyond the classes."""
+def check_data(data: DataSet) -> None:
+    """RawconvError: no net can learn from these data, which have one class only, no images, or labels beyond the
+    classes.
+    """
     if len(data.classes) < 2:
         only = data.classes[0] if data.classes else "none"
         raise RawconvError(f"{data.source} has one class ({only}); a net learns to tell at least two apart.")
@@ -31,10 +46,10 @@ def check_data(data):
             )
 
 
-def warn_if_sorted(split, batch, seed, say):
-    """Say so where the first batches hold far fewer kinds of pictures than well mixed ones would.
+def warn_if_sorted(split: Split, batch: int, seed: int, say: Say) -> None:
+    """Say so if the first batches hold far fewer classes than batches of well mixed images would.
 
-    A class of share p is in a mixed batch of n with probability 1 - (1 - p)^n.
+    A class of share p is in a mixed batch of n images with probability 1 - (1 - p)^n.
     """
     if batch > len(split):
         return
@@ -42,16 +57,16 @@ def warn_if_sorted(split, batch, seed, say):
     labels = labels[: min(len(labels) // batch, 100) * batch].reshape(-1, batch)
     share = np.bincount(split.labels) / len(split)
     expected = (1 - (1 - share) ** batch).sum()
-    found = 1 + (np.diff(np.sort(labels)) != 0).sum(axis=1).mean()
-    if found < MIXED * expected:
+    distinct = 1 + (np.diff(np.sort(labels)) != 0).sum(axis=1).mean()
+    if distinct < MIXED * expected:
         say(
-            f"The pictures are not shuffled: a batch of {batch} holds {found:.0f} classes, {expected:.0f} if it were "
-            "mixed. A net learns badly from that; pack them with rawconv-data pack, which shuffles."
+            f"The pictures are not shuffled: a batch of {batch} holds {distinct:.0f} classes, {expected:.0f} if it "
+            "were mixed. A net learns badly from that; pack them with rawconv-data pack, which shuffles."
         )
 
 
-def warn_if_unbalanced(split, classes, say):
-    """Say so where a class has far more training pictures than another, and how to make up for it."""
+def warn_if_unbalanced(split: Split, classes: Sequence[str], say: Say) -> None:
+    """Say so if a class has far more training images than another, and what to do about it."""
     counts = np.bincount(split.labels, minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     if not counts[least]:
@@ -65,35 +80,38 @@ def warn_if_unbalanced(split, classes, say):
         )
 
 
-def bound(classes, began=0.0):
-    """The mean training loss of an epoch above which a run diverges: ten times that of guessing.
+def bound(classes: int, initial_loss: float = 0.0) -> float:
+    """Return the mean training loss of an epoch above which a run diverges: ten times that of guessing.
 
-    began: the loss at its beginning.  Where that is above the bound, ten times it: no learning rate made it so large.
+    initial_loss: if that is above the bound already, the bound is ten times it: no learning rate made it so large.
     """
     guessing = DIVERGED * math.log(max(2, classes))
-    return DIVERGED * began if began > guessing else guessing
+    return DIVERGED * initial_loss if initial_loss > guessing else guessing
 
 
-def refuse_divergence(row, rows, classes, folder, began=0.0):
-    """RawconvError where the epoch of this row of the log left a net that must not replace the last one.
+def refuse_divergence(row: Row, rows: Sequence[Row], classes: int, folder: object, initial_loss: float = 0.0) -> None:
+    """RawconvError: the epoch of this row of the log diverged, so that its net must not replace the last checkpoint.
 
-    rows: those of the epochs before.  A net may begin with a large loss: of the first epoch it counts what it came to.
+    rows: those of the epochs before.  As a net may begin with a large loss, the first epoch may instead end with a
+    small validation loss.
     """
     train, val = row["train_loss"], row["val_loss"]
-    most = bound(classes, began)
+    most = bound(classes, initial_loss)
     high = not train <= most if row["epoch"] > 1 else not (train <= bound(classes) or val <= most)
     if high or not np.isfinite(val):
         guessing = f"where guessing has {bound(classes) / DIVERGED:.2f}"
         what = f"Epoch {row['epoch']} ended with a training loss of {train:.3g} and a validation loss of {val:.3g}"
-        raise diverged(f"{what}, {guessing}", row["lr"], rows, classes, folder, began)
+        raise diverged(f"{what}, {guessing}", row["lr"], rows, classes, folder, initial_loss)
 
 
-def diverged(what, rate, rows, classes, folder, began=0.0):
-    """The error of a run whose loss grows without bound; it names the checkpoint to go on from.
+def diverged(
+    what: str, rate: float, rows: Sequence[Row], classes: int, folder: object, initial_loss: float = 0.0
+) -> RawconvError:
+    """Return the error for a run whose loss grows without bound; it names the checkpoint from which to continue.
 
-    That is the last one, unless its validation loss says that it was on its way up already: then the best one.
+    That is the last one, or the best one if the validation loss of the last was growing already.
     """
-    if not rows or rows[-1]["val_loss"] <= bound(classes, began):
+    if not rows or rows[-1]["val_loss"] <= bound(classes, initial_loss):
         file, again = "last.h5", f"--resume {folder}"
     else:
         file, again = "best.h5", f"--weights {folder}/best.h5 with the same --data"
@@ -103,8 +121,8 @@ def diverged(what, rate, rows, classes, folder, began=0.0):
     )
 
 
-def update_ratios(net, velocity):
-    """{layer: |last update| / |weight|} of all filters, in Euclidean norms."""
+def update_ratios(net: Net, velocity: Mapping[tuple[str, str], Array]) -> dict[str, float]:
+    """Return {layer: |last update| / |weight|} of all filters, in Euclidean norms."""
     ratios = {}
     for (name, key), value in net.params.items():
         if key == "weight":
@@ -114,8 +132,8 @@ def update_ratios(net, velocity):
     return ratios
 
 
-def dead_maps(net, x):
-    """{convolution: how many of its maps are above 0 nowhere on the pictures x}, where a rectifier follows."""
+def dead_maps(net: Net, x: Array) -> dict[str, int]:
+    """Return {convolution: how many of its channels are above 0 nowhere on the images x}, where a ReLU follows."""
     dead = {}
     for name, y, _ in net.up(x):
         if net[name].rectifier:
@@ -123,10 +141,10 @@ def dead_maps(net, x):
     return dead
 
 
-def warn(net, epochs, dead, say):
+def warn(net: Net, epochs: Sequence[tuple[float, dict[str, float]]], dead: dict[str, int], say: Say) -> None:
     """Say which layers change fast while the loss does not fall, and which are mostly dead.
 
-    epochs: [(training loss, update_ratios)] of those that are over.
+    epochs: [(training loss, update_ratios)] of the epochs so far.
     """
     spell = epochs[-SPELL:]
     if len(spell) == SPELL and not spell[-1][0] < FALLS * spell[0][0]:
@@ -143,8 +161,8 @@ def warn(net, epochs, dead, say):
             say(f"{name}: {count} of {maps} maps are dead, above 0 on no picture: lower --lr, or start anew.")
 
 
-def warn_if_stuck(loss, classes, say):
-    """Say so where the loss is that of guessing."""
+def warn_if_stuck(loss: float, classes: int, say: Say) -> None:
+    """Say so if the loss is that of guessing."""
     if abs(loss - math.log(classes)) < 0.01 * math.log(classes):
         say(
             f"The loss is stuck at ln({classes}) = {math.log(classes):.2f}: the net does not learn. "

@@ -1,7 +1,10 @@
-"""How well a net answers: accuracies from 1 or 10 views, which class it takes for which, and where it is most wrong."""
+"""How well a net answers: accuracies from 1 or 10 crops, which class it takes for which, and where it is most wrong."""
+
+from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +17,27 @@ from ..files.storage import replace_file
 from ..machine.arrays import to_cpu
 from .parallel import SingleProcess
 
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from ..data.dataset import Split
+    from ..machine.arrays import Device
+    from ..net import Net
+    from .parallel import Ranks
+
 WORST = 40  # mistakes that are drawn
-VIEWS = {1: prepare, 10: ten_views}
+VIEWS: dict[int, Callable[..., Any]] = {1: prepare, 10: ten_views}
 
 
 class Answers(NamedTuple):
-    """Of every picture of a split: log p of its class, the class answered and its log p, and how many classes have a
-    p above its own.  float64 and int64, (N,) each."""
+    """Of every image of a split, (N,) each.
+
+    own: log p of its class.  best: the class answered; sure: its log p.  above: how many classes have a higher p than
+    its own.  own and sure are float64, best and above int64.
+    """
 
     own: np.ndarray
     best: np.ndarray
@@ -29,59 +46,62 @@ class Answers(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # runs.test tells in words what is not finite
-def answer(net, split, device, views=1, ranks=None, progress=False) -> Answers:
-    """What the net, on its device, says of every picture of a split.
+def answer(
+    net: Net, split: Split, device: Device, views: int = 1, ranks: Ranks | None = None, progress: bool = False
+) -> Answers:
+    """Ask the net, which is on `device`, for the class of every image of a split.
 
-    views: 1, the centre crop, or 10, corners and centre and their mirror images, whose probabilities are averaged
-    (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the pictures.
+    views: 1, the centre crop, or 10, the corners, the centre and their mirror images, whose probabilities are averaged
+    (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the images.
     """
-    ranks, found = ranks or SingleProcess(), np.zeros((4, len(split)))
     with progress_bar(len(split), "test", show=progress and ranks.rank == 0) as bar:
-        for ids, images, labels in batches(split, 250 // views, share=ranks.share):
+        for ids, images, labels in batches(split, 250 // views, shard=ranks.shard):
             if not len(ids):
                 continue  # the other processes have them all
             x = VIEWS[views](device.put(images), net.mean, net.shape[0], dtype=net.dtype)
-            scores, _ = net.forward(x, keep=False)
-            found[:, ids] = _answers(to_cpu(scores).reshape(len(ids), views, -1), labels)
+            logits, _ = net.forward(x, keep=False)
+            table[:, ids] = _answers(to_cpu(logits).reshape(len(ids), views, -1), labels)
             bar.update(len(ids) * ranks.size)
-    own, best, sure, above = ranks.sum(found)
+    own, best, sure, above = ranks.sum(table)
     return Answers(own, best.astype(np.int64), sure, above.astype(np.int64))
 
 
-def _answers(scores, labels):
-    """The four rows of Answers from scores (n, views, K) and labels (n,)."""
-    scores = scores.astype(np.float64)
+def _answers(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the four rows of Answers from logits (n, views, K) and labels (n,)."""
+    logits = logits.astype(np.float64)
     with np.errstate(invalid="ignore"):  # NaN stays NaN
-        logs = scores - np.logaddexp.reduce(scores, axis=2, keepdims=True)
-        logs = np.logaddexp.reduce(logs, axis=1) - np.log(scores.shape[1])  # of the mean probability
+        logs = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)
+        logs = np.logaddexp.reduce(logs, axis=1) - np.log(logits.shape[1])  # of the mean probability
     rows, best = np.arange(len(labels)), logs.argmax(axis=1)
     own = logs[rows, labels]
     above = (~(logs < own[:, None])).sum(axis=1) - 1  # a NaN is a miss
     return own, best, logs[rows, best], above
 
 
-def measures(answers: Answers) -> dict:
-    """{"loss", "top1", "top5"}, means over the pictures."""
-    found = {"loss": -answers.own.mean(), "top1": (answers.above < 1).mean(), "top5": (answers.above < 5).mean()}
-    return {name: float(value) for name, value in found.items()}
+def measures(answers: Answers) -> dict[str, float]:
+    """Return {"loss", "top1", "top5"}, means over the images."""
+    means = {"loss": -answers.own.mean(), "top1": (answers.above < 1).mean(), "top5": (answers.above < 5).mean()}
+    return {name: float(value) for name, value in means.items()}
 
 
-def per_class(labels, right, classes: int) -> list:
-    """The top-1 accuracy of the pictures of each class, None for a class without any.
+def per_class(labels: np.ndarray, right: npt.ArrayLike, classes: int) -> list[float | None]:
+    """Return the top-1 accuracy of the images of each class, None for a class without images.
 
-    labels (N,); right (N,): whether the class answered is the picture's own.
+    labels (N,); right (N,): whether the class answered is the image's own.
     """
     counts, hits = (np.bincount(labels, values, classes) for values in (None, np.asarray(right, np.float64)))
     return [hit / count if count else None for hit, count in zip(hits.tolist(), counts.tolist(), strict=True)]
 
 
-def balanced_top1(accuracies) -> float:
-    """The mean of `per_class`: what guessing the most common class cannot raise."""
+def balanced_top1(accuracies: Sequence[float | None]) -> float:
+    """Return the mean of `per_class`, which cannot be raised by guessing the most common class."""
     return float(np.mean([accuracy for accuracy in accuracies if accuracy is not None]))
 
 
-def write_classes(path, names, accuracies, **splits):
-    """A table at `path`: a row for each class, its pictures in each of the splits, its accuracy in the last of them."""
+def write_classes(
+    path: str | os.PathLike[str], names: Sequence[str], accuracies: Sequence[float | None], **splits: Split
+) -> None:
+    """Write a table: a row for each class, its number of images in each split, its accuracy in the last one."""
     rows = [["class", *(f"{name}_pictures" for name in splits), "top1"]]
     counts = [np.bincount(split.labels, minlength=len(names)).tolist() for split in splits.values()]
     for name, *row, accuracy in zip(names, *counts, accuracies, strict=True):
@@ -89,34 +109,37 @@ def write_classes(path, names, accuracies, **splits):
     replace_file(path, csv_text(rows).encode())
 
 
-def lowest(names, accuracies, most=3) -> str:
-    """The classes that are known worst, in words."""
+def lowest(names: Sequence[str], accuracies: Sequence[float | None], most: int = 3) -> str:
+    """Return a sentence that names the classes with the lowest accuracy."""
     known = [k for k, accuracy in enumerate(accuracies) if accuracy is not None]
-    worst = sorted(known, key=lambda k: accuracies[k])[:most]
+    worst = sorted(known, key=lambda k: accuracies[k] or 0.0)[:most]
     return "lowest top-1 of a class: " + ", ".join(f"{names[k]} {accuracies[k]:.1%}" for k in worst)
 
 
-def confusion(labels, answers: Answers, classes: int) -> np.ndarray:
-    """counts[k, j]: how many pictures of class k were taken for class j.  int64 (K, K)."""
+def confusion(labels: np.ndarray, answers: Answers, classes: int) -> np.ndarray:
+    """Return counts[k, j]: how many images of class k were taken for class j.  int64 (K, K)."""
     return np.bincount(labels * classes + answers.best, minlength=classes * classes).reshape(classes, classes)
 
 
-def confused(counts, most=3):
-    """[(class, taken for, how often)], the mistakes made most often first."""
+def confused(counts: np.ndarray, most: int = 3) -> list[tuple[int, int, int]]:
+    """Return [(class, taken for, how often)], the most frequent mistakes first."""
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     return [(k, j, int(wrong[k, j])) for k, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[k, j]]
 
 
-def mistakes(labels, answers: Answers, most=WORST) -> np.ndarray:
-    """Ids of the pictures that were taken for another class, the least probability for their own first."""
+def mistakes(labels: np.ndarray, answers: Answers, most: int = WORST) -> np.ndarray:
+    """Return the ids of images that were taken for another class, the least probability of their own class first."""
     wrong = np.flatnonzero(answers.best != labels)
     return wrong[np.argsort(answers.own[wrong], kind="stable")][:most]
 
 
-def write(folder, split, classes, answers, results):
-    """test.json, confusion.csv, confusion.png, classes.csv and, where there are mistakes, mistakes.png in `folder`;
-    their paths."""
+def write(
+    folder: Path, split: Split, classes: Sequence[str], answers: Answers, results: dict[str, Any]
+) -> dict[str, str]:
+    """Write test.json, confusion.csv, confusion.png, classes.csv and, if there are mistakes, mistakes.png into
+    `folder`; return their paths.
+    """
     from ..report.confusion import draw_confusion
 
     counts = confusion(split.labels, answers, len(classes))
@@ -134,7 +157,9 @@ def write(folder, split, classes, answers, results):
     return paths
 
 
-def _draw_mistakes(split, classes, answers, worst, results):
+def _draw_mistakes(
+    split: Split, classes: Sequence[str], answers: Answers, worst: np.ndarray, results: dict[str, Any]
+) -> bytes:
     from ..report.gallery import Picture, gallery
 
     tiles = [

@@ -1,6 +1,11 @@
-"""What a run writes for its reader after every epoch: log.jsonl, log.csv, curves.png, a line."""
+"""What a run writes for its reader after every epoch: log.jsonl, log.csv, curves.png, and a line on the terminal."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from ..errors import RawconvError
 from ..files.csv_text import csv_text
@@ -8,10 +13,12 @@ from ..files.schema import ROW, parse
 from ..files.storage import Wrong, open_regular, replace_file
 from ..report.curves import draw_curves
 
+Row = dict[str, Any]  # of the log: {column: value} of an epoch
 LISTS = ("val_per_class",)  # of a row: an accuracy for each class, in the order of the classes
 
 
-def line(row, epochs):
+def line(row: Row, epochs: int) -> str:
+    """Return the line for the terminal."""
     return (
         f"epoch {row['epoch']:3d}/{epochs}  lr {row['lr']:.2g}  "
         f"train loss {row['train_loss']:.3f} top-1 {row['train_top1']:.1%} top-5 {row['train_top5']:.1%}  "
@@ -20,8 +27,8 @@ def line(row, epochs):
     )
 
 
-def read_log(folder, epochs):
-    """The rows of log.jsonl up to epoch `epochs`; RawconvError where a line is no row."""
+def read_log(folder: Path, epochs: int) -> list[Row]:
+    """Return the rows of log.jsonl up to epoch `epochs`.  RawconvError: a line is not a row."""
     path = folder / "log.jsonl"
     lines = []
     if path.exists():
@@ -34,8 +41,8 @@ def read_log(folder, epochs):
     return [row for row in rows if row["epoch"] <= epochs]
 
 
-def write_log(folder, rows, epochs):
-    """log.jsonl, log.csv and curves.png, each replaced whole."""
+def write_log(folder: Path, rows: Sequence[Row], epochs: int) -> None:
+    """Write log.jsonl, log.csv and curves.png, each replaced as a whole."""
     columns = [
         key for key in dict.fromkeys(key for row in rows for key in row) if key not in LISTS
     ]  # old rows have fewer

@@ -1,11 +1,15 @@
-"""A training run: epochs over a data set, and all that a user sees and keeps of it.
+"""A training run: epochs over a data set, and everything that the user sees and that is written.
 
-Everything random is a pure function of (seed, epoch, sample id), so that an interrupted run goes on bit for bit from
-its checkpoint, which holds the weights, the momentum and the position in the epoch.
+All random numbers are functions of (seed, epoch, sample id), so that an interrupted run continues bit for bit from its
+checkpoint, which holds the weights, the momentum and the position in the epoch.
 """
+
+from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +31,18 @@ from .memory_model import check_batch
 from .optimizer import SGD, Schedule
 from .parallel import SingleProcess
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..data.dataset import DataSet, Split
+    from ..files.messages import Say
+    from ..machine.arrays import Array, Device
+    from ..machine.philox import RngKey
+    from ..net import Net
+    from .log import Row
+    from .parallel import Ranks
+    from .recipes import Recipe
+
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
 METRICS = ("loss", "top1", "top5")
 TIMES = ("seconds", "wait")  # of a row of the log: of an epoch, and the share of it spent waiting for pictures
@@ -35,17 +51,30 @@ READ = 10  # steps between two readings of the running sums, which wait for the 
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is no number is told in words
 def train(
-    net, data, recipe, folder, device, seed=0, resume=None, progress=True, say=print,
-    ranks=None, minutes=10, watch=False,
-):  # fmt: skip
-    """Train `net` in place by `recipe`, writing checkpoints, log and curves into `folder`; returns the log's rows.
+    net: Net,
+    data: DataSet,
+    recipe: Recipe,
+    folder: Path,
+    device: Device,
+    seed: int = 0,
+    resume: dict[str, Any] | None = None,
+    progress: bool = True,
+    say: Say = print,
+    ranks: Ranks | None = None,
+    minutes: float = 10,
+    watch: bool = False,
+) -> list[Row]:
+    """Train `net` in place by `recipe`; write checkpoints, log and curves into `folder`; return the rows of the log.
 
+    data: its train and val splits are used.  device: where the net is moved to.
+    seed: of the order of the images, the crops and the dropout masks.
     resume: the state of a checkpoint that `train` wrote; the run then ends as if it had never been interrupted.
-    progress=False: no bar and no line an epoch.
-    ranks: the processes that share each batch (parallel.py); the first of them writes.  minutes: between checkpoints.
-    watch: log the update ratio and the dead maps of every layer (diagnostics.py).
-    UsageError where a batch does not fit into memory.  RawconvError where the loss is no longer a number.
-    KeyboardInterrupt after a Ctrl-C, when all is saved.
+    progress: False shows no bar, and no line after an epoch.
+    say: called with each message.  minutes: between two checkpoints.
+    ranks: the processes that share each batch (parallel.py); the first one writes.
+    watch: log the update ratio and the dead channels of every layer (diagnostics.py).
+    UsageError: a batch does not fit into memory.  RawconvError: the loss is no longer a number, or grows without bound.
+    KeyboardInterrupt: after Ctrl-C, when everything is saved.
     """
     diagnostics.check_data(data)
     diagnostics.warn_if_sorted(data.train, recipe.batch, seed, say)
@@ -62,15 +91,15 @@ def train(
         if go_on and run.at["epoch"] < recipe.epochs:
             run.save("last.h5")  # so that a run that is killed in its first epoch resumes as well, and keeps a new rate
         while go_on and not run.stopped and run.at["epoch"] < recipe.epochs:
-            began = time.perf_counter()
+            started = time.perf_counter()
             run.train_epoch(bar, stop, minutes * 60, say)
-            waited = run.waited / (time.perf_counter() - began)
+            waited = run.waited / (time.perf_counter() - started)
             if run.at["position"] < len(data.train):
                 break
             row = run.finish_epoch(watch, say)
-            diagnostics.refuse_divergence(row, run.rows, run.classes, folder, run.began())
+            diagnostics.refuse_divergence(row, run.rows, run.classes, folder, run.initial_loss())
             go_on = run.schedule.after_epoch(row["val_top1"])
-            run.keep(row | {"seconds": round(time.perf_counter() - began, 3), "wait": round(waited, 4)})
+            run.log_epoch(row | {"seconds": round(time.perf_counter() - started, 3), "wait": round(waited, 4)})
             if progress and run.writes:
                 bar.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
         if run.stopped:
@@ -84,8 +113,8 @@ def train(
     return run.rows
 
 
-def _stopped_early(epoch, epochs):
-    """What there is not because of it, in words."""
+def _stopped_early(epoch: int, epochs: int) -> str:
+    """Return the message for a run that stops early, which names the snapshots that are missing for it."""
     missing = [str(number) for number in SNAPSHOTS if epoch < number <= epochs]
     text = f"Stopped early, after epoch {epoch} of {epochs}: the learning rate was cut three times without a better "
     text += "validation accuracy."
@@ -95,17 +124,35 @@ def _stopped_early(epoch, epochs):
 
 
 class _Run:
-    """What changes during `train`: the optimiser, the schedule, the log's rows, and `at`, the place in the run."""
+    """What changes during `train`: the optimiser, the schedule, the rows of the log, and `at`, the position in the
+    run.
+    """
 
-    def __init__(self, net, data, recipe, folder, device, seed, ranks, resume):
+    def __init__(
+        self,
+        net: Net,
+        data: DataSet,
+        recipe: Recipe,
+        folder: Path,
+        device: Device,
+        seed: int,
+        ranks: Ranks,
+        resume: dict[str, Any] | None,
+    ) -> None:
         self.net, self.data, self.recipe, self.folder = net, data, recipe, folder
         self.device, self.seed, self.ranks, self.writes = device, seed, ranks, ranks.rank == 0
-        self.optimizer = SGD(net, recipe.momentum, recipe.decay, recipe.renorm, recipe.layer_rates(net))
+        self.optimizer = SGD(net, recipe.momentum, recipe.weight_decay, recipe.max_filter_rms, recipe.layer_rates(net))
         if len(recipe.class_weights) not in (0, len(data.classes)):
             raise RawconvError(f"There are {len(recipe.class_weights)} class weights for {len(data.classes)} classes.")
         self.weights = device.put(np.array(recipe.class_weights, net.dtype)) if recipe.class_weights else None
         self.schedule = Schedule(recipe.schedule, recipe.lr, recipe.epochs, recipe.warmup)
-        self.at = {"epoch": 0, "position": 0, "sums": [0.0, 0.0, 0.0], "best": -1.0, "schedule": self.schedule.state}
+        self.at: dict[str, Any] = {
+            "epoch": 0,
+            "position": 0,
+            "sums": [0.0, 0.0, 0.0],
+            "best": -1.0,
+            "schedule": self.schedule.state,
+        }
         self.classes = len(data.classes)
         self.stopped, self.waited = False, 0.0  # waited: seconds of this epoch for pictures that were not read yet
         if resume:
@@ -114,39 +161,43 @@ class _Run:
             self.optimizer.velocity = {key: device.put(value) for key, value in resume["momentum"].items()}
         self.rows = read_log(folder, self.at["epoch"])
         self.first = self.at["sums"][0] / max(1, self.at["position"])  # the loss of the first pictures of this epoch
-        self.epochs = []  # (training loss, update ratios) of those that this process trained
+        self.epochs: list[
+            tuple[float, dict[str, float]]
+        ] = []  # (training loss, update ratios) of those that this process trained
         self.pictures = fingerprint(data) if self.writes else None
 
-    def save(self, name, state=True):
-        """A checkpoint in the run's folder, written by the first process; state=False: the net alone."""
+    def save(self, name: str, state: bool = True) -> None:
+        """Write a checkpoint into the run's folder, from the first process; state=False: the net alone."""
         if not self.writes:
             return
         rows = [{key: row[key] for key in row if key not in (*TIMES, *LISTS)} for row in self.rows]
-        info = {"data": absolute(self.data.source), "recipe": self.recipe._asdict(), "seed": self.seed}
+        info = {"data": absolute(self.data.source), "recipe": self.recipe.to_json(), "seed": self.seed}
         info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
         info |= {"wnids": list(self.data.wnids)} if any(self.data.wnids) else {}
-        state = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
-        checkpoint.save(self.folder / name, self.net, info, state)
+        kept = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
+        checkpoint.save(self.folder / name, self.net, info, kept)
 
-    def save_within_epoch(self):
-        """last.h5; False where it stays as it was, since by the epoch's mean loss so far the run diverges."""
-        sound = self.at["sums"][0] <= diagnostics.bound(self.classes, self.began()) * self.at["position"]
+    def save_within_epoch(self) -> bool:
+        """Write last.h5 and return True; if the mean loss of the epoch so far diverges, leave it as it is and return
+        False.
+        """
+        sound = self.at["sums"][0] <= diagnostics.bound(self.classes, self.initial_loss()) * self.at["position"]
         if sound:
             self.save("last.h5")
         return sound
 
-    def train_epoch(self, bar, stop, seconds, say):
-        """The steps from at["position"] to the end of the epoch, or to an interruption."""
+    def train_epoch(self, bar: tqdm, stop: list[int], seconds: float, say: Say) -> None:
+        """Take the steps from at["position"] to the end of the epoch, or to an interruption."""
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, waiting, saved = (self.seed, at["epoch"]), [], time.monotonic()
         upload = HostToDevice(self.device)
-        for ids, images, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.share)):
+        for ids, images, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.shard)):
             rate = self._rate(at["position"])
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
             images, labels, rng_key = upload(images), self.device.put(labels), (*order, ids)
             sums = train_step(
                 self.net, images, labels, rng_key, self.recipe.crop, self.optimizer, rate, self.ranks, count,
-                self.recipe.colours, self.weights,
+                self.recipe.pca_jitter, self.weights,
             )  # fmt: skip
             waiting.append(sums)
             at["position"] += count
@@ -167,25 +218,25 @@ class _Run:
                 self.save_within_epoch()
                 saved = time.monotonic()
 
-    def _rate(self, position):
-        """The learning rate of the step that begins at this picture of the epoch."""
+    def _rate(self, position: int) -> float:
+        """Return the learning rate of the step that begins at this image of the epoch."""
         return self.schedule.rate(self.at["epoch"] + position / len(self.data.train))
 
-    def _timed(self, items):
-        """The items of an iterator; `waited` is how long it kept the step waiting."""
+    def _timed(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield the items; `waited` is how many seconds the steps waited for them."""
         self.waited, items = 0.0, iter(items)
         while True:
-            began = time.perf_counter()
+            started = time.perf_counter()
             item = next(items, None)
-            self.waited += time.perf_counter() - began
+            self.waited += time.perf_counter() - started
             if item is None:
                 return
             yield item
 
-    def _read(self, waiting, images, rate):
-        """Add the sums of the last steps, one by one, over all processes; refuse a loss that is not a number.
+    def _read(self, waiting: list[Array], images: Array, rate: float) -> None:
+        """Add the sums of the last steps, one by one, over all processes.  RawconvError: the loss is not a number.
 
-        Step by step, so that the sum has one order wherever the run was interrupted.
+        Step by step, so that the order of the summation does not depend on interruptions.
         """
         steps = self.ranks.sum(to_cpu(array_module(waiting[0]).stack(waiting)))
         waiting.clear()
@@ -198,27 +249,27 @@ class _Run:
         where = self._first_broken(images) if len(images) else ""
         after = f"in epoch {self.at['epoch'] + 1} after {self.at['position']} pictures"
         what = f"The loss became {self.at['sums'][0]} {after}{where}"
-        raise diagnostics.diverged(what, rate, self.rows, self.classes, self.folder, self.began())
+        raise diagnostics.diverged(what, rate, self.rows, self.classes, self.folder, self.initial_loss())
 
-    def began(self):
-        """The loss that this run began with, as far as its bound is concerned: 0 if the first epoch came below that."""
+    def initial_loss(self) -> float:
+        """Return the loss with which this run began, for its bound; 0 once the first epoch has ended below that."""
         if not self.rows:
             return float(self.first) if np.isfinite(self.first) else 0.0
         return self.rows[0]["train_loss"] if self.rows[0]["val_loss"] > diagnostics.bound(self.classes) else 0.0
 
-    def _first_broken(self, images):
+    def _first_broken(self, images: Array) -> str:
         return soundness.first_broken(self.net, prepare(images, self.net.mean, self.net.shape[0], dtype=self.net.dtype))
 
-    def finish_epoch(self, watch, say):
-        """Validate, look after the net's health, and set the position to the next epoch; the log's row."""
+    def finish_epoch(self, watch: bool, say: Say) -> Row:
+        """Validate, run the diagnostics, and move the position to the next epoch; return the row of the log."""
         at, net, size = self.at, self.net, self.recipe.batch
         row = {"epoch": at["epoch"] + 1, "lr": self._rate((len(self.data.train) - 1) // size * size)}  # the last step's
         row |= {f"train_{name}": value / len(self.data.train) for name, value in zip(METRICS, at["sums"], strict=True)}
         if (since := self.schedule.state.get("since", 0)) > 0 and int(since) == at["epoch"]:
             row["lr_set_to"] = self.recipe.lr  # by hand, in this epoch
-        found = evaluate(net, self.data.val, self.device, self.ranks)
-        found["per_class"] = [share if share is None else round(share, 4) for share in found["per_class"]]
-        row |= {f"val_{name}": value for name, value in found.items()}
+        validation = evaluate(net, self.data.val, self.device, self.ranks)
+        validation["per_class"] = [share if share is None else round(share, 4) for share in validation["per_class"]]
+        row |= {f"val_{name}": value for name, value in validation.items()}
         at.update(epoch=at["epoch"] + 1, position=0, sums=[0.0, 0.0, 0.0])
         some = self.device.put(self.data.val.read(range(min(64, len(self.data.val)))))
         dead = diagnostics.dead_maps(net, prepare(some, net.mean, net.shape[0], dtype=net.dtype))
@@ -232,9 +283,13 @@ class _Run:
             row |= {f"dead_{name}": value for name, value in dead.items()}
         return row
 
-    def keep(self, row):
-        """The log and the table of classes; best.h5 where the validation top-1 is the best yet; the snapshots of Fig.
-        4; and last.h5 at the end, since a run resumes from it: killed before, it writes the others again."""
+    def log_epoch(self, row: Row) -> None:
+        """Append a row to the log and write everything that an epoch leaves: the tables, best.h5 if the validation
+        top-1 is the best so far, and the snapshots of Fig. 4.
+
+        last.h5 comes last.  A run that is killed before that resumes from the epoch before, and writes the other files
+        again.
+        """
         self.rows.append(row)
         if not self.writes:
             return
@@ -250,42 +305,57 @@ class _Run:
         self.save("last.h5")
 
 
-def options(net):
-    """{"conv", "workspace" (MB)}: how the net is computed, where that changes bits; see runs.execute."""
+def options(net: Net) -> dict[str, Any]:
+    """Return {"conv", "workspace" (MB)}: how the net is computed, as far as that changes bits."""
     layer = next(layer for _, layer in net.layers if layer.params)
     return {"conv": layer.conv, "workspace": layer.workspace >> 20}
 
 
 def train_step(
-    net, images, labels, rng_key, crop, optimizer, rate, ranks=None, count=None, colours=(), weights=None,
-):  # fmt: skip
-    """One batch up, its gradient back, one update; the sums over its pictures of loss, top-1 and top-5 hits (3,).
+    net: Net,
+    images: Array,
+    labels: Array,
+    rng_key: RngKey,
+    crop: str,
+    optimizer: SGD,
+    rate: float,
+    ranks: Ranks | None = None,
+    count: int | None = None,
+    pca_jitter: Sequence[Sequence[float]] = (),
+    weights: Array | None = None,
+) -> Array:
+    """Run one batch forward and backward and update the weights; return the sums over its images of loss, top-1 and
+    top-5 hits, (3,), on the device.
 
-    ranks, count: the processes that share the batch, and how many pictures it has over all of them.
-    colours: directions along which a picture's colours vary, see data.colour.shifts.  weights: of the classes in the
-    loss, on the device; the gradient is still divided by the number of pictures.
+    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).  crop: as in data.augment.prepare.
+    rate: the learning rate.  ranks, count: the processes that share the batch, and how many images it has in all of
+    them.
+    pca_jitter: directions along which the colours of an image vary, see data.colour.shifts.
+    weights: of the classes in the loss, on the device; the gradient is divided by the number of images all the same.
     """
     ranks = ranks or SingleProcess()
     if not len(images):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
         x = prepare(images, net.mean, net.shape[0], rng_key, crop, net.dtype)
-        if len(colours):
-            x += array_module(x).asarray(shifts(rng_key, colours), x.dtype)[:, None, None]
-        scores, caches = net.forward(x, rng_key=rng_key)
-        loss, dscores = softmax_cross_entropy(scores, labels, weights)
-        sums = _sums(loss, _above(scores, labels))
-        _, grads = net.backward(dscores, caches, ranks.add, optimizer.lowest)
+        if len(pca_jitter):
+            x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
+        logits, caches = net.forward(x, rng_key=rng_key)
+        loss, dlogits = softmax_cross_entropy(logits, labels, weights)
+        sums = _sums(loss, _above(logits, labels))
+        _, grads = net.backward(dlogits, caches, ranks.add, optimizer.lowest)
     ranks.finish()
     if not on_cpu(sums) or np.isfinite(sums[0]):  # or NaN is everywhere before anybody asks where it began
         optimizer.update(grads, rate, 1 / (count or len(labels)))
     return sums
 
 
-def zero_gradients(net, on_grads, stop):
-    """What a step over no pictures finds: (the sums, all 0; the gradients, all 0).
+def zero_gradients(
+    net: Net, on_grads: Callable[[str, dict[str, Array]], object], stop: str | None
+) -> tuple[Array, dict[str, dict[str, Array]]]:
+    """Return what a step over no images yields: (the sums, all 0; the gradients, all 0).
 
-    on_grads is called as Net.backward calls it, layer by layer in the same order: processes sum them together.
+    on_grads is called as Net.backward calls it, layer by layer in the same order, so that processes sum them together.
     """
     grads = {}
     for name, layer, _ in reversed(net.path(net.output)):
@@ -297,41 +367,43 @@ def zero_gradients(net, on_grads, stop):
     return array_module(next(iter(net.params.values()))).zeros(len(METRICS)), grads
 
 
-def _sums(loss, above):
-    """(loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
+def _sums(loss: Array, above: Array) -> Array:
+    """Return (loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
     xp = array_module(above)
     return xp.stack([xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())])
 
 
-def hits(scores, labels):
-    """How many of the labels are the first, and among the first five, of the scores (N, ..., K).  A NaN is a miss."""
-    above = _above(scores, labels)
+def hits(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Count the labels that are the first, and among the first five, of the logits (N, ..., K).  A NaN is a miss."""
+    above = _above(logits, labels)
     return (above < 1).sum(), (above < 5).sum()
 
 
-def _above(scores, labels):
-    """How many other classes have no lower score than the label's, of each picture: (N,) on the device.
+def _above(logits: Array, labels: Array) -> Array:
+    """Count, for each image, the other classes with no lower logit than the label's: (N,) on the device.
 
-    scores (N, ..., K).  A NaN has as many above it as there are: a miss.
+    logits (N, ..., K).  A NaN counts as having all others above it: a miss.
     """
-    scores = scores.reshape(len(labels), -1)
-    xp = array_module(scores)
-    own = scores[xp.arange(len(labels)), labels][:, None]
-    return (~(scores < own)).sum(axis=1) - 1
+    logits = logits.reshape(len(labels), -1)
+    xp = array_module(logits)
+    own = logits[xp.arange(len(labels)), labels][:, None]
+    return (~(logits < own)).sum(axis=1) - 1
 
 
-def evaluate(net, split, device, ranks=None, batch=250):
-    """{"loss", "top1", "top5"} over a split, one centre crop a picture, means over the pictures; "balanced_top1", the
-    mean of the classes' top-1, and "per_class", those, a list with None where a class has no picture."""
+def evaluate(net: Net, split: Split, device: Device, ranks: Ranks | None = None, batch: int = 250) -> dict[str, Any]:
+    """Return {"loss", "top1", "top5"} of a split, from the centre crop of each image, means over the images;
+    "balanced_top1", the mean of the classes' top-1; and "per_class", the top-1 of each class, None where a class has
+    no image.
+    """
     ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
     answered = []  # (ids, how many classes are above each picture's own, on the device: reading waits for it)
-    for ids, images, labels in batches(split, batch, share=ranks.share):
+    for ids, images, labels in batches(split, batch, shard=ranks.shard):
         if not len(labels):
             continue  # the other processes have them all
         labels = device.put(labels)
-        scores, _ = net.forward(prepare(upload(images), net.mean, net.shape[0], dtype=net.dtype), keep=False)
-        above = _above(scores, labels)
-        sums += _sums(softmax_cross_entropy(scores, labels)[0], above)
+        logits, _ = net.forward(prepare(upload(images), net.mean, net.shape[0], dtype=net.dtype), keep=False)
+        above = _above(logits, labels)
+        sums += _sums(softmax_cross_entropy(logits, labels)[0], above)
         answered.append((ids, above))
     right = np.zeros(len(split), np.int64)
     for ids, above in answered:

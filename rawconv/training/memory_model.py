@@ -1,11 +1,14 @@
-"""How much memory a training step takes, by arithmetic from the description of a net: nothing is allocated.
+"""How much memory a training step takes, computed from the description of a net without allocating anything.
 
 All figures are bytes on a GPU (on the CPU the columns take 2 MB a thread, and Winograd's tiles 24 MB in all).  Not
-counted: the driver's own few hundred MB, the workspaces of cuBLAS, and what CuPy's pool keeps back for later.
+counted: the driver's own few hundred MB, the workspaces of cuBLAS, and what CuPy's pool keeps for later.
 """
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import models
 from ..errors import UsageError
@@ -14,11 +17,19 @@ from ..machine import limits
 from ..net import IMAGE
 from .recipes import stored_for
 
+if TYPE_CHECKING:
+    from ..machine.arrays import Device
+    from ..net import Net
+    from .parallel import Ranks
+    from .recipes import Recipe
+
 
 class Row(NamedTuple):
-    """Bytes of one layer.  kept: for the way back, each array counted once, where it is made.  parameters: and as many
-    for their gradients, and for their momentum.  columns: the largest block.  transient: what is there only while the
-    step is in this layer, up or back, whichever is more; the columns included.
+    """Bytes of one layer.
+
+    kept: for the way back; each array counts once, where it is made.  parameters: as many again for their gradients,
+    and for their momentum.  columns: the largest block.  transient: what exists only while the step is in this layer,
+    forward or backward, whichever is more, including the columns.
     """
 
     name: str
@@ -28,11 +39,11 @@ class Row(NamedTuple):
     transient: int
 
 
-def training_memory(model, batch, classes=1000, workspace=256):
-    """{"rows": [Row, ...], "kept", "parameters", "peak", "peak_at", "peak_parts"} of one step over `batch` pictures.
+def training_memory(model: str, batch: int, classes: int = 1000, workspace: int = 256) -> dict[str, Any]:
+    """Return {"rows": [Row, ...], "kept", "parameters", "peak", "peak_at", "peak_parts"} of a step over `batch` images.
 
-    workspace: of the columns, in MB of 2^20 bytes.  peak: what is there at the worst moment, which "peak_at" names and
-    "peak_parts" divides: parameters, momentum, kept and gradients so far, transient.
+    workspace: of the columns, in MB of 2^20 bytes.  peak: the largest sum at any moment, which "peak_at" names and
+    "peak_parts" divides: parameters, momentum, kept and gradients so far, transient.  UsageError: no such model.
     """
     if model not in models.MODELS:
         raise UsageError(f"There is no model {model!r}; the models are {', '.join(models.MODELS)}.")
@@ -40,8 +51,12 @@ def training_memory(model, batch, classes=1000, workspace=256):
     return step_memory(shape, layers, stored_for(shape[0]), batch, workspace)
 
 
-def step_memory(shape, layers, stored, batch, workspace=256):
-    """What training_memory finds, for [(name, layer), ...] and pictures (H, W, C) cut from ones of `stored` rows."""
+def step_memory(
+    shape: tuple[int, int, int], layers: Sequence[Any], stored: int, batch: int, workspace: int = 256
+) -> dict[str, Any]:
+    """Return what training_memory does, for [(name, layer), ...] and images (H, W, C) cropped from ones of `stored`
+    rows.
+    """
     pixels = batch * stored**2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
     names, needs, sizes, below = ["pixels"], [Memory(own=pixels)], [batch * math.prod(shape) * FLOAT], None
     for name, layer in layers:
@@ -57,11 +72,11 @@ def step_memory(shape, layers, stored, batch, workspace=256):
     return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
 
 
-def check_batch(net, recipe, images, device, ranks, begun=False):
-    """UsageError where a step takes more memory than there is on `device`, with a part of its batch on each rank.
+def check_batch(net: Net, recipe: Recipe, images: int, device: Device, ranks: Ranks, resumes: bool = False) -> None:
+    """UsageError: a step takes more memory than `device` has; each rank computes a part of the batch.
 
-    pictures: of training; a batch has no more.  begun: it is a run that goes on.
-    Said by arithmetic, before the step: a system that runs out of memory ends the program without a word.
+    images: how many there are for training; a batch has no more.  resumes: the run continues another one.
+    This is computed before the first step: a system that runs out of memory ends the program without a message.
     """
     on_cpu = device.index is None
     room = limits.free_memory() / ranks.beside if on_cpu else device.free_memory()
@@ -71,8 +86,8 @@ def check_batch(net, recipe, images, device, ranks, begun=False):
         part = -(-batch // ranks.size)
         if not _is_known_chain(net):
             return _least(net, part)
-        found = step_memory(net.shape, net.layers, recipe.stored, part, workspace)
-        return found["peak"] - found["peak_parts"]["parameters"]  # which are there already
+        memory = step_memory(net.shape, net.layers, recipe.stored, part, workspace)
+        return memory["peak"] - memory["peak_parts"]["parameters"]  # which are there already
 
     batch = fits = min(recipe.batch, images)
     while fits and needed(fits) > room:
@@ -81,7 +96,7 @@ def check_batch(net, recipe, images, device, ranks, begun=False):
         return
     whose = "this process" if ranks.size == 1 else f"each of the {ranks.size} processes"
     remedy = f"lower --batch: {fits} would fit" if fits else "use a smaller --model"
-    if begun:
+    if resumes:
         remedy = "a run cannot change its --batch, so go on with it where there is more memory, or in more processes"
     raise UsageError(
         f"A step over a batch of {batch} pictures takes about {needed(batch) / 1e9:.3g} GB of {whose}, and {device} "
@@ -89,22 +104,24 @@ def check_batch(net, recipe, images, device, ranks, begun=False):
     )
 
 
-def _is_known_chain(net):
-    """Whether every layer takes what the one before it makes, and says what it needs."""
+def _is_known_chain(net: Net) -> bool:
+    """Whether every layer takes the output of the one before it, and can tell its memory."""
     before = [IMAGE, *net.nodes]
     chain = all(node.inputs == (name,) for node, name in zip(net.nodes.values(), before, strict=False))
     return chain and all(layer.memory for _, layer in net.layers)
 
 
-def _least(net, batch):
-    """Less than a step of any net takes: the inputs of its convolutions, which they keep, momentum and gradients."""
+def _least(net: Net, batch: int) -> int:
+    """Return a lower bound for any net: the inputs of its convolutions, which are kept, momentum and gradients."""
     inputs = {name for node in net.nodes.values() if node.layer.params for name in node.inputs}
     kept = sum(math.prod(net.shapes.get(name, net.shape)) for name in inputs)
     return FLOAT * (batch * kept + 2 * sum(value.size for value in net.params.values()))
 
 
-def _walk(names, needs, sizes):
-    """(rows, [(moment, {what: bytes that are there}), ...]) of a step: up through every layer, back, and the update."""
+def _walk(
+    names: list[str], needs: list[Memory], sizes: list[int]
+) -> tuple[list[Row], list[tuple[str, dict[str, int]]]]:
+    """Return (rows, [(moment, {part: bytes}), ...]) of a step: forward through every layer, backward, the update."""
     maker, stays = _who_stays(needs)
     kept = [need.own + size * (i in stays) for i, (need, size) in enumerate(zip(needs, sizes, strict=True))]
     total = sum(need.parameters for need in needs)
@@ -123,9 +140,10 @@ def _walk(names, needs, sizes):
     return rows, moments
 
 
-def _who_stays(needs):
-    """(of every layer, which one made the array that is its output; the makers whose outputs are kept)."""
-    maker, stays = [], set()
+def _who_stays(needs: list[Memory]) -> tuple[list[int], set[int]]:
+    """Return (for every layer, which one made the array that is its output; the makers whose outputs are kept)."""
+    maker: list[int] = []
+    stays: set[int] = set()
     for i, need in enumerate(needs):
         if need.keeps == "input":
             stays.add(maker[-1])

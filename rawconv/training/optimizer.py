@@ -1,6 +1,9 @@
 """Gradient descent as Krizhevsky and the paper use it, and how the learning rate falls.  Paper, section 3."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,56 +12,68 @@ from ..machine.kernels import THREADS, launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 
+if TYPE_CHECKING:
+    from ..machine.arrays import Array
+    from ..net import Net
+
 
 class SGD:
-    """v = momentum * v - lr * (decay * w + g); w = w + v; filters whose RMS exceeds `renorm` are scaled back to it.
+    """v = momentum * v - lr * (weight_decay * w + g); w = w + v; filters with a too large RMS are scaled back.
 
-    decay: on weights only, never on biases (the paper is silent; 5e-4 is Krizhevsky's).  renorm: the radius of the
-    paper's filter renormalisation, 0.1, for convolutions (not fully connected layers, not biases), momentum untouched;
-    None switches it off.
-    rates: {layer: its share of lr}, 1 where it is not named; a layer of rate 0 is frozen, as it is in every way.
+    weight_decay: of weights only, never of biases (the paper is silent; 5e-4 is Krizhevsky's).
+    max_filter_rms: the radius of the paper's filter renormalisation, 0.1, for convolutions only, without their biases
+    and their momentum; None switches it off.
+    lr_multipliers: {layer: factor of lr}, 1 where it is not named; a layer with 0 is frozen, momentum and all.
     lowest: the first layer that learns.
     """
 
-    def __init__(self, net, momentum=0.9, decay=5e-4, renorm=0.1, rates=None):
-        self.net, self.momentum, self.decay, self.renorm, self.rates = net, momentum, decay, renorm, rates or {}
-        learning = [name for name, layer in net.layers if layer.params and self.rates.get(name, 1.0)]
+    def __init__(
+        self,
+        net: Net,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        max_filter_rms: float | None = 0.1,
+        lr_multipliers: dict[str, float] | None = None,
+    ) -> None:
+        self.net, self.momentum, self.weight_decay = net, momentum, weight_decay
+        self.max_filter_rms, self.lr_multipliers = max_filter_rms, lr_multipliers or {}
+        learning = [name for name, layer in net.layers if layer.params and self.lr_multipliers.get(name, 1.0)]
         self.lowest = learning[0] if learning else None
         self.convolutions = set(net.convolutions)
         self.velocity = {key: array_module(value).zeros_like(value) for key, value in net.params.items()}
 
-    def update(self, grads, lr, scale):
-        """One step; scale: what the summed gradients are multiplied by, 1 / the number of pictures in the batch."""
+    def update(self, grads: dict[str, dict[str, Array]], lr: float, scale: float) -> None:
+        """Take one step.  scale: a factor of the summed gradients, 1 / the number of images in the batch."""
         for (layer, name), value in self.net.params.items():
-            rate = lr * self.rates.get(layer, 1.0)
+            rate = lr * self.lr_multipliers.get(layer, 1.0)
             if not rate:
                 continue
-            decay = self.decay if name == "weight" else 0.0
+            weight_decay = self.weight_decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
-            step = (value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * decay)
-            if self.renorm and name == "weight" and layer in self.convolutions:
-                _step_filters(*step, self.renorm)
+            step = (value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * weight_decay)
+            if self.max_filter_rms and name == "weight" and layer in self.convolutions:
+                _step_filters(*step, self.max_filter_rms)
             else:
                 _step(*step)
 
 
-def _step(weight, velocity, grad, *constants):
+def _step(weight: Array, velocity: Array, grad: Array, *constants: float) -> None:
     arrays = [a.reshape(-1) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
         return launch(CU, "sgd", weight.size, *arrays, *map(float, constants))
-    constants = [weight.dtype.type(value) for value in constants]
-    run_blocks(lambda part: sgd(*(a[part] for a in arrays), *constants), cut(weight.size, 1 << 18), weight.size / 2)
+    typed = [weight.dtype.type(value) for value in constants]
+    run_blocks(lambda part: sgd(*(a[part] for a in arrays), *typed), cut(weight.size, 1 << 18), weight.size / 2)
 
 
-def _step_filters(weight, velocity, grad, *constants):
+def _step_filters(weight: Array, velocity: Array, grad: Array, *constants: float) -> None:
     filters = weight.shape[-1]
     arrays = [a.reshape(-1, filters) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
         blocks = -(-filters // FILTERS)
         return launch(CU, "sgd_filters", blocks * THREADS, *arrays, *map(float, constants), len(arrays[0]), filters)
-    constants = [weight.dtype.type(value) for value in constants]
+    typed = [weight.dtype.type(value) for value in constants]
     parts = cut(filters, 64)
-    run_blocks(lambda part: sgd_filters(*arrays, *constants, part.start, part.stop), parts, weight.size)
+    run_blocks(lambda part: sgd_filters(*arrays, *typed, part.start, part.stop), parts, weight.size)
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")
@@ -66,20 +81,20 @@ FILTERS = 8  # that a block of the GPU's threads updates together: in float, one
 
 
 @loop
-def sgd(weight, velocity, grad, momentum, rate, decay):
+def sgd(weight, velocity, grad, momentum, rate, weight_decay):
     for i in range(len(weight)):
-        velocity[i] = momentum * velocity[i] - decay * weight[i] - rate * grad[i]
+        velocity[i] = momentum * velocity[i] - weight_decay * weight[i] - rate * grad[i]
         weight[i] += velocity[i]
 
 
 @loop
-def sgd_filters(weight, velocity, grad, momentum, rate, decay, radius, first, last):
+def sgd_filters(weight, velocity, grad, momentum, rate, weight_decay, radius, first, last):
     """sgd, and w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS then exceeds radius."""
     squares = np.zeros(last - first, weight.dtype)
     for i in range(len(weight)):
         w, v, g = weight[i, first:last], velocity[i, first:last], grad[i, first:last]
         for o in range(last - first):
-            v[o] = momentum * v[o] - decay * w[o] - rate * g[o]
+            v[o] = momentum * v[o] - weight_decay * w[o] - rate * g[o]
             w[o] += v[o]
             squares[o] += w[o] * w[o]
     for o in range(last - first):
@@ -95,25 +110,25 @@ SCHEDULES = ("plateau", "cosine", "step", "constant")
 
 
 class Schedule:
-    """The learning rate over a run of `epochs`, reached linearly over the first `warmup` epochs.
+    """The learning rate over a run of `epochs`, with a linear rise over the first `warmup` epochs.
 
     plateau: lr / 10 after 5 epochs without 0.1 point better validation top-1, stop after the third cut (the paper
     lowered it by hand "when the validation error plateaus").  cosine: lr * (1 + cos(pi * t)) / 2.
     step: lr / 10 after each third of the run.  constant: lr.
-    since: the time in epochs at which the rate is lr, from where cosine and step fall as they would have; not 0 where
-    the rate was set by hand in the middle of a run.
+    since: the time in epochs at which the rate is lr; cosine and step fall from there on.  It is not 0 where the rate
+    was changed in the middle of a run.
     """
 
     PATIENCE, BETTER, CUTS = 5, 0.001, 3
 
-    def __init__(self, kind, lr, epochs, warmup=0.0, since=0.0):
+    def __init__(self, kind: str, lr: float, epochs: int, warmup: float = 0.0, since: float = 0.0) -> None:
         if kind not in SCHEDULES:
             raise ValueError(f"schedule {kind!r} is not one of: {', '.join(SCHEDULES)}.")
         self.kind, self.lr, self.epochs, self.warmup = kind, lr, epochs, warmup
         self.state = {"best": -1.0, "waited": 0, "cuts": 0, "since": since}
 
-    def rate(self, epoch):
-        """The learning rate at a time in epochs, a real number."""
+    def rate(self, epoch: float) -> float:
+        """Return the learning rate at a time in epochs, a real number."""
         lr = self.lr * min(1.0, (epoch + 1e-3) / self.warmup) if self.warmup else self.lr
         since, now = (min(1.0, t / self.epochs) for t in (self.state.get("since", 0.0), epoch))
         if self.kind == "cosine":
@@ -122,8 +137,8 @@ class Schedule:
             return lr / 10 ** (min(2, int(3 * now)) - min(2, int(3 * since)))
         return lr / 10 ** self.state["cuts"]
 
-    def after_epoch(self, top1):
-        """Take note of a validation accuracy in [0, 1]; False says that training should stop."""
+    def after_epoch(self, top1: float) -> bool:
+        """Record a validation accuracy in [0, 1]; return whether training should continue."""
         if self.kind != "plateau":
             return True
         if top1 > self.state["best"] + self.BETTER:

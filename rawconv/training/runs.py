@@ -1,12 +1,15 @@
 """From a user's words to a training run: which data, which net, which recipe; begin, resume, test, check.
 
 run = start(model="zf64", data="photos/")           a Run: net, data, recipe
-results = go(run, pathlib.Path("runs/mine"), choose_device("auto"))
+results = train_run(run, pathlib.Path("runs/mine"), choose_device("auto"))
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,24 +33,42 @@ from .loop import options, train
 from .optimizer import Schedule
 from .recipes import Recipe, recipe_of
 
+if TYPE_CHECKING:
+    import os
+
+    from ..data.dataset import Split
+    from ..files.messages import Say
+    from ..machine.arrays import Device
+    from .parallel import Ranks
+
 
 class Run(NamedTuple):
-    """All that decides the result; `folder` and `state` only for a run that goes on."""
+    """Everything that decides the result.  folder, state: of a run that is resumed, else None."""
 
     net: Net
     data: DataSet
     recipe: Recipe
     seed: int
     folder: Path | None = None
-    state: dict | None = None
+    state: dict[str, Any] | None = None
 
 
-def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float32", fine_tune=False):
-    """A new Run.  changes: {field of Recipe: value}.  weights: a checkpoint to start from, whose model rules.
+def start(
+    model: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    changes: Mapping[str, Any] = {},
+    dtype: str = "float32",
+    fine_tune: bool = False,
+) -> Run:
+    """Return a new Run.
 
-    fine_tune: give it a new last layer, for the classes of the data.
-    UsageError where model and weights disagree, or fine_tune lacks weights; RawconvError where the data's classes are
-    not those of the weights.
+    changes: {field of Recipe: value}; class_weights may be "balanced".
+    weights: a checkpoint to start from, which decides the model.
+    fine_tune: replace its last layer by a new one, for the classes of the data.
+    UsageError: model and weights disagree, or fine_tune has no weights.  RawconvError: the data's classes are not
+    those of the weights.
     """
     if fine_tune and not weights:
         raise UsageError("--fine-tune needs --weights, the checkpoint to start from.")
@@ -65,57 +86,60 @@ def start(model=None, data=None, weights=None, seed=0, changes=(), dtype="float3
     images = open_data("scenes" if data is None else data, chosen.stored, seed=0)
     if weigh:
         chosen = chosen._replace(class_weights=balanced(images.train.labels, len(images.classes)))
-    if chosen.colour:
-        chosen = chosen._replace(colours=(chosen.colour * principal(images.train)).tolist())
+    if chosen.pca_strength:
+        chosen = chosen._replace(pca_jitter=(chosen.pca_strength * principal(images.train)).tolist())
     if first and fine_tune:
         return Run(new_classifier(first.net, images.classes, seed), images, chosen, seed)
     if first:
-        images = _same_classes(first.net, images, weights, " or, for training, add --fine-tune")
+        images = _in_order_of(first.net, images, weights, " or, for training, add --fine-tune")
         return Run(first.net, images, chosen, seed)
     net = models.build(model, images.classes, None, mean_image(images.train, True), seed, dtype)
     return Run(net, images, chosen, seed)
 
 
-def resume(path, given, say=print):
-    """The interrupted Run in `path`, its folder or its last.h5.
+def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: Say = print) -> Run:
+    """Return the interrupted Run in `path`, its folder or its last.h5.
 
-    given: {option: value} of others.  lr is the rate from the next step on, data is where the same pictures lie now,
-    and the rest must all be None: UsageError.  RawconvError where the file holds no state, or the pictures differ.
+    options_given: {option: value} of the command line.  lr is the rate from the next step on, data is where the same
+    images are now; all others must be None, else UsageError.
+    RawconvError: the file holds no state, or the images differ.
     """
-    path, given = Path(path), {name: value for name, value in given.items() if value is not None}
-    data, lr = given.pop("data", None), given.pop("lr", None)
-    if given:
-        names = ", ".join(name if name.startswith("--") else f"--{name}" for name in given)
+    path, options_given = Path(path), {name: value for name, value in options_given.items() if value is not None}
+    data, lr = options_given.pop("data", None), options_given.pop("lr", None)
+    if options_given:
+        names = ", ".join(name if name.startswith("--") else f"--{name}" for name in options_given)
         raise UsageError(f"--resume takes everything but --lr and --data from the run; leave {names} out.")
     file = path / "last.h5" if path.is_dir() else path
-    found = checkpoint.load(file)
-    if found.state is None:
+    saved = checkpoint.load(file)
+    if saved.state is None:
         raise RawconvError(f"{file} holds no training state; resume from the last.h5 of its run's folder.")
-    chosen = Recipe(**found.info["recipe"])
-    if chosen.stored != stored_size(found.net):
+    chosen = Recipe.from_json(saved.info["recipe"])
+    if chosen.stored != stored_size(saved.net):
         raise RawconvError(
-            f"{file} is damaged: it keeps pictures in {stored_size(found.net)} pixels, and its recipe in "
+            f"{file} is damaged: it keeps pictures in {stored_size(saved.net)} pixels, and its recipe in "
             f"{chosen.stored}. {checkpoint.REMEDY}"
         )
-    images = _same_classes(found.net, _open(file, found.info, data, chosen.stored), file)
-    _same_pictures(found, images, file, data, say)
-    kept = options(found.net) | found.info.get("options", {})
-    choose_conv(found.net, kept["conv"])
-    limit_columns(found.net, kept["workspace"])
-    run = Run(found.net, images, chosen, found.info["seed"], file.parent, found.state)
+    images = _in_order_of(saved.net, _open(file, saved.info, data, chosen.stored), file)
+    _check_same_images(saved, images, file, data, say)
+    kept = options(saved.net) | saved.info.get("options", {})
+    choose_conv(saved.net, kept["conv"])
+    limit_columns(saved.net, kept["workspace"])
+    run = Run(saved.net, images, chosen, saved.info["seed"], file.parent, saved.state)
     return run if lr is None else _with_rate(run, lr, file, say)
 
 
-def locked_run(path):
-    """No other process may go on with the run in `path`, its folder or its last.h5, while this is entered."""
+def locked_run(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """Keep other processes from continuing the run in `path`, its folder or its last.h5, in this context."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     return locked(folder) if folder.is_dir() else contextlib.nullcontext()
 
 
-def _same_pictures(found, data, file, moved, say):
-    """RawconvError where the data differ from those of the run; of these, older files kept the classes alone."""
-    now, position = fingerprint(data), found.state["progress"]["position"]
-    kept = {"train": max(position, now["train"])} | (found.info.get("pictures") or {})
+def _check_same_images(saved: checkpoint.Checkpoint, data: DataSet, file: Path, moved: str | None, say: Say) -> None:
+    """RawconvError: the data differ from those of the run.  Of these, older files hold the classes only."""
+    state: Any = saved.state
+    now: dict[str, Any] = fingerprint(data)
+    position = state["progress"]["position"]
+    kept = {"train": max(position, now["train"])} | (saved.info.get("pictures") or {})
     if any(kept.get(key, now[key]) != now[key] for key in ("train", "val")):
         least, val = max(position, kept["train"]), kept.get("val", now["val"])
         wrong = f"{now['train']} training and {now['val']} validation pictures, not {least} and {val}"
@@ -132,9 +156,10 @@ def _same_pictures(found, data, file, moved, say):
     )
 
 
-def _with_rate(run, lr, file, say):
-    """The run whose rate is `lr` from its next step on; cosine and step fall from there, plateau counts anew."""
-    progress = run.state["progress"]
+def _with_rate(run: Run, lr: float, file: Path, say: Say) -> Run:
+    """Return the run with rate `lr` from its next step on; cosine and step fall from there, plateau counts from 0."""
+    state: Any = run.state
+    progress = state["progress"]
     since = progress["epoch"] + progress["position"] / len(run.data.train)
     if since >= run.recipe.epochs:
         raise UsageError(f"{file} has done all its {run.recipe.epochs} epochs; leave --lr out.")
@@ -143,19 +168,22 @@ def _with_rate(run, lr, file, say):
     where = f"epoch {progress['epoch'] + 1}, picture {progress['position'] + 1}"
     say(f"The learning rate is {lr:.3g} from {where} on; it was {before.rate(since):.3g}.")
     schedule = Schedule(run.recipe.schedule, lr, run.recipe.epochs, since=since).state
-    state = run.state | {"progress": progress | {"schedule": schedule}}
+    state = state | {"progress": progress | {"schedule": schedule}}
     return run._replace(recipe=run.recipe._replace(lr=lr, warmup=0.0), state=state)
 
 
-def go(run, folder, device, say=print, progress=True, **how):
-    """Train, and return what a user asks for first: accuracies of the last epoch and where everything lies.
+def train_run(
+    run: Run, folder: str | os.PathLike[str], device: Device, say: Say = print, progress: bool = True, **options: Any
+) -> dict[str, Any]:
+    """Train; return the accuracies of the last epoch and the paths of what was written.
 
-    how: the other arguments of training.train.
+    options: the other arguments of training.train.
     """
-    first = not (how.get("ranks") and how["ranks"].rank)
+    first = not (options.get("ranks") and options["ranks"].rank)
     with locked(folder) if first else contextlib.nullcontext():
-        rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **how)
-    last = rows[-1] if rows else {"epoch": run.state["progress"]["epoch"]}  # done before, and its log is not here
+        rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **options)
+    state: Any = run.state
+    last = rows[-1] if rows else {"epoch": state["progress"]["epoch"]}  # all epochs were done, and the log is gone
     return {
         "checkpoint": f"{folder}/last.h5",
         "best": f"{folder}/best.h5",
@@ -169,28 +197,39 @@ def go(run, folder, device, say=print, progress=True, **how):
 SPLITS = {"train": "training pictures", "val": "validation pictures", "test": "test pictures", "all": "pictures, all"}
 
 
-def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, out=None, ranks=None, split=None):
-    """Test a checkpoint (by default the newest) on its own data set or another with the same classes.
+def test_checkpoint(
+    weights: str | os.PathLike[str] | None,
+    data: str | None,
+    device: Device,
+    say: Say = print,
+    workspace: int = 256,
+    conv: str = "auto",
+    views: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    ranks: Ranks | None = None,
+    split: str | None = None,
+) -> dict[str, Any]:
+    """Test a checkpoint (by default the newest) on its own data set, or on another with the same classes.
 
-    split: "train", "val", "test" or "all" of its pictures; by default those for validation, but all of a folder without
-    any that the net was not trained on.
-    What it finds is written into the new folder `out`, by default beside the checkpoint; see evaluation.write.
+    split: "train", "val", "test" or "all" of its images; by default those for validation, or all of a folder without
+    any that the net was not trained on. The results are written into the new folder `out`, by default beside the
+    checkpoint; see evaluation.write.
     """
     file = weights or checkpoint.default()
-    found = checkpoint.load(file)
-    own = data is None or absolute(data) == absolute(found.info.get("data", ""))
+    saved = checkpoint.load(file)
+    own = data is None or absolute(data) == absolute(saved.info.get("data", ""))
     whole, test = split not in ("train", "val") and not own, split in ("test", "all")
-    images = _same_classes(found.net, data_of(found.net, file, found.info, data, whole, test), file)
+    images = _in_order_of(saved.net, data_of(saved.net, file, saved.info, data, whole, test), file)
     split = split or ("all" if images.val is images.train else "val")
-    tested = _pictures(images, split)
-    soundness.check_net(found.net)
-    soundness.check_scores(found.net)
-    choose_conv(found.net, conv, device)
-    limit_columns(found.net, workspace)
-    answers = evaluation.answer(found.net.to(device), tested, device, views, ranks, progress=True)
+    tested = _tested_split(images, split)
+    soundness.check_net(saved.net)
+    soundness.check_scores(saved.net)
+    choose_conv(saved.net, conv, device)
+    limit_columns(saved.net, workspace)
+    answers = evaluation.answer(saved.net.to(device), tested, device, views, ranks, progress=True)
     odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
-    soundness.check_finite(found.net, answers.own, preprocess(found.net, tested.read(odd)) if len(odd) else None)
-    results = {"checkpoint": str(file), "data": images.source, "split": split, "pictures": len(tested)}
+    soundness.check_finite(saved.net, answers.own, preprocess(saved.net, tested.read(odd)) if len(odd) else None)
+    results: dict[str, Any] = {"checkpoint": str(file), "data": images.source, "split": split, "pictures": len(tested)}
     accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(images.classes))
     results |= {"views": views} | evaluation.measures(answers)
     results |= {"balanced_top1": evaluation.balanced_top1(accuracies)}
@@ -202,31 +241,36 @@ def test(weights, data, device, say=print, workspace=256, conv="auto", views=1, 
         say(f"{images.classes[k]} taken for {images.classes[j]}: {count}")
     if ranks and ranks.rank:
         return results
-    folder = Path(out) if out else new_folder(*result_folder(file, found.net, images.source, "test"))
+    folder = Path(out) if out else new_folder(*result_folder(file, saved.net, images.source, "test"))
     folder.mkdir(parents=True, exist_ok=True)
     return {"folder": str(folder)} | results | evaluation.write(folder, tested, images.classes, answers, results)
 
 
-def _pictures(data, split):
-    """The Split that is to be tested.  RawconvError where the data have none that is called so."""
+def _tested_split(data: DataSet, split: str) -> Split:
+    """Return the Split to be tested.  RawconvError: the data have no such split."""
     if split == "all":
         parts = [part for part in dict.fromkeys((data.train, data.val, data.test)) if part]
         return together(parts) if len(parts) > 1 else parts[0]
-    found = getattr(data, split)
-    if found is None:
+    chosen = getattr(data, split)
+    if chosen is None:
         raise RawconvError(f"{data.source} has no pictures for tests; name --split train, val or all.")
-    return found
+    return chosen
 
 
-def data_of(net, weights, info, data=None, whole=False, test=False):
-    """The DataSet called `data`, else the one that a checkpoint's `info` names, in the size of the net's pictures.
+def data_of(
+    net: Net, weights: object, info: Mapping[str, Any], data: str | None = None, whole: bool = False, test: bool = False
+) -> DataSet:
+    """Open the data set called `data`, or else the one that a checkpoint's `info` names, in the size of the net's
+    images.
 
     whole, test: as in open_data.
     """
     return _open(weights, info, data, stored_size(net), whole, test)
 
 
-def _open(weights, info, data, size, whole=False, test=False):
+def _open(
+    weights: object, info: Mapping[str, Any], data: str | None, size: int, whole: bool = False, test: bool = False
+) -> DataSet:
     source = data or info.get("data")
     if not source:
         raise UsageError(f"{weights} does not name its data set; name one with --data.")
@@ -240,11 +284,13 @@ def _open(weights, info, data, size, whole=False, test=False):
         ) from error
 
 
-def check_gradients(run, say=print, images=4, directions=2, step=1e-6, limit=1e-5):
+def check_gradients(
+    run: Run, say: Say = print, images: int = 4, directions: int = 2, step: float = 1e-6, limit: float = 1e-5
+) -> dict[str, float]:
     """Compare the gradient of the loss with (loss(w + h d) - loss(w - h d)) / 2h for every parameter, in float64.
 
-    d: random directions.  Returns {"layer.parameter": relative error}; RawconvError where one exceeds `limit`.
-    Biases that are zero are drawn first: in the zeros around a picture they would lie on the ReLU's kink.
+    d: random directions.  Biases that are zero are replaced by random ones first: in the zeros around an image they
+    would lie on the ReLU's kink. Returns {"layer.parameter": relative error}.  RawconvError: one exceeds `limit`.
     """
     rng = np.random.default_rng(0)
     net, ids = run.net.astype("float64"), np.arange(min(images, len(run.data.train)))
@@ -259,8 +305,8 @@ def check_gradients(run, say=print, images=4, directions=2, step=1e-6, limit=1e-
     def loss():
         return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights)[0]
 
-    scores, caches = net.forward(x, rng_key=rng_key)
-    _, grads = net.backward(softmax_cross_entropy(scores, labels, weights)[1], caches, stop=next(iter(net.nodes)))
+    logits, caches = net.forward(x, rng_key=rng_key)
+    _, grads = net.backward(softmax_cross_entropy(logits, labels, weights)[1], caches, stop=next(iter(net.nodes)))
     errors = {}
     for (layer, name), value in net.params.items():
         worst = 0.0
@@ -280,17 +326,18 @@ def check_gradients(run, say=print, images=4, directions=2, step=1e-6, limit=1e-
     return errors
 
 
-def balanced(labels, classes):
-    """[n / (K n_k)] of classes 0 .. `classes`-1: n pictures, n_k of class k, K classes that have any; 0 for the others.
+def balanced(labels: np.ndarray, classes: int) -> list[float]:
+    """Return [n / (K n_k)] of classes 0 .. `classes`-1: n images, n_k of class k, K classes that have any; 0 for the
+    others.
 
-    Every class then has the same share in the loss, and the mean weight of a picture is 1; scikit-learn's "balanced".
+    Every class then has the same share in the loss, and the mean weight of an image is 1; scikit-learn's "balanced".
     """
     counts = np.bincount(labels, minlength=classes)
     return [len(labels) / (np.count_nonzero(counts) * count) if count else 0.0 for count in counts.tolist()]
 
 
-def choose_conv(net, conv=None, device=None):
-    """Set how every convolution is computed (None: as it is); UsageError where the device has no such way."""
+def choose_conv(net: Net, conv: str | None = None, device: Device | None = None) -> None:
+    """Set the algorithm of every convolution (None: leave it).  UsageError: the device does not have it."""
     how = conv or options(net)["conv"]
     if how in ("winograd", "direct") and device is not None and device.index is not None:
         remedy = "use auto or gemm" if conv else "go on with --device cpu"
@@ -300,28 +347,28 @@ def choose_conv(net, conv=None, device=None):
             layer.conv = how
 
 
-def choose_dropout(net, rate):
-    """Set the share of units that all dropout layers set to zero; UsageError where the net has none."""
+def choose_dropout(net: Net, rate: float) -> None:
+    """Set the rate of all dropout layers.  UsageError: the net has none."""
     if not models.drop(net, rate):
         raise UsageError(f"A {net.model} has no dropout; leave --dropout out.")
 
 
-def limit_columns(net, megabytes):
-    """Set how much memory the columns of a convolution may take on a GPU, in MB of 2^20 bytes."""
+def limit_columns(net: Net, megabytes: int) -> None:
+    """Limit the memory of a convolution's columns on a GPU, in MB of 2^20 bytes."""
     for _, layer in net.layers:
         if layer.params:
             layer.workspace = megabytes << 20
 
 
-def new_classifier(net, classes, seed):
-    """The net with a new last layer for other classes; all below it is kept."""
+def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
+    """Return the net with a new last layer for other classes; all layers below it are kept."""
     *below, (name, last, inputs) = [(name, layer, *inputs) for name, layer, inputs in net.nodes.values()]
     fresh = Conv(**last.settings | {"filters": len(classes), "groups": 1})  # an average has groups
     return Net(net.shape, [*below, (name, fresh, inputs)], classes, net.mean, net.model, seed, net.dtype, net.stored)
 
 
-def _same_classes(net, data, file, or_else=""):
-    """The data with its classes in the net's order.  RawconvError, naming those that differ, where they are others."""
+def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> DataSet:
+    """Return the data with its classes in the net's order.  RawconvError: the classes differ; it names them."""
     ours, theirs = set(net.classes), set(data.classes)
     named = {composed(name): name for name in net.classes if name not in theirs}
     data = data._replace(classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes])
@@ -334,7 +381,7 @@ def _same_classes(net, data, file, or_else=""):
     return data if list(net.classes) == list(data.classes) else in_order(data, net.classes)
 
 
-def _some(names):
-    """ "cat, dog, emu and 7 others"."""
+def _some(names: Sequence[str]) -> str:
+    """Return "cat, dog, emu and 7 others"."""
     few = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names[:3])
     return f"{few} and {len(names) - 3} others" if len(names) > 3 else few
