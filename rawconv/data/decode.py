@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from ..machine.threads import cut, once_a_process, thread_count
 from .dataset import BUDGET, Split
 from .levels import WHITE, Levels
 from .picture_file import decoding, open_image, reasons, why
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 GREY = 128  # behind transparent parts, and for a file that broke later: near the mean, so about 0 after subtracting it
 STRIP = 1 << 18  # pixels that change their mode at once: a large picture never lies in memory three times

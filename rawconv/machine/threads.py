@@ -108,9 +108,9 @@ def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nan
                 function(block)
             except BaseException as error:
                 errors.append(error)
-    for error in errors:
-        if error:
-            raise error
+    for raised in errors:
+        if raised:
+            raise raised
 
 
 def _share(

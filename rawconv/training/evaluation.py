@@ -54,6 +54,7 @@ def answer(
     views: 1, the centre crop, or 10, the corners, the centre and their mirror images, whose probabilities are averaged
     (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the images.
     """
+    ranks, table = ranks or SingleProcess(), np.zeros((4, len(split)))
     with progress_bar(len(split), "test", show=progress and ranks.rank == 0) as bar:
         for ids, images, labels in batches(split, 250 // views, shard=ranks.shard):
             if not len(ids):
@@ -159,7 +160,7 @@ def write(
 
 def _draw_mistakes(
     split: Split, classes: Sequence[str], answers: Answers, worst: np.ndarray, results: dict[str, Any]
-) -> bytes:
+) -> Any:
     from ..report.gallery import Picture, gallery
 
     tiles = [

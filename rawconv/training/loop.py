@@ -34,6 +34,8 @@ from .parallel import SingleProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tqdm import tqdm
+
     from ..data.dataset import DataSet, Split
     from ..files.messages import Say
     from ..machine.arrays import Array, Device
@@ -191,7 +193,7 @@ class _Run:
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, waiting, saved = (self.seed, at["epoch"]), [], time.monotonic()
         upload = HostToDevice(self.device)
-        for ids, images, labels in self._timed(batches(split, size, order, at["position"], share=self.ranks.shard)):
+        for ids, images, labels in self._timed(batches(split, size, order, at["position"], shard=self.ranks.shard)):
             rate = self._rate(at["position"])
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
             images, labels, rng_key = upload(images), self.device.put(labels), (*order, ids)
