@@ -1,8 +1,10 @@
-"""What works here, and the one command that mends what does not.
+"""What works on this machine, and the one command that mends what does not.
 
-found = examine("auto")      {"device", "works", "why", "findings": [Finding, ...]}
+report = examine("auto")     {"device", "works", "why", "findings": [Finding, ...]}
 Nothing heavy is imported at the top: what is broken must be reported, not raised.
 """
+
+from __future__ import annotations
 
 import contextlib
 import ctypes
@@ -15,9 +17,10 @@ import re
 import shlex
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import UsageError
 from .machine import environment, launchers, limits
@@ -36,8 +39,13 @@ DRIVERS = {
 SHOW = "python -c 'import cupy; cupy.show_config()'"
 
 
+Driver = tuple[str | None, tuple[int, ...]]  # ("cuda", (12, 4)), ("rocm", (7,)) or (None, ())
+
+
 class Finding(NamedTuple):
-    """state: "ok", "missing" (rawconv works without it) or "broken".  remedy: the command that mends it."""
+    """The state of one part.  state: "ok", "missing" (rawconv works without it) or "broken".  remedy: the command that
+    mends it.
+    """
 
     name: str
     state: str
@@ -45,10 +53,10 @@ class Finding(NamedTuple):
     remedy: str | None = None
 
 
-def examine(name="auto"):
-    """Look at everything, and say whether the device `name` (auto, cpu, gpu or gpu:N) works, and why not.
+def examine(name: str = "auto") -> dict[str, Any]:
+    """Examine everything; say whether the device `name` (auto, cpu, gpu or gpu:N) works, and if not why.
 
-    UsageError where there can be no such device.
+    UsageError: `name` is no device.
     """
     findings = [
         _python(),
@@ -75,8 +83,8 @@ def examine(name="auto"):
     return {"device": device, "works": why is None, "why": why, "findings": findings}
 
 
-def _choose(name):
-    """(the device that a command would use, why there is none)."""
+def _choose(name: str) -> tuple[str, str | None]:
+    """Return (the device that a command would use, why there is none)."""
     from .machine.arrays import choose_device
 
     try:
@@ -87,31 +95,31 @@ def _choose(name):
         return name, _line(error)
 
 
-def _line(error):
+def _line(error: BaseException) -> str:
     return " ".join(f"{error}".split()) or type(error).__name__
 
 
 # The host
 
 
-def _python():
+def _python() -> Finding:
     return Finding("Python", "ok", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
-def _memory():
+def _memory() -> Iterator[Finding]:
     if limits.address_space() < environment.LEAST:
-        text = f"ulimit -v grants {limits.address_space() >> 20} MB; libraries may hang or crash below 1024 MB"
+        text = f"ulimit -v grants {int(limits.address_space()) >> 20} MB; libraries may hang or crash below 1024 MB"
         yield Finding("memory", "broken", text, "ulimit -v unlimited")
 
 
-def _library(name, module):
+def _library(name: str, module: str) -> Finding:
     try:
         return Finding(name, "ok", importlib.import_module(module).__version__)
     except Exception as error:
         return Finding(name, "broken", _line(error), f"pip install --force-reinstall {module}")
 
 
-def _numba():
+def _numba() -> Finding:
     reinstall = "pip install --force-reinstall numba"
     if any(_memory()):
         return Finding("Numba", "missing", "not tried: it may crash with so little memory", "ulimit -v unlimited")
@@ -120,14 +128,15 @@ def _numba():
         if numba.njit(lambda n: n + 1)(41) != 42:
             raise ValueError("a compiled loop gives a wrong result")
     except UsageError as error:
-        return Finding("Numba", "broken", _line(error), f"unset {re.search('NUMBA_[A-Z_]+', str(error))[0]}")
+        (variable, *_) = re.findall("NUMBA_[A-Z_]+", str(error))
+        return Finding("Numba", "broken", _line(error), f"unset {variable}")
     except Exception as error:
         return Finding("Numba", "broken", _line(error), reinstall)
     return Finding("Numba", "ok", f"{numba.__version__}, compiles")
 
 
-def _loops():
-    """Where compiled loops are kept: damaged ones, and folders that are full or not to be written."""
+def _loops() -> Iterator[Finding]:
+    """Examine the folders of compiled loops: damaged files, and folders that are full or cannot be written."""
     try:
         from .machine import numba_cache
     except Exception:  # Numba's finding says it
@@ -137,34 +146,34 @@ def _loops():
         if files := numba_cache.damaged(folder):
             text = f"{len(files)} kept in {folder} are damaged; each is compiled anew when it is needed"
             yield Finding("loops", "broken", text, f"rm {shlex.quote(str(folder))}/*.nbc")
-    refused = [numba_cache.why_unwritable(folder) for folder in folders]
-    if None in refused:
-        yield Finding("loops", "ok", f"kept in {folders[refused.index(None)]}")
+    faults = [numba_cache.why_unwritable(folder) or "" for folder in folders]
+    if "" in faults:
+        yield Finding("loops", "ok", f"kept in {folders[faults.index('')]}")
     else:
-        text = f"cannot be kept in {folders[-1]} ({refused[-1]}): each command compiles its own, up to half a minute"
-        yield Finding("loops", "broken", text, _loops_remedy(refused[-1]))
+        text = f"cannot be kept in {folders[-1]} ({faults[-1]}): each command compiles its own, up to half a minute"
+        yield Finding("loops", "broken", text, _loops_remedy(faults[-1]))
 
 
-def _loops_remedy(why):
+def _loops_remedy(why: str) -> str:
     full = why in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), os.strerror(errno.EFBIG))
     return "df -h: free some space there" if full else "export NUMBA_CACHE_DIR=FOLDER, one that you may write to"
 
 
-def _blas():
+def _blas() -> Finding:
     try:
         import numpy  # noqa: F401  (its library must be loaded to be seen)
         from threadpoolctl import threadpool_info
     except ImportError as error:
         return Finding("BLAS", "broken", _line(error), "pip install --force-reinstall threadpoolctl")
-    seen = {f"{i['internal_api']} {i['version']}, {i['num_threads']} threads": None
+    libraries = {f"{i['internal_api']} {i['version']}, {i['num_threads']} threads": None
             for i in threadpool_info() if i["user_api"] == "blas"}  # fmt: skip
-    if not seen:
+    if not libraries:
         text = "one whose threads cannot be set; beside rawconv's own they slow it down"
         return Finding("BLAS", "missing", text, "export OMP_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1")
-    return Finding("BLAS", "ok", f"{'; '.join(seen)} (rawconv sets 1 for each thread of its own)")
+    return Finding("BLAS", "ok", f"{'; '.join(libraries)} (rawconv sets 1 for each thread of its own)")
 
 
-def _threads():
+def _threads() -> Finding:
     try:
         from .machine.threads import thread_count
 
@@ -177,15 +186,15 @@ def _threads():
         return Finding("threads", "broken", _line(error))
 
 
-def _mpi():
+def _mpi() -> Finding:
     return Finding("MPI", *launchers.state())
 
 
 # The GPU
 
 
-def driver():
-    """("cuda", (12, 4)): the newest CUDA that the installed driver can run; ("rocm", (7, 0)); or (None, ())."""
+def driver() -> Driver:
+    """Return ("cuda", (12, 4)): the newest CUDA that the installed driver can run; ("rocm", (7, 0)); or (None, ())."""
     for library in ("libcuda.so.1", "nvcuda.dll"):
         with contextlib.suppress(OSError, AttributeError):
             number = ctypes.c_int()
@@ -202,25 +211,26 @@ def driver():
     return None, ()
 
 
-def wheels():
-    """The names of the CuPy distributions that are installed; more than one overwrite each other's files."""
-    names = {str(found.metadata["Name"]).lower() for found in metadata.distributions()}
+def wheels() -> list[str]:
+    """Return the names of the installed CuPy distributions; more than one overwrite each other's files."""
+    names = {str(distribution.metadata["Name"]).lower() for distribution in metadata.distributions()}
     return sorted(name for name in names if re.fullmatch(r"cupy(-cuda\w+|-rocm[-\d]+)?", name))
 
 
-def _wheel_for(seen):
-    """("cuda12", "cupy-cuda12x") for a driver; None where there is no wheel for it."""
-    kind, version = seen
+def _wheel_for(gpu_driver: Driver) -> tuple[str, str] | None:
+    """Return ("cuda12", "cupy-cuda12x") for a driver; None where there is no wheel for it."""
+    kind, version = gpu_driver
     if kind == "rocm":
         return EXTRAS["rocm", 7]
     return EXTRAS["cuda", min(13, version[0])] if kind == "cuda" and version[0] >= 12 else None
 
 
-def _install(seen, remove=()):
-    """The command that installs the CuPy for this driver, after removing other ones."""
-    if _wheel_for(seen) is None:
-        return NEW_DRIVER if seen[0] == "cuda" else f"pip uninstall -y {' '.join(remove)}" if remove else None
-    extra, wheel = _wheel_for(seen)
+def _install(gpu_driver: Driver, remove: Sequence[str] = ()) -> str | None:
+    """Return the command that installs the CuPy for this driver, after removing other ones."""
+    fitting = _wheel_for(gpu_driver)
+    if fitting is None:
+        return NEW_DRIVER if gpu_driver[0] == "cuda" else f"pip uninstall -y {' '.join(remove)}" if remove else None
+    extra, wheel = fitting
     try:
         metadata.version("rawconv")
         command = f"pip install 'rawconv[{extra}]'"
@@ -229,42 +239,42 @@ def _install(seen, remove=()):
     return f"pip uninstall -y {' '.join(remove)} && {command}" if remove else command
 
 
-def _misfit(wheel, seen):
-    """Why this wheel cannot run on this driver, or None."""
+def _misfit(wheel: str, gpu_driver: Driver) -> str | None:
+    """Return why this wheel cannot run on this driver, or None."""
     match = re.match(r"cupy-(cuda|rocm-)(\d\d|\d)", wheel)
-    if not match or seen[0] is None:
+    if not match or gpu_driver[0] is None:
         return None
     kind, major = match[1].rstrip("-"), int(match[2])
-    if kind == seen[0] and (kind == "rocm" or major <= seen[1][0]):
+    if kind == gpu_driver[0] and (kind == "rocm" or major <= gpu_driver[1][0]):
         return None
-    return f"{wheel} does not fit the driver, which is for {_name(seen)}"
+    return f"{wheel} does not fit the driver, which is for {_name(gpu_driver)}"
 
 
-def _name(seen):
-    return f"{'CUDA' if seen[0] == 'cuda' else 'ROCm'} {'.'.join(map(str, seen[1]))}"
+def _name(gpu_driver: Driver) -> str:
+    return f"{'CUDA' if gpu_driver[0] == 'cuda' else 'ROCm'} {'.'.join(map(str, gpu_driver[1]))}"
 
 
-def _gpu():
-    """Driver, CuPy, devices and NCCL, down to the first that is not there."""
-    seen, installed = driver(), wheels()
-    if seen[0]:
-        yield Finding("driver", "ok", f"up to {_name(seen)}")
+def _gpu() -> Iterator[Finding]:
+    """Examine driver, CuPy, devices and NCCL, up to the first that is missing."""
+    gpu_driver, installed = driver(), wheels()
+    if gpu_driver[0]:
+        yield Finding("driver", "ok", f"up to {_name(gpu_driver)}")
     elif maker := card():
         yield Finding("driver", "broken", f"there is a card of {maker}, and no driver of it", _driver(maker))
     if len(installed) > 1:
         yield Finding("CuPy", "broken", f"{len(installed)} of them overwrite each other: {', '.join(installed)}",
-                      _install(seen, installed))  # fmt: skip
+                      _install(gpu_driver, installed))  # fmt: skip
     wheel = installed[0] if installed else "cupy"
-    misfit = _misfit(wheel, seen)
+    misfit = _misfit(wheel, gpu_driver)
     try:
         import cupy
     except Exception as error:
         if isinstance(error, ImportError) and not installed:
-            why = "" if seen[0] else ", and there is no driver of a GPU"
-            offer = _install(seen) or f"{_driver(card())}; then rawconv-doctor again"
+            why = "" if gpu_driver[0] else ", and there is no driver of a GPU"
+            offer = _install(gpu_driver) or f"{_driver(card())}; then rawconv-doctor again"
             yield Finding("CuPy", "missing", f"not installed{why}", offer)
         else:
-            remedy = _install(seen, installed) if misfit else f"pip install --force-reinstall {wheel}"
+            remedy = _install(gpu_driver, installed) if misfit else f"pip install --force-reinstall {wheel}"
             yield Finding("CuPy", "broken", misfit or f"{wheel} does not load: {_line(error)}", remedy)
         return
     try:
@@ -272,45 +282,47 @@ def _gpu():
         runtime, limit = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
     except Exception as error:
         yield Finding("CuPy", "ok" if not misfit else "broken", misfit or f"{cupy.__version__}, {wheel}",
-                      _install(seen, installed) if misfit else None)  # fmt: skip
-        yield Finding("GPU", "broken", f"CuPy finds no usable GPU: {_line(error)}", _no_device(seen, misfit, installed))
+                      _install(gpu_driver, installed) if misfit else None)  # fmt: skip
+        yield Finding(
+            "GPU", "broken", f"CuPy finds no usable GPU: {_line(error)}", _no_device(gpu_driver, misfit, installed)
+        )
         return
     yield Finding("CuPy", "ok", f"{cupy.__version__}, {wheel}, runtime {runtime}, driver {limit}")
     if not count:
-        yield Finding("GPU", "broken", "CuPy finds no GPU", _no_device(seen, misfit, installed))
+        yield Finding("GPU", "broken", "CuPy finds no GPU", _no_device(gpu_driver, misfit, installed))
     for index in range(count):
         yield _device(cupy, index)
     yield _nccl(wheel)
 
 
-def _no_device(seen, misfit, installed):
+def _no_device(gpu_driver: Driver, misfit: str | None, installed: Sequence[str]) -> str | None:
     hidden = [name for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if name in os.environ]
     if misfit:
-        return _install(seen, installed)
+        return _install(gpu_driver, installed)
     if hidden:
         return f"unset {' '.join(hidden)}"
-    return {"cuda": "nvidia-smi", "rocm": "rocm-smi"}.get(seen[0]) or _driver(card())
+    return {"cuda": "nvidia-smi", "rocm": "rocm-smi"}.get(gpu_driver[0] or "") or _driver(card())
 
 
-def card(root="/"):
-    """Who made the graphics card that is plugged in, "NVIDIA" or "AMD"; None where there is no such card."""
-    for place in sorted(Path(root, "sys/bus/pci/devices").glob("*")):
+def card(root: str | os.PathLike[str] = "/") -> str | None:
+    """Return the maker of the graphics card in this machine, "NVIDIA" or "AMD"; None where there is no such card."""
+    for device in sorted(Path(root, "sys/bus/pci/devices").glob("*")):
         with contextlib.suppress(OSError, ValueError):
-            kind, maker = (int((place / name).read_text(), 16) for name in ("class", "vendor"))
+            kind, maker = (int((device / name).read_text(), 16) for name in ("class", "vendor"))
             if kind >> 16 in (0x03, 0x12) and maker in MAKERS:  # a display, or an accelerator of computations
                 return MAKERS[maker]
     return None
 
 
-def _driver(maker):
-    """How a card of this maker gets its driver; in a container it is the host's, handed in."""
+def _driver(maker: str | None) -> str:
+    """Return how a card of this maker gets its driver; a container uses the driver of its host."""
     if maker is None:
         return "with a GPU: its driver first, or use --device cpu"
     inside, outside = DRIVERS[maker]
     return inside if any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))) else outside
 
 
-def _device(cupy, index):
+def _device(cupy: Any, index: int) -> Finding:
     try:
         name = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
         with cupy.cuda.Device(index) as device:
@@ -323,7 +335,7 @@ def _device(cupy, index):
         )
 
 
-def _nccl(wheel):
+def _nccl(wheel: str) -> Finding:
     remedy = {"cupy-cuda12x": "pip install nvidia-nccl-cu12", "cupy-cuda13x": "pip install nvidia-nccl-cu13"}
     try:
         from cupy.cuda import nccl
@@ -334,20 +346,23 @@ def _nccl(wheel):
         return Finding("NCCL", "missing", text, remedy.get(wheel, "install RCCL of ROCm 7"))
 
 
-def _kernel(index):
-    """A convolution on the GPU, compared: our kernel and CuPy's are compiled afresh, and cuBLAS is called."""
+def _kernel(index: int) -> Finding:
+    """Compare a convolution on the GPU with the CPU's: this compiles rawconv's kernel and CuPy's afresh and calls
+    cuBLAS.
+    """
     try:
         with tempfile.TemporaryDirectory() as folder, _environment("CUPY_CACHE_DIR", folder):
-            error = _try_convolution(index)
+            difference = _try_convolution(index)
     except Exception as error:
         return Finding("kernel", "broken", _line(error), _kernel_remedy(error))
-    if not error < 1e-5:
-        return Finding("kernel", "broken", f"a convolution on gpu:{index} is wrong by {error:.1e}", SHOW)
-    return Finding("kernel", "ok", f"gpu:{index} compiles and runs; a convolution is the CPU's to {error:.0e}")
+    if not difference < 1e-5:
+        return Finding("kernel", "broken", f"a convolution on gpu:{index} is wrong by {difference:.1e}", SHOW)
+    text = f"gpu:{index} compiles and runs; a convolution differs from the CPU's by {difference:.0e}"
+    return Finding("kernel", "ok", text)
 
 
-def _try_convolution(index):
-    """The largest difference between the CPU's convolution and the GPU's, relative to the largest value."""
+def _try_convolution(index: int) -> float:
+    """Return the largest difference between the CPU's convolution and the GPU's, relative to the largest value."""
     import numpy as np
 
     from .layers.conv import convolve
@@ -355,16 +370,16 @@ def _try_convolution(index):
     from .machine.arrays import Device, to_cpu
 
     rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal(size, np.float32) for size in ((2, 9, 8, 3), (3, 3, 3, 5), (5,))]
+    x, weight, bias = (rng.standard_normal(size, np.float32) for size in ((2, 9, 8, 3), (3, 3, 3, 5), (5,)))
     window = Window.of(3, 2, 1, True)
-    want = convolve(*arrays, window)
+    want = convolve(x, weight, bias, window)
     with Device(index) as device:
-        got = to_cpu(convolve(*(device.put(array) for array in arrays), window))
+        got = to_cpu(convolve(device.put(x), device.put(weight), device.put(bias), window))
     return float(np.abs(got - want).max() / np.abs(want).max())
 
 
 @contextlib.contextmanager
-def _environment(name, value):
+def _environment(name: str, value: str) -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -375,7 +390,7 @@ def _environment(name, value):
             os.environ[name] = before
 
 
-def _kernel_remedy(error):
+def _kernel_remedy(error: Exception) -> str:
     text = f"{type(error).__name__} {error}".lower()
     wheel = (wheels() or ["cupy"])[0]
     if "unsupported_ptx" in text or "unsupported ptx" in text or "ptx was compiled" in text:

@@ -1,16 +1,16 @@
-"""The two ways a command fails, each with one sentence that says what, where and how to mend it."""
+"""The two kinds of error that a user can mend, each one sentence: what is wrong, where, and what to do."""
 
 
 class _Sentence(Exception):
-    """Its text is one line, whatever names from files it quotes."""
+    """An error whose text is one line, whatever names from files it quotes."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return " ".join(super().__str__().splitlines())
 
 
 class UsageError(_Sentence):
-    """The command line alone is wrong (an option, a model, a layer, a path that does not exist): exit code 2."""
+    """The command line, or a call, is wrong: an option, a model, a layer, a path that does not exist.  Exit code 2."""
 
 
 class RawconvError(_Sentence):
-    """What a path holds is wrong, or the work failed: exit code 1."""
+    """The content of a path is wrong, or the work failed.  Exit code 1."""

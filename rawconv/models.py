@@ -1,8 +1,12 @@
 """The nets, as literal lists of layers: the paper's (Fig. 3), Krizhevsky's, LeNet, and two small ones of the same kind.
 
-`build("zfnet", classes=1000)` makes one.  Shapes in the comments are rows x columns x maps after the line.
-Names: `conv4` the convolution, `relu4` its ReLU, and so on; what a user calls layer 4 is the output of relu4.
+`build("zfnet", classes=1000)` makes one.  Comments give the rows (= columns) of the maps after the line.
+Names: `conv4` is the convolution, `relu4` its ReLU, and so on; what a user calls layer 4 is the output of relu4.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +16,14 @@ from .layers.dropout import Dropout
 from .layers.lrn import LRN
 from .layers.max_pool import MaxPool
 from .layers.relu import ReLU
+from .machine.arrays import Array
 from .net import Net
 from .training.recipes import Recipe, recipe_for
 
+Description = tuple[tuple[int, int, int], list[tuple[str, Any]]]  # the shape (H, W, C) of the input, [(name, layer)]
 
-def zfnet(classes, maps=(384, 384, 256), fc=4096):
+
+def zfnet(classes: int, maps: tuple[int, int, int] = (384, 384, 256), fc: int = 4096) -> Description:
     """The paper's net, Fig. 3: 7x7/2 filters, norm after pool, 62,357,608 parameters at 1000 classes."""
     return (224, 224, 3), [
         ("conv1", Conv(96, 7, stride=2)), ("relu1", ReLU()),
@@ -32,8 +39,10 @@ def zfnet(classes, maps=(384, 384, 256), fc=4096):
     ]  # fmt: skip
 
 
-def alexnet(classes, fc=4096, groups=1):
-    """Krizhevsky 2012: 11x11/4 filters, norm before pool.  Dense as the paper's own copy; groups=2 is the original."""
+def alexnet(classes: int, fc: int = 4096, groups: int = 1) -> Description:
+    """Krizhevsky 2012: 11x11/4 filters, norm before pool.  Ungrouped as the paper's own copy; groups=2 is the
+    original.
+    """
     return (224, 224, 3), [
         ("conv1", Conv(96, 11, stride=4)), ("relu1", ReLU()),
         ("norm1", LRN()), ("pool1", MaxPool(3, 2)),  # 55, 27
@@ -48,8 +57,8 @@ def alexnet(classes, fc=4096, groups=1):
     ]  # fmt: skip
 
 
-def zf64(classes, maps=(128, 128, 96), fc=512):
-    """The paper's net made small for 64x64 pictures: conv4 sees 59 pixels, 1.5 million parameters at 64 classes.
+def zf64(classes: int, maps: tuple[int, int, int] = (128, 128, 96), fc: int = 512) -> Description:
+    """The paper's net made small for 64x64 images: conv4 sees 59 pixels, 1.5 million parameters at 64 classes.
 
     Less dropout than the paper: its fully connected layers are eight times narrower.
     """
@@ -67,7 +76,7 @@ def zf64(classes, maps=(128, 128, 96), fc=512):
     ]  # fmt: skip
 
 
-def alex64(classes, fc=512, groups=1):
+def alex64(classes: int, fc: int = 512, groups: int = 1) -> Description:
     """Krizhevsky's net made small in the same way: 11x11/4 filters, norm before pool, the widths of zf64."""
     return (64, 64, 3), [
         ("conv1", Conv(48, 11, stride=4, pad=3, init_std=0.002)), ("relu1", ReLU()),
@@ -83,8 +92,8 @@ def alex64(classes, fc=512, groups=1):
     ]  # fmt: skip
 
 
-def zf32(classes):
-    """The same for 32x32 pictures (CIFAR): 5x5/1 filters first, so that nothing small is lost."""
+def zf32(classes: int) -> Description:
+    """The same for 32x32 images (CIFAR): 5x5/1 filters first, so that nothing small is lost."""
     return (32, 32, 3), [
         ("conv1", Conv(32, 5, pad=2, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 32, 16
@@ -99,8 +108,8 @@ def zf32(classes):
     ]  # fmt: skip
 
 
-def lenet(classes):
-    """LeNet in Caffe's form (LeCun 1998 with max pooling and ReLU, which a deconvnet needs), for 28x28 pictures."""
+def lenet(classes: int) -> Description:
+    """LeNet in Caffe's form (LeCun 1998 with max pooling and ReLU, which a deconvnet needs), for 28x28 images."""
     return (28, 28, 3), [
         ("conv1", Conv(20, 5, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(2, 2)),  # 24, 12
@@ -148,19 +157,23 @@ MODELS = {
 }
 
 
-def without(numbers, net):
+def without(numbers: str, net: Description) -> Description:
     """Remove whole layers by number, with their ReLU and dropout.  Paper, Table 3."""
     shape, layers = net
     return shape, [(name, layer) for name, layer in layers if name[-1] not in numbers]
 
 
 def build(
-    name: str, classes: int | list[str] = 1000, size: int | None = None, mean=None,
+    name: str, classes: int | list[str] = 1000, size: int | None = None, mean: Array | None = None,
     seed: int = 0, dtype: str = "float32",
 ) -> Net:  # fmt: skip
-    """The Net called `name`; classes: their number or names; size: rows and columns, if not the model's own.
+    """Build the Net called `name`.
 
-    Its stored pictures are of the size of `mean` where that is a picture, else as the model's recipe says.
+    classes: their number or their names.  size: rows and columns of the input, if not the model's own.
+    mean: of the data, float32 (H, W, 3) or (3,), subtracted from every image; zero by default.
+    seed: of the initial weights.  dtype: "float32" or "float64".
+    Stored images have the size of `mean` where that is an image, else the one in the model's recipe.
+    UsageError: there is no such model.
     """
     stored = recipe(name).stored
     names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
@@ -171,7 +184,7 @@ def build(
 
 
 def recipe(name: str) -> Recipe:
-    """How the model called `name` is trained unless the command line says otherwise; UsageError where there is none."""
+    """Return how the model called `name` is trained by default.  UsageError: there is no such model."""
     if name not in MODELS:
         raise UsageError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
     (size, *_), _ = MODELS[name](1)
@@ -179,7 +192,7 @@ def recipe(name: str) -> Recipe:
 
 
 def drop(net: Net, rate: float) -> int:
-    """Set the share of units that every dropout layer of the net sets to zero; returns how many layers those are."""
+    """Set the dropout rate of every dropout layer; return how many there are."""
     layers = [layer for _, layer in net.layers if isinstance(layer, Dropout)]
     for layer in layers:
         layer.rate = rate

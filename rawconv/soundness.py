@@ -1,15 +1,25 @@
-"""Whether a net can be trusted: finite weights and outputs, one score a class; if not, the layer that is at fault."""
+"""Whether a net can be trusted: finite weights and outputs, a score for each class; if not, which layer is at fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import RawconvError
 from .machine.arrays import to_cpu
 
+if TYPE_CHECKING:
+    from .machine.arrays import Array
+    from .net import Net
+
 REMEDY = "Use another checkpoint, or train again with a lower --lr."
 
 
-def fault(net):
-    """What keeps a net from any answer, naming the layer: numbers that are not finite.  None where all is well."""
+def fault(net: Net) -> str | None:
+    """Return what keeps a net from answering at all, numbers that are not finite, with the layer; None where all is
+    well.
+    """
     if not np.isfinite(to_cpu(net.mean)).all():
         return "The mean picture of this net holds numbers that are not finite"
     for (name, key), value in net.params.items():
@@ -18,14 +28,14 @@ def fault(net):
     return None
 
 
-def check_net(net):
-    """RawconvError where `fault` finds one."""
-    if found := fault(net):
-        raise RawconvError(f"{found}. {REMEDY}")
+def check_net(net: Net) -> None:
+    """RawconvError: `fault` finds something."""
+    if fault_text := fault(net):
+        raise RawconvError(f"{fault_text}. {REMEDY}")
 
 
-def check_scores(net):
-    """RawconvError where the net does not end in one score for each of its classes."""
+def check_scores(net: Net) -> None:
+    """RawconvError: the net does not end in one score for each of its classes."""
     name, (height, width, scores) = list(net.shapes.items())[-1]
     if (height, width) != (1, 1):
         raise RawconvError(f"Layer {name} of this net ends in maps of {height}x{width}, not in one score a class.")
@@ -33,8 +43,9 @@ def check_scores(net):
         raise RawconvError(f"Layer {name} of this net has {scores} scores, and {len(net.classes)} classes have names.")
 
 
-def check_finite(net, values, x):
-    """RawconvError, naming the first layer to blame, where `values` that the net made of x (N, H, W, C) are not finite.
+def check_finite(net: Net, values: Array, x: Array) -> None:
+    """RawconvError, which names the first layer at fault: `values`, computed by the net from x (N, H, W, C), are not
+    finite.
 
     x may be overwritten then.
     """
@@ -44,8 +55,11 @@ def check_finite(net, values, x):
             raise RawconvError(f"What this net answers is not finite{first_broken(net, x)}. {REMEDY}")
 
 
-def first_broken(net, x):
-    """Where, going up with pictures x, the first NaN or infinity appears, as the end of a sentence; "" if nowhere."""
+def first_broken(net: Net, x: Array) -> str:
+    """Return the end of a sentence that says in which layer the first NaN or infinity appears, "" if in none.
+
+    x: images (N, H, W, C), as net.forward takes them.
+    """
     for name, y, _ in net.up(x, asked=net.nodes):
         for key, value in net[name].params.items():
             if not np.isfinite(to_cpu(value)).all():

@@ -53,8 +53,8 @@ class _Guarded:
     def parse_args(self, ctx, args):
         rest = super().parse_args(ctx, args)
         for param in self.params:
-            given = ctx.params.get(param.name)
-            for value in given if isinstance(given, tuple) else (given,):
+            values = ctx.params.get(param.name)
+            for value in values if isinstance(values, tuple) else (values,):
                 if trouble := _trouble(value):
                     name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
                     raise click.UsageError(f"{name} {trouble}.", ctx)
@@ -68,7 +68,7 @@ class _Guarded:
 
 
 def _trouble(value):
-    """What is wrong with a value of the right type, whatever the option; None where nothing is."""
+    """Return what is wrong with an option's value, although its type is right; None where nothing is."""
     if value == "":
         return "is empty; give it a value, or leave it out"
     if isinstance(value, float) and not math.isfinite(value):  # a range lets NaN pass: it is never outside
@@ -77,7 +77,7 @@ def _trouble(value):
 
 
 class Command(_Guarded, click.Command):
-    """A click command that ends as design section 12 says: 0 done, 1 failed, 2 usage, 130 and 143 interrupted."""
+    """A click command with the exit codes 0 done, 1 failed, 2 wrong usage, 130 and 143 interrupted."""
 
 
 class Group(_Guarded, click.Group):
@@ -99,7 +99,7 @@ class LazyGroup(Group):
 
 
 def command(name, cls=Command):
-    """`@command("rawconv-info")`: a Command of this name with --version, -h and --help."""
+    """Decorate a function: `@command("rawconv-info")` makes it a Command with --version, -h and --help."""
 
     make = click.command(name, cls=cls, context_settings={"help_option_names": ["-h", "--help"]})
     return lambda function: make(_version(function))
@@ -107,7 +107,7 @@ def command(name, cls=Command):
 
 @contextlib.contextmanager
 def _guard():
-    """Turn what a user can mend into one line on stderr and an exit code; a bug keeps its traceback."""
+    """Turn errors that a user can mend into one line on stderr and an exit code; a bug keeps its traceback."""
     try:
         yield
     except click.exceptions.Exit:
@@ -132,9 +132,7 @@ def _guard():
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror}; {REMEDIES.get(error.errno, 'name another file or folder')}.", 1)
     except EOFError as error:
-        raise RuntimeError(
-            "A file or a stream ended too early, and nobody expected it."
-        ) from error  # click says Aborted
+        raise RuntimeError("A file or stream ended too early.") from error  # click would only print Aborted
     except signals.Terminated:
         say("Terminated.")
         sys.exit(128 + signal.SIGTERM)
@@ -159,9 +157,9 @@ def _gpu_refusal(error):
 
 
 def _host_refusal(error):
-    """A sentence where the machine has no more memory or threads to give, which comes in many shapes."""
+    """Return a sentence for the many errors that mean that there is no more memory, or no more threads."""
     text, cause = str(error), error
-    while cause := cause.__context__:  # what closed a file on the way out of it may have hidden it
+    while cause := cause.__context__:  # the error of closing a file may have replaced it
         if isinstance(cause, MemoryError):
             return NO_MEMORY
     if "can't start new thread" in text:
@@ -176,7 +174,7 @@ def _fail(sentence, code):
 
 @contextlib.contextmanager
 def _plain_warnings():
-    """Inside, a library's warning is one line for a person, without the place and text of its source."""
+    """In this context a library's warning is printed as one line, without its source file and line."""
     before = warnings.showwarning
     warnings.showwarning = lambda message, *where: say(f"Warning: {' '.join(str(message).split())}")
     try:
@@ -189,18 +187,18 @@ def _plain_warnings():
 
 
 def say(line):
-    """A message or progress: to stderr, or to nobody where that is closed or full."""
+    """Print a message to stderr; drop it if stderr is closed or full."""
     with contextlib.suppress(OSError):
         click.echo(printable(line), err=True)
 
 
 def echo(line):
-    """A line of what was asked for: to stdout."""
+    """Print a line of the results to stdout."""
     click.echo(printable(line))
 
 
 def finish(folder, results, as_json=False):
-    """The last line of stdout: the output folder or, with --json, `results` (and "folder") as one JSON object."""
+    """Print the last line of stdout: the output folder or, with --json, `results` and "folder" as one JSON object."""
     if as_json:
         folder = {} if folder is None else {"folder": str(folder)}
         click.echo(json.dumps(plain(folder | results)))
@@ -209,15 +207,15 @@ def finish(folder, results, as_json=False):
 
 
 def new_run_folder(model, data, root="runs"):
-    """Create `root`/<model>-<data>-<n>/ for this process alone; its Path."""
+    """Create `root`/<model>-<data>-<n>/ for this process alone; return its Path."""
     return new_folder(root, clean(f"{model}-{data}"))
 
 
 def refuse_existing(path, force=False, inputs=()):
-    """UsageError where `path` is there already and --force was not given; an empty folder may be used.
+    """UsageError: `path` exists and --force was not given.  An empty folder may be used.
 
-    Neither what the command reads (`inputs`, paths or None) nor a device, FIFO or the like is overwritten by force.
-    RawconvError where another process is at work there.
+    inputs: paths, or None, that the command reads; neither these nor a device or FIFO are overwritten, even by force.
+    RawconvError: another process works there.
     """
     path = pathlib.Path(path)
     refuse_held(path)
@@ -225,7 +223,7 @@ def refuse_existing(path, force=False, inputs=()):
         return
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UsageError(f"{path} is neither a file nor a folder; name another place to write to.")
-    if any(os.path.exists(given) and os.path.samefile(path, given) for given in inputs if given):
+    if any(os.path.exists(source) and os.path.samefile(path, source) for source in inputs if source):
         raise UsageError(f"{path} is what this command reads; name another place to write to.")
     if not force:
         raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
@@ -234,14 +232,14 @@ def refuse_existing(path, force=False, inputs=()):
 # Options, as decorators
 
 
-def given():
-    """{option: value} of what stands on the command line of the running command, defaults left out."""
+def options_given():
+    """Return {option: value} of the options on the command line of the running command, without defaults."""
     context = click.get_current_context()
-    chosen = [one for one in context.command.params if one.name in context.params]
+    chosen = [parameter for parameter in context.command.params if parameter.name in context.params]
     return {
-        max(one.opts, key=len).lstrip("-"): context.params[one.name]
-        for one in chosen
-        if context.get_parameter_source(one.name) != click.core.ParameterSource.DEFAULT
+        max(parameter.opts, key=len).lstrip("-"): context.params[parameter.name]
+        for parameter in chosen
+        if context.get_parameter_source(parameter.name) != click.core.ParameterSource.DEFAULT
     }
 
 
@@ -259,49 +257,75 @@ def _show_version(ctx, param, wanted):
 
 
 _version = click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it and exit."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Print the version and exit.",
 )
 device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|gpu|gpu:N", help="auto: a GPU if there is one."
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|gpu|gpu:N",
+    help="Device to compute on; auto takes a GPU if there is one.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same result."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of all random numbers; the same seed gives the same result.",
 )
 workspace_option = click.option(
     "--workspace", type=click.IntRange(1), default=256, show_default=True, metavar="MB",
     help="Memory for the columns of a convolution on a GPU.",
 )  # fmt: skip
-force_option = click.option("--force", is_flag=True, help="Overwrite what exists.")
+force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every result and path.")
 weights_option = click.option(
-    "--weights", metavar="FILE", help="A checkpoint.  [default: the newest in runs/, else the one shipped]"
+    "--weights", metavar="FILE", help="Checkpoint of the net.  [default: the newest in runs/, else the shipped one]"
 )
-data_option = click.option("--data", metavar="DATA", help="A folder, .zip or file of pictures, or a built-in data set.")
+data_option = click.option(
+    "--data", metavar="DATA", help="Data set: a folder, .zip or packed file of pictures, or a built-in one."
+)
 
 
 range_option = click.option(
-    "--range", "value_range", metavar="LOW:HIGH", help="Black and white of pictures with more than 8 bits.  [0:65535]"
+    "--range",
+    "value_range",
+    metavar="LOW:HIGH",
+    help="Values that are black and white in pictures with more than 8 bits.  [0:65535]",
 )
 
 
 def list_options(function):
-    """What folders alone do not say: --val, --labels, --synsets, --range."""
+    """Add the options --train, --val, --labels, --synsets and --range."""
     for option in (
         range_option,
-        click.option("--synsets", metavar="FILE", help="With --labels of numbers: the class of each, a line each."),
-        click.option("--labels", metavar="FILE", help="A list of pictures and their classes, such as labels.csv."),
-        click.option("--val", metavar="FOLDER", help="The validation pictures.  [found by name, else a tenth]"),
-        click.option("--train", metavar="FOLDER", help="The training pictures; its folders are the classes."),
+        click.option(
+            "--synsets", metavar="FILE", help="List of the classes that the numbers of --labels stand for, one a line."
+        ),
+        click.option("--labels", metavar="FILE", help="List of pictures and their classes, such as labels.csv."),
+        click.option(
+            "--val",
+            metavar="FOLDER",
+            help="Folder of the validation pictures.  [recognised by its name, else a tenth of each class]",
+        ),
+        click.option(
+            "--train", metavar="FOLDER", help="Folder of the training pictures; the folders in it are the classes."
+        ),
     ):
         function = option(function)
     return function
 
 
-out_option = click.option("--out", metavar="PATH", help="Where to write.  [default: a new folder in runs/]")
+out_option = click.option("--out", metavar="PATH", help="Folder to write to.  [default: a new one in runs/]")
 
 
 def where_options(function):
-    """What every command takes that looks at pictures and writes a folder: --data, where to, and on which device."""
+    """Add the options of commands that look at pictures and write a folder: --data, --out, --device, ..."""
     for option in (json_option, force_option, workspace_option, device_option, out_option, data_option):
         function = option(function)
     return function

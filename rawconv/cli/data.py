@@ -20,7 +20,10 @@ from .common import (
 
 SOURCE = "A packed file, a folder or .zip of class folders, scenes, CIFAR or MNIST files."
 size_option = click.option(
-    "--size", type=click.IntRange(1, 4096), metavar="PIXELS", help="Of the pictures.  [as packed, else 64]"
+    "--size",
+    type=click.IntRange(1, 4096),
+    metavar="PIXELS",
+    help="Rows and columns of the pictures.  [as packed, else 64]",
 )
 
 
@@ -37,7 +40,7 @@ def main():
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="[SOURCE] OUT")
 @click.option("--size", type=click.IntRange(1, 4096), default=256, show_default=True, metavar="PIXELS",
-              help="Rows and columns: the smallest side is brought to it, the centre cut out.")  # fmt: skip
+              help="Rows and columns: the smallest side is resized to it, the centre cut out.")  # fmt: skip
 @list_options
 @seed_option
 @force_option
@@ -126,7 +129,9 @@ def verify(file, as_json):
 @main.command()
 @click.argument("source")
 @size_option
-@click.option("--out", metavar="PATH", help="A .png to draw the mean picture into, or .npy for float32 (H, W, 3).")
+@click.option(
+    "--out", metavar="PATH", help="File to write: a .png of the mean picture, or a .npy of float32 (H, W, 3)."
+)
 @force_option
 @json_option
 def mean(source, size, out, force, as_json):
@@ -143,19 +148,19 @@ def mean(source, size, out, force, as_json):
         raise UsageError(f"--out {out} is neither a .png nor a .npy.")
     if out:
         refuse_existing(out, force, [source])
-    found = summary.mean(source, size, out)
+    channel_means = summary.mean(source, size, out)
     if not as_json:
-        echo("red {:.2f}  green {:.2f}  blue {:.2f}".format(*found))
-    _end({"source": source, "mean": found} | ({"file": out} if out else {}), out, as_json)
+        echo("red {:.2f}  green {:.2f}  blue {:.2f}".format(*channel_means))
+    _end({"source": source, "mean": channel_means} | ({"file": out} if out else {}), out, as_json)
 
 
 @main.command()
 @click.argument("source")
 @size_option
 @click.option("--split", type=click.Choice(("train", "val")), default="train", show_default=True)
-@click.option("--count", type=click.IntRange(1, 1000), default=40, show_default=True, help="How many pictures.")
-@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Of this class only; may be repeated.")
-@click.option("--out", metavar="FILE", help="[<name>-<split>.png]")
+@click.option("--count", type=click.IntRange(1, 1000), default=40, show_default=True, help="Number of pictures.")
+@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Class to show, instead of all; repeatable.")
+@click.option("--out", metavar="FILE", help="File to write.  [<name>-<split>.png]")
 @seed_option
 @force_option
 @json_option

@@ -11,50 +11,55 @@ SIGNS = {"ok": "ok", "missing": "--", "broken": "!!"}
 @command("rawconv-doctor")
 @device_option
 @click.option("--memory", is_flag=True, help="Only list the memory of a training step, layer by layer.")
-@click.option("--model", help="With --memory: which net.  [zf64]")
-@click.option("--batch", type=click.IntRange(1), help="With --memory: pictures a step.  [128]")
-@click.option("--classes", type=click.IntRange(1), help="With --memory.  [1000]")
-@click.option("--workspace", type=click.IntRange(1), metavar="MB", help="With --memory, as in rawconv-train.  [256]")
+@click.option("--model", help="Model for --memory.  [zf64]")
+@click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step, for --memory.  [128]")
+@click.option("--classes", type=click.IntRange(1), help="Number of classes, for --memory.  [1000]")
+@click.option(
+    "--workspace",
+    type=click.IntRange(1),
+    metavar="MB",
+    help="Memory for the columns of a convolution, for --memory.  [256]",
+)
 @json_option
 def main(device, memory, as_json, **sizes):
-    """Say what works here, and the one command that mends what does not.  Exit code 0 when the device works, else 1.
+    """Check what works here, and print the command that mends what does not.  Exit code 0 if the device works, else 1.
 
     \b
     rawconv-doctor --device gpu
     rawconv-doctor --memory --model zfnet --batch 128
     """
-    given = {name: value for name, value in sizes.items() if value is not None}
+    options_given = {name: value for name, value in sizes.items() if value is not None}
     if memory:
-        return _memory(as_json, **{"model": "zf64", "batch": 128, "classes": 1000, "workspace": 256} | given)
-    if given:
-        raise UsageError(f"--{next(iter(given))} is for --memory; add that.")
+        return _memory(as_json, **{"model": "zf64", "batch": 128, "classes": 1000, "workspace": 256} | options_given)
+    if options_given:
+        raise UsageError(f"--{next(iter(options_given))} is for --memory; add that.")
     from ..doctor import examine
 
-    found = examine(device)
+    report = examine(device)
     if not as_json:
-        _print(found)
-    findings = [finding._asdict() for finding in found["findings"]]
-    finish(None, found | {"findings": findings}, as_json)
-    if not found["works"]:
+        _print(report)
+    findings = [finding._asdict() for finding in report["findings"]]
+    finish(None, report | {"findings": findings}, as_json)
+    if not report["works"]:
         raise SystemExit(1)
 
 
-def _print(found):
-    for name, state, text, remedy in found["findings"]:
+def _print(report):
+    for name, state, text, remedy in report["findings"]:
         echo(f"{SIGNS[state]}  {name:8s} {text}")
         if remedy and state != "ok":
             echo(f"             {remedy}")
     echo("")
-    why = f" does not work: {found['why']}".rstrip(".") if found["why"] else " works"
-    echo(f"{found['device']}{why}.")
+    why = f" does not work: {report['why']}".rstrip(".") if report["why"] else " works"
+    echo(f"{report['device']}{why}.")
 
 
 def _memory(as_json, model, batch, classes, workspace):
     from ..training.memory_model import training_memory
 
-    found = training_memory(model, batch, classes, workspace)
+    memory = training_memory(model, batch, classes, workspace)
     facts = {"model": model, "batch": batch, "classes": classes, "workspace": workspace}
-    facts |= found | {"rows": [row._asdict() for row in found["rows"]]}
+    facts |= memory | {"rows": [row._asdict() for row in memory["rows"]]}
     if not as_json:
         _print_memory(facts)
     finish(None, facts, as_json)

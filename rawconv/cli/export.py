@@ -24,9 +24,9 @@ def main(net, out, force, as_json):
     from .. import checkpoint
     from ..convert.to_onnx import export
 
-    found = checkpoint.load(net).net
-    export(found, out)
-    facts = {"checkpoint": str(net), "onnx": str(out), "model": found.model, "shape": found.shape}
+    loaded = checkpoint.load(net).net
+    export(loaded, out)
+    facts = {"checkpoint": str(net), "onnx": str(out), "model": loaded.model, "shape": loaded.shape}
     finish(None if as_json else out, facts, as_json)
 
 

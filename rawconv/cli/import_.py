@@ -12,23 +12,30 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
 @click.argument("file", metavar="FILE")
 @click.argument("out", metavar="OUT.h5")
 @click.option(
-    "--classes", metavar="FILE", help="A text file with one class name a line.  [what FILE says, or 0, 1, ...]"
+    "--classes", metavar="FILE", help="Text file with a class name on each line.  [those in FILE, else 0, 1, ...]"
 )
 @click.option(
-    "--size", type=click.IntRange(1, 4096), help="Rows and columns of its input, where FILE leaves them open."
+    "--size", type=click.IntRange(1, 4096), help="Rows and columns of the net's input, if FILE leaves them open."
 )
-@click.option("--prototxt", metavar="FILE", help="The layers of a Caffe net, and how large its pictures are.")
-@click.option("--arch", metavar="NAME", help="The architecture of a PyTorch file, where its tensors leave it open.")
+@click.option("--prototxt", metavar="FILE", help="File with the layers and the input size of a Caffe net.")
+@click.option("--arch", metavar="NAME", help="Architecture of a PyTorch file, if its tensors leave it open.")
 @click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
-              help="What it expects: [0,255], [0,1], or as PyTorch's or Caffe's nets.  [what FILE says]")  # fmt: skip
-@click.option("--channels", type=click.Choice(("rgb", "bgr", "grey")), help="Their order.")
-@click.option("--mean", metavar="NUMBERS|FILE",
-              help="Subtracted from pixels in [0,255]: 104,117,123 in that order, or a .binaryproto.")  # fmt: skip
-@click.option("--std", metavar="NUMBERS", help="Then divided by: 58.4,57.1,57.4, or one number.")
-@click.option("--resize", type=click.IntRange(1, 4096), metavar="N",
-              help="Smallest side of a picture before its centre is cut out.  [256 for 224 to 256]")  # fmt: skip
+              help="Range of the pixels: [0,255], [0,1], or as in PyTorch or Caffe.  [what FILE says]")  # fmt: skip
 @click.option(
-    "--verify", "picture", metavar="PICTURE", help="Compare the scores with those of FILE's own library first."
+    "--channels", type=click.Choice(("rgb", "bgr", "grey")), help="Order of the channels that the net expects."
+)
+@click.option("--mean", metavar="NUMBERS|FILE",
+              help="Mean to subtract from pixels in [0,255]: 104,117,123 in that order, or a file.")  # fmt: skip
+@click.option(
+    "--std", metavar="NUMBERS", help="Standard deviation to divide by afterwards: 58.4,57.1,57.4, or one number."
+)
+@click.option("--resize", type=click.IntRange(1, 4096), metavar="N",
+              help="Smallest side of a picture when its centre is cut out.  [256 for nets of 224 to 256]")  # fmt: skip
+@click.option(
+    "--verify",
+    "picture",
+    metavar="PICTURE",
+    help="Picture whose scores are first compared with those of FILE's own library.",
 )
 @force_option
 @json_option
@@ -45,9 +52,9 @@ def main(file, out, classes, picture, force, as_json, **how):
       rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
     """
     refuse_existing(out, force, [file, classes, picture, how["prototxt"], how["mean"]])
-    for given in filter(None, (classes, picture)):
-        if not os.path.isfile(given):
-            raise UsageError(f"There is no file {given}.")
+    for path in filter(None, (classes, picture)):
+        if not os.path.isfile(path):
+            raise UsageError(f"There is no file {path}.")
     from .. import checkpoint
     from ..convert import Wanted
     from ..convert.read import import_net
@@ -56,22 +63,22 @@ def main(file, out, classes, picture, force, as_json, **how):
     picture_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
     how["mean"] = None if picture_mean else how["mean"]
     wanted = Wanted(how["arch"], how["prototxt"], picture_mean, how["size"])
-    found = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
-    said = found.info["imported"]
+    imported = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
+    facts = imported.info["imported"]
     if picture:
-        said["verified"] = verify(found, picture)
-    checkpoint.save(out, found.net, found.info)
+        facts["verified"] = verify(imported, picture)
+    checkpoint.save(out, imported.net, imported.info)
     if not as_json:
-        _tell(said)
-    finish(None if as_json else out, {"checkpoint": str(out), "model": found.net.model, **said}, as_json)
+        _tell(facts)
+    finish(None if as_json else out, {"checkpoint": str(out), "model": imported.net.model, **facts}, as_json)
 
 
-def _tell(said):
+def _tell(facts):
     """What was found and what was assumed, and how well the scores agree."""
-    why = said["conventions"].get("pixels")
-    pixels = said["pixels"] + (f" ({why}; see --pixels)" if why else "")
-    echo(f"{said['format']}; pixels: {pixels}; pictures {said['pictures']}")
-    if check := said.get("verified"):
+    why = facts["conventions"].get("pixels")
+    pixels = facts["pixels"] + (f" ({why}; see --pixels)" if why else "")
+    echo(f"{facts['format']}; pixels: {pixels}; pictures {facts['pictures']}")
+    if check := facts.get("verified"):
         echo(
             f"{check['picture']}: {check['ours']}; the scores are within {check['difference']:.1e} of those of "
             f"{check['with']}, which says {check['theirs']}"

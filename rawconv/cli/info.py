@@ -11,8 +11,8 @@ from .common import command, echo, finish, json_option, say
 def main(file, as_json):
     """Print the layers, accuracy and origin of a checkpoint.
 
-    output: rows x columns x maps.  field: the pixels of the picture that one unit sees.  jump: pixels between
-    neighbouring units.  start: the first pixel that unit (0, 0) sees, < 0 in the padding.
+    output: rows x columns x channels.  field: size of a unit's receptive field, in pixels.  jump: pixels between the
+    fields of neighbouring units.  start: the first pixel in the field of unit (0, 0), < 0 in the padding.
 
     \b
     Examples:
@@ -21,10 +21,10 @@ def main(file, as_json):
     """
     from .. import checkpoint, soundness
 
-    found = checkpoint.load(file)
-    progress = found.state and found.state["progress"]
-    facts = {"file": file, **describe(found.net), "info": found.info, "progress": progress}
-    wrong = soundness.fault(found.net)
+    loaded = checkpoint.load(file)
+    progress = loaded.state and loaded.state["progress"]
+    facts = {"file": file, **describe(loaded.net), "info": loaded.info, "progress": progress}
+    wrong = soundness.fault(loaded.net)
     if wrong:
         facts["fault"] = wrong
     if not as_json:
@@ -38,12 +38,12 @@ def describe(net):
     """Facts about a net.  "layers": of each its output (H, W, C), and size, jump and start of its field."""
     from ..visualize.receptive_field import fields
 
-    layers, seen = [], fields(net)
+    layers, fields_of = [], fields(net)
     for name, layer in net.layers:
         count = sum(int(array.size) for array in layer.params.values())
         layers.append({
             "name": name, "type": type(layer).__name__, "settings": layer.settings, "output": net.shapes[name],
-            **seen[name]._asdict(), "parameters": count,
+            **fields_of[name]._asdict(), "parameters": count,
         })  # fmt: skip
     dtypes = [str(array.dtype) for array in net.params.values()]
     return {

@@ -12,68 +12,95 @@ from .common import (
     device_option,
     echo,
     finish,
-    given,
     json_option,
     list_options,
     new_run_folder,
+    options_given,
     refuse_existing,
     say,
     seed_option,
     workspace_option,
 )
 
-HOW = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "json")  # what --resume leaves to choose
+# Options that may be given with --resume; all others are those of the run.
+FREE_ON_RESUME = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "json")
 
 
 @command("rawconv-train")
-@click.option("--data", help="scenes:N, framed:N; a folder, .zip or packed file of classes; CIFAR, MNIST  [scenes]")
+@click.option(
+    "--data", help="Data set: scenes:N, framed:N; a folder, .zip or packed file of classes; CIFAR, MNIST.  [scenes]"
+)
 @list_options
-@click.option("--model", help="zf64, zf32, lenet, zfnet, alexnet or a variant of theirs.  [zf64]")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training pictures.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="The highest learning rate.")
-@click.option("--schedule", type=click.Choice(("plateau", "cosine", "step", "constant")), help="How the rate falls.")
-@click.option("--warmup", type=click.FloatRange(0), help="Epochs over which the rate rises to --lr.")
-@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Of the gradient descent.")
+@click.option("--model", help="Model: zf64, zf32, lenet, zfnet, alexnet or a variant of one of them.  [zf64]")
+@click.option("--epochs", type=click.IntRange(1), help="Number of passes over the training pictures.")
+@click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.")
+@click.option(
+    "--schedule",
+    type=click.Choice(("plateau", "cosine", "step", "constant")),
+    help="Schedule by which the learning rate falls.",
+)
+@click.option("--warmup", type=click.FloatRange(0), help="Number of epochs over which the learning rate rises to --lr.")
+@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Momentum of the gradient descent.")
 @click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
 @click.option(
-    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of units dropped.  [as the model has it]"
+    "--dropout",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Dropout rate of the fully connected layers.  [the model's own]",
 )
-@click.option("--renorm", type=click.FloatRange(0), help="Largest RMS of a filter; 0: no renormalisation.")
-@click.option("--crop", type=click.Choice(("ten", "random", "pad4")), help="Which crops of a picture it learns from.")
-@click.option("--colour", type=click.FloatRange(0), metavar="STRENGTH", help="Vary colours; Krizhevsky's was 0.1.  [0]")
+@click.option("--renorm", type=click.FloatRange(0), help="Largest RMS of a filter, scaled back beyond it; 0: no limit.")
+@click.option(
+    "--crop", type=click.Choice(("ten", "random", "pad4")), help="Crops of a picture that the net learns from."
+)
+@click.option(
+    "--colour",
+    type=click.FloatRange(0),
+    metavar="STRENGTH",
+    help="Strength of the colour jitter; Krizhevsky used 0.1.  [0]",
+)
 @click.option(
     "--class-weights",
     type=click.Choice(("balanced",)),
-    help="Weigh the loss, so that rare classes count as common ones.",
+    help="Weights of the classes in the loss, so that rare ones count as much as common ones.",
 )
 @click.option(
     "--rate",
     "rates",
     multiple=True,
     metavar="LAYER=SHARE",
-    help="A layer's share of the rate, as conv1=0.1.",
+    help="Factor of the learning rate in a layer, such as conv1=0.1; repeatable.",
 )
 @click.option(
-    "--conv", type=click.Choice(("auto", "gemm", "winograd", "direct")), default="auto", help="How to convolve.  [auto]"
+    "--conv",
+    type=click.Choice(("auto", "gemm", "winograd", "direct")),
+    default="auto",
+    help="Algorithm of the convolutions.  [auto]",
 )
-@click.option("--out", type=click.Path(), help="The new run's folder.  [runs/<model>-<data>-<n>]")
-@click.option("--resume", type=click.Path(), help="Go on with an interrupted run: its folder or its last.h5.")
-@click.option("--weights", type=click.Path(), help="Start from (or test) the weights of this checkpoint.")
-@click.option("--fine-tune", is_flag=True, help="Give --weights a new last layer, for the classes of --data.")
-@click.option("--freeze", "frozen", metavar="LAYER", help="Keep this layer, and all below it, as they are.")
+@click.option("--out", type=click.Path(), help="Folder of the new run.  [runs/<model>-<data>-<n>]")
+@click.option("--resume", type=click.Path(), help="Continue an interrupted run: its folder or its last.h5.")
+@click.option("--weights", type=click.Path(), help="Checkpoint whose weights to start from, or to test.")
 @click.option(
-    "--save-every", type=click.FloatRange(0, min_open=True), default=10, metavar="MINUTES", help="To last.h5.  [10]"
+    "--fine-tune", is_flag=True, help="Replace the last layer of --weights by a new one, for the classes of --data."
 )
-@click.option("--watch", is_flag=True, help="Log the update ratio and the dead maps of every layer.")
+@click.option("--freeze", "frozen", metavar="LAYER", help="Highest layer that does not learn; nor do those below it.")
+@click.option(
+    "--save-every",
+    type=click.FloatRange(0, min_open=True),
+    default=10,
+    metavar="MINUTES",
+    help="Time between two checkpoints within an epoch.  [10]",
+)
+@click.option("--watch", is_flag=True, help="Log the update ratio and the number of dead channels of every layer.")
 @click.option(
     "--test-only",
     is_flag=True,
-    help="Only validate --weights (or the newest checkpoint) on --data; matrix and mistakes.",
+    help="Only test --weights (or the newest checkpoint) on --data; write its confusion matrix and mistakes.",
 )
 @click.option("--split", type=click.Choice(("train", "val", "test", "all")),
-              help="With --test-only: of which pictures.  [val; all of a folder that has none]")  # fmt: skip
-@click.option("--views", type=click.Choice(("1", "10")), help="With --test-only: crops of each picture.  [1]")
+              help="Pictures that --test-only tests.  [val; all of a folder without any]")  # fmt: skip
+@click.option(
+    "--views", type=click.Choice(("1", "10")), help="Number of crops of each picture that --test-only averages.  [1]"
+)
 @click.option("--check-grads", is_flag=True, help="Only compare the gradients with finite differences, in float64.")
 @workspace_option
 @seed_option
@@ -105,14 +132,14 @@ def main(
     if split and not test_only:
         raise click.UsageError("--split is for --test-only; training takes the training pictures.")
     named = ("train", "val", "labels", "synsets", "range")
-    asked = {name: value for name, value in given().items() if name not in named}
+    chosen = {name: value for name, value in options_given().items() if name not in named}
     if resume and test_only:
         raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
     data = source_text(data, train, val, labels, synsets, value_range)
-    asked |= {"data": data} if data else {}
+    chosen |= {"data": data} if data else {}
     changes = {name: value for name, value in changes.items() if value is not None}
     if rates:
-        changes["rates"] = dict(map(_share, rates))
+        changes["rates"] = dict(map(_layer_and_factor, rates))
     changes = {FIELDS.get(name, name): value for name, value in changes.items()}
     with init_distributed() as ranks:
         tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
@@ -121,15 +148,17 @@ def main(
         with _choose(device, ranks, tell) as device, contextlib.ExitStack() as held:
             if test_only:
                 speak = tell if as_json else show
-                found = runs.test_checkpoint(
+                results = runs.test_checkpoint(
                     weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split
                 )
-                return end(found.pop("folder", None), found, as_json)
+                return end(results.pop("folder", None), results, as_json)
             if resume:
                 if ranks.rank == 0 and not check_grads:
                     held.enter_context(runs.locked_run(resume))
-                run = runs.resume(resume, {name: value for name, value in asked.items() if name not in HOW}, tell)
-                conv, workspace = None, asked.get("workspace")
+                run = runs.resume(
+                    resume, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell
+                )
+                conv, workspace = None, chosen.get("workspace")
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
                 if dropout is not None:
@@ -141,21 +170,21 @@ def main(
                 return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
-            found = runs.train_run(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
-            if accuracies := found.get("val_per_class"):  # not in the log of an older version
-                tell(f"Validation, epoch {found['epoch']}: {lowest(run.data.classes, accuracies)}")
-            end(folder, found, as_json)
+            results = runs.train_run(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
+            if accuracies := results.get("val_per_class"):  # not in the log of an older version
+                tell(f"Validation, epoch {results['epoch']}: {lowest(run.data.classes, accuracies)}")
+            end(folder, results, as_json)
 
 
-def _silent(*what):
-    """What all processes but the first say."""
+def _silent(*message):
+    """Print nothing: the messages of all processes but the first."""
 
 
-def _share(text):
+def _layer_and_factor(text):
     """ "conv1=0.1" -> ("conv1", 0.1)."""
-    layer, _, share = text.partition("=")
+    layer, _, factor = text.partition("=")
     try:
-        value = float(share)
+        value = float(factor)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e6:
@@ -164,9 +193,9 @@ def _share(text):
 
 
 def _choose(name, ranks, tell):
-    """The device; of several processes on one machine, each takes the GPU of its own number.
+    """Return the device; of several processes on one machine, each takes the GPU of its own number.
 
-    UsageError where a GPU would be shared, which NCCL refuses.
+    UsageError: processes would share a GPU, which NCCL does not support.
     """
     from ..machine.arrays import choose_device, gpu_count
 
@@ -185,7 +214,7 @@ def _choose(name, ranks, tell):
 
 
 def _check_batch(run, device, ranks):
-    """UsageError where a step cannot be made.  A run that goes on may have more processes than pictures in a batch."""
+    """UsageError: the batch does not fit into memory, or is smaller than the number of processes of a new run."""
     from ..training.memory_model import check_batch
 
     if run.recipe.batch < ranks.size and not run.state:
@@ -197,7 +226,7 @@ def _check_batch(run, device, ranks):
 
 
 def _folder(run, out, held):
-    """The run's folder, made by the first process alone and locked until `held` ends."""
+    """Create the run's folder, in the first process alone, lock it until `held` is closed, and return it."""
     folder = run.folder or (Path(out) if out else new_run_folder(run.net.model, run.data.name))
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(locked(folder))

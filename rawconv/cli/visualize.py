@@ -15,40 +15,58 @@ from .common import command, echo, finish, range_option, refuse_existing, say, w
 @command("rawconv-visualize")
 @click.argument("pictures", nargs=-1, metavar="[PICTURE...]")
 @click.option(
-    "--layer", "layers", multiple=True, metavar="LAYER", help="4, conv4, pool5, fc6, scores; repeatable.  [every conv]"
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="LAYER",
+    help="Layer to show: 4, conv4, pool5, fc6, scores; repeatable.  [every conv]",
 )
-@click.option("--units", metavar="MAPS", help="Which maps: 3,17,40-47 or all.  [18 by a rule the figure states]")
+@click.option(
+    "--units", metavar="MAPS", help="Feature maps to show: 3,17,40-47 or all.  [18, by a rule the figure states]"
+)
 @click.option(
     "--top",
     default=9,
     show_default=True,
     type=click.IntRange(1, 100),
-    help="Strongest units of a map, or of a picture.",
+    help="Number of strongest units of a feature map, or of a picture.",
 )
 @click.option(
     "--rule",
     default="deconv",
     show_default=True,
     type=click.Choice(("deconv", "gradient", "guided")),
-    help="At a ReLU.",
+    help="Rule by which the way down passes a ReLU.",
 )
 @click.option("--shared-switches", default="add", show_default=True, type=click.Choice(("add", "max", "overwrite")),
-              help="Where pooling windows chose the same place.")  # fmt: skip
+              help="Value of a position that several pooling windows chose.")  # fmt: skip
 @click.option(
-    "--lrn", type=click.Choice(("identity", "gradient")), help="At a norm.  [identity; gradient with --rule gradient]"
+    "--lrn",
+    type=click.Choice(("identity", "gradient")),
+    help="Rule for a normalisation layer.  [identity; gradient with --rule gradient]",
 )
 @click.option("--control", type=click.Choice(("random-weights", "other-switches", "no-switches")),
-              help="Go down with this exchanged, to see what comes from it.")  # fmt: skip
-@click.option("--trace", metavar="UNIT", help="Print the way down of conv4:17 or conv4:17:y:x in PICTURE, and stop.")
+              help="Part of the way down that is replaced, to see what it contributes.")  # fmt: skip
+@click.option(
+    "--trace",
+    metavar="UNIT",
+    help="Print each step of the projection of conv4:17 or conv4:17:y:x in PICTURE, and stop.",
+)
 @click.option("--percentile", default=99.5, show_default=True, type=click.FloatRange(50, 100),
-              help="Of |value| that is full contrast; 100 cuts nothing off.")  # fmt: skip
+              help="Percentile of |value| that is drawn with full contrast; 100 clips nothing.")  # fmt: skip
 @click.option(
-    "--patches/--no-patches", default=True, help="Beside the projections, the pictures' own pixels.  [patches]"
+    "--patches/--no-patches", default=True, help="Draw the picture's own pixels beside each projection.  [patches]"
 )
 @click.option(
-    "--split", default="val", show_default=True, type=click.Choice(("val", "train")), help="The pictures to scan."
+    "--split",
+    default="val",
+    show_default=True,
+    type=click.Choice(("val", "train")),
+    help="Split whose pictures are scanned.",
 )
-@click.option("--report", metavar="FILE.html", help="Also one page for a browser with every map and its units.")
+@click.option(
+    "--report", metavar="FILE.html", help="Also write one page for a browser, with every feature map and its units."
+)
 @range_option
 @weights_option
 @where_options

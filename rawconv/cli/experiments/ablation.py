@@ -7,13 +7,25 @@ from .shared import conclude
 
 
 @command("rawconv-experiment ablation")
-@click.option("--base", type=click.Choice(("zf64", "zfnet")), default="zf64", show_default=True, help="Whose variants.")
-@click.option("--only", multiple=True, metavar="MODEL", help="A model of the table; repeatable.  [all twelve]")
-@click.option("--epochs", type=click.IntRange(1), help="Of each training.  [10; zfnet: as the paper, 70]")
-@click.option("--batch", type=click.IntRange(1), help="Pictures a step.  [128]")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="The highest learning rate.  [0.005; zfnet: 0.01]")
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="In layers 6, 7.  [0; zfnet: 0.5]")
-@click.option("--quick", is_flag=True, help="One epoch on a few pictures: checks the form only.")
+@click.option(
+    "--base",
+    type=click.Choice(("zf64", "zfnet")),
+    default="zf64",
+    show_default=True,
+    help="Model whose variants are trained.",
+)
+@click.option("--only", multiple=True, metavar="MODEL", help="Model of the table to train; repeatable.  [all twelve]")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Number of epochs of each training.  [10; zfnet: 70, as in the paper]"
+)
+@click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step.  [128]")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.  [0.005; zfnet: 0.01]")
+@click.option(
+    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout rate of fc6 and fc7.  [0; zfnet: 0.5]"
+)
+@click.option(
+    "--quick", is_flag=True, help="Train one epoch on a few pictures, to try the command; the numbers mean nothing."
+)
 @seed_option
 @where_options
 def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device, workspace, force, as_json):

@@ -9,7 +9,9 @@ from .shared import carry_out, no_train_option
 
 @command("rawconv-experiment ensemble")
 @click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
-@click.option("--pictures", default=1000, show_default=True, type=click.IntRange(1), help="Validation pictures used.")
+@click.option(
+    "--pictures", default=1000, show_default=True, type=click.IntRange(1), help="Number of validation pictures used."
+)
 @no_train_option
 @where_options
 def main(checkpoints, pictures, no_train, **where):

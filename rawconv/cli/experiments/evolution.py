@@ -7,7 +7,13 @@ from .shared import carry_out, no_train_option, shared_options
 
 
 @command("rawconv-experiment evolution")
-@click.option("--maps", default=4, show_default=True, type=click.IntRange(1, 32), help="Of each layer, at random.")
+@click.option(
+    "--maps",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 32),
+    help="Number of feature maps of each layer, drawn at random.",
+)
 @no_train_option
 @shared_options
 def main(maps, no_train, **where):

@@ -20,11 +20,20 @@ from ..common import (
 
 @command("rawconv-experiment features")
 @click.option(
-    "--layer", required=True, metavar="LAYER", help="5 (as Table 7 counts: pooled, normed), conv4, pool5, fc6."
+    "--layer",
+    required=True,
+    metavar="LAYER",
+    help="Layer: 5 (as Table 7 counts: pooled and normalised), conv4, pool5, fc6.",
 )
-@click.option("--out", required=True, metavar="FILE.h5", help="Where to write.")
-@click.option("--split", default="val", show_default=True, type=click.Choice(("val", "train")), help="Which pictures.")
-@click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
+@click.option("--out", required=True, metavar="FILE.h5", help="File to write.")
+@click.option(
+    "--split",
+    default="val",
+    show_default=True,
+    type=click.Choice(("val", "train")),
+    help="Split whose features are written.",
+)
+@click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Number of pictures at a time.")
 @weights_option
 @data_option
 @device_option
@@ -46,8 +55,8 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
 
     with choose_device(device, say) as device, locked(out):
         refuse_existing(out, force, [weights, data])
-        about = subject.load(weights, data, device, workspace)
-        found = features.write(about, layer, split, out, batch)
-    size = " x ".join(map(str, found["shape"]))
-    (say if as_json else echo)(f"{found['pictures']} pictures, {size} features each, of {found['object']}.")
-    finish(out, {"file": str(out), **found}, as_json)
+        loaded = subject.load(weights, data, device, workspace)
+        written = features.write(loaded, layer, split, out, batch)
+    size = " x ".join(map(str, written["shape"]))
+    (say if as_json else echo)(f"{written['pictures']} pictures, {size} features each, of {written['object']}.")
+    finish(out, {"file": str(out), **written}, as_json)

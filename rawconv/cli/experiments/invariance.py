@@ -8,14 +8,20 @@ from .shared import carry_out, count_option, label_option, need_files, shared_op
 
 @command("rawconv-experiment invariance")
 @click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
-@click.option("--low", default="1", show_default=True, metavar="LAYER")
-@click.option("--high", default="7", show_default=True, metavar="LAYER")
-@click.option("--shift", type=click.IntRange(1), metavar="PIXELS", help="Up and down.  [60 of 224]")
-@click.option("--scale", default=1.8, show_default=True, type=click.FloatRange(1, 16, min_open=True), help="Up to.")
-@click.option("--distance", default="unit", show_default=True, type=click.Choice(("raw", "relative", "unit")),
-              help="Which is drawn; all are in the files.")  # fmt: skip
+@click.option("--low", default="1", show_default=True, metavar="LAYER", help="Low layer.")
+@click.option("--high", default="7", show_default=True, metavar="LAYER", help="High layer.")
+@click.option("--shift", type=click.IntRange(1), metavar="PIXELS", help="Largest shift up and down.  [60 of 224]")
 @click.option(
-    "--fill", default="mean", show_default=True, metavar="0-255|R,G,B|mean", help="What comes in from outside."
+    "--scale", default=1.8, show_default=True, type=click.FloatRange(1, 16, min_open=True), help="Largest scale."
+)
+@click.option("--distance", default="unit", show_default=True, type=click.Choice(("raw", "relative", "unit")),
+              help="Distance that is drawn; the files hold all of them.")  # fmt: skip
+@click.option(
+    "--fill",
+    default="mean",
+    show_default=True,
+    metavar="0-255|R,G,B|mean",
+    help="Colour of what enters the picture from outside.",
 )
 @label_option
 @count_option(default=5)

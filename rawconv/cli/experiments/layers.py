@@ -7,7 +7,12 @@ from .shared import carry_out, new_class_options, shared_options
 
 
 @command("rawconv-experiment layers")
-@click.option("--per-class", multiple=True, type=click.IntRange(1), help="Training pictures; repeatable.  [30, 60]")
+@click.option(
+    "--per-class",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Number of training pictures of each class; repeatable.  [30, 60]",
+)
 @click.option("--classifier", type=click.Choice(("both", "svm", "softmax")), default="both", show_default=True)
 @new_class_options
 @seed_option

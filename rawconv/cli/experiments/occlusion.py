@@ -8,10 +8,23 @@ from .shared import carry_out, count_option, label_option, need_files, shared_op
 
 @command("rawconv-experiment occlusion")
 @click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
-@click.option("--layer", default="conv5", show_default=True, metavar="LAYER", help="Whose strongest map is watched.")
-@click.option("--square", type=click.IntRange(1), metavar="PIXELS", help="Its side.  [a quarter of the picture's]")
-@click.option("--stride", type=click.IntRange(1), metavar="PIXELS", help="Between places.  [1/30 of the picture's]")
-@click.option("--fill", default="128", show_default=True, metavar="0-255|R,G,B|mean", help="Its colour.")
+@click.option(
+    "--layer",
+    default="conv5",
+    show_default=True,
+    metavar="LAYER",
+    help="Layer whose strongest feature map is measured.",
+)
+@click.option(
+    "--square", type=click.IntRange(1), metavar="PIXELS", help="Side of the square.  [a quarter of the picture's]"
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="Distance between positions of the square.  [1/30 of the picture's side]",
+)
+@click.option("--fill", default="128", show_default=True, metavar="0-255|R,G,B|mean", help="Colour of the square.")
 @label_option
 @count_option(default=3)
 @shared_options

@@ -15,26 +15,50 @@ def shared_options(function):
     return weights_option(where_options(function))
 
 
-label_option = click.option("--label", metavar="CLASS", help="The PICTUREs' true class.  [what the net takes each for]")
+label_option = click.option(
+    "--label", metavar="CLASS", help="True class of the PICTUREs.  [the net's own answer for each]"
+)
 count_option = functools.partial(
-    click.option, "--count", show_default=True, type=click.IntRange(1, 24), help="Without PICTURE: validation pictures."
+    click.option,
+    "--count",
+    show_default=True,
+    type=click.IntRange(1, 24),
+    help="Number of validation pictures, if no PICTURE is named.",
 )
-no_train_option = click.option(
-    "--no-train", is_flag=True, help="Refuse where a net is needed that is not there, instead of training it."
-)
+no_train_option = click.option("--no-train", is_flag=True, help="Fail instead of training a net that is missing.")
 
 
 def new_class_options(function):
     """What the experiments on new classes share; those of held_out.load are `new` of carry_out."""
     for option in (
-        click.option("--quick", is_flag=True, help="A tiny net, few pictures, two folds: checks the form only."),
-        no_train_option,
-        click.option("--all-classes", is_flag=True, help="Also those that --weights was trained on."),
-        click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the pretraining."),
         click.option(
-            "--test", default=50, show_default=True, type=click.IntRange(1), help="Most test pictures a class."
+            "--quick",
+            is_flag=True,
+            help="Use a tiny net, few pictures and two folds, to try the command; the numbers mean nothing.",
         ),
-        click.option("--folds", default=5, show_default=True, type=click.IntRange(1), help="Draws of the pictures."),
+        no_train_option,
+        click.option("--all-classes", is_flag=True, help="Use the classes too that --weights was trained on."),
+        click.option(
+            "--epochs",
+            default=10,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Number of epochs of the pretraining.",
+        ),
+        click.option(
+            "--test",
+            default=50,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Largest number of test pictures of each class.",
+        ),
+        click.option(
+            "--folds",
+            default=5,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Number of times that the pictures are drawn.",
+        ),
     ):
         function = option(function)
     return function
@@ -55,19 +79,22 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
 
     device = choose_device(where["device"], say)
     with device:
-        found = (where["weights"], where["data"], device, where["workspace"])
-        about = held_out.load(*found, say=say, **new) if new else subject.load(*found)
-        identity = about.identity(split) | options
-        for option, files in (needs(about) if needs else {}).items():
+        weights, data, workspace = where["weights"], where["data"], where["workspace"]
+        if new:
+            loaded = held_out.load(weights, data, device, workspace, say=say, **new)
+        else:
+            loaded = subject.load(weights, data, device, workspace)
+        identity = loaded.identity(split) | options
+        for option, files in (needs(loaded) if needs else {}).items():
             options = options | {option: files}
             identity |= {option: files, f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files]}
         if shows:
-            options = options | {"pictures": shows(about)}
-            identity |= {"pictures": [one.identity() for one in options["pictures"]]}
-        begun = study.begin(name, identity, *about.place(name), where["out"], where["force"])
+            options = options | {"pictures": shows(loaded)}
+            identity |= {"pictures": [shown.identity() for shown in options["pictures"]]}
+        begun = study.begin(name, identity, *loaded.place(name), where["out"], where["force"])
         try:
             experiment = importlib.import_module(f"...experiments.{name}", __package__)
-            result = None if begun.known else experiment.run(about, begun, **options)
+            result = None if begun.known else experiment.run(loaded, begun, **options)
         except (RawconvError, UsageError):
             begun.withdraw()
             raise

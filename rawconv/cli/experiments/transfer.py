@@ -8,9 +8,14 @@ from .shared import carry_out, new_class_options, shared_options
 
 @command("rawconv-experiment transfer")
 @click.option(
-    "--per-class", multiple=True, type=click.IntRange(1), help="Training pictures; repeatable.  [5, 15, 30, 60]"
+    "--per-class",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Number of training pictures of each class; repeatable.  [5, 15, 30, 60]",
 )
-@click.option("--steps", type=click.IntRange(1), help="Of 32 pictures, for each net from scratch.  [300]")
+@click.option(
+    "--steps", type=click.IntRange(1), help="Number of steps, of 32 pictures each, of each net from scratch.  [300]"
+)
 @new_class_options
 @seed_option
 @shared_options
