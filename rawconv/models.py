@@ -179,7 +179,7 @@ def build(
     names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
     shape, layers = MODELS[name](len(names))
     shape = shape if size is None else (size, size, shape[2])
-    kept = None if np.ndim(mean) == 3 else (max(stored, shape[0]),) * 2
+    kept = None if mean is not None and np.ndim(mean) == 3 else (max(stored, shape[0]),) * 2
     return Net(shape, layers, names, mean, name, seed, dtype, kept)
 
 
