@@ -31,10 +31,9 @@ if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command
     from .data import open_data  # noqa: F401
     from .models import build  # noqa: F401
     from .net import Net
-    from .report.pages import classify  # noqa: F401
     from .training.loop import train  # noqa: F401
     from .visualize.images import display  # noqa: F401
-    from .visualize.projection import project  # noqa: F401
+    from .visualize.shortcuts import classify, project  # noqa: F401
     from .visualize.top_activations import scan  # noqa: F401
 
     __version__: str
@@ -49,8 +48,8 @@ def load(path) -> Net:
 
 _MODULES = ("checkpoint", "data", "experiments", "models", "training", "visualize")
 _FUNCTIONS = {
-    "build": "models", "classify": "report.pages", "display": "visualize.images", "open_data": "data",
-    "project": "visualize.projection", "scan": "visualize.top_activations", "train": "training.loop",
+    "build": "models", "classify": "visualize.shortcuts", "display": "visualize.images", "open_data": "data",
+    "project": "visualize.shortcuts", "scan": "visualize.top_activations", "train": "training.loop",
 }  # fmt: skip
 __all__ = ["__version__", "load", *_FUNCTIONS]
 

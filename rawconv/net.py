@@ -96,9 +96,9 @@ class Net:
     def dtype(self):
         return next(iter(self.params.values())).dtype
 
-    def path(self, name: str) -> list[Node]:
-        """The nodes that node `name` is made of, from the bottom up to itself."""
-        needed = {name}
+    def path(self, *names: str) -> list[Node]:
+        """The nodes that the nodes `names` are made of, from the bottom up to themselves."""
+        needed = set(names)
         for node in reversed(self.nodes.values()):
             if node.name in needed:
                 needed.update(node.inputs)
@@ -121,13 +121,15 @@ class Net:
     def up(self, x: Array, rng_key=None, asked=(), stop=None):
         """(name, output, cache) of one layer after the other, from the bottom up to `stop` or to the last.
 
+        stop: the name of a node, or several names.
         A map is let go when all of its consumers have had it.
         A convolution does the work of a ReLU that alone consumes it, which saves a pass over the map; both then give
         the rectified map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is
         among `asked`, its output is its own.
         """
         self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it")
-        path, fused, maps = self.path(stop or self.output), self.fuses_relu.difference(asked), {IMAGE: x}
+        stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
+        path, fused, maps = self.path(*stops), self.fuses_relu.difference(asked), {IMAGE: x}
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)
         numbers = {name: number for number, name in enumerate(self.nodes)}
@@ -171,10 +173,20 @@ class Net:
                 wanted.add(name)
         return wanted
 
-    def deconv(self, r: Array, caches: dict, rules: Rules = PAPER) -> Array:
-        """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1."""
+    def deconv(self, r: Array, caches: dict, rules: Rules = PAPER, watch=None) -> Array:
+        """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1.
+
+        watch: the function watch(node, r) that is told what each node makes of r, of several inputs a tuple.
+        """
         self._need_floats(r, "r (N, H, W, C)")
-        return self.down(r, caches, lambda node, r: node.layer.deconv(r, caches[node.name], rules))
+
+        def step(node, r):
+            below = node.layer.deconv(r, caches[node.name], rules)
+            if watch:
+                watch(node, below)
+            return below
+
+        return self.down(r, caches, step)
 
     def _need_floats(self, array, what, remedy=""):
         """ValueError in a sentence, where a compiled loop would answer with pages."""

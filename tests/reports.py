@@ -12,6 +12,8 @@ from test_visualize_cli import small_net
 
 from rawconv.data import DataSet, Split
 from rawconv.report import html
+from rawconv.report.look import LOOK
+from rawconv.report.winners import project_winners
 from rawconv.visualize.top_activations import scan
 from rawconv.visualize.units import layer_object
 
@@ -38,12 +40,14 @@ def data_of(count=12, names=None):
 
 
 def make(
-    net=None, layers=("conv1", "conv2", "scores"), maps=None, look=html.pages.LOOK, info=INFO, data=None, count=4,
+    net=None, layers=("conv1", "conv2", "scores"), maps=None, look=LOOK, info=INFO, data=None, count=4,
     **more,
 ):  # fmt: skip
     net, data = net or net_of(), data or data_of()
     found = scan(net, data.val, [layer_object(net, layer) for layer in layers], count, progress=False)
-    return html.report(net, info, data, data.val, found, maps, look, count, **more), found
+    wanted = html.units_of_page(net, found, maps, count)
+    _, ways = project_winners(net, data.val, found, [], look, wanted)
+    return html.report(net, info, data, data.val, html.Shown(found, maps or {}, ways), look, count, **more), found
 
 
 def data_in(page):

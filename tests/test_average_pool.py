@@ -6,6 +6,7 @@ import reference as ref
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same, check_adjoint, check_backward, strided
+from projecting import project_units
 
 from rawconv import checkpoint
 from rawconv.layers import GRADIENT, PAPER, Rules
@@ -15,9 +16,10 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
-from rawconv.visualize.projection import project_units
+from rawconv.visualize.forward_pass import forward_pass
+from rawconv.visualize.projection import project
 from rawconv.visualize.receptive_field import fields
-from rawconv.visualize.trace import table, trace
+from rawconv.visualize.trace import table
 
 #        name            batch  (H, W, C)  settings
 CASES = {
@@ -196,7 +198,7 @@ def test_the_trace_and_the_field_of_an_average(tmp_path):
     net = average_net(np, (31, 31, 3))
     assert fields(net)["pool1"].size == (5, 5) and fields(net)["pool1"].start == (-2, -1)
     image = np.random.default_rng(0).integers(0, 255, net.shape).astype(np.uint8)
-    _, steps = trace(net, image, "scores:1")
+    steps = next(project(forward_pass(net, image), ["scores:1"])).steps()
     words = [line.split()[:2] for line in table(steps).splitlines()[1:]]
     assert ["pool3", "spread"] in words and ["pool1", "spread"] in words
     step = next(step for step in steps if step.layer == "pool3").r

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from projecting import project_units
 
 from rawconv import checkpoint
 from rawconv.layers import GRADIENT, PAPER, Layer, Rules
@@ -17,7 +18,7 @@ from rawconv.layers.softmax import softmax_cross_entropy
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import IMAGE, Net
 from rawconv.visualize import perturbed, receptive_field
-from rawconv.visualize.projection import project_units
+from rawconv.visualize.forward_pass import ForwardPass
 from rawconv.visualize.units import layer_object
 
 RULES = [PAPER, GRADIENT, Rules("guided", "identity", "max"), Rules("deconv", "gradient", "overwrite")]
@@ -273,7 +274,7 @@ def test_a_covered_picture_goes_up_through_branches(xp):
     net, x = net_of(xp), xp.asarray(pictures(1))
     corner, rng = np.array([[0, 0], [3, 8], [14, 14]]), np.random.default_rng(1)
     r = xp.asarray(rng.standard_normal((3, 5, 5, 3)))
-    found = perturbed.forward(net, perturbed.walk(net, x), r, corner, ["relu_sum", "scores"])
+    found = perturbed.forward(net, ForwardPass(net, x).maps, r, corner, ["relu_sum", "scores"])
     for k, (top, left) in enumerate(corner):
         covered = to_cpu(x).copy()
         covered[0, top : top + 5, left : left + 5] = to_cpu(r)[k]

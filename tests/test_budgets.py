@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from projecting import project_units
 
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.visualize import perturbed, projection, windowed
-from rawconv.visualize.projection import project_units
+from rawconv.visualize import perturbed, windowed
+from rawconv.visualize.forward_pass import ForwardPass, forward_passes
 
 MAPS = {"": 12 * 12 * 3, "conv1": 12 * 12 * 4, "pool1": 6 * 6 * 4, "conv2": 4 * 4 * 8}  # numbers of one picture
 
@@ -72,18 +73,17 @@ def test_units_through_whole_maps_share_their_budget(monkeypatch, seen):
 
 
 def test_pictures_that_go_up_share_their_budget(monkeypatch, seen):
-    net, x = small(), np.random.default_rng(0).random((9, 12, 12, 3))
     numbers = MAPS[""] + 2 * MAPS["conv1"] + MAPS["pool1"] + 2 * MAPS["conv2"]
-    monkeypatch.setattr(projection, "CACHE_BYTES", 4 * 8 * numbers)
-    project_units(net, x, "relu2", [(k, 1, 0, 0) for k in range(9)])
-    assert max(blocks(seen["forward"])) == 4
+    stored = np.zeros((9, 12, 12, 3), np.uint8)
+    parts = [(len(passed), part) for part, passed in forward_passes(small(), stored, ["relu2"], 4 * 8 * numbers)]
+    assert parts == [(4, slice(0, 4)), (4, slice(4, 8)), (1, slice(8, 9))] and blocks(seen["forward"]) == [1, 4]
 
 
 @pytest.mark.parametrize(("size", "largest"), [(2, 4 * 4 * 8), (6, 8 * 8 * 4), (12, 12 * 12 * 4)])
 def test_changed_pictures_go_up_in_blocks(monkeypatch, seen, size, largest):
     """The largest window, or whole map where that is the window, decides, three times over."""
     net, rng = small(), np.random.default_rng(0)
-    maps = perturbed.walk(net, rng.random((1, 12, 12, 3)))
+    maps = ForwardPass(net, rng.random((1, 12, 12, 3))).maps
     r, corner = rng.random((23, size, size, 3)), rng.integers(0, 13 - size, (23, 2))
     whole = perturbed.forward(net, maps, r, corner, ["relu2"])["relu2"]
     seen["forward"].clear()

@@ -10,6 +10,7 @@ import nets
 import numpy as np
 import pytest
 from laws import assert_close
+from projecting import project_units
 
 from rawconv.experiments.occlusion import Covered, respond
 from rawconv.layers import Rules
@@ -20,8 +21,7 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import to_cpu
-from rawconv.visualize.perturbed import walk
-from rawconv.visualize.projection import project_units
+from rawconv.visualize.forward_pass import ForwardPass
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: the witness tests need it (pip install torch)")
 attr = pytest.importorskip("captum.attr", reason="Captum is not installed: its witness needs it (pip install captum)")
@@ -135,7 +135,7 @@ def test_occlusion_of_every_pixel(xp, table, shape):
     modules, relu = witness(net, table, "gradient"), [name for name, kind, _ in table if kind is ReLU][1]
     tops = np.stack(np.meshgrid(*(np.arange(0, n - side + 1, stride) for n in shape[:2]), indexing="ij"), axis=-1)
     boxes = np.hstack([tops.reshape(-1, 2), tops.reshape(-1, 2) + side])
-    maps = walk(net, xp.asarray(x.copy()))
+    maps = ForwardPass(net, xp.asarray(x.copy())).maps
     covered = Covered(maps, xp.zeros_like(maps[""]), relu, 0, 1.0)
     whole = float(to_cpu(softmax(maps["scores"])).ravel()[2])
     fall, count = np.zeros(shape[:2]), np.zeros(shape[:2])

@@ -4,7 +4,8 @@ import nets
 import numpy as np
 import pytest
 from laws import assert_close, assert_same
-from test_pages import data_of, split_of, square_net
+from projecting import project_units
+from test_pages import data_of, split_of, square_net, tiles
 
 from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
@@ -12,12 +13,14 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.machine.arrays import to_cpu
 from rawconv.report import pages
-from rawconv.report.pages import Look, layer_pages, picture_page, tiles
+from rawconv.report.look import Look
+from rawconv.report.pages import layer_pages, picture_page
 from rawconv.visualize import controls
 from rawconv.visualize.controls import control, untrained
-from rawconv.visualize.images import display
-from rawconv.visualize.projection import project_units
+from rawconv.visualize.forward_pass import forward_pass
+from rawconv.visualize.images import crop, display
 from rawconv.visualize.top_activations import scan
+from rawconv.visualize.units import Unit
 
 UNITS = [(0, 1, 0, 0), (1, 3, 1, 2), (2, 2, 2, 1), (0, 4, 2, 2)]
 
@@ -117,11 +120,11 @@ def test_a_figure_says_so(monkeypatch, name):
     net, split = square_net(), split_of(7)
     look = Look(control=control(net, name))
     found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
-    written, (stored, other) = [], split.read([0, 1])
+    written, passed = [], forward_pass(net, split.read([0, 1]))
     for figure in ("grid", "overview", "one_picture"):
         monkeypatch.setattr(pages.figures, figure, lambda *a, **k: written.extend(w for w in a if isinstance(w, str)))
     layer_pages(net, data_of(split), split, "conv2", found, "", [1], look, 3)
-    picture_page(net, stored, "conv2", "", [1], look, 3, other)
+    picture_page(passed, 0, "conv2", "", [1], look, 3)
     assert sum(controls.SENTENCES[name] in text for text in written) == 3
 
 
@@ -135,8 +138,8 @@ def test_tiles_take_the_picture_half_the_data_set_away():
         x, other = (preprocess(net, split.read([i])) for i in (number, (number + 3) % 7))
         unit = (0, 1, found.y[1, rank], found.x[1, rank])
         r, _ = project_units(net, x, "conv2", [unit], control=exchanged, others=other)
-        box = pages.window(pages.fields(net)["relu2"], net, *unit[2:])
-        assert np.abs(tile.projection.astype(int) - display(pages.crop(r[0], box, 0)).astype(int)).max() <= 1
+        box = Unit(0, "conv2", *unit[1:]).shown_box(net)
+        assert np.abs(tile.projection.astype(int) - display(crop(r[0], box, 0)).astype(int)).max() <= 1
     with pytest.raises(RawconvError, match="another picture"):
         tiles(net, split_of(1), "conv2", scan(net, split_of(1), ["conv2"], 1, progress=False)["conv2"], [1], 1,
               Look(control=exchanged))  # fmt: skip

@@ -9,12 +9,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from projecting import project_units
 
 from rawconv import checkpoint
 from rawconv.convert.read import import_net
 from rawconv.data.preprocessing import preprocess
 from rawconv.training import runs
-from rawconv.visualize.projection import project, project_units
+from rawconv.visualize.shortcuts import project
 from rawconv.visualize.units import layer_object
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")

@@ -4,6 +4,7 @@ import nets
 import numpy as np
 import pytest
 from laws import assert_close
+from projecting import project_units
 
 from rawconv import models
 from rawconv.data.preprocessing import center_crop, preprocess, stored_size
@@ -17,9 +18,9 @@ from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 from rawconv.visualize import projection, windowed
 from rawconv.visualize.images import crop, display
-from rawconv.visualize.projection import project, project_units
 from rawconv.visualize.receptive_field import fields
-from rawconv.visualize.units import layer_names, layer_object, parse_unit, user_name
+from rawconv.visualize.shortcuts import project
+from rawconv.visualize.units import Unit, layer_names, layer_object, parse_unit, user_name
 from rawconv.visualize.windowed import select
 
 RULES = [
@@ -94,10 +95,12 @@ def test_layer_without_relu_is_itself(xp):
 
 def test_parse_unit():
     net = models.build("zf32", classes=3)
-    assert parse_unit(net, "conv4:17") == ("relu4", 17, None)
-    assert parse_unit(net, "4:17:*") == ("relu4", 17, "*")
-    assert parse_unit(net, "conv4:17:3:0") == ("relu4", 17, (3, 0))
-    assert parse_unit(net, "scores:2") == ("fc8", 2, None)
+    assert parse_unit(net, "conv4:17") == Unit(0, "conv4", 17)
+    assert parse_unit(net, "4:17:*") == Unit(0, "conv4", 17, whole=True)
+    assert parse_unit(net, "relu4:17:3:0", image=2) == Unit(2, "conv4", 17, 3, 0)
+    assert parse_unit(net, "fc8:2") == Unit(0, "scores", 2)
+    for text in ("conv4:17", "conv4:17:*", "conv4:17:3:0", "scores:2"):
+        assert str(parse_unit(net, text)) == text
 
 
 BAD_UNITS = """conv4 conv4: conv4:96 conv4:-1 conv4:1:8:0 conv4:1:0:8 conv4:1:2 conv4:* conv4:1:2:3:4 conv4:x conv9:1
@@ -118,7 +121,8 @@ def test_bad_units_are_refused(unit):
 @pytest.mark.parametrize("chunk", [1 << 30, 1, 40_000])
 def test_many_units_are_one_by_one(xp, monkeypatch, layer, rules, chunk):
     """In any order, several of a picture, pictures nobody asks for, whatever the chunks."""
-    for module, name in ((projection, "CACHE_BYTES"), (windowed, "WINDOW_BYTES"), (windowed, "MAPS_BYTES")):
+    budgets = (projection, "PROJECTION_BYTES"), (windowed, "WINDOW_BYTES"), (windowed, "MAPS_BYTES")
+    for module, name in budgets:
         monkeypatch.setattr(module, name, chunk)
     monkeypatch.setattr(projection, "UNITS", max(1, chunk // 10_000))
     rng = np.random.default_rng(6)

@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from test_pages import tiles
 
 from rawconv.data import DataSet, Split
 from rawconv.layers.conv import Conv
@@ -16,7 +17,9 @@ from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.report import pages
 from rawconv.report.figure2 import draw_layers, draw_pictures, write_index
-from rawconv.report.pages import LOOK, Look, choose, layer_pages, picture_page, tiles
+from rawconv.report.look import LOOK, Look
+from rawconv.report.pages import choose, layer_pages, picture_page
+from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.top_activations import TopActivations, scan
 
 SIZE = 12
@@ -183,7 +186,7 @@ def test_json_of_numbers_stays_numbers(tmp_path):
 def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
     """Of the first picture blue is strongest (90), then red (50), then green (30)."""
     order = [2, 0, 1]
-    _, about = picture_page(net_of(), pictures()[0], "conv1", "p0.png: cat", count=3)
+    _, about = picture_page(forward_pass(net_of(), pictures()), 0, "conv1", "p0.png: cat", count=3)
     assert (about["layer"], about["object"]) == ("conv1", "relu1")
     assert about["units"] == [
         {"map": m, "y": UNITS[m][0], "x": UNITS[m][1], "value": float(VALUES[0, m]), "box": BOXES[m]} for m in order
@@ -205,14 +208,14 @@ def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
     edges = [(edge - origin) / shown.width * SIZE for edge, origin in zip(frame, (shown.x, shown.y) * 2, strict=True)]
     assert edges == pytest.approx([7, 0, 12, 3], abs=0.05), "left, top, right, bottom of the strongest"
     assert "the frame is the field of the first, 3x5 pixels" in " ".join(canvas.words())
-    _, about = picture_page(net_of(), pictures()[0], "conv1", "", count=2)
+    _, about = picture_page(forward_pass(net_of(), pictures()), 0, "conv1", "", count=2)
     assert [unit["map"] for unit in about["units"]] == [2, 0]
-    _, about = picture_page(net_of(), pictures()[1], "conv1", "", count=3)
+    _, about = picture_page(forward_pass(net_of(), pictures()), 1, "conv1", "", count=3)
     assert [unit["map"] for unit in about["units"]] == [0, 2], "green is dead in the second picture"
 
 
 def test_a_dead_map_that_is_asked_for_is_named_dead(canvas):
-    _, about = picture_page(net_of(), pictures()[1], "conv1", "", wanted=[1, 0], count=3)
+    _, about = picture_page(forward_pass(net_of(), pictures()), 1, "conv1", "", wanted=[1, 0], count=3)
     assert [(unit["map"], unit["value"]) for unit in about["units"]] == [(1, 0), (0, 200)]
     assert canvas.words()[canvas.words().index("map 1") + 1] == "dead: 0 everywhere in the picture"
     assert canvas.words().count("dead") == 1

@@ -22,7 +22,8 @@ from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
 from rawconv.visualize import controls as exchanged
-from rawconv.visualize.projection import project
+from rawconv.visualize.receptive_field import fields
+from rawconv.visualize.shortcuts import project
 from rawconv.visualize.top_activations import scan
 
 
@@ -62,7 +63,7 @@ def test_each_variant_is_what_its_name_says():
         r = by_hand(net, pictures, unit, way.name)
         want = (r * plain).sum() / np.sqrt((r**2).sum() * (plain**2).sum())
         assert measured["cosine"][k] == pytest.approx(want, abs=1e-6), way.name
-        top, left, bottom, right = controls.fields(net)["relu2"].box(*unit[1:])
+        top, left, bottom, right = fields(net)["relu2"].box(*unit[1:])
         rows, columns = slice(max(0, top), bottom), slice(max(0, left), right)
         want = np.corrcoef(r[rows, columns].ravel(), preprocess(net, pictures[:1])[0, rows, columns].ravel())[0, 1]
         assert measured["correlation"][k] == pytest.approx(want, abs=1e-6), way.name

@@ -18,10 +18,9 @@ from rawconv.experiments import evolution
 from rawconv.experiments.evolution import cosine, first_weights, jumps, run, snapshots
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device
-from rawconv.report.pages import window
 from rawconv.visualize.images import crop, display
-from rawconv.visualize.projection import project
-from rawconv.visualize.receptive_field import fields
+from rawconv.visualize.shortcuts import project
+from rawconv.visualize.units import Unit
 
 EPOCHS = (1, 2, 5)
 
@@ -80,7 +79,7 @@ def test_each_tile_is_projected_with_its_own_weights(tmp_path):
     net = checkpoint.load(files[1]).net
     picture, y, x = (int(found[1][f"conv2 {part}"][6]) for part in ("picture", "y", "x"))
     r = project(net, about.data.train.read([picture])[0], f"conv2:6:{y}:{x}")
-    want = display(crop(r, window(fields(net)["relu2"], net, y, x), 0), 99.5).astype(int)
+    want = display(crop(r, Unit(0, "conv2", 6, y, x).shown_box(net), 0), 99.5).astype(int)
     assert np.abs(look(1)["conv2 tiles"][0].astype(int) - want).max() <= 1
 
 

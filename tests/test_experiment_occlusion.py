@@ -16,13 +16,15 @@ from rawconv.cli.experiments import main
 from rawconv.data import scenes
 from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
-from rawconv.experiments import occlusion, subject
+from rawconv.experiments import subject
 from rawconv.experiments.occlusion import Covered, Places, correlation, respond, run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling, shown
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
+from rawconv.visualize.forward_pass import ForwardPass, forward_pass
+from rawconv.visualize.projection import project
 
 
 def by_hand(net, picture, boxes, fill, name, label):
@@ -59,7 +61,7 @@ def test_pictures_that_are_not_square():
     """A net for wide pictures: rows stay rows."""
     net = Net((18, 41, 3), nets.make(np, nets.FULL, (18, 41, 3)).layers)
     x = nets.picture(shape=net.shape)
-    covered = Covered(occlusion.perturbed.walk(net, x), 0 * x, "relu3", 2, 1.0)
+    covered = Covered(ForwardPass(net, x).maps, 0 * x, "relu3", 2, 1.0)
     places = Places.of(net.shape, 7, 4)
     assert places.boxes.shape == (len(places.rows) * len(places.columns), 4) and len(places.rows) < len(places.columns)
     found = respond(net, covered, places.boxes, 1)
@@ -219,8 +221,8 @@ def test_on_the_shipped_net_the_object_and_the_projection_are_what_counts():
         top, left, bottom, right = scenes.truth(int(split.names[split.names.index(one.name)].split()[1])).box
         at = places.middle(found["true"].argmin())
         inside.append(top <= at["y"] < bottom and left <= at["x"] < right)
-        _, seed, caches = occlusion.pick(net, one.picture, f"relu5:{covered.number}:*")
-        down = net.deconv(seed, caches)[0]
+        (projection,) = project(forward_pass(net, one.picture), [f"relu5:{covered.number}:*"])
+        down = projection.pixels
         correlations.append(correlation(-found["activity"], down, places.boxes))
     assert np.mean(inside) >= 0.9
     assert np.mean(correlations) > 0.5 and min(correlations) > 0

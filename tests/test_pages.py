@@ -7,13 +7,16 @@ from test_deconvnet import picture, square_net
 from rawconv.data import DataSet, Split
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER
-from rawconv.report import pages
-from rawconv.report.pages import Look, choose, classify, layer_pages, picture_page, tiles, window
+from rawconv.report.look import LOOK, Look
+from rawconv.report.pages import choose, layer_pages, picture_page
+from rawconv.report.winners import project_winners
+from rawconv.visualize import projection
+from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.images import crop, display
-from rawconv.visualize.projection import project
 from rawconv.visualize.receptive_field import fields
+from rawconv.visualize.shortcuts import classify, project
 from rawconv.visualize.top_activations import scan
-from rawconv.visualize.units import layer_object, user_name
+from rawconv.visualize.units import Unit, layer_object, user_name
 
 
 def split_of(count):
@@ -22,25 +25,33 @@ def split_of(count):
     return Split(pictures.__getitem__, labels, [f"picture {k}" for k in range(count)], (26, 26, 3))
 
 
+def tiles(net, split, layer, found, maps, count, look=LOOK, **options):
+    """{map: [Tile of each of its `count` strongest units]}."""
+    name = layer_object(net, layer)
+    units = found.units(user_name(net, name), maps, count)
+    drawn, _ = project_winners(net, split, {name: found}, units, look, **options)
+    return {m: [drawn[unit] for unit in units if unit.channel == m] for m in maps}
+
+
 def data_of(split):
     return DataSet("random", "nowhere", ["cat", "dog", "car", "hat"], split, split)
 
 
-@pytest.mark.parametrize("chunk", [64 << 20, 1, 3 * 24 * 24 * 12])
+@pytest.mark.parametrize("workspace", [64 << 20, 1, 3 * 24 * 24 * 12])
 @pytest.mark.parametrize(("layer", "look"), [("conv1", Look()), ("conv2", Look(GRADIENT, 100)), ("scores", Look())])
-def test_each_tile_is_its_own_unit(monkeypatch, layer, look, chunk):
-    monkeypatch.setattr(pages, "PROJECTION_BYTES", chunk)
+def test_each_tile_is_its_own_unit(monkeypatch, layer, look, workspace):
+    monkeypatch.setattr(projection, "PROJECTION_BYTES", workspace)
     net, split = square_net(), split_of(11)
     name = layer_object(net, layer)
-    found, field = scan(net, split, [layer], 4, progress=False)[layer], fields(net)[name]
+    found = scan(net, split, [layer], 4, progress=False)[layer]
     maps = [3, 0, 1]
-    drawn = tiles(net, split, layer, found, maps, 3, look)
+    drawn = tiles(net, split, layer, found, maps, 3, look, workspace=workspace)
     assert list(drawn) == maps and all(len(row) == 3 for row in drawn.values())
     for number in maps:
         for rank, tile in enumerate(drawn[number]):
             y, x, stored = found.y[number, rank], found.x[number, rank], split.read([found.picture[number, rank]])[0]
-            box = window(field, net, y, x)
-            r = project(net, stored, f"{user_name(net, name)}:{number}:{y}:{x}", look.rules)
+            unit = Unit(0, user_name(net, name), number, y, x)
+            box, r = unit.shown_box(net), project(net, stored, str(unit), look.rules)
             want = display(crop(r, box, 0), look.percentile).astype(int)
             assert np.abs(tile.projection.astype(int) - want).max() <= 1
             np.testing.assert_array_equal(tile.patch, crop(stored[1:25, 1:25], box))
@@ -110,10 +121,11 @@ def test_picture_page_lists_the_strongest_units():
     net = square_net()
     y = net.forward((picture() - net.mean)[None, 1:25, 1:25].astype(np.float32), "relu2")[0][0]
     best = y.reshape(-1, 7).max(axis=0)
-    _, about = picture_page(net, picture(), "conv2", "title", count=4)
+    passed = forward_pass(net, picture())
+    _, about = picture_page(passed, 0, "conv2", "title", count=4)
     assert [unit["map"] for unit in about["units"]] == [k for k in np.argsort(-best, kind="stable")[:4] if best[k] > 0]
     for unit in about["units"]:
         assert unit["value"] == pytest.approx(best[unit["map"]], rel=1e-4)
         assert y[unit["y"], unit["x"], unit["map"]] == best[unit["map"]]
-    _, about = picture_page(net, picture(), "conv2", "title", wanted=[6, 0])
+    _, about = picture_page(passed, 0, "conv2", "title", wanted=[6, 0])
     assert [unit["map"] for unit in about["units"]] == [6, 0]

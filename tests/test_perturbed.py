@@ -15,6 +15,7 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 from rawconv.visualize import perturbed
+from rawconv.visualize.forward_pass import ForwardPass
 
 
 def corners(shape, size, rng, count=12):
@@ -33,7 +34,7 @@ def changed(x, r, corner):
 
 def both(xp, net, x, r, corner, names):
     """[(name, patched, whole)] of the layers; each layer by itself too, since the way ends at the last one."""
-    maps = perturbed.walk(net, xp.asarray(x.copy()))
+    maps = ForwardPass(net, xp.asarray(x.copy())).maps
     found = perturbed.forward(net, maps, xp.asarray(r), corner, names)
     for name in names:
         want, _ = net.forward(xp.asarray(changed(x, r, corner)), name, keep=False)

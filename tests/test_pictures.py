@@ -13,9 +13,10 @@ from rawconv.data.decode import resize_center_crop
 from rawconv.data.pictures import stored_batch, stored_image
 from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
-from rawconv.visualize.projection import dead, project
+from rawconv.visualize.forward_pass import forward_pass
+from rawconv.visualize.projection import project as projections
+from rawconv.visualize.shortcuts import project
 from rawconv.visualize.top_activations import scan
-from rawconv.visualize.trace import trace
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (40, 33, 3), np.uint8)
@@ -48,7 +49,8 @@ def test_every_way_to_bring_a_picture_is_the_same_picture(file):
         assert rawconv.classify(net, given) == classes
         found = rawconv.scan(net, given, ["conv2"], 1, progress=False)["conv2"]
         assert all(np.array_equal(one, other) for one, other in zip(found, best, strict=True)), name
-        np.testing.assert_array_equal(trace(net, given, UNIT)[1][0].r, trace(net, RGB, UNIT)[1][0].r)
+        one, two = (next(projections(forward_pass(net, image), [UNIT])).steps() for image in (given, RGB))
+        np.testing.assert_array_equal(one[0].r, two[0].r)
     assert [round(sum(p for _, p in classes), 5), len(classes)] == [1, 4] and classes[0][1] >= classes[1][1]
 
 
@@ -243,7 +245,7 @@ def test_a_dead_unit_is_said_to_be_dead_with_its_strongest_place():
     with pytest.warns(UserWarning) as told:
         r = rawconv.project(net, RGB, other)
     assert len(told) == 1 and pathlib.Path(told[0].filename) == pathlib.Path(__file__) and not r.any()
-    assert str(told[0].message) == dead(net, RGB, other) == (
+    assert str(told[0].message) == forward_pass(net, RGB).dead(other) == (
         f"{other} is 0 in this picture: it is dead there and its projection is empty; the strongest place of its map "
         f"is conv2:3:{top}:{left}, with {value:.4g}."
     )  # fmt: skip
@@ -259,7 +261,7 @@ def test_of_units_that_are_alive_and_of_scores_nothing_is_said():
         warnings.simplefilter("error")
         for unit in ("conv2:3", "conv2:3:*", "scores:0", "scores:1"):
             project(net, RGB, unit)
-            assert dead(net, RGB, unit) == ""
+            assert forward_pass(net, RGB).dead(unit) == ""
 
 
 # ---------------------------------------------------------------------------------------------- names

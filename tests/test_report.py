@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from reports import HISTORY, HOSTILE, data_in, data_of, make, net_of, pixels
 
+from rawconv.data.preprocessing import preprocess
 from rawconv.layers import GRADIENT
-from rawconv.report import html, paths, sheets
-from rawconv.report.pages import Look, window
+from rawconv.report import html, sheets
+from rawconv.report.look import Look
+from rawconv.report.thumbnails import thumbnails
 from rawconv.visualize.images import crop, display
-from rawconv.visualize.projection import project
-from rawconv.visualize.units import layer_object
+from rawconv.visualize.shortcuts import project
+from rawconv.visualize.units import Unit, layer_object
 
 
 def test_asks_for_nothing_from_outside():
@@ -75,13 +77,14 @@ def test_tiles_are_the_projections_and_patches(layer, look):
     net, data = net_of(), data_of()
     page, found = make(net, [layer], look=look, data=data)
     layer, best = data_in(page)["layers"][0], found[layer_object(net, layer)]
-    field, (height, width), (down, right) = html.fields(net)[layer["object"]], layer["tile"], layer["cell"]
+    (height, width), (down, right) = layer["tile"], layer["cell"]
     one = layer["maps"][1]
     sheet = pixels(one["sheet"])
     assert sheet.shape == (2 * down, 4 * right, 3)
     for rank, unit in enumerate(one["units"]):
-        stored, box = data.val.read([best.picture[1, rank]])[0], window(field, net, unit["y"], unit["x"])
-        r = project(net, stored, f"{layer['name']}:1:{unit['y']}:{unit['x']}", look.rules)
+        seen = Unit(0, layer["name"], 1, unit["y"], unit["x"])
+        stored, box = data.val.read([best.picture[1, rank]])[0], seen.shown_box(net)
+        r = project(net, stored, str(seen), look.rules)
         want = display(crop(r, box, 0), look.percentile), crop(stored[1:25, 1:25], box)
         for face in (0, 1):
             got = sheet[face * down : face * down + height, rank * right : rank * right + width]
@@ -104,7 +107,7 @@ def test_steps_are_those_of_the_walk_down():
     assert layer["steps"][-1]["shape"] == [24, 24, 3] and layer["steps"][1]["shape"] == list(net.shapes["norm1"])
     unit = layer["maps"][5]["units"][2]
     stored = data.val.read([best.picture[5, 2]])
-    y, caches = net.forward(html.paths.preprocess(net, stored), "relu2")
+    y, caches = net.forward(preprocess(net, stored), "relu2")
     r = np.zeros_like(y)
     r[0, unit["y"], unit["x"], 5] = y[0, unit["y"], unit["x"], 5]
     for step, name in enumerate(reversed(caches)):
@@ -128,12 +131,12 @@ def test_shares_count_what_can_be_and_nothing_more(conv):
 def test_thumbnails():
     r = np.zeros((6, 5, 9), np.float32)
     r[1, 2, 4], r[0, 0, 7], r[5, 4, 7] = 2, -1, -3
-    seen = paths._sight(r)
+    seen = thumbnails(r)
     assert seen.maps == [7, 4] and seen.pixels.shape == (6, 15)
     assert seen.pixels[5, 9] == 1 and seen.pixels[1, 12] == 128 + round(127 * 2 / 3) and seen.pixels[2, 11] == 128
-    assert paths._sight(r * 0).maps == [] and (paths._sight(r * 0).pixels == 128).all()
-    assert paths._sight(np.ones((1, 1, 70), np.float32)).pixels.shape == (3, 32)
-    assert paths._sight(np.ones((110, 90, 3), np.float32)).pixels.shape == (32, 4 * 26)
+    assert thumbnails(r * 0).maps == [] and (thumbnails(r * 0).pixels == 128).all()
+    assert thumbnails(np.ones((1, 1, 70), np.float32)).pixels.shape == (3, 32)
+    assert thumbnails(np.ones((110, 90, 3), np.float32)).pixels.shape == (32, 4 * 26)
 
 
 def test_large_tiles_are_exact_enough_and_do_not_mix():

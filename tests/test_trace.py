@@ -10,8 +10,16 @@ from test_deconvnet import picture, square_net
 from rawconv import models
 from rawconv.errors import UsageError
 from rawconv.layers import GRADIENT, PAPER, Rules
-from rawconv.visualize.projection import project
-from rawconv.visualize.trace import Step, table, trace
+from rawconv.visualize.forward_pass import forward_pass
+from rawconv.visualize.projection import project as projections
+from rawconv.visualize.shortcuts import project
+from rawconv.visualize.trace import Step, exact, table
+
+
+def trace(net, stored, unit, rules=PAPER):
+    """(the unit's full name, its Steps), up and down by the exact net."""
+    (projection,) = projections(forward_pass(exact(net), stored), [unit], rules)
+    return str(projection.unit), projection.steps()
 
 
 @pytest.mark.parametrize("rules", [PAPER, GRADIENT, Rules("guided", "identity", "max")])

@@ -19,8 +19,8 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.report.pages import classify
 from rawconv.training import runs
+from rawconv.visualize.shortcuts import classify
 from rawconv.visualize.top_activations import scan
 
 

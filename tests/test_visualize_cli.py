@@ -416,10 +416,10 @@ def test_help_is_quick_and_has_examples():
 
 
 def test_a_field_larger_than_the_picture_shows_the_whole_picture():
-    from rawconv.report.pages import window
     from rawconv.visualize.receptive_field import Field
+    from rawconv.visualize.units import cut_box
 
-    net = small_net()
-    assert window(Field((30, 10), (4, 4), (-9, -3)), net, 1, 2) == (0, 5, 24, 15)
-    assert window(Field((24, 25), (4, 4), (-9, -3)), net, 1, 2) == (0, 0, 24, 24)
-    assert window(Field((23, 23), (4, 4), (-9, -3)), net, 0, 0) == (-9, -3, 14, 20)
+    shape = small_net().shape
+    assert cut_box(Field((30, 10), (4, 4), (-9, -3)).box(1, 2), shape) == (0, 5, 24, 15)
+    assert cut_box(Field((24, 25), (4, 4), (-9, -3)).box(1, 2), shape) == (0, 0, 24, 24)
+    assert cut_box(Field((23, 23), (4, 4), (-9, -3)).box(0, 0), shape) == (-9, -3, 14, 20)

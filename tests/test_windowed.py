@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same
+from projecting import project_units
 
 from rawconv import models
 from rawconv.layers import PAPER, Rules
@@ -20,7 +21,6 @@ from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
 from rawconv.visualize import windowed
-from rawconv.visualize.projection import project_units
 from rawconv.visualize.receptive_field import fields
 
 EVERY_RULE = [
@@ -215,11 +215,15 @@ def test_switches_that_no_maximum_chose(xp, name, shared):
     seed = np.zeros((len(units), 1, 1, y.shape[3]))
     seed[np.arange(len(units)), 0, 0, number] = 1
     ways = [
-        to_cpu(windowed.project_windows(net, xp.asarray(seed.copy()), corner, caches, row, sizes(net, last), rules))
+        to_cpu(windowed.go_down(net, caches, windows_of(xp.asarray(seed.copy()), corner, row), sizes(net, last), rules))
         for sizes in (windowed.window_sizes, windowed.whole_maps)
     ]
     assert ways[1].any()
     assert_close(ways[0], ways[1], 1e-12)
+
+
+def windows_of(seed, corner, rows):
+    return windowed.Windows(seed, corner, rows, np.arange(len(seed)))
 
 
 def anywhere(rng, window, cache):
@@ -258,7 +262,7 @@ def test_caches_are_left_alone(xp):
     seed, sizes = xp.ones((3, 1, 1, y.shape[3])), windowed.window_sizes(net, "pool2")
     corner = np.array([[0, 0], [1, 2], [net.shapes["pool2"][0] - 1, 0]])
     for rules in (PAPER, Rules("guided", "gradient", "max")):
-        windowed.project_windows(net, seed, corner, caches, np.zeros(3, int), sizes, rules)
+        windowed.go_down(net, caches, windows_of(seed, corner, np.zeros(3, int)), sizes, rules)
     for cache, old in zip(caches.values(), before, strict=True):
         assert_same(cache.switches if isinstance(cache, Cache) else cache, old)
     assert (to_cpu(seed) == 1).all() and corner.min() == 0

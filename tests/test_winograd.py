@@ -5,6 +5,7 @@ import pytest
 from conv_cases import check_three_walks
 from hypothesis import given
 from hypothesis import strategies as st
+from projecting import project_units
 
 from rawconv.layers import Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
@@ -13,7 +14,6 @@ from rawconv.layers.cpu.winograd_places import Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
 from rawconv.net import Net
-from rawconv.visualize.projection import project_units
 
 SIZES = {
     (3, 1): (3, 3),

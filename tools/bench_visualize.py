@@ -14,9 +14,8 @@ from rawconv.data import Split
 from rawconv.data.preprocessing import preprocess
 from rawconv.layers import Rules
 from rawconv.layers.conv import Conv
-from rawconv.machine.threads import cut
-from rawconv.report.pages import PROJECTION_BYTES
-from rawconv.visualize.projection import project_units
+from rawconv.visualize.forward_pass import ForwardPass, passes_of_units
+from rawconv.visualize.projection import project
 from rawconv.visualize.top_activations import scan
 
 RULES = Rules("deconv", "gradient", "add")  # what Captum's NeuronDeconvolution computes
@@ -67,37 +66,33 @@ def paper_net():
 
 
 def scanned(net, count, top):
-    """(stored pictures, units (U, 4)): the `top` strongest of each map in `count` pictures, by picture."""
-    pictures = noise(count)
-    split = Split(pictures.__getitem__, np.zeros(count, np.int64), [str(i) for i in range(count)], pictures.shape[1:])
-    found = next(iter(scan(net, split, ["conv5"], top, progress=False).values()))
-    maps = np.repeat(np.arange(len(found.value)), top)
-    units = np.column_stack([found.picture.ravel(), maps, found.y.ravel(), found.x.ravel()])
-    return pictures, units[np.argsort(units[:, 0], kind="stable")]
+    """(split, Units): the `top` strongest of each map in `count` pictures, by picture."""
+    split = noise(count)
+    return split, sorted(scan(net, split, ["conv5"], top, progress=False)["conv5"].units("conv5"))
 
 
 def distinct(units, count=None):
     """The same units (or the first `count`), each moved to a picture of its own."""
-    units = units[:count].copy()
-    units[:, 0] = np.arange(len(units))
+    units = [unit._replace(image=k) for k, unit in enumerate(units[:count])]
     return noise(len(units)), units
 
 
 def noise(count):
-    return np.random.default_rng(2).integers(0, 256, (count, 224, 224, 3), np.uint8)
+    """A split of `count` pictures."""
+    pictures = np.random.default_rng(2).integers(0, 256, (count, 224, 224, 3), np.uint8)
+    return Split(pictures.__getitem__, np.zeros(count, np.int64), [str(i) for i in range(count)], pictures.shape[1:])
 
 
 # ---------------------------------------------------------------------------------------------- the ways
 
 
-def ours(net, pictures, units, full):
+def ours(net, split, units, full):
     """Does what rawconv-visualize does between reading and drawing."""
 
     def work():
-        for part in cut(len(units), PROJECTION_BYTES // pictures[0].size // 4):
-            ids, rows = np.unique(units[part, 0], return_inverse=True)
-            some = np.column_stack([rows, units[part, 1:]])
-            project_units(net, preprocess(net, pictures[ids]), "conv5", some, RULES, full)
+        for passed, pairs, _ in passes_of_units(net, split, units):
+            for _ in project(passed, [unit for _, unit in pairs], RULES, full=full):
+                pass
 
     return work, len(units)
 
@@ -118,27 +113,28 @@ def captum_loops(net):
     return {"captum, cut": loop(whole[:last]), "captum, whole net": loop(whole)}
 
 
-def loop_over(attribute, net, pictures, units, count):
+def loop_over(attribute, net, split, units, count):
     """One unit after the other, `count` of them spread over all; pictures are prepared beforehand."""
-    some = units[np.linspace(0, len(units) - 1, count).astype(int)]
-    prepared = preprocess(net, pictures[some[:, 0]])
+    some = [units[k] for k in np.linspace(0, len(units) - 1, count).astype(int)]
+    prepared = preprocess(net, split.read([unit.image for unit in some]))
 
     def work():
-        for x, (_, *unit) in zip(prepared, some.tolist(), strict=True):
-            attribute(x, *unit)
+        for x, unit in zip(prepared, some, strict=True):
+            attribute(x, unit.channel, unit.y, unit.x)
 
     return work, count
 
 
-def disagreement(net, pictures, units, attribute):
+def disagreement(net, split, units, attribute):
     """The largest difference from activation x Captum, in float32, of 3 units; 1 is the largest value."""
     some = units[:: max(1, len(units) // 3)][:3]
-    x, errors = preprocess(net, pictures[some[:, 0]]), []
-    units = np.column_stack([np.arange(len(some)), some[:, 1:]])
-    r, values = project_units(net, x, "conv5", units, RULES)
-    for one, got, value, (_, *unit) in zip(x, r, values, some.tolist(), strict=True):
-        want = value * attribute(one, *unit).detach().numpy()[0].transpose(1, 2, 0)
-        errors.append(np.abs(got - want).max() / np.abs(want).max())
+    passed, errors = ForwardPass(net, preprocess(net, split.read([unit.image for unit in some])), ["conv5"]), []
+    for x, found in zip(
+        passed.x, project(passed, [u._replace(image=k) for k, u in enumerate(some)], RULES), strict=True
+    ):
+        gradient = attribute(x, found.unit.channel, found.unit.y, found.unit.x)
+        want = found.value * gradient.detach().numpy()[0].transpose(1, 2, 0)
+        errors.append(np.abs(found.pixels - want).max() / np.abs(want).max())
     return float(max(errors))
 
 
@@ -156,7 +152,7 @@ def summary(cases, ways, seconds, captum_units):
             "case": case,
             "way": name,
             "units": ways[case, name][1],
-            "pictures": len(np.unique(cases[case][1][:, 0])) if case else captum_units,
+            "pictures": len({unit.image for unit in cases[case][1]}) if case else captum_units,
             "units_a_second": median[case, name],
             "lowest": min(rates[case, name]),
             "highest": max(rates[case, name]),

@@ -28,12 +28,14 @@ from rawconv.machine.arrays import choose_device
 from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge
 from rawconv.report.figures import PAPER as WHITE
 from rawconv.report.fonts import length, write
-from rawconv.report.pages import Look, layer_pages
+from rawconv.report.look import Look
+from rawconv.report.pages import layer_pages
 from rawconv.training import runs
 from rawconv.visualize.controls import SENTENCES, control
+from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.images import display
-from rawconv.visualize.projection import project_units
-from rawconv.visualize.trace import trace
+from rawconv.visualize.projection import project
+from rawconv.visualize.trace import exact
 
 ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
@@ -139,13 +141,11 @@ def projections(layer, count, **options):
     """The first scenes' strongest unit each: (pictures, projections), cut to the fields."""
     ours = net()
     pictures, _ = scenes.draw(range(2 * count), ours.shape[0])
-    x = preprocess(ours, pictures)
-    y, _ = ours.forward(x[:count], layer)
-    units = np.array([(row, *strongest(y[row], 1)[0]) for row in range(count)])
-    name = options.pop("control", None)
-    others = {"control": control(ours, name), "others": x[count:]} if name else {}
-    r, _ = project_units(ours, x[:count], layer, units, **options, **others)
-    return list(pictures[:count]), list(display(r))
+    passed, others = forward_pass(ours, pictures, [layer]), (np.arange(2 * count) + count) % (2 * count)
+    units = [unit for row in range(count) for unit in passed.strongest(layer, 1, image=row)]
+    exchanged = control(ours, options.pop("control", None))
+    found = project(passed, units, control=exchanged, others=others, **options)
+    return list(pictures[:count]), [display(projection.pixels) for projection in found]
 
 
 def book_rules():
@@ -182,7 +182,8 @@ def book_lrn():
 
 
 def book_unit():
-    _, steps = trace(net(), scene(), "conv4:17")
+    (projection,) = project(forward_pass(exact(net()), scene(), ["conv4"]), ["conv4:17"])
+    steps = projection.steps()
     tiles, heads = [scene()], ["picture"]
     for step in steps[1:]:
         energy = np.sqrt((step.r.astype(float) ** 2).sum(axis=2))

@@ -109,7 +109,7 @@ def main(
     from ..layers import Rules
     from ..machine.arrays import choose_device
     from ..report import figure2
-    from ..report.pages import Look
+    from ..report.look import Look
     from ..training.runs import data_of, limit_columns
     from ..visualize import controls
 
@@ -142,15 +142,15 @@ def main(
             stored, trouble = figure2.read_pictures(pictures, net, levels)
             folder = _folder(out, held) or new_folder(*result_folder(weights, net, info.get("data"), "visualize"))
             tell = figure2.silent if as_json else echo
-            about |= figure2.draw_pictures(net, stored, asked, look, top, folder, tell)
+            about |= figure2.draw_pictures(net, stored, asked, look, top, folder, tell, workspace << 20)
         else:
             source, trouble = data_of(net, weights, info, data), []
             folder = _folder(out, held) or new_folder(*result_folder(weights, net, source.source, "visualize"))
-            found, drawn = figure2.draw_layers(net, source, split, asked, look, top, folder, say)
-            about |= drawn
+            drawn = net, source, split, asked, look, top, folder, say, bool(report), workspace << 20
+            shown, described = figure2.draw_layers(*drawn)
+            about |= described
             if report:
-                drawn = found, asked, look, top, weights, say
-                trouble += figure2.draw_report(report, net, info, source, split, *drawn)
+                trouble += figure2.draw_report(report, net, info, source, split, shown, look, top, weights, say)
                 about["report"] = report
         if trouble:
             about["errors"] = trouble
@@ -234,18 +234,21 @@ def _only_a_trace(pictures, drawing):
 def _trace(net, pictures, unit, rules, weights, as_json, levels):
     """Print the table of each picture; unreadable ones are told at the end."""
     from ..report.figure2 import read_pictures
-    from ..visualize.projection import dead
-    from ..visualize.trace import table, trace
+    from ..visualize.forward_pass import forward_pass
+    from ..visualize.projection import project
+    from ..visualize.trace import exact, table
+    from ..visualize.units import parse_unit
 
     stored, trouble = read_pictures(pictures, net, levels)
-    traces = []
+    net, layer, traces = exact(net), parse_unit(net, unit).layer, []
     for _, path, picture in stored:
-        full, steps = trace(net, picture, unit, rules)
-        sentence = "" if steps[0].r.any() else dead(net, picture, full)
-        traces.append({"picture": path, "unit": full} | ({"dead": sentence} if sentence else {}))
+        passed = forward_pass(net, picture, [layer])
+        (projection,) = project(passed, [unit], rules)
+        sentence, steps = passed.dead(projection.unit), projection.steps()
+        traces.append({"picture": path, "unit": str(projection.unit)} | ({"dead": sentence} if sentence else {}))
         traces[-1]["steps"] = [step.numbers() for step in steps]
         if not as_json:
-            echo(f"{path}, {full}")
+            echo(f"{path}, {projection.unit}")
             for line in [sentence] * bool(sentence) + table(steps).splitlines():
                 echo(line)
     about = {"command": "rawconv-visualize", "weights": weights, "model": net.model, "rules": rules._asdict()}

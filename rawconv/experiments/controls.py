@@ -17,14 +17,14 @@ from ..files.png import png_bytes
 from ..layers import GRADIENT, PAPER, Rules
 from ..layers.max_pool import MaxPool
 from ..machine.arrays import array_module, to_cpu
-from ..report.pages import LOOK, window
+from ..report.look import LOOK
 from ..report.strips import Strip, draw
 from ..visualize.controls import control
+from ..visualize.forward_pass import forward_pass
 from ..visualize.images import crop, display
-from ..visualize.projection import project_units
-from ..visualize.receptive_field import fields
+from ..visualize.projection import project
 from ..visualize.top_activations import scan_once
-from ..visualize.units import is_score, layer_object, user_name
+from ..visualize.units import Unit, is_score, layer_object, user_name
 from .study import Result
 
 PICTURES = 32  # whose pooled outputs are looked at for shared switches
@@ -88,17 +88,16 @@ def strong_maps(found, count, scores=False):
 
 def _measure(subject, name, found):
     """The function map number -> {cosines (V,), correlations (V,), patch, tiles (V, h, w, 3)} of its strongest unit."""
-    net, split, field = subject.net, subject.data.val, fields(subject.net)[name]
+    net, split = subject.net, subject.data.val
     nets = {variant.control: control(net, variant.control) for variant in VARIANTS}
 
     def measure(number):
         picture, y, x = (int(column[number, 0]) for column in (found.picture, found.y, found.x))
         pictures = split.read([picture, (picture + len(split) // 2) % len(split)])
-        inputs = preprocess(net, pictures)
-        unit, box = (0, number, y, x), window(field, net, y, x)
-        ways = [to_cpu(_down(net, inputs, name, unit, way, nets[way.control])) for way in VARIANTS]
+        passed, unit = forward_pass(net, pictures, [name]), Unit(0, user_name(net, name), number, y, x)
+        box, ways = unit.shown_box(net), [_down(passed, unit, way, nets[way.control]) for way in VARIANTS]
         inside = tuple(np.clip(box, 0, net.shape[:2] * 2).tolist())
-        cut, patch = [crop(r, box, 0) for r in ways], crop(to_cpu(inputs[0]), inside)
+        cut, patch = [crop(r, box, 0) for r in ways], crop(to_cpu(passed.x[0]), inside)
         return {
             "cosine": [cosine(r, ways[0]) for r in ways],
             "correlation": [_correlation(crop(r, inside), patch) for r in ways],
@@ -109,15 +108,11 @@ def _measure(subject, name, found):
     return measure
 
 
-def _down(net, inputs, name, unit, way, control):
-    """r (H, W, 3) of a unit (row, map, y, x) of the first picture by this Variant."""
-    if not way.whole:
-        r, _ = project_units(net, inputs[:1], name, [unit], way.rules, control=control, others=inputs[1:])
-        return r[0]
-    y, caches = net.forward(inputs[:1], name)
-    seed = array_module(y).zeros_like(y)
-    seed[..., unit[1]] = y[..., unit[1]]
-    return net.deconv(seed, caches, way.rules)[0]
+def _down(passed, unit, way, control):
+    """r (H, W, 3) of a Unit of the first picture by this Variant; the second picture is the other one."""
+    unit = unit._replace(y=None, x=None, whole=True) if way.whole else unit
+    (projection,) = project(passed, [unit], way.rules, control)
+    return projection.pixels
 
 
 def cosine(a, b):

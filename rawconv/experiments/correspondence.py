@@ -29,6 +29,7 @@ from ..report import charts
 from ..report.figure2 import read_pictures
 from ..report.strips import mosaic
 from ..visualize import perturbed
+from ..visualize.forward_pass import ForwardPass
 from ..visualize.units import layer_object, user_name
 from .occlusion import changes
 from .study import Result
@@ -205,7 +206,7 @@ def places(one, number, side, random, seed, shape):
 
 def signs(net, picture, grey, boxes, names):
     """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where nothing changes."""
-    maps = perturbed.walk(net, preprocess(net, picture[None]))
+    maps = ForwardPass(net, preprocess(net, picture[None])).maps
     found = perturbed.forward(net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names)
     result = {}
     for name in names:

@@ -13,20 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint
-from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError
 from ..files.png import png_bytes
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
-from ..report.pages import LOOK, window
+from ..report.look import LOOK
 from ..report.strips import Strip, draw
 from ..visualize.controls import untrained
+from ..visualize.forward_pass import forward_pass
 from ..visualize.images import crop, display
-from ..visualize.projection import project_units
-from ..visualize.receptive_field import fields
+from ..visualize.projection import project
 from ..visualize.top_activations import scan
-from ..visualize.units import layer_names, user_name
+from ..visualize.units import Unit, layer_names, user_name
 from .controls import cosine
 from .study import Result
 
@@ -149,12 +148,12 @@ def _look(nets, split, layers, chosen, found, begun):
                 tuple(int(found[epoch][f"{given} {part}"][m]) for part in ("picture", "y", "x")) for m in chosen[given]
             ]
             if where:
-                x = preprocess(net, split.read([picture for picture, _, _ in where]))
-                units = [(row, m, y, x0) for row, (m, (_, y, x0)) in enumerate(zip(chosen[given], where, strict=True))]
-                r, field = to_cpu(project_units(net, x, name, units)[0]), fields(net)[name]
-                boxes = [window(field, net, y, x0) for _, _, y, x0 in units]
-                tiles = [display(crop(one, box, 0), LOOK.percentile) for one, box in zip(r, boxes, strict=True)]
-                seen[f"{given} tiles"] = tiles
+                passed = forward_pass(net, split.read([picture for picture, _, _ in where]), [name])
+                rows = enumerate(zip(chosen[given], where, strict=True))
+                units = [Unit(row, given, m, y, x) for row, (m, (_, y, x)) in rows]
+                seen[f"{given} tiles"] = [
+                    display(crop(one.pixels, one.shown_box, 0), LOOK.percentile) for one in project(passed, units)
+                ]
         return seen
 
     return look

@@ -15,18 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError
 from ..layers.conv import Conv
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..report import charts
-from ..report.pages import LOOK, window
+from ..report.look import LOOK
 from ..report.strips import mosaic
+from ..visualize.forward_pass import forward_pass
 from ..visualize.images import crop, display
-from ..visualize.projection import project_units
-from ..visualize.receptive_field import fields
+from ..visualize.projection import project
 from ..visualize.top_activations import scan
 from ..visualize.units import layer_object, user_name
 from .controls import strong_maps
@@ -138,16 +137,12 @@ def _layer_2(net, split, name, found):
         raise RawconvError(
             f"No map of {user_name(net, name)} is above 0 on these pictures; there is nothing to project."
         )
-    place = {m: tuple(int(column[m, 0]) for column in (found.picture, found.y, found.x)) for m in maps}
-    field, spectra, drawn = fields(net)[name], [], []
+    units, spectra, drawn = found.units(user_name(net, name), maps, 1), [], []
     for part in cut(len(maps), 16):
-        some = maps[part]
-        x = preprocess(net, split.read([place[m][0] for m in some]))
-        r, _ = project_units(net, x, name, [(row, m, *place[m][1:]) for row, m in enumerate(some)])
-        r = to_cpu(r)
-        spectra += [spectrum(one) for one in r]
-        boxes = [window(field, net, *place[m][1:]) for m in some]
-        drawn += [display(crop(one, box, 0), LOOK.percentile) for one, box in zip(r, boxes, strict=True)]
+        passed = forward_pass(net, split.read([unit.image for unit in units[part]]), [name])
+        for one in project(passed, [unit._replace(image=row) for row, unit in enumerate(units[part])]):
+            spectra.append(spectrum(one.pixels))
+            drawn.append(display(crop(one.pixels, one.shown_box, 0), LOOK.percentile))
     return np.mean(spectra, axis=0), np.stack(drawn[:SHOWN])
 
 

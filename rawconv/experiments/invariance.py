@@ -24,7 +24,7 @@ from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..report import charts
 from ..report.strips import mosaic
-from ..visualize import perturbed
+from ..visualize.forward_pass import ForwardPass
 from ..visualize.units import layer_object, user_name
 from .study import Result
 from .subject import filling
@@ -130,7 +130,7 @@ def measure(net, shown, kind, names, fill):
 
 def _respond(net, pictures, names, label):
     """([features (N, dimensions) of each layer], P(label) (N,)) of stored pictures."""
-    maps = perturbed.walk(net, preprocess(net, pictures))
+    maps = ForwardPass(net, preprocess(net, pictures)).maps
     p = to_cpu(softmax(maps[net.output])).reshape(len(pictures), -1)[:, label]
     return [to_cpu(maps[name]).reshape(len(pictures), -1) for name in names], p
 

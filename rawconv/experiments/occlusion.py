@@ -20,10 +20,11 @@ from ..machine.threads import cut
 from ..report import charts
 from ..report.strips import mosaic
 from ..visualize import perturbed
+from ..visualize.forward_pass import ForwardPass, forward_pass
 from ..visualize.images import display
-from ..visualize.projection import pick
+from ..visualize.projection import project
 from ..visualize.top_activations import scan_once
-from ..visualize.units import layer_object, user_name
+from ..visualize.units import Unit, layer_object, user_name
 from .study import Result
 from .subject import filling
 
@@ -88,7 +89,7 @@ class Covered(NamedTuple):
     @classmethod
     def of(cls, net, picture, fill, layer):
         """picture, fill: stored, uint8 (S, S, 3)."""
-        maps = perturbed.walk(net, preprocess(net, picture[None]))
+        maps = ForwardPass(net, preprocess(net, picture[None])).maps
         sums = to_cpu(maps[layer].sum(axis=(0, 1, 2)))
         if not sums.max() > 0:
             raise RawconvError(f"No map of {user_name(net, layer)} responds to this picture; choose another --layer.")
@@ -135,13 +136,13 @@ def changes(x, grey, boxes):
 
 def _projections(subject, shown, found, covered):
     """The strongest map's projection (H, W, 3) from this picture, and those from the others, strongest first."""
-    net, split, unit = subject.net, subject.data.val, f"{covered.layer}:{covered.number}:*"
+    net, split = subject.net, subject.data.val
+    unit = Unit(0, user_name(net, covered.layer), covered.number, whole=True)
     ids = found.picture[covered.number][found.value[covered.number] > 0]
     others = [picture for picture in split.read(ids) if not np.array_equal(picture, shown.picture)][:OTHERS]
     down = []
     for picture in [shown.picture, *others]:
-        _, seed, caches = pick(net, picture, unit)
-        down.append(to_cpu(net.deconv(seed, caches)[0]))
+        down += [one.pixels for one in project(forward_pass(net, picture, [covered.layer]), [unit])]
     p = to_cpu(softmax(covered.maps[net.output])).reshape(-1)
     return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
 

@@ -1,6 +1,6 @@
 """Figure 2 in files: what rawconv-visualize makes of a data set, or of single pictures, in a folder.
 
-    found, about = draw_layers(net, data, "val", [("relu4", None)], LOOK, 9, folder)     the strongest units of layer 4
+    shown, about = draw_layers(net, data, "val", [("relu4", None)], LOOK, 9, folder)     the strongest units of layer 4
     about = draw_pictures(net, stored, [("relu4", None)], LOOK, 9, folder)               those of single pictures
     write_index(folder, about)
 
@@ -21,11 +21,13 @@ from ..files.json_text import json_text
 from ..files.png import write_png
 from ..files.run_folders import clean
 from ..files.storage import replace_file
+from ..visualize.forward_pass import WORKSPACE, forward_passes
 from ..visualize.top_activations import scan_once
 from ..visualize.units import user_name
 from . import html
 from .experiments import experiments
-from .pages import classify, layer_pages, picture_page
+from .pages import draw_pages, picture_page, plan
+from .winners import project_winners
 
 
 def silent(sentence):
@@ -68,29 +70,38 @@ def write_index(folder, about):
 # ---------------------------------------------------------------------------------------------- what is drawn
 
 
-def draw_layers(net, data, split, asked, look, top, folder, say=silent):
-    """Scan the pictures of `split` (or read an earlier scan), project, draw: ({layer: TopActivations}, about)."""
+def draw_layers(net, data, split, asked, look, top, folder, say=silent, page=False, workspace=WORKSPACE):
+    """Scan the pictures of `split` (or read an earlier scan), project, draw: (Shown, about).
+
+    page: whether the units' ways down for draw_report are found as well, while their images are up.
+    workspace: bytes that the maps of the images on their way together may take.
+    """
     pictures, described = getattr(data, split), []
     if len(pictures) < top:
         say(f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}.")
     found, spared = scan_once(net, data.source, pictures, [name for name, _ in asked], top, folder, say=say)
     if spared:
         say(f"Read the strongest units from {spared}; no new scan was needed.")
-    for name, maps in asked:
-        title = f"{user_name(net, name)} of {net.model or 'the net'}, {data.name}"
-        pages, description = layer_pages(net, data, pictures, name, found[name], title, maps, look, top)
-        for file, page in pages:
-            write_png(folder / file, page)
+    plans = [plan(net, name, found[name], maps, top) for name, maps in asked]
+    followed = html.units_of_page(net, found, dict(asked), top) if page else None
+    units = [unit for shown in plans for unit in shown.units()]
+    tiles, ways = project_winners(net, pictures, found, units, look, followed, workspace)
+    for shown in plans:
+        title = f"{shown.given} of {net.model or 'the net'}, {data.name}"
+        pages, description = draw_pages(net, data, pictures, shown, tiles, title, look)
+        for file, drawn in pages:
+            write_png(folder / file, drawn)
         described.append(description)
         dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
         say(f"{description['layer']}: {', '.join(file for file, _ in pages)}{dead}")
-    return found, {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
+    about = {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
+    return html.Shown(found, dict(asked), ways), about
 
 
-def draw_report(path, net, info, data, split, found, asked, look, top, weights, say=silent):
+def draw_report(path, net, info, data, split, shown, look, top, weights, say=silent):
     """Write the page of what draw_layers found: [a sentence where that failed]; the figures are there all the same."""
     done = experiments(net, data.source, weights)
-    page = html.report(net, info, data, getattr(data, split), found, dict(asked), look, top, done)
+    page = html.report(net, info, data, getattr(data, split), shown, look, top, done)
     try:
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, page)
@@ -104,20 +115,26 @@ def draw_report(path, net, info, data, split, found, asked, look, top, weights, 
     return []
 
 
-def draw_pictures(net, stored, asked, look, top, folder, say=silent):
-    """The classes (said) and strongest units (drawn) of what read_pictures found: about."""
-    if look.control and look.control.name == "other-switches" and len(stored) == 1:
+def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE):
+    """The classes (said) and strongest units (drawn) of what read_pictures found: about.
+
+    Each picture goes up once.  workspace: bytes that the maps of the pictures on their way together may take.
+    """
+    exchanged = look.control is not None and look.control.name == "other-switches"
+    if exchanged and len(stored) == 1:
         raise RawconvError("--control other-switches needs another picture to take the switches of.")
-    others, described = [picture for *_, picture in stored[1:] + stored[:1]], []
-    bests = classify(net, np.stack([picture for *_, picture in stored]))
-    for (name, path, picture), best, other in zip(stored, bests, others, strict=True):
-        say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
-        title, layers = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}", []
-        for layer, maps in asked:
-            file = f"{user_name(net, layer)}-{name}.png"
-            page, description = picture_page(net, picture, layer, title, maps, look, top, other)
-            write_png(folder / file, page)
-            layers.append({"file": file, **description})
-        classes = [{"class": label, "probability": p} for label, p in best]
-        described.append({"picture": path, "classes": classes, "layers": layers})
+    layers, described = ["scores", *(layer for layer, _ in asked)], []
+    images = np.stack([picture for *_, picture in stored])
+    for rows, passed in forward_passes(net, images, layers, workspace, exchanged):
+        for row, ((name, path, _), best) in enumerate(zip(stored[rows], passed.classes(), strict=False)):
+            say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
+            title = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
+            drawn = []
+            for layer, maps in asked:
+                file = f"{user_name(net, layer)}-{name}.png"
+                page, description = picture_page(passed, row, layer, title, maps, look, top)
+                write_png(folder / file, page)
+                drawn.append({"file": file, **description})
+            classes = [{"class": label, "probability": p} for label, p in best]
+            described.append({"picture": path, "classes": classes, "layers": drawn})
     return {"pictures": described}

@@ -1,6 +1,8 @@
 """One page that holds everything: every map with its strongest units, their ways down, the net and its training.
 
-    page = report(net, info, data, data.val, found)         found: {layer object: top_activations.TopActivations}
+    wanted = units_of_page(net, found)                      found: {layer object: top_activations.TopActivations}
+    _, ways = project_winners(net, data.val, found, [], followed=wanted)
+    page = report(net, info, data, data.val, Shown(found, {}, ways))
     open("report.html", "wb").write(page)
 
 The page is page/report.html with report.css and the ES modules beside it put in, and the data as JSON; it asks for
@@ -15,17 +17,19 @@ import json
 import math
 import pathlib
 import re
+from typing import NamedTuple
 
 import numpy as np
 
-from ..files.progress import progress_bar
 from ..machine.arrays import to_cpu
 from ..visualize.images import display
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import fingerprint
-from ..visualize.units import is_score, user_name
-from . import pages, paths, sheets
+from ..visualize.units import cut_box, is_score, user_name
+from . import pages, sheets
+from .look import LOOK
 from .modules import bundle
+from .thumbnails import thumb_size
 
 PAGE = pathlib.Path(__file__).parent / "page"
 MAPS = 512  # of one layer
@@ -34,22 +38,56 @@ SMALLEST, LARGEST = 24, 96  # pixels of a tile
 CURVES = ("epoch", "lr", "train_loss", "val_loss", "train_top1", "val_top1", "train_top5", "val_top5")
 
 
-def report(net, info, data, split, found, maps=None, look=pages.LOOK, count=9, experiments=()):
-    """The page, bytes.  maps: {layer object: map numbers to show}, where not all; info: as the checkpoint has it.
+class Shown(NamedTuple):
+    """What is on the page: {layer object: TopActivations} of a scan; {layer object: numbers of its maps or None}, where
+    not all are shown; {Unit: winners.Way} of their units."""
+
+    found: dict
+    maps: dict
+    ways: dict
+
+
+def units_of_page(net, found, maps=None, count=9):
+    """{Unit: (rows, columns) of its tile} of all that is on the page, for winners.project_winners.
+
+    found, maps: as in Shown.  count: units of a map.
+    """
+    maps, count = _numbers(found, maps), _count(found, count)
+    shapes = _shapes(net, {name: len(numbers) for name, numbers in maps.items()}, count)
+    return {
+        unit: shapes[name]
+        for name, best in found.items() for unit in best.units(user_name(net, name), maps[name], count)
+    }  # fmt: skip
+
+
+def report(net, info, data, split, shown, look=LOOK, count=9, experiments=()):
+    """The page, bytes.  info: as the checkpoint has it.  shown: the Shown of `split`.  count: units of a map.
 
     experiments: what experiments.experiments found of this net.
     """
-    maps = {name: _shown(found[name], (maps or {}).get(name)) for name in found}
-    count = min(count, *(best.value.shape[1] for best in found.values()))
-    side = _side(net, {name: len(numbers) for name, numbers in maps.items()}, count)
+    found, maps = shown.found, _numbers(shown.found, shown.maps)
+    count = _count(found, count)
+    shapes = _shapes(net, {name: len(numbers) for name, numbers in maps.items()}, count)
     about = {
         "model": net.model or "net", "data": data.name, "split": split_name(data, split), "pictures": len(split),
         "count": count, "classes": [_words(name) for name in data.classes], "look": look.sentence(),
         "rules": look.rules._asdict(), "picture": net.shape[:2], "facts": facts(net, info), "history": history(info),
         "net": net_table(net), "filters": _filters(net), "experiments": list(experiments),
-        "layers": [_layer(net, split, name, best, maps[name], look, count, side) for name, best in found.items()],
+        "layers": [
+            _layer(net, split, name, best.first(count), maps[name], shown.ways, look, shapes[name])
+            for name, best in found.items()
+        ],
     }  # fmt: skip
     return fill(f"{about['model']} · {about['data']} · rawconv", about)
+
+
+def _numbers(found, maps):
+    """{layer object: the numbers of its maps on the page}."""
+    return {name: _shown(best, (maps or {}).get(name)) for name, best in found.items()}
+
+
+def _count(found, count):
+    return min(count, *(best.value.shape[1] for best in found.values()))
 
 
 def fill(title, about):
@@ -80,7 +118,7 @@ def _shown(best, wanted):
     return list(everything if wanted is None else wanted)
 
 
-def _side(net, shown, count):
+def _shapes(net, shown, count):
     """The largest tile that keeps the page's pixels below PIXELS, as {layer: (rows, columns)}."""
     sizes, every = fields(net), range(LARGEST, SMALLEST - 1, -8)
     for limit in every:
@@ -95,18 +133,28 @@ def _bounded(net, field, limit):
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _layer(net, split, name, best, numbers, look, count, side):
-    field, shape = fields(net)[name], side[name]
-    down = paths.steps(net, name)
-    ways = _ways(net, split, name, best, numbers, look, count)
+def _layer(net, split, name, best, numbers, ways, look, shape):
+    field, given = fields(net)[name], user_name(net, name)
+    rows = {number: [(unit, ways[unit]) for unit in best.units(given, [number])] for number in numbers}
     return {
-        "name": user_name(net, name), "object": name, "shape": net.shapes[name], "field": field.size,
+        "name": given, "object": name, "shape": net.shapes[name], "field": field.size,
         "tile": shape, "shrunk": shape != _bounded(net, field, max(net.shape)), "cell": sheets.cell_size(shape),
         "score": is_score(net, name), "patches": look.patches,
-        "whole": pages.window(field, net, 0, 0) == (0, 0, *net.shape[:2]),
-        "steps": [{**step, "skipped": _skipped(step["verb"], look.rules)} for step in down],
-        "maps": [_map(net, split, name, best, number, ways[number], shape, count) for number in numbers],
+        "whole": cut_box(field.box(0, 0), net.shape) == (0, 0, *net.shape[:2]),
+        "steps": [{**step, "skipped": _skipped(step["verb"], look.rules)} for step in steps(net, name)],
+        "maps": [_map(net, split, name, best, number, rows[number], shape) for number in numbers],
     }  # fmt: skip
+
+
+def steps(net, name):
+    """[{"layer", "verb", "shape": of r below it, "thumb": (h, w)}] of the way down from layer object `name`."""
+    if name not in net.nodes:
+        raise ValueError(f"There is no layer {name!r}.")
+    return [
+        {"layer": node.name, "verb": node.layer.verb, "shape": shape, "thumb": thumb_size(shape)}
+        for node in reversed(net.path(name))
+        for shape in (tuple(net.shapes.get(below, net.shape)) for below in node.inputs)
+    ]
 
 
 def _skipped(verb, rules):
@@ -114,51 +162,30 @@ def _skipped(verb, rules):
     return verb == "dropout" or (verb == "norm" and rules.lrn == "identity")
 
 
-def _ways(net, split, name, best, numbers, look, count):
-    """{map: [(Tile, energy, share, sights) of each of its units]}."""
-    wanted = [(m, rank) for m in numbers for rank in range(count)]
-    units = [tuple(int(column[m, rank]) for column in (best.picture, best.y, best.x)) for m, rank in wanted]
-    units = [(picture, m, y, x) for (picture, y, x), (m, _) in zip(units, wanted, strict=True)]
-    watched = [rank == 0 and (best.value[m, 0] != 0 or is_score(net, name)) for m, rank in wanted]
-    field, found = fields(net)[name], {m: [None] * count for m in numbers}
-    words = f"report {user_name(net, name)}"
-    with progress_bar(len(units), words, "units") as bar:
-        for k, way in paths.follow(net, split, name, units, watched, look.rules):
-            (m, rank), (_, _, y, x) = wanted[k], units[k]
-            pages.check(best, name, m, rank, way.value)
-            dead = way.value == 0 and not is_score(net, name)
-            tile = pages.tile(way.r, way.picture, pages.window(field, net, y, x), look, dead)
-            found[m][rank] = tile, way.energy, way.share, way.sights
-            bar.update()
-    return found
-
-
-def _map(net, split, name, best, number, ways, shape, count):
-    dead = ways[0][0].dead
+def _map(net, split, name, best, number, rows, shape):
+    """A map's number, title, units and, where it is alive, their tiles and the strongest one's steps."""
+    dead = rows[0][1].tile.dead
     found = {
         "n": number, "dead": dead,
         "title": _words(net.classes[number]) if is_score(net, name) and net.classes else f"map {number}",
-        "units": [
-            _unit(net, split, name, best, number, rank, way) for rank, way in enumerate(ways)
-        ],
+        "units": [_unit(net, split, best, rank, *row) for rank, row in enumerate(rows)],
     }  # fmt: skip
     if dead:
         return found
-    tiles = [way[0] for way in ways]
-    rows = [[tile.projection for tile in tiles], [tile.patch for tile in tiles if tile.patch is not None]]
-    found["sheet"] = sheets.sheet([row for row in rows if row], shape)
-    found["path"] = sheets.grey_sheet([sight.pixels for sight in ways[0][3]])
-    found["strongest"] = [sight.maps for sight in ways[0][3]]
+    tiles, steps = [way.tile for _, way in rows], rows[0][1].steps
+    lines = [[tile.projection for tile in tiles], [tile.patch for tile in tiles if tile.patch is not None]]
+    found["sheet"] = sheets.sheet([line for line in lines if line], shape)
+    found["path"] = sheets.grey_sheet([step.pixels for step in steps])
+    found["strongest"] = [step.maps for step in steps]
     return found
 
 
-def _unit(net, split, name, best, number, rank, way):
-    y, x = int(best.y[number, rank]), int(best.x[number, rank])
-    tile, energy, share, _ = way
+def _unit(net, split, best, rank, unit, way):
     return {
-        "value": _short(best.value[number, rank], 6), "y": y, "x": x, "class": int(best.label[number, rank]),
-        "picture": split.names[best.picture[number, rank]], "box": fields(net)[name].box(y, x), "dead": tile.dead,
-        "energy": [_short(value) for value in energy], "share": [_short(value) for value in share],
+        "value": _short(best.value[unit.channel, rank], 6), "y": unit.y, "x": unit.x,
+        "class": int(best.label[unit.channel, rank]), "picture": split.names[unit.image], "box": unit.box(net),
+        "dead": way.tile.dead, "energy": [_short(value) for value in way.energy],
+        "share": [_short(value) for value in way.share],
     }  # fmt: skip
 
 

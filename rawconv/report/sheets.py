@@ -33,9 +33,7 @@ def sheet(rows, shape):
     """Rows of tiles, uint8 (h, w, 3) each, brought to `shape` (rows, columns) -> one data URI."""
     cells = cell_size(shape)
     pad = [(0, cell - length) for cell, length in zip(cells, shape, strict=True)]
-    lines = [
-        np.concatenate([np.pad(_fit(tile, shape), (*pad, (0, 0)), "edge") for tile in row], axis=1) for row in rows
-    ]
+    lines = [np.concatenate([np.pad(fit(tile, shape), (*pad, (0, 0)), "edge") for tile in row], axis=1) for row in rows]
     picture = Image.fromarray(np.concatenate(lines, axis=0))
     if max(shape) <= LOSSLESS:
         return data_uri(picture)
@@ -44,8 +42,9 @@ def sheet(rows, shape):
     return _uri("jpeg", out.getvalue())
 
 
-def _fit(tile, shape):
-    if tile.shape[:2] == tuple(shape):
+def fit(tile, shape):
+    """A tile, uint8 (h, w, 3), brought to `shape` (rows, columns); None stays None."""
+    if tile is None or tile.shape[:2] == tuple(shape):
         return tile
     return np.asarray(Image.fromarray(np.ascontiguousarray(tile)).resize(shape[::-1], Image.Resampling.LANCZOS))
 

@@ -31,8 +31,11 @@ class Control(NamedTuple):
     name: str
     net: Net
 
-    def caches(self, caches, others=None):
-        """What the way down uses for these caches.  others: the caches of other pictures, for other-switches."""
+    def caches(self, caches: dict, others=None) -> dict:
+        """What the way down uses for these caches of N images.
+
+        others: for other-switches, (N,) which image's switches each image gets; by default those of the next.
+        """
         if self.name == "random-weights":
             return caches
         return {name: self._switches(name, cache, others) for name, cache in caches.items()}
@@ -40,7 +43,10 @@ class Control(NamedTuple):
     def _switches(self, name, cache, others):
         if not isinstance(cache, Cache):
             return cache
-        return others[name] if self.name == "other-switches" else centres(self.net[name].window, cache)
+        if self.name == "no-switches":
+            return centres(self.net[name].window, cache)
+        others = np.roll(np.arange(len(cache.switches)), -1) if others is None else others
+        return Cache(cache.switches[array_module(cache.switches).asarray(others)], cache.shape)
 
 
 def control(net, name):

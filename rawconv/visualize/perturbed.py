@@ -1,6 +1,6 @@
 """Up again where a picture has changed: of each map, only what the change reaches is computed anew.
 
-    maps = walk(net, x)                                        once: the picture as it is, x (1, H, W, C)
+    maps = ForwardPass(net, x).maps                            once: the picture as it is, x (1, H, W, C)
     found = forward(net, maps, r, corner, ["relu5", "fc8"])    what the layers say where r (U, h, w, C) covers it
 
 Each change is a window of the picture, r, with its first row and column, corner (U, 2), all inside the picture.  A
@@ -18,24 +18,16 @@ from ..layers.window import clear, gather
 from ..machine.arrays import array_module
 from ..machine.threads import cut
 from ..net import IMAGE
-from .projection import CACHE_BYTES
 from .windowed import paste, sole
 
+CACHE_BYTES = 384 << 20  # what the changes that are on their way together may take
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
-
-
-def walk(net, x):
-    """{layer object: its output} for one prepared picture (1, H, W, C), from the picture itself, called "", on up.
-
-    A convolution that does its ReLU's work shares its map with it.
-    """
-    return {IMAGE: x} | {name: y for name, y, _ in net.up(x)}
 
 
 def forward(net, maps, r, corner, wanted):
     """{layer object: its output (U, H, W, C)} of the `wanted` layers, for U changes of one picture.
 
-    maps: of `walk`.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
+    maps: of that picture's ForwardPass.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
     Beside the result, memory is bounded whatever U.
     """
     path = net.path(max(wanted, key=list(net.shapes).index))

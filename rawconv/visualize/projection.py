@@ -1,119 +1,156 @@
-"""From a unit back to pixels: pick one, keep its activation, walk down.  Zeiler & Fergus 2013, section 2.1.
+"""From units back to pixels: keep each one's activation, walk down.  Zeiler & Fergus 2013, section 2.1.
 
-    net, info, state = rawconv.checkpoint.load(path)
-    r = project(net, picture, "conv4:17")          what the strongest place of map 17 saw: (H, W, 3), signed
-    Image.fromarray(display(r)).show()             zero is mid-grey
+    passed = forward_pass(net, "cat.jpg")
+    for projection in project(passed, ["conv4:17", *passed.strongest("conv4", 9)]):
+        projection.unit, projection.value           conv4:17:3:5 and its activation
+        projection.pixels                           what it saw: (H, W, 3), signed; images.display makes an image of it
+        projection.steps()                          the way down, map by map: trace.py
 
-1. One forward walk records the caches (the pools' switches among them).
+1. The images went up once, which left the caches (the pools' switches among them).
 2. Everything in the unit's layer is set to zero but the unit, which keeps its value.
-3. net.deconv carries that down: unpool, rectify, filter with the transpose, again and again, into pixel space.
+3. That goes down: unpool, rectify, filter with the transpose, again and again, into pixel space.  Many units go down
+   together, and through their receptive fields alone: windowed.py.
 """
 
 from __future__ import annotations
 
-import math
-import typing
-import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
-from ..data.pictures import is_batch, stored_batch
-from ..data.preprocessing import preprocess, stored_image, stored_size
-from ..errors import UsageError
 from ..layers import PAPER, Rules
-from ..machine.arrays import Array, array_module, to_cpu
+from ..machine.arrays import array_module, to_cpu
 from ..machine.threads import cut
-from ..net import Net
-from .units import is_score, layer_object, parse_unit, user_name
-from .windowed import project_windows, whole_maps, window_sizes
+from .controls import Control
+from .forward_pass import ForwardPass
+from .receptive_field import fields
+from .trace import Step, exact, word
+from .units import Unit, cut_box, field_box, is_score, layer_object
+from .windowed import Windows, go_down, put, whole_maps, window_sizes
 
-if typing.TYPE_CHECKING:
-    from ..data.pictures import ImageLike, ImagesLike
-
-CACHE_BYTES = 384 << 20  # what the caches of one chunk of pictures may take
 UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
+PROJECTION_BYTES = 128 << 20  # of projections held at once
 
 
-def project(net: Net, picture: ImagesLike, unit: str, rules: Rules = PAPER) -> np.ndarray:
-    """A picture and a unit -> its projection, signed, (H, W, 3) of the net's input; of several pictures (N, H, W, 3).
+class Way(NamedTuple):
+    """How units go down.
 
-    picture: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: pictures.py.
-    unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
-    Warns of a unit that is 0 in a picture: its projection is empty.
+    rules: of ReLU, LRN and shared switches.
+    control: a controls.Control, what is exchanged on the way down, or None.
+    others: for its other-switches, (N,) the row of the pass whose switches each image gets; by default the next.
+    full: through whole maps from the start, instead of through the units' receptive fields.
     """
-    if not isinstance(rules, Rules):
-        raise UsageError(f"rules are a rawconv.layers.Rules, as Rules('guided'), not {rules!r:.80}.")
-    found = []
-    for one in stored_batch(picture, stored_size(net)):
-        _, seed, caches = pick(net, one, unit)
-        if not seed.any():
-            warnings.warn(dead(net, one, unit), stacklevel=2)
-        found.append(to_cpu(net.deconv(seed, caches, rules)[0]))
-    return np.stack(found) if is_batch(picture) else found[0]
+
+    rules: Rules = PAPER
+    control: Control | None = None
+    others: np.ndarray | None = None
+    full: bool = False
 
 
-def dead(net: Net, picture: ImageLike, unit: str) -> str:
-    """Of a unit that is 0 in a picture, a sentence with the strongest place of its map; "" of any other, or a score."""
-    name, number, place = parse_unit(net, unit)
-    y, _ = net.forward(preprocess(net, stored_image(net, picture)[None]), name, keep=False)
-    values = to_cpu(y)[0, :, :, number]
-    top, left = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
-    here = values.any() if place == "*" else values[place or (top, left)]
-    if here or is_score(net, name):
-        return ""
-    given = f"{user_name(net, name)}:{number}"
-    if not values.any():
-        return f"{given} is 0 everywhere in this picture: it is dead there and its projection is empty."
-    return (
-        f"{given}:{place[0]}:{place[1]} is 0 in this picture: it is dead there and its projection is empty; the "
-        f"strongest place of its map is {given}:{top}:{left}, with {values[top, left]:.4g}."
-    )
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """One unit of one image and what it saw.
+
+    unit: the Unit, with its place.  value: its activation; of a whole map the largest.
+    pixels: (H, W, C) of the net's input, signed, NumPy.
+    dead: whether the unit is 0, so that there is nothing to see; never true of a class score, which goes down as 1.
+    box: (top, left, bottom, right) of its receptive field, which may leave the image; shown_box: what figures show.
+    """
+
+    unit: Unit
+    value: float
+    pixels: np.ndarray
+    dead: bool
+    box: tuple[int, int, int, int]
+    shown_box: tuple[int, int, int, int]
+    passed: ForwardPass
+    way: Way
+
+    def steps(self) -> list[Step]:
+        """The way down once more, step by step, through whole maps and by the `exact` net.
+
+        First the unit alone in its own layer, last the pixels; layers that do nothing here are left out.
+        """
+        net, way = self.passed.net, self.way._replace(full=True)
+        name = layer_object(net, self.unit.layer)
+        seed, _ = _seeds(self.passed, name, [self.unit], self.unit.whole)
+        r = put(seed, np.array([(self.unit.y or 0, self.unit.x or 0)]), net.shapes[name][:2])
+        steps = [Step(self.unit.layer, "unit", to_cpu(r)[0].copy())]
+
+        def watch(node, windows):
+            if said := word(node.layer, way.rules):
+                steps.append(Step(node.name, said, to_cpu(windows.r)[0].copy()))
+
+        control = way.control and way.control._replace(net=exact(way.control.net))
+        way = way._replace(control=control)
+        for _ in _project(self.passed.through(exact(net)), [self.unit], way, watch):
+            pass
+        return steps
 
 
-def pick(net: Net, picture: ImageLike, unit: str) -> tuple[str, Array, list]:
-    """Up, and all but the unit set to zero -> (its full name "conv4:17:3:5", the seed (1, H, W, C), the caches)."""
-    name, number, place = parse_unit(net, unit)
-    y, caches = net.forward(preprocess(net, stored_image(net, picture)[None]), name)
-    if place is None:
-        place = tuple(int(i) for i in np.unravel_index(int(y[0, :, :, number].argmax()), y.shape[1:3]))
-    seed = array_module(y).zeros_like(y)
-    part = (0, slice(None), slice(None), number) if place == "*" else (0, *place, number)
-    seed[part] = 1 if is_score(net, name) else y[part]
-    return ":".join(map(str, (user_name(net, name), number, *place))), seed, caches
+def project(
+    passed: ForwardPass, units: Iterable[Unit | str], rules: Rules = PAPER, control: Control | None = None,
+    others: np.ndarray | None = None, full: bool = False, watch=None,
+) -> Iterator[Projection]:  # fmt: skip
+    """The Projection of each unit, in their order; memory is bounded however many they are.
 
-
-def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, others=None):
-    """Many units of one layer -> (r (U, H, W, C), their activations (U,)), both on the device of x.
-
-    x: prepared pictures (N, H, W, C).  units: (U, 4) whole numbers: row of x, map, y, x.  Each picture goes up once,
-    its units come down in batches, through their receptive fields alone (see windowed.py) or, with full=True, through
-    whole maps; memory is bounded whatever U and N.  A unit of value 0 is dead here: r is empty.
+    passed: the images that went up.  units: of those images; of a name, as "conv4:17", the one in the first image.
+    rules: what a ReLU, an LRN and shared switches do on the way down.
+    control: controls.control(net, name), which exchanges an ingredient of the way down.
+    others: for other-switches, (N,) the row of the pass whose switches each image gets; by default the next image's.
+    full: through whole maps, not only through the receptive fields: slower, and the same.
+    watch: the function watch(node, windows) of windowed.go_down, whose windows.at are the units' places in `units`.
     A class score is seeded with 1, any other unit with its activation.
-    control: see controls.py; others: (N, H, W, C) the pictures whose switches it exchanges for those of x.
+    UsageError where the net has no such unit, or the pass did not go up to it.
     """
-    xp, name = array_module(x), layer_object(net, layer)
-    units = np.asarray(units, np.int64).reshape(-1, 4)
-    r, values = xp.empty((len(units), *x.shape[1:]), x.dtype), xp.empty(len(units), x.dtype)
-    rows, step = np.unique(units[:, 0]), at_once(net, name, x.dtype, CACHE_BYTES)
-    sizes, down = whole_maps(net, name) if full else window_sizes(net, name), control.net if control else net
-    for part in cut(len(rows), step):
-        here = np.flatnonzero(np.isin(units[:, 0], rows[part]))
-        y, caches = net.forward(x[xp.asarray(rows[part])], name)
-        if control:
-            other = None if others is None else net.forward(others[xp.asarray(rows[part])], name)[1]
-            caches = control.caches(caches, other)
-        for some in cut(len(here), UNITS):
-            chosen = here[some]
-            row, number, corner = np.searchsorted(rows[part], units[chosen, 0]), units[chosen, 1], units[chosen, 2:]
-            at = tuple(xp.asarray(column) for column in (row, *corner.T, number))
-            values[xp.asarray(chosen)] = value = y[at]
-            seed = xp.zeros((len(chosen), 1, 1, y.shape[3]), y.dtype)
-            seed[xp.arange(len(chosen)), 0, 0, at[3]] = 1 if is_score(net, name) else value
-            project_windows(down, seed, corner, caches, row, sizes, rules, r, chosen)
-    return r, values
+    units = [passed.unit(unit) for unit in units]
+    return _project(passed, units, Way(rules, control, others, full), watch)
 
 
-def at_once(net, name, dtype, budget):
-    """How many pictures may be on their way together, if the maps of one up to `name` share `budget` bytes."""
-    elements = math.prod(net.shape) + sum(math.prod(net.shapes[node.name]) for node in net.path(name))
-    return max(1, budget // (elements * np.dtype(dtype).itemsize))
+def _project(passed, units, way, watch):
+    done = 0
+    for (layer, whole), same in groupby(units, key=lambda unit: (unit.layer, unit.whole)):
+        some = list(same)
+        yield from _of_one_layer(passed, layer, some, way._replace(full=way.full or whole), watch, done)
+        done += len(some)
+
+
+def _of_one_layer(passed, layer, units, way, watch, first):
+    """The Projections of units of one layer, all of them places or all whole maps; the first has the number `first`."""
+    net, name = passed.net, layer_object(passed.net, layer)
+    caches, field = passed.caches_to(name), fields(net)[name]
+    caches = way.control.caches(caches, way.others) if way.control else caches
+    sizes, down = (whole_maps if way.full else window_sizes)(net, name), way.control.net if way.control else net
+    step = min(UNITS, max(1, PROJECTION_BYTES // (int(np.prod(net.shape)) * passed.x.itemsize)))
+    for part in cut(len(units), step):
+        some = units[part]
+        seeds, values = _seeds(passed, name, some, some[0].whole)
+        corner = np.array([(unit.y or 0, unit.x or 0) for unit in some])
+        rows, at = np.array([unit.image for unit in some]), np.arange(len(some))
+        tell = watch and (lambda node, windows, k=first + part.start: watch(node, windows._replace(at=windows.at + k)))
+        alive = to_cpu(seeds.any(axis=(1, 2, 3))).tolist()  # before they go: a ReLU may work in place
+        pixels = to_cpu(go_down(down, caches, Windows(seeds, corner, rows, at), sizes, way.rules, watch=tell))
+        for unit, value, r, lives in zip(some, to_cpu(values).tolist(), pixels, alive, strict=True):
+            box = field_box(unit, field, net.shape)
+            yield Projection(unit, value, r, not lives, box, cut_box(box, net.shape), passed, way)
+
+
+def _seeds(passed, name, units, whole):
+    """(what stands in the units' layer, their values (U,)), on the device: one place of all maps, or whole maps."""
+    y = passed.maps[name]
+    xp = array_module(y)
+    rows, channels = (xp.asarray(np.array(column)) for column in ([u.image for u in units], [u.channel for u in units]))
+    count = xp.arange(len(units))
+    if whole:
+        seeds = xp.zeros((len(units), *y.shape[1:]), y.dtype)
+        found = y[rows, :, :, channels]
+        seeds[count, :, :, channels] = 1 if is_score(passed.net, name) else found
+        return seeds, found.reshape(len(units), -1).max(axis=1)
+    top, left = (xp.asarray(np.array(column)) for column in ([u.y for u in units], [u.x for u in units]))
+    values = y[rows, top, left, channels]
+    seeds = xp.zeros((len(units), 1, 1, y.shape[3]), y.dtype)
+    seeds[count, 0, 0, channels] = 1 if is_score(passed.net, name) else values
+    return seeds, values

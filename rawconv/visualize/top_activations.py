@@ -23,7 +23,7 @@ from ..files.progress import progress_bar
 from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 from ..machine.arrays import array_module, to_cpu
 from ..soundness import check_finite
-from .units import layer_object
+from .units import Unit, layer_object
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
 DTYPES = {"picture": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}
@@ -43,6 +43,17 @@ class TopActivations(NamedTuple):
     def first(self, k: int) -> "TopActivations":
         """The k strongest of them."""
         return TopActivations(*(column[:, :k] for column in self))
+
+    def units(self, layer: str, channels=None, count: int | None = None) -> list[Unit]:
+        """The `count` strongest units of each of `channels`, by default all; their `image` is the sample's number.
+
+        layer: the layer that was scanned, as users name it.
+        """
+        channels, count = range(len(self.value)) if channels is None else channels, count or self.value.shape[1]
+        return [
+            Unit(int(self.picture[m, rank]), layer, int(m), int(self.y[m, rank]), int(self.x[m, rank]))
+            for m in channels for rank in range(min(count, self.value.shape[1]))
+        ]  # fmt: skip
 
 
 def scan(

@@ -1,36 +1,19 @@
 """The way down, step by step: unpool, rectify, filter, again and again.  Zeiler & Fergus 2013, figure 1.
 
-unit, steps = trace(net, picture, "conv4:17")
-print(table(steps))                                  steps[i].r, the map after each: signed, (H, W, C)
+(projection,) = project(forward_pass(net, image), ["conv4:17"])
+steps = projection.steps()                      steps[i].r, the map after each: signed, (H, W, C)
+print(table(steps))
 """
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..layers import PAPER, Rules
-from ..layers.add import Add
-from ..layers.average_pool import AveragePool
-from ..layers.concat import Concat
+from ..layers import Rules
 from ..layers.conv import Conv
-from ..layers.dropout import Dropout
-from ..layers.lrn import LRN
-from ..layers.max_pool import MaxPool
-from ..layers.relu import ReLU
-from ..machine.arrays import to_cpu
-from .projection import pick
-from .units import user_name
-
-if TYPE_CHECKING:
-    from ..data.pictures import ImageLike
-
-WORDS = {
-    MaxPool: "unpool", ReLU: "rectify", Conv: "filter", LRN: "norm", Dropout: "dropout", Add: "fork", Concat: "split",
-    AveragePool: "spread",
-}  # fmt: skip
 
 
 class Step(NamedTuple):
@@ -52,29 +35,11 @@ class Step(NamedTuple):
         }  # fmt: skip
 
 
-def trace(net, picture: ImageLike, unit: str, rules: Rules = PAPER) -> tuple[str, list[Step]]:
-    """One picture and a unit (as in projection.project) -> (its full name "conv4:17:3:5", its Steps).
-
-    By the `exact` net, up and down.
-    """
-    net = exact(net)
-    unit, r, caches = pick(net, picture, unit)
-    steps = [Step(user_name(net, next(reversed(caches))), "unit", to_cpu(r)[0].copy())]
-
-    def step(node, r):
-        below = node.layer.deconv(r, caches[node.name], rules)
-        for part in below if isinstance(below, tuple) else (below,):
-            if not isinstance(node.layer, Dropout):  # which does nothing here
-                steps.append(Step(node.name, _word(node.layer, rules), to_cpu(part)[0].copy()))
-        return below
-
-    net.down(r, caches, step)
-    return unit, steps
-
-
-def _word(layer, rules):
-    word = WORDS[type(layer)]
-    return f"{word}, {rules.lrn}" if word == "norm" else f"{word}, {rules.relu}" if word == "rectify" else word
+def word(layer, rules: Rules) -> str:
+    """What a layer does on the way down, in words; "" of one that does nothing."""
+    if layer.passive:
+        return ""
+    return f"{layer.verb}, {getattr(rules, layer.rule)}" if layer.rule else layer.verb
 
 
 def exact(net):

@@ -1,8 +1,15 @@
-"""How a user names the layers and units of a net: "conv4", plain "4", "conv4:17", "conv4:17:3:5"."""
+"""Units of a net and how a user names them and their layers: "conv4", plain "4", "conv4:17", "conv4:17:3:5".
+
+unit = parse_unit(net, "conv4:17:3:5")          Unit(image=0, layer="conv4", channel=17, y=3, x=5)
+str(unit)                                       conv4:17:3:5
+unit.box(net)                                   the receptive field in the image: (top, left, bottom, right)
+unit.shown_box(net)                             what figures show of it
+"""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from ..errors import UsageError
 from ..layers.add import Add
@@ -12,6 +19,50 @@ from ..layers.conv import Conv
 from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
 from ..net import Net
+from .receptive_field import Field, fields
+
+
+class Unit(NamedTuple):
+    """One unit of a net in one image, or a whole feature map.
+
+    image: the image's row in a ForwardPass, or a sample's number in a split of a data set.
+    layer: its name as users give it, "conv4".  channel: the number of the feature map.
+    y, x: row and column in the feature map; None: its strongest place, which ForwardPass.unit finds.
+    whole: the whole feature map, written conv4:17:*; y and x are None then.
+    """
+
+    image: int
+    layer: str
+    channel: int
+    y: int | None = None
+    x: int | None = None
+    whole: bool = False
+
+    def __str__(self) -> str:
+        place = ":*" if self.whole else "" if self.y is None else f":{self.y}:{self.x}"
+        return f"{self.layer}:{self.channel}{place}"
+
+    def box(self, net: Net) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of its receptive field, the last two exclusive; may leave the image."""
+        return field_box(self, fields(net)[layer_object(net, self.layer)], net.shape)
+
+    def shown_box(self, net: Net) -> tuple[int, int, int, int]:
+        """What figures show of it: its receptive field, but the image's own rows (columns) where the field has more."""
+        return cut_box(self.box(net), net.shape)
+
+
+def field_box(unit: Unit, field: Field, shape: tuple) -> tuple[int, int, int, int]:
+    """Unit.box, where the Field of its layer is known; `shape` is the net's (H, W, C)."""
+    return (0, 0, *shape[:2]) if unit.y is None or unit.x is None else field.box(unit.y, unit.x)
+
+
+def cut_box(box: tuple[int, int, int, int], shape: tuple) -> tuple[int, int, int, int]:
+    """A box, but all rows (columns) of an image of `shape` where the box has as many or more."""
+    top, left, bottom, right = box
+    height, width = shape[:2]
+    top, bottom = (0, height) if bottom - top >= height else (top, bottom)
+    left, right = (0, width) if right - left >= width else (left, right)
+    return top, left, bottom, right
 
 
 def layer_names(net: Net) -> dict[str, str]:
@@ -43,23 +94,24 @@ def user_name(net: Net, name: str) -> str:
     return next((given for given, found in layer_names(net).items() if found == name), name)
 
 
-def parse_unit(net: Net, unit: str) -> tuple:
-    """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> (layer object, map, None or (y, x) or "*")."""
-    layer, *numbers = str(unit).split(":")
+def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
+    """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> Unit of that image.  UsageError where the net has no such unit."""
+    layer, *numbers = str(text).split(":")
     name = layer_object(net, layer)
-    place = "*" if numbers[1:] == ["*"] else None
-    numbers = numbers[:1] if place else numbers
+    whole = numbers[1:] == ["*"]
+    numbers = numbers[:1] if whole else numbers
     if len(numbers) not in (1, 3) or not all(re.fullmatch(r"\d{1,9}", part) for part in numbers):
-        raise UsageError(f"{unit!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*.")
-    number, *where = map(int, numbers)
+        raise UsageError(f"{text!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*.")
+    channel, *place = map(int, numbers)
     height, width, maps = net.shapes[name]
-    if number >= maps:
-        raise UsageError(f"{unit!r}: layer {layer} has {maps} maps, 0 to {maps - 1}.")
-    if where and (where[0] >= height or where[1] >= width):
+    if channel >= maps:
+        raise UsageError(f"{text!r}: layer {layer} has {maps} maps, 0 to {maps - 1}.")
+    if place and (place[0] >= height or place[1] >= width):
         raise UsageError(
-            f"{unit!r}: a map of layer {layer} has {height}x{width} places, 0:0 to {height - 1}:{width - 1}."
+            f"{text!r}: a map of layer {layer} has {height}x{width} places, 0:0 to {height - 1}:{width - 1}."
         )
-    return name, number, tuple(where) or place
+    y, x = place or (None, None)
+    return Unit(image, user_name(net, name), channel, y, x, whole)
 
 
 def is_score(net, name):

@@ -1,7 +1,7 @@
 """Down through the receptive field alone: of what a unit is made of, nothing else can be other than zero.
 
     y, caches = net.forward(x, name)
-    r = project_windows(net, seed, places, caches, rows, window_sizes(net, name))
+    r = go_down(net, caches, Windows(seed, places, rows, numbers), window_sizes(net, name))
 
 A window is a small map per unit, r (U, h, w, C), and its corner (U, 2): the map's row and column at its first place.
 A layer takes the window of size n at corner o to the one of size (n - 1) * stride + k at corner o * stride - pad; from
@@ -11,17 +11,37 @@ large as its map, the whole map goes on from there, so that no net is slower thi
 A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map it does not exist.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..layers import PAPER
 from ..layers.max_pool import Cache
 from ..layers.window import gather
-from ..machine.arrays import array_module
+from ..machine.arrays import Array, array_module
 from ..machine.threads import cut
 from ..net import IMAGE
 
 WINDOW_BYTES = 24 << 20  # of the windows of one map: many small ones go through a product, few large ones stay in cache
 MAPS_BYTES = 96 << 20  # of all maps that units on their way through whole maps may take
+
+
+class Windows(NamedTuple):
+    """Of each of U units a window of one feature map.
+
+    r: (U, h, w, C), on the net's device.  corner: (U, 2), row and column of each window's first place in the map.
+    rows: (U,), which of the images that went up each unit is of.  at: (U,), the units' places in the result.
+    corner, rows and at are NumPy's.
+    """
+
+    r: Array
+    corner: np.ndarray
+    rows: np.ndarray
+    at: np.ndarray
+
+    def part(self, some):
+        """Those of the units `some`, a slice."""
+        return Windows(*(column[some] for column in self))
 
 
 def window_sizes(net, name):
@@ -53,33 +73,47 @@ def _or_whole(size, whole):
     return whole if size[0] * size[1] >= whole[0] * whole[1] else size
 
 
-def project_windows(net, r, corner, caches, rows, sizes, rules=PAPER, out=None, at=None):
-    """Units to pixel space: r (U, 1, 1, C) -> (U, H, W, C), the same as net.deconv makes of them in whole maps.
+def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
+    """Units to pixel space: (U, H, W, C), the same as net.deconv makes of them in whole maps.
 
-    r: what stands at each unit's place, one channel or all.  corner: (U, 2) that place, its row and column.
-    caches: of the pictures that went up.  rows: (U,) which of those each unit is of.  sizes: window_sizes or whole_maps
-    of the units' layer.  out, at: where the results are put, out[at].  corner, rows and at are NumPy's, the rest is on
-    the net's device.
+    caches: of the images that went up, as far as the units' layer.
+    windows: the Windows of the units' own layer, of one place or of the whole map.
+    sizes: window_sizes or whole_maps of that layer.
+    out: where the results are put, out[windows.at]; by default a new array.
+    watch: the function watch(node, windows) that is told of each step down, `windows` being what came out of it; for a
+    node of several inputs it is called with each.
     """
-    xp, path = array_module(r), [net.nodes[name] for name in caches]
-    whole = [net.shape, *(net.shapes[name] for name in caches)]
     if out is None:
-        out, at = xp.empty((len(r), *net.shape), r.dtype), np.arange(len(r))
+        out = array_module(windows.r).empty((len(windows.r), *net.shape), windows.r.dtype)
+    path, whole = [net.nodes[name] for name in caches], [net.shape, *(net.shapes[name] for name in caches)]
     for place in reversed(range(len(path))):
         node = path[place]
         windows_end = sizes[place + 1] == whole[place + 1][:2] or (node.layer.window and not node.layer.deconv_window)
-        most = _at_once(sizes, whole[: place + 1], r.itemsize, windows_end)
-        if len(r) > most:
-            for some in cut(len(r), most):
-                units = (r[some], corner[some], _below(caches, node.name), rows[some])
-                project_windows(net, *units, sizes, rules, out, at[some])
+        most = _at_once(sizes, whole[: place + 1], windows.r.itemsize, windows_end)
+        if windows_end or len(windows.r) > most:
+            caches, way = _below(caches, node.name), _go_down_whole if windows_end else go_down
+            for some in cut(len(windows.r), most):
+                way(net, caches, windows.part(some), sizes, rules, out, watch)
             return out
-        if windows_end:
-            r = put(r, corner, whole[place + 1][:2])
-            out[xp.asarray(at)] = net.deconv(r, select(_below(caches, node.name), xp.asarray(rows)), rules)
-            return out
-        r, corner = step(node.layer, r, corner, caches[node.name], rows, whole[place], rules)
-    return put(r, corner, net.shape[:2], out, at)
+        r, corner = step(node.layer, *windows[:2], caches[node.name], windows.rows, whole[place], rules)
+        windows = windows._replace(r=r, corner=corner)
+        if watch:
+            watch(node, windows)
+    put(windows.r, windows.corner, net.shape[:2], out, windows.at)
+    return out
+
+
+def _go_down_whole(net, caches, windows, sizes, rules, out, watch):
+    """The rest of the way through whole maps; `sizes` are not asked any more."""
+    xp, r = array_module(windows.r), put(windows.r, windows.corner, net.shapes[next(reversed(caches))][:2])
+    origin = np.zeros_like(windows.corner)
+
+    def tell(node, below):
+        for part in below if isinstance(below, tuple) else (below,):
+            watch(node, windows._replace(r=part, corner=origin))
+
+    caches = select(caches, xp.asarray(windows.rows))
+    out[xp.asarray(windows.at)] = net.deconv(r, caches, rules, tell if watch else None)
 
 
 def _below(caches, name):

@@ -1,0 +1,49 @@
+"""How projections are drawn: rules of the way down, contrast, with the image's own pixels beside them or without."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..layers import PAPER, Rules
+from ..visualize.controls import SENTENCES, Control
+from ..visualize.images import crop, display
+from ..visualize.projection import Projection
+from .figures import Tile
+
+
+class Look(NamedTuple):
+    """How things are drawn.
+
+    rules: of the way down.  percentile: of |value| that is full contrast.
+    patches: whether the image's own pixels stand beside a projection.
+    control: a controls.Control, what is exchanged on the way down, or None.
+    """
+
+    rules: Rules = PAPER
+    percentile: float = 99.5
+    patches: bool = True
+    control: Control | None = None
+
+    def sentence(self) -> str:
+        """What a figure's legend says of it."""
+        rules = self.rules
+        full = "largest |value|" if self.percentile == 100 else f"{self.percentile:g}th percentile of |value|"
+        return (
+            f"Grey is 0, full contrast the {full} of each projection by itself. "
+            f"Rule {rules.relu}, shared switches {rules.shared_switches}, LRN {rules.lrn}."
+            + (f" {SENTENCES[self.control.name]}" if self.control else "")
+        )
+
+    def tile(self, projection: Projection, image: np.ndarray) -> Tile:
+        """A Projection, cut to what is shown of its unit and then scaled, so that only what is shown sets the contrast.
+
+        image: what it is of, as the net sees it, uint8 (H, W, 3).
+        """
+        box = projection.shown_box
+        drawn = display(crop(projection.pixels, box, 0), self.percentile)
+        return Tile(drawn, crop(image, box) if self.patches else None, projection.dead)
+
+
+LOOK = Look()

@@ -1,0 +1,124 @@
+"""The strongest units of a scan, projected: their images go up once more, once for all layers, figures and the page.
+
+wanted = found["relu4"].units("conv4", channels, 9)
+tiles, ways = project_winners(net, split, found, wanted)         tiles[wanted[0]]: a figures.Tile
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import RawconvError
+from ..files.progress import progress_bar
+from ..machine.arrays import to_cpu
+from ..visualize.forward_pass import WORKSPACE, passes_of_units
+from ..visualize.projection import project
+from ..visualize.trace import exact
+from ..visualize.units import is_score, layer_object
+from ..visualize.windowed import put
+from .figures import Tile
+from .look import LOOK
+from .sheets import fit
+from .thumbnails import Thumbnails, thumbnails
+
+TOLERANCE = 1e-4  # of the layer's largest activation
+
+
+class Way(NamedTuple):
+    """One unit's way down, through the `exact` net: its tile, and of every step down
+
+    energy, the sum of r squared, and share, of r that is not 0.  steps: the Thumbnails of every step; none but of the
+    strongest unit of a map, if that is alive.
+    """
+
+    tile: Tile
+    energy: list[float]
+    share: list[float]
+    steps: list[Thumbnails]
+
+
+def project_winners(net, split, found, units, look=LOOK, followed=None, workspace=WORKSPACE):
+    """({Unit: Tile} of `units`, {Unit: Way} of `followed`).
+
+    found: {layer object: TopActivations} of a scan of `split`.  units: of TopActivations.units.
+    followed: {Unit: (rows, columns) of its tile on the page}.
+    workspace: bytes that the maps of the images on their way together may take.
+    RawconvError where an activation is not what the scan found.
+    """
+    figures, followed, tiles, ways = set(units), followed or {}, {}, {}
+    every, check = list(dict.fromkeys([*units, *followed])), _Check(net, found)
+    parts = passes_of_units(net, split, every, workspace, _beside(look, split))
+    with progress_bar(len(every), "project", "units") as bar:
+        for passed, pairs, others in parts:
+            images, drawn = passed.center_crops(), [pair for pair in pairs if pair[0] in figures]
+            projections = project(passed, [here for _, here in drawn], look.rules, look.control, others)
+            for (unit, here), projection in zip(drawn, projections, strict=True):
+                check(unit, projection.value)
+                tiles[unit] = look.tile(projection, images[here.image])
+                bar.update(unit not in followed)
+            drawn = [pair for pair in pairs if pair[0] in followed]
+            for (unit, here), (projection, *numbers) in zip(drawn, _follow(passed, drawn, found, look), strict=True):
+                check(unit, projection.value)
+                tile = look.tile(projection, images[here.image])
+                ways[unit] = Way(Tile(*(fit(part, followed[unit]) for part in tile[:2]), tile.dead), *numbers)
+                bar.update()
+    return tiles, ways
+
+
+def _follow(passed, pairs, found, look):
+    """Yield (Projection, energy, share, thumbnails) of units, down the `exact` net, so that zeros can be counted."""
+    net, count = passed.net, len(pairs)
+    energy, share, seen = ([[] for _ in range(count)] for _ in range(3))
+    watched = {k for k, (unit, _) in enumerate(pairs) if _leads(net, found, unit)}
+
+    def watch(node, windows):
+        r, (height, width) = windows.r, net.shapes.get(node.inputs[0], net.shape)[:2]
+        flat = r.reshape(len(r), -1)
+        sums, left = to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)), to_cpu((flat != 0).sum(axis=1))
+        for i, k in enumerate(windows.at.tolist()):
+            energy[k].append(float(sums[i]))
+            share[k].append(int(left[i]) / (height * width * r.shape[3]))
+            if k in watched:
+                seen[k].append(thumbnails(to_cpu(put(r[i : i + 1], windows.corner[i : i + 1], (height, width))[0])))
+
+    units = [here for _, here in pairs]
+    for k, projection in enumerate(project(passed.through(exact(net)), units, look.rules, watch=watch)):
+        yield projection, energy[k], share[k], seen[k]
+        energy[k] = share[k] = seen[k] = None
+
+
+def _leads(net, found, unit):
+    """Whether a unit is the strongest of its map, and alive."""
+    name = layer_object(net, unit.layer)
+    best = found[name]
+    return best.picture[unit.channel, 0] == unit.image and (best.value[unit.channel, 0] != 0 or is_score(net, name))
+
+
+class _Check:
+    """RawconvError where an activation is not what the scan found."""
+
+    def __init__(self, net, found):
+        self.net, self.found = net, found
+        self.largest = {name: np.abs(best.value).max() for name, best in found.items()}
+
+    def __call__(self, unit, value):
+        name = layer_object(self.net, unit.layer)
+        best = self.found[name]
+        rank = int(np.flatnonzero(best.picture[unit.channel] == unit.image)[0])
+        before = best.value[unit.channel, rank]
+        if not abs(value - before) <= TOLERANCE * self.largest[name]:
+            raise RawconvError(
+                f"Map {unit.channel} of {name} is {value:.6g} on picture {unit.image} of the data set, but the scan "
+                f"found {before:.6g}: the data or the weights have changed since. Visualise into a new folder."
+            )
+
+
+def _beside(look, split):
+    """For --control other-switches, the function from an image to another one, half the data set away; else None."""
+    if look.control is None or look.control.name != "other-switches":
+        return None
+    if len(split) < 2:
+        raise RawconvError("--control other-switches needs another picture; the data set has only one.")
+    return lambda image: (image + len(split) // 2) % len(split)
