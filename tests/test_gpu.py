@@ -15,7 +15,7 @@ from rawconv import models
 from rawconv.cli import common
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, max_pool
-from rawconv.layers.conv import Conv
+from rawconv.layers.conv import Conv, sum_of_rows
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
@@ -174,6 +174,17 @@ def test_pool_and_dropout_are_the_cpu_s_bit_for_bit(shared, cupy, dtype):
             for put, c in ((np.asarray, cache), (cupy.asarray, device_cache))
         )
         assert_same(device_down, down)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (255, 4), (2600, 3), (5000, 33), (20_000, 70)])
+def test_the_gradient_of_a_bias_is_the_sum_of_its_rows(shape, cupy, dtype):
+    """Whole numbers have one sum; that of others has one order, and is no further from the truth than the CPU's."""
+    rng = np.random.default_rng(7)
+    whole, rows = rng.integers(-9, 10, shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    assert_same(sum_of_rows(cupy.asarray(whole)), whole.sum(axis=0))
+    found = to_cpu(sum_of_rows(cupy.asarray(rows)))
+    assert_same(sum_of_rows(cupy.asarray(rows)), found)
+    assert np.abs(found - rows.sum(axis=0, dtype=np.longdouble)).max() <= np.finfo(dtype).eps * 4 * len(rows) ** 0.5
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.6])

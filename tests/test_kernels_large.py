@@ -49,19 +49,22 @@ using std::pow;
 using std::sqrt;
 #define __global__
 #define __device__
-#define __shared__
+#define __shared__ %s
 #define __forceinline__ inline
 #define __noinline__
 static unsigned __umulhi(unsigned a, unsigned b) { return a * (unsigned long long)b >> 32; }
 typedef unsigned long long wide_t;
 static wide_t __umul64hi(wide_t a, wide_t b) { return a * (unsigned __int128)b >> 64; }
-struct Dim { unsigned x; } blockIdx, blockDim = {%d}, gridDim = {%d};
+struct Dim { unsigned x; } blockIdx, blockDim, gridDim;
 thread_local Dim threadIdx;
 static std::barrier<> *all;
 #define __syncthreads() all->arrive_and_wait()
 %s
 real memory[4096];
-extern "C" void become(unsigned block, unsigned thread) { blockIdx.x = block; threadIdx.x = thread; }
+extern "C" void become(unsigned block, unsigned thread)
+{
+    blockIdx.x = block, threadIdx.x = thread, blockDim.x = %d, gridDim.x = %d;
+}
 
 // Block `block` of a grid of `blocks`, each of `threads` threads.
 template<class Work> static void together(unsigned block, unsigned blocks, unsigned threads, Work work)
@@ -73,13 +76,13 @@ template<class Work> static void together(unsigned block, unsigned blocks, unsig
     for (std::thread &worker : workers) worker.join();
 }
 """
-BLOCK_OF_LRN = """
-#define RUN(name) extern "C" void block_of_##name(unsigned block, unsigned blocks, unsigned threads, index_t count, \\
-    const real *x, const real *given, real *y, Divisor channels, index_t half, real alpha, real beta, real k) \\
-    { together(block, blocks, threads, [=] { name(count, x, given, y, channels, half, alpha, beta, k); }); }
-RUN(lrn)
-RUN(lrn_back)
+TOGETHER = """
+extern "C" void block_of_{name}(unsigned block, unsigned blocks, unsigned threads, {parameters})
+{{
+    together(block, blocks, threads, [=] {{ {name}({names}); }});
+}}
 """
+BLOCKS_OF = {lrn.CU: ["lrn", "lrn_back"], conv.CU: ["sum_rows"], optimizer.CU: ["sgd_filters", "scale_filters"]}
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +95,22 @@ def host(tmp_path_factory):
     @functools.cache
     def build(path, wide, pack):
         source, library = folder / "kernel.cpp", folder / f"{len(list(folder.iterdir()))}.so"
-        text = SHIM % (kernels.THREADS, BLOCKS, kernels.source(path))
-        source.write_text(text + BLOCK_OF_LRN * (path == lrn.CU))
+        shared = "" if path == lrn.CU else "static"
+        text = SHIM % (shared, kernels.source(path), kernels.THREADS, BLOCKS)
+        source.write_text(text + "".join(together(path, name) for name in BLOCKS_OF.get(path, [])))
         options = kernels.definitions(wide, pack, ("real", "float"), ("switch_t", "unsigned char"))
         flags = ["-O1", "-ffp-contract=off", "-std=c++20", "-pthread", "-Wno-attributes", "-shared", "-fPIC"]
         subprocess.run(["g++", *flags, *options, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library))
 
     return build
+
+
+def together(path, name):
+    """A function that runs one block of a kernel, its threads side by side."""
+    words = [(kind + " *" * is_array, label) for kind, label, is_array in kernels.signature(path, name)]
+    parameters = ", ".join(f"{kind} {label}" for kind, label in words)
+    return TOGETHER.format(name=name, parameters=parameters, names=", ".join(label for _, label in words))
 
 
 class Huge:
@@ -306,6 +317,59 @@ def test_lrn(channels, wide, host):
         for name, given, out in (("lrn", x, y), ("lrn_back", dy, dx)):
             arguments = converted(lrn.CU, name, wide, 1, count, x, given, out, channels, 1, 0.5, 0.75, 2.0)
             host(lrn.CU, wide, 1)[f"block_of_{name}"](block, blocks, threads, *arguments)
+
+
+MATRIX = pytest.mark.parametrize(("filters", "wide"), [(3, True), (40, True), (40, False), (96, False)])
+
+
+def last_tile(filters, wide, step):
+    """(rows of a matrix that large, tiles side by side, parts, the last block, its rows, its columns)."""
+    rows = (MORE if wide else LESS) // filters - 5
+    across, parts = -(-filters // kernels.COLUMNS), -(-rows // step)
+    columns = range(kernels.COLUMNS * (across - 1), filters)
+    return rows, across, parts, across * parts - 1, range(step * (parts - 1), rows), columns
+
+
+@MATRIX
+def test_sum_rows(filters, wide, host):
+    matrix, sums, step = Huge(), Huge(), 1003
+    rows, across, parts, block, own, columns = last_tile(filters, wide, step)
+    assert (rows * filters > 1 << 31) == wide
+    for r in own:
+        for f in columns:
+            matrix[r * filters + f] = (r + 7 * f) % 11
+    count = across * parts * kernels.THREADS
+    arguments = converted(conv.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step)
+    host(conv.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
+    for f in columns:
+        assert sums[(parts - 1) * filters + f] == sum((r + 7 * f) % 11 for r in own)
+
+
+@MATRIX
+def test_sgd_filters(filters, wide, host):
+    """And scale_filters: every second filter is too large."""
+    weight, velocity, grad, squares, step = Huge(), Huge(), Huge(), Huge(), 40
+    rows, across, parts, block, own, columns = last_tile(filters, wide, step)
+    for r in own:
+        for f in columns:
+            at = r * filters + f
+            weight[at], velocity[at], grad[at] = (r + f) % 5 * (1 + f % 2), 2, 4
+    count = across * parts * kernels.THREADS
+    shape, radius = (rows, filters, across, step), (2 * 6 * len(own) / rows) ** 0.5
+    for name, numbers in (
+        ("sgd_filters", (weight, velocity, grad, squares, 0.5, 0.25, 0.0, *shape)),
+        ("scale_filters", (weight, squares, radius, *shape, parts)),
+    ):
+        arguments = converted(optimizer.CU, name, wide, 1, count, *numbers)
+        host(optimizer.CU, wide, 1)[f"block_of_{name}"](block, block + 1, 64, *arguments)
+        for f in columns:
+            values = [(r + f) % 5 * (1 + f % 2) for r in own]
+            total = sum(value**2 for value in values)
+            assert squares[(parts - 1) * filters + f] == total and ((total / rows) ** 0.5 > radius) == f % 2
+            share = radius / (total / rows) ** 0.5 if f % 2 and name == "scale_filters" else 1
+            for r, value in zip(own, values, strict=True):
+                at = r * filters + f
+                assert velocity[at] == 0 and abs(weight[at] - value * share) <= 1e-6 * value
 
 
 @CASES

@@ -21,11 +21,15 @@ def within(weight, radius):
     return weight * np.where(rms > radius, radius / rms, 1)
 
 
-@pytest.mark.parametrize("filters", [1, 4, 7, 9, 65, 130])
+@pytest.mark.parametrize(("filters", "channels"), [(1, 3), (4, 3), (7, 3), (9, 3), (65, 3), (130, 3), (33, 40)])
 @pytest.mark.parametrize("renorm", [None, 0.3])
-def test_three_steps_are_the_formula(filters, renorm, xp, dtype):
-    """Filters of RMS 0.3 lie on both sides of the radius."""
-    net, rng, tolerance = small_net(xp, filters, dtype), np.random.default_rng(1), {"float64": 1e-12, "float32": 1e-5}
+def test_three_steps_are_the_formula(filters, channels, renorm, xp, dtype):
+    """Filters of RMS 0.3 lie on both sides of the radius; those of 40 channels are cut into parts on a GPU."""
+    net, rng, tolerance = (
+        small_net(xp, filters, dtype, channels),
+        np.random.default_rng(1),
+        {"float64": 1e-12, "float32": 1e-5},
+    )
     weights = {key: to_cpu(value).astype(np.float64) for key, value in net.params.items()}
     speeds = {key: np.zeros_like(value) for key, value in weights.items()}
     optimizer = SGD(net, momentum=0.9, weight_decay=0.01, max_filter_rms=renorm)

@@ -14,7 +14,7 @@ import numpy as np
 from ..files.schema import MOST_FILTERS, Record, either, number, whole
 from ..machine.arrays import array_module, on_cpu, to_cpu
 from ..machine.buffers import empty, zeros
-from ..machine.kernels import launch
+from ..machine.kernels import THREADS, launch, tiles
 from ..machine.threads import cut
 from . import GEMM, PAPER, Execution, Layer
 from .cpu import choose, gemm
@@ -112,7 +112,7 @@ class Conv(Layer):
         """The second half of backward: all that the first layer of a net needs."""
         dweight = self._each_group(lambda c, f: weight_gradient(x[..., c], dy[..., f], *self._how), x)
         rows = dy.reshape(-1, self.filters)
-        return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else rows.sum(axis=0)}
+        return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else sum_of_rows(rows)}
 
     def deconv(self, r, x, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
@@ -248,6 +248,20 @@ def add_bias(y, bias, fuse_relu):
     launch(CU, "add_bias", y.size, y, bias, len(bias), fuse_relu)
 
 
+def sum_of_rows(rows):
+    """rows (N, F) -> (F,) on a GPU, where CuPy's own sum would keep F / 32 blocks of threads busy with one row each."""
+    across, step, parts = tiles(*rows.shape, SUM_BLOCKS, SUM_ROWS)
+    sums = _sums(array_module(rows).ascontiguousarray(rows), across, step, parts)
+    return sums[0] if parts == 1 else _sums(sums, across, parts, 1)[0]
+
+
+def _sums(rows, across, step, parts):
+    """The sums of `parts` of `step` rows each."""
+    sums = empty(rows, (parts, rows.shape[1]))
+    launch(CU, "sum_rows", across * parts * THREADS, rows, sums, *rows.shape, across, step)
+    return sums
+
+
 def _im2col(x, part, window, out_size):
     """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
     columns = array_module(x).empty(
@@ -282,3 +296,4 @@ def _clear_unreached(dx, dy, weight, window):
 
 
 CU = __file__.replace("conv.py", "conv.cu")
+SUM_BLOCKS, SUM_ROWS = 1024, 256  # of threads for a sum of rows, at most; rows for one of them, at least

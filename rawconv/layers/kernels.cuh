@@ -78,3 +78,36 @@ __device__ __forceinline__ Over windows_over(
     index_t first = place < size ? 0 : quotient(place - size, stride) + 1, at = place - first * stride;
     return {first, at, max(at - (positions - 1 - first) * stride, (index_t)0)};
 }
+
+const int COLUMNS = 32;  // of a tile
+
+// A tile of a matrix with `filters` columns, cut into parts of `step` rows.  The threads of a block are COLUMNS side by
+// side in memory by `lanes` that take rows in turn: each has column f, rows first, first + lanes, ... below last.
+
+struct Tile {
+    index_t part, f, first, last;
+    int column, lane, lanes;
+};
+
+__device__ __forceinline__ Tile tile_of(
+    index_t block, const Divisor &tiles, index_t rows, index_t filters, index_t step)
+{
+    Tile tile;
+    tile.column = threadIdx.x % COLUMNS, tile.lane = threadIdx.x / COLUMNS, tile.lanes = blockDim.x / COLUMNS;
+    tile.part = block, tile.f = digit(tile.part, tiles) * COLUMNS + tile.column;
+    tile.first = tile.part * step + tile.lane;
+    tile.last = tile.f < filters ? min((tile.part + 1) * step, rows) : 0;
+    return tile;
+}
+
+// The sum of one value a lane, in the order of the lanes, in lane 0.
+__device__ __forceinline__ real sum_of_lanes(real value, const Tile &tile)
+{
+    __shared__ real values[THREADS];
+    values[threadIdx.x] = value;
+    __syncthreads();
+    if (tile.lane == 0)
+        for (int lane = 1; lane < tile.lanes; lane++) value += values[lane * COLUMNS + tile.column];
+    __syncthreads();
+    return value;
+}

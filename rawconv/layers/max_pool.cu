@@ -17,12 +17,12 @@ extern "C" __global__ void pool(
         index_t c = digit(rest, window.channels), ox = digit(rest, window.ow), oy = digit(rest, window.oh), n = rest;
         index_t y0 = oy * window.sh - window.top, x0 = ox * window.sw - window.left;
         index_t ky = max(-y0, (index_t)0), kx = max(-x0, (index_t)0);
-        index_t rows = min((index_t)window.kh, window.height - y0), columns = min((index_t)window.kw, window.width - x0);
+        index_t rows = min((index_t)window.kh, window.height - y0);
+        index_t columns = min((index_t)window.kw, window.width - x0) - kx;
         const pack *row = x + (((n * window.height + y0 + ky) * window.width + x0 + kx) * window.channels + c);
         index_t first = ky * window.kw + kx, winner[PACK];
         pack best = *row;
         for (int lane = 0; lane < PACK; lane++) winner[lane] = first;
-        columns -= kx;
 #pragma unroll 1
         for (; ky < rows; ky++, row += window.row, first += window.kw) {
             const pack *at = row;

@@ -9,6 +9,7 @@ import numpy as np
 
 from .arrays import Array, compile_kernel
 
+COLUMNS = 32  # that a block of threads takes side by side where it works on a matrix
 THREADS, BLOCKS = 256, 4096  # of a launch, which fill any card a few times over; larger counts walk on in strides
 C_TYPES = {
     "f": "float", "d": "double", "B": "unsigned char", "H": "unsigned short", "l": "long long", "q": "long long",
@@ -65,6 +66,18 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
         (min(-(-count // THREADS), BLOCKS),), (THREADS,), (_value("index_t", count, types, 1, wide), *values),
         shared_mem=shared_bytes,
     )  # fmt: skip
+
+
+def tiles(rows: int, columns: int, blocks: int, least: int) -> tuple[int, int, int]:
+    """(tiles side by side, rows of a part, parts) of a matrix that blocks of threads work on, in tiles.
+
+    So that there are about `blocks` of them, and `least` rows in a part: by the shape alone, since a sum over the parts
+    is to have one order on every card.
+    """
+    across = -(-columns // COLUMNS)
+    parts = max(1, min(-(-blocks // max(1, across)), rows // least))
+    step = max(1, -(-rows // parts))
+    return across, step, max(1, -(-rows // step))
 
 
 def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-// The twins of sgd and sgd_filters in optimizer.py.
+// The twins of sgd, sgd_filters and scale_filters in optimizer.py.
 #include "../layers/kernels.cuh"
 
 // v = momentum * v - decay * w - rate * g;  w = w + v.
@@ -18,31 +18,40 @@ extern "C" __global__ void sgd(
     }
 }
 
-const int FILTERS = 8, LANES = 32;  // of a block of 256 threads: neighbours in memory, and rows taken in turn
-
-// The same, and w_o *= radius / RMS(w_o) for each filter o (a column of weight) whose RMS then exceeds radius.
+// The same, and squares[part, o] = the sum of w_o^2, for filter o (a column of weight), over the part's `step` rows.
+// count: 256 for each tile.
 extern "C" __global__ void sgd_filters(
     index_t count, real *__restrict__ weight, real *__restrict__ velocity, const real *__restrict__ grad,
-    real momentum, real rate, real decay, real radius, index_t rows, index_t filters)
+    real *__restrict__ squares, real momentum, real rate, real decay,
+    index_t rows, index_t filters, Divisor tiles, index_t step)
 {
-    __shared__ real squares[LANES][FILTERS];
-    int own = threadIdx.x % FILTERS, lane = threadIdx.x / FILTERS;
-    for (index_t block = blockIdx.x; block * FILTERS * LANES < count; block += gridDim.x) {
-        index_t o = block * FILTERS + own, last = o < filters ? rows : 0;
+    for (index_t block = blockIdx.x; block * THREADS < count; block += gridDim.x) {
+        Tile tile = tile_of(block, tiles, rows, filters, step);
         real sum = 0;
-        for (index_t i = lane; i < last; i += LANES) {
-            index_t at = i * filters + o;
-            velocity[at] = momentum * velocity[at] - decay * weight[at] - rate * grad[at];
-            weight[at] += velocity[at];
-            sum += weight[at] * weight[at];
+        for (index_t r = tile.first; r < tile.last; r += tile.lanes) {
+            index_t at = r * filters + tile.f;
+            real v = momentum * velocity[at] - decay * weight[at] - rate * grad[at], w = weight[at] + v;
+            velocity[at] = v;
+            weight[at] = w;
+            sum += w * w;
         }
-        squares[lane][own] = sum;
-        __syncthreads();
-        sum = 0;
-        for (int k = 0; k < LANES; k++) sum += squares[k][own];
+        sum = sum_of_lanes(sum, tile);
+        if (tile.lane == 0 && tile.f < filters)
+            squares[tile.part * filters + tile.f] = sum;
+    }
+}
+
+// w_o *= radius / RMS(w_o) for each filter o whose RMS exceeds radius; squares as sgd_filters leaves them.
+extern "C" __global__ void scale_filters(
+    index_t count, real *__restrict__ weight, const real *__restrict__ squares, real radius,
+    index_t rows, index_t filters, Divisor tiles, index_t step, index_t parts)
+{
+    for (index_t block = blockIdx.x; block * THREADS < count; block += gridDim.x) {
+        Tile tile = tile_of(block, tiles, rows, filters, step);
+        real sum = 0;
+        for (index_t part = 0; part < parts && tile.f < filters; part++) sum += squares[part * filters + tile.f];
         real rms = sqrt(sum / rows);
         if (rms > radius)
-            for (index_t i = lane; i < last; i += LANES) weight[i * filters + o] *= radius / rms;
-        __syncthreads();
+            for (index_t r = tile.first; r < tile.last; r += tile.lanes) weight[r * filters + tile.f] *= radius / rms;
     }
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..machine.arrays import array_module, on_cpu
-from ..machine.kernels import THREADS, launch
+from ..machine.kernels import THREADS, launch, tiles
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 
@@ -69,15 +69,30 @@ def _step_filters(weight: Array, velocity: Array, grad: Array, *constants: float
     filters = weight.shape[-1]
     arrays = [a.reshape(-1, filters) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
-        blocks = -(-filters // FILTERS)
-        return launch(CU, "sgd_filters", blocks * THREADS, *arrays, *map(float, constants), len(arrays[0]), filters)
-    typed = [weight.dtype.type(value) for value in constants]
-    parts = cut(filters, 64)
-    run_blocks(lambda part: sgd_filters(*arrays, *typed, part.start, part.stop), parts, weight.size)
+        return _step_filters_on_gpu(*arrays, *map(float, constants))
+    *typed, radius = (weight.dtype.type(value) for value in constants)
+    squares = np.zeros(filters, weight.dtype)
+
+    def block(part):
+        sgd_filters(*arrays, squares, *typed, part.start, part.stop)
+        scale_filters(arrays[0], squares, radius, part.start, part.stop)
+
+    run_blocks(block, cut(filters, 64), weight.size)
+
+
+def _step_filters_on_gpu(
+    weight: Array, velocity: Array, grad: Array, momentum: float, rate: float, weight_decay: float, radius: float
+) -> None:
+    rows, filters = weight.shape
+    across, step, parts = tiles(rows, filters, BLOCKS, ROWS)
+    count, squares = across * parts * THREADS, array_module(weight).empty((parts, filters), weight.dtype)
+    shape = rows, filters, across, step
+    launch(CU, "sgd_filters", count, weight, velocity, grad, squares, momentum, rate, weight_decay, *shape)
+    launch(CU, "scale_filters", count, weight, squares, radius, *shape, parts)
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")
-FILTERS = 8  # that a block of the GPU's threads updates together: in float, one sector of memory
+BLOCKS, ROWS = 264, 16  # blocks of a GPU's threads for one layer's weights, about; rows for one of them, at least
 
 
 @loop
@@ -88,15 +103,22 @@ def sgd(weight, velocity, grad, momentum, rate, weight_decay):
 
 
 @loop
-def sgd_filters(weight, velocity, grad, momentum, rate, weight_decay, radius, first, last):
-    """sgd, and w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS then exceeds radius."""
-    squares = np.zeros(last - first, weight.dtype)
+def sgd_filters(weight, velocity, grad, squares, momentum, rate, weight_decay, first, last):
+    """sgd of the filters first .. last-1, and the sum of squares of each."""
+    squares = squares[first:last]
+    squares[:] = 0
     for i in range(len(weight)):
         w, v, g = weight[i, first:last], velocity[i, first:last], grad[i, first:last]
         for o in range(last - first):
             v[o] = momentum * v[o] - weight_decay * w[o] - rate * g[o]
             w[o] += v[o]
             squares[o] += w[o] * w[o]
+
+
+@loop
+def scale_filters(weight, squares, radius, first, last):
+    """w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS exceeds radius."""
+    squares = squares[first:last]
     for o in range(last - first):
         squares[o] = radius / max(radius, np.sqrt(squares[o] / len(weight)))
     if squares.min() < 1:
