@@ -134,15 +134,6 @@ def test_batch_norm_folds_into_the_convolution():
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_an_average_is_a_convolution_in_groups():
-    x = np.random.default_rng(2).standard_normal((2, 5, 7, 6))
-    layer = p.average(5, (3, 2), (2, 1), (1, 0, 1, 0))
-    want = F.avg_pool2d(torch.tensor(x), (3, 2), (2, 1), (1, 0)).numpy()
-    got = layer.forward(x.transpose(0, 2, 3, 1).astype(np.float32))[0].transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(got, want, atol=1e-6)
-    assert p.is_average(layer) and not p.is_average(p.conv(np.ones((5, 1, 3, 2)), groups=5))
-
-
 BAD = np.full((2, 3, 3, 3), np.nan)
 
 
@@ -154,7 +145,6 @@ BAD = np.full((2, 3, 3, 3), np.nan)
         lambda: p.conv(BAD),
         lambda: p.conv(np.full((1, 1, 1, 1), 1e300)),
         lambda: p.fully_connected(np.ones((2, 26)), None, (3, 3, 3)),
-        lambda: p.average(1 << 16, (64, 64)),
         lambda: p.fold_batch_norm(p.conv(np.ones((2, 3, 3, 3))), np.ones(3), np.ones(2)),
     ],
 )

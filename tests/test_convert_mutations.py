@@ -44,6 +44,23 @@ def onnx_chain():
     return model.SerializeToString()
 
 
+def onnx_branches():
+    """Two branches that meet twice, padding, a ceiling, batch norm above a ReLU, channels of the picture one by one."""
+    files = pytest.importorskip("onnx_files", reason="onnx is not installed (pip install 'rawconv[onnx]')")
+    chain, channels = files.Chain((1, 3, 12, 12), 13), []
+    for number in range(3):
+        chain.value = "x"
+        chain.add("Gather", chain.constant(np.array(number)), axis=1).add("Unsqueeze", chain.constant(np.array([1])))
+        channels.append(chain.add("Mul", chain.constant(np.float32(0.5 + number))).value)
+    chain.value = channels[0]
+    chain.add("Concat", *channels[1:], axis=1).add("Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])))
+    left = chain.conv(4, 3, 3).add("Clip", *map(chain.constant, (np.float32(0), np.float32(6)))).value
+    chain.add("BatchNormalization", *[chain.constant(np.full(4, 0.5, np.float32)) for _ in range(4)])
+    chain.add("Sum", left, left).add("Concat", left, axis=1).add("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    chain.add("ReduceMean", axes=[2, 3], keepdims=0).add("MatMul", chain.weight(8, 5)).add("Sigmoid")
+    return chain.model("mutants").SerializeToString()
+
+
 def pytorch_lrn():
     """PyTorch's own export, with LRN spelled out."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no exporter (pip install torch)")
@@ -89,7 +106,7 @@ def reader(name, folder):
 
 
 FILES = {
-    "onnx": onnx_chain, "onnx from pytorch": pytorch_lrn,
+    "onnx": onnx_chain, "onnx with branches": onnx_branches, "onnx from pytorch": pytorch_lrn,
     "zip": lambda: state_dict("zip"), "pickle": lambda: state_dict("pickle"),
     "safetensors": lambda: state_dict("safetensors"),
     "caffe": lambda: caffe("caffe"), "caffe v1": lambda: caffe("caffe v1"),

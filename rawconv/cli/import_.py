@@ -19,6 +19,7 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
 )
 @click.option("--prototxt", metavar="FILE", help="File with the layers and the input size of a Caffe net.")
 @click.option("--arch", metavar="NAME", help="Architecture of a PyTorch file, if its tensors leave it open.")
+@click.option("--output", metavar="NAME", help="Output that is the class scores, if FILE has several.")
 @click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
               help="Range of the pixels: [0,255], [0,1], or as in PyTorch or Caffe.  [what FILE says]")  # fmt: skip
 @click.option(
@@ -62,7 +63,7 @@ def main(file, out, classes, picture, force, as_json, **how):
 
     picture_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
     how["mean"] = None if picture_mean else how["mean"]
-    wanted = Wanted(how["arch"], how["prototxt"], picture_mean, how["size"])
+    wanted = Wanted(how["arch"], how["prototxt"], picture_mean, how["size"], how["output"])
     imported = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
     facts = imported.info["imported"]
     if picture:

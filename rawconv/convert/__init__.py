@@ -16,8 +16,9 @@ A reader is a module of this package, named in formats.READERS, with two functio
 
 It builds its layers with parts.py (conv, fully_connected, lrn, average, fold_batch_norm), which takes weights as the
 others keep them, (F, C, KH, KW) and (F, C * H * W), and makes them ours, (KH, KW, C, F).  It leaves to assemble.py:
-the names (conv1, relu1, pool1, norm1, fc6 ...), ReLUs in place, dropout's streams, the order of the channels and their
-scale (folded into the first convolution, so that pixels stay RGB in [0, 255] minus the mean), and the provenance.
+the names of a chain (conv1, relu1, pool1, norm1, fc6 ...; a net that branches keeps those of its file, see names.py),
+dropout's streams, the order of the channels and their scale (folded into the first convolution, so that pixels stay RGB
+in [0, 255] minus the mean), and the provenance.
 """
 
 from typing import NamedTuple
@@ -48,12 +49,13 @@ PIXELS = {
 class Foreign(NamedTuple):
     """A foreign file as our layers.
 
-    shape: (H, W, C) of its input, C in the file's order.  layers: [(the file's name for it, layer)] from the bottom up,
-    in our conventions: a Conv with weight and bias, floor where the file floors, LRN's alpha not divided by its size.
-    The last one makes the scores; softmax: "softmax" or "log" where the file goes on to probabilities or their
-    logarithms.  pixels: what it expects of a picture, None where neither the file nor its kind says.  inside: (mean,
-    scale), one number a channel (mean also a picture), where the file itself goes on with (x - mean) * scale of its
-    input x.  stored: rows and columns of a picture before its centre is cut out, None if unknown.
+    shape: (H, W, C) of its input, C in the file's order.  layers: [(the file's name for it, layer, *inputs)] from the
+    bottom up, in our conventions: a Conv with weight and bias, floor where the file floors, LRN's alpha not divided by
+    its size.  inputs: the names of the layers it takes, as in a Net; none in a chain.  The last one makes the scores;
+    softmax: "softmax", "log" or "sigmoid" where the file goes on to probabilities or their logarithms.
+    pixels: what it expects of a picture, None where neither the file nor its kind says.  inside: (mean, scale), one
+    number a channel (mean also a picture), where the file itself goes on with (x - mean) * scale of its input x.
+    stored: rows and columns of a picture before its centre is cut out, None if unknown.
     classes: their names, [] if unknown.  conventions: {topic: what was translated, in words}.  files: other files read.
     """
 
@@ -72,10 +74,13 @@ class Wanted(NamedTuple):
     """What the command line says about a file that does not say it itself: None where it says nothing.
 
     arch: the name of an architecture.  prototxt, mean: the paths of a Caffe net's text and mean picture.
-    size: rows and columns of a picture.
+    size: rows and columns of a picture.  output: the name of the output that is the scores, of several.
+    dtype: of the parameters; "float64" folds and keeps them in double precision.
     """
 
     arch: str | None = None
     prototxt: str | None = None
     mean: str | None = None
     size: int | None = None
+    output: str | None = None
+    dtype: str = "float32"

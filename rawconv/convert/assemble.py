@@ -1,7 +1,7 @@
 """From a reader's layers to a Net of ours: names, the pixels' order and scale folded in, a checkpoint's limits kept.
 
-A user calls layer 4 what the 4th convolution makes, wherever the net comes from: so layers are named by counting, and
-the file's own names go into the provenance.
+A user calls layer 4 of a chain what its 4th convolution makes, wherever the net comes from: so the layers of a chain
+are named by counting, and the file's own names go into the provenance.  A net that branches keeps the file's names.
 """
 
 import numpy as np
@@ -9,17 +9,18 @@ import numpy as np
 from .. import checkpoint
 from ..files.schema import check_names
 from ..files.storage import Wrong
+from ..layers.average_pool import AveragePool
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
 from ..layers.lrn import LRN
 from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
-from ..net import Net
+from ..net import IMAGE, Net
 from ..training.recipes import stored_for
 from . import PIXELS
-from .parts import conv, is_average, single
+from .parts import conv, finite
 
-KINDS = {ReLU: "relu", LRN: "norm", MaxPool: "pool", Dropout: "drop"}
+KINDS = {ReLU: "relu", LRN: "norm", MaxPool: "pool", AveragePool: "avg", Dropout: "drop"}
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey picture, as Pillow's convert("L") takes them
 
 
@@ -33,16 +34,20 @@ def assemble(foreign, pixels, stored, classes, model):
         raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not square ones of 3 (or 1: grey)")
     if (pixels.order == "grey") != (channels == 1):
         raise Wrong(f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels.")
-    given = [pair for pair in foreign.layers if not (isinstance(pair[1], Dropout) and pair is foreign.layers[-1])]
-    _check(given, foreign.shape)
-    layers, theirs = _named(given, foreign.shape)
+    given = [entry for entry in foreign.layers if not (isinstance(entry[1], Dropout) and entry is foreign.layers[-1])]
+    chain = all(len(entry) == 2 for entry in given)
+    _check(given, foreign.shape, chain)
+    layers, theirs = _named(given, foreign.shape) if chain else (given, {})
+    for number, (_, layer, *_) in enumerate(layers):
+        if isinstance(layer, Dropout):
+            layer.stream = number
     matrix, mean = _pixels(pixels, foreign.inside)
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise Wrong("prepares its pixels with numbers that are not finite")
     layers = _fold(layers, matrix)
-    mean = _mean(mean, stored, height)
+    mean = _mean(mean.astype(_dtype(layers)), stored, height)
     net = Net((height, width, 3), layers, classes, mean, model, stored=(stored, stored))
-    scores = net.shapes[layers[-1][0]]
+    scores = net.shapes[net.output]
     if scores[:2] != (1, 1):
         raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, not in one score a class")
     if not net.classes:
@@ -53,32 +58,32 @@ def assemble(foreign, pixels, stored, classes, model):
     return net, theirs
 
 
-def _check(layers, shape):
-    """Wrong, naming the file's layer, where a checkpoint could not hold it or it does not fit on the one below."""
-    if not layers or not isinstance(layers[-1][1], Conv):
-        raise Wrong("does not end in a convolution or a fully connected layer, so it has no class scores")
+def _check(layers, shape, chain):
+    """Wrong, naming the file's layer, where a checkpoint could not hold it or it does not fit on those below."""
+    if not layers or (chain and not isinstance(layers[-1][1], Conv | AveragePool)):
+        raise Wrong("does not end in a convolution, a fully connected layer or an average, so it has no class scores")
     if len(layers) > checkpoint.MOST_LAYERS:
         raise Wrong(f"has {len(layers)} layers, and rawconv takes {checkpoint.MOST_LAYERS}")
-    for name, layer in layers:
+    shapes, before = {IMAGE: shape}, IMAGE
+    for name, layer, *inputs in layers:
         try:
-            shape = layer.out_shape(shape)
+            shape = layer.out_shape(*(shapes[below] for below in inputs or [before]))
             checkpoint.check_layer(layer, shape)
         except (ValueError, Wrong) as error:
             raise Wrong(f"has a layer {name} that rawconv cannot take: {error}") from error
+        shapes[name], before = shape, name
 
 
 def _named(layers, shape):
-    """[(our name, layer)], numbered by the convolutions (averages not counted), and {our name: the file's}."""
+    """[(our name, layer)], numbered by the convolutions, and {our name: the file's}."""
     named, theirs, number = {}, {}, 0
     for given, layer in layers:
-        kind = KINDS.get(type(layer)) or ("avg" if is_average(layer) else _kind(layer, shape))
+        kind = KINDS.get(type(layer)) or _kind(layer, shape)
         number += kind in ("conv", "fc")
         name, k = f"{kind}{number}", 1
         while name in named:
             k += 1
             name = f"{kind}{number}_{k}"
-        if isinstance(layer, Dropout):
-            layer.stream = len(named)
         if isinstance(layer, Conv):
             theirs[name] = given
         named[name], shape = layer, layer.out_shape(shape)
@@ -101,16 +106,36 @@ def _pixels(pixels, inside):
 
 
 def _fold(layers, matrix):
-    """The layers for RGB pixels minus mean: the first convolution, or one of 1x1 before them, takes the matrix in."""
+    """The layers for RGB pixels minus mean: the convolutions that take the picture, or one of 1x1 before all that do,
+    take the matrix in."""
     if np.array_equal(matrix, np.eye(3)):
         return layers
-    name, first = layers[0]
-    if not isinstance(first, Conv):
-        return [("pixels", conv(matrix.T[:, :, None, None])), *layers]
-    settings = first.settings | {"groups": 1}
-    folded = Conv(**settings)
-    folded.weight, folded.bias = single(np.einsum("rc,klcf->klrf", matrix, _dense(first))), first.bias
-    return [(name, folded), *layers[1:]]
+    first = [number for number, (_, _, *inputs) in enumerate(layers) if IMAGE in inputs or (not inputs and not number)]
+    if not all(isinstance(layers[number][1], Conv) for number in first):
+        name, dtype = _another("pixels", layers), _dtype(layers)
+        below = [tuple(name if one == IMAGE else one for one in inputs) for _, _, *inputs in layers]
+        rest = [(*entry[:2], *inputs) for entry, inputs in zip(layers, below, strict=True)]
+        return [(name, conv(matrix.T[:, :, None, None], dtype=dtype)), *rest]
+    layers = list(layers)
+    for number in first:
+        name, layer, *inputs = layers[number]
+        folded = Conv(**(layer.settings | {"groups": 1}))
+        folded.weight = finite(np.einsum("rc,klcf->klrf", matrix, _dense(layer)), layer.weight.dtype)
+        folded.bias = layer.bias
+        layers[number] = name, folded, *inputs
+    return layers
+
+
+def _another(name, layers):
+    """`name`, or longer by as much as makes it none of the layers'."""
+    taken = {name for name, *_ in layers}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _dtype(layers):
+    return next((layer.weight.dtype for _, layer, *_ in layers if isinstance(layer, Conv)), np.dtype("float32"))
 
 
 def _dense(layer):
@@ -133,13 +158,13 @@ def _mean(mean, stored, size):
             f"takes pictures of {size} pixels, more than the {stored} they are kept in", "Name another --resize."
         )
     if mean.ndim == 1:
-        return mean.astype(np.float32)
+        return mean
     if mean.ndim == 3 and mean.shape[:2] == (size, size):
         border = ((stored - size) // 2, (stored - size + 1) // 2)
         mean = np.pad(mean, (border, border, (0, 0)), "edge")
     if mean.ndim == 3 and mean.shape[:2] != (stored, stored):
         raise Wrong(f"has a mean of {mean.shape[0]}x{mean.shape[1]} pixels for pictures kept in {stored}")
-    return np.ascontiguousarray(mean, np.float32)
+    return np.ascontiguousarray(mean)
 
 
 def default_stored(foreign, pixels):

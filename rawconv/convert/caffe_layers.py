@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..files.schema import LARGEST_WINDOW
+from ..layers.average_pool import AveragePool
 from ..layers.conv import Conv
 from ..layers.dropout import Dropout
 from ..layers.max_pool import MaxPool
@@ -60,10 +61,7 @@ def pooling(layer, blobs, shape, below):
         return pool
     if about.pool != AVERAGE:
         raise ValueError("rawconv has no stochastic pooling")
-    down = pool.window._replace(ceil_mode=False)
-    if kept != down.out_size(*shape[:2]):
-        raise ValueError("it is an average whose last window hangs over the end, where Caffe divides by less")
-    return parts.average(shape[2], size, stride, (*pad, *pad))
+    return AveragePool(size, stride, pad, ceil_mode, "padded")
 
 
 def norm(layer, blobs, shape, below):

@@ -7,6 +7,7 @@ about, as those with which exporters compute the shape for a Reshape.
 import math
 import os
 import re
+from collections import Counter
 
 import numpy as np
 
@@ -48,30 +49,44 @@ class Graph:
             raise Wrong("is damaged or no ONNX file: its graph has no nodes")
         self.outputs = [output.name for output in graph.output]
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
+        made = [*(name for node in graph.node for name in node.output if name), *self.tensors]
+        made += [given.name for given in graph.input if given.name not in self.tensors]
+        if twice := next((name for name, count in Counter(made).items() if count > 1), None):
+            raise Wrong(f"is damaged: it makes {twice!r:.80} twice")
         self.inputs = [given for given in graph.input if given.name not in self.tensors]
         self.producers = {name: node for node in graph.node for name in node.output if name}
         self.consumers = {}
         for node in graph.node:
             for name in dict.fromkeys(node.input):
                 self.consumers.setdefault(name, []).append(node)
-        self.external, self.shapes, self._known, self._constant, self._computed = [], {}, {}, {}, 0
+        self.external, self.shapes, self._known, self._constant, self._computed = [], {}, {}, set(), 0
 
     def opset(self):
         """The version of ONNX's own operators."""
         return max((found.version for found in self.model.opset_import if found.domain in ("", "ai.onnx")), default=1)
 
+    def needed(self, output):
+        """{id} of the nodes that the tensor `output` is made of."""
+        found, waiting = set(), [output]
+        while waiting:
+            node = self.producers.get(waiting.pop())
+            if node is not None and id(node) not in found:
+                found.add(id(node))
+                waiting += node.input
+        return found
+
     def is_constant(self, name, depth=0):
         """Whether `constant` can have it: initialisers, what is computed from them, and shapes of known tensors."""
-        if not name or name in self.tensors:
+        if not name or name in self.tensors or name in self._constant:
             return True
-        if name not in self._constant:
-            node = self.producers.get(name)
-            if node is None or depth > DEEPEST or node.op_type not in COMPUTED:
-                return False
-            shape = node.op_type == "Shape" and node.input[0] in self.shapes
-            found = shape or all(self.is_constant(given, depth + 1) for given in node.input)
-            self._constant[name] = found
-        return self._constant[name]
+        node = self.producers.get(name)
+        if name in self.shapes or node is None or depth > DEEPEST or node.op_type not in COMPUTED:
+            return False
+        shape = node.op_type == "Shape" and node.input[0] in self.shapes
+        if not shape and not all(self.is_constant(given, depth + 1) for given in node.input):
+            return False  # not kept: it may be one once the shape of another tensor is known
+        self._constant.add(name)
+        return True
 
     def constant(self, name, depth=0):
         """The value of a constant tensor, perhaps a view that must not be written to.  Wrong where it is none."""

@@ -11,16 +11,17 @@ STEPS = ("Reshape", "Unsqueeze", "Squeeze", "If", "Pad", "AveragePool", "Identit
 MOST_STEPS = 12
 
 
-def spelled_out(graph, x):
-    """(name, LRN, its output's name) where what follows the tensor x is such an LRN; None otherwise."""
-    for last in graph.consumers.get(x, ()):
-        if last.op_type == "Div" and last.input[0] == x and (power := graph.producers.get(last.input[1])):
-            found = _constants(graph, power)
-            size = found and _window(graph, found[0], x)
-            if size:
-                alpha, k, beta = found[1:]
-                return last.name or last.output[0], lrn(size, alpha, beta, k), last.output[0]
-    return None
+def spelled_out(graph, div):
+    """The LRN that the node `div` is the end of; None where it is something else."""
+    power = graph.producers.get(div.input[1]) if len(div.input) == 2 else None
+    x = div.input[0]
+    if power is None or len(graph.shapes.get(x, ())) != 4:
+        return None
+    if (found := _constants(graph, power)) is None:
+        return None
+    tensor, alpha, k, beta = found
+    size = _window(graph, tensor, x)
+    return lrn(size, alpha, beta, k) if size else None
 
 
 def _constants(graph, power):

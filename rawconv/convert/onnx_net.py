@@ -1,176 +1,116 @@
-"""ONNX files: a chain of operators from one picture to class scores, as our layers.
-
-The walk goes from the input along whoever takes a tensor; each operator (onnx_operators.py) adds a layer, or changes
-what comes next.  A tensor that two operators take (a residual sum, a branch) ends it, and so does any other operator:
-by name.
-"""
+"""ONNX files: a graph of operators from one picture to class scores, as our layers (see onnx_walk.py)."""
 
 import contextlib
 import json
-import math
 
 import numpy as np
 
 from ..checkpoint import LARGEST_SIDE as SIDE
-from ..files.schema import MOST_FILTERS
+from ..errors import UsageError
 from ..files.storage import Wrong
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
+from ..net import IMAGE
 from . import PIXELS, Foreign, Pixels, parts
-from .onnx_graph import Graph, attributes, label
-from .onnx_lrn import spelled_out
-from .onnx_operators import AFTER_SOFTMAX, OPERATORS
+from .names import names, path_of
+from .onnx_graph import Graph, label
+from .onnx_operators import OPERATORS
+from .onnx_walk import CHANGE, Prepared, Value, Walk
 
 WITNESS = "onnxruntime"
-WANTS = ("size",)
-CHANGE = "Change that in the program that wrote it, and export it again."
-SHARED = 1 << 14  # numbers in a constant that several operators may take
+WANTS = ("size", "output")
 
 
 def read(path, wanted):
     """The Foreign of an ONNX file; see convert/__init__.py."""
-    chain = Chain(Graph(path), wanted.size)
-    while (node := chain.next()) is not None:
-        operator = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if operator is None:
-            raise Wrong(f"has {label(node)}; rawconv takes chains of {', '.join(OPERATORS)}", "Export a net of these.")
-        if chain.softmax and node.op_type not in AFTER_SOFTMAX:
-            raise Wrong(f"has {label(node)} after its softmax, where rawconv takes nothing more", CHANGE)
-        try:
-            with np.errstate(all="ignore"):  # parts.py refuses what is not finite in the end
-                operator(chain, node, attributes(node))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise Wrong(f"has {label(node)}, which rawconv cannot take: {error}", CHANGE) from error
-        chain.goes_on_as(node.output[0])
-    return chain.foreign()
+    graph = Graph(path)
+    output = _output(graph, wanted.output)
+    name, batch, shape, last = _input(graph, wanted.size, output)
+    picture = Value(IMAGE, shape, last, prepared=Prepared(tuple(range(shape[2])), np.zeros(1), np.ones(1)))
+    walk = Walk(graph, OPERATORS, (name, picture), batch)
+    end = walk.run(output)
+    return _foreign(walk, end, _layers(walk, end, wanted.dtype))
 
 
 def scores(path, x, wanted):
     """onnxruntime's scores (N, K) of x (N, C, H, W), in the order the file's input has."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    graph, options = Graph(path), onnxruntime.SessionOptions()
+    output = _output(graph, wanted.output)
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    given = session.get_inputs()[0]
+    used = _input(graph, wanted.size, output)[0]
+    given = next(one for one in session.get_inputs() if one.name == used)
     channels_last = given.shape[3] in (1, 3) and given.shape[1] not in (1, 3)
     x = x.transpose(0, 2, 3, 1) if channels_last else x
-    outputs = [output.name for output in session.get_outputs()]
-    if len(outputs) > 1:  # some files show what their layers make as well
-        consumers = Graph(path).consumers
-        outputs = [name for name in outputs if name not in consumers]
-    return session.run(outputs[:1], {given.name: np.ascontiguousarray(x)})[0].reshape(len(x), -1)
+    x = np.ascontiguousarray(x, {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(given.type))
+    return session.run([output], {given.name: x})[0].reshape(len(x), -1)
 
 
-class Chain:
-    """Where the walk is.  tensor: its name.  shape: (H, W, C) of what it holds; last: whether channels come last there.
-    flat: whether it is (N, H * W * C).  layers, softmax, inside: as in Foreign."""
-
-    def __init__(self, graph, size):
-        self.graph, self.layers, self.softmax, self.inside = graph, [], "", None
-        self.flat, self.seen, self.taken, self.averaged = False, set(), set(), 0
-        self.tensor, self.batch, self.shape, self.last = _input(graph, size)
-        self.given = self.shape
-        self.goes_on_as(self.tensor)
-
-    @property
-    def dims(self):
-        """The tensor's shape in the file."""
-        height, width, channels = self.shape
-        if self.flat:
-            return self.batch, math.prod(self.shape)
-        return (self.batch, height, width, channels) if self.last else (self.batch, channels, height, width)
-
-    def goes_on_as(self, tensor):
-        if tensor in self.seen:
-            raise Wrong(f"is damaged: it makes {tensor!r:.80} twice")
-        self.seen.add(tensor)
-        self.tensor, self.graph.shapes[tensor] = tensor, self.dims
-
-    def next(self):
-        """The node that takes the tensor, None at the end.  An LRN spelled out is added and passed over."""
-        while found := not self.flat and spelled_out(self.graph, self.tensor):
-            name, layer, out = found
-            self.layers.append((name, layer))
-            self.goes_on_as(out)
-        nodes = [node for node in self.graph.consumers.get(self.tensor, ()) if node.op_type != "Shape"]
-        if len(nodes) > 1:
-            several = " and ".join(label(node) for node in nodes[:2])
-            raise Wrong(f"branches: {several} take the same tensor; rawconv takes chains, without residual sums",
-                        "Export a net without them.")  # fmt: skip
-        if not nodes:
-            if self.tensor not in self.graph.outputs:
-                raise Wrong(f"ends in {self.tensor!r:.80}, which nothing takes and which is not its output")
-            return None
-        (node,) = nodes
-        if list(node.input).count(self.tensor) != 1:
-            raise Wrong(f"has {label(node)}, which takes one tensor twice", "Export a net without it.")
-        others = [name for name in node.input if name != self.tensor and not self.graph.is_constant(name)]
-        if others:
-            raise Wrong(f"has {label(node)}, which needs {others[0]!r:.80}, neither a constant nor what comes before; "
-                        "rawconv takes chains, without residual sums", "Export a net without them.")  # fmt: skip
-        return node
-
-    def constant(self, node, place, default=None):
-        """The value of an input of a node that is constant; `default` where it is left out."""
-        if len(node.input) <= place or not node.input[place]:
-            return default
-        return self.graph.constant(node.input[place])
-
-    def weight(self, node, place):
-        """A constant input that becomes a parameter: floats, and large ones for one layer only, which copies them."""
-        value = self.constant(node, place)
-        if value is None:
-            return None
-        name = node.input[place]
-        if value.dtype.kind != "f" or (value.size > SHARED and name in self.taken):
-            raise ValueError(f"its weights {name!r:.80} are no floats, or another operator has them too")
-        self.taken.add(name)
-        return value
-
-    def add(self, node, layer):
-        self.shape = layer.out_shape(self.shape)
-        if max(self.shape[:2]) > SIDE or self.shape[2] > MOST_FILTERS:
-            raise ValueError(f"its maps are of {'x'.join(map(str, self.shape))}")
-        self.layers.append((node.name or node.output[0], layer))
-
-    def maps(self, node):
-        """(H, W, C) where the operator needs maps, channels first: refuses what was flattened."""
-        if self.flat or self.last:
-            raise ValueError("it needs (picture, channel, row, column)")
-        return self.shape
-
-    def foreign(self):
-        """The Foreign, at the end: only now, when all layers fit, are the weights copied."""
-        for name, layer in self.layers:
-            try:
-                if isinstance(layer, Conv):
-                    parts.own(layer)
-            except ValueError as error:
-                raise Wrong(f"has node {name!r:.80}, which rawconv cannot take: {error}", CHANGE) from error
-        model = self.graph.model
-        about = {entry.key: entry.value for entry in model.metadata_props}
-        ours = {}
-        with contextlib.suppress(ValueError):
-            ours = json.loads(about.get("rawconv", "{}"))
-        classes, stored = (ours.get("classes"), ours.get("stored")) if isinstance(ours, dict) else (None, None)
-        good = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-        pixels, why = _expected(about, model.producer_name, self.given[2], self.inside)
-        said = {"pixels": why} if why else {}
-        if any(isinstance(layer, LRN) for _, layer in self.layers):
-            said["LRN alpha"] = "divided by its size"
-        said["rounding"] = "floor for convolutions; pools as the file says"
-        said["made by"] = f"{model.producer_name} {model.producer_version}".strip()[:80] or "?"
-        stored = stored if isinstance(stored, int) and self.given[0] <= stored <= 4096 else None
-        return Foreign(
-            self.given, self.layers, pixels, self.softmax, self.inside, stored, classes if good else [], said,
-            self.graph.external,
-        )  # fmt: skip
+def _output(graph, wanted):
+    """The name of the output that the net ends in: the one wanted, the only one, or the only one that nothing takes."""
+    if wanted is not None and wanted not in graph.outputs:
+        raise UsageError(f"There is no output {wanted!r}; its outputs are {', '.join(graph.outputs)}.")
+    if wanted is not None:
+        return wanted
+    last = [name for name in graph.outputs if name not in graph.consumers]  # some show what their layers make as well
+    found = graph.outputs if len(graph.outputs) == 1 else last
+    if len(found) != 1:
+        several = ", ".join(map(repr, (last or graph.outputs)[:5]))
+        raise Wrong(f"has {len(found)} outputs that may be its scores, of {several[:300]}", "Name one with --output.")
+    return found[0]
 
 
-def _input(graph, size):
-    """(name, batch, (H, W, C), whether channels come last) of the one input that something takes."""
-    used = [given for given in graph.inputs if given.name in graph.consumers]
+def _layers(walk, end, dtype):
+    """[(name, layer, *inputs)] of what was made.  Only now, when all of it fits, are the weights copied."""
+    if end.layer == IMAGE:
+        raise Wrong("holds no layer between the picture and its output")
+    for number, (layer, node, *_) in enumerate(walk.made):
+        try:
+            if isinstance(layer, Conv):
+                parts.own(layer, dtype)
+                for scale, shift in walk.folds.get(number, ()):
+                    parts.fold_batch_norm(layer, scale, shift)
+        except ValueError as error:
+            raise Wrong(f"has {label(node)}, which rawconv cannot take: {error}", CHANGE) from error
+    if all(made.inputs == ((number - 1) if number else IMAGE,) for number, made in enumerate(walk.made)):
+        return [(made.node.name or made.node.output[0], made.layer) for made in walk.made]
+    called = names([(path_of(made.node, made.weight), made.layer) for made in walk.made])
+    return [
+        (name, made.layer, *(IMAGE if number == IMAGE else called[number] for number in made.inputs))
+        for name, made in zip(called, walk.made, strict=True)
+    ]
+
+
+def _foreign(walk, end, layers):
+    model = walk.graph.model
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    ours = {}
+    with contextlib.suppress(ValueError):
+        ours = json.loads(about.get("rawconv", "{}"))
+    classes, stored = (ours.get("classes"), ours.get("stored")) if isinstance(ours, dict) else (None, None)
+    good = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    mean, scale = walk.inside
+    inside = walk.inside if np.any(mean != 0) or np.any(scale != 1) else None
+    pixels, why = _expected(about, model.producer_name, walk.given[2], inside)
+    said = {"pixels": why} if why else {}
+    if any(isinstance(made.layer, LRN) for made in walk.made):
+        said["LRN alpha"] = "divided by its size"
+    said["rounding"] = "floor for convolutions; pools as the file says"
+    if len(walk.graph.outputs) > 1:
+        said["output"] = walk.output
+    said["made by"] = f"{model.producer_name} {model.producer_version}".strip()[:80] or "?"
+    stored = stored if isinstance(stored, int) and walk.given[0] <= stored <= 4096 else None
+    return Foreign(
+        walk.given, layers, pixels, end.ending, inside, stored, classes if good else [], said, walk.graph.external
+    )
+
+
+def _input(graph, size, output):
+    """(name, batch, (H, W, C), whether channels come last) of the one input that `output` is made of."""
+    needed = graph.needed(output)
+    used = [given for given in graph.inputs if any(id(node) in needed for node in graph.consumers.get(given.name, ()))]
     if len(used) != 1:
         raise Wrong(f"takes {len(used)} inputs; rawconv takes nets of one picture")
     dims = [d.dim_value if d.HasField("dim_value") else 0 for d in used[0].type.tensor_type.shape.dim]

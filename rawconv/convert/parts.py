@@ -1,7 +1,8 @@
 """Layers as other libraries describe them -> ours, with their weights in our layout.
 
 Theirs are NCHW: weight (F, C // groups, KH, KW), a fully connected one (F, C * H * W); ours (KH, KW, C // groups, F).
-All of them become float32.  ValueError, saying what does not fit, before anything is allocated.
+All of them become float32, or float64 where that is asked for.  ValueError, saying what does not fit, before anything
+is allocated.
 """
 
 import math
@@ -11,10 +12,8 @@ import numpy as np
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
 
-MOST_AVERAGED = 1 << 20  # weights of an average, which are made here and not in the file
 
-
-def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=False):
+def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=False, dtype="float32"):
     """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top, left, bottom, right)
     where it is four numbers.
 
@@ -28,12 +27,12 @@ def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=Fal
     layer = Conv(filters, weight.shape[2:], stride, pad, groups, ceil_mode)
     layer.weight = weight.transpose(2, 3, 1, 0)
     layer.bias = np.broadcast_to(np.float32(0), filters) if bias is None else bias
-    return layer if view else own(layer)
+    return layer if view else own(layer, dtype)
 
 
-def own(layer):
-    """The Conv with parameters of its own: float32, finite."""
-    layer.weight, layer.bias = single(layer.weight), single(layer.bias)
+def own(layer, dtype="float32"):
+    """The Conv with parameters of its own, finite and of this dtype."""
+    layer.weight, layer.bias = finite(layer.weight, dtype), finite(layer.bias, dtype)
     return layer
 
 
@@ -50,28 +49,14 @@ def lrn(size, alpha, beta, k):
     return LRN(size, alpha / size, beta, k)
 
 
-def average(channels, size, stride=1, pad=0):
-    """The mean over each window, zeros of the padding counted: a Conv with one group a channel and equal weights."""
-    if channels * math.prod(size) > MOST_AVERAGED:
-        raise ValueError(f"an average over {size[0]}x{size[1]} places of {channels} maps is too large")
-    value = np.float32(1 / math.prod(size))
-    return conv(np.full((channels, 1, *size), value), None, stride, pad, groups=channels)
-
-
-def is_average(layer):
-    """Whether a Conv is what `average` makes."""
-    if layer.groups != layer.filters or layer.weight.shape[2] != 1 or layer.bias.any():
-        return False
-    return bool((layer.weight == np.float32(1 / math.prod(layer.window.size))).all())
-
-
 def fold_batch_norm(layer, scale, shift):
     """Turn a Conv's output y into scale * y + shift, one number a filter each, by its parameters alone."""
     if scale.shape != layer.bias.shape or shift.shape != layer.bias.shape:
         raise ValueError(f"{scale.size} scales and {shift.size} shifts do not fit {layer.filters} filters")
+    dtype = layer.weight.dtype
     if (scale != 1).any():
-        layer.weight = single(layer.weight * scale)
-    layer.bias = single(layer.bias * scale + shift)
+        layer.weight = finite(layer.weight * scale, dtype)
+    layer.bias = finite(layer.bias * scale + shift, dtype)
 
 
 def batch_norm(weight, bias, mean, variance, epsilon):
@@ -84,10 +69,10 @@ def batch_norm(weight, bias, mean, variance, epsilon):
         return scale, bias - mean * scale
 
 
-def single(array):
-    """`array` as float32, in C order and the caller's own.  ValueError where a number is not finite."""
+def finite(array, dtype="float32"):
+    """`array` in this dtype, in C order and the caller's own.  ValueError where a number is not finite."""
     with np.errstate(over="ignore"):
-        array = np.array(array, np.float32, order="C")
+        array = np.array(array, dtype, order="C")
     if not np.isfinite(array).all():
         raise ValueError("some of its weights are not finite numbers")
     return array

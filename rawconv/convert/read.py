@@ -46,7 +46,7 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
             kind = recognise(file)
         reader = importlib.import_module(f".{READERS[kind][0]}", __package__)
         for name, value in wanted._asdict().items():
-            if value is not None and name not in reader.WANTS:
+            if value is not None and name not in (*reader.WANTS, "dtype"):
                 raise UsageError(f"{path} is of the format {READERS[kind][1]}, to which --{name} says nothing.")
         foreign = reader.read(path, wanted)
         pixels = known_pixels(foreign)._replace(**dict(changes))
@@ -110,5 +110,5 @@ def _conventions(foreign, pixels):
     if foreign.inside:
         said["mean"] = "what the file itself takes off its input became the net's own"
     if foreign.softmax:
-        said["softmax"] = "left out: the net ends in scores"
+        said[foreign.softmax.replace("log", "softmax")] = "left out: the net ends in scores"
     return said | foreign.conventions

@@ -61,9 +61,11 @@ def file_input(pictures, pixels, stored):
 
 
 def _ending(kind, scores):
-    """Our scores as the file ends: as they are, their softmax or its logarithm."""
+    """Our scores as the file ends: as they are, their softmax, its logarithm or their sigmoid."""
     scores = scores.reshape(-1).astype(np.float64)
     if kind == "log":
         scores -= scores.max()
         return scores - np.log(np.exp(scores).sum())
+    if kind == "sigmoid":
+        return 1 / (1 + np.exp(-scores))
     return softmax(scores) if kind == "softmax" else scores

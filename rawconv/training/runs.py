@@ -361,10 +361,11 @@ def limit_columns(net: Net, megabytes: int) -> None:
 
 
 def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
-    """Return the net with a new last layer for other classes; all layers below it are kept."""
-    *below, (name, last, inputs) = [(name, layer, *inputs) for name, layer, inputs in net.nodes.values()]
-    fresh = Conv(**last.settings | {"filters": len(classes), "groups": 1})  # an average has groups
-    return Net(net.shape, [*below, (name, fresh, inputs)], classes, net.mean, net.model, seed, net.dtype, net.stored)
+    """Return the net with its last convolution or fully connected layer made new, for other classes; all else is kept."""
+    last = [name for name, layer in net.layers if isinstance(layer, Conv)][-1]
+    fresh = Conv(**net[last].settings | {"filters": len(classes), "groups": 1})
+    layers = [(name, fresh if name == last else layer, *inputs) for name, layer, inputs in net.nodes.values()]
+    return Net(net.shape, layers, classes, net.mean, net.model, seed, net.dtype, net.stored)
 
 
 def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> DataSet:
