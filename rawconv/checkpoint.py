@@ -7,7 +7,7 @@
     /labels                the names of the classes, UTF-8
     /layers/00_conv1       attributes type, settings (JSON), inputs (JSON: the names of the layers it takes the outputs
                            of, "" the picture; not there: the layer before); of a Conv: weight (KH, KW, C // groups, F),
-                           bias (F,)
+                           bias (F,).  A name's %, / and : are written %25, %2F and %3A
     /optimizer/00_conv1    momentum, in the shapes of weight and bias
     /optimizer/progress    JSON
 
@@ -60,6 +60,7 @@ from .training.recipes import Recipe
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
 LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
+ESCAPED = "%/:"  # in the names of groups; the first before the others, which are written with it
 COPIES = 12  # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 
@@ -133,9 +134,18 @@ def _write_state(group, net, momentum, progress):
 
 
 def _group_name(index, name):
-    if "/" in name:
-        raise ValueError(f"The name of a layer may not hold a slash, as {name!r} does: it names a group of the file.")
+    """02_fire4%2Fconcat: a slash would make two groups of it."""
+    for character in ESCAPED:
+        name = name.replace(character, f"%{ord(character):02X}")
     return f"{index:02d}_{name}"
+
+
+def _layer_name(group):
+    """The reverse: the name of the layer in a group."""
+    name = group.split("_", 1)[1]
+    for character in reversed(ESCAPED):
+        name = name.replace(f"%{ord(character):02X}", character)
+    return name
 
 
 def _floats(array):
@@ -306,7 +316,7 @@ def _in_order(group):
         found = [name for name in names if name.startswith(f"{i:02d}_")]
         if len(found) != 1:
             raise Wrong(f"is damaged: it has {len(found)} layers with number {i}")
-        yield found[0].split("_", 1)[1], group.group(found[0])
+        yield _layer_name(found[0]), group.group(found[0])
 
 
 def _momentum(group, nodes, weights):
