@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .layers import PAPER, Layer, Rules
+from .layers import AUTO, PAPER, Execution, Layer, Rules
 from .machine.arrays import Array, Device
 
 IMAGE = ""  # among the names of nodes: the picture that goes up
@@ -29,6 +29,7 @@ class Net:
     classes: their names, in the order of the scores.  mean: what is subtracted from a picture, (H, W, C) of the stored
     picture or (C,).  model: the name it was built by.  seed: of the initial weights.  stored: rows and columns of a
     stored picture, of which the net sees the centre; by default those of a mean picture, else of the input.
+    execution, an attribute: how its convolutions are computed (layers.Execution), by the same means up and down.
     ValueError, naming the layer, where one does not fit on those below or names an input that is not there.
     """
 
@@ -37,6 +38,7 @@ class Net:
         self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
         kept = self.mean.shape if np.ndim(self.mean) == 3 else self.shape
         self.stored = tuple(stored or kept[:2])
+        self.execution = AUTO
         self.nodes, self.shapes, self.consumers = {}, {}, {IMAGE: []}
         rng, before = np.random.default_rng(seed), IMAGE
         for name, layer, *inputs in layers:
@@ -135,13 +137,25 @@ class Net:
         numbers = {name: number for number, name in enumerate(self.nodes)}
         for node in path:
             key = None if rng_key is None else (*rng_key, numbers[node.name])
-            y, cache = _forward(node, [maps[name] for name in node.inputs], key, fused)
+            y, cache = self._forward(node, [maps[name] for name in node.inputs], key, fused)
             for name in node.inputs:
                 waiting[name] -= 1
                 if not waiting[name]:
                     del maps[name]
             maps[node.name] = y
             yield node.name, y, cache
+
+    def _forward(self, node, inputs, rng_key, fused):
+        """(output, cache) of one node; a ReLU whose convolution did its work only passes the map on."""
+        if node.name in fused:
+            return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=True, **self.how(node.layer))
+        if node.inputs[0] in fused:
+            return inputs[0], inputs[0]
+        return node.layer.forward(*inputs, rng_key=rng_key, **self.how(node.layer))
+
+    def how(self, layer: Layer) -> dict[str, Execution]:
+        """The arguments that tell a layer's forward how it is computed in this net: execution=, where it takes that."""
+        return {"execution": self.execution} if layer.takes_execution else {}
 
     def backward(self, dy: Array, caches: dict, on_grads=None, stop: str | None = None) -> tuple[Array, dict]:
         """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).
@@ -229,20 +243,11 @@ class Net:
                 setattr(layer, key, function(value))
         return self
 
-    def with_layers(self, change) -> Net:
-        """The same net with change(layer) in the place of every layer."""
+    def with_execution(self, **changes: Any) -> Net:
+        """The same net, and the same layers, computed otherwise: with other fields of its Execution."""
         twin = copy.copy(self)
-        twin.nodes = {name: node._replace(layer=change(node.layer)) for name, node in self.nodes.items()}
+        twin.execution = self.execution._replace(**changes)
         return twin
-
-
-def _forward(node, inputs, rng_key, fused):
-    """(output, cache) of one node; a ReLU whose convolution did its work only passes the map on."""
-    if node.name in fused:
-        return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=True)
-    if node.inputs[0] in fused:
-        return inputs[0], inputs[0]
-    return node.layer.forward(*inputs, rng_key=rng_key)
 
 
 def _backward(layer, dy, cache):

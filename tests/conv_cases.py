@@ -4,7 +4,7 @@ import numpy as np
 import reference as ref
 from laws import assert_close
 
-from rawconv.layers import GRADIENT, PAPER, Rules
+from rawconv.layers import GRADIENT, PAPER, Execution, Rules
 from rawconv.layers.conv import Conv
 
 #        name            batch  (H, W, C)  filters, settings
@@ -43,10 +43,9 @@ CASES = {
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
 
 
-def make(xp, dtype, shape, filters, settings, seed=0, bias=1.0, conv="gemm"):
+def make(xp, dtype, shape, filters, settings, seed=0, bias=1.0):
     """A layer with weights and biases of about 1 on the device, and the settings the reference takes."""
     layer = Conv(filters, **settings)
-    layer.conv = conv
     layer.build(shape, np.random.default_rng(seed), dtype=dtype)
     known = {"stride": 1, "pad": 0, "groups": 1, "ceil_mode": True} | settings
     size = ref.pair(known.pop("size") or shape[:2])
@@ -61,10 +60,10 @@ def make(xp, dtype, shape, filters, settings, seed=0, bias=1.0, conv="gemm"):
 
 def check_three_walks(xp, dtype, batch, shape, filters, settings, seed=0, conv="gemm"):
     """Up, back and down equal the loops of the reference, in value, shape and type."""
-    layer, weight, bias, known = make(xp, dtype, shape, filters, settings, seed, conv=conv)
+    layer, weight, bias, known = make(xp, dtype, shape, filters, settings, seed)
     rng = np.random.default_rng(seed + 2)
     x = rng.standard_normal((batch, *shape)).astype(dtype)
-    y, cache = layer.forward(xp.asarray(x))
+    y, cache = layer.forward(xp.asarray(x), execution=Execution(conv))
     assert_close(y, ref.conv_up(x, weight, bias, **known), TOLERANCE[dtype])
     assert tuple(layer.out_shape(shape)) == y.shape[1:]
     dy = rng.standard_normal(y.shape).astype(dtype)

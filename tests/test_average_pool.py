@@ -9,7 +9,7 @@ from laws import assert_close, assert_same, check_adjoint, check_backward, strid
 from projecting import project_units
 
 from rawconv import checkpoint
-from rawconv.layers import GRADIENT, PAPER, Rules
+from rawconv.layers import GEMM, GRADIENT, PAPER, Rules
 from rawconv.layers.average_pool import COUNTS, AveragePool
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
@@ -177,9 +177,9 @@ def average_net(xp, shape=(23, 31, 3), last="average"):
         ("pool3", AveragePool(None) if last == "average" else MaxPool(None)), ("scores", Conv(4, 1, init_std="he")),
     ]  # fmt: skip
     net = Net(shape, layers, ["a", "b", "c", "d"], seed=1, dtype="float64")
+    net.execution = GEMM
     for _, layer in net.layers:
         if layer.params:
-            layer.conv = "gemm"
             layer.weight, layer.bias = xp.asarray(layer.weight), xp.asarray(layer.bias + 0.1)
     return net
 

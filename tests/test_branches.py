@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from projecting import project_units
 
 from rawconv import checkpoint
-from rawconv.layers import GRADIENT, PAPER, Layer, Rules
+from rawconv.layers import GEMM, GRADIENT, PAPER, Layer, Rules
 from rawconv.layers.add import Add
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
@@ -47,9 +47,9 @@ SHAPE = (19, 19, 3)
 def net_of(xp, layers=None, shape=SHAPE, seed=0):
     net = Net(shape, layers or branching(), seed=seed, dtype="float64")
     rng = np.random.default_rng(seed + 1)
+    net.execution = GEMM
     for _, layer in net.layers:
         if isinstance(layer, Conv):
-            layer.conv = "gemm"
             layer.weight, layer.bias = xp.asarray(layer.weight), xp.asarray(0.3 * rng.random(layer.bias.shape))
     return net
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from projecting import project_units
 
+from rawconv.layers import GEMM
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
@@ -18,8 +19,9 @@ def small():
     layers = [("conv1", Conv(4, 3, pad=1)), ("relu1", ReLU()), ("pool1", MaxPool(2, 2)),
               ("conv2", Conv(8, 3)), ("relu2", ReLU())]  # fmt: skip
     net = Net((12, 12, 3), layers, dtype="float64", seed=4)
+    net.execution = GEMM
     for name in ("conv1", "conv2"):
-        net[name].conv, net[name].weight, net[name].bias = "gemm", np.abs(net[name].weight) + 0.01, net[name].bias + 1
+        net[name].weight, net[name].bias = np.abs(net[name].weight) + 0.01, net[name].bias + 1
     return net
 
 

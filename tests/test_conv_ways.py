@@ -6,6 +6,7 @@ import reference as ref
 from conv_cases import CASES, TOLERANCE, check_three_walks, make
 from laws import assert_close, assert_same
 
+from rawconv.layers import GEMM, Execution
 from rawconv.layers.conv import Conv, add_bias
 from rawconv.layers.cpu import Shape, winograd
 from rawconv.layers.relu import ReLU
@@ -64,19 +65,19 @@ def test_float32_is_as_near_to_float64_as_promised(shape, settings, conv, most):
     """The largest error of a pass, the largest value being 1, at the paper's depths: 3,456 to 147 products a sum."""
     rng = np.random.default_rng(0)
     layer = Conv(256, **settings)
-    layer.conv = conv
     layer.build(shape, rng)
     x = rng.standard_normal((2, *shape), np.float32)
     dy = rng.standard_normal((2, *layer.out_shape(shape)), np.float32)
     exact = Conv(256, **settings)
     exact.build(shape, rng, "float64")
-    exact.conv, exact.weight, exact.bias = "gemm", layer.weight.astype("float64"), layer.bias.astype("float64")
-    for one, want in zip(_passes(layer, x, dy), _passes(exact, x.astype("float64"), dy.astype("float64")), strict=True):
+    exact.weight, exact.bias = layer.weight.astype("float64"), layer.bias.astype("float64")
+    wanted = _passes(exact, x.astype("float64"), dy.astype("float64"), GEMM)
+    for one, want in zip(_passes(layer, x, dy, Execution(conv)), wanted, strict=True):
         assert np.abs(one - want).max() <= most * np.abs(want).max()
 
 
-def _passes(layer, x, dy):
-    y, cache = layer.forward(x)
+def _passes(layer, x, dy, execution):
+    y, cache = layer.forward(x, execution=execution)
     dx, grads = layer.backward(dy, cache)
     return y, dx, grads["weight"]
 
@@ -96,16 +97,17 @@ def _passes(layer, x, dy):
 def test_rectified_it_is_the_relu_of_it(case, conv, xp, dtype):
     """The same bits, whichever way, and the equations'; a NaN, infinities and zeros of either sign are among them."""
     batch, shape, filters, settings = CASES[case]
-    layer, weight, bias, known = make(xp, dtype, shape, filters, settings, conv=conv)
+    layer, weight, bias, known = make(xp, dtype, shape, filters, settings)
     x = np.random.default_rng(3).standard_normal((batch, *shape)).astype(dtype)
-    y, cache = layer.forward(xp.asarray(x), fuse_relu=True)
+    how = {"execution": Execution(conv)}
+    y, cache = layer.forward(xp.asarray(x), fuse_relu=True, **how)
     assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known)), TOLERANCE[dtype])
-    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
-    assert_same(cache, x)
+    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x), **how)[0])[0]))
+    assert_same(cache.x, x)
     layer.weight, special = xp.zeros_like(layer.weight), np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype)
     layer.bias = xp.asarray(np.resize(special, filters))
-    y = to_cpu(layer.forward(xp.asarray(x), fuse_relu=True)[0])
-    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x))[0])[0]))
+    y = to_cpu(layer.forward(xp.asarray(x), fuse_relu=True, **how)[0])
+    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x), **how)[0])[0]))
     assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special), filters), y.shape))
 
 

@@ -15,7 +15,7 @@ from laws import assert_close
 
 from rawconv import doctor, models
 from rawconv.cli.doctor import main
-from rawconv.layers import conv
+from rawconv.layers import AUTO, Execution, conv
 from rawconv.machine import launchers, numba_cache
 from rawconv.machine.arrays import Device, to_cpu
 from rawconv.training import runs
@@ -485,14 +485,13 @@ def test_small_workspaces_change_nothing_but_the_blocks(case, workspace, cupy, m
     x = cupy.asarray(rng.standard_normal((batch, *shape)))
     dy = cupy.asarray(rng.standard_normal((batch, *layer.out_shape(shape))))
 
-    def walk():
-        y, cache = layer.forward(x)
+    def walk(execution):
+        y, cache = layer.forward(x, execution=execution)
         dx, grads = layer.backward(dy, cache)
         return [to_cpu(a) for a in (y, dx, grads["weight"], layer.deconv(dy, cache))]
 
-    want = walk()
-    layer.workspace, largest[0] = workspace, 0
-    for got, whole in zip(walk(), want, strict=True):
+    want, largest[0] = walk(AUTO), 0
+    for got, whole in zip(walk(Execution(workspace=workspace)), want, strict=True):
         assert_close(got, whole, 1e-12)
     (kh, kw), (stride, _) = layer.window.size, layer.window.stride
     line = dy.shape[2] * kh * kw * (shape[2] // layer.groups) * 8

@@ -18,6 +18,7 @@ from rawconv.errors import RawconvError
 from rawconv.experiments import controls, subject
 from rawconv.experiments.controls import VARIANTS, run, shares
 from rawconv.experiments.study import begin
+from rawconv.layers import GEMM
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
@@ -50,9 +51,7 @@ def by_hand(net, pictures, unit, variant):
 
 def test_each_variant_is_what_its_name_says():
     net, data = small_net().astype("float64"), data_of(12)
-    for _, layer in net.layers:
-        if layer.params:
-            layer.conv = "gemm"
+    net.execution = GEMM
     found = scan(net, data.val, ["conv2"], 3, progress=False)["conv2"]
     measured = controls._measure(subject_of(net, data), "relu2", found)(7)
     first = int(found.picture[7, 0])

@@ -20,6 +20,7 @@ from rawconv.experiments import subject
 from rawconv.experiments.occlusion import Covered, Places, correlation, respond, run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling, shown
+from rawconv.layers import GEMM
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
@@ -43,8 +44,7 @@ def by_hand(net, picture, boxes, fill, name, label):
 @pytest.mark.parametrize(("side", "stride", "fill"), [(1, 7, "128"), (9, 4, "mean"), (12, 5, "255,0,30"), (60, 9, "0")])
 def test_the_maps_are_those_of_covered_pictures(side, stride, fill):
     net = small_net().astype("float64")
-    for name in ("conv1", "conv2"):
-        net[name].conv = "gemm"
+    net.execution = GEMM
     net["fc3"].weight *= 1e-4
     picture, filled = data_of(3).val.read([2])[0], filling(net, fill)
     places = Places.of(net.shape, side, stride)

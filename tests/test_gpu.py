@@ -15,6 +15,7 @@ from rawconv import models
 from rawconv.cli import common
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, max_pool
+from rawconv.layers.conv import Cache as ConvCache
 from rawconv.layers.conv import Conv, sum_of_rows
 from rawconv.layers.dropout import Dropout
 from rawconv.layers.lrn import LRN
@@ -241,6 +242,8 @@ def test_float32_projections_are_the_cpu_s(cupy):
     def put(cache):
         if isinstance(cache, Cache):
             return Cache(cupy.asarray(cache.switches), cache.shape)
+        if isinstance(cache, ConvCache):
+            return cache._replace(x=cupy.asarray(cache.x))
         return cache if cache is None else cupy.asarray(cache)
 
     on_gpu, on_cpu = zf32(Device(0), "float32"), zf32(Device(), "float32")

@@ -87,7 +87,7 @@ def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp,
     net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(picture(batch=batch).astype(dtype))
     rng_key, y, caches = (3, 1, np.arange(batch)), x.copy(), {}
     for name, layer in net.layers:
-        y, caches[name] = layer.forward(y, rng_key)
+        y, caches[name] = layer.forward(y, rng_key, **net.how(layer))
     monkeypatch.delattr(ReLU, "forward")
     fused_y, fused_caches = net.forward(x.copy(), rng_key=rng_key)
     assert_same(fused_y, to_cpu(y))

@@ -8,7 +8,7 @@ import pytest
 from reports import HISTORY, HOSTILE, data_in, data_of, make, net_of, pixels
 
 from rawconv.data.preprocessing import preprocess
-from rawconv.layers import GRADIENT
+from rawconv.layers import GRADIENT, Execution
 from rawconv.report import html, sheets
 from rawconv.report.look import Look
 from rawconv.report.thumbnails import thumbnails
@@ -120,12 +120,12 @@ def test_steps_are_those_of_the_walk_down():
 def test_shares_count_what_can_be_and_nothing_more(conv):
     """Whatever computes the convolutions, one unit of conv2 reaches no more than 3x3 places below it."""
     net = net_of()
-    net["conv2"].conv = conv
+    net.execution = Execution(conv)
     units = [unit for one in data_in(make(net, ["conv2"])[0])["layers"][0]["maps"] for unit in one["units"]]
     height, width, _ = net.shapes["norm1"]
     assert all(unit["share"][0] in (0, pytest.approx(1 / (height * width * 20), rel=1e-3)) for unit in units)
     assert max(unit["share"][1] for unit in units) == pytest.approx(9 / (height * width), rel=1e-3)
-    assert net["conv2"].conv == conv
+    assert net.execution == Execution(conv)
 
 
 def test_thumbnails():

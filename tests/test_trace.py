@@ -9,7 +9,7 @@ from test_deconvnet import picture, square_net
 
 from rawconv import models
 from rawconv.errors import UsageError
-from rawconv.layers import GRADIENT, PAPER, Rules
+from rawconv.layers import GRADIENT, PAPER, Execution, Rules
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.projection import project as projections
 from rawconv.visualize.shortcuts import project
@@ -68,7 +68,7 @@ def test_numbers():
 
 def test_the_arrays_are_the_callers_own_and_the_net_is_left_alone():
     net = square_net()
-    net["conv2"].conv = "winograd"
+    net.execution = Execution("winograd")
     _, steps = trace(net, picture(), "conv2:3")
     assert not any(np.shares_memory(one.r, two.r) for one, two in itertools.combinations(steps, 2))
     kept = [step.r.copy() for step in steps]
@@ -76,7 +76,7 @@ def test_the_arrays_are_the_callers_own_and_the_net_is_left_alone():
         step.r[:] = 9
     for step, old in zip(trace(net, picture(), "conv2:3")[1], kept, strict=True):
         assert_same(step.r, old)
-    assert net["conv2"].conv == "winograd"
+    assert net.execution == Execution("winograd")
 
 
 def test_table():

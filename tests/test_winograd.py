@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from projecting import project_units
 
-from rawconv.layers import Execution
+from rawconv.layers import GEMM, Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
 from rawconv.layers.cpu import winograd
 from rawconv.layers.cpu.winograd_places import Fold, Tiles, multiplications
@@ -129,8 +129,8 @@ def test_on_the_way_down_zeros_are_those_of_the_plain_product(settings, groups):
     r[0, 2, 3, 1] = r[1, 0, 0, 2] = r[1, -1, -1, 9] = 1
     r[3] = rng.standard_normal(r.shape[1:])
     got, want = {}, {}
-    for found, layer.conv in ((got, "winograd"), (want, "gemm")):
-        found["back"], found["down"] = (layer.transpose(r, (13, 14), exact) for exact in (False, True))
+    for found, execution in ((got, Execution("winograd")), (want, GEMM)):
+        found["back"], found["down"] = (layer.transpose(r, (13, 14), execution, exact) for exact in (False, True))
     np.testing.assert_array_equal(got["down"] != 0, want["down"] != 0)
     assert not np.array_equal(got["back"] != 0, want["back"] != 0), "Winograd by itself leaves rounding errors"
     np.testing.assert_allclose(got["down"], want["down"], atol=1e-5)
@@ -144,7 +144,7 @@ def blocked_net(conv):
     net["conv1"].weight[:] = rng.standard_normal(net["conv1"].weight.shape)
     net["conv2"].weight[:] = -rng.random(net["conv2"].weight.shape)
     net["conv2"].bias[:] = 1e6
-    net["conv1"].conv = net["conv2"].conv = conv
+    net.execution = Execution(conv)
     return net
 
 

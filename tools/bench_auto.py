@@ -1,5 +1,6 @@
 """The constants by which `auto` chooses Winograd (layers/cpu/winograd.py): each pass both ways, for many shapes."""
 
+import functools
 import itertools
 import json
 import math
@@ -10,7 +11,8 @@ import click
 import numpy as np
 from bench_timing import conditions, json_option, machine, take_turns
 
-from rawconv.layers.conv import Conv
+from rawconv.layers import Execution
+from rawconv.layers.conv import Cache, Conv
 from rawconv.layers.cpu import Shape, winograd
 
 FILTERS = ((3, 1), (5, 1), (5, 2))  # size, stride
@@ -55,13 +57,13 @@ def measured(layer, batch, side, rounds):
     dy = rng.standard_normal((batch, *layer.out_shape(x.shape[1:])), np.float32)
     shape = Shape(batch, size, layer.weight.shape, layer.window)
     passes = {
-        "up": (lambda: layer.forward(x), False),
-        "back to x": (lambda: layer.transpose(dy, size), layer.window.stride != (1, 1)),
-        "back to weight": (lambda: layer.parameter_gradients(dy, x), False),
+        "up": (lambda execution: layer.forward(x, execution=execution), False),
+        "back to x": (lambda execution: layer.transpose(dy, size, execution), layer.window.stride != (1, 1)),
+        "back to weight": (lambda execution: layer.parameter_gradients(dy, Cache(x, execution)), False),
     }
     found = []
     for name, (function, transposed) in passes.items():
-        ways = {way: lambda way=way, function=function: by(way, layer, function) for way in ("winograd", "gemm")}
+        ways = {way: functools.partial(function, Execution(way)) for way in ("winograd", "gemm")}
         times = take_turns(ways, rounds, say=False, pause=0)
         figures = winograd.figures(shape, transposed)
         ratio = statistics.median(times["winograd"]) / statistics.median(times["gemm"])
@@ -69,11 +71,6 @@ def measured(layer, batch, side, rounds):
             (f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}", figures, ratio)
         )
     return found
-
-
-def by(way, layer, function):
-    layer.conv = way
-    function()
 
 
 def loss(found, constants):

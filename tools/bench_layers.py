@@ -9,6 +9,7 @@ import torch
 from bench_timing import json_option, report, rounds_option, row, take_turns
 
 from rawconv import models
+from rawconv.layers import Execution
 from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 
@@ -27,19 +28,18 @@ def main(model, batch, only, algorithm, rounds, path):
     batch = batch or (32 if shape[0] == 224 else 128)
     for name, layer in net.layers:
         if name.startswith(starts):
-            if isinstance(layer, Conv):
-                layer.conv = algorithm
-            rows += layer_rows(f"{model} {name}", layer, shape, batch, rounds, name == net.layers[0][0])
+            how = {"execution": Execution(algorithm)} if isinstance(layer, Conv) else {}
+            rows += layer_rows(f"{model} {name}", layer, shape, batch, rounds, how, name == net.layers[0][0])
         shape = net.shapes[name]
     report("layers", rows, path, model=model, batch=batch)
 
 
-def layer_rows(name, layer, shape, batch, rounds, lowest):
+def layer_rows(name, layer, shape, batch, rounds, how, lowest):
     """The passes of one layer on random numbers; the lowest's way back to the pixels is not asked for in training."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *shape), np.float32)
     dy = rng.standard_normal((batch, *layer.out_shape(shape)), np.float32)
-    ways = {"rawconv": ours(layer, x, dy)}
+    ways = {"rawconv": ours(layer, x, dy, how)}
     ways |= {layout: torchs(layer, x, dy, layout) for layout in rival.LAYOUTS}
     flops = 2 * batch * math.prod(layer.out_shape(shape)) * math.prod(layer.weight.shape[:3]) if layer.params else 0
     rows = []
@@ -51,19 +51,19 @@ def layer_rows(name, layer, shape, batch, rounds, lowest):
     return rows
 
 
-def ours(layer, x, dy):
+def ours(layer, x, dy, how):
     """{pass: function}"""
     rng_key = (0, 0, range(len(x)))
     given = x.copy() if isinstance(layer, ReLU) else x  # it works in place
-    cache = layer.forward(given, rng_key)[1]
+    cache = layer.forward(given, rng_key, **how)[1]
     if isinstance(layer, Conv):
         back = {
-            "back to x": lambda: layer.transpose(dy, x.shape[1:3]),
-            "back to weight": lambda: layer.parameter_gradients(dy, x),
+            "back to x": lambda: layer.transpose(dy, x.shape[1:3], **how),
+            "back to weight": lambda: layer.parameter_gradients(dy, cache),
         }
     else:
         back = {"back to x": lambda: layer.backward(dy, cache)}
-    return {"up": lambda: layer.forward(given, rng_key), **back}
+    return {"up": lambda: layer.forward(given, rng_key, **how), **back}
 
 
 def torchs(layer, x, dy, layout):

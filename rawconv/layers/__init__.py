@@ -49,7 +49,7 @@ class Rules(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """How convolutions are computed.  It is passed down from the net (see net.py), and changes nothing but rounding.
+    """How convolutions are computed: a net's (see net.py), handed to each forward.  It changes nothing but rounding.
 
     algorithm: "gemm" (columns and one product) or, on the CPU, "winograd" (3x3 filters and what folds to them) or
         "direct" (few channels), which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
@@ -60,6 +60,7 @@ class Execution(NamedTuple):
     workspace: int = 256 << 20
 
 
+AUTO = Execution()
 GEMM = Execution("gemm")  # the exact one: what no path reaches is exactly 0
 PAPER = Rules()
 GRADIENT = Rules("gradient", "gradient", "add")
@@ -73,6 +74,7 @@ class Layer:
     In a net:
         window          the Window of its input that each place of its output is made of; None: one place, all channels
         joins           it takes the outputs of any number of nodes; others take that of one
+        takes_execution forward and forward_window take execution=, which the cache keeps for the ways down
         fuses_relu      forward takes fuse_relu=True, which does the work of a ReLU above it in the same pass
         is_relu         it is y = max(x, 0) and nothing else, which such a layer below can do
         in_place        backward takes in_place=True, which may overwrite dy
@@ -103,6 +105,7 @@ class Layer:
     limits = Record({})
     window: Window | None = None
     joins = False
+    takes_execution = False
     fuses_relu = False
     is_relu = False
     in_place = False

@@ -8,18 +8,26 @@ On a GPU this is what the functions below the class do.  On a CPU one of several
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..files.schema import MOST_FILTERS, Record, either, number, whole
-from ..machine.arrays import array_module, on_cpu, to_cpu
+from ..machine.arrays import Array, array_module, on_cpu, to_cpu
 from ..machine.buffers import empty, zeros
 from ..machine.kernels import THREADS, launch, tiles
 from ..machine.threads import cut
-from . import GEMM, PAPER, Execution, Layer
+from . import AUTO, GEMM, PAPER, Execution, Layer
 from .cpu import choose, gemm
 from .memory import convolution_memory
 from .window import WINDOW, Window, clear, moved
+
+
+class Cache(NamedTuple):
+    """x, and how y was computed from it: so are the ways down."""
+
+    x: Array
+    execution: Execution
 
 
 class Conv(Layer):
@@ -32,18 +40,12 @@ class Conv(Layer):
     init_std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
-    conv, to be set on the layer: "gemm" (im2col and one product), on the CPU "winograd" (3x3 filters and what can be
-    folded to them, see cpu/choice.py) and "direct" (few channels, cpu/direct.py), which are "gemm" where they do not
-    fit, or "auto", which chooses by the shapes alone.
-    workspace, likewise: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
 
     limits = Record(WINDOW | dict.fromkeys(("filters", "groups"), whole(1, MOST_FILTERS)) | {
         "init_std": either(number(), "he")
     })  # fmt: skip
-    fuses_relu, named, verb = True, "rectified", "filter"
-    conv = "auto"
-    workspace = GEMM.workspace
+    takes_execution, fuses_relu, named, verb = True, True, "rectified", "filter"
 
     def __init__(self, filters, size, stride=1, pad=0, groups=1, ceil_mode=True, init_std=0.01):
         if filters % groups:
@@ -95,43 +97,48 @@ class Conv(Layer):
         window = self.window or Window.of((height, width), *self._window[1:])
         return (*window.out_size(height, width), self.filters)
 
-    def forward(self, x, rng_key=None, fuse_relu=False):
-        """y = columns @ weight + bias; cache = x.  fuse_relu: y = max(that, 0), the same bits as a ReLU's after it."""
+    def forward(self, x, rng_key=None, fuse_relu=False, execution=AUTO):
+        """y = columns @ weight + bias.  fuse_relu: y = max(that, 0), the same bits as a ReLU's after it."""
         self.out_shape(x.shape[1:])
 
         def group(c, f):
-            return convolve(x[..., c], self.weight[..., f], self.bias[f], *self._how, fuse_relu)
+            return convolve(x[..., c], self.weight[..., f], self.bias[f], self.window, execution, fuse_relu)
 
-        return self._each_group(group, x), x
+        return self._each_group(group, x), Cache(x, execution)
 
-    def backward(self, dy, x):
+    def backward(self, dy, cache):
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
-        return self.transpose(dy, x.shape[1:3]), self.parameter_gradients(dy, x)
+        return self.transpose(dy, cache.x.shape[1:3], cache.execution), self.parameter_gradients(dy, cache)
 
-    def parameter_gradients(self, dy, x):
+    def parameter_gradients(self, dy, cache):
         """The second half of backward: all that the first layer of a net needs."""
-        dweight = self._each_group(lambda c, f: weight_gradient(x[..., c], dy[..., f], *self._how), x)
+        x, execution = cache
+
+        def group(c, f):
+            return weight_gradient(x[..., c], dy[..., f], self.window, execution)
+
+        dweight = self._each_group(group, x)
         rows = dy.reshape(-1, self.filters)
         return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else sum_of_rows(rows)}
 
-    def deconv(self, r, x, rules=PAPER):
+    def deconv(self, r, cache, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
-        return self.transpose(r, x.shape[1:3], exact_zeros=True)
+        return self.transpose(r, cache.x.shape[1:3], cache.execution, exact_zeros=True)
 
-    def transpose(self, dy, size, exact_zeros=False):
+    def transpose(self, dy, size, execution=AUTO, exact_zeros=False):
         """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
 
         def group(c, f):
-            return convolve_transpose(dy[..., f], self.weight[..., f], size, *self._how, exact_zeros)
+            return convolve_transpose(dy[..., f], self.weight[..., f], size, self.window, execution, exact_zeros)
 
         return self._each_group(group, dy)
 
-    def forward_window(self, x, first, below):
-        return moved(self).forward(x)[0]
+    def forward_window(self, x, first, below, execution=AUTO):
+        return moved(self).forward(x, execution=execution)[0]
 
     def deconv_window(self, r, corner, cache, rows, below, rules):
         size, corner = self.window.reach(r.shape[1:3]), corner * self.window.stride - self.window.pad[:2]
-        return clear(moved(self).transpose(r, size, exact_zeros=True), corner, below), corner
+        return clear(moved(self).transpose(r, size, cache.execution, exact_zeros=True), corner, below), corner
 
     def memory(self, step):
         return convolution_memory(self, step, gemm.split_k)
@@ -143,10 +150,6 @@ class Conv(Layer):
             return graph.add_product(name, weight.reshape(len(weight), -1), bias)
         pads, sizes = self.window.floor_pads(graph.shape, graph.out), {"kernel_shape": self.window.size}
         graph.add(name, "Conv", weight, bias, group=self.groups, strides=self.window.stride, pads=pads, **sizes)
-
-    @property
-    def _how(self):
-        return self.window, Execution(self.conv, self.workspace)
 
     def _each_group(self, function, x):
         """function(its channels, its filters) of each group, side by side along the last axis."""

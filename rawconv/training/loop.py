@@ -309,8 +309,7 @@ class _Run:
 
 def options(net: Net) -> dict[str, Any]:
     """Return {"conv", "workspace" (MB)}: how the net is computed, as far as that changes bits."""
-    layer = next(layer for _, layer in net.layers if layer.params)
-    return {"conv": layer.conv, "workspace": layer.workspace >> 20}
+    return {"conv": net.execution.algorithm, "workspace": net.execution.workspace >> 20}
 
 
 def train_step(

@@ -80,7 +80,7 @@ def check_batch(net: Net, recipe: Recipe, images: int, device: Device, ranks: Ra
     """
     on_cpu = device.index is None
     room = limits.free_memory() / ranks.beside if on_cpu else device.free_memory()
-    workspace = 2 if on_cpu else max(layer.workspace for _, layer in net.layers if layer.params) >> 20
+    workspace = 2 if on_cpu else net.execution.workspace >> 20
 
     def needed(batch):
         part = -(-batch // ranks.size)

@@ -338,13 +338,11 @@ def balanced(labels: np.ndarray, classes: int) -> list[float]:
 
 def choose_conv(net: Net, conv: str | None = None, device: Device | None = None) -> None:
     """Set the algorithm of every convolution (None: leave it).  UsageError: the device does not have it."""
-    how = conv or options(net)["conv"]
+    how = conv or net.execution.algorithm
     if how in ("winograd", "direct") and device is not None and device.index is not None:
         remedy = "use auto or gemm" if conv else "go on with --device cpu"
         raise UsageError(f"--conv {how} is for the CPU, and this is {device}; {remedy}.")
-    for _, layer in net.layers:
-        if layer.params:
-            layer.conv = how
+    net.execution = net.execution._replace(algorithm=how)
 
 
 def choose_dropout(net: Net, rate: float) -> None:
@@ -355,9 +353,7 @@ def choose_dropout(net: Net, rate: float) -> None:
 
 def limit_columns(net: Net, megabytes: int) -> None:
     """Limit the memory of a convolution's columns on a GPU, in MB of 2^20 bytes."""
-    for _, layer in net.layers:
-        if layer.params:
-            layer.workspace = megabytes << 20
+    net.execution = net.execution._replace(workspace=megabytes << 20)
 
 
 def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
@@ -365,7 +361,9 @@ def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
     last = [name for name, layer in net.layers if isinstance(layer, Conv)][-1]
     fresh = Conv(**net[last].settings | {"filters": len(classes), "groups": 1})
     layers = [(name, fresh if name == last else layer, *inputs) for name, layer, inputs in net.nodes.values()]
-    return Net(net.shape, layers, classes, net.mean, net.model, seed, net.dtype, net.stored)
+    twin = Net(net.shape, layers, classes, net.mean, net.model, seed, net.dtype, net.stored)
+    twin.execution = net.execution
+    return twin
 
 
 def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> DataSet:

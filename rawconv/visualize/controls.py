@@ -62,9 +62,10 @@ def untrained(net, seed=SEED):
     """The same net with weights as they are before training, on the same device."""
     layers = [(name, type(layer)(**layer.settings), *inputs) for name, layer, inputs in net.nodes.values()]
     twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
+    twin.execution = net.execution
     for (_, layer), (_, old) in zip(twin.layers, net.layers, strict=True):
         if isinstance(layer, Conv):
-            xp, layer.conv = array_module(old.weight), old.conv
+            xp = array_module(old.weight)
             layer.weight, layer.bias = xp.asarray(layer.weight), xp.asarray(layer.bias)
     return twin
 

@@ -49,9 +49,9 @@ def _some(net, maps, r, corner, wanted, path):
             if size is None:
                 r, whole = _paste(_repeat(maps[below], len(r)), r, corner), True
             else:
-                r, corner = _step(layer, maps[below], r, corner, size, net.shapes[name][:2])
+                r, corner = _step(net, layer, maps[below], r, corner, size, net.shapes[name][:2])
         if whole or not layer.window:
-            r, _ = layer.forward(r)
+            r, _ = layer.forward(r, **net.how(layer))
         if name in wanted:
             found[name] = r if whole else _paste(_repeat(maps[name], len(r)), r, corner)
         below = name
@@ -70,7 +70,7 @@ def reached(layer, size, whole):
     return size if layer.forward_window and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
 
 
-def _step(layer, base, r, corner, size, whole):
+def _step(net, layer, base, r, corner, size, whole):
     """One layer up: (the window of `size` of its output, its corner), from the window r at `corner` of its input.
 
     base: its whole input for the unchanged picture.  whole: rows and columns of its output.
@@ -81,7 +81,8 @@ def _step(layer, base, r, corner, size, whole):
     origin = first * window.stride - pad
     needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.size, strict=True))
     x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
-    return layer.forward_window(clear(x, origin, base.shape[1:], layer.border), first, base.shape[1:3]), first
+    x = clear(x, origin, base.shape[1:], layer.border)
+    return layer.forward_window(x, first, base.shape[1:3], **net.how(layer)), first
 
 
 def _paste(x, r, offset):

@@ -166,6 +166,7 @@ def select(caches, rows):
     def gather(cache):
         if isinstance(cache, Cache):  # a pool's switches
             return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
-        return cache if cache is None or isinstance(cache, tuple) else cache[rows]  # what belongs to no picture stays
+        # What belongs to no picture stays, and a convolution's input, of which the way down asks for the size alone.
+        return cache if cache is None or isinstance(cache, tuple) else cache[rows]
 
     return {name: gather(cache) for name, cache in caches.items()}
