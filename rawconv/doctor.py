@@ -69,18 +69,19 @@ def examine(name: str = "auto") -> dict[str, Any]:
         *_gpu(),
         _mpi(),
     ]
-    broken = {finding.name: finding for finding in findings if finding.state == "broken"}
     device, why = _choose(name)
     if device.startswith("gpu") and not why:
-        findings += [kernel := _kernel(int(device[4:]))]
-        why = f"kernel: {kernel.text}" if kernel.state == "broken" else None
+        findings.append(_kernel(int(device[4:])))
+        why = _first(findings[-1:], ["kernel"], ["broken"])
     elif device.startswith("gpu"):
-        gpu = [finding for finding in findings if finding.name in ("CuPy", "GPU") and finding.state != "ok"]
-        why = f"{gpu[0].name}: {gpu[0].text}" if gpu else why
-    for needed in ("memory", "NumPy", "Numba", "threads"):
-        if needed in broken:
-            why = f"{needed}: {broken[needed].text}"
+        why = _first(findings, ["CuPy", "GPU"], ["missing", "broken"]) or why
+    why = _first(findings[::-1], ["memory", "NumPy", "Numba", "threads"], ["broken"]) or why
     return {"device": device, "works": why is None, "why": why, "findings": findings}
+
+
+def _first(findings: Sequence[Finding], names: Sequence[str], states: Sequence[str]) -> str | None:
+    """Return "name: text" of the first finding of these names in one of these states; None where there is none."""
+    return next((f"{one.name}: {one.text}" for one in findings if one.name in names and one.state in states), None)
 
 
 def _choose(name: str) -> tuple[str, str | None]:
@@ -257,10 +258,7 @@ def _name(gpu_driver: Driver) -> str:
 def _gpu() -> Iterator[Finding]:
     """Examine driver, CuPy, devices and NCCL, up to the first that is missing."""
     gpu_driver, installed = driver(), wheels()
-    if gpu_driver[0]:
-        yield Finding("driver", "ok", f"up to {_name(gpu_driver)}")
-    elif maker := card():
-        yield Finding("driver", "broken", f"there is a card of {maker}, and no driver of it", _driver(maker))
+    yield from _card(gpu_driver)
     if len(installed) > 1:
         yield Finding("CuPy", "broken", f"{len(installed)} of them overwrite each other: {', '.join(installed)}",
                       _install(gpu_driver, installed))  # fmt: skip
@@ -269,13 +267,7 @@ def _gpu() -> Iterator[Finding]:
     try:
         import cupy
     except Exception as error:
-        if isinstance(error, ImportError) and not installed:
-            why = "" if gpu_driver[0] else ", and there is no driver of a GPU"
-            offer = _install(gpu_driver) or f"{_driver(card())}; then rawconv-doctor again"
-            yield Finding("CuPy", "missing", f"not installed{why}", offer)
-        else:
-            remedy = _install(gpu_driver, installed) if misfit else f"pip install --force-reinstall {wheel}"
-            yield Finding("CuPy", "broken", misfit or f"{wheel} does not load: {_line(error)}", remedy)
+        yield _no_cupy(error, gpu_driver, installed, misfit)
         return
     try:
         count = cupy.cuda.runtime.getDeviceCount()
@@ -293,6 +285,25 @@ def _gpu() -> Iterator[Finding]:
     for index in range(count):
         yield _device(cupy, index)
     yield _nccl(wheel)
+
+
+def _card(gpu_driver: Driver) -> Iterator[Finding]:
+    """Examine the driver, or the card that has none."""
+    if gpu_driver[0]:
+        yield Finding("driver", "ok", f"up to {_name(gpu_driver)}")
+    elif maker := card():
+        yield Finding("driver", "broken", f"there is a card of {maker}, and no driver of it", _driver(maker))
+
+
+def _no_cupy(error: Exception, gpu_driver: Driver, installed: Sequence[str], misfit: str | None) -> Finding:
+    """Say why CuPy could not be imported; misfit: what is known to be wrong with the wheel, or None."""
+    if isinstance(error, ImportError) and not installed:
+        why = "" if gpu_driver[0] else ", and there is no driver of a GPU"
+        offer = _install(gpu_driver) or f"{_driver(card())}; then rawconv-doctor again"
+        return Finding("CuPy", "missing", f"not installed{why}", offer)
+    wheel = installed[0] if installed else "cupy"
+    remedy = _install(gpu_driver, installed) if misfit else f"pip install --force-reinstall {wheel}"
+    return Finding("CuPy", "broken", misfit or f"{wheel} does not load: {_line(error)}", remedy)
 
 
 def _no_device(gpu_driver: Driver, misfit: str | None, installed: Sequence[str]) -> str | None:

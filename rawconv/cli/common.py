@@ -116,21 +116,8 @@ def _guard():
         with contextlib.suppress(OSError):  # stderr is full or closed
             error.show()
         sys.exit(error.exit_code)
-    except UsageError as error:
-        _fail(error, 2)
-    except RawconvError as error:
-        _fail(error, 1)
-    except MemoryError as error:
-        _fail(_gpu_refusal(error) or NO_MEMORY, 1)
     except BrokenPipeError:
         sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        if not error.strerror:
-            if sentence := _host_refusal(error):  # of HDF5
-                _fail(sentence, 1)
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror}; {REMEDIES.get(error.errno, 'name another file or folder')}.", 1)
     except EOFError as error:
         raise RuntimeError("A file or stream ended too early.") from error  # click would only print Aborted
     except signals.Terminated:
@@ -140,11 +127,25 @@ def _guard():
         say("Interrupted.")
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        if sentence := _gpu_refusal(error) or _host_refusal(error):
-            _fail(sentence, 1)
+        if sentence := _refusal(error):
+            _fail(sentence, 2 if isinstance(error, UsageError) else 1)
         raise
     finally:
         streams.settle()
+
+
+def _refusal(error):
+    """A sentence for what a user can mend; None of a bug."""
+    if isinstance(error, UsageError | RawconvError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return _gpu_refusal(error) or NO_MEMORY
+    if not isinstance(error, OSError):
+        return _gpu_refusal(error) or _host_refusal(error)
+    if not error.strerror:
+        return _host_refusal(error)  # of HDF5
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}; {REMEDIES.get(error.errno, 'name another file or folder')}."
 
 
 def _gpu_refusal(error):
@@ -221,12 +222,17 @@ def refuse_existing(path, force=False, inputs=()):
     refuse_held(path)
     if not os.path.lexists(path) or (path.is_dir() and not set(os.listdir(path)) - {LOCK}):
         return
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.exists() and not (path.is_file() or path.is_dir()):
         raise UsageError(f"{path} is neither a file nor a folder; name another place to write to.")
-    if any(os.path.exists(source) and os.path.samefile(path, source) for source in inputs if source):
+    if any(_same_file(path, source) for source in inputs):
         raise UsageError(f"{path} is what this command reads; name another place to write to.")
     if not force:
         raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
+
+
+def _same_file(path, given):
+    """Whether `path` is `given`, a path that need not exist, or None."""
+    return bool(given) and os.path.exists(given) and os.path.samefile(path, given)
 
 
 # Options, as decorators

@@ -24,6 +24,7 @@ from .common import (
 
 # Options that may be given with --resume; all others are those of the run.
 FREE_ON_RESUME = ("resume", "device", "workspace", "save-every", "watch", "check-grads", "json")
+NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that become part of --data
 
 
 @command("rawconv-train")
@@ -123,31 +124,21 @@ def main(
 
     from ..data.sources import source_text
     from ..training import runs
-    from ..training.evaluation import lowest
     from ..training.parallel import init_distributed
     from ..training.recipes import FIELDS
 
-    if views and not test_only:
-        raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
-    if split and not test_only:
-        raise click.UsageError("--split is for --test-only; training takes the training pictures.")
-    named = ("train", "val", "labels", "synsets", "range")
-    chosen = {name: value for name, value in options_given().items() if name not in named}
-    if resume and test_only:
-        raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
+    _check_together(test_only, views, split, resume)
     data = source_text(data, train, val, labels, synsets, value_range)
-    chosen |= {"data": data} if data else {}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    changes = {FIELDS.get(name, name): value for name, value in changes.items() if value is not None}
     if rates:
-        changes["rates"] = dict(map(_layer_and_factor, rates))
-    changes = {FIELDS.get(name, name): value for name, value in changes.items()}
+        changes[FIELDS.get("rates", "rates")] = dict(map(_layer_and_factor, rates))
     with init_distributed() as ranks:
         tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
+        speak = tell if as_json else show
         if out and ranks.rank == 0:
             refuse_existing(out)
         with _choose(device, ranks, tell) as device, contextlib.ExitStack() as held:
             if test_only:
-                speak = tell if as_json else show
                 results = runs.test_checkpoint(
                     weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split
                 )
@@ -155,10 +146,7 @@ def main(
             if resume:
                 if ranks.rank == 0 and not check_grads:
                     held.enter_context(runs.locked_run(resume))
-                run = runs.resume(
-                    resume, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell
-                )
-                conv, workspace = None, chosen.get("workspace")
+                run, conv, workspace = _resume(resume, data, tell)
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
                 if dropout is not None:
@@ -167,13 +155,39 @@ def main(
             if workspace:
                 runs.limit_columns(run.net, workspace)
             if check_grads:
-                return end(None, runs.check_gradients(run, tell if as_json else show), as_json)
+                return end(None, runs.check_gradients(run, speak), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
             results = runs.train_run(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
-            if accuracies := results.get("val_per_class"):  # not in the log of an older version
-                tell(f"Validation, epoch {results['epoch']}: {lowest(run.data.classes, accuracies)}")
+            _tell_lowest(results, run.data.classes, tell)
             end(folder, results, as_json)
+
+
+def _check_together(test_only, views, split, resume):
+    """UsageError: the options do not go together."""
+    if views and not test_only:
+        raise click.UsageError("--views is for --test-only; training crops as its recipe says.")
+    if split and not test_only:
+        raise click.UsageError("--split is for --test-only; training takes the training pictures.")
+    if resume and test_only:
+        raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
+
+
+def _resume(path, data, tell):
+    """Return (the interrupted Run, its algorithm of convolution: None keeps it, the workspace of the command line)."""
+    from ..training import runs
+
+    chosen = {name: value for name, value in options_given().items() if name not in NAMED_DATA}
+    chosen |= {"data": data} if data else {}
+    run = runs.resume(path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell)
+    return run, None, chosen.get("workspace")
+
+
+def _tell_lowest(results, classes, tell):
+    from ..training.evaluation import lowest
+
+    if accuracies := results.get("val_per_class"):  # not in the log of an older version
+        tell(f"Validation, epoch {results['epoch']}: {lowest(classes, accuracies)}")
 
 
 def _silent(*message):

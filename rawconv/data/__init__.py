@@ -16,6 +16,7 @@ import os
 import re
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,26 +55,38 @@ def open_data(
         return only(open_data(below, size, progress, seed, whole, test), chosen, source)
     if source.partition(":")[0] in ("scenes", "framed"):
         return _open_scenes(source, size, seed)
-    named = parse(source)
+    try:
+        return _open_path(source, parse(source), size, progress, seed, whole, test)
+    except OSError as error:
+        raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
+
+
+def _open_path(source: str, named: Source, size: int, progress: bool, seed: int, whole: bool, test: bool) -> DataSet:
+    """Return the data set of `named`, the Source that `source` means."""
+    from . import cifar, folder, idx, packed  # here, so that a command's --help need not wait for Numba and Pillow
+
+    path = _existing(source, named)
+    kind: types.ModuleType = next(kind for kind in (packed, cifar, idx, folder) if kind.accepts(path))
+    parts: list[Any]
+    if kind is folder:
+        name, *parts = folder.open_source(path, size, progress, seed, named, whole, test)
+    elif named == Source(named.path):
+        name, *parts = kind.open_source(path, size, progress, seed)
+    else:
+        raise UsageError(f"{path} is no folder or zip of pictures; leave --train, --val, --labels and --range out.")
+    check_classes(source, parts[0])
+    found = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
+    return found._replace(test=found.val) if kind in (cifar, idx) else found
+
+
+def _existing(source: str, named: Source) -> Path:
+    """Return the path of a Source.  UsageError: there is none."""
     path = Path(os.path.expanduser(named.path))
     if not path.exists():
         raise UsageError(f"{source} does not exist; give a folder, zip or packed file of class folders, or 'scenes'.")
     if not (path.is_file() or path.is_dir()):
         raise UsageError(f"{source} is neither a file nor a folder; give one of pictures, or 'scenes'.")
-
-    from . import cifar, folder, idx, packed  # here, so that a command's --help need not wait for Numba and Pillow
-
-    try:
-        kind = next(kind for kind in (packed, cifar, idx, folder) if kind.accepts(path))
-        if kind is not folder and named != Source(named.path):
-            raise UsageError(f"{path} is no folder or zip of pictures; leave --train, --val, --labels and --range out.")
-        more = (named, whole, test) if kind is folder else ()
-        name, *parts = kind.open_source(path, size, progress, seed, *more)
-    except OSError as error:
-        raise RawconvError(f"{source} cannot be read ({error.strerror or error}).") from error
-    check_classes(source, parts[0])
-    dataset = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
-    return dataset._replace(test=dataset.val) if kind in (cifar, idx) else dataset
+    return path
 
 
 def _open_scenes(source: str, size: int, seed: int) -> DataSet:

@@ -46,10 +46,7 @@ def accepts(path: Path) -> bool:
 
 def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, list[str], Split, Split]:
     """Return (name, classes, train, val); the test images are the validation split."""
-    if path.is_dir():
-        files = {name: file.read_bytes() for name, file in _folder_files(path).items() if name in WANTED}
-    else:
-        files = _tar_files(path)
+    files = _contents(_folder_files(path)) if path.is_dir() else _tar_files(path)
     name = _layout(files)
     if name is None:
         raise RawconvError(f"{path} holds no CIFAR python files; of tar files only those are read (zip others).")
@@ -57,10 +54,7 @@ def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, 
     missing = [file for file in training if file not in files]
     if missing:
         raise RawconvError(f"{path} lacks {missing[0]}; download it again.")
-    words = _field(_unpickle(path, meta, files), names_key, list, path, meta)
-    if not all(isinstance(word, bytes | str) for word in words):
-        raise RawconvError(f"{meta} of {path} holds class names that are no text; download it again.")
-    classes = [_text(word) for word in words]
+    classes = _classes(path, meta, files, names_key)
     train = [_read(path, file, files, labels_key, len(classes)) for file in training]
     val = _read(path, test, files, labels_key, len(classes))
     pixels, labels = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
@@ -68,6 +62,13 @@ def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, 
         name, classes, resized(pixels, labels, "cifar train", size, progress),
         resized(*val, "cifar test", size, progress),
     )  # fmt: skip
+
+
+def _classes(path: Path, meta: str, files: dict[str, bytes], key: str) -> list[str]:
+    words = _field(_unpickle(path, meta, files), key, list, path, meta)
+    if not all(isinstance(word, bytes | str) for word in words):
+        raise RawconvError(f"{meta} of {path} holds class names that are no text; download it again.")
+    return [_text(word) for word in words]
 
 
 def resized(pixels: np.ndarray, labels: np.ndarray, name: str, size: int, progress: bool) -> Split:
@@ -93,6 +94,10 @@ def _folder_files(path: Path) -> dict[str, Path]:
         if _layout(files):
             return files
     return {}
+
+
+def _contents(files: dict[str, Path]) -> dict[str, bytes]:
+    return {name: file.read_bytes() for name, file in files.items() if name in WANTED}
 
 
 def _tar_files(path: Path) -> dict[str, bytes]:

@@ -115,6 +115,20 @@ def find(source: Source, seed: int, whole: bool = False, test: bool = False) -> 
     RawconvError: classes or images are missing.
     """
     labels = label_files.read(source.labels, source.synsets) if source.labels else None
+    listing, other, parts = _parts(source, labels)
+    _refuse(source.path, parts.train, parts.val)
+    train = Files(parts.train, listing.where, listing.open_file)
+    tests = _tests(source.path, train, parts.test) if test and parts.test else None
+    if parts.val is not None:
+        return Found(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
+    if whole:
+        return Found(listing.name, train, train, tests, not (parts.worded or source.named))
+    train, kept = (train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed))
+    return Found(listing.name, train, kept, tests, False)
+
+
+def _parts(source: Source, labels: label_files.Labels | None) -> tuple[splits.Listing, splits.Listing, splits.Parts]:
+    """Return (Listing, Listing of the validation images, Parts) of a Source."""
     listing = other = _list(_path(source.path))
     parts = splits.split(listing, source.named, labels)
     if source.val:
@@ -125,15 +139,7 @@ def find(source: Source, seed: int, whole: bool = False, test: bool = False) -> 
         raise RawconvError(
             f"no name in {source.labels} is that of a picture of {source.path}; write paths below it, or files' names."
         )
-    _refuse(source.path, parts.train, parts.val)
-    train = Files(parts.train, listing.where, listing.open_file)
-    tests = _tests(source.path, train, parts.test) if test and parts.test else None
-    if parts.val is not None:
-        return Found(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
-    if whole:
-        return Found(listing.name, train, train, tests, not (parts.worded or source.named))
-    train, kept = (train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed))
-    return Found(listing.name, train, kept, tests, False)
+    return listing, other, parts
 
 
 def _path(text: str) -> Path:

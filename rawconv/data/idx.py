@@ -72,10 +72,7 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
     """Return one idx file as uint8 with that many dimensions."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            head = file.read(4 + 4 * dimensions)
-            shape = tuple(int(n) for n in np.frombuffer(head[4 : len(head) // 4 * 4], ">u4"))
-            if head[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions or 0 in shape:
-                raise RawconvError(f"{path} does not begin like an idx file of bytes; download it again.")
+            shape = _shape(file.read(4 + 4 * dimensions), dimensions, path)
             total, size = math.prod(shape), path.stat().st_size
             fits = total <= size * (DEFLATE if path.suffix == ".gz" else 1)
             if fits and (what := excess(COPIES * total + NAME_BYTES * shape[0], size)):
@@ -86,3 +83,11 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
     if len(data) != total:
         raise RawconvError(f"{path} does not hold the {total} bytes it announces; download it again.")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(head: bytes, dimensions: int, path: Path) -> tuple[int, ...]:
+    """Return the lengths that the beginning of an idx file announces."""
+    shape = tuple(int(n) for n in np.frombuffer(head[4 : len(head) // 4 * 4], ">u4"))
+    if head[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions or 0 in shape:
+        raise RawconvError(f"{path} does not begin like an idx file of bytes; download it again.")
+    return shape

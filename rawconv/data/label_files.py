@@ -93,28 +93,41 @@ def _lines(data: bytes) -> list[tuple[int, str]]:
 def _table(lines: list[tuple[int, str]], where: str) -> Labels:
     if not lines:
         raise RawconvError(f"{where} is empty; each of its lines is a picture's name and its class.")
+    rows = _rows(lines, where)
+    columns = _columns(rows[0][1])
+    if columns is None and _columns_are_classes(rows):
+        return Labels(where, [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]])
+    name, label = columns or (0, 1)
+    found = [_row(number, cells, name, label, where) for number, cells in (rows[1:] if columns else rows)]
+    return Labels(where, found, header=columns is None)
+
+
+def _row(number: int, cells: list[str], name: int, label: int, where: str) -> tuple[int, str, str]:
+    """Return (line number, name, class) of a line's cells, of which those numbered `name` and `label` are these."""
+    if len(cells) <= max(name, label) or not cells[name] or not cells[label]:
+        raise RawconvError(f"line {number} of {where} is not a picture's name and its class; write name,class.")
+    return number, cells[name], _class(cells[label])
+
+
+def _rows(lines: list[tuple[int, str]], where: str) -> list[tuple[int, list[str]]]:
+    """Return [(line number, cells)]."""
     delimiter = next((mark for mark in "\t,; " if mark in lines[0][1].strip()), ",")
-    rows = []
+    return [(number, _cells(line, delimiter, number, where)) for number, line in lines]
+
+
+def _cells(line: str, delimiter: str, number: int, where: str) -> list[str]:
     try:
-        for number, line in lines:
-            cells = line.split() if delimiter == " " else next(csv.reader([line], delimiter=delimiter))
-            rows.append((number, [cell.strip() for cell in cells]))
+        cells = line.split() if delimiter == " " else next(csv.reader([line], delimiter=delimiter))
     except csv.Error as error:
         raise RawconvError(f"line {number} of {where} cannot be read ({error}).") from error
-    name, label = 0, 1
-    head = [cell.lower() for cell in rows[0][1]]
-    columns = [next((head.index(word) for word in words if word in head), -1) for words in (NAMES, CLASSES)]
-    known = -1 not in columns
-    if known:
-        (name, label), rows = columns, rows[1:]
-    elif _columns_are_classes(rows):
-        return Labels(where, [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]])
-    labelled = []
-    for number, cells in rows:
-        if len(cells) <= max(name, label) or not cells[name] or not cells[label]:
-            raise RawconvError(f"line {number} of {where} is not a picture's name and its class; write name,class.")
-        labelled.append((number, cells[name], _class(cells[label])))
-    return Labels(where, labelled, header=not known)
+    return [cell.strip() for cell in cells]
+
+
+def _columns(head: list[str]) -> tuple[int, int] | None:
+    """Return (the column of the names, that of the classes) of a header; None where it is not one."""
+    head = [cell.lower() for cell in head]
+    name, label = (next((head.index(word) for word in words if word in head), -1) for words in (NAMES, CLASSES))
+    return None if -1 in (name, label) else (name, label)
 
 
 def _columns_are_classes(rows: list[tuple[int, list[str]]]) -> bool:
@@ -197,8 +210,8 @@ def _names(files: Iterable[Names]) -> dict[str, list[Names]]:
 def _file(name: str, names: dict[str, list[Names]], line: int, where: str) -> Names | None:
     """Return the file of that name, None where there is none."""
     parts = tuple(part for part in composed(name).replace("\\", "/").split("/") if part not in ("", "."))
-    candidates = [file for file in names.get(parts[-1] if parts else "", []) if _below(parts, file)]
-    candidates = [file for file in candidates if file == parts] or candidates
+    candidates = list(filter(lambda file: _below(parts, file), names.get(parts[-1] if parts else "", [])))
+    candidates = [parts] if parts in candidates else candidates
     if len(candidates) > 1:
         first, second = ("/".join(file) for file in candidates[:2])
         raise RawconvError(f"{name} in line {line} of {where} may be {first} or {second}; write its path.")

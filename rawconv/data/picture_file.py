@@ -112,22 +112,19 @@ def decoding(image: Any) -> Iterator[None]:
 
 def why(error: BaseException) -> str:
     """Return what a file is whose opening or decoding raised this error, as the end of "it is ..."."""
-    text = str(error)
-    if isinstance(error, Unreadable):
-        return text
-    if isinstance(error, UnidentifiedImageError):
-        return "in a format that is not read"
-    if isinstance(error, Image.DecompressionBombError):
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        return f"too large (more than {most:.0f} megapixels; {VARIABLE} raises the limit)"
-    if isinstance(error, NotImplementedError) and "compression" in text:
-        return "compressed by a method of zip that is not read, as deflate64"
-    if isinstance(error, RuntimeError) and "encrypted" in text:
-        return "encrypted"
+    most = f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels; {VARIABLE} raises the limit"
+    for kind, holds, words in (
+        (Unreadable, "", str(error)),
+        (UnidentifiedImageError, "", "in a format that is not read"),  # an OSError without a number
+        (Image.DecompressionBombError, "", f"too large ({most})"),
+        (NotImplementedError, "compression", "compressed by a method of zip that is not read, as deflate64"),
+        (RuntimeError, "encrypted", "encrypted"),
+        (MemoryError, "", "too large for the memory that is free"),
+    ):
+        if isinstance(error, kind) and holds in str(error):
+            return words
     if isinstance(error, OSError) and error.errno:
         return f"not to be opened ({error.strerror})"
-    if isinstance(error, MemoryError):
-        return "too large for the memory that is free"
     return "cut off or damaged"
 
 

@@ -171,15 +171,23 @@ def _as_uint8(array: Any) -> str:
     kind = array.dtype.kind
     if kind not in "fiub":
         return KINDS
-    low, high = (float(array.min()), float(array.max())) if array.size else (0, 0)
-    if kind == "b" or (kind == "f" and low >= 0 and high <= 1):
-        return "write numpy.uint8(numpy.rint(255.0 * picture)) where 1 is white"
-    if kind in "iu" and 255 < high < 65536 and low >= 0:
-        return "write numpy.uint8(picture // 257) where 65535 is white"
+    low, high = _range(array)
     if not np.isfinite([low, high]).all():
         return "its values are not all numbers"
-    if low >= 0 and high <= 255:
-        return "write numpy.uint8(numpy.rint(picture)) where 255 is white"
+    if low < 0:
+        return _scale(low, high)
+    if kind in "bf" and high <= 1:
+        return "write numpy.uint8(numpy.rint(255.0 * picture)) where 1 is white"
+    if kind in "iu" and 255 < high < 65536:
+        return "write numpy.uint8(picture // 257) where 65535 is white"
+    return "write numpy.uint8(numpy.rint(picture)) where 255 is white" if high <= 255 else _scale(low, high)
+
+
+def _range(array: np.ndarray) -> tuple[float, float]:
+    return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+
+
+def _scale(low: float, high: float) -> str:
     return f"its values go from {low:g} to {high:g}, so bring them to 0 for black and 255 for white first"
 
 

@@ -56,25 +56,33 @@ def parse(text: str) -> Source:
         raise UsageError("The data set is empty text; name a folder, zip or packed file, or 'scenes'.")
     first, *rest = parted(text)
     options = [part.partition("=") for part in rest]
-    plain = not rest and not first.startswith("train=")
-    if plain or os.path.exists(os.path.expanduser(text)) or any(key not in OPTIONS[1:] for key, *_ in options):
+    known = all(key in OPTIONS[1:] for key, *_ in options) and (rest or first.startswith("train="))
+    if not known or _exists(text):
         return Source(text)
-    named = first.startswith("train=")
-    source = Source(first.removeprefix("train="), named)
+    source = Source(first.removeprefix("train="), first.startswith("train="))
     for key, _, value in options:
-        if getattr(source, key) or not value:
-            raise UsageError(f"{text} names {key} {'twice' if value else 'without a value'}; name it once.")
-        changes: dict[str, Any] = {key: value}
-        source = source._replace(**changes)
+        source = _with(source, key, value, text)
     if not source.path:
         raise UsageError(f"{text} names no folder of training pictures.")
     return source
 
 
+def _with(source: Source, key: str, value: str, text: str) -> Source:
+    """Return the source with one more of its paths."""
+    if getattr(source, key) or not value:
+        raise UsageError(f"{text} names {key} {'twice' if value else 'without a value'}; name it once.")
+    changes: dict[str, Any] = {key: value}
+    return source._replace(**changes)
+
+
+def _exists(path: str) -> bool:
+    return os.path.exists(os.path.expanduser(path))
+
+
 def divided(text: str) -> tuple[str, list[str] | None]:
     """Return (what is before @, the names of the classes after it); (text, None) where it names no classes."""
     whole, at, classes = text.rpartition("@")
-    if not (at and whole) or all(os.path.exists(os.path.expanduser(path)) for path in parse(text).paths().values()):
+    if not (at and whole) or all(_exists(path) for path in parse(text).paths().values()):
         return text, None
     return whole, parted(classes)
 
@@ -91,22 +99,25 @@ def source_text(
 
     UsageError: they contradict each other, or lack the training images.
     """
-    if train and data:
-        raise UsageError("--train names the training pictures, as --data does; leave one of them out.")
     named = {"val": val, "labels": labels, "synsets": synsets, "range": value_range}
     options: dict[str, Any] = {key: str(value) for key, value in named.items() if value}
-    if not (train or data):
-        if options:
-            raise UsageError(f"--{next(iter(options))} needs the training pictures; name them with --train or --data.")
-        return None
-    if synsets and not labels:
-        raise UsageError("--synsets says what the numbers of --labels mean; name both.")
+    _check_options(data, train, options)
     if train:
         return Source(str(train), True, **options).text()
-    if not options:
-        return str(data)
+    if not (data and options):
+        return str(data) if data else None
     whole, classes = divided(str(data))
     return parse(whole)._replace(**options).text() + (f"@{joined(classes)}" if classes else "")
+
+
+def _check_options(data: Path | None, train: Path | None, options: dict[str, Any]) -> None:
+    """UsageError: --data, --train and the other options {name: value} contradict each other."""
+    if train and data:
+        raise UsageError("--train names the training pictures, as --data does; leave one of them out.")
+    if options and not (train or data):
+        raise UsageError(f"--{next(iter(options))} needs the training pictures; name them with --train or --data.")
+    if "synsets" in options and "labels" not in options:
+        raise UsageError("--synsets says what the numbers of --labels mean; name both.")
 
 
 def absolute(text: Path) -> str:

@@ -80,25 +80,35 @@ def split(listing: Listing, named: bool = False, labels: Labels | None = None) -
         worded = any(kind(name) == "train" for name in under)
         return Parts(classes(listing, under, class_of), listed=bool(class_of), worded=worded)
     _say_left_out(listing, under, chosen.values())
-    by_split: dict[str, Classes] = {}
-    for word, top in chosen.items():
-        inside = _inside(listing.folders, (*under, top))
-        by_split[word] = _same_names(classes(listing, inside, class_of), by_split.get("train"))
-        if word == "test" and not by_split[word].keys() & by_split["train"].keys():
-            count = sum(map(is_image, _below(listing.files, inside)))
-            warn(f"Pictures of {listing.path} in {top} that no folder or list gives a class, left out: {count}")
-            del by_split[word]
-        elif word == "val" and not by_split[word]:
-            raise RawconvError(
-                f"{top} of {listing.path} holds no class folders; give the classes of its pictures with --labels FILE."
-            )
-        else:
-            _say_loose(listing, inside, class_of)
+    by_split = _by_split(listing, under, chosen, class_of)
     train, val, test = (by_split.get(word) for word in WORDS)
     tests = val is None and test is not None
     if tests:
         val, test = test, None
     return Parts(train or {}, val, test, tests, listed=bool(class_of), worded=True)
+
+
+def _by_split(
+    listing: Listing, under: Names, chosen: Mapping[str, str], class_of: Mapping[Names, str]
+) -> dict[str, Classes]:
+    """Return {word: {class: [files]}} of the folders {word: folder} chosen as splits, without tests that have no
+    classes.
+    """
+    by_split: dict[str, Classes] = {}
+    for word, top in chosen.items():
+        inside = _inside(listing.folders, (*under, top))
+        files = _same_names(classes(listing, inside, class_of), by_split.get("train"))
+        if word == "test" and not files.keys() & by_split["train"].keys():
+            count = sum(map(is_image, _below(listing.files, inside)))
+            warn(f"Pictures of {listing.path} in {top} that no folder or list gives a class, left out: {count}")
+            continue
+        if word == "val" and not files:
+            raise RawconvError(
+                f"{top} of {listing.path} holds no class folders; give the classes of its pictures with --labels FILE."
+            )
+        _say_loose(listing, inside, class_of)
+        by_split[word] = files
+    return by_split
 
 
 def alone(listing: Listing, labels: Labels | None = None, like: Mapping[str, object] | None = None) -> Parts:
@@ -211,22 +221,32 @@ def _listed_classes(
 ) -> dict[Names, str]:
     """Return {file: class} of the user's list, or of one that is recognised by its name."""
     if labels and not labels.numbers:
-        return label_files.assign(labels, [file for file in listing.files if is_image(file)], listing.path)
+        return label_files.assign(labels, list(filter(is_image, listing.files)), listing.path)
     folder = (*under, chosen["val"]) if "val" in chosen else under
-    images = [file for file in _below(listing.files, folder) if is_image(file)]
-    annotations = next(
-        (file for file in listing.files if file[-1] == label_files.ANNOTATIONS and file[:-1] == folder), None
-    )
+    images = list(filter(is_image, _below(listing.files, folder)))
+    annotations = _named(listing, (label_files.ANNOTATIONS,), folder)
     if annotations:
         labels = label_files.parse(_content(listing, annotations), "/".join(annotations))
-        return label_files.assign(labels, images, "/".join([str(listing.path), *folder]))
-    truth = next((file for file in listing.files if file[-1] == label_files.TRUTH), None)
-    flat = any(file[:-1] == _inside(listing.folders, folder) for file in images)
-    if truth and flat and "val" in chosen and not labels:
-        synsets = next((file for file in listing.files if file[-1] in label_files.SYNSETS), None)
-        content = _content(listing, synsets) if synsets else None
-        labels = label_files.parse(_content(listing, truth), "/".join(truth), content, "/".join(synsets or ()))
-    return label_files.assign(labels, images, "/".join([str(listing.path), *folder])) if labels and flat else {}
+    elif _inside(listing.folders, folder) not in {file[:-1] for file in images}:
+        return {}  # a list of numbers is of images that lie in one folder
+    elif "val" in chosen and not labels:
+        labels = _ground_truth(listing)
+    return label_files.assign(labels, images, "/".join([str(listing.path), *folder])) if labels else {}
+
+
+def _ground_truth(listing: Listing) -> Labels | None:
+    """Return the Labels of ImageNet's development kit, None where it is not there."""
+    truth, synsets = _named(listing, (label_files.TRUTH,)), _named(listing, label_files.SYNSETS)
+    if not truth:
+        return None
+    content = _content(listing, synsets) if synsets else None
+    return label_files.parse(_content(listing, truth), "/".join(truth), content, "/".join(synsets or ()))
+
+
+def _named(listing: Listing, names: Collection[str], folder: Names | None = None) -> Names | None:
+    """Return the first file that is called one of `names`, in `folder` if given; None where there is none."""
+    files = (file for file in listing.files if file[-1] in names and folder in (None, file[:-1]))
+    return next(files, None)
 
 
 def _content(listing: Listing, file: Names) -> bytes:
@@ -260,8 +280,8 @@ def _say_loose(listing: Listing, under: Names, class_of: Mapping[Names, str]) ->
     """Print which images lie beside the class folders, or are not named by the list."""
     below = _below(listing.files, under)
     listed = any(file in class_of for file in below)
-    beside = [file for file in below if (listed or len(file) == len(under) + 1) and file not in class_of]
-    loose = [file[-1] for file in beside if is_image(file)]
+    direct = below if listed else [file for file in below if len(file) == len(under) + 1]
+    loose = [file[-1] for file in filter(is_image, direct) if file not in class_of]
     if loose:
         what = "are not in the list" if listed else "lie beside the class folders"
         where = "/".join([str(listing.path), *under])

@@ -82,7 +82,7 @@ def run(
         say(f"{model}, net {chosen.index(model) + 1} of {len(chosen)}: {table[model].what}.")
         return _measure(model, data, study, dict(changes), seed, device, workspace, say, dropout)
 
-    found = study.each(chosen, measure, "ablation", " nets")
+    found = study.each(chosen, measure, "ablation", "nets")
     return _result(base, dict(zip(chosen, found, strict=True)), data)
 
 

@@ -70,7 +70,7 @@ def run(subject, study, layer="conv4", units=64, rows=6):
     if not maps:
         raise RawconvError(f"No map of {user_name(net, name)} is above 0 on any picture; there is nothing to project.")
     measure = _measure(subject, name, found)
-    measured = study.each([f"map {number}" for number in maps], lambda key: measure(int(key[4:])), "controls", " units")
+    measured = study.each([f"map {number}" for number in maps], lambda key: measure(int(key[4:])), "controls", "units")
     (shared,) = study.each(
         ["shared switches"], lambda _: shares(net, split.read(range(min(PICTURES, len(split)))), name)
     )

@@ -78,15 +78,22 @@ def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=
         k = int(key.split()[-1])
         return signs(net, pictures[k].picture, grey, boxes[k], names)
 
-    found = study.each([f"picture {k}" for k in range(len(pictures))], covered, "correspondence", " pictures")
+    found = study.each([f"picture {k}" for k in range(len(pictures))], covered, "correspondence", "pictures")
     columns = {part: [k] for k, part in enumerate(parts)} | {"random": range(len(parts), len(parts) + random)}
     rows = [
-        {"layer": user_name(net, name), "occlusion": what, "pair": f"{i}-{j}", "trial": trial, "distance": distance,
-         "of_changed": of_changed}
-        for name in names for what, where in columns.items() for trial, k in enumerate(where)
-        for (i, j), distance, of_changed in pairs([one[name][k] for one in found])
+        {"layer": user_name(net, name), "occlusion": what} | row
+        for name in names for what, where in columns.items()
+        for row in _pair_rows([[one[name][k] for one in found] for k in where])
     ]  # fmt: skip
     return _result(net, pictures, boxes, grey, rows, list(columns), side)
+
+
+def _pair_rows(trials):
+    """The rows of all pairs of pictures in each trial, which is the signs of each picture."""
+    return [
+        {"pair": f"{i}-{j}", "trial": trial, "distance": distance, "of_changed": of_changed}
+        for trial, signs in enumerate(trials) for (i, j), distance, of_changed in pairs(signs)
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------- pictures with parts
@@ -123,21 +130,7 @@ def _faces(net, count, seed):
 
 
 def _read(net, file):
-    try:
-        told = [
-            (
-                one["file"],
-                {str(part): _numbers(at, 2) for part, at in one["parts"].items()},
-                _numbers(one.get("box"), 4),
-            )
-            for one in json.loads(_text(file))["pictures"]
-        ]
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {file}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = f"no {error}" if isinstance(error, KeyError) else error
-        form = '{"pictures": [{"file": "a.jpg", "parts": {"nose": [row, column]}}]}'
-        raise RawconvError(f"{file} does not list pictures and parts ({why}); write {form}.") from None
+    told = _told(file)
     if not told:
         return []
     stored, trouble = read_pictures([file.parent / name for name, *_ in told], net)
@@ -146,10 +139,30 @@ def _read(net, file):
     found = []
     for (_, path, picture), (_, parts, box) in zip(stored, told, strict=True):
         scale, cut = _fitted(net, path)
-        at = {part: [(v - c) * scale for v, c in zip(place, cut, strict=True)] for part, place in parts.items()}
-        box = [(v - c) * scale for v, c in zip(box, cut * 2, strict=True)] if box else None
-        found.append(_marked(net, str(path), picture, at, box))
+        at = {part: _moved(place, scale, cut) for part, place in parts.items()}
+        found.append(_marked(net, str(path), picture, at, _moved(box, scale, cut * 2) if box else None))
     return found
+
+
+def _moved(places, scale, cut):
+    return [(v - c) * scale for v, c in zip(places, cut, strict=True)]
+
+
+def _told(file):
+    """[(file, {part: place}, box or None)] of a JSON file."""
+    try:
+        return [_entry(one) for one in json.loads(_text(file))["pictures"]]
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {file}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else error
+        form = '{"pictures": [{"file": "a.jpg", "parts": {"nose": [row, column]}}]}'
+        raise RawconvError(f"{file} does not list pictures and parts ({why}); write {form}.") from None
+
+
+def _entry(one):
+    parts = {str(part): _numbers(at, 2) for part, at in one["parts"].items()}
+    return one["file"], parts, _numbers(one.get("box"), 4)
 
 
 def _text(path):
@@ -230,13 +243,7 @@ def pairs(signs):
 
 def _result(net, pictures, boxes, grey, rows, columns, side):
     layers = list(dict.fromkeys(row["layer"] for row in rows))
-    table = {
-        layer: {
-            what: _summary([row for row in rows if (row["layer"], row["occlusion"]) == (layer, what)])
-            for what in columns
-        }
-        for layer in layers
-    }
+    table = {layer: _table([row for row in rows if row["layer"] == layer], columns) for layer in layers}
     published = {
         layer: {what: {"mean": mean, "std": std} for what, (mean, std) in PAPER[layer].items()}
         for layer in layers if layer in PAPER
@@ -245,6 +252,10 @@ def _result(net, pictures, boxes, grey, rows, columns, side):
     sentences = [_sentence(layer, table[layer], published.get(layer)) for layer in layers]
     figure = _draw(net, pictures, boxes, grey, table, published, columns, side)
     return Result(numbers, rows, figure, sentences, published)
+
+
+def _table(rows, columns):
+    return {what: _summary([row for row in rows if row["occlusion"] == what]) for what in columns}
 
 
 def _summary(rows):
@@ -289,12 +300,17 @@ def _row(net, one, boxes, grey):
     return tiles
 
 
+def _bars_of(values, found, shift):
+    """(places, values) of those of `found` that have one in `values`; a place is the number in `found`, shifted."""
+    there = [(place + shift, values[what]) for place, what in enumerate(found) if what in values]
+    return [place for place, _ in there], [value for _, value in there]
+
+
 def _bars(axes, layer, found, published):
     for k, (name, values, colour) in enumerate(
         (("here", found, charts.BLUE), ("the paper's dogs", published, "#c4c4cc"))
     ):
-        at = [place + (0.2 if k else -0.2) * bool(published) for place, what in enumerate(found) if what in values]
-        some = [values[what] for what in found if what in values]
+        at, some = _bars_of(values, found, (0.2 if k else -0.2) * bool(published))
         if some:
             axes.bar(
                 at, [one["mean"] for one in some], 0.38, yerr=[one["std"] for one in some], color=colour, label=name,

@@ -37,21 +37,26 @@ def run(subject, study, others=(), pictures=1000):
     RawconvError where the nets do not know the same classes, or not those of the data.
     """
     subjects = [subject, *(beside(subject, path) for path in others)]
-    for one in subjects:
-        if sorted(one.net.classes) != sorted(subject.net.classes):
-            raise RawconvError(
-                f"{one.weights} and {subject.weights} do not know the same classes, so the mean of their probabilities "
-                "says nothing; choose nets that were trained on the same data set."
-            )
+    _check_classes(subjects)
     count = min(pictures, len(subject.data.val))
     table = rows_of([one.net.model or "net" for one in subjects])
     prefixes = [(f"the first {k}", tuple(range(k))) for k in range(1, len(subjects) + 1)]
     singles = [(str(one.weights), (k,)) for k, one in enumerate(subjects)]
     sets = list(dict.fromkeys(nets for _, nets in [*singles, *prefixes, *table]))
     parts = {f"pictures {part.start} to {part.stop}": part for part in cut(count, PART)}
-    steps = study.each(list(parts), lambda key: {"hits": count_hits(subjects, sets, parts[key])}, "ensemble", " parts")
+    steps = study.each(list(parts), lambda key: {"hits": count_hits(subjects, sets, parts[key])}, "ensemble", "parts")
     error = dict(zip(sets, 100 * (1 - sum(step["hits"] for step in steps) / count), strict=True))
     return _result(subject, count, table, singles, prefixes, error)
+
+
+def _check_classes(subjects):
+    first = subjects[0]
+    for one in subjects:
+        if sorted(one.net.classes) != sorted(first.net.classes):
+            raise RawconvError(
+                f"{one.weights} and {first.weights} do not know the same classes, so the mean of their probabilities "
+                "says nothing; choose nets that were trained on the same data set."
+            )
 
 
 def rows_of(models):

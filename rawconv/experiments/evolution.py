@@ -61,7 +61,7 @@ def run(subject, study, maps=4):
     found = _strongest(study, nets, files, split, layers)
     chosen = {given: choose(found[max(files)][f"{given} value"], maps) for given in layers}
     look = _look(nets, split, layers, chosen, found, first_weights(subject, files))
-    drawn = study.each([f"epoch {epoch}" for epoch in files], lambda key: look(int(key[6:])), "project", " epochs")
+    drawn = study.each([f"epoch {epoch}" for epoch in files], lambda key: look(int(key[6:])), "project", "epochs")
     return _result(subject, layers, chosen, found, dict(zip(files, drawn, strict=True)))
 
 
@@ -118,7 +118,7 @@ def _strongest(study, nets, files, split, layers):
             found[f"{given} picture"] += part.start
         return found
 
-    steps = dict(zip(keys, study.each(list(keys), find, "scan", " parts"), strict=True))
+    steps = dict(zip(keys, study.each(list(keys), find, "scan", "parts"), strict=True))
     return {
         epoch: _merged([steps[key] for key, (of, _) in keys.items() if of == epoch], list(layers)) for epoch in files
     }
@@ -173,25 +173,10 @@ def _result(subject, layers, chosen, found, drawn):
     cosines = {given: [float(drawn[e][f"{given} cosine"]) for e in epochs] for given in layers}
     jumped = {given: jumps([found[e][f"{given} picture"] for e in epochs]) for given in layers}
     shares = {given: jumped[given].mean(axis=1).tolist() for given in layers}
-    rows = [
-        {"layer": given, "map": m, "epoch": epoch, "picture": data.train.names[picture], "id": picture,
-         "y": int(found[epoch][f"{given} y"][m]), "x": int(found[epoch][f"{given} x"][m]),
-         "value": float(found[epoch][f"{given} value"][m]), "jump": bool(jumped[given][k, m])}
-        for given in layers for m in chosen[given] for k, epoch in enumerate(epochs)
-        for picture in [int(found[epoch][f"{given} picture"][m])]
-    ]  # fmt: skip
+    rows = [row for given in layers for row in _rows(data.train, given, chosen[given], found, jumped[given])]
     strips = [
-        Strip(
-            given, [f"epoch {e}" for e in epochs], [f"map {m}" for m in chosen[given]],
-            [
-                [drawn[e][f"{given} tiles"][row] if found[e][f"{given} value"][m] else "dead" for e in epochs]
-                for row, m in enumerate(chosen[given])
-            ],
-            {(row, k) for row, m in enumerate(chosen[given]) for k in range(len(epochs)) if jumped[given][k, m]},
-            [("cosine", [f"{value:.2f}" if np.isfinite(value) else "–" for value in cosines[given]])],
-        )
-        for given in layers if chosen[given]
-    ]  # fmt: skip
+        _strip(given, chosen[given], found, drawn, jumped[given], cosines[given]) for given in layers if chosen[given]
+    ]
     sentences = _sentences(cosines, shares, epochs)
     legend = (
         f"Each tile: the map's strongest activation over {len(data.train):,} training pictures, projected with the "
@@ -203,6 +188,35 @@ def _result(subject, layers, chosen, found, drawn):
     page = draw(strips, title, f"{subject.net.model or 'the net'}, {data.name}. {sentences[0]}", legend, 72, across)
     numbers = {"epochs": epochs, "cosine_to_last": cosines, "share_of_jumps": shares, "cells": rows}
     return Result(numbers, rows, png_bytes(page, optimize=True), sentences, PUBLISHED)
+
+
+def _rows(split, given, maps, found, jumped):
+    """The rows of layer `given`: of each map the epochs {number: arrays} of `found`."""
+    return [
+        _row(split, given, m, epoch, arrays, jumped[k, m])
+        for m in maps for k, (epoch, arrays) in enumerate(found.items())
+    ]  # fmt: skip
+
+
+def _row(split, given, m, epoch, found, jumped):
+    """The strongest unit of map m of layer `given`, as an epoch's arrays `found` have it."""
+    picture, y, x = (int(found[f"{given} {what}"][m]) for what in ("picture", "y", "x"))
+    return {
+        "layer": given, "map": m, "epoch": epoch, "picture": split.names[picture], "id": picture,
+        "y": y, "x": x, "value": float(found[f"{given} value"][m]), "jump": bool(jumped),
+    }  # fmt: skip
+
+
+def _strip(given, maps, found, drawn, jumped, cosines):
+    """The tiles of a layer: a row a map, a column an epoch."""
+
+    def tile(epoch, row, m):
+        return drawn[epoch][f"{given} tiles"][row] if found[epoch][f"{given} value"][m] else "dead"
+
+    tiles = [[tile(epoch, row, m) for epoch in found] for row, m in enumerate(maps)]
+    marks = {(row, k) for row, m in enumerate(maps) for k in range(len(found)) if jumped[k, m]}
+    feet = [("cosine", [f"{value:.2f}" if np.isfinite(value) else "–" for value in cosines])]
+    return Strip(given, [f"epoch {epoch}" for epoch in found], [f"map {m}" for m in maps], tiles, marks, feet)
 
 
 def _sentences(cosines, shares, epochs):

@@ -35,18 +35,25 @@ def load(
     if not data:
         raise UsageError(f"{weights} is to be tried on pictures it was not trained on; name them with --data.")
     about = subject.load(weights, data, device, workspace)
-    known = [name for name in about.data.classes if name in about.net.classes and not all_classes]
+    if not all_classes:
+        about = about._replace(data=_new_classes(about, weights, data, say))
+    enough(about.data, least)
+    return about
+
+
+def _new_classes(about, weights, data, say):
+    """The data of a Subject without the classes that its net was trained on; `weights` and `data` name them."""
+    known = [name for name in about.data.classes if name in about.net.classes]
     new = [name for name in about.data.classes if name not in known]
-    if known and len(new) < 2:
+    if not known:
+        return about.data
+    if len(new) < 2:
         raise RawconvError(
             f"{weights} was trained on {len(known)} of the {len(about.data.classes)} classes of {data}, so that fewer "
             "than two are new to it; name other --data, or add --all-classes to use those it knows as well."
         )
-    if known:
-        say(f"Left out, since {weights} was trained on classes of these names: {', '.join(known)}.")
-        about = about._replace(data=only(about.data, new))
-    enough(about.data, least)
-    return about
+    say(f"Left out, since {weights} was trained on classes of these names: {', '.join(known)}.")
+    return only(about.data, new)
 
 
 def _pretrained(source, device, workspace, least, changes, seed, no_train, say):

@@ -149,13 +149,11 @@ def distances(x, y):
 def _result(net, pictures, families, curves, names, distance, grey):
     given = [user_name(net, name) for name in names]
     classes = [net.classes[shown.label] for shown in pictures]
-    rows = [
-        {"picture": shown.name, "class": label, "transformation": name, "value": value, "p": found["p"][i]}
-        | {f"{layer}_{which}": found[which][i, k] for k, layer in enumerate(given) for which in DISTANCES}
-        for name, kind in families.items()
-        for shown, label, found in zip(pictures, classes, curves[name], strict=True)
-        for i, value in enumerate(kind.values)
-    ]
+    rows = []
+    for name, kind in families.items():
+        for shown, label, found in zip(pictures, classes, curves[name], strict=True):
+            first = {"picture": shown.name, "class": label, "transformation": name}
+            rows += [first | {"value": value} | _cells(found, i, given) for i, value in enumerate(kind.values)]
     about = {name: _numbers(kind, curves[name], given) for name, kind in families.items()}
     published = {
         name: {"axis ends": dict(zip(("layer 1", "layer 7"), ends, strict=True))} for name, ends in AXES.items()
@@ -165,6 +163,12 @@ def _result(net, pictures, families, curves, names, distance, grey):
     return Result(
         numbers, rows, figure, [_sentence(kind, about[name], given) for name, kind in families.items()], published
     )
+
+
+def _cells(found, i, given):
+    """What a row has at value i of a curve: P, and each distance at each layer."""
+    distances = {f"{layer}_{which}": found[which][i, k] for k, layer in enumerate(given) for which in DISTANCES}
+    return {"p": found["p"][i]} | distances
 
 
 def _numbers(kind, curves, given):

@@ -91,10 +91,9 @@ def _figure(subject, table):
     title = "Table 7: what the features of each layer are worth for new classes"
     figure, axes = sheet(1, 2, title, origin(subject), (5.2, 4.2))
     ours, paper = axes[0]
-    counts = list(dict.fromkeys(cell["per_class"] for cell in table))
-    for name, count in dict.fromkeys((cell["classifier"], cell["per_class"]) for cell in table):
-        cells = [cell for cell in table if (cell["classifier"], cell["per_class"]) == (name, count)]
-        points = {cell["layer"]: (100 * cell["accuracy"], 100 * cell["std"]) for cell in cells}
+    curves = _curves(table)
+    counts = list(dict.fromkeys(count for _, count in curves))
+    for (name, count), points in curves.items():
         _curve(ours, points, name, counts.index(count), f"{count} a class")
     ours.axhline(100 / len(classes), color=GREY, lw=1, ls=":", label="chance")
     ours.set_title("ours")
@@ -107,6 +106,15 @@ def _figure(subject, table):
         one.set(xlabel="layers 1..n kept", ylabel="mean per-class accuracy, %", ylim=(0, 100), xticks=range(1, top + 1))
         one.legend(loc="lower right", fontsize=8)
     return png(figure)
+
+
+def _curves(table):
+    """{(classifier, pictures a class): {layer: (per cent, deviation)}}."""
+    curves = {}
+    for cell in table:
+        points = curves.setdefault((cell["classifier"], cell["per_class"]), {})
+        points[cell["layer"]] = 100 * cell["accuracy"], 100 * cell["std"]
+    return curves
 
 
 def _curve(axes, points, classifier, number, label):

@@ -125,16 +125,22 @@ def begin(name, options, root, stem, out=None, force=False):
     """
     if out is None:
         folders = list(numbered(root, stem).values())
-        again = [f for f in folders if _same(f, name, options)] + [f for f in folders if _is_blank(f) and not holder(f)]
-        return Study(name, options, next(iter(again), None) or new_folder(root, stem))
+        again = (f for f in folders if _same(f, name, options))
+        blank = (f for f in folders if _is_blank(f) and not holder(f))
+        return Study(name, options, next(again, None) or next(blank, None) or new_folder(root, stem))
     out = Path(out)
     refuse_held(out)
     if not _same(out, name, options):
-        if not force and out.exists() and not _is_blank(out):
-            raise UsageError(f"{out} exists; name another --out, or add --force to overwrite it.")
-        for old in (UNFINISHED, WHOLE):
-            shutil.rmtree(out / old, ignore_errors=True)
+        _clear(out, force)
     return Study(name, options, out)
+
+
+def _clear(out, force):
+    """Remove the steps of another study from a folder that may be used."""
+    if not force and out.exists() and not _is_blank(out):
+        raise UsageError(f"{out} exists; name another --out, or add --force to overwrite it.")
+    for old in (UNFINISHED, WHOLE):
+        shutil.rmtree(out / old, ignore_errors=True)
 
 
 def table(rows):

@@ -66,7 +66,7 @@ def run(subject, study, per_class=(5, 15, 30, 60), folds=5, test=50, steps=300, 
 
     table = []
     for way, name in WAYS.items():
-        found = study.each([f"{way}: {cell}" for cell in cells], right, name, " nets")
+        found = study.each([f"{way}: {cell}" for cell in cells], right, name, "nets")
         found = np.stack([one["right"] for one in found]).reshape(len(per_class), folds, -1)
         table += [_row(subject, way, count, each) for count, each in zip(per_class, found, strict=True)]
     return _result(subject, table, test, steps)
@@ -138,9 +138,7 @@ def _figure(subject, table):
     ours.axhline(100 / len(subject.data.classes), color=GREY, lw=1, ls=":", label="chance")
     ours.set_title("ours")
     for where, style in (("Caltech-256", "-"), ("Caltech-101", "--")):
-        for number, (name, points) in enumerate(PUBLISHED[where].items()):
-            points = {int(count): (mean, std or 0) for count, (mean, std) in points.items()}
-            _curve(paper, points, style, CYCLE[number] if number < 2 else GREY, f"{name}, {where}")
+        _published(paper, where, style)
     paper.set_title("the paper's, from ImageNet's 1000 classes")
     most = max(row["per_class"] for row in table)
     for one, last in ((ours, most), (paper, 60)):
@@ -149,6 +147,13 @@ def _figure(subject, table):
         one.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
     _bars(bars, [rows[-1] for rows in _both(table)])
     return png(figure)
+
+
+def _published(axes, where, style):
+    """The paper's curves on one of its data sets."""
+    for number, (name, points) in enumerate(PUBLISHED[where].items()):
+        points = {int(count): (mean, std or 0) for count, (mean, std) in points.items()}
+        _curve(axes, points, style, CYCLE[number] if number < 2 else GREY, f"{name}, {where}")
 
 
 def _curve(axes, points, style, color, label):

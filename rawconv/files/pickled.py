@@ -126,15 +126,17 @@ class _Machine:
         elif name in TUPLES:
             items = [self.stack.pop() for _ in range(TUPLES[name])]
             self.stack.append(tuple(reversed(items)))
-        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            self.stack.append(self.memo[argument])
         elif name in OPERATIONS:
             OPERATIONS[name](self, argument)
         elif name not in ("PROTO", "FRAME", "STOP"):
             what = argument.replace(" ", ".") if name == "INST" else f"the operation {name}"
             raise Wrong(f"holds {what:.100} in a pickle, which rawconv does not run: {ONLY}", STATE_DICT)
+
+    def remember(self, number):
+        self.memo[len(self.memo) if number is None else number] = self.stack[-1]
+
+    def recall(self, number):
+        self.stack.append(self.memo[number])
 
     def mark(self, _):
         self.below.append(self.stack)
@@ -216,6 +218,8 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 OPERATIONS = {
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.remember),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.recall),
     "MARK": _Machine.mark, "TUPLE": _Machine.make_tuple, "APPEND": _Machine.append, "APPENDS": _Machine.appends,
     "SETITEM": _Machine.set_item, "SETITEMS": _Machine.set_items,
     "GLOBAL": _Machine.name, "STACK_GLOBAL": _Machine.name, "REDUCE": _Machine.call,

@@ -64,7 +64,11 @@ def state() -> tuple[str, str, str | None]:
         text = (done.stderr.strip().splitlines() or ["it crashes"])[-1]
         return "broken", f"mpi4py finds no MPI library ({text})", f"pip install {package}"
     text = f"mpi4py {metadata.version('mpi4py')}, {' '.join(done.stdout.split(',')[0].splitlines()[0].split())}"
-    library = kind_of(done.stdout)
+    return _fit(text, there, kind, kind_of(done.stdout))
+
+
+def _fit(text: str, there: bool, kind: Kind | None, library: Kind | None) -> tuple[str, str, str | None]:
+    """Return the state where mpi4py works; kind: of the launcher, if it is `there`, library: of what mpi4py loads."""
     remedy = f"pip install {library.package}" if library else "install the launcher of that MPI"
     if not there:
         return "broken", f"{text}, but no mpirun to start it with", remedy

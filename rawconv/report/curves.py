@@ -46,11 +46,14 @@ def _panel(draw, frame, title, epochs, curves, last):
     for word, color, x in (("training", TRAIN, right - 150), ("validation", VALIDATION, right - 70)):
         draw.text((x, top - 10), word, color, font, anchor="lm")
     for name, values in curves.items():
-        color = TRAIN if name.startswith("train") else VALIDATION
-        points = [place(epoch, value) for epoch, value in zip(epochs, values, strict=True)]
-        draw.line(points, color, 1 if name.endswith("top5") else 3, joint="curve")
-        x, y = points[-1]
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), color)
+        _curve(draw, name, [place(epoch, value) for epoch, value in zip(epochs, values, strict=True)])
+
+
+def _curve(draw, name, points):
+    color = TRAIN if name.startswith("train") else VALIDATION
+    draw.line(points, color, 1 if name.endswith("top5") else 3, joint="curve")
+    x, y = points[-1]
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), color)
 
 
 def _step(high):

@@ -103,10 +103,14 @@ def _facts(value, name=""):
     if isinstance(value, dict):
         return [fact for key, item in value.items() for fact in _facts(item, f"{name} {key}".strip())]
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return [[_text(name), _text(", ".join(" ".join(fact) for fact in _facts(item)))] for item in value]
+        return [[_text(name), _in_a_line(item)] for item in value]
     if isinstance(value, list):
         value = ", ".join(map(str, value))
-    return [] if value is None or value == "" else [[_text(name).replace("_", " "), _text(value)]]
+    return [] if value in (None, "") else [[_text(name).replace("_", " "), _text(value)]]
+
+
+def _in_a_line(value):
+    return _text(", ".join(" ".join(fact) for fact in _facts(value)))
 
 
 def _text(value):

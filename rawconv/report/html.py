@@ -252,15 +252,19 @@ def facts(net, info):
         found.append(["Validation top-1", f"{last['val_top1']:.1%}"])
         found.append(["Validation top-5", f"{last['val_top5']:.1%}"])
         found.append(["Epochs trained", f"{last['epoch']:g}"])
-    if isinstance(info.get("data"), str):
-        found.append(["Trained on", pathlib.PurePath(info["data"]).name or info["data"]])
-    if isinstance(info.get("recipe"), dict):
-        found += [[f"Recipe: {str(key)[:40]}", f"{value:g}" if _is_number(value) else str(value)[:80]]
-                  for key, value in info["recipe"].items()]  # fmt: skip
+    found += _training_facts(info)
+    return [*found, ["Arithmetic", str(net.dtype)], ["Fingerprint", fingerprint(net)[:16]]]
+
+
+def _training_facts(info):
+    """[[what, in words]] of data, recipe and seed, as far as a foreign file has them."""
+    data, recipe, found = info.get("data"), info.get("recipe"), []
+    if isinstance(data, str):
+        found.append(["Trained on", pathlib.PurePath(data).name or data])
+    for key, value in recipe.items() if isinstance(recipe, dict) else ():
+        found.append([f"Recipe: {str(key)[:40]}", f"{value:g}" if _is_number(value) else str(value)[:80]])
     if "seed" in info:
         found.append(["Seed", str(info["seed"])[:40]])
-    found.append(["Arithmetic", str(net.dtype)])
-    found.append(["Fingerprint", fingerprint(net)[:16]])
     return found
 
 

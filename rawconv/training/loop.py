@@ -82,35 +82,27 @@ def train(
     diagnostics.warn_if_sorted(data.train, recipe.batch, seed, say)
     if not recipe.class_weights:
         diagnostics.warn_if_unbalanced(data.train, data.classes, say)
-    check_batch(net, recipe, len(data.train), device, ranks or SingleProcess(), resume is not None)
-    run = _Run(net.to(device), data, recipe, folder, device, seed, ranks or SingleProcess(), resume)
-    run.ranks.same(net)
+    ranks = ranks or SingleProcess()
+    check_batch(net, recipe, len(data.train), device, ranks, resume is not None)
+    run = _Run(net.to(device), data, recipe, folder, device, seed, ranks, resume)
+    ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
-    words = "the first step compiles its loops on a new machine"
-    bar = progress_bar(total, words, done=done, show=progress and run.writes, stay=True)
+    shown, words = progress and run.writes, "the first step compiles its loops on a new machine"
+    bar = progress_bar(total, words, done=done, show=shown, stay=True)
     with bar, stoppable() as stop:
-        go_on = run.schedule.state["cuts"] < run.schedule.CUTS
-        if go_on and run.at["epoch"] < recipe.epochs:
+        if run.goes_on():
             run.save("last.h5")  # so that a run that is killed in its first epoch resumes as well, and keeps a new rate
-        while go_on and not run.stopped and run.at["epoch"] < recipe.epochs:
-            started = time.perf_counter()
-            run.train_epoch(bar, stop, minutes * 60, say)
-            waited = run.waited / (time.perf_counter() - started)
-            if run.at["position"] < len(data.train):
-                break
-            row = run.finish_epoch(watch, say)
-            diagnostics.refuse_divergence(row, run.rows, run.classes, folder, run.initial_loss())
-            go_on = run.schedule.after_epoch(row["val_top1"])
-            run.log_epoch(row | {"seconds": round(time.perf_counter() - started, 3), "wait": round(waited, 4)})
-            if progress and run.writes:
-                bar.write(line(run.rows[-1], recipe.epochs), file=sys.stderr)
+        while run.goes_on() and not run.stopped:
+            row = run.epoch(bar, stop, minutes * 60, watch, say)
+            if row and shown:
+                bar.write(line(row, recipe.epochs), file=sys.stderr)
         if run.stopped:
             saved = "saved" if run.save_within_epoch() else "not saved, since the loss is far above that of guessing"
             say(f"Interrupted and {saved}; go on with: rawconv-train --resume {folder}")
     if run.stopped:
-        run.ranks.interrupted = True
+        ranks.interrupted = True
         raise_again(stop)
-    if not go_on and run.at["epoch"] < recipe.epochs:
+    if run.at["epoch"] < recipe.epochs:
         say(_stopped_early(run.at["epoch"], recipe.epochs))
     return run.rows
 
@@ -161,6 +153,7 @@ class _Run:
             self.at.update(resume["progress"])
             self.schedule.state = self.at["schedule"]
             self.optimizer.velocity = {key: device.put(value) for key, value in resume["momentum"].items()}
+        self.going = self.schedule.state["cuts"] < self.schedule.CUTS
         self.rows = read_log(folder, self.at["epoch"])
         self.first = self.at["sums"][0] / max(1, self.at["position"])  # the loss of the first pictures of this epoch
         self.epochs: list[
@@ -187,6 +180,23 @@ class _Run:
         if sound:
             self.save("last.h5")
         return sound
+
+    def goes_on(self) -> bool:
+        """Return whether there are epochs left, and the schedule has not ended the run."""
+        return self.going and self.at["epoch"] < self.recipe.epochs
+
+    def epoch(self, bar: tqdm, stop: list[int], seconds: float, watch: bool, say: Say) -> Row | None:
+        """Train what is left of an epoch; test, log and save.  Return its row of the log, None if interrupted."""
+        started = time.perf_counter()
+        self.train_epoch(bar, stop, seconds, say)
+        waited = self.waited / (time.perf_counter() - started)
+        if self.at["position"] < len(self.data.train):
+            return None
+        row = self.finish_epoch(watch, say)
+        diagnostics.refuse_divergence(row, self.rows, self.classes, self.folder, self.initial_loss())
+        self.going = self.schedule.after_epoch(row["val_top1"])
+        self.log_epoch(row | {"seconds": round(time.perf_counter() - started, 3), "wait": round(waited, 4)})
+        return self.rows[-1]
 
     def train_epoch(self, bar: tqdm, stop: list[int], seconds: float, say: Say) -> None:
         """Take the steps from at["position"] to the end of the epoch, or to an interruption."""
@@ -269,9 +279,7 @@ class _Run:
         row |= {f"train_{name}": value / len(self.data.train) for name, value in zip(METRICS, at["sums"], strict=True)}
         if (since := self.schedule.state.get("since", 0)) > 0 and int(since) == at["epoch"]:
             row["lr_set_to"] = self.recipe.lr  # by hand, in this epoch
-        validation = evaluate(net, self.data.val, self.device, self.ranks)
-        validation["per_class"] = [share if share is None else round(share, 4) for share in validation["per_class"]]
-        row |= {f"val_{name}": value for name, value in validation.items()}
+        row |= self._validation()
         at.update(epoch=at["epoch"] + 1, position=0, sums=[0.0, 0.0, 0.0])
         some = self.device.put(self.data.val.read(range(min(64, len(self.data.val)))))
         dead = diagnostics.dead_maps(net, prepare(some, net.mean, net.shape[0], dtype=net.dtype))
@@ -284,6 +292,12 @@ class _Run:
             row |= {f"update_{name}": value for name, value in ratios.items()}
             row |= {f"dead_{name}": value for name, value in dead.items()}
         return row
+
+    def _validation(self) -> Row:
+        """Return the part of the log's row that is of the validation images."""
+        measured = evaluate(self.net, self.data.val, self.device, self.ranks)
+        measured["per_class"] = [share if share is None else round(share, 4) for share in measured["per_class"]]
+        return {f"val_{name}": value for name, value in measured.items()}
 
     def log_epoch(self, row: Row) -> None:
         """Append a row to the log and write everything that an epoch leaves: the tables, best.h5 if the validation

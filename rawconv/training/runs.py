@@ -72,29 +72,41 @@ def start(
     """
     if fine_tune and not weights:
         raise UsageError("--fine-tune needs --weights, the checkpoint to start from.")
-    first = checkpoint.load(weights) if weights else None
-    if first and model not in (None, first.net.model):
-        raise UsageError(f"--weights {weights} is a {first.net.model}, not a {model}; leave --model out.")
-    model = first.net.model if first else model or "zf64"
+    first = _first(weights, model) if weights else None
+    model = model or "zf64"
     changes = dict(changes)
     weigh = changes.pop("class_weights", None)
     if weigh not in (None, "balanced"):
         raise UsageError(f"class_weights {weigh!r} are not known; there is only balanced.")
-    chosen = (recipe_of(first.net) if first else models.recipe(model)).changed(changes)
+    chosen = (recipe_of(first) if first else models.recipe(model)).changed(changes)
     if first:
-        first.net.stored = (chosen.stored, chosen.stored)
+        first.stored = (chosen.stored, chosen.stored)
     images = open_data("scenes" if data is None else data, chosen.stored, seed=0)
-    if weigh:
-        chosen = chosen._replace(class_weights=balanced(images.train.labels, len(images.classes)))
-    if chosen.pca_strength:
-        chosen = chosen._replace(pca_jitter=(chosen.pca_strength * principal(images.train)).tolist())
-    if first and fine_tune:
-        return Run(new_classifier(first.net, images.classes, seed), images, chosen, seed)
-    if first:
-        images = _in_order_of(first.net, images, weights, " or, for training, add --fine-tune")
-        return Run(first.net, images, chosen, seed)
-    net = models.build(model, images.classes, None, mean_image(images.train, True), seed, dtype)
+    chosen = _fitted(chosen, images, weigh)
+    if first is None:
+        net = models.build(model, images.classes, None, mean_image(images.train, True), seed, dtype)
+    elif fine_tune:
+        net = new_classifier(first, images.classes, seed)
+    else:
+        net, images = first, _in_order_of(first, images, weights, " or, for training, add --fine-tune")
     return Run(net, images, chosen, seed)
+
+
+def _first(weights: str | os.PathLike[str], model: str | None) -> Net:
+    """Return the net to start from.  UsageError: it is not of the `model` that was asked for."""
+    net = checkpoint.load(weights).net
+    if model not in (None, net.model):
+        raise UsageError(f"--weights {weights} is a {net.model}, not a {model}; leave --model out.")
+    return net
+
+
+def _fitted(recipe: Recipe, images: DataSet, weigh: str | None) -> Recipe:
+    """Return the recipe with what it takes from the training images: weights of classes, directions of colour."""
+    if weigh:
+        recipe = recipe._replace(class_weights=balanced(images.train.labels, len(images.classes)))
+    if recipe.pca_strength:
+        recipe = recipe._replace(pca_jitter=(recipe.pca_strength * principal(images.train)).tolist())
+    return recipe
 
 
 def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: Say = print) -> Run:
@@ -227,8 +239,7 @@ def test_checkpoint(
     choose_conv(saved.net, conv, device)
     limit_columns(saved.net, workspace)
     answers = evaluation.answer(saved.net.to(device), tested, device, views, ranks, progress=True)
-    odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
-    soundness.check_finite(saved.net, answers.own, preprocess(saved.net, tested.read(odd)) if len(odd) else None)
+    _check_answers(saved.net, tested, answers)
     results: dict[str, Any] = {"checkpoint": str(file), "data": images.source, "split": split, "pictures": len(tested)}
     accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(images.classes))
     results |= {"views": views} | evaluation.measures(answers)
@@ -244,6 +255,12 @@ def test_checkpoint(
     folder = Path(out) if out else new_folder(*result_folder(file, saved.net, images.source, "test"))
     folder.mkdir(parents=True, exist_ok=True)
     return {"folder": str(folder)} | results | evaluation.write(folder, tested, images.classes, answers, results)
+
+
+def _check_answers(net: Net, split: Split, answers: evaluation.Answers) -> None:
+    """RawconvError: an answer is not finite; it names the layer where that began."""
+    odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
+    soundness.check_finite(net, answers.own, preprocess(net, split.read(odd)) if len(odd) else None)
 
 
 def _tested_split(data: DataSet, split: str) -> Split:
@@ -368,16 +385,20 @@ def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
 
 def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> DataSet:
     """Return the data with its classes in the net's order.  RawconvError: the classes differ; it names them."""
-    ours, theirs = set(net.classes), set(data.classes)
-    named = {composed(name): name for name in net.classes if name not in theirs}
+    ours = set(net.classes)
+    named = {composed(name): name for name in _without(net.classes, data.classes)}
     data = data._replace(classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes])
-    theirs = set(data.classes)
-    lacks, knows = [c for c in net.classes if c not in theirs], [c for c in data.classes if c not in ours]
+    lacks, knows = _without(net.classes, data.classes), _without(data.classes, net.classes)
     words = [f"{data.source} lacks {_some(lacks)}"] if lacks else []
     words += [f"{file} does not know {_some(knows)}"] if knows else []
     if words:
         raise RawconvError(f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}.")
     return data if list(net.classes) == list(data.classes) else in_order(data, net.classes)
+
+
+def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    there = set(others)
+    return [name for name in names if name not in there]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ import click
 from ..common import command, say, seed_option, where_options
 from .shared import conclude
 
+SCENES = {"zf64": "framed:40000", "zfnet": "scenes"}  # the pictures of a base where --data names none
+
 
 @command("rawconv-experiment ablation")
 @click.option(
@@ -50,11 +52,9 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
     from ...models import recipe
     from ...visualize.top_activations import data_key
 
-    small = base == "zf64"
-    asked = {"epochs": epochs or (quick and 1), "batch": batch or (quick and 16), "lr": lr}
-    changes = ({"epochs": 10, "lr": 0.005} if small else {}) | {name: value for name, value in asked.items() if value}
-    dropout = 0 if small and dropout is None else dropout
-    source = data or ("framed:48" if quick else "framed:40000" if small else "scenes")
+    changes = _changes(base, quick, {"epochs": epochs, "batch": batch, "lr": lr})
+    dropout = 0 if base == "zf64" and dropout is None else dropout
+    source = data or ("framed:48" if quick else SCENES[base])
     pictures = open_data(source, recipe(base).stored)
     if quick:
         some = few(pictures.val.labels, 5, len(pictures.classes), seed)
@@ -71,3 +71,10 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
             begun.withdraw()
             raise
     conclude(begun, result, as_json)
+
+
+def _changes(base, quick, given):
+    """{field of Recipe: value} for all trainings: what is given, else what --quick and the base say."""
+    usual = {"epochs": 10, "lr": 0.005} if base == "zf64" else {}
+    short = {"epochs": 1, "batch": 16} if quick else {}
+    return usual | short | {name: value for name, value in given.items() if value}
