@@ -126,10 +126,9 @@ def expected(steps, shapes, widths=True):
             channels *= step.size**2
         if not isinstance(step, (Filters, Dense)):
             continue
-        first = (shapes.get(f"{step.key}.weight") or (1,))[0]
-        outputs = step.filters if isinstance(step, Filters) else step.outputs
-        outputs = outputs if widths and outputs else first
-        window = (step.size, step.size) if isinstance(step, Filters) else ()
+        outputs, window = (step.filters, (step.size, step.size)) if isinstance(step, Filters) else (step.outputs, ())
+        if not (widths and outputs):
+            outputs = (shapes.get(f"{step.key}.weight") or (1,))[0]
         found[f"{step.key}.weight"], found[f"{step.key}.bias"] = (outputs, channels, *window), (outputs,)
         if norm := getattr(step, "norm", ""):
             found |= {f"{norm}.{name}": (outputs,) for name in ("weight", "bias", "running_mean", "running_var")}

@@ -98,28 +98,38 @@ def _used(layer):
 
 def _chain(net, layers):
     """([layers from the picture to the scores], softmax, name of the picture's blob).  Wrong at the first branch."""
-    sources = [layer for layer in layers if kind(layer) in SOURCES]
-    start = net.input[0] if net.input else next((layer.top[0] for layer in sources if layer.top), None)
-    if start is None:
+    given = [*net.input, *(top for layer in layers if kind(layer) in SOURCES for top in layer.top)]
+    if not given:
         raise Wrong("has no layer of data and no input, so nothing says where a picture goes in", DEPLOY)
-    labels = {top for layer in sources for top in layer.top} | set(net.input) - {start}
+    start = given[0]
+    labels = set(given) - ({start} if net.input else set())
     here, chain, softmax = {start}, [], ""
-    for layer in layers:
+    for layer in filter(_computes, layers):
         bottoms, what = set(layer.bottom), kind(layer)
-        if what in SOURCES or what in TRAINING or not _used(layer):
-            continue
+        known = labels if bottoms <= labels else here
         if what == "Split" and bottoms <= labels | here:
-            (labels if bottoms <= labels else here).update(layer.top)
-        elif len(layer.bottom) != 1 or len(layer.top) != 1 or not bottoms <= here:
-            raise Wrong(f"has a branch at {_label(layer)}: rawconv takes one layer after another", ADVICE)
-        elif what == "Softmax":
-            softmax, here = "softmax", set(layer.top)
-        elif softmax or what not in LAYERS:
-            raise Wrong(f"has {_label(layer)}; rawconv takes chains of {', '.join(LAYERS)} and Softmax", ADVICE)
+            known.update(layer.top)
+            continue
+        _check_next(layer, here, softmax)
+        here = set(layer.top)
+        if what == "Softmax":
+            softmax = "softmax"
         else:
             chain.append(layer)
-            here = set(layer.top)
     return chain, softmax, start
+
+
+def _computes(layer):
+    """Whether it is a step from the picture to the scores when the net is tested."""
+    return kind(layer) not in SOURCES and kind(layer) not in TRAINING and _used(layer)
+
+
+def _check_next(layer, here, softmax):
+    """Wrong where a layer does not follow the blobs `here` alone, or is of no type that can."""
+    if len(layer.bottom) != 1 or len(layer.top) != 1 or not set(layer.bottom) <= here:
+        raise Wrong(f"has a branch at {_label(layer)}: rawconv takes one layer after another", ADVICE)
+    if kind(layer) != "Softmax" and (softmax or kind(layer) not in LAYERS):
+        raise Wrong(f"has {_label(layer)}; rawconv takes chains of {', '.join(LAYERS)} and Softmax", ADVICE)
 
 
 def _label(layer):
@@ -128,22 +138,40 @@ def _label(layer):
 
 def _shape(net, layers, chain, blobs, size):
     """(H, W, C) of a picture: what an input or a data layer says, else size, else Wrong."""
-    if net.input and len(net.input_dim) >= 4:
-        found = list(net.input_dim[1:4])
-    elif net.input and net.input_shape:
-        found = list(net.input_shape[0].dim[1:4])
-    else:
-        found = next((dims for layer in layers if kind(layer) in SOURCES and (dims := _dims(layer))), None)
+    sources = [layer for layer in layers if kind(layer) in SOURCES]
+    found = _input_dims(net) or next(filter(None, map(_dims, sources)), None)
     if found is None or size:
-        side = size or max((_transform(layer).crop_size for layer in layers if kind(layer) in SOURCES), default=0)
-        if not side:
-            raise Wrong("does not say how large its pictures are", DEPLOY)
-        first = chain[0] if chain else None
-        taken = blobs.get(first.name) if first is not None and kind(first) == "Convolution" else None
-        found = [found[0] if found else _channels(taken[0]) * first.convolution_param.group if taken else 3, side, side]
+        side = size or _crop_size(sources)
+        found = [found[0] if found else _first_channels(chain, blobs), side, side]
+    _check_size(found)
+    return found[1], found[2], found[0]
+
+
+def _crop_size(sources):
+    """Rows and columns of the pictures that layers of data cut out."""
+    side = max((_transform(layer).crop_size for layer in sources), default=0)
+    if not side:
+        raise Wrong("does not say how large its pictures are", DEPLOY)
+    return side
+
+
+def _check_size(found):
     if len(found) != 3 or not all(0 < dim <= 1 << 14 for dim in found):
         raise Wrong(f"says that its pictures are of {found}, which is no sensible size", DEPLOY)
-    return found[1], found[2], found[0]
+
+
+def _input_dims(net):
+    """[C, H, W] that a net says itself; None where it does not."""
+    if net.input and len(net.input_dim) >= 4:
+        return list(net.input_dim[1:4])
+    return list(net.input_shape[0].dim[1:4]) if net.input and net.input_shape else None
+
+
+def _first_channels(chain, blobs):
+    """The channels that the filters of the first layer take, 3 where that is no convolution with weights."""
+    first = chain[0] if chain else None
+    weights = blobs.get(first.name) if first is not None and kind(first) == "Convolution" else None
+    return _channels(weights[0]) * first.convolution_param.group if weights else 3
 
 
 def _dims(layer):
@@ -169,20 +197,29 @@ def _pixels(layers, channels, mean_path):
     """(Pixels, what was assumed or ""), from the layers of data, of testing first; an Input says nothing of pixels."""
     sources = [layer for layer in layers if kind(layer) in SOURCES and kind(layer) not in SILENT]
     sources.sort(key=lambda layer: not _used(layer))
-    about, assumed = _transform(sources[0]) if sources else None, ""
-    mean, scale = np.array(getattr(about, "mean_value", ()), float), about.scale if about is not None else 1.0
-    if mean_path:
-        mean = read_mean(mean_path)
-    elif not mean.size and channels == 3 and (about is None or about.mean_file):
-        mean = np.array(PIXELS["caffe"].mean)
-        assumed = "104 117 123 assumed, ImageNet's, since the file does not hold it; --mean names another"
+    about = _transform(sources[0]) if sources else None
+    mean, assumed = (read_mean(mean_path), "") if mean_path else _mean(about, channels)
+    scale = about.scale if about is not None else 1.0
     mean = mean if mean.size > 1 else np.full(channels, mean.item() if mean.size else 0.0)
+    _check_pixels(mean, scale, channels)
+    mean = mean if mean.ndim == 3 else tuple(mean.tolist())
+    return Pixels("grey" if channels == 1 else "bgr", mean, (1 / scale,) * channels), assumed
+
+
+def _check_pixels(mean, scale, channels):
     if mean.shape[-1] != channels:
         raise Wrong(f"has a mean of {mean.shape[-1]} channels for pictures of {channels}", "Name another with --mean.")
     if not (1e-9 < scale < 1e9 and (np.abs(mean) < 1e9).all()):
         raise Wrong("scales its pixels, or subtracts from them, by what is no sensible number")
-    order, mean = "grey" if channels == 1 else "bgr", mean if mean.ndim == 3 else tuple(mean.tolist())
-    return Pixels(order, mean, (1 / scale,) * channels), assumed
+
+
+def _mean(about, channels):
+    """(the mean that the layer of data has, ImageNet's where it names a file, or nothing; what was assumed or "")."""
+    mean = np.array(getattr(about, "mean_value", ()), float)
+    if mean.size or channels != 3 or not (about is None or about.mean_file):
+        return mean, ""
+    words = "104 117 123 assumed, ImageNet's, since the file does not hold it; --mean names another"
+    return np.array(PIXELS["caffe"].mean), words
 
 
 def read_mean(path):

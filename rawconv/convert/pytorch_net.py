@@ -36,22 +36,27 @@ def _architecture(shapes, arch):
     """The name in ARCHITECTURES of what has tensors of these shapes, or `arch` where these fit it."""
     shapes = {name: shape for name, shape in shapes.items() if not name.endswith(".num_batches_tracked")}
     if arch is not None:
-        if arch not in ARCHITECTURES:
-            raise UsageError(f"There is no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}.")
-        if wrong := misfit(ARCHITECTURES[arch].steps, shapes, widths=False):
-            raise Wrong(f"is no {arch}: {wrong}", f"Name another --arch. Or: {ONNX}")
-        return arch
-    exact, similar = (
-        [name for name, (_, steps) in ARCHITECTURES.items() if misfit(steps, shapes, widths) is None]
-        for widths in (True, False)
-    )
-    if exact:
+        return _asked(shapes, arch)
+    if exact := _fitting(shapes, True):
         return exact[0]
-    if similar:
+    if similar := _fitting(shapes, False):
         names = " or ".join(similar)
         raise Wrong(f"has the tensors of {names} in other widths", f"If that is what it is, add --arch {similar[0]}.")
     first = next(iter(shapes), "none")
     raise Wrong(f"holds {len(shapes)} tensors ({first:.80} ...) of no net that is known by its weights alone", ONNX)
+
+
+def _asked(shapes, arch):
+    """`arch`, where tensors of these shapes are of it."""
+    if arch not in ARCHITECTURES:
+        raise UsageError(f"There is no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}.")
+    if wrong := misfit(ARCHITECTURES[arch].steps, shapes, widths=False):
+        raise Wrong(f"is no {arch}: {wrong}", f"Name another --arch. Or: {ONNX}")
+    return arch
+
+
+def _fitting(shapes, widths):
+    return [name for name, (_, steps) in ARCHITECTURES.items() if misfit(steps, shapes, widths) is None]
 
 
 def _layers(steps, tensors, size):
@@ -108,7 +113,6 @@ def _conventions(steps, name):
 def scores(path, x, wanted):
     """What PyTorch makes of x: its own reader of the file, its own layers in the architecture's order."""
     import torch
-    from torch.nn import functional as F
 
     with open_file(path, "alexnet.pth") as file:
         kind = recognise(file)
@@ -116,23 +120,31 @@ def scores(path, x, wanted):
     shapes = {name: tuple(tensor.shape) for name, tensor in w.items()}
     with torch.no_grad():
         for step in ARCHITECTURES[_architecture(shapes, wanted.arch)].steps:
-            match step:
-                case Filters(key, _, _, stride, pad, norm):
-                    y = F.conv2d(y, w[f"{key}.weight"], w[f"{key}.bias"], stride, pad)
-                    if norm:
-                        of = [w[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
-                        y = F.batch_norm(y, *of, eps=EPSILON)
-                case Dense(key):
-                    y = F.linear(y, w[f"{key}.weight"], w[f"{key}.bias"])
-                case Norm():
-                    y = F.local_response_norm(y, *step)
-                case Pool():
-                    y = F.max_pool2d(y, step.size, step.stride, ceil_mode=step.ceil_mode)
-                case Flat():
-                    y = F.adaptive_avg_pool2d(y, step.size).flatten(1)
-                case Rectify():
-                    y = y.relu()
+            y = _torch_step(step, w, y)
     return y.numpy()
+
+
+def _torch_step(step, w, y):
+    """What PyTorch's own layer makes of y; w: {name: tensor}."""
+    from torch.nn import functional as F
+
+    match step:
+        case Filters(key, _, _, stride, pad, norm):
+            y = F.conv2d(y, w[f"{key}.weight"], w[f"{key}.bias"], stride, pad)
+            if norm:
+                of = [w[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+                y = F.batch_norm(y, *of, eps=EPSILON)
+        case Dense(key):
+            y = F.linear(y, w[f"{key}.weight"], w[f"{key}.bias"])
+        case Norm():
+            y = F.local_response_norm(y, *step)
+        case Pool():
+            y = F.max_pool2d(y, step.size, step.stride, ceil_mode=step.ceil_mode)
+        case Flat():
+            y = F.adaptive_avg_pool2d(y, step.size).flatten(1)
+        case Rectify():
+            y = y.relu()
+    return y
 
 
 def _torch_tensors(path, kind):
