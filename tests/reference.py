@@ -103,6 +103,27 @@ def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, ceil_mode=True):
     return conv_back(r, np.zeros(x_shape), weight, stride, pad, groups, ceil_mode)[0]
 
 
+# ---------------------------------------------------------------------------------------------- Winograd
+
+
+def winograd_matrices(n):
+    """AT (n, n + 2), BT (n + 2, n + 2) and G (n + 2, 3): AT [(G g) * (BT d)] is the valid correlation of d with g.
+
+    From its points alone (Toom and Cook): g is evaluated at each, as a polynomial, and at infinity, where its leading
+    coefficient is left; BT and AT interpolate.  The points are the first n + 1 of five, and a row of G is divided by
+    the differences to all of the five, so that filters are the same for every n; BT makes up for those it lacks.
+    """
+    points, at, bt, g = (0, 1, -1, 2, -2), np.zeros((n, n + 2)), np.zeros((n + 2, n + 2)), np.zeros((n + 2, 3))
+    for k, point in enumerate(points[: n + 1]):
+        others = [p for p in points[: n + 1] if p != point]
+        at[:, k] = [float(point) ** i for i in range(n)]
+        g[k] = [1, point, point**2] / np.prod([float(point - p) for p in points if p != point])
+        bt[k, : n + 1] = np.poly(others)[::-1] * np.prod([float(point - p) for p in points[n + 1 :]])
+    at[n - 1, n + 1] = g[n + 1, 2] = 1
+    bt[n + 1] = np.poly(points[: n + 1])[::-1]
+    return at, bt, g
+
+
 # ---------------------------------------------------------------------------------------------- pooling
 
 

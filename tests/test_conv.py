@@ -1,4 +1,4 @@
-"""Conv: up, back and down against the equations, and the laws they obey.  Its faster ways: test_conv_ways.py."""
+"""Conv: up, back and down against the equations, and the laws they obey.  Its algorithms: test_conv_algorithms.py."""
 
 import numpy as np
 import pytest

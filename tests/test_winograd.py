@@ -1,7 +1,10 @@
 """Winograd's ways round: narrow tiles at the end of a map, taps that a filter lacks, pictures that do not touch."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+import reference as ref
 from conv_cases import check_three_walks
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,8 @@ from projecting import project_units
 
 from rawconv.layers import GEMM, Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
-from rawconv.layers.cpu import winograd
-from rawconv.layers.cpu.winograd_places import Fold, Tiles, multiplications
+from rawconv.layers.cpu import winograd, winograd_tiles
+from rawconv.layers.cpu.winograd_places import PLAIN, Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
 from rawconv.net import Net
@@ -114,6 +117,59 @@ def test_every_place_of_a_map_is_in_one_tile():
                 for j in range(across):
                     covered[top + i * high : top + (i + 1) * high, left + j * wide : left + (j + 1) * wide] += 1
         assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_the_matrices_are_those_of_their_points(n):
+    """And what they are for: n outputs of n + 2 inputs and three taps."""
+    at, bt, g = ref.winograd_matrices(n)
+    np.testing.assert_allclose(winograd_tiles.AT[n], at, atol=1e-12)
+    np.testing.assert_allclose(winograd_tiles.BT[n], bt, atol=1e-12)
+    np.testing.assert_allclose(winograd_tiles.G[[*range(n + 1), 5]], g, atol=1e-12)
+    d, taps = np.random.default_rng(0).standard_normal(n + 2), np.random.default_rng(1).standard_normal(3)
+    np.testing.assert_allclose(at @ (g @ taps * (bt @ d)), np.correlate(d, taps), atol=1e-12)
+
+
+def tiles_of(size):
+    """(number of the tile in all, image, rows, columns, outputs down, outputs across), in the order they stand in."""
+    start = 0
+    for top, left, down, across, high, wide in Tiles.of(size).rectangles:
+        for number, (n, i, j) in enumerate(product(range(2), range(down), range(across)), start):
+            yield number, n, top + i * high, left + j * wide, high, wide
+        start += 2 * down * across
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 5), (7, 6), (1, 2), (3, 9)])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_tiles_are_transformed_by_their_matrices(size, gradients):
+    """The loops of inputs and of gradients, exactly, in whole numbers."""
+    more = 0 if gradients else 2
+    x = np.random.default_rng(0).integers(-9, 9, (2, size[0] + more, size[1] + more, 32)).astype(float)
+    tiles = winograd._to_tiles(x, Tiles.of(size), PLAIN, (0, 0), 32, gradients).reshape(-1, 6, 6, 32)
+    for number, n, top, left, high, wide in tiles_of(size):
+        down, across = (
+            ref.winograd_matrices(k)[0].T if gradients else ref.winograd_matrices(k)[1] for k in (high, wide)
+        )
+        d = x[n, top : top + high + more, left : left + wide + more]
+        want = np.einsum("ai,ijc,bj->abc", down, d, across)
+        got = tiles[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 5), (7, 6), (1, 2), (3, 9)])
+def test_outputs_are_those_of_the_matrices(size):
+    rng, tiles = np.random.default_rng(0), Tiles.of(size)
+    products, bias = (
+        rng.integers(-9, 9, (2 * tiles.count, 6, 6, 32)).astype(float),
+        rng.integers(-9, 9, 32).astype(float),
+    )
+    y, no_fold = np.full((2, *size, 32), np.nan), (np.zeros((0, 0, 0)), PLAIN.order, (1, 1, 0, 0))
+    winograd_tiles.images_out(products.reshape(-1), bias, y, 0, 2, tiles.table, *no_fold)
+    for number, n, top, left, high, wide in tiles_of(size):
+        used = products[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
+        down, across = (ref.winograd_matrices(k)[0] for k in (high, wide))
+        want = np.einsum("ia,abc,jb->ijc", down, used, across) + bias
+        np.testing.assert_allclose(y[n, top : top + high, left : left + wide], want, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -1,16 +1,26 @@
-"""The ways to compute a convolution give what the equations say: Winograd, direct, what `auto` takes, with a ReLU."""
+"""The algorithms of a convolution give what the equations say, and are chosen by the shapes alone, once."""
 
+import inspect
+import os
+import subprocess
+import sys
+
+import nets
 import numpy as np
 import pytest
 import reference as ref
 from conv_cases import CASES, TOLERANCE, check_three_walks, make
 from laws import assert_close, assert_same
+from projecting import project_units
 
-from rawconv.layers import GEMM, Execution
+from rawconv.layers import GEMM, Execution, conv
 from rawconv.layers.conv import Conv, add_bias
-from rawconv.layers.cpu import Shape, winograd
+from rawconv.layers.cpu import ALGORITHMS, CHOICES, Shape, gemm, winograd
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
+from rawconv.visualize import perturbed
+from rawconv.visualize.forward_pass import ForwardPass
+from rawconv.visualize.trace import exact
 
 
 @pytest.mark.parametrize("conv", ["winograd", "direct", "auto"])
@@ -145,3 +155,80 @@ def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want)
     given = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(size, window.stride, window.size, window.pad, strict=False)]
     conv = Shape(pictures, tuple(given), shape, window)
     assert conv.out_size == size and (winograd.supports(conv, forced=True), winograd.supports(conv)) == want
+
+
+def test_the_table_is_one_of_equal_modules():
+    for module in ALGORITHMS.values():
+        for name in ("supports", "forward", "transpose", "weight_gradient"):
+            assert inspect.isfunction(getattr(module, name)), f"{module.__name__} lacks {name}"
+            names = list(inspect.signature(getattr(module, name)).parameters)
+            assert names == list(inspect.signature(getattr(gemm, name)).parameters), f"{module.__name__}.{name}"
+    assert set(CHOICES) - {"auto"} <= set(ALGORITHMS)
+
+
+def test_an_algorithm_that_is_not_there_is_refused():
+    layer = make(np, "float32", (7, 6, 2), 3, dict(size=3))[0]
+    with pytest.raises(ValueError, match=r"'fft' is not one of: auto, gemm, winograd, direct\."):
+        layer.forward(np.zeros((1, 7, 6, 2), "float32"), execution=Execution("fft"))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The algorithms that are asked for while a test runs."""
+    found, choose = [], conv.choose
+    monkeypatch.setattr(conv, "choose", lambda algorithm, *shape: found.append(algorithm) or choose(algorithm, *shape))
+    return found
+
+
+def test_the_ways_down_are_computed_as_the_way_up_was(asked):
+    """The cache says how; the net may have been told otherwise since."""
+    net, x = nets.make(np, nets.FULL), nets.picture()
+    net.execution = Execution("winograd", 1 << 20)
+    y, caches = net.forward(x)
+    net.execution = GEMM
+    net.backward(y, caches)
+    net.deconv(y, caches)
+    groups = sum(net[name].groups for name in nets.convs(nets.FULL))
+    assert asked.count("winograd") == 4 * groups, "up, two gradients, down"
+
+
+def test_a_net_says_how_all_of_it_is_computed(asked):
+    """Whole maps and windows, up and down, a unit alone and a changed square; `exact` is a net that says otherwise."""
+    net, x = nets.make(np, nets.FULL), nets.picture()
+    net.execution = Execution("direct")
+    y, caches = net.forward(x)
+    net.backward(y, caches)
+    project_units(net, x, "relu2", [(0, 1, 2, 3)])
+    maps = ForwardPass(net, x).maps
+    perturbed.forward(net, maps, x[:, 2:6, 2:6], np.array([[2, 2]]), ["relu2"])
+    assert set(asked) == {"direct"}
+    asked.clear()
+    exact(net).forward(x)
+    assert set(asked) == {"gemm"} and net.execution == Execution("direct")
+
+
+CALLS = """
+import sys, numpy as np
+from rawconv.layers.conv import Conv
+
+for images, size, channels, filters in {shapes}:
+    layer, rng = Conv(filters, 3, pad=1), np.random.default_rng(0)
+    layer.build((size, size, channels), rng)
+    x, calls = rng.standard_normal((images, size, size, channels), np.float32), []
+    y, cache = layer.forward(x)
+    layer.backward(y, cache)
+    sys.setprofile(lambda frame, event, argument: event == "call" and calls.append(frame.f_code.co_name))
+    layer.backward(y, cache)
+    sys.setprofile(None)
+    print(len(calls))
+"""
+
+
+def test_a_convolution_back_takes_few_python_calls():
+    """With small batches they would take as long as the work: by columns and by Winograd, on one thread."""
+    shapes = [(1, 16, 48, 96), (3, 16, 48, 96), (3, 8, 128, 128), (8, 8, 128, 128), (2, 6, 4, 5)]
+    environment = os.environ | {"RAWCONV_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", CALLS.format(shapes=shapes)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    counts = dict(zip(shapes, map(int, done.stdout.split()), strict=True))
+    assert all(count <= 150 for count in counts.values()), counts
