@@ -26,31 +26,30 @@ class Basic(nn.Module):
 class Bottleneck(nn.Module):
     """ResNet-50's and, in groups, ResNeXt's."""
 
-    def __init__(self, channels, width, stride=1, groups=1):
+    def __init__(self, channels, width, stride=1, groups=1, short=True):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, 1, groups=groups, bias=False)
         self.bn2, self.relu = nn.BatchNorm2d(width), nn.ReLU()
         self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
-        self.downsample = nn.Sequential(
-            nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
-        )
+        conv = nn.Conv2d(channels, 4 * width, 1, stride, bias=False)
+        self.downsample = nn.Sequential(conv, nn.BatchNorm2d(4 * width)) if short else None
 
     def forward(self, x):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(out)))))
-        return self.relu(out + self.downsample(x))
+        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
 class ResNet(nn.Module):
-    def __init__(self, *layers, classes=5):
+    def __init__(self, *layers, classes=5, maps=16):
         super().__init__()
         self.conv1, self.bn1, self.relu = nn.Conv2d(3, 6, 7, 2, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU()
         self.maxpool, self.avgpool = nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1)
         for number, layer in enumerate(layers, 1):
             setattr(self, f"layer{number}", layer)
         self.layers = len(layers)
-        self.fc = nn.Linear(16, classes)
+        self.fc = nn.Linear(maps, classes)
 
     def forward(self, x):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -212,6 +211,103 @@ NETS = {
     "bottleneck": lambda: ResNet(nn.Sequential(Bottleneck(6, 4), Bottleneck(16, 4, 2))),
     "resnext": lambda: ResNet(nn.Sequential(Bottleneck(6, 4, 2, groups=2))),
     "squeezenet": Squeeze, "densenet": Dense, "googlenet": Google, "mobilenet": Mobile,
+}  # fmt: skip
+
+
+# The whole nets, narrow
+
+
+def resnet18(classes=5):
+    pairs = [(6, 6, 1), (6, 7, 2), (7, 8, 2), (8, 9, 2)]
+    return ResNet(*(nn.Sequential(Basic(c, f, s), Basic(f, f)) for c, f, s in pairs), classes=classes, maps=9)
+
+
+def resnext(counts=(3, 4, 6, 3), classes=5):
+    """resnext50_32x4d: 32 groups of one channel each."""
+    layers, channels = [], 6
+    for count, stride in zip(counts, (1, 2, 2, 2), strict=True):
+        blocks = [Bottleneck(channels, 32, stride, 32)]
+        blocks += [Bottleneck(128, 32, 1, 32, short=False) for _ in range(count - 1)]
+        layers, channels = [*layers, nn.Sequential(*blocks)], 128
+    return ResNet(*layers, classes=classes, maps=128)
+
+
+def squeezenet1_1(classes=5):
+    net = Squeeze(classes)
+    pool, fires = lambda: nn.MaxPool2d(3, 2, ceil_mode=True), [Fire(6, 3, 4), *(Fire(8, 3, 4) for _ in range(7))]
+    net.features = nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), pool(), *fires[:2], pool(), *fires[2:4], pool(), *fires[4:]
+    )
+    net.classifier[1] = nn.Conv2d(8, classes, 1)
+    return net
+
+
+def densenet121(classes=5, growth=2):
+    net, maps = Dense(classes), 6
+    parts = list(net.features.named_children())[:4]
+    for number, count in enumerate((6, 12, 24, 16), 1):
+        parts.append((f"denseblock{number}", DenseBlock(count, maps, growth)))
+        maps += count * growth
+        if number < 4:
+            parts.append((f"transition{number}", Transition(maps, maps // 2)))
+            maps //= 2
+    net.features = nn.Sequential(OrderedDict([*parts, ("norm5", nn.BatchNorm2d(maps))]))
+    net.classifier = nn.Linear(maps, classes)
+    return net
+
+
+def mobilenet_v2(classes=5):
+    net, channels = Mobile(classes), 6
+    blocks = [net.features[0]]
+    for expand, filters, count, stride in (
+        (1, 4, 1, 1), (2, 5, 2, 2), (2, 5, 3, 2), (2, 6, 4, 2), (2, 7, 3, 1), (2, 8, 3, 2), (2, 9, 1, 1),
+    ):  # fmt: skip
+        for number in range(count):
+            blocks.append(Inverted(channels, filters, 1 if number else stride, expand))
+            channels = filters
+    last = nn.Sequential(nn.Conv2d(9, 10, 1, bias=False), nn.BatchNorm2d(10), nn.ReLU6())
+    net.features, net.classifier[1] = nn.Sequential(*blocks, last), nn.Linear(10, classes)
+    return net
+
+
+class Module(nn.Module):
+    """GoogLeNet's own, of 4 * 3 maps."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.branch1 = Unit(channels, 3, 1)
+        self.branch2 = nn.Sequential(Unit(channels, 2, 1), Unit(2, 3, 3, padding=1))
+        self.branch3 = nn.Sequential(Unit(channels, 2, 1), Unit(2, 3, 3, padding=1))
+        self.branch4 = nn.Sequential(nn.MaxPool2d(3, 1, 1, ceil_mode=True), Unit(channels, 3, 1))
+
+    def forward(self, x):
+        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
+
+
+class GoogLeNet(nn.Module):
+    """With the tensors of a head that only training uses."""
+
+    def __init__(self, classes=5):
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = Unit(3, 6, 7, stride=2, padding=3), Unit(6, 6, 1), Unit(6, 6, 3, padding=1)
+        self.pools, channels = {"3a": 3, "4a": 3, "5a": 2}, 6
+        for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
+            setattr(self, f"inception{name}", Module(channels))
+            channels = 12
+        self.aux1, self.fc = nn.Linear(12, classes), nn.Linear(12, classes)
+
+    def forward(self, x):
+        x = self.conv3(self.conv2(F.max_pool2d(self.conv1(x), 3, 2, ceil_mode=True)))
+        for name, module in self.named_children():
+            if name.startswith("inception"):
+                size = self.pools.get(name[-2:])
+                x = module(F.max_pool2d(x, size, 2, ceil_mode=True) if size else x)
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+WHOLE = {
+    "resnet18": resnet18, "resnext50_32x4d": resnext, "squeezenet1_1": squeezenet1_1, "densenet121": densenet121,
+    "mobilenet_v2": mobilenet_v2, "googlenet": GoogLeNet,
 }  # fmt: skip
 
 

@@ -1,20 +1,39 @@
-"""PyTorch's state dicts: torchvision's AlexNet and VGG, pytorchcv's ZFNet.  PyTorch itself is not needed."""
+"""PyTorch's state dicts of nets that are known by the names and shapes of their tensors (architectures/).  PyTorch
+itself is not needed.
+"""
 
 import numpy as np
 
 from ..errors import UsageError
 from ..files.storage import Wrong, open_file
+from ..layers.add import Add
+from ..layers.average_pool import AveragePool
+from ..layers.concat import Concat
 from ..layers.dropout import Dropout
 from ..layers.max_pool import MaxPool
 from ..layers.relu import ReLU
-from . import PIXELS, Foreign, parts
-from .architectures import ARCHITECTURES, SIZE, Dense, Drop, Filters, Flat, Norm, Pool, Rectify, expected, misfit
+from . import PIXELS, Foreign, Pixels, parts
+from .architectures import ARCHITECTURES, NORM, expected, misfit
+from .architectures.steps import (  # fmt: skip
+    DEPTHWISE,
+    Average,
+    Dense,
+    Drop,
+    Filters,
+    Flat,
+    Join,
+    Norm,
+    Pool,
+    Rectify,
+    Scale,
+    Sum,
+)
 from .formats import recognise
 from .tensors import open_tensors
 
 WITNESS = "torch"
 WANTS = ("arch", "size")
-EPSILON = 1e-5  # of batch norm: PyTorch's default, which these nets keep
+CENTRED = Pixels("rgb", (127.5,) * 3, (127.5,) * 3)
 ONNX = 'Export it from Python, torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "net.onnx"), and import that.'
 
 
@@ -23,18 +42,26 @@ def read(path, wanted):
     with open_file(path, "alexnet.pth") as file:
         tensors = open_tensors(path, recognise(file))
     name = _architecture(tensors.shapes, wanted.arch)
-    library, steps = ARCHITECTURES[name]
-    tensors.check_total(expected(steps, tensors.shapes))
-    size = wanted.size or SIZE
+    about = ARCHITECTURES[name]
+    tensors.check_total(expected(about.steps, tensors.shapes))
+    size = wanted.size or about.size
     return Foreign(
-        (size, size, 3), _layers(steps, tensors, size), PIXELS["torch"], stored=max(256, size),
-        conventions=_conventions(steps, f"{name} of {library}"),
+        (size, size, 3), _layers(about, tensors, size, wanted.dtype), CENTRED if about.centred else PIXELS["torch"],
+        stored=max(about.stored, size), conventions=_conventions(about, name, tensors.shapes),
     )  # fmt: skip
+
+
+def _own(shapes, about):
+    """{name: shape} without what counts batches, and without heads that only training has."""
+    return {
+        name: shape
+        for name, shape in shapes.items()
+        if not name.endswith(".num_batches_tracked") and not name.startswith(about.heads)
+    }
 
 
 def _architecture(shapes, arch):
     """The name in ARCHITECTURES of what has tensors of these shapes, or `arch` where these fit it."""
-    shapes = {name: shape for name, shape in shapes.items() if not name.endswith(".num_batches_tracked")}
     if arch is not None:
         return _asked(shapes, arch)
     if exact := _fitting(shapes, True):
@@ -42,67 +69,91 @@ def _architecture(shapes, arch):
     if similar := _fitting(shapes, False):
         names = " or ".join(similar)
         raise Wrong(f"has the tensors of {names} in other widths", f"If that is what it is, add --arch {similar[0]}.")
+    count = sum(not name.endswith(".num_batches_tracked") for name in shapes)
     first = next(iter(shapes), "none")
-    raise Wrong(f"holds {len(shapes)} tensors ({first:.80} ...) of no net that is known by its weights alone", ONNX)
+    raise Wrong(f"holds {count} tensors ({first:.80} ...) of no net that is known by its weights alone", ONNX)
 
 
 def _asked(shapes, arch):
     """`arch`, where tensors of these shapes are of it."""
     if arch not in ARCHITECTURES:
         raise UsageError(f"There is no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}.")
-    if wrong := misfit(ARCHITECTURES[arch].steps, shapes, widths=False):
+    about = ARCHITECTURES[arch]
+    if wrong := misfit(about.steps, _own(shapes, about), widths=False):
         raise Wrong(f"is no {arch}: {wrong}", f"Name another --arch. Or: {ONNX}")
     return arch
 
 
 def _fitting(shapes, widths):
-    return [name for name, (_, steps) in ARCHITECTURES.items() if misfit(steps, shapes, widths) is None]
+    """The names in ARCHITECTURES of what has tensors of these shapes, in its own widths or in any."""
+    return [name for name, about in ARCHITECTURES.items() if misfit(about.steps, _own(shapes, about), widths) is None]
 
 
-def _layers(steps, tensors, size):
-    """[(key, layer)] of the steps."""
-    layers, shape, flat = [], (size, size, 3), None
-    for step in steps:
+def _layers(about, tensors, size, dtype):
+    """[(name, layer, *inputs)] of the steps."""
+    layers, shapes, below = [], {"": (size, size, 3)}, ""
+    for name, step, *inputs in about.steps:
+        under = [shapes[one] for one in inputs or [below]]
+        below = name
         if isinstance(step, Flat):
-            flat = shape
-            if shape[:2] != (step.size, step.size):
-                raise Wrong(f"takes pictures of {SIZE}x{SIZE}, not {size}x{size}", "Leave --size out.")
+            if under[0][:2] != (step.size, step.size):
+                raise Wrong(f"takes pictures of {about.size}x{about.size}, not {size}x{size}", "Leave --size out.")
+            shapes[name] = under[0]
             continue
         try:
             with np.errstate(all="ignore"):  # parts.py refuses what is not finite in the end
-                key, layer = _layer(step, tensors, flat or shape)
+                layer = _layer(name, step, tensors, under[0], dtype)
+                shapes[name] = layer.out_shape(*under)
         except ValueError as error:
-            raise Wrong(f"has a layer {step.key} that rawconv cannot take: {error}") from error
-        layers.append((key, layer))
-        shape = layer.out_shape(shape)
-        flat = shape if flat else None
+            raise Wrong(f"has a layer {name} that rawconv cannot take: {error}") from error
+        layers.append((name, layer, *inputs))
     return layers
 
 
-def _layer(step, tensors, shape):
+def _layer(name, step, tensors, shape, dtype):
+    """The layer of one step over maps of `shape`."""
+
+    def norm(of):
+        return parts.batch_norm(*(tensors.read(f"{of}.{one}") for one in NORM), step.epsilon)
+
     match step:
-        case Filters(key, _, _, stride, pad, norm):
-            layer = parts.conv(tensors.read(f"{key}.weight"), tensors.read(f"{key}.bias"), stride, pad)
-            if norm:
-                of = [tensors.read(f"{norm}.{name}") for name in ("weight", "bias", "running_mean", "running_var")]
-                parts.fold_batch_norm(layer, *parts.batch_norm(*of, EPSILON))
-            return key, layer
-        case Dense(key):
-            return key, parts.fully_connected(tensors.read(f"{key}.weight"), tensors.read(f"{key}.bias"), shape)
-        case Norm():
-            return "norm", parts.lrn(*step)
-        case Pool():
-            return "pool", MaxPool(step.size, step.stride, ceil_mode=step.ceil_mode)
-        case Drop():
-            return "dropout", Dropout(step.rate)
-        case Rectify():
-            return "relu", ReLU()
+        case Filters():
+            bias = tensors.read(f"{name}.bias") if step.bias else None
+            groups = shape[2] if step.groups == DEPTHWISE else step.groups
+            layer = parts.conv(tensors.read(f"{name}.weight"), bias, step.stride, step.pad, groups, dtype=dtype)
+            if step.norm:
+                parts.fold_batch_norm(layer, *norm(step.norm))
+            return layer
+        case Dense():
+            given = tensors.read(f"{name}.weight"), tensors.read(f"{name}.bias")
+            return parts.own(parts.fully_connected(*given, shape, view=True), dtype)
+        case Scale():
+            scale, shift = norm(name)
+            return parts.conv(scale.reshape(-1, 1, 1, 1), shift, groups=scale.size, dtype=dtype)
+    return LAYERS[type(step)](step, shape)
 
 
-def _conventions(steps, name):
-    said = {"architecture": f"{name}, by the names and shapes of its tensors", "rounding": "down, as in PyTorch"}
+LAYERS = {  # of the steps without tensors: function(step, shape of the maps)
+    Norm: lambda step, shape: parts.lrn(*step),
+    Pool: lambda step, shape: MaxPool(step.size, step.stride, step.pad, step.ceil_mode),
+    Average: lambda step, shape: AveragePool(step.size or shape[:2], step.stride, step.pad, False, "padded"),
+    Drop: lambda step, shape: Dropout(step.rate),
+    Rectify: lambda step, shape: ReLU(step.ceiling),
+    Sum: lambda step, shape: Add(),
+    Join: lambda step, shape: Concat(),
+}
+
+
+def _conventions(about, name, shapes):
+    steps = [step for _, step, *_ in about.steps]
+    said = {"architecture": f"{name} of {about.library}, by the names and shapes of its tensors"}
+    said["rounding"] = "down, as in PyTorch"
     if any(isinstance(step, Pool) and step.ceil_mode for step in steps):
         said["rounding"] = "down for convolutions, up for pools"
+    if about.centred:
+        said["pixels"] = "from -1 to 1, as the released weights take them; a net trained without transform_input: torch"
+    if about.heads and any(one.startswith(about.heads) for one in shapes):
+        said["auxiliary heads"] = "left out"
     if any(isinstance(step, Norm) for step in steps):
         said["LRN"] = "alpha divided by its size, 5"
     if any(isinstance(step, Filters) and step.norm for step in steps):
@@ -116,35 +167,50 @@ def scores(path, x, wanted):
 
     with open_file(path, "alexnet.pth") as file:
         kind = recognise(file)
-    w, y = _torch_tensors(path, kind), torch.from_numpy(x)
+    w, made, below = _torch_tensors(path, kind), {"": torch.from_numpy(x)}, ""
     shapes = {name: tuple(tensor.shape) for name, tensor in w.items()}
     with torch.no_grad():
-        for step in ARCHITECTURES[_architecture(shapes, wanted.arch)].steps:
-            y = _torch_step(step, w, y)
-    return y.numpy()
+        for name, step, *inputs in ARCHITECTURES[_architecture(shapes, wanted.arch)].steps:
+            made[name] = _in_torch(name, step, w, [made[one] for one in inputs or [below]])
+            below = name
+    return made[below].flatten(1).numpy()
 
 
-def _torch_step(step, w, y):
-    """What PyTorch's own layer makes of y; w: {name: tensor}."""
+def _in_torch(name, step, w, inputs):
+    """What PyTorch makes of the inputs of one step."""
+    import torch
     from torch.nn import functional as F
 
+    y = inputs[0]
+
+    def norm(y, of):
+        mean, variance, scale, shift = (w[f"{of}.{one}"] for one in (*NORM[2:], *NORM[:2]))
+        return F.batch_norm(y, mean, variance, scale, shift, eps=step.epsilon)
+
     match step:
-        case Filters(key, _, _, stride, pad, norm):
-            y = F.conv2d(y, w[f"{key}.weight"], w[f"{key}.bias"], stride, pad)
-            if norm:
-                of = [w[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
-                y = F.batch_norm(y, *of, eps=EPSILON)
-        case Dense(key):
-            y = F.linear(y, w[f"{key}.weight"], w[f"{key}.bias"])
-        case Norm():
-            y = F.local_response_norm(y, *step)
-        case Pool():
-            y = F.max_pool2d(y, step.size, step.stride, ceil_mode=step.ceil_mode)
-        case Flat():
-            y = F.adaptive_avg_pool2d(y, step.size).flatten(1)
-        case Rectify():
-            y = y.relu()
-    return y
+        case Filters():
+            groups = y.shape[1] if step.groups == DEPTHWISE else step.groups
+            y = F.conv2d(y, w[f"{name}.weight"], w.get(f"{name}.bias"), step.stride, step.pad, 1, groups)
+            return norm(y, step.norm) if step.norm else y
+        case Dense():
+            return F.linear(y.flatten(1), w[f"{name}.weight"], w[f"{name}.bias"])
+        case Scale():
+            return norm(y, name)
+        case Sum():
+            return inputs[0] + inputs[1]
+        case Join():
+            return torch.cat(inputs, 1)
+    return IN_TORCH[type(step)](F, step, y)
+
+
+IN_TORCH = {  # of the steps without tensors that have one input: function(torch.nn.functional, step, y)
+    Norm: lambda F, step, y: F.local_response_norm(y, *step),
+    Pool: lambda F, step, y: F.max_pool2d(y, step.size, step.stride, step.pad, ceil_mode=step.ceil_mode),
+    Average: lambda F, step, y: F.avg_pool2d(y, step.size or y.shape[2:], step.stride, step.pad),
+    Flat: lambda F, step, y: F.adaptive_avg_pool2d(y, step.size),
+    Rectify: lambda F, step, y: y.clamp(0, step.ceiling),
+    Drop: lambda F, step, y: y,
+}
 
 
 def _torch_tensors(path, kind):
@@ -160,5 +226,9 @@ def _torch_tensors(path, kind):
     else:
         tree = torch.load(path, map_location="cpu", weights_only=True)
     trees = [tree, *(tree.get(key) for key in NESTED)]
-    (found, *_) = [t for t in trees if isinstance(t, dict) and any(map(torch.is_tensor, t.values()))]
+    (found, *_) = [t for t in trees if isinstance(t, dict) and any(map(_is_weight, t.values()))]
     return unwrapped({name: value.float() for name, value in found.items() if torch.is_tensor(value)})
+
+
+def _is_weight(value):
+    return hasattr(value, "ndim") and value.ndim > 1

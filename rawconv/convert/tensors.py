@@ -9,6 +9,7 @@ import io
 import json
 import math
 import mmap
+import re
 import struct
 import zipfile
 
@@ -23,8 +24,18 @@ SAFE = {
     "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
     "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
 }  # fmt: skip
-NESTED = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put it
-WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile, before every name
+NESTED = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "ema",
+    "state_dict_ema",
+    "model_ema",
+)  # where scripts put it
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "backbone.")  # of DataParallel, torch.compile and scripts
+INNER = "features.module."  # of DataParallel around the convolutions alone
+OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")  # torchvision's released files have it
 
 
 class Tensors:
@@ -127,19 +138,26 @@ def _safe(data):
 
 
 def _state_dict(tree):
-    """{name: Tensor} of what was saved: a state dict, or a training script's dictionary that holds one."""
+    """{name: Tensor} of what was saved: a state dict, or a training script's dictionary that holds one.
+
+    Numbers that lie there as tensors (best_acc1) are none: one with a tensor of two dimensions comes first.
+    """
     candidates = [tree, *(tree.get(key) for key in NESTED)] if isinstance(tree, dict) else []
-    for candidate in candidates:
-        if isinstance(candidate, dict):
-            found = {name: t for name, t in candidate.items() if isinstance(name, str) and isinstance(t, Tensor)}
-            if found:
+    candidates = [
+        {name: t for name, t in candidate.items() if isinstance(name, str) and isinstance(t, Tensor)}
+        for candidate in candidates
+        if isinstance(candidate, dict)
+    ]
+    for least in (2, 0):
+        for found in candidates:
+            if any(len(t.shape) >= least for t in found.values()):
                 return unwrapped(found)
     raise Wrong("holds no state dict: no tensors under names", STATE_DICT)
 
 
 def unwrapped(found):
-    """{name: tensor} without what DataParallel and torch.compile put before every name."""
-    for wrapper in WRAPPERS:
-        if found and all(name.startswith(wrapper) for name in found):
-            found = {name.removeprefix(wrapper): t for name, t in found.items()}
-    return found
+    """{name: tensor} without what wrappers put before every name, and with the names of today's torchvision."""
+    while wrapper := next((w for w in WRAPPERS if found and all(name.startswith(w) for name in found)), None):
+        found = {name.removeprefix(wrapper): t for name, t in found.items()}
+    found = {name.replace(INNER, "features.", 1): t for name, t in found.items()}
+    return {OLD_DENSENET.sub(r"\1\2", name): t for name, t in found.items()}
