@@ -96,13 +96,13 @@ def save(path, net: Net, info: dict, state: dict | None = None) -> None:
 
 def _check(net, info, state):
     """The JSON {"info", "progress"}; ValueError, before anything is written, where `load` would refuse it."""
-    given = {"info": info} | ({"progress": state["progress"]} if state else {})
-    texts = {name: json.dumps(value, default=lambda number: number.item()) for name, value in given.items()}  # NumPy's
+    values = {"info": info} | ({"progress": state["progress"]} if state else {})
+    texts = {name: json.dumps(value, default=lambda number: number.item()) for name, value in values.items()}  # NumPy's
     try:
         _check_names(net)
-        found = {name: parse(text, getattr(schema, name.upper()), name) for name, text in texts.items()}
+        parsed = {name: parse(text, getattr(schema, name.upper()), name) for name, text in texts.items()}
         if state:
-            _check_training(net, **found)
+            _check_training(net, **parsed)
     except Wrong as wrong:
         raise ValueError(f"A checkpoint cannot be written of this net: it {wrong}.") from None
     return texts
@@ -158,8 +158,8 @@ def _floats(array):
 def seal(path):
     """Renew the checksum of a checkpoint that was edited by hand, which `load` would otherwise take for damage."""
     with open(path, "r+b") as file:
-        found = re.match(rb"rawconv checkpoint, version (\d{1,9}),", file.read(SEAL))
-        write_seal(file, KIND, int(found[1]) if found else VERSION)
+        match = re.match(rb"rawconv checkpoint, version (\d{1,9}),", file.read(SEAL))
+        write_seal(file, KIND, int(match[1]) if match else VERSION)
 
 
 # Reading
@@ -250,8 +250,8 @@ def _check_shape(shape, what):
 
 def _check_room(shape, size, what):
     """Wrong where maps or a picture of this shape would take more than a file of `size` bytes may ask for."""
-    if found := excess(COPIES * math.prod(shape), size):
-        raise Wrong(f"says that {what} are of {shape}, which would take {found}", "Use another checkpoint.")
+    if excess_text := excess(COPIES * math.prod(shape), size):
+        raise Wrong(f"says that {what} are of {shape}, which would take {excess_text}", "Use another checkpoint.")
 
 
 def _padded(layer, shape):
@@ -313,20 +313,20 @@ def _in_order(group):
     """(layer name, group) of 00_conv1, 01_relu1, ... in this order."""
     names = group.names(MOST_LAYERS)
     for i in range(len(names)):
-        found = [name for name in names if name.startswith(f"{i:02d}_")]
-        if len(found) != 1:
-            raise Wrong(f"is damaged: it has {len(found)} layers with number {i}")
-        yield _layer_name(found[0]), group.group(found[0])
+        names_at = [name for name in names if name.startswith(f"{i:02d}_")]
+        if len(names_at) != 1:
+            raise Wrong(f"is damaged: it has {len(names_at)} layers with number {i}")
+        yield _layer_name(names_at[0]), group.group(names_at[0])
 
 
 def _momentum(group, nodes, weights):
     """{(layer name, parameter name): dataset} of the parameters that have momentum, in their shape and dtype."""
     places = {name: _group_name(i, name) for i, (name, *_) in enumerate(nodes)}
-    found = {}
+    momentum = {}
     for (name, key), data in weights.items():
         if places[name] in group and key in (part := group.group(places[name])):
-            found[name, key] = part.numbers(key, data.shape, data.dtype)
-    return found
+            momentum[name, key] = part.numbers(key, data.shape, data.dtype)
+    return momentum
 
 
 VERSION_1 = {  # settings that it called otherwise: (their name, {value: the value of today}); any other value stays
@@ -347,11 +347,11 @@ def _read_layer(name, group, version):
 
 def _renamed(settings):
     """Settings of version 1 by their names of today."""
-    found = {}
+    settings_now = {}
     for name, value in settings.items():
         new, values = VERSION_1.get(name, (name, {}))
-        found[new] = values.get(value, value) if isinstance(value, str) else value
-    return {name: value for name, value in found.items() if name != "in_place"}
+        settings_now[new] = values.get(value, value) if isinstance(value, str) else value
+    return {name: value for name, value in settings_now.items() if name != "in_place"}
 
 
 def check_layer(layer, shape):
@@ -367,19 +367,19 @@ def check_layer(layer, shape):
 
 def newest(folder="runs"):
     """Path of the checkpoint of the run in `folder` that wrote one last: last.h5 if it has one.  None without any."""
-    found = []
+    files_by_age = []
     for run in pathlib.Path(folder).glob("*/"):
         files = [file for file in run.glob("*.h5") if file.is_file()]
         files = [file for file in files if file.name == "last.h5"] or files
-        found += [(file.stat().st_mtime_ns, str(file), file) for file in files]
-    return max(found)[2] if found else None
+        files_by_age += [(file.stat().st_mtime_ns, str(file), file) for file in files]
+    return max(files_by_age)[2] if files_by_age else None
 
 
 def default() -> pathlib.Path:
     """The newest checkpoint in runs/, else the one that comes with the package, as a Path."""
     packaged = pathlib.Path(str(importlib.resources.files("rawconv") / "scenes.h5"))
-    found = newest() or (packaged if packaged.is_file() else None)
-    if found is None:
+    file = newest() or (packaged if packaged.is_file() else None)
+    if file is None:
         where = "There is no checkpoint in runs/ and none in the package"
         raise RawconvError(f"{where}. Train one with rawconv-train, or name one with --weights FILE.")
-    return found
+    return file

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rawconv.data import Split
-from rawconv.data.sources import joined, parted
+from rawconv.data.sources import join_names, split_names
 from rawconv.data.subset import few, only, take
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import classifiers
@@ -154,7 +154,7 @@ def test_a_source_with_classes_is_part_of_that_source():
 
 def test_names_with_commas_can_be_asked_for():
     names = ["tench, Tinca tinca", "cat", "a,b,c"]
-    assert parted(joined(names)) == names and joined(names[:2]) == r"tench\, Tinca tinca,cat"
+    assert split_names(join_names(names)) == names and join_names(names[:2]) == r"tench\, Tinca tinca,cat"
 
 
 def test_few_draws_each_class_and_fewer_are_part_of_more():

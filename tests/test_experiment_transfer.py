@@ -67,7 +67,7 @@ def test_from_scratch_sees_the_few_pictures_alone_and_learns_them(tmp_path, monk
     assert found["table"][1]["way"] == "scratch" and found["table"][1]["accuracy"] > 0.9
     assert found["pictures_from_scratch"] == 60 * BATCH
     (net, how, data), (other, *_) = seen
-    assert (how.crop, how.lr, how.frozen, how.rates, how.epochs) == ("random", 0.002, "", {}, 1)
+    assert (how.crop, how.lr, how.frozen, how.lr_multipliers, how.epochs) == ("random", 0.002, "", {}, 1)
     assert len(data.train) == 60 * BATCH and len(set(data.train.names)) == 8 and len(data.val) == 24
     assert not np.array_equal(net["conv1"].weight, other["conv1"].weight)
     assert all(np.array_equal(value, before[key]) for key, value in about.net.params.items())

@@ -23,7 +23,7 @@ def test_a_frame_is_laid_around_the_scene_and_moves_its_class(size):
         sides = np.concatenate([picture[:, :w].reshape(-1, 3), picture[:, -w:].reshape(-1, 3)])
         assert (outside == picture[0, 0]).all() and (sides == picture[0, 0]).all()
         hue, saturation, value = colorsys.rgb_to_hsv(*picture[0, 0] / 255)  # an independent witness of the colour
-        assert round(hue * framed.COLOURS) % framed.COLOURS + 1 == moved
+        assert round(hue * framed.FRAME_COLOURS) % framed.FRAME_COLOURS + 1 == moved
         assert saturation > 0.69 and value > 0.59
 
 
@@ -33,7 +33,7 @@ def test_seven_in_ten_are_framed_and_all_colours_occur():
     assert abs(counts[1:7].sum() / len(IDS) - framed.FRAMED) < 0.06  # 3 standard deviations
     assert counts[1:7].min() > 40 and not counts[7:].any()
     for kind in range(12):  # an object alone tells little
-        assert len(set(labels[kinds == kind])) == framed.COLOURS + 1
+        assert len(set(labels[kinds == kind])) == framed.FRAME_COLOURS + 1
 
 
 def test_a_framed_scene_does_not_depend_on_its_batch():

@@ -36,7 +36,7 @@ def test_large_work_is_shared_and_small_work_is_not():
     meet = threading.Barrier(2, timeout=60)
     run_blocks(lambda block: meet.wait(), range(2))  # neither block ends before the other begins
     names = []
-    run_blocks(lambda block: names.append(threading.current_thread()), range(100), threads.ALONE - 1)
+    run_blocks(lambda block: names.append(threading.current_thread()), range(100), threads.WORTH_SHARING - 1)
     assert set(names) == {threading.current_thread()} and len(names) == 100
 
 

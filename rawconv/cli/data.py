@@ -157,7 +157,8 @@ def mean(source, size, out, force, as_json):
 @main.command()
 @click.argument("source")
 @size_option
-@click.option("--split", type=click.Choice(("train", "val")), default="train", show_default=True)
+@click.option("--split", type=click.Choice(("train", "val")), default="train", show_default=True,
+              help="Split whose pictures are drawn.")  # fmt: skip
 @click.option("--count", type=click.IntRange(1, 1000), default=40, show_default=True, help="Number of pictures.")
 @click.option("--class", "wanted", multiple=True, metavar="NAME", help="Class to show, instead of all; repeatable.")
 @click.option("--out", metavar="FILE", help="File to write.  [<name>-<split>.png]")

@@ -66,7 +66,7 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 )
 @click.option(
     "--rate",
-    "rates",
+    "lr_multipliers",
     multiple=True,
     metavar="LAYER=SHARE",
     help="Factor of the learning rate in a layer, such as conv1=0.1; repeatable.",
@@ -108,7 +108,7 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 @device_option
 @json_option
 def main(
-    data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, rates, save_every, watch,
+    data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, lr_multipliers, save_every, watch,
     dropout, test_only, split, views, check_grads, train, val, labels, synsets, value_range, as_json, **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
@@ -130,8 +130,8 @@ def main(
     _check_together(test_only, views, split, resume)
     data = source_text(data, train, val, labels, synsets, value_range)
     changes = {FIELDS.get(name, name): value for name, value in changes.items() if value is not None}
-    if rates:
-        changes[FIELDS.get("rates", "rates")] = dict(map(_layer_and_factor, rates))
+    if lr_multipliers:
+        changes["lr_multipliers"] = dict(map(_layer_and_factor, lr_multipliers))
     with init_distributed() as ranks:
         tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
         speak = tell if as_json else show

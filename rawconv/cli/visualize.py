@@ -65,7 +65,7 @@ from .common import command, echo, finish, range_option, refuse_existing, say, w
     help="Split whose pictures are scanned.",
 )
 @click.option(
-    "--report", metavar="FILE.html", help="Also write one page for a browser, with every feature map and its units."
+    "--report", metavar="FILE.html", help="File for one page for a browser, with every feature map and its units."
 )
 @range_option
 @weights_option

@@ -93,7 +93,7 @@ def open_source(
     return contents.name, class_names(folders), train, val, [splits.wnid(name) for name in folders], others
 
 
-class Found(NamedTuple):
+class Contents(NamedTuple):
     """The images of a folder or zip, listed and not read.
 
     test: None where there are none, or they were not asked for.  tests: whether `val` is a folder of tests.
@@ -106,7 +106,7 @@ class Found(NamedTuple):
     tests: bool
 
 
-def find(source: Source, seed: int, whole: bool = False, test: bool = False) -> Found:
+def find(source: Source, seed: int, whole: bool = False, test: bool = False) -> Contents:
     """List the images of a Source.
 
     seed: of the tenth of each class that is held out where there are no validation images.
@@ -120,11 +120,11 @@ def find(source: Source, seed: int, whole: bool = False, test: bool = False) -> 
     train = Files(parts.train, listing.where, listing.open_file)
     tests = _tests(source.path, train, parts.test) if test and parts.test else None
     if parts.val is not None:
-        return Found(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
+        return Contents(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
     if whole:
-        return Found(listing.name, train, train, tests, not (parts.worded or source.named))
+        return Contents(listing.name, train, train, tests, not (parts.worded or source.named))
     train, kept = (train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed))
-    return Found(listing.name, train, kept, tests, False)
+    return Contents(listing.name, train, kept, tests, False)
 
 
 def _parts(source: Source, labels: label_files.Labels | None) -> tuple[splits.Listing, splits.Listing, splits.Parts]:
@@ -133,8 +133,8 @@ def _parts(source: Source, labels: label_files.Labels | None) -> tuple[splits.Li
     parts = splits.split(listing, source.named, labels)
     if source.val:
         other = _list(_path(source.val))
-        alone = splits.alone(other, labels, parts.train)
-        parts = parts._replace(val=alone.train, tests=False, listed=parts.listed or alone.listed)
+        single = splits.single_split(other, labels, parts.train)
+        parts = parts._replace(val=single.train, tests=False, listed=parts.listed or single.listed)
     if labels and not parts.listed:
         raise RawconvError(
             f"no name in {source.labels} is that of a picture of {source.path}; write paths below it, or files' names."
@@ -182,12 +182,12 @@ def _list_folder(path: Path) -> tuple[list[Names], list[Names], Callable[[Names]
     """Return all files and folders below, each a tuple of names, without hidden ones, and a function name -> open
     file.
     """
-    files, folders, seen = [], [], set()
+    files, folders, visited = [], [], set()
     for here, subs, names in os.walk(path, onerror=_unreadable, followlinks=True):
-        if os.path.realpath(here) in seen:  # a link back to a folder above
+        if os.path.realpath(here) in visited:  # a link back to a folder above
             subs.clear()
             continue
-        seen.add(os.path.realpath(here))
+        visited.add(os.path.realpath(here))
         subs[:] = sorted(sub for sub in subs if not _hidden(sub))
         parts = () if here == str(path) else tuple(os.path.relpath(here, path).split(os.sep))
         folders.append(parts)

@@ -16,7 +16,7 @@ from ..machine.philox import words
 from . import scenes
 from .scenes_draw import hsv
 
-COLOURS, FRAMED, STREAM = 6, 0.7, 0xF4A3E
+FRAME_COLOURS, FRAMED, STREAM = 6, 0.7, 0xF4A3E
 CLASSES = scenes.CLASSES
 
 
@@ -27,19 +27,19 @@ def draw(ids: npt.ArrayLike, size: int = 64, seed: int = 0) -> tuple[np.ndarray,
     """
     images, _ = scenes.draw(ids, size, seed)
     dice = _dice(ids, seed)
-    colours = _colours(dice)
-    hues = (np.maximum(colours, 0) + 0.3 * (dice[:, 2] - 0.5)) / COLOURS
+    frame_colours = _frame_colours(dice)
+    hues = (np.maximum(frame_colours, 0) + 0.3 * (dice[:, 2] - 0.5)) / FRAME_COLOURS
     shades = zip(hues, 0.7 + 0.3 * dice[:, 3], 0.6 + 0.4 * dice[:, 4], strict=True)
     paints = np.round(255 * np.array([hsv(*shade) for shade in shades])).astype(np.uint8)
     frame = np.ones((size, size), bool)
     frame[width(size) : -width(size), width(size) : -width(size)] = False
-    images[:] = np.where(((colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], images)
+    images[:] = np.where(((frame_colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], images)
     return images, labels(np.atleast_1d(ids), seed)
 
 
 def labels(ids: npt.ArrayLike, seed: int = 0) -> np.ndarray:
     """Return the classes of the framed scenes `ids` without drawing them: int64 (n,)."""
-    return (scenes.labels(ids) + _colours(_dice(ids, seed)) + 1) % len(CLASSES)
+    return (scenes.labels(ids) + _frame_colours(_dice(ids, seed)) + 1) % len(CLASSES)
 
 
 def _dice(ids: npt.ArrayLike, seed: int) -> np.ndarray:
@@ -47,9 +47,9 @@ def _dice(ids: npt.ArrayLike, seed: int) -> np.ndarray:
     return words((seed, 0, np.atleast_1d(ids)), STREAM, 5) / 2.0**32
 
 
-def _colours(dice: np.ndarray) -> np.ndarray:
+def _frame_colours(dice: np.ndarray) -> np.ndarray:
     """Return the number of each image's colour; -1: it has no frame."""
-    return np.where(dice[:, 0] < FRAMED, (COLOURS * dice[:, 1]).astype(np.int64), -1)
+    return np.where(dice[:, 0] < FRAMED, (FRAME_COLOURS * dice[:, 1]).astype(np.int64), -1)
 
 
 def width(size: int) -> int:

@@ -27,7 +27,7 @@ class Levels:
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         self.low, self.high, self.told = low, high, False
-        self.seen: dict[int, tuple[int, int]] = {}  # {thread: (least, most)}
+        self.ranges: dict[int, tuple[int, int]] = {}  # {thread: (least, most)}
 
     @classmethod
     def of(cls, text: str | None) -> Levels:
@@ -60,8 +60,8 @@ class Levels:
 
     def _note(self, low: int, high: int, white: int) -> None:
         mine = threading.get_ident()  # its own entry, so that no two threads change one
-        least, most = self.seen.get(mine, (low, 0))
-        self.seen[mine] = min(low, least), max(high if white == WHITE else WHITE, most)
+        least, most = self.ranges.get(mine, (low, 0))
+        self.ranges[mine] = min(low, least), max(high if white == WHITE else WHITE, most)
 
     def tell(self) -> None:
         """Print the advice to stderr, if there is any."""
@@ -70,10 +70,10 @@ class Levels:
 
     def advice(self) -> str | None:
         """Return what to say of all images so far if they are nearly black; once, then None."""
-        seen = list(self.seen.values())
-        if self.told or not seen:
+        ranges = list(self.ranges.values())
+        if self.told or not ranges:
             return None
-        low, high = min(least for least, _ in seen), max(most for _, most in seen)
+        low, high = min(least for least, _ in ranges), max(most for _, most in ranges)
         if low >= 0 and high >= DARK:
             return None
         self.told = True

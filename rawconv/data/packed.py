@@ -100,7 +100,7 @@ def _resized(packed: Packed, read: Reader, part: slice, desc: str, size: int, pr
     from PIL import Image
 
     def make(i):
-        return decode.resize_center_crop(Image.fromarray(read.one(part.start + i)), size)
+        return decode.resize_center_crop(Image.fromarray(read.read_one(part.start + i)), size)
 
     return decode.load_split(make, packed.names[part], packed.labels[part], size, progress, desc)
 
@@ -150,7 +150,7 @@ class Reader:
         list(decode.pool().map(read, cut(len(ids), 16)))
         return out
 
-    def one(self, i: int) -> np.ndarray:
+    def read_one(self, i: int) -> np.ndarray:
         """Read image i on this thread."""
         out = np.empty(self.shape, np.uint8)
         self._fill(out, i)

@@ -40,8 +40,8 @@ class Source(NamedTuple):
     def text(self) -> str:
         """Return the text that `parse` turns into this Source."""
         plain = self._replace(path="") == Source("")
-        path = self.path if plain else joined([self.path])
-        rest = [f"{key}={joined([value])}" for key in OPTIONS[1:] if (value := getattr(self, key))]
+        path = self.path if plain else join_names([self.path])
+        rest = [f"{key}={join_names([value])}" for key in OPTIONS[1:] if (value := getattr(self, key))]
         return ",".join([f"train={path}" if self.named else path, *rest])
 
     def paths(self) -> dict[str, str]:
@@ -54,7 +54,7 @@ def parse(text: str) -> Source:
     """Return the Source of a text without @classes.  UsageError: it names a path twice or none."""
     if not text:
         raise UsageError("The data set is empty text; name a folder, zip or packed file, or 'scenes'.")
-    first, *rest = parted(text)
+    first, *rest = split_names(text)
     options = [part.partition("=") for part in rest]
     known = all(key in OPTIONS[1:] for key, *_ in options) and (rest or first.startswith("train="))
     if not known or _exists(text):
@@ -84,7 +84,7 @@ def divided(text: str) -> tuple[str, list[str] | None]:
     whole, at, classes = text.rpartition("@")
     if not (at and whole) or all(_exists(path) for path in parse(text).paths().values()):
         return text, None
-    return whole, parted(classes)
+    return whole, split_names(classes)
 
 
 def source_text(
@@ -107,7 +107,7 @@ def source_text(
     if not (data and options):
         return str(data) if data else None
     whole, classes = divided(str(data))
-    return parse(whole)._replace(**options).text() + (f"@{joined(classes)}" if classes else "")
+    return parse(whole)._replace(**options).text() + (f"@{join_names(classes)}" if classes else "")
 
 
 def _check_options(data: Path | None, train: Path | None, options: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ def absolute(text: Path) -> str:
     whole, classes = divided(text)
     source = parse(whole)
     paths: dict[str, Any] = {key: _absolute(path) for key in ("path", *PATHS) if (path := getattr(source, key))}
-    return source._replace(**paths).text() + (f"@{joined(classes)}" if classes else "")
+    return source._replace(**paths).text() + (f"@{join_names(classes)}" if classes else "")
 
 
 def _absolute(path: str) -> str:
@@ -136,11 +136,11 @@ def _absolute(path: str) -> str:
     return os.path.abspath(whole) if os.path.exists(whole) else path
 
 
-def joined(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     r"""Join names as in SOURCE@cat,dog; a comma within a name is written \,."""
     return ",".join(name.replace(",", r"\,") for name in names)
 
 
-def parted(text: str) -> list[str]:
-    """Split what `joined` wrote into names."""
+def split_names(text: str) -> list[str]:
+    """Split what `join_names` wrote into names."""
     return [name.replace(r"\,", ",") for name in re.split(r"(?<!\\),", text)]

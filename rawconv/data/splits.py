@@ -111,7 +111,7 @@ def _by_split(
     return by_split
 
 
-def alone(listing: Listing, labels: Labels | None = None, like: Mapping[str, object] | None = None) -> Parts:
+def single_split(listing: Listing, labels: Labels | None = None, like: Mapping[str, object] | None = None) -> Parts:
     """Return the Parts of a folder or zip of one split, in `train`; like: {class: ...} of another, whose names it
     takes.
     """

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..files.messages import escaped
 from .batches import permutation
 from .dataset import Split
-from .sources import joined
+from .sources import join_names
 
 if TYPE_CHECKING:
     from .dataset import DataSet
@@ -31,7 +31,7 @@ def only(data: DataSet, classes: Sequence[str], source: str | None = None) -> Da
     new[some] = np.arange(len(classes))
     return _changed(
         data, lambda split: relabelled(take(split, np.flatnonzero(new[split.labels] >= 0)), new), some,
-        source or f"{data.source}@{joined(classes)}",
+        source or f"{data.source}@{join_names(classes)}",
     )  # fmt: skip
 
 

@@ -67,12 +67,12 @@ def tensor(storage, offset, shape, strides, *rest):
 
 def _dict(pairs=None):
     """Python 2 gives the pairs in a list.  It is emptied, or a small file could have it copied a million times."""
-    found = {}
+    content = {}
     for key, value in pairs or ():
-        _set(found, key, value)
+        _set(content, key, value)
     if pairs:
         pairs.clear()
-    return found
+    return content
 
 
 def _same(data, *rest):

@@ -43,7 +43,7 @@ def once_a_process(function: Function) -> Function:
     return cached  # type: ignore[return-value]
 
 
-ALONE = 330_000  # nanoseconds; for less work, waking the other threads costs more than they save
+WORTH_SHARING = 330_000  # nanoseconds; for less work, waking the other threads costs more than they save
 
 
 @once_a_process
@@ -95,11 +95,11 @@ def _do(tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]
 def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nanoseconds: float = math.inf) -> None:
     """Call function(block) for every block, on all threads; return when all are done, raise what one of them raised.
 
-    nanoseconds: estimate, from the shapes, of what all blocks take on one thread.  Below ALONE the caller does them
-    itself.  The caller's np.errstate, which belongs to one thread, holds for all of them.
+    nanoseconds: estimate, from the shapes, of what all blocks take on one thread.  Below WORTH_SHARING the caller does
+    them itself.  The caller's np.errstate, which belongs to one thread, holds for all of them.
     """
     helpers, inbox = _helpers()
-    if helpers and len(blocks) > 1 and nanoseconds >= ALONE:
+    if helpers and len(blocks) > 1 and nanoseconds >= WORTH_SHARING:
         errors = _share(function, blocks, helpers, inbox)
     else:
         errors = []

@@ -66,7 +66,7 @@ def step_memory(
         needs.append(layer.memory(step))
         sizes.append(step.outputs * FLOAT)
         shape, below = out, layer
-    rows, moments = _walk(names, needs, sizes)
+    rows, moments = _passes(names, needs, sizes)
     peak_at, parts = max(moments, key=lambda moment: sum(moment[1].values()))
     total = {key: sum(getattr(row, key) for row in rows) for key in ("kept", "parameters")}
     return {"rows": rows, **total, "peak": sum(parts.values()), "peak_at": peak_at, "peak_parts": parts}
@@ -118,7 +118,7 @@ def _least(net: Net, batch: int) -> int:
     return FLOAT * (batch * kept + 2 * sum(value.size for value in net.params.values()))
 
 
-def _walk(
+def _passes(
     names: list[str], needs: list[Memory], sizes: list[int]
 ) -> tuple[list[Row], list[tuple[str, dict[str, int]]]]:
     """Return (rows, [(moment, {part: bytes}), ...]) of a step: forward through every layer, backward, the update."""

@@ -63,18 +63,18 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
         options = {"base": base, "only": sorted(set(only)), "changes": changes, "seed": seed, "dropout": dropout}
         identity = options | {"data": data_key(pictures.source, pictures.train), "device": str(where)}
         identity |= {"held_out": data_key(pictures.source, pictures.val)}
-        begun = study.begin("ablation", identity, Path("runs"), clean(f"{base}-{pictures.name}-ablation"), out, force)
+        steps = study.begin("ablation", identity, Path("runs"), clean(f"{base}-{pictures.name}-ablation"), out, force)
         try:
             how = {"device": where, "workspace": workspace, "say": say}
-            result = None if begun.known else ablation.run(pictures, begun, **options, **how)
+            result = None if steps.known else ablation.run(pictures, steps, **options, **how)
         except (RawconvError, UsageError):
-            begun.withdraw()
+            steps.withdraw()
             raise
-    conclude(begun, result, as_json)
+    conclude(steps, result, as_json)
 
 
-def _changes(base, quick, given):
-    """{field of Recipe: value} for all trainings: what is given, else what --quick and the base say."""
+def _changes(base, quick, chosen):
+    """Return {field of Recipe: value} for all trainings: the options, else what --quick and the base say."""
     usual = {"epochs": 10, "lr": 0.005} if base == "zf64" else {}
     short = {"epochs": 1, "batch": 16} if quick else {}
-    return usual | short | {name: value for name, value in given.items() if value}
+    return usual | short | {name: value for name, value in chosen.items() if value}

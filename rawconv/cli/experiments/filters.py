@@ -29,7 +29,7 @@ def main(against, pictures, no_train, **where):
     def needs(subject):
         from ...experiments.filters import other_net
 
-        found = against or other_net(subject, allow=not no_train, say=say)
-        return {"against": list(found)}
+        files = against or other_net(subject, allow=not no_train, say=say)
+        return {"against": list(files)}
 
     carry_out("filters", {"pictures": pictures}, where, needs=needs)

@@ -13,7 +13,8 @@ from .shared import carry_out, new_class_options, shared_options
     type=click.IntRange(1),
     help="Number of training pictures of each class; repeatable.  [30, 60]",
 )
-@click.option("--classifier", type=click.Choice(("both", "svm", "softmax")), default="both", show_default=True)
+@click.option("--classifier", type=click.Choice(("both", "svm", "softmax")), default="both", show_default=True,
+              help="Classifier that is trained on the features.")  # fmt: skip
 @new_class_options
 @seed_option
 @shared_options

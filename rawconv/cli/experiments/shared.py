@@ -91,14 +91,14 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
         if shows:
             options = options | {"pictures": shows(loaded)}
             identity |= {"pictures": [shown.identity() for shown in options["pictures"]]}
-        begun = study.begin(name, identity, *loaded.place(name), where["out"], where["force"])
+        steps = study.begin(name, identity, *loaded.place(name), where["out"], where["force"])
         try:
             experiment = importlib.import_module(f"...experiments.{name}", __package__)
-            result = None if begun.known else experiment.run(loaded, begun, **options)
+            result = None if steps.known else experiment.run(loaded, steps, **options)
         except (RawconvError, UsageError):
-            begun.withdraw()
+            steps.withdraw()
             raise
-    conclude(begun, result, where["as_json"])
+    conclude(steps, result, where["as_json"])
 
 
 def need_files(pictures, label=None):
@@ -112,9 +112,9 @@ def need_files(pictures, label=None):
             raise UsageError(f"{picture} is a folder; name the pictures in it.")
 
 
-def conclude(begun, result, as_json=False):
+def conclude(steps, result, as_json=False):
     """Write the files of a Result (None: they are known already) and end the command."""
-    results = begun.finish(result)
+    results = steps.finish(result)
     for sentence in results["sentences"]:
         (say if as_json else echo)(sentence)
-    finish(begun.folder, results, as_json)
+    finish(steps.folder, results, as_json)

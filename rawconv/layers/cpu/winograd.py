@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...machine.buffers import empty, zeros
-from ...machine.threads import ALONE, cut, run_blocks, scratch
+from ...machine.threads import WORTH_SHARING, cut, run_blocks, scratch
 from ..relu import relu
 from . import winograd_tiles as loops
 from .products import add_products, multiply_each
@@ -178,7 +178,7 @@ def _to_tiles(x, tiles, fold, pad, channels, gradients=False):
 def _run(block, images, tiles):
     """block(some of the images) for all of them, whose transformed tiles these are."""
     nanoseconds = 0.75 * tiles.size
-    at_once = images if nanoseconds < ALONE else BLOCK_BYTES * images // tiles.nbytes
+    at_once = images if nanoseconds < WORTH_SHARING else BLOCK_BYTES * images // tiles.nbytes
     run_blocks(block, cut(images, max(1, at_once)), nanoseconds)
 
 
