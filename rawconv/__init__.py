@@ -24,6 +24,7 @@ A picture is a path, a Pillow picture or a uint8 array.  build, train and the re
 
 from __future__ import annotations
 
+import os
 import typing
 
 if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
@@ -39,8 +40,8 @@ if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command
     __version__: str
 
 
-def load(path) -> Net:
-    """The Net in a checkpoint file.  UsageError: no such file.  RawconvError: it is not a sound checkpoint."""
+def load(path: str | os.PathLike[str]) -> Net:
+    """Read the Net in a checkpoint file.  UsageError: no such file.  RawconvError: it is not a sound checkpoint."""
     from . import checkpoint
 
     return checkpoint.load(path).net
@@ -54,8 +55,8 @@ _FUNCTIONS = {
 __all__ = ["__version__", "load", *_FUNCTIONS]
 
 
-def __getattr__(name):
-    """The functions and modules of the package, imported as they are first asked for."""
+def __getattr__(name: str) -> object:
+    """Import a function or module of the package when it is first asked for."""
     import importlib
 
     if name in _MODULES:
@@ -72,5 +73,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'rawconv' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*__all__, *_MODULES])

@@ -6,7 +6,7 @@ from Philox by sample id, so the crop of an image depends neither on its batch n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -111,7 +111,7 @@ CU = __file__.replace("augment.py", "augment.cu")
 
 
 @loop
-def crops(images, rows, positions, pixel_mean, y):
+def crops(images: Any, rows: Any, positions: Any, pixel_mean: Any, y: Any) -> None:
     size, (height, width) = y.shape[1], pixel_mean.shape[:2]
     for i in range(len(y)):
         top, left, flip = positions[i]

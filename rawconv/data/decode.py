@@ -86,7 +86,7 @@ def resize_center_crop(image: Image.Image, size: int) -> np.ndarray:
 
 
 @once_a_process
-def pool():
+def pool() -> ThreadPoolExecutor:
     """Decoding threads of their own: reading ahead must not queue in front of the training step's blocks."""
     room()  # says in time what its variable may not be
     return ThreadPoolExecutor(thread_count(), "rawconv-decode")
@@ -97,7 +97,7 @@ def _attempt(
 ) -> list[tuple[int, str]]:
     """out[k] = make(ids[k]) on all threads, grey where that fails; return [(k, why)] of those that failed, in order."""
 
-    def block(part):
+    def block(part: slice) -> list[tuple[int, str]]:
         failed = []
         for k in range(part.start, part.stop):
             try:
@@ -163,7 +163,7 @@ def _reader(
 ) -> Callable[[np.ndarray], np.ndarray]:
     told = set()
 
-    def read(ids):
+    def read(ids: np.ndarray) -> np.ndarray:
         out = np.empty((len(ids), size, size, 3), np.uint8)
         for k, reason in _attempt(make, kept[ids], out):
             if ids[k] not in told:

@@ -234,11 +234,11 @@ def _list_zip(path: Path) -> tuple[list[Names], list[Names], Callable[[Names], B
             entries[parts] = entry
 
     @functools.cache
-    def opened(process):
+    def opened(process: int) -> zipfile.ZipFile:
         """The archive, opened by this process: forked ones would share one place in the file, and read each other's."""
         return archive if process == first else zipfile.ZipFile(path)
 
-    def open_file(parts):
+    def open_file(parts: Names) -> BinaryIO:
         if entries[parts].file_size > LARGEST:
             raise Unreadable(f"too large (it unpacks to {entries[parts].file_size / 1e6:.0f} MB)")
         return io.BytesIO(opened(os.getpid()).read(entries[parts]))
@@ -292,11 +292,11 @@ def flat(files: Files) -> tuple[list[Names], list[int]]:
 def _split(files: Files, size: int, progress: bool, desc: str, levels: Levels) -> Split:
     paths, labels = flat(files)
 
-    def make(i):
+    def make(i: int) -> np.ndarray:
         with files.open_file(paths[i]) as file:
             return decode.decode(file, size, levels)
 
-    def check(i):
+    def check(i: int) -> int:
         with files.open_file(paths[i]) as file, open_image(file, size):
             return 0
 

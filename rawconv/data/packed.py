@@ -88,7 +88,7 @@ def _wnids(packed: Packed) -> list[str]:
 
 
 def _split(packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool) -> Split:
-    def order(seed, epoch):
+    def order(seed: int, epoch: int) -> np.ndarray:
         return chunk_order(len(labels), part.start, seed, epoch, *_chunks(size))
 
     labels = packed.labels[part]
@@ -99,7 +99,7 @@ def _split(packed: Packed, read: Reader, part: slice, desc: str, size: int, prog
 def _resized(packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool) -> Split:
     from PIL import Image
 
-    def make(i):
+    def make(i: int) -> np.ndarray:
         return decode.resize_center_crop(Image.fromarray(read.read_one(part.start + i)), size)
 
     return decode.load_split(make, packed.names[part], packed.labels[part], size, progress, desc)
@@ -143,7 +143,7 @@ class Reader:
         out = np.empty((len(ids), *self.shape), np.uint8)
         self._announce(ids)
 
-        def read(part):
+        def read(part: slice) -> None:
             for k in range(part.start, part.stop):
                 self._fill(out[k], ids[k])
 

@@ -16,7 +16,8 @@ import os
 import shutil
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -115,9 +116,13 @@ class _Plan:
         text = json.dumps(identity + [source.range] * bool(source.range))
         self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
-    def decode(self, ids):
-        """(pictures uint8 (n, S, S, 3), their ids, {id of what is no picture: why}, SHA-256 of each, their sum)."""
-        images, kept, failed = np.empty((len(ids), self.size, self.size, 3), np.uint8), [], {}
+    def decode(self, ids: Sequence[int]) -> tuple[np.ndarray, list[int], dict[int, str], list[np.ndarray], np.ndarray]:
+        """Decode files by number: (images uint8 (n, S, S, 3), their ids, {id of what is no image: why}, SHA-256 of
+        each, the sum of those for training).
+        """
+        images = np.empty((len(ids), self.size, self.size, 3), np.uint8)
+        kept: list[int] = []
+        failed: dict[int, str] = {}
         for i in ids:
             files, path = self.files[i]
             try:
@@ -127,7 +132,7 @@ class _Plan:
             except Exception as error:  # whatever a decoder stumbles over in a broken file
                 failed[i] = why(error)
         images = images[: len(kept)]
-        sha256 = [np.frombuffer(hashlib.sha256(image).digest(), np.uint8) for image in images]
+        sha256 = [np.frombuffer(hashlib.sha256(image.data).digest(), np.uint8) for image in images]
         return images, kept, failed, sha256, images[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16)
 
 
@@ -200,9 +205,10 @@ class _Work:
                     saved = time.monotonic()
             self._save(file, kept, sha256)
 
-    def _decoded(self):
-        """The results of _Plan.decode over all blocks that are left, in order, a few of them under way."""
-        waiting, pool = deque(), decode.pool()
+    def _decoded(self) -> Iterator[tuple[np.ndarray, list[int], dict[int, str], list[np.ndarray], np.ndarray]]:
+        """Yield the results of _Plan.decode for all remaining blocks, in order, while a few more are being decoded."""
+        waiting: deque[Future[Any]] = deque()
+        pool = decode.pool()
         try:
             for start in range(self.done, self.plan.count, BLOCK):
                 waiting.append(pool.submit(self.plan.decode, range(start, min(start + BLOCK, self.plan.count))))
@@ -287,7 +293,17 @@ def _duplicates(sha256: np.ndarray) -> list[list[int]]:
     return [group for group in numbers.values() if len(group) > 1]
 
 
-def _structure(partial, end, train, labels, classes, names, sha256, mean, info):
+def _structure(
+    partial: Path,
+    end: int,
+    train: int,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    names: Sequence[str],
+    sha256: np.ndarray,
+    mean: np.ndarray,
+    info: dict[str, Any],
+) -> tuple[bytes, bytes]:
     """Return what HDF5 writes before and after the images, taken from a file beside `partial` with a hole in their
     place.
     """

@@ -5,7 +5,7 @@ eyes, both wheels, all petals).  Coordinates are object units: the object fills 
 right, y down, and what can face somewhere faces right.  `table()` packs everything into two arrays for Numba.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -354,7 +354,9 @@ def tables():
     grow, spread, lift, spin, style from-to, piece; object: first and last group, mirrored, rotation.
     """
     paint_index = {name: k for k, name in enumerate(PAINTS)}
-    strokes, groups, objects = [], [], []
+    strokes: list[Any] = []
+    groups: list[Any] = []
+    objects = []
     for drawing, mirrored, rotation in OBJECTS.values():
         first_group = len(groups)
         for group in drawing:

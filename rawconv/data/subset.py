@@ -61,7 +61,7 @@ def together(splits: Sequence[Split]) -> Split:
     """Return the Split of all images of these, one split after the other."""
     ends = np.cumsum([len(split) for split in splits])
 
-    def read(ids):
+    def read(ids: np.ndarray) -> np.ndarray:
         out, of = np.empty((len(ids), *splits[0].shape), np.uint8), np.searchsorted(ends, ids, "right")
         for k in np.unique(of):
             out[of == k] = splits[k].read(ids[of == k] - (ends[k] - len(splits[k])))

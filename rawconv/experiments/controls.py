@@ -36,7 +36,7 @@ class Variant(NamedTuple):
 
     name: str
     head: str
-    control: str = None
+    control: str | None = None
     rules: Rules = PAPER
     whole: bool = False
 

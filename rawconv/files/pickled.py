@@ -7,7 +7,7 @@ beyond what its bytes hold.
 
 import pickletools
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,12 +28,12 @@ STATE_DICT = 'In Python, torch.save(model.state_dict(), "weights.pth") writes a 
 class Storage(NamedTuple):
     """A run of `count` numbers that tensors look into.  dtype: NumPy's, or "bfloat16", which NumPy does not have."""
 
-    dtype: object
+    dtype: Any
     key: str
     count: int  # type: ignore[assignment]
 
     @property
-    def itemsize(self):
+    def itemsize(self) -> int:
         return 2 if self.dtype == "bfloat16" else self.dtype.itemsize
 
 
@@ -67,7 +67,7 @@ def tensor(storage, offset, shape, strides, *rest):
 
 def _dict(pairs=None):
     """Python 2 gives the pairs in a list.  It is emptied, or a small file could have it copied a million times."""
-    content = {}
+    content: dict[Any, Any] = {}
     for key, value in pairs or ():
         _set(content, key, value)
     if pairs:

@@ -22,6 +22,6 @@ def png_bytes(image: Image.Image, optimize: bool = False) -> bytes:
     return out.getvalue()
 
 
-def write_png(path: str | os.PathLike, image: Image.Image) -> None:
+def write_png(path: str | os.PathLike[str], image: Image.Image) -> None:
     """Write a Pillow image; a file that is there is replaced as a whole."""
     replace_file(path, png_bytes(image))

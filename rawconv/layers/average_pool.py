@@ -178,7 +178,7 @@ def average(x, y, first, last, kh, kw, sh, sw, top, left, count_top, count_left,
 @loop
 def spread(dx, dy, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right):
     """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
-    height, oh, ow, channels = dx.shape[1], *dy.shape[1:]
+    height, (oh, ow, channels) = dx.shape[1], dy.shape[1:]
     for row in range(first, last):
         n, iy = divmod(row, height)
         y = iy + top

@@ -161,7 +161,7 @@ def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
 @loop
 def unpool(dx, dy, switches, first, last, kh, kw, sh, sw, top, left, shared):
     """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
-    height, oh, ow, channels = dx.shape[1], *dy.shape[1:]
+    height, (oh, ow, channels) = dx.shape[1], dy.shape[1:]
     chosen, zero = np.empty(channels, np.bool_), dx.dtype.type(0)
     for row in range(first, last):
         n, iy = divmod(row, height)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files.schema import FLAG, FOUR, PAIR
+from ..files.schema import FLAG, FOUR, PAIR, Schema
 from ..machine.arrays import array_module
 
-WINDOW = {"size": PAIR, "stride": PAIR, "pad": FOUR, "ceil_mode": FLAG}  # what it may be in a file
+WINDOW: dict[str, Schema] = {"size": PAIR, "stride": PAIR, "pad": FOUR, "ceil_mode": FLAG}  # what it may be in a file
 
 
 def pair(value):

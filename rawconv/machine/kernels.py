@@ -84,11 +84,11 @@ def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str
     """Refuse what is not a contiguous CuPy array of C type `kind`; an open type gets its meaning from the first one."""
     if not hasattr(array, "__cuda_array_interface__"):
         raise ValueError(f"{name}: {label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}.")
-    found = C_TYPES.get(array.dtype.char)
+    c_type = C_TYPES.get(array.dtype.char, "")
     wanted = OPEN_TYPES.get(kind, (kind,))
-    if found in wanted and kind in OPEN_TYPES:
-        wanted = (types.setdefault(PACKS.get(kind, kind), found),)
-    if found not in wanted:
+    if c_type in wanted and kind in OPEN_TYPES:
+        wanted = (types.setdefault(PACKS.get(kind, kind), c_type),)
+    if c_type not in wanted:
         raise ValueError(f"{name}: {label} is {array.dtype}, the kernel wants {' or '.join(wanted)}.")
     if not array.flags.c_contiguous:
         raise ValueError(f"{name}: {label} must be C-contiguous, its strides are {array.strides}.")
@@ -131,7 +131,8 @@ def divisor(length: int, wide: bool = False) -> np.void:
     bits, length = 64 if wide else 32, max(1, length)
     shift = (length - 1).bit_length()
     factor = (((1 << shift) - length) << bits) // length + 1
-    return np.array((length, factor, shift), DIVISORS[bits // 8])[()]
+    record: np.void = np.array((length, factor, shift), DIVISORS[bits // 8])[()]  # type: ignore[assignment]
+    return record
 
 
 @functools.lru_cache(4096)
@@ -141,15 +142,16 @@ def _window(numbers: tuple[int, ...], pack: int, wide: bool) -> np.void:
     lengths = (height, width, channels, oh, ow, kh, kw, sh, sw)
     divisors = [divisor(length, wide) for length in (*lengths, kw * channels)]
     ints = (top, left), (width * channels, sw * channels, left * channels)
-    return np.array((*divisors[:-1], *ints[0], divisors[-1], *ints[1]), WINDOWS[8 if wide else 4])[()]
+    record = np.array((*divisors[:-1], *ints[0], divisors[-1], *ints[1]), WINDOWS[8 if wide else 4])
+    return record[()]  # type: ignore[return-value]
 
 
 @functools.cache
 def signature(path: str, name: str) -> list[tuple[str, str, bool]]:
     """[(C type, name, is an array), ...] of a kernel, read from its .cu file."""
-    found = re.search(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
-    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in found.group(1).split(",")]
-    arrays = ["*" in parameter for parameter in found.group(1).split(",")]
+    (parameters,) = re.findall(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
+    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in parameters.split(",")]
+    arrays = ["*" in parameter for parameter in parameters.split(",")]
     return [(" ".join(kind), label, is_array) for (*kind, label), is_array in zip(words, arrays, strict=True)]
 
 
@@ -157,7 +159,7 @@ def source(path: str | pathlib.Path) -> str:
     """The text of a .cu file with what it includes in its place: an installed package has no path to search."""
     path = pathlib.Path(path)
 
-    def included(match):
+    def included(match: re.Match[str]) -> str:
         other, line = path.parent / match[1], path_text[: match.start()].count("\n") + 2
         return f'#line 1 "{other.name}"\n{other.read_text()}#line {line} "{path.name}"'
 

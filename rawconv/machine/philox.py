@@ -7,6 +7,8 @@ neither on the batch that a picture is in nor on the device.  Only the low 32 bi
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +21,7 @@ _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 @loop(inline="always")
-def philox4x32(c0, c1, c2, c3, k0, k1):
+def philox4x32(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
     """Ten rounds over the counter (c0..c3) with the key (k0, k1): four words below 2**32, all held as uint64."""
     c0, c1, c2, c3, k0, k1 = c0 & _LOW, c1 & _LOW, c2 & _LOW, c3 & _LOW, k0 & _LOW, k1 & _LOW
     for _ in range(10):
@@ -30,7 +32,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
 
 
 @loop
-def _words(out, seed, stream, epoch, samples):
+def _words(out: Any, seed: Any, stream: Any, epoch: Any, samples: Any) -> None:
     for row in range(out.shape[0]):
         for block in range((out.shape[1] + 3) // 4):
             words = philox4x32(

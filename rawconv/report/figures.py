@@ -24,7 +24,7 @@ class Tile(NamedTuple):
     """One unit, drawn: uint8 (h, w, 3) of equal size, cut to its receptive field.  patch None: not to be shown."""
 
     projection: np.ndarray
-    patch: np.ndarray = None
+    patch: np.ndarray | None = None
     dead: bool = False
 
 

@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 import unicodedata
+from typing import Any
 
 from PIL import ImageFont
 
@@ -16,7 +17,8 @@ from ..files.messages import shown, warn
 
 PLAINER = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "black", "thin")  # are tried later
 LONGEST = 150  # characters of a line in a chart: it could push the axes out of the figure
-_used, _nowhere = [], set()  # fonts that have served; characters that no font has
+_used: list[Any] = []  # fonts that have served
+_nowhere: set[str] = set()  # characters that no font has
 
 
 def write(draw, at, text, fill, size, anchor):

@@ -44,7 +44,7 @@ class LayerPlan(NamedTuple):
     overview: list
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         """How many units of a chosen map are shown."""
         return self.found.value.shape[1]
 

@@ -3,7 +3,8 @@
 page = draw([Strip("conv4", ["deconvnet", "gradient"], ["map 17"], [[r, g]])], title, subtitle, legend)
 """
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ImageDraw
@@ -27,8 +28,8 @@ class Strip(NamedTuple):
     heads: list
     labels: list
     rows: list
-    marks: set = frozenset()
-    feet: list = ()
+    marks: Collection[Any] = frozenset()
+    feet: Sequence[Any] = ()
 
 
 def draw(strips, title, subtitle, legend, side=96, across=1):

@@ -82,7 +82,7 @@ def check_batch(net: Net, recipe: Recipe, images: int, device: Device, ranks: Ra
     room = limits.free_memory() / ranks.beside if on_cpu else device.free_memory()
     workspace = 2 if on_cpu else net.execution.workspace >> 20
 
-    def needed(batch):
+    def needed(batch: int) -> int:
         part = -(-batch // ranks.size)
         if not _is_known_chain(net):
             return _least(net, part)

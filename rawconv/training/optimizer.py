@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,14 +96,16 @@ BLOCKS, ROWS = 264, 16  # blocks of a GPU's threads for one layer's weights, abo
 
 
 @loop
-def sgd(weight, velocity, grad, momentum, rate, weight_decay):
+def sgd(weight: Any, velocity: Any, grad: Any, momentum: Any, rate: Any, weight_decay: Any) -> None:
     for i in range(len(weight)):
         velocity[i] = momentum * velocity[i] - weight_decay * weight[i] - rate * grad[i]
         weight[i] += velocity[i]
 
 
 @loop
-def sgd_filters(weight, velocity, grad, squares, momentum, rate, weight_decay, first, last):
+def sgd_filters(
+    weight: Any, velocity: Any, grad: Any, squares: Any, momentum: Any, rate: Any, weight_decay: Any, first: Any, last: Any
+) -> None:
     """sgd of the filters first .. last-1, and the sum of squares of each."""
     squares = squares[first:last]
     squares[:] = 0

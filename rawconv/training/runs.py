@@ -319,7 +319,7 @@ def check_gradients(
             value += 0.1 * rng.standard_normal(value.shape)
     x = prepare(run.data.train.read(ids), net.mean, net.shape[0], rng_key, run.recipe.crop, "float64")
 
-    def loss():
+    def loss() -> Any:
         return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights)[0]
 
     logits, caches = net.forward(x, rng_key=rng_key)

@@ -83,6 +83,8 @@ class ForwardPass:
 
     def center_crops(self) -> np.ndarray:
         """The images as the net sees them, uint8 (N, H, W, 3)."""
+        if self.images is None:
+            raise ValueError("This ForwardPass was made of x alone; give it the stored images too.")
         return center_crop(self.net, self.images)
 
     # ---------------------------------------------------------------------------------------- what the net says
