@@ -29,13 +29,13 @@ import typing
 
 if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
     from . import checkpoint, data, experiments, models, training, visualize  # noqa: F401
-    from .data import open_data  # noqa: F401
-    from .models import build  # noqa: F401
+    from .data import open_data
+    from .models import build
     from .net import Net
-    from .training.loop import train  # noqa: F401
-    from .visualize.images import display  # noqa: F401
-    from .visualize.shortcuts import classify, project  # noqa: F401
-    from .visualize.top_activations import scan  # noqa: F401
+    from .training.loop import train
+    from .visualize.images import display
+    from .visualize.shortcuts import classify, project
+    from .visualize.top_activations import scan
 
     __version__: str
 
@@ -52,7 +52,9 @@ _FUNCTIONS = {
     "build": "models", "classify": "visualize.shortcuts", "display": "visualize.images", "open_data": "data",
     "project": "visualize.shortcuts", "scan": "visualize.top_activations", "train": "training.loop",
 }  # fmt: skip
-__all__ = ["__version__", "load", *_FUNCTIONS]
+__all__ = [  # spelt out, since type checkers read it
+    "__version__", "build", "classify", "display", "load", "open_data", "project", "scan", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -81,7 +81,14 @@ def examine(name: str = "auto") -> dict[str, Any]:
 
 def _first(findings: Sequence[Finding], names: Sequence[str], states: Sequence[str]) -> str | None:
     """Return "name: text" of the first finding of these names in one of these states; None where there is none."""
-    return next((f"{one.name}: {one.text}" for one in findings if one.name in names and one.state in states), None)
+    return next(
+        (
+            f"{finding.name}: {finding.text}"
+            for finding in findings
+            if finding.name in names and finding.state in states
+        ),
+        None,
+    )
 
 
 def _choose(name: str) -> tuple[str, str | None]:

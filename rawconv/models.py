@@ -24,7 +24,7 @@ Description = tuple[tuple[int, int, int], list[tuple[str, Any]]]  # the shape (H
 
 
 def zfnet(classes: int, maps: tuple[int, int, int] = (384, 384, 256), fc: int = 4096) -> Description:
-    """The paper's net, Fig. 3: 7x7/2 filters, norm after pool, 62,357,608 parameters at 1000 classes."""
+    """Zeiler & Fergus 2013, Fig. 3: 7x7/2 filters, norm after pool, 62,357,608 parameters at 1000 classes."""
     return (224, 224, 3), [
         ("conv1", Conv(96, 7, stride=2)), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 110, 55
@@ -58,7 +58,7 @@ def alexnet(classes: int, fc: int = 4096, groups: int = 1) -> Description:
 
 
 def zf64(classes: int, maps: tuple[int, int, int] = (128, 128, 96), fc: int = 512) -> Description:
-    """The paper's net made small for 64x64 images: conv4 sees 59 pixels, 1.5 million parameters at 64 classes.
+    """zfnet made small for 64x64 images: conv4 sees 59 pixels, 1.5 million parameters at 64 classes.
 
     Less dropout than the paper: its fully connected layers are eight times narrower.
     """
@@ -93,7 +93,7 @@ def alex64(classes: int, fc: int = 512, groups: int = 1) -> Description:
 
 
 def zf32(classes: int) -> Description:
-    """The same for 32x32 images (CIFAR): 5x5/1 filters first, so that nothing small is lost."""
+    """zf64 for 32x32 images (CIFAR): 5x5/1 filters first, so that nothing small is lost."""
     return (32, 32, 3), [
         ("conv1", Conv(32, 5, pad=2, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN()),  # 32, 16

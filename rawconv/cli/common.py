@@ -230,9 +230,9 @@ def refuse_existing(path, force=False, inputs=()):
         raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
 
 
-def _same_file(path, given):
-    """Whether `path` is `given`, a path that need not exist, or None."""
-    return bool(given) and os.path.exists(given) and os.path.samefile(path, given)
+def _same_file(path, other):
+    """Whether `path` is `other`, a path that need not exist, or None."""
+    return bool(other) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 # Options, as decorators

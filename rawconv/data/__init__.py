@@ -75,8 +75,8 @@ def _open_path(source: str, named: Source, size: int, progress: bool, seed: int,
     else:
         raise UsageError(f"{path} is no folder or zip of pictures; leave --train, --val, --labels and --range out.")
     check_classes(source, parts[0])
-    found = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
-    return found._replace(test=found.val) if kind in (cifar, idx) else found
+    dataset = DataSet(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "data", source, *parts)
+    return dataset._replace(test=dataset.val) if kind in (cifar, idx) else dataset
 
 
 def _existing(source: str, named: Source) -> Path:

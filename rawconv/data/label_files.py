@@ -98,8 +98,8 @@ def _table(lines: list[tuple[int, str]], where: str) -> Labels:
     if columns is None and _columns_are_classes(rows):
         return Labels(where, [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]])
     name, label = columns or (0, 1)
-    found = [_row(number, cells, name, label, where) for number, cells in (rows[1:] if columns else rows)]
-    return Labels(where, found, header=columns is None)
+    labelled = [_row(number, cells, name, label, where) for number, cells in (rows[1:] if columns else rows)]
+    return Labels(where, labelled, header=columns is None)
 
 
 def _row(number: int, cells: list[str], name: int, label: int, where: str) -> tuple[int, str, str]:

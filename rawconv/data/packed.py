@@ -241,17 +241,17 @@ def _read(root: Group, end: int, path: str | os.PathLike[str]) -> Packed:
     classes = [escaped(name.decode("utf-8", "surrogateescape")) for name in class_texts.read()]
     info = schema.parse(info_text.read().item(), schema.PACKED, "info")
     schema.check_names("class", classes)
-    found = Packed(str(path), size, train, labels, classes, names[:-1], sha256, mean, info)
-    if len(names) != count + 1 or not _fits(found, count):
+    packed = Packed(str(path), size, train, labels, classes, names[:-1], sha256, mean, info)
+    if len(names) != count + 1 or not _fits(packed, count):
         raise Wrong("is damaged: its labels, names and classes do not fit each other")
-    return found
+    return packed
 
 
-def _fits(found: Packed, count: int) -> bool:
+def _fits(packed: Packed, count: int) -> bool:
     """Return whether labels, classes and mean of a Packed of so many images fit each other."""
-    kinds = len(found.classes)
-    labelled = 0 < kinds <= MOST_CLASSES and found.labels.min() >= 0 and found.labels.max() < kinds
-    return bool(0 < found.train < count and labelled and np.isfinite(found.mean).all())
+    kinds = len(packed.classes)
+    labelled = 0 < kinds <= MOST_CLASSES and packed.labels.min() >= 0 and packed.labels.max() < kinds
+    return bool(0 < packed.train < count and labelled and np.isfinite(packed.mean).all())
 
 
 def _check_images(root: Group, end: int) -> tuple[int, int]:

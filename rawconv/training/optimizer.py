@@ -73,7 +73,7 @@ def _step_filters(weight: Array, velocity: Array, grad: Array, *constants: float
     *typed, radius = (weight.dtype.type(value) for value in constants)
     squares = np.zeros(filters, weight.dtype)
 
-    def block(part):
+    def block(part: slice) -> None:
         sgd_filters(*arrays, squares, *typed, part.start, part.stop)
         scale_filters(arrays[0], squares, radius, part.start, part.stop)
 
@@ -104,7 +104,15 @@ def sgd(weight: Any, velocity: Any, grad: Any, momentum: Any, rate: Any, weight_
 
 @loop
 def sgd_filters(
-    weight: Any, velocity: Any, grad: Any, squares: Any, momentum: Any, rate: Any, weight_decay: Any, first: Any, last: Any
+    weight: Any,
+    velocity: Any,
+    grad: Any,
+    squares: Any,
+    momentum: Any,
+    rate: Any,
+    weight_decay: Any,
+    first: Any,
+    last: Any,
 ) -> None:
     """sgd of the filters first .. last-1, and the sum of squares of each."""
     squares = squares[first:last]
@@ -118,7 +126,7 @@ def sgd_filters(
 
 
 @loop
-def scale_filters(weight, squares, radius, first, last):
+def scale_filters(weight: Any, squares: Any, radius: Any, first: Any, last: Any) -> None:
     """w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS exceeds radius."""
     squares = squares[first:last]
     for o in range(last - first):
