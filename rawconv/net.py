@@ -81,10 +81,13 @@ class Net:
         return {(name, key): value for name, layer in self.layers for key, value in layer.params.items()}
 
     @property
-    def fuses_relu(self):
-        """The names of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
-        below = [node.inputs[0] for node in self.nodes.values() if node.layer.is_relu]
-        return {name for name in below if name != IMAGE and self[name].fuses_relu and len(self.consumers[name]) == 1}
+    def fuses_relu(self) -> dict[str, float]:
+        """{name: ceiling} of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
+        relus = [node for node in self.nodes.values() if node.layer.relu_ceiling is not None]
+        return {
+            below: layer.relu_ceiling for _, layer, (below,) in relus
+            if below != IMAGE and self[below].fuses_relu and len(self.consumers[below]) == 1
+        }  # fmt: skip
 
     @property
     def convolutions(self) -> list[str]:
@@ -131,7 +134,8 @@ class Net:
         """
         self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it")
         stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
-        path, fused, maps = self.path(*stops), self.fuses_relu.difference(asked), {IMAGE: x}
+        path, maps = self.path(*stops), {IMAGE: x}
+        fused = {name: ceiling for name, ceiling in self.fuses_relu.items() if name not in asked}
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)
         numbers = {name: number for number, name in enumerate(self.nodes)}
@@ -148,7 +152,7 @@ class Net:
     def _forward(self, node, inputs, rng_key, fused):
         """(output, cache) of one node; a ReLU whose convolution did its work only passes the map on."""
         if node.name in fused:
-            return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=True, **self.how(node.layer))
+            return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=fused[node.name], **self.how(node.layer))
         if node.inputs[0] in fused:
             return inputs[0], inputs[0]
         return node.layer.forward(*inputs, rng_key=rng_key, **self.how(node.layer))

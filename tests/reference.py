@@ -73,9 +73,19 @@ def _places(n, oh, ow, weight, stride, groups):
         yield (picture, rows, columns, channels), (picture, i, j, filters), filters
 
 
-def conv_up(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True):
-    """y[n,i,j,f] = bias[f] + sum_abc x0[n, i*sh+a, j*sw+b, g*Cg+c] * weight[a,b,c,f],  x0 = x with zeros around it,
-    g = f // (F / groups), Cg = C / groups."""
+def _with_holes(weight, dilation):
+    """The filters whose taps lie `dilation` apart, with zeros between them: a dilated convolution is one by those."""
+    (kh, kw, c, f), (dh, dw) = weight.shape, pair(dilation)
+    spread = np.zeros(((kh - 1) * dh + 1, (kw - 1) * dw + 1, c, f), weight.dtype)
+    for a, b in product(range(kh), range(kw)):
+        spread[a * dh, b * dw] = weight[a, b]
+    return spread
+
+
+def conv_up(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True, dilation=1):
+    """y[n,i,j,f] = bias[f] + sum_abc x0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] * weight[a,b,c,f],  x0 = x with zeros around
+    it, g = f // (F / groups), Cg = C / groups."""
+    weight = _with_holes(weight, dilation)
     padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, ceil_mode)
     y = np.zeros((len(x), oh, ow, weight.shape[3]))
     for window, unit, filters in _places(len(x), oh, ow, weight, stride, groups):
@@ -83,9 +93,10 @@ def conv_up(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True):
     return y
 
 
-def conv_back(dy, x, weight, stride=1, pad=0, groups=1, ceil_mode=True):
-    """dx0[n, i*sh+a, j*sw+b, g*Cg+c] += weight[a,b,c,f] * dy[n,i,j,f],  dx = dx0 without its frame,
-    dweight[a,b,c,f] += x0[n, i*sh+a, j*sw+b, g*Cg+c] * dy[n,i,j,f],  dbias[f] += dy[n,i,j,f]."""
+def conv_back(dy, x, weight, stride=1, pad=0, groups=1, ceil_mode=True, dilation=1):
+    """dx0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] += weight[a,b,c,f] * dy[n,i,j,f],  dx = dx0 without its frame,
+    dweight[a,b,c,f] += x0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] * dy[n,i,j,f],  dbias[f] += dy[n,i,j,f]."""
+    weight = _with_holes(weight, dilation)
     padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, ceil_mode)
     dpadded, dweight = np.zeros_like(padded), np.zeros(weight.shape)
     dbias = np.zeros(weight.shape[3])
@@ -95,12 +106,13 @@ def conv_back(dy, x, weight, stride=1, pad=0, groups=1, ceil_mode=True):
         dweight[..., filters] += np.einsum("abc,f->abcf", padded[window], signal)
         dbias[filters] += signal
     top, left = four(pad)[:2]
-    return dpadded[:, top : top + x.shape[1], left : left + x.shape[2]], dweight, dbias
+    taps = dweight[:: pair(dilation)[0], :: pair(dilation)[1]]
+    return dpadded[:, top : top + x.shape[1], left : left + x.shape[2]], taps, dbias
 
 
-def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, ceil_mode=True):
+def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, ceil_mode=True, dilation=1):
     """The transpose of conv_up without its bias: r0[n, i*sh+a, j*sw+b, g*Cg+c] += weight[a,b,c,f] * r[n,i,j,f]."""
-    return conv_back(r, np.zeros(x_shape), weight, stride, pad, groups, ceil_mode)[0]
+    return conv_back(r, np.zeros(x_shape), weight, stride, pad, groups, ceil_mode, dilation)[0]
 
 
 # ---------------------------------------------------------------------------------------------- Winograd

@@ -117,7 +117,7 @@ def test_names_that_are_not_there_or_twice_are_refused(layers, match):
 def test_up_is_each_layer_called_by_itself(xp):
     net, x, rng_key = net_of(xp), xp.asarray(pictures()), (3, 1, np.arange(2))
     found = up_by_hand(net, x, rng_key)
-    fused = net.fuses_relu
+    fused = set(net.fuses_relu)
     assert fused == {"conv1", "squeeze", "left", "right", "a"}, "b has a sum above it as well, scores nothing"
     for name, y, _ in net.up(x, rng_key):
         if name not in fused:

@@ -44,13 +44,15 @@ def convolutions(draw):
     groups = draw(st.integers(1, 3))
     channels, filters = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
     size = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (2, 3)]))
+    span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     pad = draw(st.tuples(*[st.integers(0, 3)] * 4))
     stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    h = draw(st.integers(max(1, size[0] - pad[0] - pad[2]), 9))
-    w = draw(st.integers(max(1, size[1] - pad[1] - pad[3]), 9))
+    h = draw(st.integers(max(1, span[0] - pad[0] - pad[2]), max(9, span[0])))
+    w = draw(st.integers(max(1, span[1] - pad[1] - pad[3]), max(9, span[1])))
     ceil_mode = draw(st.booleans())
-    assume(all(_sees_the_input(*axis) for axis in zip((h, w), size, stride, pad[:2], pad[2:], strict=True)))
-    settings = dict(size=size, stride=stride, pad=pad, groups=groups, ceil_mode=ceil_mode)
+    assume(all(_sees_the_input(*axis) for axis in zip((h, w), span, stride, pad[:2], pad[2:], strict=True)))
+    settings = dict(size=size, stride=stride, pad=pad, groups=groups, ceil_mode=ceil_mode, dilation=dilation)
     return draw(st.integers(0, 3)), (h, w, channels), filters, settings
 
 

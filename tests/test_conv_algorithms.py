@@ -92,11 +92,14 @@ def _passes(layer, x, dy, execution):
     return y, dx, grads["weight"]
 
 
+@pytest.mark.parametrize("ceiling", [None, 1.5])
 @pytest.mark.parametrize("conv", ["gemm", "auto", "winograd"])
 @pytest.mark.parametrize(
     "case",
     [
         "odd channels",
+        "depthwise, stride 2",
+        "dilated, uneven",
         "groups 2",
         "asymmetric pad",
         "fully connected, wider",
@@ -104,24 +107,24 @@ def _passes(layer, x, dy, execution):
         "5x5 stride 2",
     ],
 )
-def test_rectified_it_is_the_relu_of_it(case, conv, xp, dtype):
+def test_rectified_it_is_the_relu_of_it(case, conv, ceiling, xp, dtype):
     """The same bits, whichever way, and the equations'; a NaN, infinities and zeros of either sign are among them."""
     batch, shape, filters, settings = CASES[case]
     layer, weight, bias, known = make(xp, dtype, shape, filters, settings)
     x = np.random.default_rng(3).standard_normal((batch, *shape)).astype(dtype)
-    how = {"execution": Execution(conv)}
-    y, cache = layer.forward(xp.asarray(x), fuse_relu=True, **how)
-    assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known)), TOLERANCE[dtype])
-    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x), **how)[0])[0]))
+    how, relu, fuse_relu = {"execution": Execution(conv)}, ReLU(ceiling), ceiling or np.inf
+    y, cache = layer.forward(xp.asarray(x), fuse_relu=fuse_relu, **how)
+    assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known), ceiling), TOLERANCE[dtype])
+    assert_same(y, to_cpu(relu.forward(layer.forward(xp.asarray(x), **how)[0])[0]))
     assert_same(cache.x, x)
     layer.weight, special = xp.zeros_like(layer.weight), np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype)
     layer.bias = xp.asarray(np.resize(special, filters))
-    y = to_cpu(layer.forward(xp.asarray(x), fuse_relu=True, **how)[0])
-    assert_same(y, to_cpu(ReLU().forward(layer.forward(xp.asarray(x), **how)[0])[0]))
-    assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special), filters), y.shape))
+    y = to_cpu(layer.forward(xp.asarray(x), fuse_relu=fuse_relu, **how)[0])
+    assert_same(y, to_cpu(relu.forward(layer.forward(xp.asarray(x), **how)[0])[0]) + 0)  # a GPU's max(-0, 0) may be -0
+    assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special, ceiling), filters), y.shape))
 
 
-@pytest.mark.parametrize("fuse_relu", [False, True])
+@pytest.mark.parametrize("fuse_relu", [None, np.inf, 1.5])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (33, 5), (0, 3), (257, 129)])
 def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
     """Every element, and -0 + -0 = -0, whose ReLU is 0."""
@@ -130,7 +133,7 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
     )
     device_y = xp.asarray(y.copy())
     add_bias(device_y, xp.asarray(bias), fuse_relu)
-    assert_same(device_y, (ref.relu_up(y + bias) if fuse_relu else y + bias).astype(dtype))
+    assert_same(device_y, (ref.relu_up(y + bias, fuse_relu) if fuse_relu else y + bias).astype(dtype))
 
 
 @pytest.mark.parametrize(

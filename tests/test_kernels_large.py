@@ -251,13 +251,13 @@ def test_col2im(thread, channels, wide, host):
 def test_add_bias(thread, channels, wide, host):
     case = thread, channels, wide
     y, bias, count = Huge(), Huge(), count_for(case)
-    for fuse_relu in (0, 1):
+    for ceiling in (-1, 60, np.inf):  # below 0: no ReLU
         for i in visited(count, case, conv.CU):
             y[i], bias[i % channels] = i % 251 - 125, i % channels + 1
-        walk(host, conv.CU, "add_bias", case, count, y, bias, channels, fuse_relu)
+        walk(host, conv.CU, "add_bias", case, count, y, bias, channels, ceiling)
         for i in visited(count, case, conv.CU):
             value = i % 251 - 125 + i % channels + 1
-            assert y[i] == (max(value, 0) if fuse_relu else value)
+            assert y[i] == (value if ceiling < 0 else min(max(value, 0), ceiling))
 
 
 @CASES

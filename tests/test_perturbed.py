@@ -59,7 +59,7 @@ def test_every_layer_says_what_it_says_of_the_whole_picture(xp, name, size):
         assert_close(got, want, 1e-12)
 
 
-@pytest.mark.parametrize("name", ["odd", "dense", "gaps", "full", "halves"])
+@pytest.mark.parametrize("name", ["odd", "dense", "gaps", "full", "halves", "holes"])
 def test_with_whole_numbers_not_a_bit_differs(name):
     table, shape = TABLES[name]
     table = [row for row in table if row[1] is not LRN]

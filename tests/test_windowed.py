@@ -89,7 +89,17 @@ HALVES = [  # averages that divide by powers of two, which is exact
     ("pool2", AveragePool, dict(size=2, pad=1, count="window")),
     ("relu2", ReLU, {}),
 ]
+HOLES = [  # filters with holes, alone and one a map, at windows that hang over
+    ("conv1", Conv, dict(filters=16, size=3, pad=2, dilation=2)),
+    ("relu1", ReLU, dict(ceiling=1.5)),
+    ("conv2", Conv, dict(filters=16, size=3, stride=2, pad=(1, 2), dilation=(1, 2), groups=16)),
+    ("relu2", ReLU, {}),
+    ("pool2", MaxPool, dict(size=3, stride=2)),
+    ("conv3", Conv, dict(filters=4, size=(2, 3), pad=(0, 2, 1, 0), dilation=(3, 1), groups=2)),
+    ("relu3", ReLU, dict(ceiling=6)),
+]
 TABLES = {
+    "holes": (HOLES, (29, 34, 2)),
     "averages": (AVERAGES, (27, 37, 2)),
     "halves": (HALVES, (30, 33, 2)),
     "odd": (ODD, ODD_SHAPE),
@@ -112,8 +122,10 @@ def every_unit(net, name, pictures=2, enough=40):
     ("name", "rules"),
     [
         *itertools.product(("odd", "full"), EVERY_RULE),
+        ("holes", Rules("guided")),
         *itertools.product(
-            ("averages", "dense", "gaps", "square"), [Rules(shared_switches=how) for how in ("add", "max", "overwrite")]
+            ("averages", "holes", "dense", "gaps", "square"),
+            [Rules(shared_switches=how) for how in ("add", "max", "overwrite")],
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
@@ -132,7 +144,7 @@ def test_every_place_of_every_layer_by_every_rule(xp, name, rules):
 
 @pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
 @pytest.mark.parametrize("relu", ["deconv", "gradient", "guided"])
-@pytest.mark.parametrize("name", ["odd", "dense", "full", "gaps", "halves"])
+@pytest.mark.parametrize("name", ["odd", "dense", "full", "gaps", "halves", "holes"])
 def test_with_whole_numbers_not_a_bit_differs(xp, name, relu, shared):
     """Sums of small integers have no order.  Without norms, which make fractions."""
     table, shape = TABLES[name]

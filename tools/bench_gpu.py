@@ -98,7 +98,7 @@ def layer_times(net, batch):
         cache = layer.forward(x.copy(), rng_key)[1]
         lowest = name == net.layers[0][0]
         back = layer.parameter_gradients if lowest else layer.backward
-        up = partial(layer.forward, fuse_relu=True) if name in net.fuses_relu else layer.forward
+        up = partial(layer.forward, fuse_relu=net.fuses_relu[name]) if name in net.fuses_relu else layer.forward
         found[name, "up"] = seconds(lambda up=up, x=x, rng_key=rng_key: up(x, rng_key))
         found[name, "back"] = seconds(lambda back=back, y=y, cache=cache: back(y, cache))
         found[name, "down"] = seconds(lambda layer=layer, y=y, cache=cache: layer.deconv(y, cache))

@@ -75,8 +75,8 @@ class Layer:
         window          the Window of its input that each place of its output is made of; None: one place, all channels
         joins           it takes the outputs of any number of nodes; others take that of one
         takes_execution forward and forward_window take execution=, which the cache keeps for the ways down
-        fuses_relu      forward takes fuse_relu=True, which does the work of a ReLU above it in the same pass
-        is_relu         it is y = max(x, 0) and nothing else, which such a layer below can do
+        fuses_relu      forward takes fuse_relu=ceiling, which does the work of a ReLU above it in the same pass
+        relu_ceiling    it is y = min(max(x, 0), that), inf without a ceiling, which such a layer below can do; None: no
         in_place        backward takes in_place=True, which may overwrite dy
     To a user:
         named           what the name of its node means: "output" its output, "rectified" that of the rectifier which
@@ -107,7 +107,7 @@ class Layer:
     joins = False
     takes_execution = False
     fuses_relu = False
-    is_relu = False
+    relu_ceiling: float | None = None
     in_place = False
     named = ""
     rectifier = False

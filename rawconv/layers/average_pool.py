@@ -43,7 +43,7 @@ class AveragePool(Layer):
 
     @property
     def settings(self):
-        return {**self.window._asdict(), "count": self.count}
+        return {**self.window.settings, "count": self.count}
 
     def build(self, shape, rng=None, dtype=None):
         """Take the whole of a map (H, W, C) as the window, where the size is None."""
@@ -115,7 +115,7 @@ class AveragePool(Layer):
         if window.covers(shape):
             return graph.add(name, "GlobalAveragePool")
         counts = self.counts(shape[:2])
-        inside = (counts == AveragePool(*window, "map").counts(shape[:2])).all()
+        inside = (counts == AveragePool(**window.settings).counts(shape[:2])).all()
         if not inside and (counts != math.prod(window.size)).any():
             why = "averages windows that hang over its padded map"
             raise RawconvError(f"Layer {name} {why}, which cannot be exported.")

@@ -51,17 +51,69 @@ extern "C" __global__ void col2im(
     }
 }
 
-// y[row, f] += bias[f], and with `fuse_relu` y = max(y, 0): y is read and written once.
+// The same for windows with holes, whose cells lie apart_y and apart_x apart.
+extern "C" __global__ void im2col_dilated(
+    index_t count, const pack *__restrict__ x, pack *__restrict__ columns, Window window, index_t first,
+    index_t apart_y, index_t apart_x)
+{
+#pragma unroll 1
+    for (EACH(i, count)) {
+        index_t rest = i;
+        index_t c = digit(rest, window.channels), kx = digit(rest, window.kw), ky = digit(rest, window.kh);
+        index_t ox = digit(rest, window.ow);
+        rest += first;
+        index_t oy = digit(rest, window.oh), n = rest;
+        index_t iy = oy * window.sh - window.top + ky * apart_y, ix = ox * window.sw - window.left + kx * apart_x;
+        pack value = {};
+        if ((uindex_t)iy < window.height.length && (uindex_t)ix < window.width.length)
+            value = x[((n * window.height + iy) * window.width + ix) * window.channels + c];
+        columns[i] = value;
+    }
+}
+
+// The transpose of im2col_dilated, in reading order of the windows.
+extern "C" __global__ void col2im_dilated(
+    index_t count, const pack *__restrict__ dcolumns, pack *__restrict__ dx, Window window,
+    index_t apart_y, index_t apart_x)
+{
+#pragma unroll 1
+    for (EACH(i, count)) {
+        index_t rest = i;
+        index_t c = digit(rest, window.channels);
+        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        pack sum = {};
+#pragma unroll 1
+        for (index_t ky = window.kh - 1; ky >= 0; ky--) {
+            index_t far_y = y - ky * apart_y, oy = far_y < 0 ? 0 : quotient(far_y, window.sh);
+            if (oy * window.sh != far_y || oy >= window.oh) continue;
+#pragma unroll 1
+            for (index_t kx = window.kw - 1; kx >= 0; kx--) {
+                index_t far_x = x - kx * apart_x, ox = far_x < 0 ? 0 : quotient(far_x, window.sw);
+                if (ox * window.sw != far_x || ox >= window.ow) continue;
+                uindex_t row = ((n * window.oh + oy) * window.ow + ox) * window.kh + ky;
+                pack sent = dcolumns[row * window.run + kx * window.channels + c];
+                for (int lane = 0; lane < PACK; lane++) sum.of[lane] += sent.of[lane];
+            }
+        }
+        dx[i] = sum;
+    }
+}
+
+// y[row, f] += bias[f] and, unless `ceiling` is below 0, y = min(max(y, 0), ceiling): y is read and written once.
 // A NaN stays NaN, as in relu.py.
 extern "C" __global__ void add_bias(
-    index_t count, pack *__restrict__ y, const pack *__restrict__ bias, Divisor filters, index_t fuse_relu)
+    index_t count, pack *__restrict__ y, const pack *__restrict__ bias, Divisor filters, real ceiling)
 {
 #pragma unroll 1
     for (EACH(i, count)) {
         pack value = y[i], own = bias[remainder(i, filters)];
         for (int lane = 0; lane < PACK; lane++) {
             real sum = value.of[lane] + own.of[lane];
-            value.of[lane] = fuse_relu && sum <= 0 ? 0 : sum;
+            if (ceiling >= 0) {
+                sum = sum <= 0 ? 0 : sum;
+                sum = sum > ceiling ? ceiling : sum;
+            }
+            value.of[lane] = sum;
         }
         y[i] = value;
     }

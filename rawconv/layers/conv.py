@@ -12,15 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files.schema import MOST_FILTERS, Record, either, number, whole
+from ..files.schema import MOST_FILTERS, PAIR, Record, either, number, whole
 from ..machine.arrays import Array, array_module, on_cpu, to_cpu
 from ..machine.buffers import empty, zeros
 from ..machine.kernels import THREADS, launch, tiles
 from ..machine.threads import cut
-from . import AUTO, GEMM, PAPER, Execution, Layer
+from . import AUTO, GEMM, PAPER, Execution, Layer, depthwise
 from .cpu import choose, gemm
+from .cpu.depthwise import fits
 from .memory import convolution_memory
-from .window import WINDOW, Window, clear, moved
+from .window import WINDOW, Window, clear, moved, pair
+
+MANY_GROUPS, WIDE = 8, 32  # of so many groups, as many go through one product as have so many channels together
 
 
 class Cache(NamedTuple):
@@ -36,7 +39,9 @@ class Conv(Layer):
     filters: F. size: KH (or (KH, KW)); None covers the whole input (fully connected). pad: pixels, an int,
     (rows, columns) or (top, left, bottom, right). ceil_mode: sizes are rounded up (cuda-convnet;
     the missing zeros lie right and bottom), else down (PyTorch, Caffe).
-    groups: filters of group g see the channels of group g only (Krizhevsky 2012).
+    groups: filters of group g see the channels of group g only (Krizhevsky 2012); as many as channels and filters:
+    depthwise (Howard et al. 2017).  dilation: pixels between the taps of a filter, an int or (rows, columns)
+    (Yu and Koltun 2015).
     init_std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
 
@@ -44,24 +49,24 @@ class Conv(Layer):
 
     limits = Record(WINDOW | dict.fromkeys(("filters", "groups"), whole(1, MOST_FILTERS)) | {
         "init_std": either(number(), "he")
-    })  # fmt: skip
+    }, {"dilation": PAIR})  # fmt: skip
     takes_execution, fuses_relu, named, verb = True, True, "rectified", "filter"
 
-    def __init__(self, filters, size, stride=1, pad=0, groups=1, ceil_mode=True, init_std=0.01):
+    def __init__(self, filters, size, stride=1, pad=0, groups=1, ceil_mode=True, init_std=0.01, dilation=1):
         if filters % groups:
             raise ValueError(f"{filters} filters cannot be split into {groups} groups; choose a multiple.")
         self.filters, self.groups, self.init_std = filters, groups, init_std
-        self._window = (size, stride, pad, ceil_mode)
-        self.window = None if size is None else Window.of(size, stride, pad, ceil_mode)
+        self._window = (size, stride, pad, ceil_mode, dilation)
+        self.window = None if size is None else Window.of(*self._window)
         self.weight = self.bias = None
 
     @property
     def settings(self):
-        size, stride, pad, ceil_mode = self.window or self._window
+        size, stride, pad, ceil_mode, dilation = self.window or self._window
         return {
             "filters": self.filters, "size": size, "stride": stride, "pad": pad,
             "groups": self.groups, "ceil_mode": ceil_mode, "init_std": self.init_std,
-        }  # fmt: skip
+        } | ({} if pair(dilation) == (1, 1) else {"dilation": dilation})  # fmt: skip
 
     @property
     def params(self):
@@ -97,14 +102,19 @@ class Conv(Layer):
         window = self.window or Window.of((height, width), *self._window[1:])
         return (*window.out_size(height, width), self.filters)
 
-    def forward(self, x, rng_key=None, fuse_relu=False, execution=AUTO):
-        """y = columns @ weight + bias.  fuse_relu: y = max(that, 0), the same bits as a ReLU's after it."""
+    def forward(self, x, rng_key=None, fuse_relu=None, execution=AUTO):
+        """y = columns @ weight + bias.
+
+        fuse_relu: a ceiling, inf for none: y = min(max(that, 0), ceiling), the same bits as a ReLU's after it.
+        """
         self.out_shape(x.shape[1:])
 
-        def group(c, f):
-            return convolve(x[..., c], self.weight[..., f], self.bias[f], self.window, execution, fuse_relu)
+        def part(channels, filters, count):
+            weight = _side_by_side(self.weight[..., filters], count)
+            how = self.window, execution, self._depthwise_groups
+            return convolve(x[..., channels], weight, self.bias[filters], *how, fuse_relu)
 
-        return self._each_group(group, x), Cache(x, execution)
+        return self._each_part(part, x), Cache(x, execution)
 
     def backward(self, dy, cache):
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
@@ -114,10 +124,11 @@ class Conv(Layer):
         """The second half of backward: all that the first layer of a net needs."""
         x, execution = cache
 
-        def group(c, f):
-            return weight_gradient(x[..., c], dy[..., f], self.window, execution)
+        def part(channels, filters, count):
+            how = self.window, execution, self._depthwise_groups
+            return _apart(weight_gradient(x[..., channels], dy[..., filters], *how), count)
 
-        dweight = self._each_group(group, x)
+        dweight = self._each_part(part, x)
         rows = dy.reshape(-1, self.filters)
         return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else sum_of_rows(rows)}
 
@@ -128,10 +139,12 @@ class Conv(Layer):
     def transpose(self, dy, size, execution=AUTO, exact_zeros=False):
         """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
 
-        def group(c, f):
-            return convolve_transpose(dy[..., f], self.weight[..., f], size, self.window, execution, exact_zeros)
+        def part(channels, filters, count):
+            weight = _side_by_side(self.weight[..., filters], count)
+            how = self.window, execution, self._depthwise_groups
+            return convolve_transpose(dy[..., filters], weight, size, *how, exact_zeros)
 
-        return self._each_group(group, dy)
+        return self._each_part(part, dy)
 
     def forward_window(self, x, first, below, execution=AUTO):
         return moved(self).forward(x, execution=execution)[0]
@@ -149,37 +162,64 @@ class Conv(Layer):
         if self.groups == 1 and self.window.covers(graph.shape):
             return graph.add_product(name, weight.reshape(len(weight), -1), bias)
         pads, sizes = self.window.floor_pads(graph.shape, graph.out), {"kernel_shape": self.window.size}
+        sizes |= {"dilations": self.window.dilation} if self.window.is_dilated else {}
         graph.add(name, "Conv", weight, bias, group=self.groups, strides=self.window.stride, pads=pads, **sizes)
 
-    def _each_group(self, function, x):
-        """function(its channels, its filters) of each group, side by side along the last axis."""
+    @property
+    def _depthwise_groups(self):
+        """How many groups the operations below are to see: all of depthwise filters, else one."""
+        return self.groups if fits(self.weight.shape, self.groups) else 1
+
+    def _each_part(self, function, x):
+        """function(its channels, its filters, its groups) of each part that goes through one product, side by side."""
+        if self.groups == 1 or self._depthwise_groups > 1:
+            return function(slice(None), slice(None), 1)
         channels, filters = self.weight.shape[2], self.filters // self.groups
-        if self.groups == 1:
-            return function(slice(None), slice(None))
+        together = max(1, WIDE // channels) if self.groups >= MANY_GROUPS else 1
         parts = [
-            function(slice(g * channels, (g + 1) * channels), slice(g * filters, (g + 1) * filters))
-            for g in range(self.groups)
+            function(*(slice(n * some.start, n * some.stop) for n in (channels, filters)), some.stop - some.start)
+            for some in cut(self.groups, together)
         ]
         return array_module(x).concatenate(parts, axis=-1)
 
 
-# The three operations, for one group of filters.
+def _side_by_side(weight, count):
+    """The filters of `count` groups (KH, KW, C, count * F) as those of one: 0 for the channels of the other groups."""
+    if count == 1:
+        return weight
+    kh, kw, channels, filters = weight.shape
+    own = array_module(weight).eye(count, dtype=weight.dtype)[:, None, :, None]
+    spread = weight.reshape(kh, kw, 1, channels, count, filters // count) * own
+    return spread.reshape(kh, kw, count * channels, filters)
 
 
-def convolve(x, weight, bias, window, execution=GEMM, fuse_relu=False):
+def _apart(dweight, count):
+    """Back from there: the gradients (KH, KW, C, count * F) of the filters' own channels."""
+    if count == 1:
+        return dweight
+    kh, kw, channels, filters = dweight.shape
+    blocks = dweight.reshape(kh, kw, count, channels // count, count, filters // count)
+    own = blocks.diagonal(axis1=2, axis2=4)  # (KH, KW, C, F, count)
+    return own.swapaxes(3, 4).reshape(kh, kw, channels // count, filters)
+
+
+# The three operations, for one group of filters, or for depthwise ones (groups > 1).
+
+
+def convolve(x, weight, bias, window, execution=GEMM, groups=1, fuse_relu=None):
     """y = im2col(x) @ weight + bias, block by block of output rows (counted through all images).
 
-    fuse_relu: and max(y, 0), in the pass that adds the bias.
+    fuse_relu: and min(max(y, 0), fuse_relu), in the pass that adds the bias.
     """
     xp = array_module(x)
     x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
-    if on_cpu(x):
-        passes = choose(execution.algorithm, len(x), x.shape[1:3], weight.shape, window)
+    if on_cpu(x) or groups > 1:
+        passes = _passes(execution, x, x.shape[1:3], weight.shape, window, groups)
         passes.forward(x, weight, bias, window, y, fuse_relu)
         return y
-    if window.covers(x.shape[1:]):
-        rows = x.reshape(len(x), len(matrix)) @ matrix
+    if window.covers(x.shape[1:]) or window.is_pointwise:
+        rows = x.reshape(-1, len(matrix)) @ matrix
         add_bias(rows, bias, fuse_relu)
         return rows.reshape(y.shape)
     rows = y.reshape(-1, *y.shape[2:])
@@ -190,7 +230,7 @@ def convolve(x, weight, bias, window, execution=GEMM, fuse_relu=False):
     return y
 
 
-def convolve_transpose(dy, weight, size, window, execution=GEMM, exact_zeros=False):
+def convolve_transpose(dy, weight, size, window, execution=GEMM, groups=1, exact_zeros=False):
     """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
 
     In blocks of whole images.  Where a single one's columns exceed the workspace, in blocks of rows of dx: a window
@@ -202,17 +242,17 @@ def convolve_transpose(dy, weight, size, window, execution=GEMM, exact_zeros=Fal
     """
     xp = array_module(dy)
     dy, matrix = xp.ascontiguousarray(dy), weight.reshape(-1, weight.shape[3]).T
-    dx = empty(dy, (len(dy), *size, weight.shape[2]))
-    if on_cpu(dy):
-        passes = choose(execution.algorithm, len(dy), tuple(size), weight.shape, window)
+    dx = empty(dy, (len(dy), *size, weight.shape[2] * groups))
+    if on_cpu(dy) or groups > 1:
+        passes = _passes(execution, dy, tuple(size), weight.shape, window, groups)
         passes.transpose(dy, weight, window, dx)
         if exact_zeros and not passes.exact:
             _clear_unreached(dx, dy, weight, window)
         return dx
-    if window.covers(dx.shape[1:]):
-        return (dy.reshape(len(dy), len(matrix)) @ matrix).reshape(dx.shape)
+    if window.covers(dx.shape[1:]) or window.is_pointwise:
+        return (dy.reshape(-1, len(matrix)) @ matrix).reshape(dx.shape)
     rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], execution.workspace)
-    step = size[0] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.size[0] + 1)
+    step = size[0] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
     for images in cut(len(dy), max(1, rows // dy.shape[1])):
         for part in cut(size[0], step):
             low, high = _rows_that_reach(part, window, dy.shape[1])
@@ -222,16 +262,16 @@ def convolve_transpose(dy, weight, size, window, execution=GEMM, exact_zeros=Fal
     return dx
 
 
-def weight_gradient(x, dy, window, execution=GEMM):
+def weight_gradient(x, dy, window, execution=GEMM, groups=1):
     """dweight = im2col(x).T @ dy, summed in a fixed order."""
     xp = array_module(x)
     x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
-    shape = (*window.size, x.shape[3], dy.shape[3])
-    if on_cpu(x):
-        return choose(execution.algorithm, len(x), x.shape[1:3], shape, window).weight_gradient(x, dy, window)
+    shape = (*window.size, x.shape[3] // groups, dy.shape[3])
+    if on_cpu(x) or groups > 1:
+        return _passes(execution, x, x.shape[1:3], shape, window, groups).weight_gradient(x, dy, window)
     length, filters = math.prod(shape[:3]), shape[3]
-    if window.covers(x.shape[1:]):
-        return (x.reshape(len(x), length).T @ dy.reshape(len(dy), filters)).reshape(shape)
+    if window.covers(x.shape[1:]) or window.is_pointwise:
+        return (x.reshape(-1, length).T @ dy.reshape(-1, filters)).reshape(shape)
     rows = dy.reshape(-1, *dy.shape[2:])
     step = gemm.rows_a_block(x, dy.shape[2] * length, execution.workspace)
     parts = cut(len(rows), gemm.split_k(len(rows), dy.shape[2]))
@@ -244,11 +284,17 @@ def weight_gradient(x, dy, window, execution=GEMM):
     return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
 
 
-def add_bias(y, bias, fuse_relu):
-    """y (rows, F) += bias; with `fuse_relu` y = max(y, 0) in the same pass."""
+def _passes(execution, x, size, weight, window, groups):
+    """What computes the three operations on a CPU, and depthwise ones on a GPU."""
+    return choose(execution.algorithm, len(x), size, weight, window, groups) if on_cpu(x) else depthwise
+
+
+def add_bias(y, bias, fuse_relu=None):
+    """y (rows, F) += bias; with `fuse_relu` y = min(max(y, 0), fuse_relu) in the same pass."""
+    ceiling = gemm.ceiling_of(fuse_relu, y)
     if on_cpu(y):
-        return gemm.add_bias(y, bias, fuse_relu)
-    launch(CU, "add_bias", y.size, y, bias, len(bias), fuse_relu)
+        return gemm.add_bias(y, bias, ceiling)
+    launch(CU, "add_bias", y.size, y, bias, len(bias), ceiling)
 
 
 def sum_of_rows(rows):
@@ -271,19 +317,21 @@ def _im2col(x, part, window, out_size):
         ((part.stop - part.start) * out_size[1], math.prod(window.size) * x.shape[3]), x.dtype
     )
     geometry = *x.shape[1:], *out_size, *window.size, *window.stride, *window.pad[:2]
-    launch(CU, "im2col", columns.size, x, columns, geometry, part.start)
+    kernel, *apart = ("im2col_dilated", *window.dilation) if window.is_dilated else ("im2col",)
+    launch(CU, kernel, columns.size, x, columns, geometry, part.start, *apart)
     return columns
 
 
 def _col2im(dcolumns, window, dx, top):
     """Add each row of columns back to its window in dx, whose first row lies `top` rows below that of the windows."""
     geometry = *dx.shape[1:], *dcolumns.shape[1:3], *window.size, *window.stride, top, window.pad[1]
-    launch(CU, "col2im", dx.size, dcolumns, dx, geometry)
+    kernel, *apart = ("col2im_dilated", *window.dilation) if window.is_dilated else ("col2im",)
+    launch(CU, kernel, dx.size, dcolumns, dx, geometry, *apart)
 
 
 def _rows_that_reach(part, window, count):
     """(low, high): the output rows, of `count`, whose windows hold any of the rows `part`."""
-    size, stride, top = window.size[0], window.stride[0], window.pad[0]
+    size, stride, top = window.span[0], window.stride[0], window.pad[0]
     low = min(count, max(0, (part.start + top - size) // stride + 1))
     return low, max(low, min(count, (part.stop - 1 + top) // stride + 1))
 

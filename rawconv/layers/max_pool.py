@@ -43,7 +43,7 @@ class MaxPool(Layer):
 
     @property
     def settings(self):
-        return self.window._asdict()
+        return self.window.settings
 
     def build(self, shape, rng=None, dtype=None):
         """Take the whole of a map (H, W, C) as the window, where the size is None."""

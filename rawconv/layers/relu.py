@@ -31,8 +31,8 @@ class ReLU(Layer):
         self.ceiling = None if ceiling is None else float(ceiling)
 
     @property
-    def is_relu(self):
-        return self.ceiling is None
+    def relu_ceiling(self):
+        return math.inf if self.ceiling is None else self.ceiling
 
     @property
     def settings(self):
@@ -43,7 +43,7 @@ class ReLU(Layer):
 
     def forward(self, x, rng_key=None):
         """y = min(max(x, 0), ceiling); cache = y.  A NaN stays NaN."""
-        y = relu(x, ceiling=self.ceiling)
+        y = relu(x, ceiling=self.relu_ceiling)
         return y, y
 
     def backward(self, dy, y, in_place=False):
@@ -51,16 +51,16 @@ class ReLU(Layer):
 
         in_place: on the CPU, dy may be overwritten.
         """
-        return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None, self.ceiling), {}
+        return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None, self.relu_ceiling), {}
 
     def deconv(self, r, y, rules=PAPER):
         """deconv: max(r, 0), blind to x; gradient: r where 0 < x < ceiling; guided: both (Springenberg 2014)."""
         if rules.relu == "deconv":
             return relu(r)
         if rules.relu == "gradient":
-            return relu_grad(r, y, ceiling=self.ceiling)
+            return relu_grad(r, y, ceiling=self.relu_ceiling)
         if rules.relu == "guided":
-            return relu_grad(relu(r), y, ceiling=self.ceiling)
+            return relu_grad(relu(r), y, ceiling=self.relu_ceiling)
         raise ValueError(f"rule {rules.relu!r} is not one of: deconv, gradient, guided.")
 
     def memory(self, step):
@@ -73,26 +73,25 @@ class ReLU(Layer):
         graph.add(name, "Clip", np.float32(0), np.float32(self.ceiling))
 
 
-def relu(x, out=None, ceiling=None):
+def relu(x, out=None, ceiling=math.inf):
     """min(max(x, 0), ceiling), written to `out`, which may be x.  A NaN stays NaN."""
     out = empty(x, x.shape) if out is None else out
-    xp, most = array_module(x), x.dtype.type(math.inf if ceiling is None else ceiling)
+    xp, most = array_module(x), x.dtype.type(ceiling)
     if on_cpu(x) and x.flags.c_contiguous:
         _in_blocks(relu_block, most, x, out)
     else:
         xp.maximum(x, 0, out=out)
-        if ceiling is not None:
+        if ceiling < math.inf:
             xp.minimum(out, most, out=out)
     return out
 
 
-def relu_grad(dy, y, dx=None, ceiling=None):
+def relu_grad(dy, y, dx=None, ceiling=math.inf):
     """dx = dy where 0 < y < ceiling, else 0; dx may be dy."""
-    xp = array_module(dy)
+    xp, most = array_module(dy), y.dtype.type(ceiling)
     if not on_cpu(dy):
-        return xp.where(y > 0 if ceiling is None else (y > 0) & (y < y.dtype.type(ceiling)), dy, dy.dtype.type(0))
+        return xp.where(y > 0 if ceiling == math.inf else (y > 0) & (y < most), dy, dy.dtype.type(0))
     dx = empty(dy, dy.shape) if dx is None else dx
-    most = y.dtype.type(math.inf if ceiling is None else ceiling)
     _in_blocks(relu_grad_block, most, xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx)
     return dx
 

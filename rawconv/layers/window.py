@@ -29,20 +29,23 @@ class Window(NamedTuple):
     """A window of `size` moving by `stride` over a map padded by `pad` = (top, left, bottom, right), in map pixels.
 
     ceil_mode: sizes are rounded up, so that the last window may hang over the end (cuda-convnet, the paper's nets).
+    dilation: from one of its cells to the next, so that it spans (size - 1) * dilation + 1 (Yu and Koltun 2015).
     """
 
     size: tuple
     stride: tuple
     pad: tuple
     ceil_mode: bool = True
+    dilation: tuple = (1, 1)
 
     @classmethod
-    def of(cls, size, stride, pad, ceil_mode):
+    def of(cls, size, stride, pad, ceil_mode, dilation=1):
         if not isinstance(ceil_mode, bool):
             raise ValueError(f"ceil_mode is True or False, not {ceil_mode!r}.")
-        window = cls(pair(size), pair(stride), four(pad), ceil_mode)
-        if min(window.size) < 1 or min(window.stride) < 1 or min(window.pad) < 0:
-            raise ValueError(f"A window needs size >= 1, stride >= 1, pad >= 0, not {size}, {stride}, {pad}.")
+        window = cls(pair(size), pair(stride), four(pad), ceil_mode, pair(dilation))
+        if min(window.size + window.stride + window.dilation) < 1 or min(window.pad) < 0:
+            given = ", ".join(map(str, (size, stride, dilation, pad)))
+            raise ValueError(f"A window needs size >= 1, stride >= 1, dilation >= 1, pad >= 0, not {given}.")
         return window
 
     @classmethod
@@ -53,18 +56,37 @@ class Window(NamedTuple):
             raise ValueError(f"A pool's padding {window.pad} must be smaller than its window {window.size}.")
         return window
 
+    @property
+    def settings(self):
+        """The settings of a layer that has this window; dilation only where its cells lie apart."""
+        return {name: value for name, value in self._asdict().items() if name != "dilation" or self.is_dilated}
+
+    @property
+    def is_dilated(self):
+        return self.dilation != (1, 1)
+
+    @property
+    def is_pointwise(self):
+        """Whether each position sees one cell, its own: a convolution is then one product over the channels."""
+        return self.size == self.stride == (1, 1) and not any(self.pad)
+
+    @property
+    def span(self):
+        """(rows, columns) from its first cell to its last."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.size, self.dilation, strict=True))
+
     def covers(self, shape):
         """Whether one window is all of an input of `shape` (H, W, ...), as that of a fully connected layer."""
         return self.size == tuple(shape[:2]) and not any(self.pad)
 
     def out_size(self, height, width):
-        """1 + ceil((in + pads - k) / s) (or floor) per axis.  ValueError where the input is smaller than the window."""
+        """1 + ceil((in + pads - span) / s) (or floor) per axis.  ValueError: the input is smaller than the window."""
         sizes = []
         for axis, length in enumerate((height, width)):
-            room = length + self.pad[axis] + self.pad[axis + 2] - self.size[axis]
+            room = length + self.pad[axis] + self.pad[axis + 2] - self.span[axis]
             if room < 0:
                 raise ValueError(
-                    f"An input of {height}x{width} is smaller than the window of {self.size[0]}x{self.size[1]} "
+                    f"An input of {height}x{width} is smaller than the window of {self.span[0]}x{self.span[1]} "
                     f"(padding {self.pad}); use a larger input or a smaller window."
                 )
             sizes.append(1 + (-(-room // self.stride[axis]) if self.ceil_mode else room // self.stride[axis]))
@@ -77,13 +99,13 @@ class Window(NamedTuple):
 
     def floor_pads(self, shape, out):
         """(top, left, bottom, right) with which rounding down makes `out` (rows, columns) of an input of `shape`."""
-        axes = zip(out, self.stride, self.size, shape, self.pad, strict=False)
-        ends = [max(0, (count - 1) * stride + size - length - pad) for count, stride, size, length, pad in axes]
+        axes = zip(out, self.stride, self.span, shape, self.pad, strict=False)
+        ends = [max(0, (count - 1) * stride + span - length - pad) for count, stride, span, length, pad in axes]
         return *self.pad[:2], *ends
 
     def reach(self, count):
-        """How many (rows, columns) of the input `count` of the output are made of: (count - 1) * stride + size."""
-        return tuple((n - 1) * s + k for n, s, k in zip(count, self.stride, self.size, strict=True))
+        """How many (rows, columns) of the input `count` of the output are made of: (count - 1) * stride + span."""
+        return tuple((n - 1) * s + k for n, s, k in zip(count, self.stride, self.span, strict=True))
 
 
 # Of each of U units a window of a map (N, H, W, C); its corner (U, 2): the row and column of its first place.

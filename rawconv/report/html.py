@@ -225,6 +225,7 @@ def _window(window):
     (height, width), (down, right), pad = window.size, window.stride, window.pad
     text = f"{height}×{width}"
     text += f", stride {down}" if (down, right) != (1, 1) else ""
+    text += f", dilation {window.dilation[0]}" if window.is_dilated else ""
     return text + (f", pad {max(pad)}" if any(pad) else "")
 
 

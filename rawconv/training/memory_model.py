@@ -60,7 +60,7 @@ def step_memory(
     pixels = batch * stored**2 * shape[2] + math.prod(shape) * FLOAT  # uint8 pictures; their mean
     names, needs, sizes, below = ["pixels"], [Memory(own=pixels)], [batch * math.prod(shape) * FLOAT], None
     for name, layer in layers:
-        out, fused = layer.out_shape(shape), layer.is_relu and below is not None and below.fuses_relu
+        out, fused = layer.out_shape(shape), layer.relu_ceiling is not None and below is not None and below.fuses_relu
         step = Step(shape, out, batch, workspace << 20, lowest=below is None, fused=fused)
         names.append(name)
         needs.append(layer.memory(step))

@@ -65,7 +65,7 @@ def reached(layer, size, whole):
     """
     window = layer.window
     size = tuple(
-        min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.size, window.stride, whole, strict=True)
+        min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.span, window.stride, whole, strict=True)
     )
     return size if layer.forward_window and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
 
@@ -76,10 +76,10 @@ def _step(net, layer, base, r, corner, size, whole):
     base: its whole input for the unchanged picture.  whole: rows and columns of its output.
     """
     window, pad = layer.window, np.array(layer.window.pad[:2])
-    first = -((np.array(window.size) - 1 - pad - corner) // window.stride)  # ceil: the first whose window touches r
+    first = -((np.array(window.span) - 1 - pad - corner) // window.stride)  # ceil: the first whose window touches r
     first = np.clip(first, 0, np.array(whole) - size)
     origin = first * window.stride - pad
-    needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.size, strict=True))
+    needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.span, strict=True))
     x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
     x = clear(x, origin, base.shape[1:], layer.border)
     return layer.forward_window(x, first, base.shape[1:3], **net.how(layer)), first

@@ -2,11 +2,13 @@
 
     supports(shape, forced, transposed)              whether it computes convolutions of this Shape and, unless it is
                                                      forced (asked for by name), whether it is the faster way
-    forward(x, weight, bias, window, y, fuse_relu)   up: y = the convolution plus bias (or None), then max(y, 0)
+    forward(x, weight, bias, window, y, fuse_relu)   up: y = the convolution plus bias (or None); with a fuse_relu then
+                                                     min(max(y, 0), fuse_relu), whose ceiling may be inf
     transpose(dy, weight, window, dx)                back and down: dx = the transpose of that, without bias
     weight_gradient(x, dy, window)                   back: the gradient of the weight, whose sum has one order
 
-All see one group of filters.  x, dy and the results are contiguous; y and dx are written.
+All see one group of filters, but for depthwise, which sees all.  x, dy and the results are contiguous; y and dx are
+written.  Filters with holes (a dilated window) are for gemm and depthwise alone.
 simd.py holds the vectors that some of them compute with.
 """
 
@@ -17,21 +19,24 @@ from typing import NamedTuple
 import numpy as np
 
 from ..window import Window
-from . import dense, direct, gemm, winograd
+from . import dense, depthwise, direct, gemm, winograd
 
-ALGORITHMS = {"dense": dense, "direct": direct, "winograd": winograd, "gemm": gemm}  # the first that supports a shape
-ALWAYS = ("dense", "gemm")  # considered whatever is asked for: dense is gemm where the input is its own columns
+ALGORITHMS = {  # the first that supports a shape
+    "depthwise": depthwise, "dense": dense, "direct": direct, "winograd": winograd, "gemm": gemm,
+}  # fmt: skip
+ALWAYS = ("depthwise", "dense", "gemm")  # considered whatever is asked for: the first two are exact where they fit
 CHOICES = ("auto", "gemm", "winograd", "direct")  # of --conv
 MOST_ZEROS = 1.9  # positions of dx for one of dy: a convolution of the padded dy multiplies mostly zeros beyond
 
 
 class Shape(NamedTuple):
-    """What an algorithm is chosen by.  images: N.  size: (H, W) of x.  weight: (KH, KW, C, F)."""
+    """What an algorithm is chosen by.  images: N.  size: (H, W) of x.  weight: (KH, KW, C // groups, F)."""
 
     images: int
     size: tuple
     weight: tuple
     window: Window
+    groups: int = 1
 
     @property
     def out_size(self):
@@ -42,11 +47,12 @@ class Shape(NamedTuple):
 
         None where there is none: its stride is not 1, or some windows lie in the padding alone.
         """
-        (kh, kw), (top, left), (oh, ow) = self.window.size, self.window.pad[:2], self.out_size
+        (kh, kw), (top, left), (oh, ow) = self.window.span, self.window.pad[:2], self.out_size
         if self.window.stride != (1, 1) or top >= kh or left >= kw:
             return None
         pad = (kh - 1 - top, kw - 1 - left, self.size[0] - oh + top, self.size[1] - ow + left)
-        return Shape(self.images, (oh, ow), (kh, kw, *self.weight[:1:-1]), Window((kh, kw), (1, 1), pad))
+        window = self.window._replace(pad=pad, ceil_mode=True)
+        return Shape(self.images, (oh, ow), (*window.size, *self.weight[:1:-1]), window)
 
 
 class Passes(NamedTuple):
@@ -62,21 +68,23 @@ class Passes(NamedTuple):
 
 
 @functools.lru_cache(4096)
-def choose(algorithm: str, images: int, size: tuple, weight: tuple, window: Window) -> Passes:
+def choose(algorithm: str, images: int, size: tuple, weight: tuple, window: Window, groups: int = 1) -> Passes:
     """The Passes for a Shape, which alone decides, so that a run repeats bit for bit.
 
     algorithm: "auto", or the name of one that is taken wherever it supports the shape.
     """
     if algorithm not in CHOICES:
         raise ValueError(f"conv {algorithm!r} is not one of: {', '.join(CHOICES)}.")
-    shape = Shape(images, size, weight, window)
+    shape = Shape(images, size, weight, window, groups)
     chosen = _first(algorithm, shape)
     transpose, by = _transpose(algorithm, shape)
     return Passes(chosen.forward, transpose, chosen.weight_gradient, by is not winograd)
 
 
 def _first(algorithm, shape, transposed=False):
-    considered = (name for name in ALGORITHMS if name in (algorithm, *ALWAYS) or algorithm == "auto")
+    considered = [name for name in ALGORITHMS if name in (algorithm, *ALWAYS) or algorithm == "auto"]
+    if shape.window.is_dilated:
+        considered = [name for name in considered if name in ("depthwise", "gemm")]
     return next(
         ALGORITHMS[name] for name in considered if ALGORITHMS[name].supports(shape, name == algorithm, transposed)
     )
@@ -86,7 +94,7 @@ def _transpose(algorithm, shape):
     """(the function that computes the transpose, the algorithm it is of)."""
     by, turned = _first(algorithm, shape, transposed=True), shape.turned()
     spread = np.prod(shape.size) / max(1, np.prod(shape.out_size))
-    if by is dense or turned is None or (spread >= MOST_ZEROS and algorithm != "winograd"):
+    if by in (depthwise, dense) or turned is None or (spread >= MOST_ZEROS and algorithm != "winograd"):
         return by.transpose, by
     by = _first(algorithm, turned)
     return functools.partial(_by_turning, by.forward, turned.window), by

@@ -11,7 +11,7 @@ import numpy as np
 from ...machine.buffers import empty
 from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, scratch
-from .gemm import add_bias
+from .gemm import add_bias, ceiling_of
 from .simd import LANES, accumulate, copies, splat, store
 
 
@@ -19,12 +19,12 @@ def supports(shape, forced=False, transposed=False):
     return shape.window.covers(shape.size)
 
 
-def forward(x, weight, bias, window, y, fuse_relu=False):
-    """y (N, F) = x (N, K) @ weight (K, F) + bias, cut by the filters; fuse_relu: and max(y, 0)."""
+def forward(x, weight, bias, window, y, fuse_relu=None):
+    """y (N, F) = x (N, K) @ weight (K, F) + bias, cut by the filters; fuse_relu: and a ReLU."""
     x, matrix, y = _rows(x), weight.reshape(-1, weight.shape[3]), _rows(y)
     run_blocks(lambda part: np.matmul(x, matrix[:, part], out=y[:, part]), _eighths(y.shape[1]), _cost(x, matrix))
     if bias is not None:
-        add_bias(y, bias, fuse_relu)
+        add_bias(y, bias, ceiling_of(fuse_relu, y))
 
 
 def transpose(dy, weight, window, dx):

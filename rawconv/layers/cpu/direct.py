@@ -29,8 +29,8 @@ def supports(shape, forced=False, transposed=False):
     return shape.weight[2] <= MOST_CHANNELS and shape.weight[3] % LANES == 0 and shape.out_size[1] >= POSITIONS
 
 
-def forward(x, weight, bias, window, y, fuse_relu=False):
-    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and max(y, 0), in a pass of its own."""
+def forward(x, weight, bias, window, y, fuse_relu=None):
+    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, in a pass of its own."""
     filters = weight.shape[3]
     matrix = np.ascontiguousarray(weight.reshape(-1, filters // LANES, LANES).swapaxes(0, 1)).reshape(-1)
     offsets = np.zeros(filters, x.dtype) if bias is None else np.ascontiguousarray(bias)
@@ -40,8 +40,8 @@ def forward(x, weight, bias, window, y, fuse_relu=False):
         sum_positions(padded, matrix, offsets, y[part].reshape(-1), geometry)
 
     run_blocks(block, _blocks(y))
-    if fuse_relu:
-        relu(y, y)
+    if fuse_relu is not None:
+        relu(y, y, fuse_relu)
 
 
 def weight_gradient(x, dy, window):

@@ -21,7 +21,7 @@ def supports(shape, forced=False, transposed=False):
     return True
 
 
-def forward(x, weight, bias, window, y, fuse_relu=False):
+def forward(x, weight, bias, window, y, fuse_relu=None):
     """y = im2col(x) @ weight + bias, block by block of output rows (counted through all images)."""
     rows, matrix = y.reshape(-1, *y.shape[2:]), weight.reshape(-1, weight.shape[3])
 
@@ -29,7 +29,7 @@ def forward(x, weight, bias, window, y, fuse_relu=False):
         out = rows[part].reshape(-1, rows.shape[2])
         np.matmul(columns(x, part, window, y.shape[1:3]), matrix, out=out)
         if bias is not None:
-            add_bias(out, bias, fuse_relu)
+            add_bias(out, bias, ceiling_of(fuse_relu, y))
 
     run_blocks(block, cut(len(rows), rows_a_block(x, y.shape[2] * len(matrix), COLUMNS)))
 
@@ -38,12 +38,15 @@ def transpose(dy, weight, window, dx):
     """dx = col2im(dy @ weight.T), in blocks of whole images."""
     (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
     matrix = weight.reshape(-1, weight.shape[3]).T
+    geometry = kh, kw, sh, sw, top, left
 
     def block(part):
         shape = (part.stop - part.start, *dy.shape[1:3], matrix.shape[1])
         dcolumns = scratch("dcolumns", shape, dy.dtype)
         np.matmul(dy[part].reshape(-1, len(matrix)), matrix, out=dcolumns.reshape(-1, shape[3]))
-        col2im(dcolumns, dx[part].reshape(len(dcolumns), dx.shape[1], -1), kh, kw, sh, sw, top, left, dx.shape[3])
+        if window.is_dilated:
+            return col2im_dilated(dcolumns, dx[part], *geometry, *window.dilation)
+        col2im(dcolumns, dx[part].reshape(len(dcolumns), dx.shape[1], -1), *geometry, dx.shape[3])
 
     rows = rows_a_block(dy, dy.shape[2] * matrix.shape[1], COLUMNS)
     run_blocks(block, cut(len(dy), max(1, rows // dy.shape[1])))
@@ -80,10 +83,21 @@ def rows_a_block(x, elements, most):
 
 def columns(x, part, window, out_size):
     """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
-    (kh, kw), (sh, sw), (top, left), channels = window.size, window.stride, window.pad[:2], x.shape[3]
+    if window.is_pointwise:
+        return x.reshape(-1, *x.shape[2:])[part].reshape(-1, x.shape[3])
+    (kh, kw), channels = window.size, x.shape[3]
+    geometry = kh, kw, *window.stride, *window.pad[:2]
     out = scratch("columns", ((part.stop - part.start) * out_size[1], kh * kw * channels), x.dtype)
-    im2col(x.reshape(*x.shape[:2], -1), out, part.start, *out_size, kh, kw, sh, sw, top, left, channels)
+    if window.is_dilated:
+        im2col_dilated(x, out, part.start, *out_size, *geometry, *window.dilation)
+    else:
+        im2col(x.reshape(*x.shape[:2], -1), out, part.start, *out_size, *geometry, channels)
     return out
+
+
+def ceiling_of(fuse_relu, y):
+    """What add_bias takes for a ReLU that is done in its pass, a ceiling or inf; for None, a number below 0."""
+    return y.dtype.type(-1 if fuse_relu is None else fuse_relu)
 
 
 def sum_of_rows(dy):
@@ -103,12 +117,20 @@ def sum_rows(rows, total):
 
 
 @loop
-def add_bias(y, bias, fuse_relu):
-    """y (rows, F) += bias and, with fuse_relu, y = max(y, 0) in the same pass.  A NaN stays NaN, as in relu.py."""
+def add_bias(y, bias, ceiling):
+    """y (rows, F) += bias and, unless `ceiling` is below 0, y = min(max(y, 0), ceiling) in the same pass.
+
+    A NaN stays NaN, as in relu.py.
+    """
+    zero = y.dtype.type(0)
+    rectifies = ceiling >= zero
     for i in range(len(y)):
         for f in range(y.shape[1]):
             value = y[i, f] + bias[f]
-            y[i, f] = 0 if fuse_relu and value <= 0 else value
+            if rectifies:
+                value = zero if value <= zero else value
+                value = ceiling if value > ceiling else value
+            y[i, f] = value
 
 
 @loop
@@ -154,3 +176,37 @@ def col2im(dcolumns, dx, kh, kw, sh, sw, top, left, channels):
                         column = dcolumns[n, oy, ox, ky * run + low : ky * run + high]
                         for i in range(high - low):
                             line[i] += column[i]
+
+
+@loop
+def im2col_dilated(x, columns, first, oh, ow, kh, kw, sh, sw, top, left, apart_y, apart_x):
+    """The same for windows with holes: a cell is a run of its own."""
+    height, width, channels = x.shape[1:]
+    for row in range(columns.shape[0]):
+        g, ox = divmod(row, ow)
+        n, oy = divmod(first + g, oh)
+        for ky in range(kh):
+            iy = oy * sh - top + ky * apart_y
+            for kx in range(kw):
+                ix, start = ox * sw - left + kx * apart_x, (ky * kw + kx) * channels
+                if 0 <= iy < height and 0 <= ix < width:
+                    columns[row, start : start + channels] = x[n, iy, ix]
+                else:
+                    columns[row, start : start + channels] = 0
+
+
+@loop
+def col2im_dilated(dcolumns, dx, kh, kw, sh, sw, top, left, apart_y, apart_x):
+    """The transpose of im2col_dilated: each cell is added back, in reading order of the windows."""
+    height, width, channels = dx.shape[1:]
+    dx[:] = 0
+    for n in range(dcolumns.shape[0]):
+        for oy in range(dcolumns.shape[1]):
+            for ox in range(dcolumns.shape[2]):
+                for ky in range(kh):
+                    iy = oy * sh - top + ky * apart_y
+                    for kx in range(kw):
+                        ix, start = ox * sw - left + kx * apart_x, (ky * kw + kx) * channels
+                        if 0 <= iy < height and 0 <= ix < width:
+                            for c in range(channels):
+                                dx[n, iy, ix, c] += dcolumns[n, oy, ox, start + c]

@@ -64,13 +64,13 @@ def figures(shape, transposed=False):
     return 2 * work / (channels + filters), shape.images * places, work * shape.images * places, gain
 
 
-def forward(x, weight, bias, window, y, fuse_relu=False):
-    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and max(y, 0), in a pass of its own."""
+def forward(x, weight, bias, window, y, fuse_relu=None):
+    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, in a pass of its own."""
     fold = Fold.of(window)
     plan = _plan(fold, window.pad[:2], PLAIN, (0, 0), y.shape[1:3], x.shape[3], y.shape[3])
     _convolve(x, _fold_filters(weight, fold), bias, y, plan)
-    if fuse_relu:
-        relu(y, y)
+    if fuse_relu is not None:
+        relu(y, y, fuse_relu)
 
 
 def transpose(dy, weight, window, dx):
