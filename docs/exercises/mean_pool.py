@@ -18,7 +18,7 @@ class MeanPool(Layer):
 
     @property
     def settings(self):
-        return self.window._asdict()
+        return self.window.settings
 
     def out_shape(self, shape):
         """(H, W, C) -> (OH, OW, C)."""
