@@ -193,6 +193,7 @@ def recipe(name: str) -> Recipe:
 
 def drop(net: Net, rate: float) -> int:
     """Set the dropout rate of every dropout layer; return how many there are."""
+    # What is set is a rate, which nothing but a Dropout has.
     layers = [layer for _, layer in net.layers if isinstance(layer, Dropout)]
     for layer in layers:
         layer.rate = rate

@@ -167,7 +167,7 @@ def _layers(net, layers):
     from ..visualize.units import layer_names, layer_object
 
     names = layer_names(net)
-    every = [name for name in names if name.startswith("conv")] or list(names)
+    every = [name for name in names if name in net.convolutions] or list(names)
     return list(dict.fromkeys(layer_object(net, layer) for layer in layers or every))
 
 

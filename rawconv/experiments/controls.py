@@ -15,7 +15,6 @@ from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
 from ..files.png import png_bytes
 from ..layers import GRADIENT, PAPER, Rules
-from ..layers.max_pool import MaxPool
 from ..machine.arrays import array_module, to_cpu
 from ..report.look import LOOK
 from ..report.strips import Strip, draw
@@ -130,7 +129,7 @@ def _correlation(a, b):
 
 
 def _pools(net, name):
-    return [node.name for node in net.path(name) if isinstance(node.layer, MaxPool)]
+    return [node.name for node in net.path(name) if node.layer.switches]
 
 
 def shares(net, pictures, name):
@@ -140,7 +139,7 @@ def shares(net, pictures, name):
     """
     x, found = preprocess(net, pictures), {}
     for layer_name, y, cache in net.up(x, stop=name):
-        if isinstance(net[layer_name], MaxPool):
+        if net[layer_name].switches:
             found[layer_name] = [
                 _share(net[layer_name], one, cache) for one in (array_module(y).ones_like(y), (y > 0).astype(y.dtype))
             ]

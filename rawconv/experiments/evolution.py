@@ -56,7 +56,7 @@ def run(subject, study, maps=4):
     """
     files, split = snapshots(subject.weights), subject.data.train
     layers = {user_name(subject.net, name): name for name in layer_names(subject.net).values()}
-    layers = {given: name for given, name in layers.items() if given.startswith("conv")}
+    layers = {given: name for given, name in layers.items() if given in subject.net.convolutions}
     nets = _nets(subject, files)
     found = _strongest(study, nets, files, split, layers)
     chosen = {given: choose(found[max(files)][f"{given} value"], maps) for given in layers}

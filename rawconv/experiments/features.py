@@ -10,7 +10,6 @@ whole or not there, memory does not grow with N, and what was interrupted goes o
 """
 
 import os
-import re
 import time
 from pathlib import Path
 
@@ -24,10 +23,9 @@ from ..files.json_text import json_text
 from ..files.locks import locked
 from ..files.progress import progress_bar
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
-from ..layers.dropout import Dropout
 from ..machine.arrays import array_module, to_cpu
 from ..visualize.top_activations import data_key, fingerprint
-from ..visualize.units import layer_object
+from ..visualize.units import layer_numbers, layer_object
 
 FORMAT, VERSION = "rawconv-features", 1
 KEEP_SECONDS = 10  # between two notes of how far it is
@@ -36,19 +34,23 @@ KEEP_SECONDS = 10  # between two notes of how far it is
 def feature_layer(net, layer):
     """The layer object whose output is the features of `layer`, a number or any name.
 
-    A number N: the last object numbered N, which is poolN after its norm where there is one, else convN or fcN after
-    its ReLU.  UsageError where there is none.
+    A number N: convN or fcN after its ReLU, and after the pool and the norm above that where there are any.
+    UsageError where there is none.
     """
-    numbered = [
-        name for name, kind in net.layers if re.sub(r"^\D+", "", name) == str(layer) and not isinstance(kind, Dropout)
-    ]
-    return numbered[-1] if numbered and str(layer).isdigit() else layer_object(net, layer)
+    name = layer_object(net, layer)
+    while str(layer).isdigit() and len(above := net.consumers[name]) == 1 and _goes_along(net[above[0]]):
+        name = above[0]
+    return name
+
+
+def _goes_along(layer):
+    """Whether it belongs to the layer with weights below it; dropout does nothing in a trained net."""
+    return not (layer.params or layer.joins or layer.passive)
 
 
 def feature_layers(net):
     """{number: layer object} of all layers of features, the scores left out."""
-    numbers = dict.fromkeys(int(found[0]) for name in net.shapes if (found := re.findall(r"\d+$", name)))
-    found = {number: feature_layer(net, number) for number in numbers}
+    found = {int(number): feature_layer(net, number) for number in layer_numbers(net)}
     return {number: name for number, name in found.items() if name != net.output}
 
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from ..data.subset import take
 from ..errors import RawconvError
-from ..layers.conv import Conv
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..report import charts
@@ -85,7 +84,7 @@ def other_net(subject, allow=True, say=print):
 
 
 def _convs(net):
-    return [name for name, layer in net.layers if isinstance(layer, Conv)][:2]
+    return [name for name, layer in net.layers if layer.params][:2]
 
 
 def _check(subject):

@@ -212,10 +212,9 @@ def net_table(net):
     """[{layer, type, window, output, field, parameters}] from the bottom up."""
     sizes, rows = fields(net), []
     for name, layer in net.layers:
-        window = getattr(layer, "window", None)
         rows.append({
             "layer": name, "type": type(layer).__name__, "output": list(net.shapes[name]),
-            "window": _window(window) if window is not None else "", "field": list(sizes[name].size),
+            "window": _window(layer.window) if layer.window else "", "field": list(sizes[name].size),
             "parameters": sum(int(value.size) for value in layer.params.values()),
         })  # fmt: skip
     return rows

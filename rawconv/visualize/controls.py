@@ -41,7 +41,7 @@ class Control(NamedTuple):
         return {name: self._switches(name, cache, others) for name, cache in caches.items()}
 
     def _switches(self, name, cache, others):
-        if not isinstance(cache, Cache):
+        if not self.net[name].switches:
             return cache
         if self.name == "no-switches":
             return centres(self.net[name].window, cache)

@@ -12,12 +12,6 @@ import re
 from typing import NamedTuple
 
 from ..errors import UsageError
-from ..layers.add import Add
-from ..layers.average_pool import AveragePool
-from ..layers.concat import Concat
-from ..layers.conv import Conv
-from ..layers.max_pool import MaxPool
-from ..layers.relu import ReLU
 from ..net import Net
 from .receptive_field import Field, fields
 
@@ -69,12 +63,17 @@ def layer_names(net: Net) -> dict[str, str]:
     """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`."""
     names = {}
     for name, layer in net.layers:
-        if isinstance(layer, Conv | Add):
+        if layer.named:
             above = net.consumers[name]
-            names[name] = above[0] if len(above) == 1 and isinstance(net[above[0]], ReLU) else name
-        elif isinstance(layer, MaxPool | AveragePool | Concat):
-            names[name] = name
+            rectified = layer.named == "rectified" and len(above) == 1 and net[above[0]].rectifier
+            names[name] = above[0] if rectified else name
     return {"scores" if name == net.output else name: found for name, found in names.items()}
+
+
+def layer_numbers(net: Net) -> dict[str, str]:
+    """{"4": "conv4"}, ...: the layers that a user may give as plain numbers, from the bottom up."""
+    found = ((name, kind) for name in net.nodes for kind in ("conv", "fc"))
+    return {name[len(kind) :]: name for name, kind in found if re.fullmatch(rf"{kind}\d+", name)}
 
 
 def layer_object(net: Net, layer: str | int) -> str:
@@ -82,8 +81,7 @@ def layer_object(net: Net, layer: str | int) -> str:
     names, layer = layer_names(net), str(layer)
     if layer in names:
         return names[layer]
-    numbered = [name for name in net.shapes if name in (f"conv{layer}", f"fc{layer}")] if layer.isdigit() else []
-    layer = numbered[0] if numbered else layer
+    layer = layer_numbers(net).get(layer, layer)
     if layer in net.shapes:
         return names.get(layer, layer)
     raise UsageError(f"There is no layer {layer!r} in this net; the layers are {', '.join(names)}.")
@@ -115,5 +113,5 @@ def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
 
 
 def is_score(net, name):
-    """Whether layer object `name` is the class scores: the last layer, with no ReLU on it."""
-    return name == net.output and isinstance(net[name], Conv)
+    """Whether layer object `name` is the class scores: the last layer, where it has weights."""
+    return name == net.output and bool(net[name].params)

@@ -164,7 +164,8 @@ def select(caches, rows):
     """The caches of these pictures, in this order, as if forward had been given just them (again and again)."""
 
     def gather(cache):
-        if isinstance(cache, Cache):  # a pool's switches
+        # By the cache, not by its layer: caches are selected without their net.
+        if isinstance(cache, Cache):
             return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
         # What belongs to no picture stays, and a convolution's input, of which the way down asks for the size alone.
         return cache if cache is None or isinstance(cache, tuple) else cache[rows]
