@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UsageError
-from ..layers.conv import Conv
 from ..layers.max_pool import Cache
 from ..machine.arrays import array_module
 from ..net import Net
@@ -64,9 +63,8 @@ def untrained(net, seed=SEED):
     twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
     twin.execution = net.execution
     for (_, layer), (_, old) in zip(twin.layers, net.layers, strict=True):
-        if isinstance(layer, Conv):
-            xp = array_module(old.weight)
-            layer.weight, layer.bias = xp.asarray(layer.weight), xp.asarray(layer.bias)
+        for key, value in old.params.items():
+            setattr(layer, key, array_module(value).asarray(layer.params[key]))
     return twin
 
 
