@@ -202,8 +202,7 @@ def _read(root):
     _check_room(shape, root.size, "its pictures")
     nodes, weights = _read_nodes(root.group("layers"), shape, version)
     mean = root.group("input").numbers("mean")
-    if mean.shape != shape[2:] and (len(mean.shape) != 3 or mean.shape[2] != shape[2]):
-        raise Wrong(f"has a mean of shape {mean.shape} for pictures of {shape}")
+    _check_mean(mean.shape, shape)
     stored = _read_stored(root, version, shape, mean.shape)
     labels, info = root.texts("labels", 1), root.texts("info", 0)
     resumes = "optimizer" in root
@@ -225,6 +224,11 @@ def _read(root):
         state = {"momentum": arrays, "progress": parse(progress.read().item(), schema.PROGRESS, "progress")}
         _check_training(net, info, state["progress"])
     return Checkpoint(net, info, state)
+
+
+def _check_mean(mean, shape):
+    if mean != shape[2:] and (len(mean) != 3 or mean[2] != shape[2]):
+        raise Wrong(f"has a mean of shape {mean} for pictures of {shape}")
 
 
 def _read_stored(root, version, shape, mean):
@@ -283,13 +287,8 @@ def _read_nodes(group, shape, version):
     nodes, weights, shapes, before = [], {}, {IMAGE: shape}, IMAGE
     for name, part in _in_order(group):
         layer, inputs = _read_layer(name, part, version), _read_inputs(name, part, before)
-        if name in shapes:
-            raise Wrong(f"is damaged: it has two layers of one name, {name}")
-        if missing := [below for below in inputs if below not in shapes]:
-            raise Wrong(f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it")
+        _check_inputs(name, layer, inputs, shapes)
         below, before = [shapes[below] for below in inputs], name
-        if len(below) != 1 and not layer.joins:
-            raise Wrong(f"is damaged: layer {name} has {len(below)} inputs")
         shape = shapes[name] = layer.out_shape(*below)
         _check_shape(shape, f"the maps of layer {name}")
         _check_room(shape, part.size, f"the maps of layer {name}")
@@ -301,6 +300,16 @@ def _read_nodes(group, shape, version):
     if not nodes or len({data.dtype for data in weights.values()}) > 1:
         raise Wrong("is damaged: it has no layers, or weights of two dtypes")
     return nodes, weights
+
+
+def _check_inputs(name, layer, inputs, shapes):
+    """Wrong where a layer's name is taken, or its inputs are not layers before it; shapes: {layer: ...} of those."""
+    if name in shapes:
+        raise Wrong(f"is damaged: it has two layers of one name, {name}")
+    if missing := [below for below in inputs if below not in shapes]:
+        raise Wrong(f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it")
+    if len(inputs) != 1 and not layer.joins:
+        raise Wrong(f"is damaged: layer {name} has {len(inputs)} inputs")
 
 
 def _read_inputs(name, group, before):

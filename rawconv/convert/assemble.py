@@ -29,11 +29,8 @@ def assemble(foreign, pixels, stored, classes, model):
 
     pixels: a Pixels.  stored: rows and columns of a picture as it is kept, of which the net sees the centre.
     """
-    height, width, channels = foreign.shape
-    if height != width or channels not in (1, 3):
-        raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not square ones of 3 (or 1: grey)")
-    if (pixels.order == "grey") != (channels == 1):
-        raise Wrong(f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels.")
+    _check_input(foreign.shape, pixels)
+    height, width, _ = foreign.shape
     given = [entry for entry in foreign.layers if not (isinstance(entry[1], Dropout) and entry is foreign.layers[-1])]
     chain = all(len(entry) == 2 for entry in given)
     _check(given, foreign.shape, chain)
@@ -47,6 +44,20 @@ def assemble(foreign, pixels, stored, classes, model):
     layers = _fold(layers, matrix)
     mean = _mean(mean.astype(_dtype(layers)), stored, height)
     net = Net((height, width, 3), layers, classes, mean, model, stored=(stored, stored))
+    _check_classes(net)
+    return net, theirs
+
+
+def _check_input(shape, pixels):
+    height, width, channels = shape
+    if height != width or channels not in (1, 3):
+        raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not square ones of 3 (or 1: grey)")
+    if (pixels.order == "grey") != (channels == 1):
+        raise Wrong(f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels.")
+
+
+def _check_classes(net):
+    """Wrong where the net has no score for each of its classes, which are numbers where it has none."""
     scores = net.shapes[net.output]
     if scores[:2] != (1, 1):
         raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, not in one score a class")
@@ -55,7 +66,6 @@ def assemble(foreign, pixels, stored, classes, model):
     if len(net.classes) != scores[2]:
         raise Wrong(f"has {scores[2]} scores, and there are {len(net.classes)} class names", "Mend --classes.")
     check_names("class", net.classes)
-    return net, theirs
 
 
 def _check(layers, shape, chain):
@@ -112,10 +122,7 @@ def _fold(layers, matrix):
         return layers
     first = [number for number, (_, _, *inputs) in enumerate(layers) if IMAGE in inputs or (not inputs and not number)]
     if not all(isinstance(layers[number][1], Conv) for number in first):
-        name, dtype = _another("pixels", layers), _dtype(layers)
-        below = [tuple(name if one == IMAGE else one for one in inputs) for _, _, *inputs in layers]
-        rest = [(*entry[:2], *inputs) for entry, inputs in zip(layers, below, strict=True)]
-        return [(name, conv(matrix.T[:, :, None, None], dtype=dtype)), *rest]
+        return _with_pixels(layers, matrix)
     layers = list(layers)
     for number in first:
         name, layer, *inputs = layers[number]
@@ -124,6 +131,14 @@ def _fold(layers, matrix):
         folded.bias = layer.bias
         layers[number] = name, folded, *inputs
     return layers
+
+
+def _with_pixels(layers, matrix):
+    """The layers behind a convolution of 1x1 by the matrix."""
+    name, dtype = _another("pixels", layers), _dtype(layers)
+    below = [tuple(name if one == IMAGE else one for one in inputs) for _, _, *inputs in layers]
+    rest = [(*entry[:2], *inputs) for entry, inputs in zip(layers, below, strict=True)]
+    return [(name, conv(matrix.T[:, :, None, None], dtype=dtype)), *rest]
 
 
 def _another(name, layers):

@@ -111,13 +111,18 @@ def _take(blobs, index, shape):
     if index >= len(blobs):
         raise ValueError(f"it has {len(blobs)} of the arrays that it needs, and no weights that rawconv could find")
     found, known = numbers(blobs[index]), math.prod(n for n in shape if n > 0)
-    if 0 in shape or len(found) == 0 or (len(found) % known if -1 in shape else len(found) != known):
+    if 0 in shape or len(found) == 0 or not _fits(len(found), known, -1 in shape):
         raise ValueError(f"it has {len(found)} numbers where a shape of {shape} is asked for")
     found = found.reshape(shape)
     dims = list(blobs[index].shape.dim)
     if dims and (len(dims) > 8 or math.prod(dims) != found.size):
         raise ValueError(f"it says that its {found.size} numbers are of shape {dims[:8]}")
     return found
+
+
+def _fits(count, known, open_ended):
+    """Whether so many numbers fill a shape whose lengths but perhaps one, which is open, make `known`."""
+    return count % known == 0 if open_ended else count == known
 
 
 def _window(about):

@@ -199,7 +199,7 @@ def _pixels(layers, channels, mean_path):
     sources.sort(key=lambda layer: not _used(layer))
     about = _transform(sources[0]) if sources else None
     mean, assumed = (read_mean(mean_path), "") if mean_path else _mean(about, channels)
-    scale = about.scale if about is not None else 1.0
+    scale = getattr(about, "scale", 1.0)
     mean = mean if mean.size > 1 else np.full(channels, mean.item() if mean.size else 0.0)
     _check_pixels(mean, scale, channels)
     mean = mean if mean.ndim == 3 else tuple(mean.tolist())

@@ -8,6 +8,7 @@ Chains are not named here: their layers are counted (see assemble.py).
 import ast
 import re
 from collections import Counter
+from operator import itemgetter
 
 from ..files.messages import printable
 from ..layers.add import Add
@@ -47,9 +48,12 @@ def path_of(node, weight=""):
         return given.group(1) if given else _last_but_one(scopes)
     if name.startswith("/"):  # PyTorch's older one
         return _joined(name.split("/")[1:-1])
-    if given:
-        return given.group(1)
-    own = [text for text in (name, made) if not AUTOMATIC.fullmatch(text) and not _counted(text, node.op_type)]
+    return given.group(1) if given else _given_name((name, made), node.op_type)
+
+
+def _given_name(texts, operator):
+    """The first of the texts that somebody chose, without what TensorFlow appends; None where none is chosen."""
+    own = [text for text in texts if not AUTOMATIC.fullmatch(text) and not _counted(text, operator)]
     if not own:
         return None
     shorter = OF_TENSORFLOW.fullmatch(own[0])
@@ -87,20 +91,21 @@ def names(found):
     """
     found = [(None if path is None else printable(path)[:LONGEST], kind(layer)) for path, layer in found]
     holds = {path[: place.start()] for path, _ in found if path for place in re.finditer("[./]", path)}
-    kinds = {}
-    for path, what in found:
-        kinds.setdefault(path, set()).add(what)
+    modules = holds | {""} | {path for path, count in Counter(map(itemgetter(0), set(found))).items() if count > 1}
     counts, taken, result = Counter(), {}, []
     for path, what in found:
         counts[what] += 1
-        if path is None:
-            name = f"{what}{counts[what]}"
-        elif path in holds or len(kinds[path]) > 1 or not path:
-            name = f"{path}{'/' if '/' in path else '.'}{what}" if path else what
-        else:
-            name = path
-        result.append(_fresh(name, taken))
+        result.append(_fresh(_own_name(path, what, counts[what], modules), taken))
     return result
+
+
+def _own_name(path, what, number, modules):
+    """The name of a layer of this kind, the file's `number`th; modules: paths that are those of several layers."""
+    if path is None:
+        return f"{what}{number}"
+    if path not in modules:
+        return path
+    return f"{path}{'/' if '/' in path else '.'}{what}" if path else what
 
 
 def _fresh(name, taken):

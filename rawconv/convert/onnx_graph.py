@@ -49,17 +49,17 @@ class Graph:
             raise Wrong("is damaged or no ONNX file: its graph has no nodes")
         self.outputs = [output.name for output in graph.output]
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
-        made = [*(name for node in graph.node for name in node.output if name), *self.tensors]
-        made += [given.name for given in graph.input if given.name not in self.tensors]
-        if twice := next((name for name, count in Counter(made).items() if count > 1), None):
-            raise Wrong(f"is damaged: it makes {twice!r:.80} twice")
         self.inputs = [given for given in graph.input if given.name not in self.tensors]
-        self.producers = {name: node for node in graph.node for name in node.output if name}
-        self.consumers = {}
-        for node in graph.node:
-            for name in dict.fromkeys(node.input):
-                self.consumers.setdefault(name, []).append(node)
+        self.producers, self.consumers = self._producers(), _consumers(graph.node)
         self.external, self.shapes, self._known, self._constant, self._computed = [], {}, {}, set(), 0
+
+    def _producers(self):
+        """{tensor: node that makes it}."""
+        made = [(name, node) for node in self.model.graph.node for name in node.output if name]
+        names = [*(name for name, _ in made), *self.tensors, *(given.name for given in self.inputs)]
+        if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+            raise Wrong(f"is damaged: it makes {twice!r:.80} twice")
+        return dict(made)
 
     def opset(self):
         """The version of ONNX's own operators."""
@@ -79,14 +79,17 @@ class Graph:
         """Whether `constant` can have it: initialisers, what is computed from them, and shapes of known tensors."""
         if not name or name in self.tensors or name in self._constant:
             return True
-        node = self.producers.get(name)
-        if name in self.shapes or node is None or depth > DEEPEST or node.op_type not in COMPUTED:
+        node = None if name in self.shapes else self.producers.get(name)
+        if node is None or depth > DEEPEST or node.op_type not in COMPUTED:
             return False
-        shape = node.op_type == "Shape" and node.input[0] in self.shapes
-        if not shape and not all(self.is_constant(given, depth + 1) for given in node.input):
-            return False  # not kept: it may be one once the shape of another tensor is known
-        self._constant.add(name)
-        return True
+        known = self._knows_shape(node) or all(self.is_constant(given, depth + 1) for given in node.input)
+        if known:  # else not kept: it may be one once the shape of another tensor is known
+            self._constant.add(name)
+        return known
+
+    def _knows_shape(self, node):
+        """Whether it is the Shape of a tensor whose shape is known."""
+        return node.op_type == "Shape" and node.input[0] in self.shapes
 
     def constant(self, name, depth=0):
         """The value of a constant tensor, perhaps a view that must not be written to.  Wrong where it is none."""
@@ -100,12 +103,11 @@ class Graph:
     def _compute(self, name, depth):
         node = self.producers.get(name)
         if node is None or node.op_type not in COMPUTED:
-            how = f", which {label(node)} makes" if node else ""
-            raise Wrong(f"needs the constant {name!r:.80}{how}; rawconv reads initialisers and {', '.join(COMPUTED)}")
-        if node.op_type == "Shape" and node.input[0] in self.shapes:
+            raise _no_constant(name, node)
+        if self._knows_shape(node):
             return np.array(self.shapes[node.input[0]], np.int64)
         values = [self.constant(given, depth + 1) if given else None for given in node.input]
-        size = sum(value.size for value in values if value is not None)
+        size = sum(value.size for value in filter(_is_given, values))
         if size > MOST_MOVED and (node.op_type not in VIEWS or not all(map(_in_order, values[:1]))):
             raise Wrong(f"computes large constants with {label(node)}, which rawconv does not follow")
         return COMPUTED[node.op_type](self, attributes(node), *values)
@@ -139,12 +141,9 @@ class Graph:
         about = {entry.key: entry.value for entry in tensor.external_data}
         location = about.get("location", "")
         path = os.path.realpath(os.path.join(self.folder, location))
-        if not location or os.path.dirname(path) != os.path.realpath(self.folder) or not os.path.isfile(path):
+        if os.path.dirname(path) != os.path.realpath(self.folder) or not os.path.isfile(path):  # "" is the folder
             raise Wrong(f"keeps {tensor.name!r:.80} in {location!r:.80}, which is no file in the same folder")
-        numbers = [about.get(key, "0") for key in ("offset", "length")]
-        if not all(re.fullmatch(r"\d{1,18}", number) for number in numbers):
-            raise Wrong(f"is damaged: {tensor.name!r:.80} has no sensible place in {location}")
-        offset, length = map(int, numbers)
+        offset, length = _whole_numbers(about, tensor, location)
         dtype = np.dtype(onnx_package().helper.tensor_dtype_to_np_dtype(tensor.data_type))
         count = math.prod(tensor.dims)
         length = length or count * dtype.itemsize
@@ -156,6 +155,32 @@ class Graph:
             self.external.append(path)
         array = np.fromfile(path, dtype.newbyteorder("<"), count, offset=offset).reshape(tuple(tensor.dims))
         return array.astype(np.float32) if dtype.itemsize == 2 else array
+
+
+def _whole_numbers(about, tensor, location):
+    """(offset, length) of a tensor in another file."""
+    numbers = [about.get(key, "0") for key in ("offset", "length")]
+    if not all(re.fullmatch(r"\d{1,18}", number) for number in numbers):
+        raise Wrong(f"is damaged: {tensor.name!r:.80} has no sensible place in {location}")
+    return map(int, numbers)
+
+
+def _is_given(value):
+    return value is not None
+
+
+def _no_constant(name, node):
+    how = f", which {label(node)} makes" if node else ""
+    return Wrong(f"needs the constant {name!r:.80}{how}; rawconv reads initialisers and {', '.join(COMPUTED)}")
+
+
+def _consumers(nodes):
+    """{tensor: [nodes that take it]}."""
+    consumers = {}
+    for node in nodes:
+        for name in dict.fromkeys(node.input):
+            consumers.setdefault(name, []).append(node)
+    return consumers
 
 
 def _in_order(array):

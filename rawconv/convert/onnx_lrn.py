@@ -31,17 +31,23 @@ def _constants(graph, power):
         node = graph.producers.get(tensor)
         if node is None or node.op_type != operator or len(node.input) != 2:
             return None
-        given = [name for name in node.input if graph.is_constant(name)]
-        rest = [name for name in node.input if name not in given]
-        if len(given) != 1 or len(rest) != 1 or (operator == "Pow" and rest[0] != node.input[0]):
+        split = _operands(graph, node, operator)
+        if split is None:
             return None
-        value = graph.constant(given[0])
-        if value.size != 1:
-            return None
-        tensor = rest[0]
-        numbers.append(float(value.reshape(())))
+        tensor, number = split
+        numbers.append(number)
     beta, k, alpha = numbers
     return tensor, alpha, k, beta
+
+
+def _operands(graph, node, operator):
+    """(the tensor, the number) that an operator takes; None if it does not take one of each, a Pow in this order."""
+    given = [name for name in node.input if graph.is_constant(name)]
+    rest = [name for name in node.input if name not in given]
+    if len(given) != 1 or len(rest) != 1 or (operator == "Pow" and rest[0] != node.input[0]):
+        return None
+    value = graph.constant(given[0])
+    return (rest[0], float(value.reshape(()))) if value.size == 1 else None
 
 
 def _window(graph, tensor, x):
@@ -52,20 +58,27 @@ def _window(graph, tensor, x):
         if node is None:
             return None
         if node.op_type == "Mul" and list(node.input) == [x, x]:
-            return size if size and pads == [size // 2, (size - 1) // 2] and size % 2 else None
+            return size if size and size % 2 and pads == [size // 2, size // 2] else None
         if node.op_type not in STEPS:
             return None
         about = attributes(node)
-        if node.op_type == "AveragePool":
-            size = None if size else _depth(about, pads)
-        elif node.op_type == "Pad":
-            pads = _ends(graph, about, node, pads)
-        elif node.op_type == "Reshape" and not _keeps_channels(graph, node, x):
-            return None
-        if (node.op_type == "AveragePool" and size is None) or pads is None:
+        size, pads = _after(graph, node, about, size, pads, x)
+        if pads is None:
             return None
         tensor = _taken(node, about)
     return None
+
+
+def _after(graph, node, about, size, pads, x):
+    """(size, pads) with what a step of the average adds to them; pads is None where it is no such step."""
+    if node.op_type == "AveragePool":
+        size = None if size else _depth(about, pads)
+        return size, pads if size else None
+    if node.op_type == "Pad":
+        return size, _ends(graph, about, node, pads)
+    if node.op_type == "Reshape" and not _keeps_channels(graph, node, x):
+        return size, None
+    return size, pads
 
 
 def _depth(about, pads):

@@ -67,14 +67,8 @@ def _layers(walk, end, dtype):
     if end.layer == IMAGE:
         raise Wrong("holds no layer between the picture and its output")
     for number, (layer, node, *_) in enumerate(walk.made):
-        try:
-            if isinstance(layer, Conv):
-                parts.own(layer, dtype)
-                for scale, shift in walk.folds.get(number, ()):
-                    parts.fold_batch_norm(layer, scale, shift)
-        except ValueError as error:
-            raise Wrong(f"has {label(node)}, which rawconv cannot take: {error}", CHANGE) from error
-    if all(made.inputs == ((number - 1) if number else IMAGE,) for number, made in enumerate(walk.made)):
+        _own(layer, node, dtype, walk.folds.get(number, ()))
+    if _is_chain(walk.made):
         return [(made.node.name or made.node.output[0], made.layer) for made in walk.made]
     called = names([(path_of(made.node, made.weight), made.layer) for made in walk.made])
     return [
@@ -83,14 +77,26 @@ def _layers(walk, end, dtype):
     ]
 
 
+def _is_chain(layers):
+    return all(made.inputs == ((number - 1) if number else IMAGE,) for number, made in enumerate(layers))
+
+
+def _own(layer, node, dtype, folds):
+    """Give a convolution its own weights, with the scales and shifts `folds` that follow it."""
+    if not isinstance(layer, Conv):
+        return
+    try:
+        parts.own(layer, dtype)
+        for scale, shift in folds:
+            parts.fold_batch_norm(layer, scale, shift)
+    except ValueError as error:
+        raise Wrong(f"has {label(node)}, which rawconv cannot take: {error}", CHANGE) from error
+
+
 def _foreign(walk, end, layers):
     model = walk.graph.model
     about = {entry.key: entry.value for entry in model.metadata_props}
-    ours = {}
-    with contextlib.suppress(ValueError):
-        ours = json.loads(about.get("rawconv", "{}"))
-    classes, stored = (ours.get("classes"), ours.get("stored")) if isinstance(ours, dict) else (None, None)
-    good = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    classes, stored = _own_words(about.get("rawconv", "{}"), walk.given[0])
     mean, scale = walk.inside
     inside = walk.inside if np.any(mean != 0) or np.any(scale != 1) else None
     pixels, why = _expected(about, model.producer_name, walk.given[2], inside)
@@ -101,14 +107,32 @@ def _foreign(walk, end, layers):
     if len(walk.graph.outputs) > 1:
         said["output"] = walk.output
     said["made by"] = f"{model.producer_name} {model.producer_version}".strip()[:80] or "?"
-    stored = stored if isinstance(stored, int) and walk.given[0] <= stored <= 4096 else None
-    return Foreign(
-        walk.given, layers, pixels, end.ending, inside, stored, classes if good else [], said, walk.graph.external
-    )
+    return Foreign(walk.given, layers, pixels, end.ending, inside, stored, classes, said, walk.graph.external)
+
+
+def _own_words(text, least):
+    """(classes, stored size) that rawconv wrote into a file; ([], None) as far as it did not."""
+    ours = {}
+    with contextlib.suppress(ValueError):
+        ours = json.loads(text)
+    classes, stored = (ours.get("classes"), ours.get("stored")) if isinstance(ours, dict) else (None, None)
+    good = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    return classes if good else [], stored if isinstance(stored, int) and least <= stored <= 4096 else None
 
 
 def _input(graph, size, output):
     """(name, batch, (H, W, C), whether channels come last) of the one input that `output` is made of."""
+    given, dims = _one_input(graph, output)
+    last = dims[3] in (1, 3) and dims[1] not in (1, 3)
+    batch, height, width, channels = dims if last else (dims[0], dims[2], dims[3], dims[1])
+    height, width = _sides(height, width, size)
+    if min(height, width) < 1 or max(height, width) > SIDE or channels not in (0, 1, 3):
+        raise Wrong(f"takes pictures of {height}x{width} with {channels} channels, which are not RGB or grey")
+    return given.name, max(1, batch), (height, width, channels or 3), last
+
+
+def _one_input(graph, output):
+    """(the input, its four lengths, 0 for one that is left open) that `output` is made of."""
     needed = graph.needed(output)
     used = [given for given in graph.inputs if any(id(node) in needed for node in graph.consumers.get(given.name, ()))]
     if len(used) != 1:
@@ -116,16 +140,23 @@ def _input(graph, size, output):
     dims = [d.dim_value if d.HasField("dim_value") else 0 for d in used[0].type.tensor_type.shape.dim]
     if len(dims) != 4:
         raise Wrong(f"takes an input of {len(dims)} dimensions, not (picture, channel, row, column)")
-    last = dims[3] in (1, 3) and dims[1] not in (1, 3)
-    batch, height, width, channels = dims if last else (dims[0], dims[2], dims[3], dims[1])
+    return used[0], dims
+
+
+def _sides(height, width, size):
+    """(height, width) of the pictures, where `size` says what the file leaves open."""
     if size and {height, width} - {0, size}:
         raise Wrong(f"takes pictures of {height}x{width}, not {size}", "Leave --size out.")
     if not size and 0 in (height, width):
         raise Wrong("leaves the size of its pictures open", "Name it: --size 224.")
-    height, width = height or size, width or size
-    if min(height, width) < 1 or max(height, width) > SIDE or channels not in (0, 1, 3):
-        raise Wrong(f"takes pictures of {height}x{width} with {channels} channels, which are not RGB or grey")
-    return used[0].name, max(1, batch), (height, width, channels or 3), last
+    return height or size, width or size
+
+
+def _unit_pixels(channels, inside):
+    """Pixels from 0 to 1; from 0 to 255 where the net itself subtracts numbers as large."""
+    large = inside is not None and np.abs(inside[0]).max() > 1.5
+    grey = Pixels("grey", (0.0,), (255.0,)) if channels == 1 else PIXELS["unit"]
+    return grey._replace(std=(1.0,) * channels) if large else grey
 
 
 RANGES = {"NominalRange_0_255": (0.0, 1.0), "Normalized_0_1": (0.0, 255.0), "Normalized_1_1": (127.5, 127.5)}
@@ -141,7 +172,5 @@ def _expected(about, producer, channels, inside):
     if kind is None:
         return None, ""
     if inside or channels == 1:
-        large = inside is not None and np.abs(inside[0]).max() > 1.5
-        grey = Pixels("grey", (0.0,), (255.0,)) if channels == 1 else PIXELS["unit"]
-        return grey._replace(std=(1.0,) * channels) if large else grey, f"assumed of {producer}"
+        return _unit_pixels(channels, inside), f"assumed of {producer}"
     return PIXELS[kind], f"assumed of {producer}: as those of ImageNet"

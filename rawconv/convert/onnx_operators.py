@@ -46,15 +46,20 @@ def _window(about, shape, size):
     if len(stride) != 2 or len(pad) != 4 or min(stride) < 1:
         raise ValueError(f"strides {stride} and pads {pad} are not those of rows and columns")
     kind = about.get("auto_pad", "NOTSET")
-    if kind in ("SAME_UPPER", "SAME_LOWER"):
-        total = [max(0, (-(-n // s) - 1) * s + k - n) for n, s, k in zip(shape[:2], stride, size, strict=False)]
-        less, more = [n // 2 for n in total], [n - n // 2 for n in total]
-        pad = less + more if kind == "SAME_UPPER" else more + less
-    elif kind == "VALID":
-        pad = [0, 0, 0, 0]
-    elif kind != "NOTSET":
-        raise ValueError(f"auto_pad {kind!r:.40} is unknown")
+    if kind != "NOTSET":
+        pad = _auto_pad(kind, shape, stride, size)
     return tuple(size), tuple(stride), tuple(pad)
+
+
+def _auto_pad(kind, shape, stride, size):
+    """[top, left, bottom, right] that auto_pad comes to on maps of this shape."""
+    if kind == "VALID":
+        return [0, 0, 0, 0]
+    if kind not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"auto_pad {kind!r:.40} is unknown")
+    total = [max(0, (-(-n // s) - 1) * s + k - n) for n, s, k in zip(shape[:2], stride, size, strict=False)]
+    less, more = [n // 2 for n in total], [n - n // 2 for n in total]
+    return less + more if kind == "SAME_UPPER" else more + less
 
 
 def _sum(first, second):
@@ -205,14 +210,19 @@ def _arithmetic(walk, node, about, *values):
     second = node.input[0] in walk.values
     if not second and operator in ("Sub", "Div"):
         raise ValueError("it takes what comes before as its second operand")
-    number = _broadcast(walk, x, walk.constant(node, 1 if second else 0), about)
-    scale = {"Mul": number, "Div": 1 / number if operator == "Div" and number.all() else None}.get(operator, 1.0)
-    shift = {"Add": number, "Sub": -number}.get(operator, 0.0)
-    if scale is None:
-        raise ValueError("it divides by 0")
+    number = _broadcast(walk, x, walk.constant(node, int(second)), about)
+    scale, shift = _scale_and_shift(operator, number)
     if np.ndim(number) > 1 and not (x.prepared and operator in ("Add", "Sub")):
         raise ValueError("it is not one number a map")
     return walk.affine(node, x, np.asarray(scale), np.asarray(shift))
+
+
+def _scale_and_shift(operator, number):
+    if operator == "Div":
+        if not number.all():
+            raise ValueError("it divides by 0")
+        return 1 / number, 0.0
+    return {"Mul": (number, 0.0), "Add": (1.0, number), "Sub": (1.0, -number)}[operator]
 
 
 def _broadcast(walk, x, value, about):
@@ -223,6 +233,14 @@ def _broadcast(walk, x, value, about):
         value = value.reshape(value.shape + (1,) * (rank - about["axis"] % rank - value.ndim))
     if value.size == 1:
         return value.reshape(1)
+    value = _as_picture(value, rank, dims, x)
+    if any(have not in (1, want) for have, want in zip(value.shape, x.shape, strict=True)):
+        raise ValueError(f"its constant does not fit maps of {x.shape}")
+    return value.reshape(-1) if value.shape[:2] == (1, 1) else np.broadcast_to(value, x.shape)
+
+
+def _as_picture(value, rank, dims, x):
+    """A constant operand with three dimensions: rows, columns, channels."""
     if value.ndim > rank or value.size > math.prod(x.shape):
         raise ValueError(f"a constant of shape {value.shape} does not fit {dims}")
     value = value.reshape((1,) * (rank - value.ndim) + value.shape)
@@ -230,10 +248,9 @@ def _broadcast(walk, x, value, about):
         raise ValueError("its constant is not one number a map")
     if len(value) != 1 or rank == 3:
         raise ValueError("its constant differs from picture to picture")
-    value = value.reshape(1, 1, -1) if x.flat else value[0] if x.last else value[0].transpose(1, 2, 0)
-    if any(have not in (1, want) for have, want in zip(value.shape, x.shape, strict=True)):
-        raise ValueError(f"its constant does not fit maps of {x.shape}")
-    return value.reshape(-1) if value.shape[:2] == (1, 1) else np.broadcast_to(value, x.shape)
+    if x.flat:
+        return value.reshape(1, 1, -1)
+    return value[0] if x.last else value[0].transpose(1, 2, 0)
 
 
 def _sum_of(walk, node, about, *values):
@@ -255,7 +272,7 @@ def _concat(walk, node, about, *values):
         raise ValueError("it does not put them side by side along the channels")
     if len(values) == 1:
         return values[0]
-    if all(value.prepared for value in values) and not any(value.prepared.row for value in values):
+    if all(value.prepared and not value.prepared.row for value in values):
         return _beside(values)
     _alike(values, "puts side by side")
     return walk.add(node, Concat(), *values)._replace(positive=all(value.positive for value in values))
@@ -285,20 +302,27 @@ def _pad(walk, node, about, x):
     """Zeros around maps (or what is less than all, for a maximum), which the next layer takes for its own padding."""
     if about.get("mode", "constant") != "constant":
         raise ValueError(f"it pads by {about['mode']!r:.40}, where rawconv has constants only")
-    pads = walk.constant(node, 1)
-    fill = about.get("value", 0.0) if pads is None else walk.constant(node, 2, 0.0)
-    pads, axes = about.get("pads") if pads is None else pads, walk.constant(node, 3, range(4))
-    if x.flat or len(pads) != 2 * len(axes):
-        raise ValueError("it pads what is no map")
-    ends = {int(axis) % 4: (int(pads[i]), int(pads[i + len(axes)])) for i, axis in enumerate(axes)}
+    pads, fill = walk.constant(node, 1), walk.constant(node, 2, 0.0)
+    if pads is None:  # as attributes, in older versions
+        pads, fill = about.get("pads"), about.get("value", 0.0)
+    ends = _pad_ends(pads, walk.constant(node, 3, range(4)), x)
     rows, columns = (ends.pop(axis, (0, 0)) for axis in spatial_axes(x))
     if any(map(any, ends.values())) or min(*rows, *columns) < 0:
         raise ValueError("it pads others than rows and columns, or cuts off")
     pad, fill = (rows[0], columns[0], rows[1], columns[1]), float(np.asarray(fill).reshape(()))
+    if not any(pad):
+        return x
     fill = -np.inf if fill <= -HUGE else fill
-    if any(x.pad) and any(pad) and fill != x.fill:
+    if any(x.pad) and fill != x.fill:
         x = walk.settled(x, node)
-    return x._replace(pad=_sum(x.pad, pad), fill=fill) if any(pad) else x
+    return x._replace(pad=_sum(x.pad, pad), fill=fill)
+
+
+def _pad_ends(pads, axes, x):
+    """{axis: (before, after)} of a Pad around maps x."""
+    if x.flat or len(pads) != 2 * len(axes):
+        raise ValueError("it pads what is no map")
+    return {int(axis) % 4: (int(pads[i]), int(pads[i + len(axes)])) for i, axis in enumerate(axes)}
 
 
 def _dropout(walk, node, about, x):

@@ -37,30 +37,44 @@ def _flat(walk, node, x):
 
 
 def _reshape(walk, node, about, x):
-    given = walk.constant(node, 1)
-    shape = [int(n) for n in (about["shape"] if given is None else given)]
     have = walk.dims(x)
-    shape = [have[i] if n == 0 and i < len(have) else n for i, n in enumerate(shape)]
-    if len(shape) == 4 and all(n in (-1, h) for n, h in zip(shape[1:], have[1:], strict=False)) and len(have) == 4:
+    shape, flat = _asked(walk, node, about, have), math.prod(have[1:])
+    if _keeps(shape, have):
         return x
-    flat = math.prod(have[1:])
-    if len(shape) == 4 and x.flat and shape[1:] == [flat, 1, 1] and x.shape[:2] == (1, 1):
+    if x.flat and shape[1:] == [flat, 1, 1] and x.shape[:2] == (1, 1):
         return x._replace(flat=False, last=False)
     if len(shape) == 5:
         raise ValueError("it splits the channels into groups, as ShuffleNet does to shuffle them")
-    if len(shape) != 2 or shape[1] not in (flat, -1) or (shape[1] == -1 and shape[0] not in (1, walk.batch)):
+    if len(shape) != 2 or not (shape[1] == flat or (shape[1] == -1 and shape[0] in (1, walk.batch))):
         raise ValueError(f"to {shape}; rawconv takes one that flattens {have} to (picture, {flat})")
     return _flat(walk, node, x)
 
 
+def _asked(walk, node, about, have):
+    """The lengths that a Reshape asks for; 0 keeps a length."""
+    given = walk.constant(node, 1)
+    shape = [int(n) for n in (about["shape"] if given is None else given)]
+    return [have[i] if n == 0 and i < len(have) else n for i, n in enumerate(shape)]
+
+
+def _keeps(shape, have):
+    """Whether a Reshape to `shape`, -1 for any length, leaves maps as they are."""
+    return len(shape) == len(have) == 4 and all(n in (-1, h) for n, h in zip(shape[1:], have[1:], strict=True))
+
+
 def _squeeze(walk, node, about, x):
-    axes = about.get("axes") if len(node.input) < 2 else walk.constant(node, 1)
-    axes = None if axes is None else tuple(sorted(int(n) % 4 for n in axes))
+    axes = _squeezed(walk, node, about)
     if x.prepared and axes == (1,) and x.shape[2] == 1 and not x.last:
         return x._replace(prepared=x.prepared._replace(row=True))
     if x.flat or x.shape[:2] != (1, 1) or axes != spatial_axes(x):
         raise ValueError("it removes other than the rows and columns of 1x1 maps")
     return _flat(walk, node, x)
+
+
+def _squeezed(walk, node, about):
+    """The axes that a Squeeze removes, from 0 to 3; None where it removes all of length 1."""
+    axes = about.get("axes") if len(node.input) < 2 else walk.constant(node, 1)
+    return None if axes is None else tuple(sorted(int(n) % 4 for n in axes))
 
 
 def _unsqueeze(walk, node, about, x):
@@ -89,15 +103,20 @@ def _gather(walk, node, about, x):
 
 
 def _slice(walk, node, about, x):
-    starts, ends, axes, steps = (
-        about.get(key) if len(node.input) < 2 else walk.constant(node, place)
-        for place, key in enumerate(("starts", "ends", "axes", "steps"), 1)
-    )
-    one = [len(part) == 1 for part in (starts, ends) if part is not None]
-    if not x.prepared or x.last or not all(one) or axes is None or int(axes[0]) not in (1, -3):
+    starts, ends, axes, steps = _slice_bounds(walk, node, about)
+    single = all(len(part) == 1 for part in (starts, ends) if part is not None)
+    if not x.prepared or x.last or not single or axes is None or int(axes[0]) not in (1, -3):
         raise ValueError("it takes some channels, rows or columns apart from the others")
     step = 1 if steps is None else int(steps[0])
     return _channels(x, range(x.shape[2])[int(starts[0]) : int(ends[0]) : step])
+
+
+def _slice_bounds(walk, node, about):
+    """(starts, ends, axes, steps), of which the last two may be None."""
+    keys = ("starts", "ends", "axes", "steps")
+    if len(node.input) < 2:
+        return [about.get(key) for key in keys]
+    return [walk.constant(node, place) for place in range(1, 1 + len(keys))]
 
 
 def _channels(x, places):

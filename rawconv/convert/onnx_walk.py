@@ -81,11 +81,7 @@ class Walk:
 
     def run(self, output):
         """The Value of the tensor `output`."""
-        needed, self.output = self.graph.needed(output), output
-        self.counts = {
-            name: sum(id(node) in needed for node in nodes if node.op_type != "Shape")
-            for name, nodes in self.graph.consumers.items()
-        }
+        self.output, self.counts = output, self._counts(self.graph.needed(output))
         waiting, begun = [output], set()
         while waiting:
             tensor = waiting[-1]
@@ -96,7 +92,7 @@ class Walk:
             if node is None:
                 raise Wrong(f"is damaged: nothing makes {tensor!r:.80}")
             missing = self._missing(node)
-            if any(name in begun for name in missing):
+            if begun.intersection(missing):
                 raise Wrong(f"is damaged: {label(node)} needs what it makes itself: its graph goes round in a circle")
             if missing:
                 begun.add(tensor)
@@ -109,6 +105,13 @@ class Walk:
         if output not in self.values:
             raise Wrong(f"ends in {output!r:.80}, which does not depend on the picture")
         return self.settled(self.values[output])
+
+    def _counts(self, needed):
+        """{tensor: how many of the nodes {id} that are needed take it}."""
+        counts = {}
+        for name, nodes in self.graph.consumers.items():
+            counts[name] = sum(id(node) in needed for node in nodes if node.op_type != "Shape")
+        return counts
 
     def _known(self, tensor):
         return not tensor or tensor in self.values or self.graph.is_constant(tensor)
@@ -126,11 +129,9 @@ class Walk:
         operator = self.operators.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if operator is None:
             raise Wrong(f"has {label(node)}{refusal(node, self)}", "Export a net of these.")
-        if ended := next((value for value in values if value.ending), None):
-            self._check_after(ended, node)
+        self._check_after(values, node)
         try:
-            if node.op_type not in SEVERAL and (len(values) != 1 or node.input[0] not in self.values):
-                raise ValueError(f"it takes {len(values)} tensors made of the picture, and not as its first alone")
+            self._check_operands(values, node)
             with np.errstate(all="ignore"):  # parts.py refuses what is not finite in the end
                 value = operator(self, node, about, *values)
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -139,9 +140,14 @@ class Walk:
             self.ended = node
         self._put(node.output[0], value)
 
-    def _check_after(self, value, node):
+    def _check_operands(self, values, node):
+        if node.op_type not in SEVERAL and (len(values) != 1 or node.input[0] not in self.values):
+            raise ValueError(f"it takes {len(values)} tensors made of the picture, and not as its first alone")
+
+    def _check_after(self, values, node):
         """Wrong where an operator that computes takes probabilities."""
-        if node.op_type in ("Flatten", "Reshape", "Squeeze", "Identity", "Cast"):
+        value = next((value for value in values if value.ending), None)
+        if value is None or node.op_type in ("Flatten", "Reshape", "Squeeze", "Identity", "Cast"):
             return
         if value.ending == "sigmoid" or node.op_type in ("Mul", "MatMul"):
             raise Wrong(f"has {label(self.ended)}{refusal(self.ended, self, node)}", "Export a net of these.")

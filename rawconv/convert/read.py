@@ -45,9 +45,7 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         with open_file(path, "alexnet.onnx") as file:
             kind = recognise(file)
         reader = importlib.import_module(f".{READERS[kind][0]}", __package__)
-        for name, value in wanted._asdict().items():
-            if value is not None and name not in (*reader.WANTS, "dtype"):
-                raise UsageError(f"{path} is of the format {READERS[kind][1]}, to which --{name} says nothing.")
+        _check_wanted(path, wanted, reader, READERS[kind][1])
         foreign = reader.read(path, wanted)
         pixels = known_pixels(foreign)._replace(**dict(changes))
         stored = stored or default_stored(foreign, pixels)
@@ -59,17 +57,34 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
     except PermissionError as error:
         raise RawconvError(f"{path} may not be read. Change its permissions, or copy it.") from error
     except Exception as error:  # a library's own complaint about a file it cannot make sense of
-        what = _one_line(str(error))[:200] or type(error).__name__
+        what = _said(error)
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
+    about = {"file": path.name, "format": READERS[kind][1], "sha256": sha256(path)}
+    about |= _about(foreign, pixels, foreign.pixels is not None or bool(changes), stored, theirs)
+    return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
+
+
+def _check_wanted(path, wanted, reader, name_of_format):
+    """UsageError where an option was given that says nothing to the reader of this format."""
+    for name, value in wanted._asdict().items():
+        if value is not None and name not in (*reader.WANTS, "dtype"):
+            raise UsageError(f"{path} is of the format {name_of_format}, to which --{name} says nothing.")
+
+
+def _about(foreign, pixels, known, stored, theirs):
+    """What a checkpoint keeps of a foreign file.  known: whether the file or the user said how pixels are prepared."""
     about = {
-        "file": path.name, "format": READERS[kind][1], "sha256": sha256(path),
         "files": {Path(other).name: sha256(other) for other in foreign.files},
-        "pixels": _told(pixels, foreign.pixels is not None or bool(changes)), "pictures": f"kept in {stored}x{stored}",
+        "pixels": _told(pixels, known), "pictures": f"kept in {stored}x{stored}",
         "conventions": _conventions(foreign, pixels),
         "layers": {ours: printable(name)[:LONGEST_NAME] for ours, name in theirs.items()},
     }  # fmt: skip
-    about = {key: value for key, value in about.items() if value}
-    return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
+    return {key: value for key, value in about.items() if value}
+
+
+def _said(error):
+    """What a library says of an error, in a line."""
+    return _one_line(str(error))[:200] or type(error).__name__
 
 
 def _one_line(text):

@@ -86,14 +86,18 @@ def faults(schema: Schema, value: Any, where: str) -> Iterator[str]:
     elif type(value) is not dict:
         yield f"{where} is {value!r:.80}, which stands in the place of a JSON object"
     else:
-        yield from (f"{where} has no {name}" for name in schema.needed if name not in value)
-        known = {**schema.needed, **schema.optional}
-        for name, item in value.items():
-            test = known.get(name, schema.others)
-            if test is None or len(name) > LONGEST_NAME:
-                yield f"{where} has {name!r:.80}, which this rawconv does not know"
-            else:
-                yield from faults(test, item, f"{where}.{name if name.isidentifier() else repr(name)}")
+        yield from _faults_of_record(schema, value, where)
+
+
+def _faults_of_record(schema: Record, value: dict[str, Any], where: str) -> Iterator[str]:
+    yield from (f"{where} has no {name}" for name in schema.needed if name not in value)
+    known = {**schema.needed, **schema.optional}
+    for name, item in value.items():
+        test = known.get(name, schema.others)
+        if test is None or len(name) > LONGEST_NAME:
+            yield f"{where} has {name!r:.80}, which this rawconv does not know"
+        else:
+            yield from faults(test, item, f"{where}.{name if name.isidentifier() else repr(name)}")
 
 
 # Kinds of values

@@ -92,10 +92,14 @@ def draw_layers(net, data, split, asked, look, top, folder, say=silent, page=Fal
         for file, drawn in pages:
             write_png(folder / file, drawn)
         described.append(description)
-        dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
-        say(f"{description['layer']}: {', '.join(file for file, _ in pages)}{dead}")
+        say(_summary(description, [file for file, _ in pages]))
     about = {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
     return html.Shown(found, dict(asked), ways), about
+
+
+def _summary(description, files):
+    dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
+    return f"{description['layer']}: {', '.join(files)}{dead}"
 
 
 def draw_report(path, net, info, data, split, shown, look, top, weights, say=silent):
@@ -120,7 +124,7 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
 
     Each picture goes up once.  workspace: bytes that the maps of the pictures on their way together may take.
     """
-    exchanged = look.control is not None and look.control.name == "other-switches"
+    exchanged = getattr(look.control, "name", None) == "other-switches"
     if exchanged and len(stored) == 1:
         raise RawconvError("--control other-switches needs another picture to take the switches of.")
     layers, described = ["scores", *(layer for layer, _ in asked)], []
@@ -131,10 +135,9 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
             title = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
             drawn = []
             for layer, maps in asked:
-                file = f"{user_name(net, layer)}-{name}.png"
                 page, description = picture_page(passed, row, layer, title, maps, look, top)
-                write_png(folder / file, page)
-                drawn.append({"file": file, **description})
+                drawn.append({"file": f"{user_name(net, layer)}-{name}.png", **description})
+                write_png(folder / drawn[-1]["file"], page)
             classes = [{"class": label, "probability": p} for label, p in best]
             described.append({"picture": path, "classes": classes, "layers": drawn})
     return {"pictures": described}

@@ -166,18 +166,21 @@ def _map(net, split, name, best, number, rows, shape):
     """A map's number, title, units and, where it is alive, their tiles and the strongest one's steps."""
     dead = rows[0][1].tile.dead
     found = {
-        "n": number, "dead": dead,
-        "title": _words(net.classes[number]) if is_score(net, name) and net.classes else f"map {number}",
+        "n": number, "dead": dead, "title": _title(net, name, number),
         "units": [_unit(net, split, best, rank, *row) for rank, row in enumerate(rows)],
     }  # fmt: skip
     if dead:
         return found
     tiles, steps = [way.tile for _, way in rows], rows[0][1].steps
-    lines = [[tile.projection for tile in tiles], [tile.patch for tile in tiles if tile.patch is not None]]
-    found["sheet"] = sheets.sheet([line for line in lines if line], shape)
+    patches = [tile.patch for tile in tiles if tile.patch is not None]
+    found["sheet"] = sheets.sheet([[tile.projection for tile in tiles], patches][: 2 if patches else 1], shape)
     found["path"] = sheets.grey_sheet([step.pixels for step in steps])
     found["strongest"] = [step.maps for step in steps]
     return found
+
+
+def _title(net, name, number):
+    return _words(net.classes[number]) if is_score(net, name) and net.classes else f"map {number}"
 
 
 def _unit(net, split, best, rank, unit, way):

@@ -83,21 +83,25 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
     how = "as asked" if shown.as_asked else f"those with the largest {_ordinal(shown.count)} activation"
     legend = _legend(shown.count, size, net.shape[:2], look)
     pages = []
+    subtitle = f"{len(blocks)} of {maps} maps, {how}; {about}" if len(blocks) < maps else f"{maps} maps; {about}"
     for number, part in enumerate(cut(len(blocks), PAGE)):
         file = f"{given}.png" if len(blocks) <= PAGE else f"{given}-{number + 1}.png"
-        subtitle = f"{len(blocks)} of {maps} maps, {how}; {about}" if len(blocks) < maps else f"{maps} maps; {about}"
         page = figures.grid(blocks[part], shown.count, title, subtitle, legend, look.patches)
         pages.append((file, page, chosen[part]))
     pages.append(_overview(net, shown, tiles, title, look))
     if name == layer_object(net, next(iter(net.shapes))):
         pages.append(_filters(net, given, title))
-    dead = [] if is_score(net, name) else np.flatnonzero(found.value[:, 0] == 0).tolist()
     description = {
-        "layer": given, "object": name, "maps": maps, "field": list(size), "dead": dead,
+        "layer": given, "object": name, "maps": maps, "field": list(size), "dead": _dead(net, name, found),
         "figures": [{"file": file, "maps": list(numbers)} for file, _, numbers in pages],
         "units": {str(number): _units(net, data, split, shown, number) for number in chosen},
     }  # fmt: skip
     return [(file, page) for file, page, _ in pages], description
+
+
+def _dead(net, name, found):
+    """The numbers of the maps that are never above 0; a class score is never dead."""
+    return [] if is_score(net, name) else np.flatnonzero(found.value[:, 0] == 0).tolist()
 
 
 def choose(found, wanted=None, count=PAGE):

@@ -74,10 +74,7 @@ def start(
         raise UsageError("--fine-tune needs --weights, the checkpoint to start from.")
     first = _first(weights, model) if weights else None
     model = model or "zf64"
-    changes = dict(changes)
-    weigh = changes.pop("class_weights", None)
-    if weigh not in (None, "balanced"):
-        raise UsageError(f"class_weights {weigh!r} are not known; there is only balanced.")
+    changes, weigh = _without_weights(changes)
     chosen = (recipe_of(first) if first else models.recipe(model)).changed(changes)
     if first:
         first.stored = (chosen.stored, chosen.stored)
@@ -90,6 +87,15 @@ def start(
     else:
         net, images = first, _in_order_of(first, images, weights, " or, for training, add --fine-tune")
     return Run(net, images, chosen, seed)
+
+
+def _without_weights(changes: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return (the changes without class_weights, that: "balanced" or None)."""
+    rest = dict(changes)
+    weigh = rest.pop("class_weights", None)
+    if weigh not in (None, "balanced"):
+        raise UsageError(f"class_weights {weigh!r} are not known; there is only balanced.")
+    return rest, weigh
 
 
 def _first(weights: str | os.PathLike[str], model: str | None) -> Net:

@@ -221,24 +221,29 @@ def passes_of_units(
     """
     depth = {name: place for place, name in enumerate(net.nodes)}
     places = {layer: depth[layer_object(net, layer)] for layer in {unit.layer for unit in units}}
-    of_image: dict[int, list[Unit]] = {}
-    for unit in units:
-        of_image.setdefault(unit.image, []).append(unit)
-    top = {image: max(places[unit.layer] for unit in some) for image, some in of_image.items()}
-    images = sorted(of_image, key=lambda image: (top[image], image))
+    of_image = _by_image(units, places)
+    images = list(of_image)
     layers = sorted(places, key=places.__getitem__)
     step = at_once(net, layers, workspace) if layers else 1
     for part in cut(len(images), max(1, step // 2) if beside else step):
         some = sorted(images[part])
         ids = sorted({*some, *map(beside, some)}) if beside else some
         row = {image: k for k, image in enumerate(ids)}
-        asked = [layer for layer in layers if any(unit.layer == layer for image in some for unit in of_image[image])]
-        stored = split.read(ids)
-        passed = ForwardPass(net, preprocess(net, stored), asked, stored)
         found = [(unit, unit._replace(image=row[image])) for image in some for unit in of_image[image]]
         found.sort(key=lambda pair: (places[pair[0].layer], pair[0]))
+        asked, stored = list(dict.fromkeys(unit.layer for unit, _ in found)), split.read(ids)
+        passed = ForwardPass(net, preprocess(net, stored), asked, stored)
         others = np.array([row.get(beside(image), 0) for image in ids]) if beside else None
         yield passed, found, others
+
+
+def _by_image(units: Iterable[Unit], places: dict[str, int]) -> dict[int, list[Unit]]:
+    """Return {image: its units}, images last whose units lie highest; places: {layer: its number from below}."""
+    of_image: dict[int, list[Unit]] = {}
+    for unit in units:
+        of_image.setdefault(unit.image, []).append(unit)
+    top = {image: max(places[unit.layer] for unit in some) for image, some in of_image.items()}
+    return {image: of_image[image] for image in sorted(of_image, key=lambda image: (top[image], image))}
 
 
 def at_once(net: Net, layers: Iterable[str | int] | None, workspace: int) -> int:

@@ -203,18 +203,22 @@ def _read(root, net, split, about):
     for name in root.names(MOST_LAYERS):
         if name not in net.shapes:
             raise Wrong(f"is damaged: the net has no layer {name!r:.80}")
-        part = root.group(name)
-        value = part.numbers("value")
-        if len(value.shape) != 2 or value.shape[0] != net.shapes[name][2] or not 1 <= value.shape[1] <= len(split):
-            raise Wrong(f"is damaged: it has {value.name} of shape {value.shape}")
-        others = [part.numbers(field, value.shape, np.dtype(dtype)) for field, dtype in DTYPES.items()]
-        columns[name] = TopActivations(value, *others)
+        columns[name] = _columns(root.group(name), net.shapes[name][2], len(split))
     root.check_total()
     for name, parts in columns.items():
         found[name] = TopActivations(*(part.read() for part in parts))
         if not _sound(found[name], net.shapes[name], split):
             raise Wrong(f"is damaged: the pictures or places of {name} cannot be")
     return found
+
+
+def _columns(group, maps, count):
+    """The datasets of a layer with so many maps, over `count` images, as a TopActivations."""
+    value = group.numbers("value")
+    if len(value.shape) != 2 or value.shape[0] != maps or not 1 <= value.shape[1] <= count:
+        raise Wrong(f"is damaged: it has {value.name} of shape {value.shape}")
+    others = [group.numbers(field, value.shape, np.dtype(dtype)) for field, dtype in DTYPES.items()]
+    return TopActivations(value, *others)
 
 
 def _sound(found, shape, split):
