@@ -82,8 +82,8 @@ def run(
         say(f"{model}, net {chosen.index(model) + 1} of {len(chosen)}: {table[model].what}.")
         return _measure(model, data, study, dict(changes), seed, device, workspace, say, dropout)
 
-    found = study.each(chosen, measure, "ablation", "nets")
-    return _result(base, dict(zip(chosen, found, strict=True)), data)
+    measured = study.each(chosen, measure, "ablation", "nets")
+    return _result(base, dict(zip(chosen, measured, strict=True)), data)
 
 
 def _measure(model, data, study, changes, seed, device, workspace, say, dropout):
@@ -103,27 +103,27 @@ def _measure(model, data, study, changes, seed, device, workspace, say, dropout)
     return {"parameters": sum(value.size for value in net.params.values()), "errors": errors}
 
 
-def _result(base, found, data):
+def _result(base, measured, data):
     """found: {model: {"parameters", "errors"}}."""
     table, names = [], list(rows("zfnet"))
     for (model, row), theirs in zip(rows(base).items(), names, strict=True):
-        if model in found:
-            errors = dict(zip(ERRORS, found[model]["errors"].tolist(), strict=True))
-            about = {"model": model, "what": row.what, "parameters": int(found[model]["parameters"]), **errors}
-            table.append(about | {"checkpoint": f"{model}.h5", "paper": theirs})
+        if model in measured:
+            errors = dict(zip(ERRORS, measured[model]["errors"].tolist(), strict=True))
+            entry = {"model": model, "what": row.what, "parameters": int(measured[model]["parameters"]), **errors}
+            table.append(entry | {"checkpoint": f"{model}.h5", "paper": theirs})
     numbers = {"base": base, "classes": data.classes, "chance": 1 - 1 / len(data.classes), "table": table}
     lines = [
-        about | {f"paper_{name}": value for name, value in zip(ERRORS, PUBLISHED[about["paper"]], strict=True)}
-        for about in table
+        entry | {f"paper_{name}": value for name, value in zip(ERRORS, PUBLISHED[entry["paper"]], strict=True)}
+        for entry in table
     ]
-    return Result(numbers, lines, _figure(base, table, data), [_sentence(about) for about in table], PUBLISHED)
+    return Result(numbers, lines, _figure(base, table, data), [_sentence(entry) for entry in table], PUBLISHED)
 
 
-def _sentence(about):
-    parameters = f"{about['parameters'] / 1e6:.2f} million parameters"
-    train, val, five = (f"{100 * about[name]:.1f}" for name in ERRORS)
-    paper = PUBLISHED[about["paper"]][1]
-    return f"{about['model']}: {parameters}, error {val} % (train {train}, top-5 {five}); the paper's {paper} %."
+def _sentence(entry):
+    parameters = f"{entry['parameters'] / 1e6:.2f} million parameters"
+    train, val, five = (f"{100 * entry[name]:.1f}" for name in ERRORS)
+    paper = PUBLISHED[entry["paper"]][1]
+    return f"{entry['model']}: {parameters}, error {val} % (train {train}, top-5 {five}); the paper's {paper} %."
 
 
 @styled
@@ -132,9 +132,9 @@ def _figure(base, table, data):
     under = "Error of one centre crop at the end of equal trainings, beside the paper's on ImageNet 2012."
     figure, axes = sheet(1, 2, title, under, (6.0, 0.42 * len(table) + 1.6), sharey=True)
     ours, paper = axes[0]
-    _bars(ours, [[100 * about[name] for name in ERRORS] for about in table])
-    _bars(paper, [PUBLISHED[about["paper"]] for about in table])
-    labels = [f"{about['what']}\n{about['model']}, {about['parameters'] / 1e6:.2f} M" for about in table]
+    _bars(ours, [[100 * entry[name] for name in ERRORS] for entry in table])
+    _bars(paper, [PUBLISHED[entry["paper"]] for entry in table])
+    labels = [f"{entry['what']}\n{entry['model']}, {entry['parameters'] / 1e6:.2f} M" for entry in table]
     ours.set(title=f"ours, {base}", yticks=range(len(table)), yticklabels=labels)
     paper.set(title="the paper's, zfnet")
     ours.invert_yaxis()

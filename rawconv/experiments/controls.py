@@ -64,34 +64,34 @@ def run(subject, study, layer="conv4", units=64, rows=6):
         raise RawconvError("The control with another picture's switches needs two validation pictures; there is one.")
     if not _pools(net, name):
         raise RawconvError(f"There is no pooling below {user_name(net, name)}, so it has no switches; choose a higher.")
-    found = scan_once(net, subject.data.source, split, [name], CHOICE, study.folder)[0][name]
-    maps = strong_maps(found, units, is_score(net, name))
+    strongest_units = scan_once(net, subject.data.source, split, [name], CHOICE, study.folder)[0][name]
+    maps = strong_maps(strongest_units, units, is_score(net, name))
     if not maps:
         raise RawconvError(f"No map of {user_name(net, name)} is above 0 on any picture; there is nothing to project.")
-    measure = _measure(subject, name, found)
+    measure = _measure(subject, name, strongest_units)
     measured = study.each([f"map {number}" for number in maps], lambda key: measure(int(key[4:])), "controls", "units")
     (shared,) = study.each(
         ["shared switches"], lambda _: shares(net, split.read(range(min(PICTURES, len(split)))), name)
     )
-    return _result(subject, name, found, maps, measured, shared, min(rows, len(maps)))
+    return _result(subject, name, strongest_units, maps, measured, shared, min(rows, len(maps)))
 
 
-def strong_maps(found, count, scores=False):
+def strong_maps(top, count, scores=False):
     """Numbers of the `count` maps of a TopActivations whose weakest kept activation is largest; dead ones left out."""
-    order = np.argsort(-found.value[:, -1], kind="stable")
-    return [int(m) for m in order if scores or found.value[m, 0] > 0][:count]
+    order = np.argsort(-top.value[:, -1], kind="stable")
+    return [int(m) for m in order if scores or top.value[m, 0] > 0][:count]
 
 
 # ---------------------------------------------------------------------------------------------- one unit, all variants
 
 
-def _measure(subject, name, found):
+def _measure(subject, name, top):
     """The function map number -> {cosines (V,), correlations (V,), patch, tiles (V, h, w, 3)} of its strongest unit."""
     net, split = subject.net, subject.data.val
     nets = {variant.control: control(net, variant.control) for variant in VARIANTS}
 
     def measure(number):
-        picture, y, x = (int(column[number, 0]) for column in (found.picture, found.y, found.x))
+        picture, y, x = (int(column[number, 0]) for column in (top.picture, top.y, top.x))
         pictures = split.read([picture, (picture + len(split) // 2) % len(split)])
         passed, unit = forward_pass(net, pictures, [name]), Unit(0, user_name(net, name), number, y, x)
         box, ways = unit.shown_box(net), [_down(passed, unit, way, nets[way.control]) for way in VARIANTS]
@@ -137,13 +137,14 @@ def shares(net, pictures, name):
 
     Over stored pictures, in the pools up to layer object `name`.  Among those above 0 only they are asked.
     """
-    x, found = preprocess(net, pictures), {}
+    x, by_layer = preprocess(net, pictures), {}
     for layer_name, y, cache in net.up(x, stop=name):
         if net[layer_name].switches:
-            found[layer_name] = [
-                _share(net[layer_name], one, cache) for one in (array_module(y).ones_like(y), (y > 0).astype(y.dtype))
+            by_layer[layer_name] = [
+                _share(net[layer_name], values, cache)
+                for values in (array_module(y).ones_like(y), (y > 0).astype(y.dtype))
             ]
-    return found
+    return by_layer
 
 
 def _share(layer, asked, cache):
@@ -155,7 +156,7 @@ def _share(layer, asked, cache):
 # ---------------------------------------------------------------------------------------------- what it shows
 
 
-def _result(subject, name, found, maps, measured, shared, rows):
+def _result(subject, name, top, maps, measured, shared, rows):
     net, data = subject.net, subject.data
     similar = {
         kind: np.array([unit[kind] for unit in measured], float).reshape(len(maps), len(VARIANTS))
@@ -166,15 +167,15 @@ def _result(subject, name, found, maps, measured, shared, rows):
     }
     switches = {pool: {"all": float(values[0]), "above 0": float(values[1])} for pool, values in shared.items()}
     table = [
-        {"map": number, "picture": data.val.names[found.picture[number, 0]], "variant": way.name,
+        {"map": number, "picture": data.val.names[top.picture[number, 0]], "variant": way.name,
          "cosine": similar["cosine"][row, k], "correlation": similar["correlation"][row, k]}
         for row, number in enumerate(maps) for k, way in enumerate(VARIANTS)
     ]  # fmt: skip
-    given = user_name(net, name)
-    numbers = {"layer": given, "units": len(maps), "variants": summary, "shared_switches": switches}
-    sentences = _sentences(summary, switches, len(maps), given)
-    drawn = [(number, data.classes[found.label[number, 0]]) for number in maps[:rows]]
-    page = _page(net, drawn, measured, summary, sentences, given, data.name)
+    user_layer = user_name(net, name)
+    numbers = {"layer": user_layer, "units": len(maps), "variants": summary, "shared_switches": switches}
+    sentences = _sentences(summary, switches, len(maps), user_layer)
+    drawn = [(number, data.classes[top.label[number, 0]]) for number in maps[:rows]]
+    page = _page(net, drawn, measured, summary, sentences, user_layer, data.name)
     return Result(numbers, table, png_bytes(page, optimize=True), sentences)
 
 
@@ -184,7 +185,7 @@ def _summary(values):
     return {"mean": mean, "std": std, "units": len(values)}
 
 
-def _sentences(summary, switches, count, given):
+def _sentences(summary, switches, count, user_layer):
     cosine = {name: kinds["cosine"]["mean"] for name, kinds in summary.items() if name != "deconvnet"}
     order = sorted(cosine, key=lambda name: cosine[name] if np.isfinite(cosine[name]) else 2)
     words = ", ".join(f"{name.replace('-', ' ')} {cosine[name]:.2f}" for name in order)
@@ -192,12 +193,12 @@ def _sentences(summary, switches, count, given):
         f"{pool} {share['all']:.0%} ({share['above 0']:.0%} of those above 0)" for pool, share in switches.items()
     )
     return [
-        f"Cosine to the deconvnet's projection, mean over {count} units of {given}: {words}.",
+        f"Cosine to the deconvnet's projection, mean over {count} units of {user_layer}: {words}.",
         f"Pooled outputs whose switch another one shares: {parts}.",
     ]
 
 
-def _page(net, drawn, measured, summary, sentences, given, data):
+def _page(net, drawn, measured, summary, sentences, user_layer, data):
     rows = [[unit["patch"], *unit["tiles"]] for unit in measured[: len(drawn)]]
     feet = [
         (label, [blank, *(f"{summary[way.name][kind]['mean']:.2f}" for way in VARIANTS)])
@@ -211,4 +212,4 @@ def _page(net, drawn, measured, summary, sentences, given, data):
         "the deconvnet's projection, and correlation with the patch, means over all units measured. " + sentences[1]
     )
     title = "What the pictures owe to weights, switches and rules"
-    return draw([strip], title, f"{given} of {net.model or 'the net'}, {data}. {sentences[0]}", legend, side=112)
+    return draw([strip], title, f"{user_layer} of {net.model or 'the net'}, {data}. {sentences[0]}", legend, side=112)

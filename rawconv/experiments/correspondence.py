@@ -72,18 +72,18 @@ def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=
     net, parts = subject.net, list(pictures[0].parts)
     names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
     side, grey = size or max(1, round(net.shape[1] * 0.3)), filling(net, fill)
-    boxes = [places(one, k, side, random, seed, net.shape) for k, one in enumerate(pictures)]
+    boxes = [places(picture, k, side, random, seed, net.shape) for k, picture in enumerate(pictures)]
 
     def covered(key):
         k = int(key.split()[-1])
         return signs(net, pictures[k].picture, grey, boxes[k], names)
 
-    found = study.each([f"picture {k}" for k in range(len(pictures))], covered, "correspondence", "pictures")
+    per_picture = study.each([f"picture {k}" for k in range(len(pictures))], covered, "correspondence", "pictures")
     columns = {part: [k] for k, part in enumerate(parts)} | {"random": range(len(parts), len(parts) + random)}
     rows = [
         {"layer": user_name(net, name), "occlusion": what} | row
         for name in names for what, where in columns.items()
-        for row in _pair_rows([[one[name][k] for one in found] for k in where])
+        for row in _pair_rows([[picture[name][k] for picture in per_picture] for k in where])
     ]  # fmt: skip
     return _result(net, pictures, boxes, grey, rows, list(columns), side)
 
@@ -106,27 +106,27 @@ def marked(subject, file=None, count=5, seed=0):
     Files lie beside the JSON file; places are pixels of the picture; without "box" the object is all that is seen.
     RawconvError, with the place, where it is anything else.
     """
-    found = _read(subject.net, pathlib.Path(file)) if file else _faces(subject.net, count, seed)
-    if len(found) < 2:
+    pictures = _read(subject.net, pathlib.Path(file)) if file else _faces(subject.net, count, seed)
+    if len(pictures) < 2:
         raise RawconvError("Correspondence is between pictures; give two or more.")
-    wanted = found[0].parts
-    for one in found:
-        if set(one.parts) != set(wanted) or not wanted:
-            told = f"{', '.join(one.parts) or 'no parts'}, {found[0].name} has {', '.join(wanted) or 'none'}"
-            raise RawconvError(f"{one.name} has {told}; each picture needs the same parts, one at least.")
-    return [one._replace(parts={part: one.parts[part] for part in wanted}) for one in found]
+    wanted = pictures[0].parts
+    for picture in pictures:
+        if set(picture.parts) != set(wanted) or not wanted:
+            told = f"{', '.join(picture.parts) or 'no parts'}, {pictures[0].name} has {', '.join(wanted) or 'none'}"
+            raise RawconvError(f"{picture.name} has {told}; each picture needs the same parts, one at least.")
+    return [picture._replace(parts={part: picture.parts[part] for part in wanted}) for picture in pictures]
 
 
 def _faces(net, count, seed):
     first, size = FIRST_VALIDATION_SCENE + -FIRST_VALIDATION_SCENE % len(scenes.CLASSES), stored_size(net)
     ids = [first + len(scenes.CLASSES) * k for k in range(count)]
     pictures, _ = scenes.draw(ids, size, seed, aligned=True)
-    found = []
+    faces = []
     for number, picture in zip(ids, pictures, strict=True):
-        about = scenes.truth(number, size, seed, aligned=True)
-        parts = {name: about.parts[part] for name, part in FACE.items()}
-        found.append(_marked(net, f"scene {number}", picture, parts, about.box))
-    return found
+        truth = scenes.truth(number, size, seed, aligned=True)
+        parts = {name: truth.parts[part] for name, part in FACE.items()}
+        faces.append(_marked(net, f"scene {number}", picture, parts, truth.box))
+    return faces
 
 
 def _read(net, file):
@@ -136,12 +136,12 @@ def _read(net, file):
     stored, trouble = read_pictures([file.parent / name for name, *_ in told], net)
     if trouble:
         raise RawconvError(" ".join(trouble))
-    found = []
+    pictures = []
     for (_, path, picture), (_, parts, box) in zip(stored, told, strict=True):
         scale, cut = _fitted(net, path)
         at = {part: _moved(place, scale, cut) for part, place in parts.items()}
-        found.append(_marked(net, str(path), picture, at, _moved(box, scale, cut * 2) if box else None))
-    return found
+        pictures.append(_marked(net, str(path), picture, at, _moved(box, scale, cut * 2) if box else None))
+    return pictures
 
 
 def _moved(places, scale, cut):
@@ -151,7 +151,7 @@ def _moved(places, scale, cut):
 def _told(file):
     """[(file, {part: place}, box or None)] of a JSON file."""
     try:
-        return [_entry(one) for one in json.loads(_text(file))["pictures"]]
+        return [_entry(entry) for entry in json.loads(_text(file))["pictures"]]
     except FileNotFoundError:
         raise UsageError(f"There is no file {file}.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -160,9 +160,9 @@ def _told(file):
         raise RawconvError(f"{file} does not list pictures and parts ({why}); write {form}.") from None
 
 
-def _entry(one):
-    parts = {str(part): _numbers(at, 2) for part, at in one["parts"].items()}
-    return one["file"], parts, _numbers(one.get("box"), 4)
+def _entry(entry):
+    parts = {str(part): _numbers(at, 2) for part, at in entry["parts"].items()}
+    return entry["file"], parts, _numbers(entry.get("box"), 4)
 
 
 def _text(path):
@@ -192,25 +192,25 @@ def _marked(net, name, picture, parts, box):
     """A Marked, from places in the stored picture.  RawconvError where a part is not in what the net sees of it."""
     size = net.shape[:2]
     rim = [(len(picture) - length) // 2 for length in size]
-    found = {part: tuple(int(v - r) for v, r in zip(at, rim, strict=True)) for part, at in parts.items()}
-    for part, at in found.items():
+    boxes = {part: tuple(int(v - r) for v, r in zip(at, rim, strict=True)) for part, at in parts.items()}
+    for part, at in boxes.items():
         if not all(0 <= v < length for v, length in zip(at, size, strict=True)):
             raise RawconvError(
                 f"{name}: {part} is outside of the centre square that the net sees; cut the picture to it."
             )
     if box is None:
-        return Marked(name, picture, found, (0, 0, *size))
+        return Marked(name, picture, boxes, (0, 0, *size))
     box = np.clip(np.round(np.subtract(box, rim * 2)).astype(int), 0, size * 2)
     if not (box[:2] < box[2:]).all():
         raise RawconvError(f"{name}: its box is empty, or outside of the centre square that the net sees.")
-    return Marked(name, picture, found, tuple(box.tolist()))
+    return Marked(name, picture, boxes, tuple(box.tolist()))
 
 
-def places(one, number, side, random, seed, shape):
+def places(picture, number, side, random, seed, shape):
     """Boxes (parts + random, 4) of a Marked picture: around its parts, and around places in its box, moved inside."""
-    most, box = np.maximum(np.array(shape[:2]) - side, 0), one.box
+    most, box = np.maximum(np.array(shape[:2]) - side, 0), picture.box
     anywhere = np.random.default_rng([seed, number]).integers(box[:2], box[2:], (random, 2))
-    tops = np.clip(np.concatenate([list(one.parts.values()), anywhere]) - side // 2, 0, most)
+    tops = np.clip(np.concatenate([list(picture.parts.values()), anywhere]) - side // 2, 0, most)
     return np.hstack([tops, np.minimum(tops + side, shape[:2])])
 
 
@@ -220,22 +220,22 @@ def places(one, number, side, random, seed, shape):
 def signs(net, picture, grey, boxes, names):
     """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where nothing changes."""
     maps = ForwardPass(net, preprocess(net, picture[None])).maps
-    found = perturbed.forward(net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names)
+    responses = perturbed.forward(net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names)
     result = {}
     for name in names:
         x = to_cpu(maps[name]).reshape(1, -1)
-        eps = x - to_cpu(found[name]).reshape(len(boxes), -1)
+        eps = x - to_cpu(responses[name]).reshape(len(boxes), -1)
         result[name] = (np.sign(eps) * (np.abs(eps) > UNCHANGED * np.abs(x).max())).astype(np.int8)
     return result
 
 
 def pairs(signs):
     """[((i, j), share of the dimensions in which their signs differ, the same of those not 0 in both)], i < j."""
-    found = []
+    distances = []
     for i, j in itertools.combinations(range(len(signs)), 2):
         differ, changed = np.count_nonzero(signs[i] != signs[j]), np.count_nonzero((signs[i] != 0) | (signs[j] != 0))
-        found.append(((i, j), differ / signs[i].size, differ / max(1, changed)))
-    return found
+        distances.append(((i, j), differ / signs[i].size, differ / max(1, changed)))
+    return distances
 
 
 # ---------------------------------------------------------------------------------------------- what it shows
@@ -248,7 +248,7 @@ def _result(net, pictures, boxes, grey, rows, columns, side):
         layer: {what: {"mean": mean, "std": std} for what, (mean, std) in PAPER[layer].items()}
         for layer in layers if layer in PAPER
     }  # fmt: skip
-    numbers = {"pictures": [one.name for one in pictures], "size": side, "layers": table}
+    numbers = {"pictures": [picture.name for picture in pictures], "size": side, "layers": table}
     sentences = [_sentence(layer, table[layer], published.get(layer)) for layer in layers]
     figure = _draw(net, pictures, boxes, grey, table, published, columns, side)
     return Result(numbers, rows, figure, sentences, published)
@@ -263,12 +263,12 @@ def _summary(rows):
     return {"mean": np.mean(distance), "std": np.std(distance), "of_changed": np.mean(share), "pairs": len(rows)}
 
 
-def _sentence(layer, found, published):
+def _sentence(layer, measured, published):
     words = ", ".join(
-        f"{what} {one['mean']:.3f} ± {one['std']:.3f} ({one['of_changed']:.0%} of what changes)"
-        for what, one in found.items()
+        f"{what} {entry['mean']:.3f} ± {entry['std']:.3f} ({entry['of_changed']:.0%} of what changes)"
+        for what, entry in measured.items()
     )
-    paper = ", ".join(f"{what} {one['mean']:.3f}" for what, one in (published or {}).items())
+    paper = ", ".join(f"{what} {entry['mean']:.3f}" for what, entry in (published or {}).items())
     return f"Mean sign change at {layer}: {words}." + (f"  The paper's dogs: {paper}." if paper else "")
 
 
@@ -281,41 +281,43 @@ def _draw(net, pictures, boxes, grey, table, published, columns, side):
         panel=(4.1, 3.7), width_ratios=(1.25, *[1] * len(table)),
     )  # fmt: skip
     parts = columns[:-1]
-    shown = [_row(net, one, some[: len(parts) + DRAWN], grey) for one, some in zip(pictures[:5], boxes, strict=False)]
+    shown = [
+        _row(net, picture, some[: len(parts) + DRAWN], grey) for picture, some in zip(pictures[:5], boxes, strict=False)
+    ]
     wide = 1 + len(boxes[0][: len(parts) + DRAWN])
     charts.show(axes[0, 0], mosaic(np.concatenate(shown), wide, 2), ", ".join(["picture", *parts, "random places"]))
-    for panel, (layer, found) in zip(axes[0, 1:], table.items(), strict=True):
-        _bars(panel, layer, found, published.get(layer, {}))
+    for panel, (layer, measured) in zip(axes[0, 1:], table.items(), strict=True):
+        _bars(panel, layer, measured, published.get(layer, {}))
     top = max(panel.get_ylim()[1] for panel in axes[0, 1:])
     for panel in axes[0, 1:]:
         panel.set_ylim(0, top)
     return charts.png(figure)
 
 
-def _row(net, one, boxes, grey):
-    picture, fill = center_crop(net, np.stack([one.picture, grey]))
+def _row(net, marked_picture, boxes, grey):
+    picture, fill = center_crop(net, np.stack([marked_picture.picture, grey]))
     tiles = np.repeat(picture[None], 1 + len(boxes), axis=0)
     for tile, (top, left, bottom, right) in zip(tiles[1:], boxes, strict=True):
         tile[top:bottom, left:right] = fill[top:bottom, left:right]
     return tiles
 
 
-def _bars_of(values, found, shift):
+def _bars_of(values, measured, shift):
     """(places, values) of those of `found` that have one in `values`; a place is the number in `found`, shifted."""
-    there = [(place + shift, values[what]) for place, what in enumerate(found) if what in values]
+    there = [(place + shift, values[what]) for place, what in enumerate(measured) if what in values]
     return [place for place, _ in there], [value for _, value in there]
 
 
-def _bars(axes, layer, found, published):
+def _bars(axes, layer, measured, published):
     for k, (name, values, colour) in enumerate(
-        (("here", found, charts.BLUE), ("the paper's dogs", published, "#c4c4cc"))
+        (("here", measured, charts.BLUE), ("the paper's dogs", published, "#c4c4cc"))
     ):
-        at, some = _bars_of(values, found, (0.2 if k else -0.2) * bool(published))
+        at, some = _bars_of(values, measured, (0.2 if k else -0.2) * bool(published))
         if some:
             axes.bar(
-                at, [one["mean"] for one in some], 0.38, yerr=[one["std"] for one in some], color=colour, label=name,
+                at, [bar["mean"] for bar in some], 0.38, yerr=[bar["std"] for bar in some], color=colour, label=name,
                 ecolor="#55555e", capsize=3,
             )  # fmt: skip
-    axes.set_xticks(range(len(found)), [what.replace(" ", "\n") for what in found])
+    axes.set_xticks(range(len(measured)), [what.replace(" ", "\n") for what in measured])
     axes.set(title=f"{layer}: sign change")
     axes.legend(fontsize=8, loc="upper left")

@@ -39,9 +39,9 @@ def run(subject, study, others=(), pictures=1000):
     subjects = [subject, *(beside(subject, path) for path in others)]
     _check_classes(subjects)
     count = min(pictures, len(subject.data.val))
-    table = rows_of([one.net.model or "net" for one in subjects])
+    table = rows_of([member.net.model or "net" for member in subjects])
     prefixes = [(f"the first {k}", tuple(range(k))) for k in range(1, len(subjects) + 1)]
-    singles = [(str(one.weights), (k,)) for k, one in enumerate(subjects)]
+    singles = [(str(member.weights), (k,)) for k, member in enumerate(subjects)]
     sets = list(dict.fromkeys(nets for _, nets in [*singles, *prefixes, *table]))
     parts = {f"pictures {part.start} to {part.stop}": part for part in cut(count, PART)}
     steps = study.each(list(parts), lambda key: {"hits": count_hits(subjects, sets, parts[key])}, "ensemble", "parts")
@@ -51,11 +51,11 @@ def run(subject, study, others=(), pictures=1000):
 
 def _check_classes(subjects):
     first = subjects[0]
-    for one in subjects:
-        if sorted(one.net.classes) != sorted(first.net.classes):
+    for member in subjects:
+        if sorted(member.net.classes) != sorted(first.net.classes):
             raise RawconvError(
-                f"{one.weights} and {first.weights} do not know the same classes, so the mean of their probabilities "
-                "says nothing; choose nets that were trained on the same data set."
+                f"{member.weights} and {first.weights} do not know the same classes, so the mean of their "
+                "probabilities says nothing; choose nets that were trained on the same data set."
             )
 
 
@@ -74,8 +74,8 @@ def count_hits(subjects, sets, part):
     probabilities of each set of nets, with one view and with ten."""
     ids = np.arange(part.start, part.stop)
     labels = class_numbers(subjects[0])[subjects[0].data.val.labels[ids]]
-    order = [[one.net.classes.index(name) for name in subjects[0].net.classes] for one in subjects]
-    looks = ([_looks(one, ids, views)[:, k] for views in VIEWS] for one, k in zip(subjects, order, strict=True))
+    order = [[member.net.classes.index(name) for name in subjects[0].net.classes] for member in subjects]
+    looks = ([_looks(member, ids, views)[:, k] for views in VIEWS] for member, k in zip(subjects, order, strict=True))
     p = np.stack([np.stack(views) for views in looks])  # net, views, picture, class of the first net
     return [[hits(p[list(nets), v].mean(axis=0), labels) for v in range(len(VIEWS))] for nets in sets]
 
@@ -111,14 +111,14 @@ def _result(subject, count, table, singles, prefixes, error):
 
 def _rows(words, nets, error, std=None):
     """A row for one view and one for ten.  error, std: (2, 2) of views and top-1, top-5, in %."""
-    found = []
+    rows = []
     for v, views in enumerate(VIEWS):
         row = {"row": words, "nets": nets, "views": views}
         row |= {f"{top}_error": float(error[v, k]) for k, top in enumerate(("top1", "top5"))}
         if std is not None:
             row |= {f"{top}_std": float(std[v, k]) for k, top in enumerate(("top1", "top5"))}
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 @charts.styled

@@ -40,13 +40,13 @@ def snapshots(weights):
     folder = Path(weights).parent
     folder = folder if folder.name == "snapshots" else folder / "snapshots"
     named = ((re.fullmatch(r"epoch-(\d+)\.h5", path.name), path) for path in folder.glob("epoch-*.h5"))
-    found = dict(sorted((int(match[1]), path) for match, path in named if match))
-    if len(found) < 2:
+    files = dict(sorted((int(match[1]), path) for match, path in named if match))
+    if len(files) < 2:
         raise RawconvError(
-            f"{folder} holds {len(found)} snapshots, and figure 4 needs two or more; rawconv-train leaves them after "
+            f"{folder} holds {len(files)} snapshots, and figure 4 needs two or more; rawconv-train leaves them after "
             "epochs 1, 2, 5, 10, 20, 30, 40 and 64. Name the last.h5 of such a run with --weights."
         )
-    return found
+    return files
 
 
 def run(subject, study, maps=4):
@@ -56,13 +56,13 @@ def run(subject, study, maps=4):
     """
     files, split = snapshots(subject.weights), subject.data.train
     layers = {user_name(subject.net, name): name for name in layer_names(subject.net).values()}
-    layers = {given: name for given, name in layers.items() if given in subject.net.convolutions}
+    layers = {user_layer: name for user_layer, name in layers.items() if user_layer in subject.net.convolutions}
     nets = _nets(subject, files)
-    found = _strongest(study, nets, files, split, layers)
-    chosen = {given: choose(found[max(files)][f"{given} value"], maps) for given in layers}
-    look = _look(nets, split, layers, chosen, found, first_weights(subject, files))
+    strongest_at = _strongest(study, nets, files, split, layers)
+    chosen = {user_layer: choose(strongest_at[max(files)][f"{user_layer} value"], maps) for user_layer in layers}
+    look = _look(nets, split, layers, chosen, strongest_at, first_weights(subject, files))
     drawn = study.each([f"epoch {epoch}" for epoch in files], lambda key: look(int(key[6:])), "project", "epochs")
-    return _result(subject, layers, chosen, found, dict(zip(files, drawn, strict=True)))
+    return _result(subject, layers, chosen, strongest_at, dict(zip(files, drawn, strict=True)))
 
 
 def choose(values, count):
@@ -111,12 +111,14 @@ def _strongest(study, nets, files, split, layers):
 
     def find(key):
         epoch, part = keys[key]
-        ids, found = np.arange(part.start, part.stop), {}
+        ids, columns = np.arange(part.start, part.stop), {}
         for name, best in scan(nets(epoch), take(split, ids), list(layers.values()), 1, progress=False).items():
-            given = user_name(nets(epoch), name)
-            found |= {f"{given} {column}": getattr(best, column)[:, 0] for column in ("value", "picture", "y", "x")}
-            found[f"{given} picture"] += part.start
-        return found
+            user_layer = user_name(nets(epoch), name)
+            columns |= {
+                f"{user_layer} {column}": getattr(best, column)[:, 0] for column in ("value", "picture", "y", "x")
+            }
+            columns[f"{user_layer} picture"] += part.start
+        return columns
 
     steps = dict(zip(keys, study.each(list(keys), find, "scan", "parts"), strict=True))
     return {
@@ -126,35 +128,39 @@ def _strongest(study, nets, files, split, layers):
 
 def _merged(parts, layers):
     """The strongest of the parts, of equal ones the first."""
-    found = {}
-    for given in layers:
-        best = np.argmax([part[f"{given} value"] for part in parts], axis=0)
+    merged = {}
+    for user_layer in layers:
+        best = np.argmax([part[f"{user_layer} value"] for part in parts], axis=0)
         for column in ("value", "picture", "y", "x"):
-            values = np.stack([part[f"{given} {column}"] for part in parts])
-            found[f"{given} {column}"] = values[best, np.arange(len(best))]
-    return found
+            values = np.stack([part[f"{user_layer} {column}"] for part in parts])
+            merged[f"{user_layer} {column}"] = values[best, np.arange(len(best))]
+    return merged
 
 
-def _look(nets, split, layers, chosen, found, begun):
+def _look(nets, split, layers, chosen, strongest_at, initial):
     """The function epoch -> {"conv1 cosine": how far its change points to the last one,
     "conv1 tiles": (maps, h, w, 3) of the chosen maps' strongest units}."""
-    last = _filters(nets(max(found)))
+    last = _filters(nets(max(strongest_at)))
 
     def look(epoch):
-        net, seen = nets(epoch), {}
-        for given, name in layers.items():
-            seen[f"{given} cosine"] = cosine(_filters(net)[given] - begun[given], last[given] - begun[given])
+        net, drawn = nets(epoch), {}
+        for user_layer, name in layers.items():
+            drawn[f"{user_layer} cosine"] = cosine(
+                _filters(net)[user_layer] - initial[user_layer], last[user_layer] - initial[user_layer]
+            )
             where = [
-                tuple(int(found[epoch][f"{given} {part}"][m]) for part in ("picture", "y", "x")) for m in chosen[given]
+                tuple(int(strongest_at[epoch][f"{user_layer} {part}"][m]) for part in ("picture", "y", "x"))
+                for m in chosen[user_layer]
             ]
             if where:
                 passed = forward_pass(net, split.read([picture for picture, _, _ in where]), [name])
-                rows = enumerate(zip(chosen[given], where, strict=True))
-                units = [Unit(row, given, m, y, x) for row, (m, (_, y, x)) in rows]
-                seen[f"{given} tiles"] = [
-                    display(crop(one.pixels, one.shown_box, 0), LOOK.percentile) for one in project(passed, units)
+                rows = enumerate(zip(chosen[user_layer], where, strict=True))
+                units = [Unit(row, user_layer, m, y, x) for row, (m, (_, y, x)) in rows]
+                drawn[f"{user_layer} tiles"] = [
+                    display(crop(projection.pixels, projection.shown_box, 0), LOOK.percentile)
+                    for projection in project(passed, units)
                 ]
-        return seen
+        return drawn
 
     return look
 
@@ -168,14 +174,20 @@ def jumps(pictures):
     return np.concatenate([np.zeros_like(pictures[:1], bool), pictures[1:] != pictures[:-1]])
 
 
-def _result(subject, layers, chosen, found, drawn):
-    epochs, data = list(found), subject.data
-    cosines = {given: [float(drawn[e][f"{given} cosine"]) for e in epochs] for given in layers}
-    jumped = {given: jumps([found[e][f"{given} picture"] for e in epochs]) for given in layers}
-    shares = {given: jumped[given].mean(axis=1).tolist() for given in layers}
-    rows = [row for given in layers for row in _rows(data.train, given, chosen[given], found, jumped[given])]
+def _result(subject, layers, chosen, strongest_at, drawn):
+    epochs, data = list(strongest_at), subject.data
+    cosines = {user_layer: [float(drawn[e][f"{user_layer} cosine"]) for e in epochs] for user_layer in layers}
+    jumped = {user_layer: jumps([strongest_at[e][f"{user_layer} picture"] for e in epochs]) for user_layer in layers}
+    shares = {user_layer: jumped[user_layer].mean(axis=1).tolist() for user_layer in layers}
+    rows = [
+        row
+        for user_layer in layers
+        for row in _rows(data.train, user_layer, chosen[user_layer], strongest_at, jumped[user_layer])
+    ]
     strips = [
-        _strip(given, chosen[given], found, drawn, jumped[given], cosines[given]) for given in layers if chosen[given]
+        _strip(user_layer, chosen[user_layer], strongest_at, drawn, jumped[user_layer], cosines[user_layer])
+        for user_layer in layers
+        if chosen[user_layer]
     ]
     sentences = _sentences(cosines, shares, epochs)
     legend = (
@@ -190,40 +202,42 @@ def _result(subject, layers, chosen, found, drawn):
     return Result(numbers, rows, png_bytes(page, optimize=True), sentences, PUBLISHED)
 
 
-def _rows(split, given, maps, found, jumped):
+def _rows(split, user_layer, maps, strongest_at, jumped):
     """The rows of layer `given`: of each map the epochs {number: arrays} of `found`."""
     return [
-        _row(split, given, m, epoch, arrays, jumped[k, m])
-        for m in maps for k, (epoch, arrays) in enumerate(found.items())
+        _row(split, user_layer, m, epoch, arrays, jumped[k, m])
+        for m in maps for k, (epoch, arrays) in enumerate(strongest_at.items())
     ]  # fmt: skip
 
 
-def _row(split, given, m, epoch, found, jumped):
+def _row(split, user_layer, m, epoch, strongest_at, jumped):
     """The strongest unit of map m of layer `given`, as an epoch's arrays `found` have it."""
-    picture, y, x = (int(found[f"{given} {what}"][m]) for what in ("picture", "y", "x"))
+    picture, y, x = (int(strongest_at[f"{user_layer} {what}"][m]) for what in ("picture", "y", "x"))
     return {
-        "layer": given, "map": m, "epoch": epoch, "picture": split.names[picture], "id": picture,
-        "y": y, "x": x, "value": float(found[f"{given} value"][m]), "jump": bool(jumped),
+        "layer": user_layer, "map": m, "epoch": epoch, "picture": split.names[picture], "id": picture,
+        "y": y, "x": x, "value": float(strongest_at[f"{user_layer} value"][m]), "jump": bool(jumped),
     }  # fmt: skip
 
 
-def _strip(given, maps, found, drawn, jumped, cosines):
+def _strip(user_layer, maps, strongest_at, drawn, jumped, cosines):
     """The tiles of a layer: a row a map, a column an epoch."""
 
     def tile(epoch, row, m):
-        return drawn[epoch][f"{given} tiles"][row] if found[epoch][f"{given} value"][m] else "dead"
+        return drawn[epoch][f"{user_layer} tiles"][row] if strongest_at[epoch][f"{user_layer} value"][m] else "dead"
 
-    tiles = [[tile(epoch, row, m) for epoch in found] for row, m in enumerate(maps)]
-    marks = {(row, k) for row, m in enumerate(maps) for k in range(len(found)) if jumped[k, m]}
+    tiles = [[tile(epoch, row, m) for epoch in strongest_at] for row, m in enumerate(maps)]
+    marks = {(row, k) for row, m in enumerate(maps) for k in range(len(strongest_at)) if jumped[k, m]}
     feet = [("cosine", [f"{value:.2f}" if np.isfinite(value) else "–" for value in cosines])]
-    return Strip(given, [f"epoch {epoch}" for epoch in found], [f"map {m}" for m in maps], tiles, marks, feet)
+    return Strip(
+        user_layer, [f"epoch {epoch}" for epoch in strongest_at], [f"map {m}" for m in maps], tiles, marks, feet
+    )
 
 
 def _sentences(cosines, shares, epochs):
-    late = ", ".join(f"{given} {row[-1]:.0%}" for given, row in shares.items())
+    late = ", ".join(f"{user_layer} {row[-1]:.0%}" for user_layer, row in shares.items())
     reached = ", ".join(
-        f"{given} {next(e for e, c in zip(epochs, row, strict=True) if c > 0.9 or e == epochs[-1])}"
-        for given, row in cosines.items()
+        f"{user_layer} {next(e for e, c in zip(epochs, row, strict=True) if c > 0.9 or e == epochs[-1])}"
+        for user_layer, row in cosines.items()
         if np.isfinite(row[-1])
     )
     return [

@@ -50,8 +50,8 @@ def _goes_along(layer):
 
 def feature_layers(net):
     """{number: layer object} of all layers of features, the scores left out."""
-    found = {int(number): feature_layer(net, number) for number in layer_numbers(net)}
-    return {number: name for number, name in found.items() if name != net.output}
+    layers = {int(number): feature_layer(net, number) for number in layer_numbers(net)}
+    return {number: name for number, name in layers.items() if name != net.output}
 
 
 def write(subject, layer, split, path, batch=128, progress=True):
@@ -60,26 +60,26 @@ def write(subject, layer, split, path, batch=128, progress=True):
     if not len(pictures):
         raise RawconvError(f"{subject.data.source} has no {split} pictures.")
     name = feature_layer(net, layer)
-    about = {
+    origin = {
         "format": FORMAT, "version": VERSION, "layer": str(layer), "object": name, "shape": list(net.shapes[name]),
         "model": net.model, "weights": str(subject.weights), "weights_sha256": fingerprint(net),
         "data": subject.data.source, "split": split, "data_key": data_key(subject.data.source, pictures),
         "device": str(subject.device),
     }  # fmt: skip
     with locked(path):
-        return _write(net, name, pictures, subject.data.classes, about, path, batch, progress)
+        return _write(net, name, pictures, subject.data.classes, origin, path, batch, progress)
 
 
-def _write(net, name, pictures, classes, about, path, batch, progress):
+def _write(net, name, pictures, classes, origin, path, batch, progress):
     part, note = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.json")
     try:
-        done = _begun(part, note, about)
+        done = _noted(part, note, origin)
         if done is None:
             done = 0
             note.unlink(missing_ok=True)  # first: or it would be believed of the new file
-            _begin(part, about, pictures, classes)
+            _begin(part, origin, pictures, classes)
         with hdf5(part, "r+", libver=("v108", "v108")) as file:
-            _fill(file, note, about, done, net, name, pictures, batch, progress)
+            _fill(file, note, origin, done, net, name, pictures, batch, progress)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -89,18 +89,18 @@ def _write(net, name, pictures, classes, about, path, batch, progress):
             f"{path} could not be written ({error.strerror or error}). "
             "Free some space, or name a file in a folder that exists and that you may write to."
         ) from error
-    return about | {"pictures": len(pictures)}
+    return origin | {"pictures": len(pictures)}
 
 
-def _begin(part, about, pictures, classes):
+def _begin(part, origin, pictures, classes):
     """The file with all but its features, whose place is reserved: from here on only rows are written into it."""
     with hdf5(part, "w", libver=("v108", "v108")) as file:
-        for key, value in about.items():
+        for key, value in origin.items():
             file.attrs[key] = fixed_text(value) if isinstance(value, str) else value
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        space = h5py.h5s.create_simple((len(pictures), int(np.prod(about["shape"]))))
+        space = h5py.h5s.create_simple((len(pictures), int(np.prod(origin["shape"]))))
         h5py.h5d.create(file.id, b"features", h5py.h5t.IEEE_F32LE, space, plist)
         file["labels"] = pictures.labels.astype("<i8")
         file["names"], file["classes"] = _texts(pictures.names), _texts(classes)
@@ -111,22 +111,22 @@ def _texts(names):
     return np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
 
 
-def _begun(part, note, about):
+def _noted(part, note, origin):
     """How many rows an interrupted run with the same attributes has written; None without one."""
     try:
         with open_regular(note, "r") as file:
             head, _, done = file.read().rpartition("\n")
     except OSError:
         return None
-    return int(done) if head == json_text(about) and done.isdecimal() and part.is_file() else None
+    return int(done) if head == json_text(origin) and done.isdecimal() and part.is_file() else None
 
 
-def _fill(file, note, about, done, net, name, pictures, batch, progress):
+def _fill(file, note, origin, done, net, name, pictures, batch, progress):
     rows, last = file["features"], time.monotonic()
 
     def keep():
         file.flush()
-        replace_file(note, f"{json_text(about)}\n{done}".encode())
+        replace_file(note, f"{json_text(origin)}\n{done}".encode())
 
     with progress_bar(len(pictures), name, done=done, show=progress, stay=True) as bar:
         try:
@@ -158,7 +158,7 @@ def read(path):
             if file.attrs.get("format") != FORMAT.encode():
                 raise RawconvError(f"{path} holds no features; write one with rawconv-experiment features.")
             texts = [[name.decode("utf-8", "surrogateescape") for name in file[key]] for key in ("names", "classes")]
-            about = {k: v.decode() if isinstance(v, bytes) else np.asarray(v).tolist() for k, v in file.attrs.items()}
-            return file["features"][...], file["labels"][...], *texts, about
+            origin = {k: v.decode() if isinstance(v, bytes) else np.asarray(v).tolist() for k, v in file.attrs.items()}
+            return file["features"][...], file["labels"][...], *texts, origin
     except (OSError, KeyError) as error:
         raise RawconvError(f"{path} is damaged or no HDF5 file ({error}); write it again.") from error

@@ -57,19 +57,21 @@ def run(subject, study, against=(), pictures=2000):
     RawconvError where a net has fewer than two convolutions or filters that do not look at colours.
     """
     subjects = [subject, *(beside(subject, path) for path in against)]
-    for one in subjects:
-        _check(one)
-    found = study.each(
+    for entry in subjects:
+        _check(entry)
+    measured = study.each(
         [f"net {k}" for k in range(len(subjects))], lambda key: measure(subjects[int(key[4:])], pictures), "filters"
     )
-    measures = [Measures(**one) for one in found]
-    about = [_numbers(one, values) for one, values in zip(subjects, measures, strict=True)]
+    measures = [Measures(**entry) for entry in measured]
+    summaries = [_numbers(entry, values) for entry, values in zip(subjects, measures, strict=True)]
     rows = [
-        {"net": one["net"], "filter": k, "rms": values.rms[k], "low": values.bands[k, 0], "middle": values.bands[k, 1],
-         "high": values.bands[k, 2], "strongest": values.strongest[k], "dead": k in one["dead"]}
-        for one, values in zip(about, measures, strict=True) for k in range(len(values.rms))
+        {"net": entry["net"], "filter": k, "rms": values.rms[k], "low": values.bands[k, 0],
+         "middle": values.bands[k, 1], "high": values.bands[k, 2], "strongest": values.strongest[k], "dead": k in entry["dead"]}
+        for entry, values in zip(summaries, measures, strict=True) for k in range(len(values.rms))
     ]  # fmt: skip
-    return Result({"nets": about}, rows, _draw(subjects, about, measures), [_sentence(one) for one in about])
+    return Result(
+        {"nets": summaries}, rows, _draw(subjects, summaries, measures), [_sentence(entry) for entry in summaries]
+    )
 
 
 def other_net(subject, allow=True, say=print):
@@ -100,12 +102,12 @@ def measure(subject, pictures=2000):
     """The Measures of a subject's net, as a dict."""
     net, val = subject.net, subject.data.val
     split = take(val, range(min(pictures, len(val))))
-    one, two = (layer_object(net, name) for name in _convs(net))
-    found = scan(net, split, [one, two], 1, progress=False)
+    first, second = (layer_object(net, name) for name in _convs(net))
+    top = scan(net, split, [first, second], 1, progress=False)
     weight = np.moveaxis(to_cpu(net[_convs(net)[0]].weight), 3, 0)
-    spectrum, drawn = _layer_2(net, split, two, found[two])
+    spectrum, drawn = _layer_2(net, split, second, top[second])
     return {
-        "rms": rms(weight), "bands": bands(weight), "strongest": found[one].value[:, 0], "spectrum": spectrum,
+        "rms": rms(weight), "bands": bands(weight), "strongest": top[first].value[:, 0], "spectrum": spectrum,
         "filters": mosaic(display(weight), COLUMNS[0]), "projections": mosaic(drawn, COLUMNS[1]),
     }  # fmt: skip
 
@@ -125,23 +127,23 @@ def bands(filters):
     power = np.square(np.abs(np.fft.fft2(filters, (GRID, GRID), axes=(1, 2)))).sum(axis=3)
     f = np.fft.fftfreq(GRID)
     band = np.digitize(np.hypot(f[:, None], f[None]), BANDS)
-    energy = np.stack([power[:, band == k].sum(axis=1) for k in range(3)], axis=1)
-    return energy / np.maximum(energy.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    squared = np.stack([power[:, band == k].sum(axis=1) for k in range(3)], axis=1)
+    return squared / np.maximum(squared.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
-def _layer_2(net, split, name, found):
+def _layer_2(net, split, name, top):
     """(mean spectrum of the strongest unit's projection of each map, tiles of some of them)."""
-    maps = strong_maps(found, len(found.value))
+    maps = strong_maps(top, len(top.value))
     if not maps:
         raise RawconvError(
             f"No map of {user_name(net, name)} is above 0 on these pictures; there is nothing to project."
         )
-    units, spectra, drawn = found.units(user_name(net, name), maps, 1), [], []
+    units, spectra, drawn = top.units(user_name(net, name), maps, 1), [], []
     for part in cut(len(maps), 16):
         passed = forward_pass(net, split.read([unit.image for unit in units[part]]), [name])
-        for one in project(passed, [unit._replace(image=row) for row, unit in enumerate(units[part])]):
-            spectra.append(spectrum(one.pixels))
-            drawn.append(display(crop(one.pixels, one.shown_box, 0), LOOK.percentile))
+        for projection in project(passed, [unit._replace(image=row) for row, unit in enumerate(units[part])]):
+            spectra.append(spectrum(projection.pixels))
+            drawn.append(display(crop(projection.pixels, projection.shown_box, 0), LOOK.percentile))
     return np.mean(spectra, axis=0), np.stack(drawn[:SHOWN])
 
 
@@ -156,7 +158,7 @@ def spectrum(r):
     return both[: len(both) // 2 + 1] / max(both.max(), np.finfo(float).tiny)
 
 
-def aliasing(energy, period, size):
+def aliasing(squared, period, size):
     """What stands out at 1 / period and its multiples: (times the energy beside them, share of all beyond that).
 
     energy: `spectrum` of pictures of `size` rows.  Beside a frequency: the geometric mean two to four frequencies away
@@ -168,8 +170,8 @@ def aliasing(energy, period, size):
     near = peaks[:, None] + np.array([-4, -3, -2, 2, 3, 4])
     near = np.abs((near + size // 2) % size - size // 2)  # beyond the highest frequency they come down again
     near = np.maximum(near, 1)  # what is constant is not in the spectrum
-    beside = np.exp(np.log(np.maximum(energy[near], np.finfo(float).tiny)).mean(axis=1))
-    return float((energy[peaks] / beside).mean()), float((energy[peaks] - beside).sum() / energy.sum())
+    beside = np.exp(np.log(np.maximum(squared[near], np.finfo(float).tiny)).mean(axis=1))
+    return float((squared[peaks] / beside).mean()), float((squared[peaks] - beside).sum() / squared.sum())
 
 
 # ---------------------------------------------------------------------------------------------- what it shows
@@ -191,64 +193,71 @@ def _numbers(subject, values):
     }  # fmt: skip
 
 
-def _sentence(one):
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in one["bands"].items())
+def _sentence(summary):
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in summary["bands"].items())
     grid = (
-        f"layer 2 has {one['aliasing']:.2f} times the energy at multiples of 1/{one['period']} per pixel that is "
-        f"beside them, {one['aliasing_share']:.2%} of all."
+        f"layer 2 has {summary['aliasing']:.2f} times the energy at multiples of 1/{summary['period']} per pixel that "
+        f"is beside them, {summary['aliasing_share']:.2%} of all."
     )
     return (
-        f"{one['net']}: {len(one['dead'])} of {one['filters']} filters dead, largest RMS {one['largest_rms']:.2g} "
-        f"({one['dominance']:.1f} times the median), frequencies {shares}, "
-        + (grid if one["period"] > 1 else "and no stride that could leave a grid.")
+        f"{summary['net']}: {len(summary['dead'])} of {summary['filters']} filters dead, largest RMS "
+        f"{summary['largest_rms']:.2g} ({summary['dominance']:.1f} times the median), frequencies {shares}, "
+        + (grid if summary["period"] > 1 else "and no stride that could leave a grid.")
     )
 
 
 @charts.styled
-def _draw(subjects, about, measures):
+def _draw(subjects, summaries, measures):
     wide, low = 4.3, 1.9  # inches of a panel
     tall = [max(m[k].shape[0] / m[k].shape[1] for m in measures) * 0.85 * wide + 0.5 for k in (4, 5)]
     heights = [*tall, low, low, low]
     figure, axes = charts.sheet(
-        5, len(about), "Figure 6: first-layer filters, and what they do to layer 2",
+        5, len(summaries), "Figure 6: first-layer filters, and what they do to layer 2",
         "The paper compares by eye: 11x11 filters every 4 pixels with 7x7 every 2; with and without renormalisation.",
         panel=(wide, sum(heights) / 5), height_ratios=heights,
     )  # fmt: skip
-    for column, (subject, one, values) in enumerate(zip(subjects, about, measures, strict=True)):
-        epochs = f", {one['epochs']} epochs" if one["epochs"] else ""
-        charts.show(axes[0, column], values.filters, f"{one['net']}{epochs}: all filters")
+    for column, (subject, summary, values) in enumerate(zip(subjects, summaries, measures, strict=True)):
+        epochs = f", {summary['epochs']} epochs" if summary["epochs"] else ""
+        charts.show(axes[0, column], values.filters, f"{summary['net']}{epochs}: all filters")
         charts.show(axes[1, column], values.projections, "layer 2: strongest units of some maps")
-        _sizes(axes[2, column], one, values)
-        _bands(axes[3, column], one, values)
-        _spectrum(axes[4, column], one, values, subject.net.shape[0])
+        _sizes(axes[2, column], summary, values)
+        _bands(axes[3, column], summary, values)
+        _spectrum(axes[4, column], summary, values, subject.net.shape[0])
     return charts.png(figure)
 
 
-def _sizes(axes, one, values):
+def _sizes(axes, summary, values):
     order = np.argsort(-values.rms)
-    colours = [charts.RED if k in one["dead"] else charts.BLUE for k in order]
-    axes.bar(range(len(order)), values.rms[order], 1, color=colours)
-    axes.axhline(DEAD * one["median_rms"], color=charts.RED, lw=1)
-    title = f"RMS by rank: largest / median {one['dominance']:.1f}, {len(one['dead'])} dead"
+    bar_colours = [charts.RED if k in summary["dead"] else charts.BLUE for k in order]
+    axes.bar(range(len(order)), values.rms[order], 1, color=bar_colours)
+    axes.axhline(DEAD * summary["median_rms"], color=charts.RED, lw=1)
+    title = f"RMS by rank: largest / median {summary['dominance']:.1f}, {len(summary['dead'])} dead"
     axes.set(title=title, xlabel="filter", ylim=(0, None))
 
 
-def _bands(axes, one, values):
+def _bands(axes, summary, values):
     order = np.argsort(-values.bands[:, 0])
     left = np.zeros(len(order))
-    for k, (name, colour) in enumerate(zip(one["bands"], (charts.BLUE, charts.GREEN, charts.ORANGE), strict=True)):
+    for k, (name, colour) in enumerate(zip(summary["bands"], (charts.BLUE, charts.GREEN, charts.ORANGE), strict=True)):
         axes.bar(
-            range(len(order)), values.bands[order, k], 1, left, color=colour, label=f"{name} {one['bands'][name]:.0%}"
+            range(len(order)),
+            values.bands[order, k],
+            1,
+            left,
+            color=colour,
+            label=f"{name} {summary['bands'][name]:.0%}",
         )
         left += values.bands[order, k]
     axes.set(title="frequencies of each filter", xlabel="filter", ylim=(0, 1.3), yticks=(0, 0.5, 1))
     axes.legend(ncols=3, loc="upper center", fontsize=8)
 
 
-def _spectrum(axes, one, values, size):
+def _spectrum(axes, summary, values, size):
     axes.plot(np.arange(1, len(values.spectrum)) / size, values.spectrum[1:])
-    for k in range(1, one["period"] // 2 + 1):
-        axes.axvline(k / one["period"], color=charts.RED, lw=1, ls=":")
-    grid = f"{one['aliasing']:.2f} times at k/{one['period']}" if one["period"] > 1 else "no stride, no grid"
+    for k in range(1, summary["period"] // 2 + 1):
+        axes.axvline(k / summary["period"], color=charts.RED, lw=1, ls=":")
+    grid = (
+        f"{summary['aliasing']:.2f} times at k/{summary['period']}" if summary["period"] > 1 else "no stride, no grid"
+    )
     title = f"layer 2's spectrum: {grid}"
     axes.set(title=title, xlabel="cycles per pixel", yscale="log", xlim=(0, 0.51))

@@ -34,26 +34,26 @@ def load(
         return _pretrained(source, device, workspace, least, changes, seed, no_train, say)
     if not data:
         raise UsageError(f"{weights} is to be tried on pictures it was not trained on; name them with --data.")
-    about = subject.load(weights, data, device, workspace)
+    loaded = subject.load(weights, data, device, workspace)
     if not all_classes:
-        about = about._replace(data=_new_classes(about, weights, data, say))
-    enough(about.data, least)
-    return about
+        loaded = loaded._replace(data=_new_classes(loaded, weights, data, say))
+    enough(loaded.data, least)
+    return loaded
 
 
-def _new_classes(about, weights, data, say):
+def _new_classes(loaded, weights, data, say):
     """The data of a Subject without the classes that its net was trained on; `weights` and `data` name them."""
-    known = [name for name in about.data.classes if name in about.net.classes]
-    new = [name for name in about.data.classes if name not in known]
+    known = [name for name in loaded.data.classes if name in loaded.net.classes]
+    new = [name for name in loaded.data.classes if name not in known]
     if not known:
-        return about.data
+        return loaded.data
     if len(new) < 2:
         raise RawconvError(
-            f"{weights} was trained on {len(known)} of the {len(about.data.classes)} classes of {data}, so that fewer "
+            f"{weights} was trained on {len(known)} of the {len(loaded.data.classes)} classes of {data}, so that fewer "
             "than two are new to it; name other --data, or add --all-classes to use those it knows as well."
         )
     say(f"Left out, since {weights} was trained on classes of these names: {', '.join(known)}.")
-    return only(about.data, new)
+    return only(loaded.data, new)
 
 
 def _pretrained(source, device, workspace, least, changes, seed, no_train, say):

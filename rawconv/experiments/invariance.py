@@ -87,13 +87,13 @@ def run(subject, study, pictures, low="1", high="7", shift=None, scale=1.8, dist
     names, grey = [layer_object(net, layer) for layer in (low, high)], filling(net, fill)
     families = {kind.name: kind for kind in kinds(net.shape[0], shift, scale)}
 
-    def one(key):
+    def measured(key):
         name, _, number = key.partition(" of picture ")
         return measure(net, pictures[int(number)], families[name], names, grey)
 
     keys = [f"{name} of picture {k}" for name in families for k in range(len(pictures))]
-    found = dict(zip(keys, study.each(keys, one, "invariance"), strict=True))
-    curves = {name: [found[f"{name} of picture {k}"] for k in range(len(pictures))] for name in families}
+    curves_of = dict(zip(keys, study.each(keys, measured, "invariance"), strict=True))
+    curves = {name: [curves_of[f"{name} of picture {k}"] for k in range(len(pictures))] for name in families}
     return _result(net, pictures, families, curves, names, distance, grey)
 
 
@@ -124,8 +124,8 @@ def measure(net, shown, kind, names, fill):
     features, p = zip(*(_respond(net, new[part], names, shown.label) for part in cut(len(new), AT_ONCE)), strict=True)
     features = [np.concatenate(layer) for layer in zip(*features, strict=True)]
     columns = [distances(x[0], y) for x, y in zip(still, features, strict=True)]
-    found = {kind: np.stack([column[kind] for column in columns], axis=1) for kind in DISTANCES}
-    return found | {"p": np.concatenate(p)}
+    curves = {kind: np.stack([column[kind] for column in columns], axis=1) for kind in DISTANCES}
+    return curves | {"p": np.concatenate(p)}
 
 
 def _respond(net, pictures, names, label):
@@ -147,56 +147,60 @@ def distances(x, y):
 
 
 def _result(net, pictures, families, curves, names, distance, grey):
-    given = [user_name(net, name) for name in names]
+    user_layers = [user_name(net, name) for name in names]
     classes = [net.classes[shown.label] for shown in pictures]
     rows = []
     for name, kind in families.items():
-        for shown, label, found in zip(pictures, classes, curves[name], strict=True):
+        for shown, label, curve in zip(pictures, classes, curves[name], strict=True):
             first = {"picture": shown.name, "class": label, "transformation": name}
-            rows += [first | {"value": value} | _cells(found, i, given) for i, value in enumerate(kind.values)]
-    about = {name: _numbers(kind, curves[name], given) for name, kind in families.items()}
+            rows += [first | {"value": value} | _cells(curve, i, user_layers) for i, value in enumerate(kind.values)]
+    summaries = {name: _numbers(kind, curves[name], user_layers) for name, kind in families.items()}
     published = {
         name: {"axis ends": dict(zip(("layer 1", "layer 7"), ends, strict=True))} for name, ends in AXES.items()
     }
-    numbers = {"pictures": [shown.name for shown in pictures], "classes": classes, "layers": given} | about
-    figure = _draw(net, pictures, families, curves, given, distance, grey)
+    numbers = {"pictures": [shown.name for shown in pictures], "classes": classes, "layers": user_layers} | summaries
+    figure = _draw(net, pictures, families, curves, user_layers, distance, grey)
     return Result(
-        numbers, rows, figure, [_sentence(kind, about[name], given) for name, kind in families.items()], published
+        numbers,
+        rows,
+        figure,
+        [_sentence(kind, summaries[name], user_layers) for name, kind in families.items()],
+        published,
     )
 
 
-def _cells(found, i, given):
+def _cells(curve, i, user_layers):
     """What a row has at value i of a curve: P, and each distance at each layer."""
-    distances = {f"{layer}_{which}": found[which][i, k] for k, layer in enumerate(given) for which in DISTANCES}
-    return {"p": found["p"][i]} | distances
+    distances = {f"{layer}_{which}": curve[which][i, k] for k, layer in enumerate(user_layers) for which in DISTANCES}
+    return {"p": curve["p"][i]} | distances
 
 
-def _numbers(kind, curves, given):
+def _numbers(kind, curves, user_layers):
     """Means over the pictures: of each distance after the smallest step and at its largest, and of P."""
     still = int(np.abs(kind.values - kind.neutral).argmin())
     step = still + 1
-    mean = {which: np.mean([found[which] for found in curves], axis=0) for which in DISTANCES}
-    p = np.mean([found["p"] for found in curves], axis=0)
+    mean = {which: np.mean([curve[which] for curve in curves], axis=0) for which in DISTANCES}
+    p = np.mean([curve["p"] for curve in curves], axis=0)
     distance = {
         layer: {which: {"step": mean[which][step, k], "largest": mean[which][:, k].max()} for which in DISTANCES}
-        for k, layer in enumerate(given)
+        for k, layer in enumerate(user_layers)
     }
     return {"step": kind.values[step], "distance": distance, "p": {"still": p[still], "mean": p.mean()}}
 
 
-def _sentence(kind, about, given):
-    p = about["p"]
+def _sentence(kind, summary, user_layers):
+    p = summary["p"]
     words = " and ".join(
-        "{step:.2f} (at most {largest:.2f}) at ".format(**about["distance"][k]["unit"]) + k for k in given
+        "{step:.2f} (at most {largest:.2f}) at ".format(**summary["distance"][k]["unit"]) + k for k in user_layers
     )
     return (
-        f"{kind.name}: {about['step']:g} {kind.label} moves the features, as unit vectors, by {words}; "
+        f"{kind.name}: {summary['step']:g} {kind.label} moves the features, as unit vectors, by {words}; "
         f"P(true class) is {p['still']:.0%} at first and {p['mean']:.0%} on average over all of the axis."
     )
 
 
 @charts.styled
-def _draw(net, pictures, families, curves, given, distance, grey):
+def _draw(net, pictures, families, curves, user_layers, distance, grey):
     figure, axes = charts.sheet(
         3, 4, "Figure 5: what moving, enlarging and turning a picture does",
         f"Distance of the features ({distance}) and probability of the true class, a curve for each picture. The paper "
@@ -210,12 +214,12 @@ def _draw(net, pictures, families, curves, given, distance, grey):
             _examples(net, pictures[:5], kind, grey),
             ", ".join(f"{value:.3g}" for value in kind.drawn) + f" {kind.label}",
         )
-        for k, (panel, layer) in enumerate(zip(row[1:3], given, strict=True)):
-            for found, label in zip(curves[name], names, strict=True):
-                panel.plot(kind.values, found[distance][:, k], label=label)
+        for k, (panel, layer) in enumerate(zip(row[1:3], user_layers, strict=True)):
+            for curve, label in zip(curves[name], names, strict=True):
+                panel.plot(kind.values, curve[distance][:, k], label=label)
             panel.set(title=f"{layer} (paper's axis to {AXES[name][k]:g})", xlabel=kind.label, ylim=(0, None))
-        for found, label in zip(curves[name], names, strict=True):
-            row[3].plot(kind.values, found["p"], label=label)
+        for curve, label in zip(curves[name], names, strict=True):
+            row[3].plot(kind.values, curve["p"], label=label)
         row[3].set(title="P(true class)", xlabel=kind.label, ylim=(-0.02, 1.02))
     figure.legend(handles=axes[0, 3].lines, loc="outside lower center", ncols=8)
     return charts.png(figure)

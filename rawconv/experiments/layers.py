@@ -45,8 +45,8 @@ def run(subject, study, per_class=(30, 60), folds=5, test=50, classifiers=("svm"
     def compute(key):
         layer, count, fold = keys[key]
         train, test_set = _drawn(subject, layers[layer], count, test, seed, fold)
-        found = {name: accuracy(name, *train, *test_set, len(subject.data.classes)) for name in classifiers}
-        return {name: np.array(value) for name, value in found.items()}
+        accuracies = {name: accuracy(name, *train, *test_set, len(subject.data.classes)) for name in classifiers}
+        return {name: np.array(value) for name, value in accuracies.items()}
 
     steps = dict(zip(cells, study.each(list(keys), compute, "classifiers"), strict=True))
     table = [
@@ -64,12 +64,12 @@ def _drawn(subject, layer, count, test, seed, fold):
     ]
 
 
-def _cell(layer, name, count, classifier, found):
-    values = [float(value) for value, _ in found]
+def _cell(layer, name, count, classifier, accuracies):
+    values = [float(value) for value, _ in accuracies]
     return {
         "layer": layer, "object": name, "classifier": classifier, "per_class": count,
         "accuracy": float(np.mean(values)), "std": spread(values), "folds": values,
-        "regularisation": [float(choice) for _, choice in found],
+        "regularisation": [float(choice) for _, choice in accuracies],
     }  # fmt: skip
 
 
@@ -97,14 +97,16 @@ def _figure(subject, table):
         _curve(ours, points, name, counts.index(count), f"{count} a class")
     ours.axhline(100 / len(classes), color=GREY, lw=1, ls=":", label="chance")
     ours.set_title("ours")
-    for number, (where, found) in enumerate(list(PUBLISHED.items())[1:]):
-        for name, values in found.items():
+    for number, (where, published) in enumerate(list(PUBLISHED.items())[1:]):
+        for name, values in published.items():
             _curve(paper, {int(layer): value for layer, value in values.items()}, name, number, where)
     paper.set_title("the paper's, ImageNet's 1000 classes to Caltech's")
     last = max(cell["layer"] for cell in table)
-    for one, top in ((ours, last), (paper, 7)):
-        one.set(xlabel="layers 1..n kept", ylabel="mean per-class accuracy, %", ylim=(0, 100), xticks=range(1, top + 1))
-        one.legend(loc="lower right", fontsize=8)
+    for panel, top in ((ours, last), (paper, 7)):
+        panel.set(
+            xlabel="layers 1..n kept", ylabel="mean per-class accuracy, %", ylim=(0, 100), xticks=range(1, top + 1)
+        )
+        panel.legend(loc="lower right", fontsize=8)
     return png(figure)
 
 

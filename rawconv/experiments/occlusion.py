@@ -44,8 +44,8 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     side, step = square or max(1, round(net.shape[1] / 4)), stride or max(1, round(net.shape[1] / 30))
     places, filled = Places.of(net.shape, side, step), filling(net, fill)
     some = take(subject.data.val, range(min(SCANNED, len(subject.data.val))))
-    found = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
-    results = [_slide(subject, study, k, shown, found, places.boxes, filled, name) for k, shown in enumerate(pictures)]
+    top = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
+    results = [_slide(subject, study, k, shown, top, places.boxes, filled, name) for k, shown in enumerate(pictures)]
     return _result(net, pictures, results, places, filled, name)
 
 
@@ -96,7 +96,7 @@ class Covered(NamedTuple):
         return cls(maps, preprocess(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
 
 
-def _slide(subject, study, k, shown, found, boxes, fill, name):
+def _slide(subject, study, k, shown, top, boxes, fill, name):
     """What `respond` says of all boxes of picture k, and its `_projections`."""
     net = subject.net
     covered = Covered.of(net, shown.picture, fill, name)
@@ -107,16 +107,18 @@ def _slide(subject, study, k, shown, found, boxes, fill, name):
         return respond(net, covered, boxes[start : start + AT_ONCE], shown.label)
 
     slid = study.each(parts, places, f"picture {k}")
-    (down,) = study.each([f"picture {k}, projections"], lambda _: _projections(subject, shown, found, covered))
+    (down,) = study.each([f"picture {k}, projections"], lambda _: _projections(subject, shown, top, covered))
     return {key: np.concatenate([part[key] for part in slid]) for key in slid[0]} | down
 
 
 def respond(net, covered, boxes, label):
     """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class, best_p}, each (n,)."""
     last = net.output
-    found = perturbed.forward(net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last])
-    p = to_cpu(softmax(found[last])).reshape(len(boxes), -1)
-    activity = to_cpu(found[covered.layer][..., covered.number].sum(axis=(1, 2)))
+    responses = perturbed.forward(
+        net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last]
+    )
+    p = to_cpu(softmax(responses[last])).reshape(len(boxes), -1)
+    activity = to_cpu(responses[covered.layer][..., covered.number].sum(axis=(1, 2)))
     return {"activity": activity, "true": p[:, label], "best": p.argmax(axis=1), "best_p": p.max(axis=1)}
 
 
@@ -129,30 +131,30 @@ def changes(x, grey, boxes):
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
     corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
     r = perturbed.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
-    for one, (top, left, bottom, right), (y, x0) in zip(r, boxes.tolist(), corner.tolist(), strict=True):
-        one[top - y : bottom - y, left - x0 : right - x0] = grey[0, top:bottom, left:right]
+    for occluded, (top, left, bottom, right), (y, x0) in zip(r, boxes.tolist(), corner.tolist(), strict=True):
+        occluded[top - y : bottom - y, left - x0 : right - x0] = grey[0, top:bottom, left:right]
     return r, corner
 
 
-def _projections(subject, shown, found, covered):
+def _projections(subject, shown, top, covered):
     """The strongest map's projection (H, W, 3) from this picture, and those from the others, strongest first."""
     net, split = subject.net, subject.data.val
     unit = Unit(0, user_name(net, covered.layer), covered.number, whole=True)
-    ids = found.picture[covered.number][found.value[covered.number] > 0]
+    ids = top.picture[covered.number][top.value[covered.number] > 0]
     others = [picture for picture in split.read(ids) if not np.array_equal(picture, shown.picture)][:OTHERS]
     down = []
     for picture in [shown.picture, *others]:
-        down += [one.pixels for one in project(forward_pass(net, picture, [covered.layer]), [unit])]
+        down += [projection.pixels for projection in project(forward_pass(net, picture, [covered.layer]), [unit])]
     p = to_cpu(softmax(covered.maps[net.output])).reshape(-1)
     return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
 
 
 def correlation(drop, down, boxes):
     """Of a map's loss of activity (n,) with the energy of its projection (H, W, C) under each box, in [-1, 1]."""
-    energy = np.square(down, dtype=float).sum(axis=2).cumsum(axis=0).cumsum(axis=1)
-    energy = np.pad(energy, ((1, 0), (1, 0)))
+    squared = np.square(down, dtype=float).sum(axis=2).cumsum(axis=0).cumsum(axis=1)
+    squared = np.pad(squared, ((1, 0), (1, 0)))
     top, left, bottom, right = boxes.T
-    under = energy[bottom, right] - energy[top, right] - energy[bottom, left] + energy[top, left]
+    under = squared[bottom, right] - squared[top, right] - squared[bottom, left] + squared[top, left]
     if not (drop.std() and under.std()):
         return float("nan")
     return float(np.corrcoef(drop, under)[0, 1])
@@ -162,66 +164,67 @@ def correlation(drop, down, boxes):
 
 
 def _result(net, pictures, results, places, filled, name):
-    given, names = user_name(net, name), net.classes
-    about = [_numbers(names, shown, found, places) for shown, found in zip(pictures, results, strict=True)]
+    user_layer, names = user_name(net, name), net.classes
+    summaries = [_numbers(names, shown, measured, places) for shown, measured in zip(pictures, results, strict=True)]
     rows = [
-        {"picture": one["picture"], **places.middle(i), "true": found["true"][i], "best": names[found["best"][i]],
-         "best_p": found["best_p"][i], "activity": found["activity"][i]}
-        for one, found in zip(about, results, strict=True) for i in range(len(places.boxes))
+        {"picture": summary["picture"], **places.middle(i), "true": measured["true"][i],
+         "best": names[measured["best"][i]], "best_p": measured["best_p"][i], "activity": measured["activity"][i]}
+        for summary, measured in zip(summaries, results, strict=True) for i in range(len(places.boxes))
     ]  # fmt: skip
-    numbers = {"layer": given, "square": places.side, "places": len(places.boxes), "pictures": about}
-    sentences = [_sentence(one, given) for one in about]
-    return Result(numbers, rows, _draw(net, pictures, results, places, filled, about, given), sentences)
+    numbers = {"layer": user_layer, "square": places.side, "places": len(places.boxes), "pictures": summaries}
+    sentences = [_sentence(summary, user_layer) for summary in summaries]
+    return Result(numbers, rows, _draw(net, pictures, results, places, filled, summaries, user_layer), sentences)
 
 
-def _numbers(names, shown, found, places):
-    true, activity, whole = found["true"], found["activity"] / found["whole"], float(found["whole"])
+def _numbers(names, shown, measured, places):
+    true, activity, whole = measured["true"], measured["activity"] / measured["whole"], float(measured["whole"])
     return {
-        "picture": shown.name, "class": names[shown.label], "p": float(found["p"][shown.label]),
+        "picture": shown.name, "class": names[shown.label], "p": float(measured["p"][shown.label]),
         "lowest_p": {**places.middle(true.argmin()), "p": float(true.min())},
-        "stays": float((found["best"] == shown.label).mean()),
-        "map": int(found["number"]), "activity": whole,
+        "stays": float((measured["best"] == shown.label).mean()),
+        "map": int(measured["number"]), "activity": whole,
         "lowest_activity": {**places.middle(activity.argmin()), "share": float(activity.min())},
-        "correlation": correlation(1 - activity, found["down"][0], places.boxes),
+        "correlation": correlation(1 - activity, measured["down"][0], places.boxes),
     }  # fmt: skip
 
 
-def _sentence(one, given):
-    at, low = one["lowest_p"], one["lowest_activity"]
+def _sentence(summary, user_layer):
+    at, low = summary["lowest_p"], summary["lowest_activity"]
     return (
-        f"{one['picture']}: P({one['class']}) {one['p']:.1%}, {at['p']:.1%} with the square at row {at['y']}, column "
-        f"{at['x']}; the most probable class at {one['stays']:.0%} of its places.  Map {one['map']} of {given} "
-        f"falls to {low['share']:.0%}; that and its projection under the square correlate by {one['correlation']:.2f}."
+        f"{summary['picture']}: P({summary['class']}) {summary['p']:.1%}, {at['p']:.1%} with the square at row "
+        f"{at['y']}, column {at['x']}; the most probable class at {summary['stays']:.0%} of its places.  "
+        f"Map {summary['map']} of {user_layer} falls to {low['share']:.0%}; that and its projection under the square "
+        f"correlate by {summary['correlation']:.2f}."
     )
 
 
 @charts.styled
-def _draw(net, pictures, results, places, filled, about, given):
+def _draw(net, pictures, results, places, filled, summaries, user_layer):
     size = places.side
     figure, axes = charts.sheet(
-        len(about), 5, f"Figure 7: a square of {size}x{size} pixels slid over the picture",
+        len(summaries), 5, f"Figure 7: a square of {size}x{size} pixels slid over the picture",
         f"{len(places.boxes)} places of its middle, {net.model or 'the net'}; activity as a share of that without it; "
         "framed: this picture's own projection. The paper shows three pictures and gives no numbers.",
         panel=(2.65, 2.25),
     )  # fmt: skip
-    for row, (shown, found, one) in enumerate(zip(pictures, results, about, strict=True)):
+    for row, (shown, measured, summary) in enumerate(zip(pictures, results, summaries, strict=True)):
         both = center_crop(net, np.stack([shown.picture, filled]))
-        _panels(figure, axes[row], net, shown.label, found, one, places, both, given)
+        _panels(figure, axes[row], net, shown.label, measured, summary, places, both, user_layer)
     return charts.png(figure)
 
 
-def _panels(figure, axes, net, label, found, one, places, both, given):
+def _panels(figure, axes, net, label, measured, summary, places, both, user_layer):
     height, width = net.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     picture, fill = both[0].copy(), both[1]
-    top, left, bottom, right = places.boxes[found["true"].argmin()]
+    top, left, bottom, right = places.boxes[measured["true"].argmin()]
     picture[top:bottom, left:right] = fill[top:bottom, left:right]
-    charts.show(axes[0], picture, f"{one['class']}: {one['p']:.0%} → {one['lowest_p']['p']:.0%}")
-    share = places.grid(found["activity"]) / found["whole"]
-    charts.heat(figure, axes[1], share, f"activity of map {one['map']}", (0, None), extent)
-    charts.show(axes[2], _four(found["down"]), f"its projections, {given}")
-    charts.heat(figure, axes[3], places.grid(found["true"]), f"P({one['class']})", extent=extent)
-    _classes(axes[4], places.grid(found["best"]), net.classes, label, extent)
+    charts.show(axes[0], picture, f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}")
+    share = places.grid(measured["activity"]) / measured["whole"]
+    charts.heat(figure, axes[1], share, f"activity of map {summary['map']}", (0, None), extent)
+    charts.show(axes[2], _four(measured["down"]), f"its projections, {user_layer}")
+    charts.heat(figure, axes[3], places.grid(measured["true"]), f"P({summary['class']})", extent=extent)
+    _classes(axes[4], places.grid(measured["best"]), net.classes, label, extent)
 
 
 def _four(down):
@@ -238,11 +241,11 @@ def _classes(axes, best, names, label, extent):
 
     numbers, counts = np.unique(best[best != label], return_counts=True)
     order = [label, *numbers[np.argsort(-counts, kind="stable")].tolist()]
-    colours = dict(zip(order[:CLASSES], charts.CYCLE, strict=False))
-    pixels = np.array([[to_rgb(colours.get(int(k), charts.GREY)) for k in row] for row in best])
+    colour_of = dict(zip(order[:CLASSES], charts.CYCLE, strict=False))
+    pixels = np.array([[to_rgb(colour_of.get(int(k), charts.GREY)) for k in row] for row in best])
     axes.imshow(pixels, extent=extent, interpolation="nearest")
     axes.set(title="most probable class", xticks=[], yticks=[])
     axes.grid(False)
-    entries = [Patch(color=colour, label=names[k].replace("_", " ")[:18]) for k, colour in colours.items()]
+    entries = [Patch(color=colour, label=names[k].replace("_", " ")[:18]) for k, colour in colour_of.items()]
     entries += [Patch(color=charts.GREY, label="others")] if len(order) > CLASSES else []
     axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, fontsize=8)

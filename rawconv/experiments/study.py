@@ -77,15 +77,15 @@ class Study:
 
     def _step(self, key, compute, bar):
         path = self.steps / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
-        found = _read(path)
-        if found is None:
-            found = {name: np.asarray(value) for name, value in compute(key).items()}
+        results = _read(path)
+        if results is None:
+            results = {name: np.asarray(value) for name, value in compute(key).items()}
             packed = io.BytesIO()
-            np.savez(packed, allow_pickle=False, **found)
+            np.savez(packed, allow_pickle=False, **results)
             replace_file(path, packed.getvalue())
             shutil.rmtree(self.steps / clean(key), ignore_errors=True)  # its `place`, needed until now
         bar.update()
-        return found
+        return results
 
     def place(self, key):
         """A folder for the step `key` that keeps its own files until it is done, as a training does."""
@@ -106,15 +106,15 @@ class Study:
         if self.known:
             return self.known
         files = {kind: f"{self.name}.{kind}" for kind in ("png", "csv", "json")}
-        about = {"experiment": self.name, "options": self.options, "numbers": result.numbers}
-        about |= {"published": result.published, "sentences": result.sentences, "files": files}
+        content = {"experiment": self.name, "options": self.options, "numbers": result.numbers}
+        content |= {"published": result.published, "sentences": result.sentences, "files": files}
         replace_file(self.folder / files["png"], result.figure)
         replace_file(self.folder / files["csv"], table(result.rows).encode())
-        replace_file(self.folder / files["json"], json_text(about).encode())
+        replace_file(self.folder / files["json"], json_text(content).encode())
         os.rename(self.steps, self.folder / WHOLE)
         shutil.rmtree(self.folder / WHOLE)
         release(self.lock, wholly=True)
-        return about
+        return content
 
 
 def begin(name, options, root, stem, out=None, force=False):
@@ -164,9 +164,9 @@ def _known(folder, name, options):
     """The results in `folder`, where they are of these options and their steps were about to be removed; else None."""
     with contextlib.suppress(OSError, ValueError):
         with open_regular(folder / f"{name}.json", "r") as file:
-            about = json.load(file)
-        if (folder / WHOLE).is_dir() and json_text(about["options"]) == json_text(options):
-            return about
+            content = json.load(file)
+        if (folder / WHOLE).is_dir() and json_text(content["options"]) == json_text(options):
+            return content
     return None
 
 

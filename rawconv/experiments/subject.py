@@ -78,12 +78,12 @@ def shown(subject, paths=(), label=None, count=3):
     """
     net = subject.net
     if paths:
-        found, trouble = read_pictures(paths, net)
+        files, trouble = read_pictures(paths, net)
         if trouble:
             raise RawconvError(" ".join(trouble))
-        best = probabilities(net, np.stack([picture for *_, picture in found])).argmax(axis=1)
-        true = [class_number(net, label)] * len(found) if label else best.tolist()
-        return [Shown(escaped(str(path)), picture, k) for (_, path, picture), k in zip(found, true, strict=True)]
+        best = probabilities(net, np.stack([picture for *_, picture in files])).argmax(axis=1)
+        true = [class_number(net, label)] * len(files) if label else best.tolist()
+        return [Shown(escaped(str(path)), picture, k) for (_, path, picture), k in zip(files, true, strict=True)]
     split, numbers = subject.data.val, class_numbers(subject)
     labels = numbers[split.labels[:LOOKED_AT]]
     right = over(split, lambda pictures, _: probabilities(net, pictures).argmax(axis=1), count=LOOKED_AT) == labels
@@ -151,11 +151,11 @@ def features(net, pictures, layer):
 
 def over(split, function, batch=128, count=None):
     """Concatenated function(pictures, labels) over the first `count` pictures of a split, in its order."""
-    parts, seen = [], 0
+    parts, done = [], 0
     for _, pictures, labels in batches(split, batch):
-        take = len(labels) if count is None else min(len(labels), count - seen)
+        take = len(labels) if count is None else min(len(labels), count - done)
         parts.append(function(pictures[:take], labels[:take]))
-        seen += take
-        if count is not None and seen >= count:
+        done += take
+        if count is not None and done >= count:
             break
     return np.concatenate(parts)

@@ -66,9 +66,9 @@ def run(subject, study, per_class=(5, 15, 30, 60), folds=5, test=50, steps=300, 
 
     table = []
     for way, name in WAYS.items():
-        found = study.each([f"{way}: {cell}" for cell in cells], right, name, "nets")
-        found = np.stack([one["right"] for one in found]).reshape(len(per_class), folds, -1)
-        table += [_row(subject, way, count, each) for count, each in zip(per_class, found, strict=True)]
+        right_answers = study.each([f"{way}: {cell}" for cell in cells], right, name, "nets")
+        right_answers = np.stack([step["right"] for step in right_answers]).reshape(len(per_class), folds, -1)
+        table += [_row(subject, way, count, each) for count, each in zip(per_class, right_answers, strict=True)]
     return _result(subject, table, test, steps)
 
 
@@ -116,9 +116,9 @@ def _result(subject, table, test, steps):
     numbers |= {"pictures_from_scratch": steps * BATCH}
     rows = [{k: v for k, v in row.items() if k not in ("folds", "by_class")} | row["by_class"] for row in table]
     sentences = []
-    for one, other in zip(*_both(table), strict=True):
-        values = (plus_minus(row["accuracy"], row["std"]) for row in (one, other))
-        sentences.append("{} a class: layers fixed {} %, from scratch {} %.".format(one["per_class"], *values))
+    for entry, other in zip(*_both(table), strict=True):
+        values = (plus_minus(row["accuracy"], row["std"]) for row in (entry, other))
+        sentences.append("{} a class: layers fixed {} %, from scratch {} %.".format(entry["per_class"], *values))
     return Result(numbers, rows, _figure(subject, table), sentences, PUBLISHED)
 
 
@@ -141,10 +141,10 @@ def _figure(subject, table):
         _published(paper, where, style)
     paper.set_title("the paper's, from ImageNet's 1000 classes")
     most = max(row["per_class"] for row in table)
-    for one, last in ((ours, most), (paper, 60)):
-        one.set(xlabel="training pictures a class", ylabel="mean per-class accuracy, %", ylim=(0, 100))
-        one.set_xlim(0, 1.05 * last)
-        one.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
+    for panel, last in ((ours, most), (paper, 60)):
+        panel.set(xlabel="training pictures a class", ylabel="mean per-class accuracy, %", ylim=(0, 100))
+        panel.set_xlim(0, 1.05 * last)
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
     _bars(bars, [rows[-1] for rows in _both(table)])
     return png(figure)
 
