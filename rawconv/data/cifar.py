@@ -58,10 +58,9 @@ def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, 
     train = [_read(path, file, files, labels_key, len(classes)) for file in training]
     val = _read(path, test, files, labels_key, len(classes))
     pixels, labels = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
-    return (
-        name, classes, resized(pixels, labels, "cifar train", size, progress),
-        resized(*val, "cifar test", size, progress),
-    )  # fmt: skip
+    test_pixels, test_labels = val
+    train_split = resized(pixels, labels, "cifar train", size, progress)
+    return name, classes, train_split, resized(test_pixels, test_labels, "cifar test", size, progress)
 
 
 def _classes(path: Path, meta: str, files: dict[str, bytes], key: str) -> list[str]:

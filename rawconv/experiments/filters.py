@@ -66,7 +66,8 @@ def run(subject, study, against=(), pictures=2000):
     summaries = [_numbers(entry, values) for entry, values in zip(subjects, measures, strict=True)]
     rows = [
         {"net": entry["net"], "filter": k, "rms": values.rms[k], "low": values.bands[k, 0],
-         "middle": values.bands[k, 1], "high": values.bands[k, 2], "strongest": values.strongest[k], "dead": k in entry["dead"]}
+         "middle": values.bands[k, 1], "high": values.bands[k, 2], "strongest": values.strongest[k],
+         "dead": k in entry["dead"]}
         for entry, values in zip(summaries, measures, strict=True) for k in range(len(values.rms))
     ]  # fmt: skip
     return Result(

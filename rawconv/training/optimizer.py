@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -50,27 +50,35 @@ class SGD:
                 continue
             weight_decay = self.weight_decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
-            step = (value, self.velocity[layer, name], grad, self.momentum, rate * scale, rate * weight_decay)
+            velocity, rates = self.velocity[layer, name], Rates(self.momentum, rate * scale, rate * weight_decay)
             if self.max_filter_rms and name == "weight" and layer in self.convolutions:
-                _step_filters(*step, self.max_filter_rms)
+                _step_filters(value, velocity, grad, rates, self.max_filter_rms)
             else:
-                _step(*step)
+                _step(value, velocity, grad, rates)
 
 
-def _step(weight: Array, velocity: Array, grad: Array, *constants: float) -> None:
+class Rates(NamedTuple):
+    """Factors of a step: momentum of the velocity, rate of the gradient, weight_decay of the weight."""
+
+    momentum: float
+    rate: float
+    weight_decay: float
+
+
+def _step(weight: Array, velocity: Array, grad: Array, rates: Rates) -> None:
     arrays = [a.reshape(-1) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
-        return launch(CU, "sgd", weight.size, *arrays, *map(float, constants))
-    typed = [weight.dtype.type(value) for value in constants]
+        return launch(CU, "sgd", weight.size, *arrays, *map(float, rates))
+    typed = [weight.dtype.type(value) for value in rates]
     run_blocks(lambda part: sgd(*(a[part] for a in arrays), *typed), cut(weight.size, 1 << 18), weight.size / 2)
 
 
-def _step_filters(weight: Array, velocity: Array, grad: Array, *constants: float) -> None:
+def _step_filters(weight: Array, velocity: Array, grad: Array, rates: Rates, max_filter_rms: float) -> None:
     filters = weight.shape[-1]
     arrays = [a.reshape(-1, filters) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
-        return _step_filters_on_gpu(*arrays, *map(float, constants))
-    *typed, radius = (weight.dtype.type(value) for value in constants)
+        return _step_filters_on_gpu(*arrays, *map(float, rates), float(max_filter_rms))
+    *typed, radius = (weight.dtype.type(value) for value in (*rates, max_filter_rms))
     squares = np.zeros(filters, weight.dtype)
 
     def block(part: slice) -> None:
