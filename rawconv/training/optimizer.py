@@ -77,7 +77,7 @@ def _step_filters(weight: Array, velocity: Array, grad: Array, rates: Rates, max
     filters = weight.shape[-1]
     arrays = [a.reshape(-1, filters) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
-        return _step_filters_on_gpu(*arrays, *map(float, rates), float(max_filter_rms))
+        return _step_filters_on_gpu(*arrays, rates, max_filter_rms)
     *typed, radius = (weight.dtype.type(value) for value in (*rates, max_filter_rms))
     squares = np.zeros(filters, weight.dtype)
 
@@ -88,15 +88,13 @@ def _step_filters(weight: Array, velocity: Array, grad: Array, rates: Rates, max
     run_blocks(block, cut(filters, 64), weight.size)
 
 
-def _step_filters_on_gpu(
-    weight: Array, velocity: Array, grad: Array, momentum: float, rate: float, weight_decay: float, radius: float
-) -> None:
+def _step_filters_on_gpu(weight: Array, velocity: Array, grad: Array, rates: Rates, max_filter_rms: float) -> None:
     rows, filters = weight.shape
     across, step, parts = tiles(rows, filters, BLOCKS, ROWS)
     count, squares = across * parts * THREADS, array_module(weight).empty((parts, filters), weight.dtype)
     shape = rows, filters, across, step
-    launch(CU, "sgd_filters", count, weight, velocity, grad, squares, momentum, rate, weight_decay, *shape)
-    launch(CU, "scale_filters", count, weight, squares, radius, *shape, parts)
+    launch(CU, "sgd_filters", count, weight, velocity, grad, squares, *map(float, rates), *shape)
+    launch(CU, "scale_filters", count, weight, squares, float(max_filter_rms), *shape, parts)
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")
