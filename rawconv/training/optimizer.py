@@ -75,15 +75,15 @@ def _step(weight: Array, velocity: Array, grad: Array, rates: Rates) -> None:
 
 def _step_filters(weight: Array, velocity: Array, grad: Array, rates: Rates, max_filter_rms: float) -> None:
     filters = weight.shape[-1]
-    arrays = [a.reshape(-1, filters) for a in (weight, velocity, grad)]
+    weight, velocity, grad = (array.reshape(-1, filters) for array in (weight, velocity, grad))
     if not on_cpu(weight):
-        return _step_filters_on_gpu(*arrays, rates, max_filter_rms)
+        return _step_filters_on_gpu(weight, velocity, grad, rates, max_filter_rms)
     *typed, radius = (weight.dtype.type(value) for value in (*rates, max_filter_rms))
     squares = np.zeros(filters, weight.dtype)
 
     def block(part: slice) -> None:
-        sgd_filters(*arrays, squares, *typed, part.start, part.stop)
-        scale_filters(arrays[0], squares, radius, part.start, part.stop)
+        sgd_filters(weight, velocity, grad, squares, *typed, part.start, part.stop)
+        scale_filters(weight, squares, radius, part.start, part.stop)
 
     run_blocks(block, cut(filters, 64), weight.size)
 
