@@ -9,7 +9,7 @@ from . import PAPER, Layer
 class Concat(Layer):
     """y = the inputs (N, H, W, C1), (N, H, W, C2), ... side by side, (N, H, W, C1 + C2 + ...).  Szegedy et al. 2014."""
 
-    joins, named, verb = True, "output", "split"
+    joins, named, verb = True, "rectified", "split"
 
     def out_shape(self, *shapes):
         if len({shape[:2] for shape in shapes}) != 1:

@@ -136,7 +136,7 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
             drawn = []
             for layer, maps in asked:
                 page, description = picture_page(passed, row, layer, title, maps, look, top)
-                drawn.append({"file": f"{user_name(net, layer)}-{name}.png", **description})
+                drawn.append({"file": f"{clean(user_name(net, layer))}-{name}.png", **description})
                 write_png(folder / drawn[-1]["file"], page)
             classes = [{"class": label, "probability": p} for label, p in best]
             described.append({"picture": path, "classes": classes, "layers": drawn})

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..files.run_folders import clean
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..visualize.projection import project
@@ -85,7 +86,7 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
     pages = []
     subtitle = f"{len(blocks)} of {maps} maps, {how}; {about}" if len(blocks) < maps else f"{maps} maps; {about}"
     for number, part in enumerate(cut(len(blocks), PAGE)):
-        file = f"{given}.png" if len(blocks) <= PAGE else f"{given}-{number + 1}.png"
+        file = f"{clean(given)}.png" if len(blocks) <= PAGE else f"{clean(given)}-{number + 1}.png"
         page = figures.grid(blocks[part], shown.count, title, subtitle, legend, look.patches)
         pages.append((file, page, chosen[part]))
     pages.append(_overview(net, shown, tiles, title, look))
@@ -142,7 +143,7 @@ def _overview(net, shown, tiles, title, look):
         " and, below it, the patch it saw. " if look.patches else ". "
     )
     page = figures.overview(blocks, title, f"{subtitle}, by number", legend + look.sentence(), look.patches)
-    return f"{shown.given}-all.png", page, shown.overview
+    return f"{clean(shown.given)}-all.png", page, shown.overview
 
 
 def _filters(net, given, title):
@@ -150,7 +151,7 @@ def _filters(net, given, title):
     rows, columns, _, maps = weight.shape
     legend = "The weights themselves, each filter scaled by its own largest |weight|; grey is 0."
     page = figures.filters(weight, title, f"its {maps} filters of {rows}x{columns} pixels", legend)
-    return f"{given}-filters.png", page, list(range(maps))
+    return f"{clean(given)}-filters.png", page, list(range(maps))
 
 
 def _units(net, data, split, shown, number):

@@ -15,6 +15,8 @@ from ..errors import UsageError
 from ..net import Net
 from .receptive_field import Field, fields
 
+MOST_LISTED = 60  # names of layers in a message
+
 
 class Unit(NamedTuple):
     """One unit of a net in one image, or a whole feature map.
@@ -64,10 +66,24 @@ def layer_names(net: Net) -> dict[str, str]:
     names = {}
     for name, layer in net.layers:
         if layer.named:
-            above = net.consumers[name]
-            rectified = layer.named == "rectified" and len(above) == 1 and net[above[0]].rectifier
-            names[name] = above[0] if rectified else name
-    return {"scores" if name == net.output else name: found for name, found in names.items()}
+            names[name] = _rectified(net, name) if layer.named == "rectified" else name
+    return {"scores" if is_score(net, name) else name: found for name, found in names.items()}
+
+
+def _rectified(net, name):
+    """The rectifier that alone consumes a layer, perhaps after a batch norm of its own; else the layer itself."""
+    above = net.consumers[name]
+    if len(above) == 1 and net[above[0]].rectifier:
+        return above[0]
+    if len(above) == 1 and _is_scale(net[above[0]]) and (found := _rectified(net, above[0])) != above[0]:
+        return found
+    return name
+
+
+def _is_scale(layer):
+    """Whether it is a batch norm that could not be folded: a filter of 1x1 for each map."""
+    settings = layer.settings
+    return settings.get("groups", 1) == settings.get("filters") != 1 and settings["size"] == (1, 1)
 
 
 def layer_numbers(net: Net) -> dict[str, str]:
@@ -77,14 +93,29 @@ def layer_numbers(net: Net) -> dict[str, str]:
 
 
 def layer_object(net: Net, layer: str | int) -> str:
-    """The layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object."""
-    names, layer = layer_names(net), str(layer)
+    """The layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object.
+
+    Of an imported net also what its nodes have in common, "layer2.0" or "fire4": the last of them, with its ReLU.
+    """
+    if found := _find(net, str(layer)):
+        return found
+    names = list(layer_names(net))
+    more = f" and {len(names) - MOST_LISTED} others" if len(names) > MOST_LISTED else ""
+    raise UsageError(
+        f"There is no layer {str(layer)!r} in this net; the layers are {', '.join(names[:MOST_LISTED])}{more}."
+    )
+
+
+def _find(net, layer):
+    """The layer object that `layer` names, None where there is none."""
+    names = layer_names(net)
     if layer in names:
         return names[layer]
     layer = layer_numbers(net).get(layer, layer)
     if layer in net.shapes:
         return names.get(layer, layer)
-    raise UsageError(f"There is no layer {layer!r} in this net; the layers are {', '.join(names)}.")
+    inside = [name for name in net.shapes if name.startswith((f"{layer}.", f"{layer}/"))] if layer else []
+    return names.get(inside[-1], inside[-1]) if inside else None
 
 
 def user_name(net: Net, name: str) -> str:
@@ -94,7 +125,7 @@ def user_name(net: Net, name: str) -> str:
 
 def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
     """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> Unit of that image.  UsageError where the net has no such unit."""
-    layer, *numbers = str(text).split(":")
+    layer, numbers = _parts(net, str(text))
     name = layer_object(net, layer)
     whole = numbers[1:] == ["*"]
     numbers = numbers[:1] if whole else numbers
@@ -112,6 +143,8 @@ def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
     return Unit(image, user_name(net, name), channel, y, x, whole)
 
 
-def is_score(net, name):
-    """Whether layer object `name` is the class scores: the last layer, where it has weights."""
-    return name == net.output and bool(net[name].params)
+    layer = layer_numbers(net).get(layer, layer)
+    if layer in net.shapes:
+        return names.get(layer, layer)
+    inside = [name for name in net.shapes if name.startswith((f"{layer}.", f"{layer}/"))] if layer else []
+    return names.get(inside[-1], inside[-1]) if inside else None
