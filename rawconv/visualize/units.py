@@ -143,8 +143,17 @@ def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
     return Unit(image, user_name(net, name), channel, y, x, whole)
 
 
-    layer = layer_numbers(net).get(layer, layer)
-    if layer in net.shapes:
-        return names.get(layer, layer)
-    inside = [name for name in net.shapes if name.startswith((f"{layer}.", f"{layer}/"))] if layer else []
-    return names.get(inside[-1], inside[-1]) if inside else None
+def _parts(net, text):
+    """(layer, [numbers]) of a unit's text, read from the right: names of imported layers may hold colons."""
+    parts = text.split(":")
+    for count in (3, 2, 1):
+        layer, numbers = ":".join(parts[:-count]), parts[-count:]
+        if (count == 2) == (numbers[-1] == "*") and _find(net, layer):
+            return layer, numbers
+    return parts[0], parts[1:]
+
+
+def is_score(net: Net, name: str) -> bool:
+    """Whether layer object `name` is the class scores: the last layer, with weights or of one place without a ReLU."""
+    last = net[name]
+    return name == net.output and (bool(last.params) or (net.shapes[name][:2] == (1, 1) and not last.rectifier))
