@@ -10,7 +10,7 @@ from rawconv.layers import Rules
 from rawconv.visualize.images import display
 
 path, unit = (*sys.argv[1:], *("docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:2]
-net = rawconv.load("weights/scenes.h5")
+net = rawconv.load()
 picture = np.asarray(Image.open(path).convert("RGB"))
 rules = {
     "gradient": Rules(relu="gradient", lrn="gradient"),  # Simonyan 2013

@@ -18,7 +18,7 @@ from rawconv.visualize.images import display
 
 path, picture, unit = (*sys.argv[1:], *("scenes.onnx", "docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:3]
 if len(sys.argv) == 1:
-    export(rawconv.load("weights/scenes.h5"), path)
+    export(rawconv.load(), path)
 found = import_net(path)  # RGB pixels in [0, 255] go in, whatever the file itself expects
 print(f"{path} expects pixels {found.info['imported']['pixels']}")
 checkpoint.save("imported.h5", found.net, found.info)  # for rawconv-visualize --weights imported.h5

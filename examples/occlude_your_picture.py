@@ -10,7 +10,7 @@ from rawconv.data.preprocessing import preprocess, stored_image
 from rawconv.layers.softmax import softmax
 
 SIDE, STEP = 16, 4  # pixels of the grey square, and between its places
-net = rawconv.load("weights/scenes.h5")
+net = rawconv.load()
 picture = stored_image(net, np.asarray(Image.open((sys.argv[1:] or ["docs/pictures/scene.png"])[0]).convert("RGB")))
 places = range(0, picture.shape[0] - SIDE + 1, STEP)
 covered = np.stack([picture] * (len(places) ** 2 + 1))

@@ -14,7 +14,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     soundness.py   whether a net can be trusted;  errors.py  the two kinds of error that a user can mend
 
     import rawconv
-    net = rawconv.load("weights/scenes.h5")
+    net = rawconv.load()
     rawconv.classify(net, "cat.jpg")                    # [(class, probability), ...]
     r = rawconv.project(net, "cat.jpg", "conv4:17")     # signed, float (H, W, 3); rawconv.display(r): uint8
     found = rawconv.scan(net, rawconv.open_data("scenes").val, ["conv4"])["conv4"]
@@ -40,11 +40,14 @@ if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command
     __version__: str
 
 
-def load(path: str | os.PathLike[str]) -> Net:
-    """Read the Net in a checkpoint file.  UsageError: no such file.  RawconvError: it is not a sound checkpoint."""
+def load(path: str | os.PathLike[str] | None = None) -> Net:
+    """Read the Net in a checkpoint file; without `path` the one that comes with rawconv, trained on its scenes.
+
+    UsageError: no such file.  RawconvError: it is not a sound checkpoint.
+    """
     from . import checkpoint
 
-    return checkpoint.load(path).net
+    return checkpoint.load(checkpoint.shipped() if path is None else path).net
 
 
 _MODULES = ("checkpoint", "data", "experiments", "models", "training", "visualize")

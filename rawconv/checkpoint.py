@@ -386,9 +386,13 @@ def newest(folder="runs"):
 
 def default() -> pathlib.Path:
     """The newest checkpoint in runs/, else the one that comes with the package, as a Path."""
-    packaged = pathlib.Path(str(importlib.resources.files("rawconv") / "scenes.h5"))
-    file = newest() or (packaged if packaged.is_file() else None)
-    if file is None:
+    file = newest() or shipped()
+    if not file.is_file():
         where = "There is no checkpoint in runs/ and none in the package"
         raise RawconvError(f"{where}. Train one with rawconv-train, or name one with --weights FILE.")
     return file
+
+
+def shipped() -> pathlib.Path:
+    """Where the checkpoint is that comes with the package, installed or in a checkout."""
+    return pathlib.Path(str(importlib.resources.files("rawconv") / "scenes.h5"))

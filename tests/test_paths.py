@@ -5,10 +5,10 @@ import pytest
 from test_drawn_pages import SIZE, UNITS, data, net_of, pictures
 
 from rawconv.report import html
-from rawconv.report.look import LOOK
 from rawconv.report.thumbnails import thumb_size, thumbnails
-from rawconv.report.winners import _follow
+from rawconv.report.winners import _Steps
 from rawconv.visualize.forward_pass import forward_pass
+from rawconv.visualize.projection import project
 from rawconv.visualize.top_activations import scan
 from rawconv.visualize.units import Unit
 
@@ -20,7 +20,9 @@ def test_the_way_down_by_hand():
     found = {"relu1": scan(net, data().val, ["relu1"], 2, progress=False)["relu1"]}
     units = [Unit(1, "conv1", 0, *UNITS[0]), Unit(1, "conv1", 2, *UNITS[2])]
     passed = forward_pass(net, pictures())
-    (way, energy, share, seen), (other, *_, unseen) = _follow(passed, [(unit, unit) for unit in units], found, LOOK)
+    steps = _Steps(net, found, units, units)
+    way, other = project(passed, units, watch=steps.watch)
+    (energy, share, seen), (_, _, unseen) = steps.of[0], steps.of[1]
     assert (way.value, other.value) == (200, 80) and unseen == [], "80 is the second of its map"
     r = np.zeros((SIZE, SIZE, 3))
     r[4, 6, 0], r[4, 7, 0] = 200, -100

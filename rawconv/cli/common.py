@@ -286,7 +286,7 @@ seed_option = click.option(
 )
 workspace_option = click.option(
     "--workspace", type=click.IntRange(1), default=256, show_default=True, metavar="MB",
-    help="Memory for the columns of a convolution on a GPU.",
+    help="Memory for the columns of a convolution on a GPU, and for the feature maps of images that are looked into.",
 )  # fmt: skip
 force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every result and path.")

@@ -15,7 +15,6 @@ from ..files.progress import progress_bar
 from ..machine.arrays import to_cpu
 from ..visualize.forward_pass import WORKSPACE, passes_of_units
 from ..visualize.projection import project
-from ..visualize.trace import exact
 from ..visualize.units import is_score, layer_object
 from ..visualize.windowed import put
 from .figures import Tile
@@ -27,7 +26,7 @@ TOLERANCE = 1e-4  # of the layer's largest activation
 
 
 class Way(NamedTuple):
-    """One unit's way down, through the `exact` net: its tile, and of every step down
+    """One unit's way down: its tile, and of every step
 
     energy, the sum of r squared, and share, of r that is not 0.  steps: the Thumbnails of every step; none but of the
     strongest unit of a map, if that is alive.
@@ -52,41 +51,41 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
     parts = passes_of_units(net, split, every, workspace, _beside(look, split))
     with progress_bar(len(every), "project", "units") as bar:
         for passed, pairs, others in parts:
-            images, drawn = passed.center_crops(), [pair for pair in pairs if pair[0] in figures]
-            projections = project(passed, [here for _, here in drawn], look.rules, look.control, others)
-            for (unit, here), projection in zip(drawn, projections, strict=True):
-                check(unit, projection.value)
-                tiles[unit] = look.tile(projection, images[here.image])
-                bar.update(unit not in followed)
-            drawn = [pair for pair in pairs if pair[0] in followed]
-            for (unit, here), (projection, *numbers) in zip(drawn, _follow(passed, drawn, found, look), strict=True):
+            images, steps = passed.center_crops(), _Steps(net, found, [unit for unit, _ in pairs], followed)
+            how = look.rules, look.control, others
+            projections = project(passed, [here for _, here in pairs], *how, watch=steps.watch if followed else None)
+            for k, ((unit, here), projection) in enumerate(zip(pairs, projections, strict=True)):
                 check(unit, projection.value)
                 tile = look.tile(projection, images[here.image])
-                ways[unit] = Way(Tile(*(fit(part, followed[unit]) for part in tile[:2]), tile.dead), *numbers)
+                if unit in figures:
+                    tiles[unit] = tile
+                if unit in followed:
+                    small = Tile(*(fit(part, followed[unit]) for part in tile[:2]), tile.dead)
+                    ways[unit] = Way(small, *steps.of.pop(k))
                 bar.update()
     return tiles, ways
 
 
-def _follow(passed, pairs, found, look):
-    """Yield (Projection, energy, share, thumbnails) of units, down the `exact` net, so that zeros can be counted."""
-    net, count = passed.net, len(pairs)
-    energy, share, seen = ([[] for _ in range(count)] for _ in range(3))
-    watched = {k for k, (unit, _) in enumerate(pairs) if _leads(net, found, unit)}
+class _Steps:
+    """What the page tells of each step down.  of: {number of a unit: ([energy], [share], [Thumbnails])}."""
 
-    def watch(node, windows):
-        r, (height, width) = windows.r, net.shapes.get(node.inputs[0], net.shape)[:2]
+    def __init__(self, net, found, units, followed):
+        self.net = net
+        self.of = {k: ([], [], []) for k, unit in enumerate(units) if unit in followed}
+        self.drawn = {k for k in self.of if _leads(net, found, units[k])}
+
+    def watch(self, node, windows):
+        """Take note of a step: windowed.go_down calls it."""
+        r, (height, width) = windows.r, self.net.shapes.get(node.inputs[0], self.net.shape)[:2]
         flat = r.reshape(len(r), -1)
         sums, left = to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)), to_cpu((flat != 0).sum(axis=1))
         for i, k in enumerate(windows.at.tolist()):
-            energy[k].append(float(sums[i]))
-            share[k].append(int(left[i]) / (height * width * r.shape[3]))
-            if k in watched:
-                seen[k].append(thumbnails(to_cpu(put(r[i : i + 1], windows.corner[i : i + 1], (height, width))[0])))
-
-    units = [here for _, here in pairs]
-    for k, projection in enumerate(project(passed.through(exact(net)), units, look.rules, watch=watch)):
-        yield projection, energy[k], share[k], seen[k]
-        energy[k] = share[k] = seen[k] = None
+            if k in self.of:
+                energy, share, drawn = self.of[k]
+                energy.append(float(sums[i]))
+                share.append(int(left[i]) / (height * width * r.shape[3]))
+                if k in self.drawn:
+                    drawn.append(thumbnails(to_cpu(put(r[i : i + 1], windows.corner[i : i + 1], (height, width))[0])))
 
 
 def _leads(net, found, unit):

@@ -75,12 +75,6 @@ class ForwardPass:
         """{node: cache} of all nodes that node `name` is made of, from the bottom up to itself."""
         return {node.name: self.caches[node.name] for node in self.net.path(name)}
 
-    def through(self, net: Net) -> ForwardPass:
-        """The same maps and caches for another way down: through `net`, which has the same nodes."""
-        twin = object.__new__(ForwardPass)
-        twin.__dict__.update(self.__dict__, net=net)
-        return twin
-
     def center_crops(self) -> np.ndarray:
         """The images as the net sees them, uint8 (N, H, W, 3)."""
         if self.images is None:

@@ -27,7 +27,7 @@ from ..machine.threads import cut
 from .controls import Control
 from .forward_pass import ForwardPass
 from .receptive_field import fields
-from .trace import Step, exact, word
+from .trace import Step, word
 from .units import Unit, cut_box, field_box, is_score, layer_object
 from .windowed import Windows, go_down, put, whole_maps, window_sizes
 
@@ -70,23 +70,20 @@ class Projection:
     way: Way
 
     def steps(self) -> list[Step]:
-        """The way down once more, step by step, through whole maps and by the `exact` net.
+        """The way down once more, step by step, through whole maps.
 
         First the unit alone in its own layer, last the pixels; layers that do nothing here are left out.
         """
-        net, way = self.passed.net, self.way._replace(full=True)
-        name = layer_object(net, self.unit.layer)
+        net, name = self.passed.net, layer_object(self.passed.net, self.unit.layer)
         seed, _ = _seeds(self.passed, name, [self.unit], self.unit.whole)
         r = put(seed, np.array([(self.unit.y or 0, self.unit.x or 0)]), net.shapes[name][:2])
         steps = [Step(self.unit.layer, "unit", to_cpu(r)[0].copy())]
 
         def watch(node, windows):
-            if said := word(node.layer, way.rules):
+            if said := word(node.layer, self.way.rules):
                 steps.append(Step(node.name, said, to_cpu(windows.r)[0].copy()))
 
-        control = way.control and way.control._replace(net=exact(way.control.net))
-        way = way._replace(control=control)
-        for _ in _project(self.passed.through(exact(net)), [self.unit], way, watch):
+        for _ in _project(self.passed, [self.unit], self.way._replace(full=True), watch):
             pass
         return steps
 
