@@ -62,3 +62,14 @@ def test_what_constants_of_auto_lose():
     assert loss(found, (99, 0, 0, 0)) == pytest.approx(2**0.5 - 1)
     assert loss(found, (64, 512, 4e6, 3)) == 0
     assert table(found).split()[-3:] == ["512", "2.00", "0.50"]
+
+
+def test_this_tree_against_another():
+    """The median of the rounds' ratios, and where it lies for 95 % of all samples, by rank."""
+    from bench_against import compare, line
+
+    here = [(2.0 + number, 3.0) for number in range(16)]
+    found = compare(here, [(2.0, 4.0)] * 16)
+    assert found["ratio"] == 4.75 and found["shortest"] == 1 and found["cpu_ratio"] == found["cpu_shortest"] == 0.75
+    assert found["interval"] == (3.0, 6.5), "the fifth and the twelfth"
+    assert line({"work": "zf64 3 step", **found}).split()[3:6] == ["2000.000", "4.750", "3.00-6.50"]

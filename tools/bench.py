@@ -13,7 +13,7 @@ import pathlib
 
 import click
 
-NAMES = ("layers", "auto", "step", "project", "visualize", "occlusion", "gpu", "reader", "mpi", "table")
+NAMES = ("against", "layers", "auto", "step", "project", "visualize", "occlusion", "gpu", "reader", "mpi", "table")
 
 
 class _Benchmarks(click.Group):

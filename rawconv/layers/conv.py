@@ -18,7 +18,7 @@ from ..machine.buffers import empty, zeros
 from ..machine.kernels import THREADS, launch, tiles
 from ..machine.threads import cut
 from . import AUTO, GEMM, PAPER, Execution, Layer, depthwise
-from .cpu import choose, gemm
+from .cpu import choose, clear_unreached, gemm
 from .cpu.depthwise import fits
 from .memory import convolution_memory
 from .window import WINDOW, Window, clear, moved, pair
@@ -247,7 +247,7 @@ def convolve_transpose(dy, weight, size, window, execution=GEMM, groups=1, exact
         passes = _passes(execution, dy, tuple(size), weight.shape, window, groups)
         passes.transpose(dy, weight, window, dx)
         if exact_zeros and not passes.exact:
-            _clear_unreached(dx, dy, weight, window)
+            clear_unreached(dx, dy, weight, window)
         return dx
     if window.covers(dx.shape[1:]) or window.is_pointwise:
         return (dy.reshape(-1, len(matrix)) @ matrix).reshape(dx.shape)
@@ -256,8 +256,11 @@ def convolve_transpose(dy, weight, size, window, execution=GEMM, groups=1, exact
     for images in cut(len(dy), max(1, rows // dy.shape[1])):
         for part in cut(size[0], step):
             low, high = _rows_that_reach(part, window, dy.shape[1])
+            if low == high:
+                dx[images, part] = 0
+                continue
             some = dy[images, low:high]
-            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(*some.shape[:3], -1)
+            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(*some.shape[:3], matrix.shape[1])
             _col2im(dcolumns, window, dx[images, part], window.pad[0] + part.start - low * window.stride[0])
     return dx
 
@@ -334,16 +337,6 @@ def _rows_that_reach(part, window, count):
     size, stride, top = window.span[0], window.stride[0], window.pad[0]
     low = min(count, max(0, (part.start + top - size) // stride + 1))
     return low, max(low, min(count, (part.stop - 1 + top) // stride + 1))
-
-
-def _clear_unreached(dx, dy, weight, window):
-    """Set to 0 what transposed filters do not reach from where dy is not 0: what Winograd leaves there is rounding."""
-    taps, alive = weight.any(axis=(2, 3)), dy.any(axis=3)
-    some = np.flatnonzero(~alive.all(axis=(1, 2))) if taps.all() else np.arange(len(dy))
-    if len(some):
-        ones = alive[some, ..., None].astype(dy.dtype), taps[..., None, None].astype(dy.dtype)
-        n, i, j, _ = np.nonzero(convolve_transpose(*ones, dx.shape[1:3], window) == 0)
-        dx[some[n], i, j] = 0
 
 
 CU = __file__.replace("conv.py", "conv.cu")

@@ -102,3 +102,16 @@ def _transpose(algorithm, shape):
 
 def _by_turning(convolve, window, dy, weight, _, dx):
     convolve(dy, np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3)), None, window, dx)
+
+
+def clear_unreached(dx, dy, weight, window):
+    """Set to 0 what transposed filters do not reach from where dy is not 0: what Winograd leaves there is rounding."""
+    taps, alive = weight.any(axis=(2, 3)), dy.any(axis=3)
+    some = np.flatnonzero(~alive.all(axis=(1, 2))) if taps.all() else np.arange(len(dy))
+    if not len(some):
+        return
+    alive, taps = alive[some, ..., None].astype(dy.dtype), taps[..., None, None].astype(dy.dtype)
+    reached = np.empty((len(some), *dx.shape[1:3], 1), dy.dtype)
+    choose("gemm", len(some), dx.shape[1:3], taps.shape, window).transpose(alive, taps, window, reached)
+    n, i, j, _ = np.nonzero(reached == 0)
+    dx[some[n], i, j] = 0
