@@ -28,7 +28,7 @@ class Net:
     inputs: the names of earlier layers, "" the picture; in a chain nobody writes them: the default is the layer before.
     classes: their names, in the order of the scores.  mean: what is subtracted from a picture, (H, W, C) of the stored
     picture or (C,).  model: the name it was built by.  seed: of the initial weights.  stored: rows and columns of a
-    stored picture, of which the net sees the centre; by default those of a mean picture, else of the input.
+    stored picture, a square, of which the net sees the centre; by default those of a mean picture, else the least.
     execution, an attribute: how its convolutions are computed (layers.Execution), by the same means up and down.
     ValueError, naming the layer, where one does not fit on those below or names an input that is not there.
     """
@@ -36,8 +36,8 @@ class Net:
     def __init__(self, shape, layers, classes=(), mean=None, model="", seed=0, dtype="float32", stored=None):
         self.shape, self.classes, self.model = tuple(shape), list(classes), model
         self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
-        kept = self.mean.shape if np.ndim(self.mean) == 3 else self.shape
-        self.stored = tuple(stored or kept[:2])
+        kept = self.mean.shape[:2] if np.ndim(self.mean) == 3 else (max(self.shape[:2]),) * 2
+        self.stored = tuple(stored or kept)
         self.execution = AUTO
         self.nodes, self.shapes, self.consumers = {}, {}, {IMAGE: []}
         rng, before = np.random.default_rng(seed), IMAGE
@@ -74,6 +74,11 @@ class Net:
     def output(self):
         """The name of the last layer."""
         return next(reversed(self.nodes))
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether it ends in one number a class; else it is a trunk, which can be looked into, not tested."""
+        return self.shapes[self.output][:2] == (1, 1)
 
     @property
     def params(self):

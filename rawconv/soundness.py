@@ -37,8 +37,11 @@ def check_net(net: Net) -> None:
 def check_scores(net: Net) -> None:
     """RawconvError: the net does not end in one score for each of its classes."""
     name, (height, width, scores) = list(net.shapes.items())[-1]
-    if (height, width) != (1, 1):
-        raise RawconvError(f"Layer {name} of this net ends in maps of {height}x{width}, not in one score a class.")
+    if not net.has_scores:
+        remedy = "look into its layers, or use a net with its classifier"
+        raise RawconvError(
+            f"Layer {name} of this net ends in maps of {height}x{width}, not in one score a class; {remedy}."
+        )
     if len(net.classes) not in (0, scores):
         raise RawconvError(f"Layer {name} of this net has {scores} scores, and {len(net.classes)} classes have names.")
 

@@ -420,7 +420,7 @@ def test_crops(thread, channels, wide, host):
             pictures[place] = i % 251
     for i in range(H * W * channels):
         mean[i] = i
-    walk(host, augment.CU, "crops", case, count, pictures, rows, places, mean, y, H, W, channels, size)
+    walk(host, augment.CU, "crops", case, count, pictures, rows, places, mean, y, H, W, channels, size, size)
     for i in visited(count, case):
         _, inside, place = source(i)
         assert y[i] == (i % 251 - place % (H * W * channels) if inside else 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..layers.window import pair
 from ..machine import philox
 from ..machine.arrays import array_module
 from ..machine.kernels import launch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..machine.arrays import Array
     from ..machine.philox import RngKey
 
+Size = int | tuple[int, int]  # rows and columns
 STREAM = 1_000_002  # of the random numbers; layers use small numbers
 PAD = 4  # zeros around a picture that is stored as large as the net's input, so that it has crops
 
@@ -28,21 +30,21 @@ PAD = 4  # zeros around a picture that is stored as large as the net's input, so
 def prepare(
     images: Array,
     pixel_mean: Array,
-    size: int,
+    size: Size,
     rng_key: RngKey | None = None,
     crop: str = "pad4",
     dtype: DTypeLike = np.float32,
 ) -> Array:
-    """(images - pixel_mean), cropped: (n, size, size, 3), on the device of the images.
+    """(images - pixel_mean), cropped: (n, *size, 3), on the device of the images.
 
-    images: uint8 (n, H, W, 3).  pixel_mean: (H, W, 3) or (3,).
+    images: uint8 (n, H, W, 3).  pixel_mean: (H, W, 3) or (3,).  size: rows and columns, or one number for both.
     rng_key: None crops the centre; (seed, epoch, sample ids) crops for training:
     crop: "pad4" is a random crop out of the image with 4 zeros around it, mirrored at random;
     "random" a random crop inside the image, mirrored at random (Krizhevsky 2012);
     "ten" one of the ten crops of `ten_views` (Zeiler & Fergus 2013, section 3).
     ValueError: the images are smaller than a crop, or there is no such crop.
     """
-    height, width = images.shape[1:3]
+    (height, width), size = images.shape[1:3], pair(size)
     if rng_key is None:
         down, across = _slack(height, width, size)
         positions = np.tile((down // 2, across // 2, 0), (len(images), 1))
@@ -51,34 +53,35 @@ def prepare(
     return _crop(images, np.arange(len(images)), positions, pixel_mean, size, dtype)
 
 
-def ten_views(images: Array, pixel_mean: Array, size: int, dtype: DTypeLike = np.float32) -> Array:
-    """Crop four corners and the centre, and mirror these: (10*n, size, size, 3), image i in rows 10*i .. 10*i+9.
+def ten_views(images: Array, pixel_mean: Array, size: Size, dtype: DTypeLike = np.float32) -> Array:
+    """Crop four corners and the centre, and mirror these: (10*n, *size, 3), image i in rows 10*i .. 10*i+9.
 
     An image as large as a crop has only one: it gets 4 zeros around (image - pixel_mean) first, as in training.
     """
-    height, width = images.shape[1:3]
+    (height, width), size = images.shape[1:3], pair(size)
     positions = _ten_crops(height, width, size)
     rows = np.repeat(np.arange(len(images)), 10)
     return _crop(images, rows, np.tile(positions, (len(images), 1)), pixel_mean, size, dtype)
 
 
-def _slack(height: int, width: int, size: int, pad: int = 0) -> tuple[int, int]:
+def _slack(height: int, width: int, size: tuple[int, int], pad: int = 0) -> tuple[int, int]:
     """Return by how many pixels a crop of `size` can move down and to the right."""
-    down, across = height + 2 * pad - size, width + 2 * pad - size
+    down, across = height + 2 * pad - size[0], width + 2 * pad - size[1]
     if min(down, across) < 0:
-        raise ValueError(f"a crop of {size} pixels does not fit pictures of {height}x{width}; open them larger.")
+        wanted = f"{size[0]}x{size[1]}"
+        raise ValueError(f"a crop of {wanted} pixels does not fit pictures of {height}x{width}; open them larger.")
     return down, across
 
 
-def _ten_crops(height: int, width: int, size: int) -> np.ndarray:
+def _ten_crops(height: int, width: int, size: tuple[int, int]) -> np.ndarray:
     """(10, 3): top, left, flip."""
-    pad = PAD if height == width == size else 0
+    pad = PAD if (height, width) == size else 0
     down, across = _slack(height, width, size, pad)
     five = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
     return np.array([(top, left, flip) for flip in (0, 1) for top, left in five]) - (pad, pad, 0)
 
 
-def _random_crops(rng_key: RngKey, height: int, width: int, size: int, crop: str) -> np.ndarray:
+def _random_crops(rng_key: RngKey, height: int, width: int, size: tuple[int, int], crop: str) -> np.ndarray:
     """Return (n, 3): top, left, flip.  A random word w stands for the whole number floor(w * k / 2**32) below k."""
     words = philox.words(rng_key, STREAM, 3).astype(np.uint64)
     if crop == "ten":
@@ -92,18 +95,18 @@ def _random_crops(rng_key: RngKey, height: int, width: int, size: int, crop: str
 
 
 def _crop(
-    images: Array, rows: np.ndarray, positions: np.ndarray, pixel_mean: Array, size: int, dtype: DTypeLike
+    images: Array, rows: np.ndarray, positions: np.ndarray, pixel_mean: Array, size: tuple[int, int], dtype: DTypeLike
 ) -> Array:
     """y[i] = the crop positions[i] of (images[rows[i]] - pixel_mean), 0 outside the image."""
     xp = array_module(images)
     images = xp.ascontiguousarray(images)
     pixel_mean = xp.ascontiguousarray(xp.broadcast_to(xp.asarray(pixel_mean, dtype), images.shape[1:]))
-    y = xp.empty((len(rows), size, size, images.shape[3]), dtype)
+    y = xp.empty((len(rows), *size, images.shape[3]), dtype)
     if xp is np:
         run_blocks(lambda part: crops(images, rows[part], positions[part], pixel_mean, y[part]), cut(len(rows), 16))
     else:
         chosen = (xp.asarray(rows, np.int64), xp.asarray(positions, np.int64))
-        launch(CU, "crops", y.size, images, *chosen, pixel_mean, y, *images.shape[1:], size)
+        launch(CU, "crops", y.size, images, *chosen, pixel_mean, y, *images.shape[1:], *size)
     return y
 
 
@@ -112,11 +115,11 @@ CU = __file__.replace("augment.py", "augment.cu")
 
 @loop
 def crops(images: Any, rows: Any, positions: Any, pixel_mean: Any, y: Any) -> None:
-    size, (height, width) = y.shape[1], pixel_mean.shape[:2]
+    (rows_of_crop, size), (height, width) = y.shape[1:3], pixel_mean.shape[:2]
     for i in range(len(y)):
         top, left, flip = positions[i]
         first, last = max(0, -left), min(size, width - left)  # the columns of the crop that the picture has
-        for v in range(size):
+        for v in range(rows_of_crop):
             row = y[i, v]
             if not 0 <= top + v < height:
                 row[:] = 0

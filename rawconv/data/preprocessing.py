@@ -49,7 +49,7 @@ def preprocess(net: Net, images: np.ndarray) -> Array:
     device and of its dtype, as net.forward takes them."""
     from .augment import prepare
 
-    return prepare(net_module(net).asarray(images), net.mean, net.shape[0], dtype=net.dtype)
+    return prepare(net_module(net).asarray(images), net.mean, net.shape[:2], dtype=net.dtype)
 
 
 def center_crop(net: Net, images: np.ndarray) -> np.ndarray:

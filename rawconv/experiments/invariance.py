@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from .. import soundness
 from ..data.preprocessing import center_crop, preprocess
 from ..errors import UsageError
 from ..layers.softmax import softmax
@@ -82,6 +83,7 @@ def run(subject, study, pictures, low="1", high="7", shift=None, scale=1.8, dist
     low, high: layers.  shift: pixels, by default 60 of 224.  distance: the one that is drawn; all are in the files.
     """
     net = subject.net
+    soundness.check_scores(net)
     if distance not in DISTANCES:
         raise UsageError(f"There is no distance {distance!r}; there are {', '.join(DISTANCES)}.")
     names, grey = [layer_object(net, layer) for layer in (low, high)], filling(net, fill)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import soundness
 from ..data.preprocessing import center_crop, preprocess
 from ..data.subset import take
 from ..errors import RawconvError
@@ -38,8 +39,9 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
 
     square, stride: pixels of the net's input; by default a quarter of its width, and a 30th of it between places.
     fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
-    RawconvError where no map of the layer responds to a picture.
+    RawconvError where no map of the layer responds to a picture, or the net has no scores.
     """
+    soundness.check_scores(subject.net)
     net, name = subject.net, layer_object(subject.net, layer)
     side, step = square or max(1, round(net.shape[1] / 4)), stride or max(1, round(net.shape[1] / 30))
     places, filled = Places.of(net.shape, side, step), filling(net, fill)

@@ -139,7 +139,7 @@ def probabilities(net, pictures, views=1):
     The mean is of the softmax outputs (Krizhevsky 2012).
     """
     soundness.check_scores(net)
-    x = VIEWS[views](net_module(net).asarray(pictures), net.mean, net.shape[0], dtype=net.dtype)
+    x = VIEWS[views](net_module(net).asarray(pictures), net.mean, net.shape[:2], dtype=net.dtype)
     scores, _ = net.forward(x, keep=False)
     return to_cpu(softmax(scores)).reshape(len(pictures), views, -1).mean(axis=1)
 

@@ -127,13 +127,15 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
     exchanged = getattr(look.control, "name", None) == "other-switches"
     if exchanged and len(stored) == 1:
         raise RawconvError("--control other-switches needs another picture to take the switches of.")
-    layers, described = ["scores", *(layer for layer, _ in asked)], []
+    layers, described = [*(["scores"] if net.has_scores else []), *(layer for layer, _ in asked)], []
     images = np.stack([picture for *_, picture in stored])
     for rows, passed in forward_passes(net, images, layers, workspace, exchanged):
-        for row, ((name, path, _), best) in enumerate(zip(stored[rows], passed.classes(), strict=False)):
-            say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
-            title = f"{pathlib.Path(path).name}: {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
-            drawn = []
+        answers = passed.classes() if net.has_scores else [[]] * len(passed)
+        for row, ((name, path, _), best) in enumerate(zip(stored[rows], answers, strict=False)):
+            title, drawn = pathlib.Path(path).name, []
+            if best:
+                say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
+                title += f": {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
             for layer, maps in asked:
                 page, description = picture_page(passed, row, layer, title, maps, look, top)
                 drawn.append({"file": f"{clean(user_name(net, layer))}-{name}.png", **description})

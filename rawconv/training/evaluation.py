@@ -59,7 +59,7 @@ def answer(
         for ids, images, labels in batches(split, 250 // views, shard=ranks.shard):
             if not len(ids):
                 continue  # the other processes have them all
-            x = VIEWS[views](device.put(images), net.mean, net.shape[0], dtype=net.dtype)
+            x = VIEWS[views](device.put(images), net.mean, net.shape[:2], dtype=net.dtype)
             logits, _ = net.forward(x, keep=False)
             table[:, ids] = _answers(to_cpu(logits).reshape(len(ids), views, -1), labels)
             bar.update(len(ids) * ranks.size)

@@ -270,7 +270,9 @@ class _Run:
         return self.rows[0]["train_loss"] if self.rows[0]["val_loss"] > diagnostics.bound(self.classes) else 0.0
 
     def _first_broken(self, images: Array) -> str:
-        return soundness.first_broken(self.net, prepare(images, self.net.mean, self.net.shape[0], dtype=self.net.dtype))
+        return soundness.first_broken(
+            self.net, prepare(images, self.net.mean, self.net.shape[:2], dtype=self.net.dtype)
+        )
 
     def finish_epoch(self, watch: bool, say: Say) -> Row:
         """Validate, run the diagnostics, and move the position to the next epoch; return the row of the log."""
@@ -282,7 +284,7 @@ class _Run:
         row |= self._validation()
         at.update(epoch=at["epoch"] + 1, position=0, sums=[0.0, 0.0, 0.0])
         some = self.device.put(self.data.val.read(range(min(64, len(self.data.val)))))
-        dead = diagnostics.dead_maps(net, prepare(some, net.mean, net.shape[0], dtype=net.dtype))
+        dead = diagnostics.dead_maps(net, prepare(some, net.mean, net.shape[:2], dtype=net.dtype))
         ratios = diagnostics.update_ratios(net, self.optimizer.velocity)
         self.epochs.append((row["train_loss"], ratios))
         diagnostics.warn(net, self.epochs, dead, say)
@@ -352,7 +354,7 @@ def train_step(
     if not len(images):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
-        x = prepare(images, net.mean, net.shape[0], rng_key, crop, net.dtype)
+        x = prepare(images, net.mean, net.shape[:2], rng_key, crop, net.dtype)
         if len(pca_jitter):
             x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
         logits, caches = net.forward(x, rng_key=rng_key)
@@ -416,7 +418,7 @@ def evaluate(net: Net, split: Split, device: Device, ranks: Ranks | None = None,
         if not len(labels):
             continue  # the other processes have them all
         labels = device.put(labels)
-        logits, _ = net.forward(prepare(upload(images), net.mean, net.shape[0], dtype=net.dtype), keep=False)
+        logits, _ = net.forward(prepare(upload(images), net.mean, net.shape[:2], dtype=net.dtype), keep=False)
         above = _above(logits, labels)
         sums += _sums(softmax_cross_entropy(logits, labels)[0], above)
         answered.append((ids, above))

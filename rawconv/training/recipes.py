@@ -110,4 +110,4 @@ def recipe_for(size: int, stored: int | None = None) -> Recipe:
 
 def recipe_of(net: Net) -> Recipe:
     """Return the Recipe of a Net."""
-    return recipe_for(net.shape[0], net.stored[0])
+    return recipe_for(max(net.shape[:2]), net.stored[0])

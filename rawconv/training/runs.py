@@ -103,6 +103,7 @@ def _first(weights: str | os.PathLike[str], model: str | None) -> Net:
     net = checkpoint.load(weights).net
     if model not in (None, net.model):
         raise UsageError(f"--weights {weights} is a {net.model}, not a {model}; leave --model out.")
+    soundness.check_scores(net)
     return net
 
 
@@ -235,13 +236,13 @@ def test_checkpoint(
     """
     file = weights or checkpoint.default()
     saved = checkpoint.load(file)
+    soundness.check_scores(saved.net)
     own = data is None or absolute(data) == absolute(saved.info.get("data", ""))
     whole, test = split not in ("train", "val") and not own, split in ("test", "all")
     images = _in_order_of(saved.net, data_of(saved.net, file, saved.info, data, whole, test), file)
     split = split or ("all" if images.val is images.train else "val")
     tested = _tested_split(images, split)
     soundness.check_net(saved.net)
-    soundness.check_scores(saved.net)
     choose_conv(saved.net, conv, device)
     limit_columns(saved.net, workspace)
     answers = evaluation.answer(saved.net.to(device), tested, device, views, ranks, progress=True)
@@ -323,7 +324,7 @@ def check_gradients(
     for value in net.params.values():
         if not value.any():
             value += 0.1 * rng.standard_normal(value.shape)
-    x = prepare(run.data.train.read(ids), net.mean, net.shape[0], rng_key, run.recipe.crop, "float64")
+    x = prepare(run.data.train.read(ids), net.mean, net.shape[:2], rng_key, run.recipe.crop, "float64")
 
     def loss() -> Any:
         return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights)[0]

@@ -62,7 +62,8 @@ def cut_box(box: tuple[int, int, int, int], shape: tuple) -> tuple[int, int, int
 
 
 def layer_names(net: Net) -> dict[str, str]:
-    """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`."""
+    """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`, unless
+    the net is a trunk, whose last layer keeps its name."""
     names = {}
     for name, layer in net.layers:
         if layer.named:
@@ -154,6 +155,5 @@ def _parts(net, text):
 
 
 def is_score(net: Net, name: str) -> bool:
-    """Whether layer object `name` is the class scores: the last layer, with weights or of one place without a ReLU."""
-    last = net[name]
-    return name == net.output and (bool(last.params) or (net.shapes[name][:2] == (1, 1) and not last.rectifier))
+    """Whether layer object `name` is the class scores: the last layer, which is no ReLU, where the net has scores."""
+    return name == net.output and net.has_scores and not net[name].rectifier
