@@ -203,6 +203,12 @@ def test_padding_of_its_own(after, signed, tmp_path):
     assert len(net.nodes) == (5 if after == "Relu" or (after == "MaxPool" and signed) else 4) + (not signed)
 
 
+@pytest.mark.parametrize("about", [{"dilations": [2, 3]}, {"dilations": [2, 1], "pads": [2, 0, 1, 1]}])
+def test_dilation(about, tmp_path):
+    net = agree(branches().conv(6, 4, 3, 2, **about), tmp_path / "net.onnx")
+    assert [layer.window.dilation for _, layer in net.layers if isinstance(layer, Conv)][1] == tuple(about["dilations"])
+
+
 def test_padding_of_the_picture_and_before_a_maximum(tmp_path):
     chain = Chain()
     agree(chain.add("Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 2, 2]))).conv(4, 3, 3), tmp_path / "net.onnx")

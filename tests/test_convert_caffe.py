@@ -279,7 +279,7 @@ def deploy(*changes):
         (deploy(('top: "fc7"', 'top: "fc7" top: "more"')), "branch at a layer 'fc7' of type InnerProduct"),
         (deploy(('bottom: "pool2"', 'bottom: "pool1"')), "branch at a layer 'conv3'"),
         (deploy(('type: "Dropout" bottom: "fc6"', 'type: "Eltwise" bottom: "fc6" bottom: "pool1"')), "branch.*Eltwise"),
-        (deploy(("kernel_size: 5 group: 2", "kernel_size: 5 group: 2 dilation: 2")), "'conv2'.*dilated"),
+        (deploy(("kernel_size: 5 group: 2", "kernel_size: 5 group: 2 dilation: 0")), "'conv2'.*dilated"),
         (deploy(("group: 2", "group: 3")), "'conv2'"),
         (deploy(("local_size: 5", "local_size: 4")), "'norm1'.*odd"),
         (deploy(("local_size: 5", "norm_region: WITHIN_CHANNEL")), "'norm1'.*within"),

@@ -282,7 +282,7 @@ def test_without_the_onnx_package_its_extra_is_named(tmp_path, monkeypatch):
 
 def test_padding_that_is_told_by_its_result_is_more_below_or_more_above():
     """7 rows under windows of 4, 2 apart, need 3 more; 9 columns under windows of 2, 3 apart, none."""
-    from rawconv.convert.onnx_operators import _window
+    from rawconv.convert.onnx_windows import window
 
     about = {"strides": [2, 3], "pads": [5, 5, 5, 5]}
     for kind, pad in (
@@ -291,8 +291,10 @@ def test_padding_that_is_told_by_its_result_is_more_below_or_more_above():
         ("VALID", (0,) * 4),
         ("NOTSET", (5,) * 4),
     ):
-        assert _window(about | {"auto_pad": kind}, (7, 9, 3), (4, 2)) == ((4, 2), (2, 3), pad)
-    assert _window({"auto_pad": "SAME_UPPER"}, (7, 9, 3), (3, 5)) == ((3, 5), (1, 1), (1, 2, 1, 2))
+        assert window(about | {"auto_pad": kind}, (7, 9, 3), (4, 2)) == ((4, 2), (2, 3), pad, (1, 1))
+    assert window({"auto_pad": "SAME_UPPER"}, (7, 9, 3), (3, 5)) == ((3, 5), (1, 1), (1, 2, 1, 2), (1, 1))
+    apart = {"auto_pad": "SAME_UPPER", "dilations": [2, 3]}
+    assert window(apart, (7, 9, 3), (3, 2)) == ((3, 2), (1, 1), (2, 1, 2, 2), (2, 3))
 
 
 def test_the_length_of_a_norm_written_as_an_average_over_channels():

@@ -34,7 +34,7 @@ REFUSED = {
     "reflected padding": (
         lambda c: c.add("Pad", c.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="reflect"), "pads by 'reflect'"),
     "channels taken apart": (lambda c: c.add("Gather", c.constant(np.array([1])), axis=1), "takes some channels"),
-    "dilated": (lambda c: c.conv(4, 4, 3, dilations=[2, 2]), r"\(Conv\).*dilated"),
+    "dilated by nothing": (lambda c: c.conv(4, 4, 3, dilations=[0, 2]), r"\(Conv\).*dilations \[0, 2\]"),
     "dilated pool": (lambda c: c.add("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]), "dilated"),
     "softmax in the middle": (lambda c: c.add("Softmax"), r"\(Softmax\).*one softmax over the classes"),
     "even norm": (lambda c: c.add("LRN", size=4), "must be odd"),

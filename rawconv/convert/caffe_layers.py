@@ -28,13 +28,14 @@ def numbers(blob):
 def convolution(layer, blobs, shape, below):
     about = layer.convolution_param
     size, stride, pad = _window(about)
-    if set(about.dilation) - {1} or about.axis != 1:
-        raise ValueError("rawconv has no dilated filters, and its channels are axis 1")
+    dilation = (*about.dilation[:1], *about.dilation[-1:]) or (1, 1)
+    if len(about.dilation) > 2 or not 1 <= min(dilation) <= max(dilation) <= LARGEST_WINDOW or about.axis != 1:
+        raise ValueError(f"its filters are dilated by {list(about.dilation)[:4]}, or its channels are not axis 1")
     weight = _take(blobs, 0, (about.num_output, -1, *size))
     bias = _take(blobs, 1, (about.num_output,)) if about.bias_term else None
     if weight.shape[1] * about.group != shape[2]:
         raise ValueError(f"its filters see {weight.shape[1] * about.group} channels, and there are {shape[2]}")
-    return parts.conv(weight, bias, stride, pad, about.group)
+    return parts.conv(weight, bias, stride, pad, about.group, dilation=dilation)
 
 
 def inner_product(layer, blobs, shape, below):

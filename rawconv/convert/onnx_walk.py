@@ -22,6 +22,7 @@ CHANGE = "Change that in the program that wrote it, and export it again."
 SHARED = 1 << 14  # numbers in a constant that several operators may take
 MOST_MADE = 1 << 21  # weights that are made here and not in the file, together
 NO_PAD = (0, 0, 0, 0)
+HUGE = 3e38  # a bound that is none
 SEVERAL = ("Add", "Sub", "Mul", "Div", "Sum", "Concat", "Gemm", "MatMul", "Max", "Min")  # may take several Values
 
 

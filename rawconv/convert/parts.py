@@ -13,7 +13,7 @@ from ..layers.conv import Conv
 from ..layers.lrn import LRN
 
 
-def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=False, dtype="float32"):
+def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=False, dtype="float32", dilation=1):
     """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top, left, bottom, right)
     where it is four numbers.
 
@@ -24,7 +24,7 @@ def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=Fal
     filters = weight.shape[0]
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"a bias of shape {bias.shape} does not fit {filters} filters")
-    layer = Conv(filters, weight.shape[2:], stride, pad, groups, ceil_mode)
+    layer = Conv(filters, weight.shape[2:], stride, pad, groups, ceil_mode, dilation=dilation)
     layer.weight = weight.transpose(2, 3, 1, 0)
     layer.bias = np.broadcast_to(np.float32(0), filters) if bias is None else bias
     return layer if view else own(layer, dtype)
