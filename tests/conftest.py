@@ -50,6 +50,20 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("xp", names, indirect=True, scope="session")
 
 
+@pytest.fixture
+def alarm():
+    """A test that takes longer than 30 seconds fails, whatever it waits for."""
+
+    def late(*_):
+        raise AssertionError("it takes too long, or waits for ever")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def _cupy():
     """CuPy, or the reason why there is none."""
     try:

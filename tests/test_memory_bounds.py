@@ -5,7 +5,6 @@ import io
 import os
 import pathlib
 import pickle
-import signal
 import struct
 import tarfile
 
@@ -24,16 +23,7 @@ from rawconv.net import Net
 LIMIT = "RAWCONV_FILE_MB=400 allows beside"
 
 
-@pytest.fixture(autouse=True)
-def not_for_ever():
-    def hangs(*_):
-        raise AssertionError("it takes too long")
-
-    before = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("alarm")
 
 
 @pytest.mark.parametrize("shape", [(2, 10_000, 10_000), (100_000_000, 1, 1)])

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import signal
 
 import pytest
 from click.testing import CliRunner
@@ -22,21 +21,10 @@ from rawconv.report import experiments
 from rawconv.training import log
 from rawconv.visualize import top_activations
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
-
-
-@pytest.fixture(autouse=True)
-def no_waiting():
-    """What waits for the other end of a FIFO fails."""
-
-    def waits(*_):
-        raise AssertionError("it waits for ever")
-
-    before = signal.signal(signal.SIGALRM, waits)
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs"),
+    pytest.mark.usefixtures("alarm"),  # what waits for the other end of a FIFO fails
+]
 
 
 @pytest.fixture

@@ -111,12 +111,9 @@ def _chain(net, layers):
             known.update(layer.top)
             continue
         _check_next(layer, here, softmax)
-        here = set(layer.top)
-        if what == "Softmax":
-            softmax = "softmax"
-        else:
-            chain.append(layer)
-    return chain, softmax, start
+        here, softmax = set(layer.top), "softmax" if what == "Softmax" else ""
+        chain.append(layer)
+    return chain[:-1] if softmax else chain, softmax, start
 
 
 def _computes(layer):

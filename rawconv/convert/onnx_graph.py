@@ -79,8 +79,8 @@ class Graph:
         """Whether `constant` can have it: initialisers, what is computed from them, and shapes of known tensors."""
         if not name or name in self.tensors or name in self._constant:
             return True
-        node = None if name in self.shapes else self.producers.get(name)
-        if node is None or depth > DEEPEST or node.op_type not in COMPUTED:
+        node = self.producers.get(name)
+        if name in self.shapes or depth > DEEPEST or getattr(node, "op_type", None) not in COMPUTED:
             return False
         known = self._knows_shape(node) or all(self.is_constant(given, depth + 1) for given in node.input)
         if known:  # else not kept: it may be one once the shape of another tensor is known

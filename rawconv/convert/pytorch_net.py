@@ -145,15 +145,20 @@ LAYERS = {  # of the steps without tensors: function(step, shape of the maps)
 
 
 def _conventions(about, name, shapes):
-    steps = [step for _, step, *_ in about.steps]
     said = {"architecture": f"{name} of {about.library}, by the names and shapes of its tensors"}
-    said["rounding"] = "down, as in PyTorch"
-    if any(isinstance(step, Pool) and step.ceil_mode for step in steps):
-        said["rounding"] = "down for convolutions, up for pools"
+    steps = [step for _, step, *_ in about.steps]
+    up = any(isinstance(step, Pool) and step.ceil_mode for step in steps)
+    said["rounding"] = "down for convolutions, up for pools" if up else "down, as in PyTorch"
     if about.centred:
         said["pixels"] = "from -1 to 1, as the released weights take them; a net trained without transform_input: torch"
     if about.heads and any(one.startswith(about.heads) for one in shapes):
         said["auxiliary heads"] = "left out"
+    return said | _of_norms(steps)
+
+
+def _of_norms(steps):
+    """What the user is told of the norms among the steps of an architecture."""
+    said = {}
     if any(isinstance(step, Norm) for step in steps):
         said["LRN"] = "alpha divided by its size, 5"
     if any(isinstance(step, Filters) and step.norm for step in steps):

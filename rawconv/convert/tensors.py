@@ -143,16 +143,16 @@ def _state_dict(tree):
     Numbers that lie there as tensors (best_acc1) are none: one with a tensor of two dimensions comes first.
     """
     candidates = [tree, *(tree.get(key) for key in NESTED)] if isinstance(tree, dict) else []
-    candidates = [
-        {name: t for name, t in candidate.items() if isinstance(name, str) and isinstance(t, Tensor)}
-        for candidate in candidates
-        if isinstance(candidate, dict)
-    ]
+    candidates = [_named_tensors(candidate) for candidate in candidates if isinstance(candidate, dict)]
     for least in (2, 0):
         for found in candidates:
             if any(len(t.shape) >= least for t in found.values()):
                 return unwrapped(found)
     raise Wrong("holds no state dict: no tensors under names", STATE_DICT)
+
+
+def _named_tensors(tree):
+    return {name: t for name, t in tree.items() if isinstance(name, str) and isinstance(t, Tensor)}
 
 
 def unwrapped(found):

@@ -35,7 +35,7 @@ from . import decode, folder, splits
 from .batches import permutation
 from .dataset import check_classes
 from .levels import Levels
-from .packed import BEGIN, START, UNFINISHED, VERSION, images_per_chunk, write_seal
+from .packed import BEGIN, START, UNFINISHED, VERSION, Packed, images_per_chunk, write_seal
 from .picture_file import reasons, why
 from .sources import parse
 
@@ -66,22 +66,14 @@ def pack(
     process is packing into `out`.
     """
     with locked(out):
-        return _pack(source, out, size, seed, val, force, progress, say)
+        named = parse(str(source))
+        plan = _Plan(named._replace(val=str(val)) if val else named, size, seed)
+        return _work_off(_Work(plan, Path(out), force), progress, say)
 
 
-def _pack(
-    source: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    size: int,
-    seed: int,
-    val: str | None,
-    force: bool,
-    progress: bool,
-    say: Callable[[str], object],
-) -> dict[str, Any]:
-    named = parse(str(source))
-    plan = _Plan(named._replace(val=str(val)) if val else named, size, seed)
-    work = _Work(plan, Path(out), force)
+def _work_off(work: _Work, progress: bool, say: Callable[[str], object]) -> dict[str, Any]:
+    """Decode what is left and finish the file; return what became of the images.  KeyboardInterrupt: saved before."""
+    plan = work.plan
     began = time.perf_counter()
     with stoppable() as stop, open(work.partial, "r+b", buffering=0) as file:
         before = work.done
@@ -259,7 +251,8 @@ class _Work:
         file.truncate(START + len(names) * self.bytes)
         file.truncate(end)
         mean = (self.total / train).astype(np.float32)
-        head, tail = _structure(self.partial, end, train, labels, plan.classes, names, self.sha256, mean, facts)
+        packed = Packed(str(self.out), plan.size, train, labels, plan.classes, names, self.sha256, mean, facts)
+        head, tail = _structure(self.partial, end, packed)
         _write(file, head, 0)
         _write(file, tail, end)
         with open(self.partial, "r+b") as sealed:
@@ -293,35 +286,25 @@ def _duplicates(sha256: np.ndarray) -> list[list[int]]:
     return [group for group in numbers.values() if len(group) > 1]
 
 
-def _structure(
-    partial: Path,
-    end: int,
-    train: int,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    names: Sequence[str],
-    sha256: np.ndarray,
-    mean: np.ndarray,
-    info: dict[str, Any],
-) -> tuple[bytes, bytes]:
+def _structure(partial: Path, end: int, packed: Packed) -> tuple[bytes, bytes]:
     """Return what HDF5 writes before and after the images, taken from a file beside `partial` with a hole in their
     place.
     """
     hollow = partial.with_name(f".{partial.name}.tmp")  # always this name: what a killed process left is overwritten
-    chunk = (images_per_chunk(len(mean)), *mean.shape)
+    names, chunk = packed.names, (images_per_chunk(len(packed.mean)), *packed.mean.shape)
     try:
         with hdf5(
             hollow, "w", libver=("v110", "v110"), userblock_size=BEGIN, alignment_threshold=1 << 19,
             alignment_interval=BEGIN,
         ) as file:  # fmt: skip
             _hole(file, len(names), chunk)
-            file.attrs.update(format=fixed_text("rawconv data set"), version=VERSION, train=train)
-            file["labels"], file["sha256"], file["mean"] = labels, sha256, mean
+            file.attrs.update(format=fixed_text("rawconv data set"), version=VERSION, train=packed.train)
+            file["labels"], file["sha256"], file["mean"] = packed.labels, packed.sha256, packed.mean
             text = "".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape")
             file["names"] = np.frombuffer(text, np.uint8)
-            words = [word.encode("utf-8", "surrogateescape") for word in classes]
+            words = [word.encode("utf-8", "surrogateescape") for word in packed.classes]
             file["classes"] = np.array(words, h5py.string_dtype("utf-8", max(map(len, words))))
-            file["info"] = fixed_text(json.dumps(info))
+            file["info"] = fixed_text(json.dumps(packed.info))
         with hdf5(hollow) as file, open(hollow, "rb") as raw:
             last = (len(names) - 1) // chunk[0] * chunk[0]
             first, last = (file["pictures"].id.get_chunk_info_by_coord((k, 0, 0, 0)) for k in (0, last))

@@ -7,6 +7,7 @@ dropout with them; what stood above reads what stood below.  Base zf64 has the s
 ratios.  Errors are those of one centre crop at the end of the training, on the training pictures too.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -80,25 +81,26 @@ def run(
 
     def measure(model):
         say(f"{model}, net {chosen.index(model) + 1} of {len(chosen)}: {table[model].what}.")
-        return _measure(model, data, study, dict(changes), seed, device, workspace, say, dropout)
+        begin = partial(_begin, model, data, dict(changes), seed, dropout)
+        net = train_in(study.place(model), begin, data, seed, device, workspace, say=say)
+        return _measure(model, net, data, device, study)
 
     measured = study.each(chosen, measure, "ablation", "nets")
     return _result(base, dict(zip(chosen, measured, strict=True)), data)
 
 
-def _measure(model, data, study, changes, seed, device, workspace, say, dropout):
-    """Train one net, keep it, and return its parameters and its errors."""
+def _begin(model, data, changes, seed, dropout):
+    """(net, recipe) of a training that has not begun."""
+    net = models.build(model, data.classes, None, mean_image(data.train), seed)
+    if dropout is not None:
+        models.drop(net, dropout)
+    return net, models.recipe(model).changed(changes)
 
-    def begin():
-        net = models.build(model, data.classes, None, mean_image(data.train), seed)
-        if dropout is not None:
-            models.drop(net, dropout)
-        return net, models.recipe(model).changed(changes)
 
-    folder = study.place(model)
-    net = train_in(folder, begin, data, seed, device, workspace, say=say)
+def _measure(model, net, data, device, study):
+    """Keep a trained net; its parameters and its errors."""
     train, val = (evaluate(net, split, device) for split in (data.train, data.val))
-    checkpoint.save(study.folder / f"{model}.h5", net, checkpoint.load(folder / "last.h5").info)
+    checkpoint.save(study.folder / f"{model}.h5", net, checkpoint.load(study.place(model) / "last.h5").info)
     errors = 1 - train["top1"], 1 - val["top1"], 1 - val["top5"]
     return {"parameters": sum(value.size for value in net.params.values()), "errors": errors}
 

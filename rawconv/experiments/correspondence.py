@@ -250,7 +250,8 @@ def _result(net, pictures, boxes, grey, rows, columns, side):
     }  # fmt: skip
     numbers = {"pictures": [picture.name for picture in pictures], "size": side, "layers": table}
     sentences = [_sentence(layer, table[layer], published.get(layer)) for layer in layers]
-    figure = _draw(net, pictures, boxes, grey, table, published, columns, side)
+    covered = _covered_pictures(net, pictures, boxes, grey, len(columns) - 1 + DRAWN)
+    figure = _draw(covered, columns[:-1], table, published, side)
     return Result(numbers, rows, figure, sentences, published)
 
 
@@ -273,25 +274,26 @@ def _sentence(layer, measured, published):
 
 
 @charts.styled
-def _draw(net, pictures, boxes, grey, table, published, columns, side):
+def _draw(covered, parts, table, published, side):
     figure, axes = charts.sheet(
         1, 1 + len(table), "Table 1: does hiding the same part change the same features?",
         f"Squares of {side}x{side} pixels. Sign change: share of the features whose change differs in sign between two "
         "pictures, mean and standard deviation over the pairs.",
         panel=(4.1, 3.7), width_ratios=(1.25, *[1] * len(table)),
     )  # fmt: skip
-    parts = columns[:-1]
-    shown = [
-        _row(net, picture, some[: len(parts) + DRAWN], grey) for picture, some in zip(pictures[:5], boxes, strict=False)
-    ]
-    wide = 1 + len(boxes[0][: len(parts) + DRAWN])
-    charts.show(axes[0, 0], mosaic(np.concatenate(shown), wide, 2), ", ".join(["picture", *parts, "random places"]))
+    charts.show(axes[0, 0], covered, ", ".join(["picture", *parts, "random places"]))
     for panel, (layer, measured) in zip(axes[0, 1:], table.items(), strict=True):
         _bars(panel, layer, measured, published.get(layer, {}))
     top = max(panel.get_ylim()[1] for panel in axes[0, 1:])
     for panel in axes[0, 1:]:
         panel.set_ylim(0, top)
     return charts.png(figure)
+
+
+def _covered_pictures(net, pictures, boxes, grey, count):
+    """The first pictures as one: in each row a picture, and it with each of its first `count` boxes covered."""
+    rows = [_row(net, picture, some[:count], grey) for picture, some in zip(pictures[:5], boxes, strict=False)]
+    return mosaic(np.concatenate(rows), 1 + len(boxes[0][:count]), 2)
 
 
 def _row(net, marked_picture, boxes, grey):

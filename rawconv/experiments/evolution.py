@@ -179,16 +179,12 @@ def _result(subject, layers, chosen, strongest_at, drawn):
     cosines = {user_layer: [float(drawn[e][f"{user_layer} cosine"]) for e in epochs] for user_layer in layers}
     jumped = {user_layer: jumps([strongest_at[e][f"{user_layer} picture"] for e in epochs]) for user_layer in layers}
     shares = {user_layer: jumped[user_layer].mean(axis=1).tolist() for user_layer in layers}
-    rows = [
-        row
-        for user_layer in layers
-        for row in _rows(data.train, user_layer, chosen[user_layer], strongest_at, jumped[user_layer])
-    ]
-    strips = [
-        _strip(user_layer, chosen[user_layer], strongest_at, drawn, jumped[user_layer], cosines[user_layer])
-        for user_layer in layers
-        if chosen[user_layer]
-    ]
+    rows, strips = [], []
+    for user_layer in layers:
+        maps, moved = chosen[user_layer], jumped[user_layer]
+        rows += _rows(data.train, user_layer, maps, strongest_at, moved)
+        if maps:
+            strips.append(_strip(user_layer, maps, strongest_at, drawn, moved, cosines[user_layer]))
     sentences = _sentences(cosines, shares, epochs)
     legend = (
         f"Each tile: the map's strongest activation over {len(data.train):,} training pictures, projected with the "

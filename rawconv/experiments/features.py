@@ -12,11 +12,13 @@ whole or not there, memory does not grow with N, and what was interrupted goes o
 import os
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from ..data.batches import batches
+from ..data.dataset import Split
 from ..data.preprocessing import preprocess
 from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
@@ -24,6 +26,7 @@ from ..files.locks import locked
 from ..files.progress import progress_bar
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..machine.arrays import array_module, to_cpu
+from ..net import Net
 from ..visualize.top_activations import data_key, fingerprint
 from ..visualize.units import layer_numbers, layer_object
 
@@ -67,19 +70,28 @@ def write(subject, layer, split, path, batch=128, progress=True):
         "device": str(subject.device),
     }  # fmt: skip
     with locked(path):
-        return _write(net, name, pictures, subject.data.classes, origin, path, batch, progress)
+        return _write(_Source(net, name, pictures, subject.data.classes), origin, path, batch, progress)
 
 
-def _write(net, name, pictures, classes, origin, path, batch, progress):
+class _Source(NamedTuple):
+    """Where features come from: a net, its layer object, a Split and the names of its classes."""
+
+    net: Net
+    layer: str
+    pictures: Split
+    classes: list
+
+
+def _write(source, origin, path, batch, progress):
     part, note = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.json")
     try:
         done = _noted(part, note, origin)
         if done is None:
             done = 0
             note.unlink(missing_ok=True)  # first: or it would be believed of the new file
-            _begin(part, origin, pictures, classes)
+            _begin(part, origin, source.pictures, source.classes)
         with hdf5(part, "r+", libver=("v108", "v108")) as file:
-            _fill(file, note, origin, done, net, name, pictures, batch, progress)
+            _fill(file, note, origin, done, source, batch, progress)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -89,7 +101,7 @@ def _write(net, name, pictures, classes, origin, path, batch, progress):
             f"{path} could not be written ({error.strerror or error}). "
             "Free some space, or name a file in a folder that exists and that you may write to."
         ) from error
-    return origin | {"pictures": len(pictures)}
+    return origin | {"pictures": len(source.pictures)}
 
 
 def _begin(part, origin, pictures, classes):
@@ -121,17 +133,17 @@ def _noted(part, note, origin):
     return int(done) if head == json_text(origin) and done.isdecimal() and part.is_file() else None
 
 
-def _fill(file, note, origin, done, net, name, pictures, batch, progress):
+def _fill(file, note, origin, done, source, batch, progress):
     rows, last = file["features"], time.monotonic()
 
     def keep():
         file.flush()
         replace_file(note, f"{json_text(origin)}\n{done}".encode())
 
-    with progress_bar(len(pictures), name, done=done, show=progress, stay=True) as bar:
+    with progress_bar(len(source.pictures), source.layer, done=done, show=progress, stay=True) as bar:
         try:
-            for _, some, _ in batches(pictures, batch, start=done):
-                rows[done : done + len(some)] = _rows(net, some, name)
+            for _, some, _ in batches(source.pictures, batch, start=done):
+                rows[done : done + len(some)] = _rows(source.net, some, source.layer)
                 done += len(some)
                 bar.update(len(some))
                 if time.monotonic() - last > KEEP_SECONDS:

@@ -31,7 +31,11 @@ def load(
     device = device or Device()
     if not weights:
         source, changes = data or ("scenes:600" if quick else SCENES), QUICK if quick else {"epochs": epochs}
-        return _pretrained(source, device, workspace, least, changes, seed, no_train, say)
+        old, new = _halves(source, least)
+        minutes = max(0.1, round(len(old.train) * changes["epochs"] / RATE / 60, 1))
+        instead = ", or name a net with --weights and pictures with --data"
+        file = trained(MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead)
+        return subject.load(file, new.source, device, workspace)
     if not data:
         raise UsageError(f"{weights} is to be tried on pictures it was not trained on; name them with --data.")
     loaded = subject.load(weights, data, device, workspace)
@@ -56,7 +60,8 @@ def _new_classes(loaded, weights, data, say):
     return only(loaded.data, new)
 
 
-def _pretrained(source, device, workspace, least, changes, seed, no_train, say):
+def _halves(source, least):
+    """The data set in two, by its classes: to pretrain on, and the new ones."""
     whole = open_data(source, recipe(MODEL).stored, progress=False)
     if len(whole.classes) < 4:
         raise RawconvError(
@@ -66,10 +71,7 @@ def _pretrained(source, device, workspace, least, changes, seed, no_train, say):
     half = len(whole.classes) // 2
     old, new = (only(whole, names) for names in (whole.classes[:half], whole.classes[half:]))
     enough(new, least)
-    minutes = max(0.1, round(len(old.train) * changes["epochs"] / RATE / 60, 1))
-    instead = ", or name a net with --weights and pictures with --data"
-    file = trained(MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead)
-    return subject.load(file, new.source, device, workspace)
+    return old, new
 
 
 def origin(subject):

@@ -47,7 +47,10 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     places, filled = Places.of(net.shape, side, step), filling(net, fill)
     some = take(subject.data.val, range(min(SCANNED, len(subject.data.val))))
     top = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
-    results = [_slide(subject, study, k, shown, top, places.boxes, filled, name) for k, shown in enumerate(pictures)]
+    results = [
+        _slide(subject, study, k, shown, top, places.boxes, Covered.of(net, shown.picture, filled, name))
+        for k, shown in enumerate(pictures)
+    ]
     return _result(net, pictures, results, places, filled, name)
 
 
@@ -98,15 +101,13 @@ class Covered(NamedTuple):
         return cls(maps, preprocess(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
 
 
-def _slide(subject, study, k, shown, top, boxes, fill, name):
+def _slide(subject, study, k, shown, top, boxes, covered):
     """What `respond` says of all boxes of picture k, and its `_projections`."""
-    net = subject.net
-    covered = Covered.of(net, shown.picture, fill, name)
     parts = [f"picture {k}, places {part.start} on" for part in cut(len(boxes), AT_ONCE)]
 
     def places(key):
         start = int(key.split()[-2])
-        return respond(net, covered, boxes[start : start + AT_ONCE], shown.label)
+        return respond(subject.net, covered, boxes[start : start + AT_ONCE], shown.label)
 
     slid = study.each(parts, places, f"picture {k}")
     (down,) = study.each([f"picture {k}, projections"], lambda _: _projections(subject, shown, top, covered))
@@ -209,24 +210,25 @@ def _draw(net, pictures, results, places, filled, summaries, user_layer):
         "framed: this picture's own projection. The paper shows three pictures and gives no numbers.",
         panel=(2.65, 2.25),
     )  # fmt: skip
-    for row, (shown, measured, summary) in enumerate(zip(pictures, results, summaries, strict=True)):
-        both = center_crop(net, np.stack([shown.picture, filled]))
-        _panels(figure, axes[row], net, shown.label, measured, summary, places, both, user_layer)
+    height, width = net.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    for row, shown, measured, summary in zip(axes, pictures, results, summaries, strict=True):
+        picture = _covered_picture(net, shown.picture, filled, places.boxes[measured["true"].argmin()])
+        charts.show(row[0], picture, f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}")
+        share = places.grid(measured["activity"]) / measured["whole"]
+        charts.heat(figure, row[1], share, f"activity of map {summary['map']}", (0, None), extent)
+        charts.show(row[2], _four(measured["down"]), f"its projections, {user_layer}")
+        charts.heat(figure, row[3], places.grid(measured["true"]), f"P({summary['class']})", extent=extent)
+        _classes(row[4], places.grid(measured["best"]), net.classes, shown.label, extent)
     return charts.png(figure)
 
 
-def _panels(figure, axes, net, label, measured, summary, places, both, user_layer):
-    height, width = net.shape[:2]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    picture, fill = both[0].copy(), both[1]
-    top, left, bottom, right = places.boxes[measured["true"].argmin()]
+def _covered_picture(net, picture, filled, box):
+    """What the net sees of a stored picture, with a box of another one in it."""
+    picture, fill = center_crop(net, np.stack([picture, filled]))
+    top, left, bottom, right = box
     picture[top:bottom, left:right] = fill[top:bottom, left:right]
-    charts.show(axes[0], picture, f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}")
-    share = places.grid(measured["activity"]) / measured["whole"]
-    charts.heat(figure, axes[1], share, f"activity of map {summary['map']}", (0, None), extent)
-    charts.show(axes[2], _four(measured["down"]), f"its projections, {user_layer}")
-    charts.heat(figure, axes[3], places.grid(measured["true"]), f"P({summary['class']})", extent=extent)
-    _classes(axes[4], places.grid(measured["best"]), net.classes, label, extent)
+    return picture
 
 
 def _four(down):

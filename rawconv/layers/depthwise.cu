@@ -67,7 +67,8 @@ extern "C" __global__ void depthwise_transpose(
     }
 }
 
-// total[part, ky, kx, c] = sum of x * dy over `step` of the `rows` output rows, each of which is summed by itself first.
+// total[part, ky, kx, c] = sum of x * dy over `step` of the `rows` output rows, each of which is summed by itself
+// first.
 extern "C" __global__ void depthwise_weight_gradient(
     index_t count, const pack *__restrict__ x, const pack *__restrict__ dy, pack *__restrict__ total,
     Window window, index_t apart_y, index_t apart_x, index_t rows, index_t step)

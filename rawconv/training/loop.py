@@ -84,7 +84,8 @@ def train(
         diagnostics.warn_if_unbalanced(data.train, data.classes, say)
     ranks = ranks or SingleProcess()
     check_batch(net, recipe, len(data.train), device, ranks, resume is not None)
-    run = _Run(net.to(device), data, recipe, folder, device, seed, ranks, resume)
+    run = _Run(net.to(device), data, recipe, folder, device, seed, ranks)
+    run.begin(resume)
     ranks.same(net)
     total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
     shown, words = progress and run.writes, "the first step compiles its loops on a new machine"
@@ -131,7 +132,6 @@ class _Run:
         device: Device,
         seed: int,
         ranks: Ranks,
-        resume: dict[str, Any] | None,
     ) -> None:
         self.net, self.data, self.recipe, self.folder = net, data, recipe, folder
         self.device, self.seed, self.ranks, self.writes = device, seed, ranks, ranks.rank == 0
@@ -149,17 +149,22 @@ class _Run:
         }
         self.classes = len(data.classes)
         self.stopped, self.waited = False, 0.0  # waited: seconds of this epoch for pictures that were not read yet
-        if resume:
-            self.at.update(resume["progress"])
-            self.schedule.state = self.at["schedule"]
-            self.optimizer.velocity = {key: device.put(value) for key, value in resume["momentum"].items()}
-        self.going = self.schedule.state["cuts"] < self.schedule.CUTS
-        self.rows = read_log(folder, self.at["epoch"])
-        self.first = self.at["sums"][0] / max(1, self.at["position"])  # the loss of the first pictures of this epoch
+        self.going, self.rows = True, []
+        self.first = 0.0  # the loss of the first images of this epoch
         self.epochs: list[
             tuple[float, dict[str, float]]
         ] = []  # (training loss, update ratios) of those that this process trained
         self.pictures = fingerprint(data) if self.writes else None
+
+    def begin(self, resume: dict[str, Any] | None) -> None:
+        """Take the state of a run that is resumed, if there is one, and its log."""
+        if resume:
+            self.at.update(resume["progress"])
+            self.schedule.state = self.at["schedule"]
+            self.optimizer.velocity = {key: self.device.put(value) for key, value in resume["momentum"].items()}
+        self.going = self.schedule.state["cuts"] < self.schedule.CUTS
+        self.rows = read_log(self.folder, self.at["epoch"])
+        self.first = self.at["sums"][0] / max(1, self.at["position"])
 
     def save(self, name: str, state: bool = True) -> None:
         """Write a checkpoint into the run's folder, from the first process; state=False: the net alone."""

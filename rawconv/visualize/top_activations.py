@@ -10,11 +10,13 @@ output as projections see it (after the ReLU): by value, ties by picture.  Memor
 import hashlib
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ..data.dataset import Split
 from ..data.pictures import check_count, split_of
 from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError, UsageError
@@ -22,6 +24,7 @@ from ..files.locks import holder, locked
 from ..files.progress import progress_bar
 from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
 from ..machine.arrays import array_module, to_cpu
+from ..net import Net
 from ..soundness import check_finite
 from .units import Unit, layer_object
 
@@ -228,36 +231,32 @@ def _sound(found, shape, split):
     return inside and sorted_ and (found.label == split.labels[found.picture]).all()
 
 
-def _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say):
+def _scan_or_resume(job, wanted):
     """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5.
 
     (What was found, the records to be removed when that is kept.)
     """
     begun, used = (0, {}), None
-    for path in sorted(folder.parent.glob("*/scan-*.hdf5")):
+    for path in sorted(job.folder.parent.glob("*/scan-*.hdf5")):
         position = int(path.stem[5:]) if path.stem[5:].isdecimal() else 0
         if position <= begun[0] or holder(path.parent):  # that scan is under way
             continue
-        found = load(path, net, weights, _part(key, position, k, batch), split, say)
+        found = load(path, job.net, job.weights, job.part(position), job.split, job.say)
         if set(found) == set(wanted):
             begun, used = (position, found), path
     if used:
-        say(f"Going on with the scan that was interrupted after {begun[0]:,} pictures.")
+        job.say(f"Going on with the scan that was interrupted after {begun[0]:,} pictures.")
     kept = [used] if used else []
 
     def keep(position, found):
-        path = folder.resolve() / f"scan-{position}.hdf5"
-        save(path, found, weights, _part(key, position, k, batch))
+        path = job.folder.resolve() / f"scan-{position}.hdf5"
+        save(path, found, job.weights, job.part(position))
         for other in kept:
             if other.resolve() != path:  # it is the same when nothing was added since
                 other.unlink(missing_ok=True)
         kept[:] = [path]
 
-    return scan(net, split, wanted, k, batch, progress, begun, keep), kept
-
-
-def _part(key, position, k, batch):
-    return f"{key}, of these the first {position}, {k} each, by {batch}"
+    return scan(job.net, job.split, wanted, job.k, job.batch, job.progress, begun, keep), kept
 
 
 def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, say=lambda sentence: None):
@@ -268,32 +267,59 @@ def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, s
     source: names the data set.  Returns ({layer object: TopActivations}, the file that spared the scan, or None).
     RawconvError where another process is at work in `folder`.
     """
+    names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
+    k, weights, key = min(k, len(split)), fingerprint(net), data_key(source, split)
+    job = _Job(net, split, k, batch, progress, Path(folder), weights, key, say)
     with locked(folder):
-        return _scan_once(net, source, split, layers, k, Path(folder), progress, batch, say)
+        return _scan_once(job, names)
 
 
-def _scan_once(net, source, split, layers, k, folder, progress, batch, say):
-    weights, key, k = fingerprint(net), data_key(source, split), min(k, len(split))
-    names, own = list(dict.fromkeys(layer_object(net, layer) for layer in layers)), folder / "topk.hdf5"
-    known, used, troubles, records = {}, None, [], []
+class _Job(NamedTuple):
+    """A scan whose record is kept in `folder`.  weights, key: what tells it from scans of other nets and pictures."""
 
-    def missing():
-        return [name for name in names if name not in known or known[name].value.shape[1] < k]
+    net: Net
+    split: Split
+    k: int
+    batch: int
+    progress: bool
+    folder: Path
+    weights: str
+    key: str
+    say: Callable[[str], object]
 
-    for path in [own, *sorted(folder.parent.glob("*/topk.hdf5"))]:
-        for name, found in load(path, net, weights, key, split, troubles.append).items():
+    def missing(self, names, known):
+        return [name for name in names if name not in known or known[name].value.shape[1] < self.k]
+
+    def part(self, position):
+        """The key of the record of an interrupted scan."""
+        return f"{self.key}, of these the first {position}, {self.k} each, by {self.batch}"
+
+
+def _scan_once(job, names):
+    own, records = job.folder / "topk.hdf5", []
+    known, used, troubles = _recorded(job, names, own)
+    if wanted := job.missing(names, known):
+        for sentence in troubles[:1]:
+            job.say(sentence)
+        found, records = _scan_or_resume(job, wanted)
+        known |= found
+    save(own, known, job.weights, job.key)
+    for path in records:
+        path.unlink(missing_ok=True)
+    return {name: known[name].first(job.k) for name in names}, used
+
+
+def _recorded(job, names, own):
+    """(what records tell, the one after which nothing was missing or None, sentences on those that could not be read).
+
+    own: the record in the folder itself, of which all layers are taken.
+    """
+    known, troubles = {}, []
+    for path in [own, *sorted(job.folder.parent.glob("*/topk.hdf5"))]:
+        for name, found in load(path, job.net, job.weights, job.key, job.split, troubles.append).items():
             wider = name not in known or known[name].value.shape[1] < found.value.shape[1]
             if wider and (name in names or path == own):
                 known[name] = found
-        if not missing():
-            used = path
-            break
-    if wanted := missing():
-        for sentence in troubles[:1]:
-            say(sentence)
-        found, records = _scan_or_resume(net, split, wanted, k, batch, progress, folder, weights, key, say)
-        known |= found
-    save(own, known, weights, key)
-    for path in records:
-        path.unlink(missing_ok=True)
-    return {name: known[name].first(k) for name in names}, used
+        if not job.missing(names, known):
+            return known, path, troubles
+    return known, None, troubles

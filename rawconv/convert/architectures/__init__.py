@@ -33,13 +33,16 @@ def expected(steps, shapes, widths=True):
         if isinstance(step, Scale):
             found |= {f"{name}.{one}": (count,) for one in NORM}
         if isinstance(step, Filters | Dense):
-            first = (shapes.get(f"{name}.weight") or (1,))[0]
-            outputs = step.filters if isinstance(step, Filters) else step.outputs
-            outputs = outputs if widths and outputs else first
+            outputs = _outputs(name, step, shapes, widths)
             found |= _parameters(name, step, count, outputs)
             count = outputs
         channels[name], below = count, name
     return found
+
+
+def _outputs(name, step, shapes, widths):
+    own = step.filters if isinstance(step, Filters) else step.outputs
+    return own if widths and own else (shapes.get(f"{name}.weight") or (1,))[0]
 
 
 def _parameters(name, step, channels, outputs):
