@@ -113,7 +113,9 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(tmp_path, 
         found = []
         return scan, check
 
-    functions = [top_activations.scan, top_activations._scan_once, top_activations._scan_or_resume]
+    functions = [
+        top_activations.scan, top_activations._scan_once, top_activations._recorded, top_activations._scan_or_resume
+    ]  # fmt: skip
     assert every_line(functions, attempt, step=some(1 if seconds else 5)) > 50
 
 
@@ -195,7 +197,7 @@ def test_a_packing_ended_at_any_line_goes_on_to_the_same_bytes(tmp_path, monkeyp
         return pack, check
 
     functions = [packing._Work.fill, packing._Work._save, packing._Work._resume, packing._Work.__init__]
-    every_line([*functions, packing._Work.finish, packing._pack], attempt, error, some(23))
+    every_line([*functions, packing._Work.finish, packing._work_off], attempt, error, some(23))
 
 
 def test_the_note_of_a_finished_packing_is_not_believed_of_a_new_one(tmp_path, monkeypatch):
@@ -237,7 +239,7 @@ def test_features_ended_at_any_line_go_on_to_the_same_rows(tmp_path, monkeypatch
 
         return write, check
 
-    every_line([features._write, features._fill, features._begin, features._begun], attempt, error, some(9))
+    every_line([features._write, features._fill, features._begin, features._noted], attempt, error, some(9))
 
 
 def test_the_note_of_finished_features_is_not_believed_of_a_new_file(tmp_path, monkeypatch):
