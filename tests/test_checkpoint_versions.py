@@ -1,6 +1,7 @@
 """What a checkpoint says of the stored picture, and files of version 1, which does not say it."""
 
 import base64
+import json
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from checkpoints import PROGRESS, edit, refused, same, tiny_net
 
 from rawconv import checkpoint, models
 from rawconv.layers.conv import Conv
+from rawconv.layers.dropout import Dropout
 from rawconv.net import Net
 
 VERSION_1 = (  # the bytes of a file that the last writer of version 1 made
@@ -53,6 +55,41 @@ def test_version_1_is_read_to_the_bit(path):
     assert same(net.mean, np.arange(3, dtype=np.float32)) and (net.shape, net.classes) == ((8, 8, 3), ["a", "b"])
     assert info.keys() == {"data", "recipe", "seed"} and len(info["recipe"]) == 11 and state["progress"] == PROGRESS
     assert all(same(value, np.full_like(net.params[key], 0.5)) for key, value in state["momentum"].items())
+
+
+def test_one_table_reads_the_settings_of_version_1(path):
+    """And its dropout keeps the random stream that it names, in files of version 2 as well."""
+    old(path)
+
+    def change(file):
+        conv, other = file["layers/00_conv1"], file["layers/01_relu1"]
+        assert json.loads(conv.attrs["settings"])["rounding"] == "ceil"
+        conv.attrs["settings"] = np.bytes_(conv.attrs["settings"].replace(b'"ceil"', b'"floor"'))
+        other.attrs.update(type=np.bytes_("Dropout"), settings=np.bytes_('{"rate": 0.5, "stream": 6}'))
+
+    edit(path, change)
+    x = np.ones((2, 6, 6, 2), np.float32)
+    mask = Dropout(0.5, stream=6).forward(x, (1, 2, [3, 4], 99))[0]
+    for _ in range(2):
+        net = checkpoint.load(path).net
+        assert net["conv1"].settings.keys() == Conv(2, 3).settings.keys() and net["conv1"].window.ceil_mode is False
+        assert net["conv1"].init_std == 0.01 and net["relu1"].settings == {"rate": 0.5, "stream": 6}
+        assert same(net["relu1"].forward(x, (1, 2, [3, 4], 1))[0], mask)
+        checkpoint.save(path, net, {})
+        assert path.read_bytes().startswith(b"rawconv checkpoint, version 2, ")
+
+
+def test_settings_of_version_1_are_checked_by_those_of_today(path):
+    def change(file):
+        conv = file["layers/00_conv1"]
+        conv.attrs["settings"] = np.bytes_(conv.attrs["settings"].replace(b'"ceil"', b'"up"'))
+
+    old(path)
+    edit(path, change)
+    refused(path, "layer conv1.ceil_mode is 'up', not true or false")
+    checkpoint.save(path, tiny_net(), {})
+    edit(path, lambda file: file["layers/01_relu1"].attrs.__setitem__("settings", np.bytes_('{"in_place": true}')))
+    refused(path, "'in_place', which this rawconv does not know")
 
 
 @pytest.mark.parametrize("model, size", [("zf32-x", 32), ("zf64", 64), ("alex64-x", 64), ("lenet", 28), ("any", 256)])

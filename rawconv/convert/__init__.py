@@ -17,8 +17,8 @@ A reader is a module of this package, named in formats.READERS, with two functio
 It builds its layers with parts.py (conv, fully_connected, lrn, average, fold_batch_norm), which takes weights as the
 others keep them, (F, C, KH, KW) and (F, C * H * W), and makes them ours, (KH, KW, C, F).  It leaves to assemble.py:
 the names of a chain (conv1, relu1, pool1, norm1, fc6 ...; a net that branches keeps those of its file, see names.py),
-dropout's streams, the order of the channels and their scale (folded into the first convolution, so that pixels stay RGB
-in [0, 255] minus the mean), and the provenance.
+the order of the channels and their scale (folded into the first convolution, so that pixels stay RGB in [0, 255] minus
+the mean), and the provenance.
 """
 
 from typing import NamedTuple

@@ -35,9 +35,6 @@ def assemble(foreign, pixels, stored, classes, model):
     chain = all(len(entry) == 2 for entry in given)
     _check(given, foreign.shape, chain)
     layers, theirs = _named(given, foreign.shape) if chain else (given, {})
-    for number, (_, layer, *_) in enumerate(layers):
-        if isinstance(layer, Dropout):
-            layer.stream = number
     matrix, mean = _pixels(pixels, foreign.inside)
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise Wrong("prepares its pixels with numbers that are not finite")
