@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from rawconv.experiments.features import feature_layers
 from rawconv.files import schema
 from rawconv.layers import Layer, Rules, registry
 from rawconv.layers.add import Add
@@ -17,6 +18,8 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.memory import Memory, Step
 from rawconv.layers.relu import ReLU
+from rawconv.net import Net
+from rawconv.visualize import units
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "rawconv"
 MOST = 5  # places outside layers/ and convert/ that ask for a class of layers, each argued in a comment beside it
@@ -114,10 +117,12 @@ def test_the_facts_are_true(layer):
         ways = [np.asarray(layer.deconv(r, cache, rules)) for rules in (Rules(), Rules("gradient", "gradient"))]
         assert layer.passive == all(np.array_equal(way, r) for way in ways)
         assert bool(layer.rule in ("relu", "lrn")) == (not np.array_equal(*ways))
-    assert layer.is_relu == (type(layer) is ReLU and np.array_equal(y, np.maximum(x, 0)))
+    if layer.relu_ceiling is not None:
+        assert np.array_equal(y, np.clip(x, 0, layer.relu_ceiling)) and y.max() == min(x.max(), layer.relu_ceiling)
     assert layer.switches == isinstance(cache, Cache) and layer.rectifier == isinstance(layer, ReLU)
     if layer.fuses_relu:
-        assert np.array_equal(layer.forward(x, fuse_relu=True)[0], np.maximum(y, 0))
+        for ceiling in (6.0, np.inf):
+            assert np.array_equal(layer.forward(x, fuse_relu=ceiling)[0], np.clip(y, 0, ceiling))
     if layer.in_place:
         dy = r.copy()
         assert layer.backward(dy, cache, in_place=True)[0] is not None and not np.array_equal(dy, r)
@@ -135,3 +140,19 @@ def test_the_rules_by_which_a_cache_is_read(rule):
         cache = layer.forward(x)[1]
         same = np.array_equal(layer.deconv(r, cache, rules), layer.deconv(r, np.roll(cache, 1, axis=1), rules))
         assert same == (getattr(rules, layer.rule) not in layer.cached_rules)
+
+
+def test_what_the_names_of_nodes_mean_to_a_user():
+    """Conv and Add mean the ReLU that alone follows, pools and Concat their own output; others have no name."""
+    net = Net((12, 12, 3), [
+        ("conv1", Conv(4, 3)), ("relu1", ReLU(6)), ("norm1", LRN()), ("pool1", MaxPool(2, 2)), ("relu2", ReLU()),
+        ("conv3", Conv(4, 1)), ("left", ReLU()), ("right", ReLU(), "conv3"), ("sum", Add(), "left", "right"),
+        ("relu4", ReLU()), ("mean", AveragePool(2, 1)), ("drop", Dropout()), ("both", Concat(), "drop", "drop"),
+        ("relu5", ReLU()), ("fc6", Conv(2, None)), ("relu6", ReLU()), ("fc7", Conv(2, None)),
+    ])  # fmt: skip
+    names = {"conv1": "relu1", "pool1": "pool1", "conv3": "conv3", "sum": "relu4", "mean": "mean", "both": "both"}
+    assert units.layer_names(net) == names | {"fc6": "relu6", "scores": "fc7"}
+    assert units.layer_numbers(net) == {"1": "conv1", "3": "conv3", "6": "fc6", "7": "fc7"}
+    assert units.is_score(net, "fc7") and not units.is_score(net, "relu6")
+    assert net.convolutions == ["conv1", "conv3"] and net.fuses_relu == {"conv1": 6.0, "fc6": np.inf}
+    assert feature_layers(net) == {1: "relu2", 3: "conv3", 6: "relu6"}
