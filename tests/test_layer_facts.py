@@ -146,13 +146,22 @@ def test_what_the_names_of_nodes_mean_to_a_user():
     """Conv and Add mean the ReLU that alone follows, pools and Concat their own output; others have no name."""
     net = Net((12, 12, 3), [
         ("conv1", Conv(4, 3)), ("relu1", ReLU(6)), ("norm1", LRN()), ("pool1", MaxPool(2, 2)), ("relu2", ReLU()),
-        ("conv3", Conv(4, 1)), ("left", ReLU()), ("right", ReLU(), "conv3"), ("sum", Add(), "left", "right"),
+        ("conv2", Conv(4, 1)), ("pool2", MaxPool(1, 1)), ("conv3", Conv(4, 1)), ("left", ReLU()), ("right", ReLU(), "conv3"), ("sum", Add(), "left", "right"),
         ("relu4", ReLU()), ("mean", AveragePool(2, 1)), ("drop", Dropout()), ("both", Concat(), "drop", "drop"),
         ("relu5", ReLU()), ("fc6", Conv(2, None)), ("relu6", ReLU()), ("fc7", Conv(2, None)),
     ])  # fmt: skip
-    names = {"conv1": "relu1", "pool1": "pool1", "conv3": "conv3", "sum": "relu4", "mean": "mean", "both": "both"}
+    names = {
+        "conv1": "relu1",
+        "pool1": "pool1",
+        "conv2": "conv2",
+        "pool2": "pool2",
+        "conv3": "conv3",
+        "sum": "relu4",
+        "mean": "mean",
+        "both": "both",
+    }
     assert units.layer_names(net) == names | {"fc6": "relu6", "scores": "fc7"}
-    assert units.layer_numbers(net) == {"1": "conv1", "3": "conv3", "6": "fc6", "7": "fc7"}
+    assert units.layer_numbers(net) == {"1": "conv1", "2": "conv2", "3": "conv3", "6": "fc6", "7": "fc7"}
     assert units.is_score(net, "fc7") and not units.is_score(net, "relu6")
-    assert net.convolutions == ["conv1", "conv3"] and net.fuses_relu == {"conv1": 6.0, "fc6": np.inf}
-    assert feature_layers(net) == {1: "relu2", 3: "conv3", 6: "relu6"}
+    assert net.convolutions == ["conv1", "conv2", "conv3"] and net.fuses_relu == {"conv1": 6.0, "fc6": np.inf}
+    assert feature_layers(net) == {1: "relu2", 2: "pool2", 3: "conv3", 6: "relu6"}
