@@ -143,23 +143,16 @@ def test_the_rules_by_which_a_cache_is_read(rule):
 
 
 def test_what_the_names_of_nodes_mean_to_a_user():
-    """Conv and Add mean the ReLU that alone follows, pools and Concat their own output; others have no name."""
+    """Conv, Add and Concat mean the ReLU that alone follows, pools their own output; others have no name."""
     net = Net((12, 12, 3), [
         ("conv1", Conv(4, 3)), ("relu1", ReLU(6)), ("norm1", LRN()), ("pool1", MaxPool(2, 2)), ("relu2", ReLU()),
-        ("conv2", Conv(4, 1)), ("pool2", MaxPool(1, 1)), ("conv3", Conv(4, 1)), ("left", ReLU()), ("right", ReLU(), "conv3"), ("sum", Add(), "left", "right"),
+        ("conv2", Conv(4, 1)), ("pool2", MaxPool(1, 1)),
+        ("conv3", Conv(4, 1)), ("left", ReLU()), ("right", ReLU(), "conv3"), ("sum", Add(), "left", "right"),
         ("relu4", ReLU()), ("mean", AveragePool(2, 1)), ("drop", Dropout()), ("both", Concat(), "drop", "drop"),
         ("relu5", ReLU()), ("fc6", Conv(2, None)), ("relu6", ReLU()), ("fc7", Conv(2, None)),
     ])  # fmt: skip
-    names = {
-        "conv1": "relu1",
-        "pool1": "pool1",
-        "conv2": "conv2",
-        "pool2": "pool2",
-        "conv3": "conv3",
-        "sum": "relu4",
-        "mean": "mean",
-        "both": "both",
-    }
+    own, above = ("conv2", "conv3", "pool1", "pool2", "mean"), {"conv1": "relu1", "sum": "relu4", "both": "relu5"}
+    names = {name: name for name in own} | above
     assert units.layer_names(net) == names | {"fc6": "relu6", "scores": "fc7"}
     assert units.layer_numbers(net) == {"1": "conv1", "2": "conv2", "3": "conv3", "6": "fc6", "7": "fc7"}
     assert units.is_score(net, "fc7") and not units.is_score(net, "relu6")
