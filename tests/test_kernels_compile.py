@@ -16,20 +16,16 @@ import sass
 
 ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_120"]
 REGISTERS = 64  # more of them, and fewer than 1024 threads live on a multiprocessor of 65,536
-TYPES = {"real": ["float", "double"], "switch_t": ["unsigned char", "unsigned short"]}
+SHORT = ["unsigned char", "unsigned short"]
+TYPES = {"real": ["float", "double"], "switch_t": SHORT, "item": ["float", "double", *SHORT]}
+SIGNS = {"real": "real|pack", "switch_t": "switches_t", "item": "item"}  # that a file uses the type
 
 ROOT = Path(rawconv.__file__).parent
 FILES = sorted(ROOT.rglob("*.cu"))
 CASES = [
     (file, dict(zip(names, chosen, strict=True)))
     for file in FILES
-    for names in [
-        [
-            name
-            for name, sign in zip(TYPES, ["real|pack", "switches_t"], strict=True)
-            if re.search(rf"\b({sign})\b", file.read_text())
-        ]
-    ]
+    for names in [[name for name, sign in SIGNS.items() if re.search(rf"\b({sign})\b", file.read_text())]]
     for chosen in product(*(TYPES[name] for name in names))
 ]
 

@@ -15,7 +15,7 @@ import pytest
 import reference as ref
 
 from rawconv.data import augment
-from rawconv.layers import conv, dropout, lrn, max_pool
+from rawconv.layers import conv, cutouts, dropout, lrn, max_pool
 from rawconv.machine import kernels
 from rawconv.training import optimizer
 
@@ -23,6 +23,7 @@ MORE = 5 << 29  # elements of the larger array, at least: 2.5 * 2^30
 LESS = (1 << 31) - (1 << 26)  # elements of the largest array that 32-bit indices are used for
 BLOCKS = 65535
 STRIDE = BLOCKS * kernels.THREADS
+TYPES = {"real": "float", "switch_t": "unsigned char", "item": "float"}
 LAST = BLOCKS - 1, kernels.THREADS - 1
 CASES = pytest.mark.parametrize(
     ("thread", "channels", "wide"),
@@ -98,7 +99,7 @@ def host(tmp_path_factory):
         shared = "" if path == lrn.CU else "static"
         text = SHIM % (shared, kernels.source(path), kernels.THREADS, BLOCKS)
         source.write_text(text + "".join(together(path, name) for name in BLOCKS_OF.get(path, [])))
-        options = kernels.definitions(wide, pack, ("real", "float"), ("switch_t", "unsigned char"))
+        options = kernels.definitions(wide, pack, *TYPES.items())
         flags = ["-O1", "-ffp-contract=off", "-std=c++20", "-pthread", "-Wno-attributes", "-shared", "-fPIC"]
         subprocess.run(["g++", *flags, *options, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library))
@@ -150,7 +151,7 @@ def converted(path, name, wide, pack, *arguments):
     """The arguments of a kernel, count first and in packs."""
     kinds = kernels.signature(path, name)
     return [
-        value.pointer if is_array else as_c(kernels._value(kind, value, {"real": "float"}, pack, wide))
+        value.pointer if is_array else as_c(kernels._value(kind, value, TYPES, pack, wide))
         for (kind, _, is_array), value in zip(kinds, (arguments[0] // pack, *arguments[1:]), strict=True)
     ]
 
@@ -424,3 +425,44 @@ def test_crops(thread, channels, wide, host):
     for i in visited(count, case):
         _, inside, place = source(i)
         assert y[i] == (i % 251 - place % (H * W * channels) if inside else 0)
+
+
+@CASES
+def test_cutouts(thread, channels, wide, host):
+    """Windows of 3 x 2 at (top, left) = (2, -1), or (u % 3, 2), which hang over a map of 4 x 3 here and there."""
+    case, h, w, height, width = (thread, channels, wide), 3, 2, 4, 3
+    r, clear, pasted, whole, corner, at_ = Huge(), Huge(), Huge(), Huge(), Huge("int64"), Huge("int64")
+
+    def top_left(u):
+        return (2, -1) if u % 2 else (u % 3, 2)
+
+    count = count_for(case, height * width / (h * w))
+    for i in visited(count, case):
+        u = digits(i, h, w, channels)[0]
+        corner[2 * u], corner[2 * u + 1] = top_left(u)
+        r[i] = clear[i] = i % 251 + 1
+    geometry = h, w, channels, height, width
+    walk(host, cutouts.CU, "clear_outside", case, count, clear, corner, -5.0, *geometry)
+    walk(host, cutouts.CU, "paste_windows", case, count, r, pasted, corner, *geometry)
+    for i in visited(count, case):
+        u, v, x, c = digits(i, h, w, channels)
+        row, column = np.add(top_left(u), (v, x)).tolist()
+        inside = 0 <= row < height and 0 <= column < width
+        assert clear[i] == (i % 251 + 1 if inside else -5)
+        if inside:
+            assert pasted[at(u, row, column, c, height, width, channels)] == i % 251 + 1
+
+    count = count_for(case)
+    for i in visited(count, case):
+        u, y, x, c = digits(i, height, width, channels)
+        corner[2 * u], corner[2 * u + 1] = top, left = top_left(u)
+        at_[u] = u ^ 1
+        whole[at(u ^ 1, y, x, c, height, width, channels)] = 9
+        if 0 <= y - top < h and 0 <= x - left < w:
+            r[at(u, y - top, x - left, c, h, w, channels)] = i % 251 + 1
+    walk(host, cutouts.CU, "put_windows", case, count, r, whole, corner, at_, *geometry)
+    for i in visited(count, case):
+        u, y, x, c = digits(i, height, width, channels)
+        top, left = top_left(u)
+        inside = 0 <= y - top < h and 0 <= x - left < w
+        assert whole[at(u ^ 1, y, x, c, height, width, channels)] == (i % 251 + 1 if inside else 0)

@@ -79,13 +79,15 @@ def architectures():
     return [f"sm_{number}" for number in found]
 
 
-def compile_kernels(path, architecture="sm_90", wide=False, pack=1, real="float", switch_t="unsigned char"):
+def compile_kernels(path, architecture="sm_90", wide=False, pack=1, **types):
     """(the machine code of a .cu file, what the compiler says), as CuPy would have it compiled.
 
     RuntimeError where it does not compile.
     """
     library, program, size = nvrtc(), ctypes.c_void_p(), ctypes.c_size_t()
-    options = kernels.definitions(wide, pack, ("real", real), ("switch_t", switch_t))
+    options = kernels.definitions(
+        wide, pack, *({"real": "float", "switch_t": "unsigned char", "item": "float"} | types).items()
+    )
     options = [*options, *OPTIONS, f"-arch={architecture}", "--ptxas-options=-v"]
     library.nvrtcCreateProgram(ctypes.byref(program), kernels.source(path).encode(), b"", 0, None, None)
     try:

@@ -12,8 +12,9 @@ from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
+from .cutouts import clear, gather
 from .memory import Memory
-from .window import WINDOW, Window, clear, gather, moved
+from .window import WINDOW, Window, moved
 
 FAR = 1 << 30  # further than any window reaches
 COUNTS = ("map", "padded", "window")

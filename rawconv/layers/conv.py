@@ -20,8 +20,9 @@ from ..machine.threads import cut
 from . import AUTO, GEMM, PAPER, Execution, Layer, depthwise
 from .cpu import choose, clear_unreached, gemm
 from .cpu.depthwise import fits
+from .cutouts import clear
 from .memory import convolution_memory
-from .window import WINDOW, Window, clear, moved, pair
+from .window import WINDOW, Window, moved, pair
 
 MANY_GROUPS, WIDE = 8, 32  # of so many groups, as many go through one product as have so many channels together
 

@@ -12,8 +12,9 @@ from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Layer
+from .cutouts import clear, gather
 from .memory import Memory
-from .window import WINDOW, Window, clear, gather, moved, pair
+from .window import WINDOW, Window, moved, pair
 
 SHARED = {"add": 0, "max": 1, "overwrite": 2}
 MOST_PLACES = (1 << 16) - 1  # one number is left for "none of them", see windowed.py

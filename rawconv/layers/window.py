@@ -1,15 +1,9 @@
-"""Where a sliding window lies: output sizes, rounding, padding, and what is cut out of maps to go through it.
-
-Shared by Conv, pools, receptive fields and what goes up or down through a part of a map alone.
-"""
+"""Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, pools and receptive fields."""
 
 import copy
 from typing import NamedTuple
 
-import numpy as np
-
 from ..files.schema import FLAG, FOUR, PAIR, Schema
-from ..machine.arrays import array_module
 
 WINDOW: dict[str, Schema] = {"size": PAIR, "stride": PAIR, "pad": FOUR, "ceil_mode": FLAG}  # what it may be in a file
 
@@ -106,33 +100,6 @@ class Window(NamedTuple):
     def reach(self, count):
         """How many (rows, columns) of the input `count` of the output are made of: (count - 1) * stride + span."""
         return tuple((n - 1) * s + k for n, s, k in zip(count, self.stride, self.span, strict=True))
-
-
-# Of each of U units a window of a map (N, H, W, C); its corner (U, 2): the row and column of its first place.
-
-
-def gather(array, rows, corner, size):
-    """array (N, H, W, C) -> the windows of `size` at `corner` of these rows, (U, h, w, C).
-
-    Outside the map stands what is nearest: some value, to be cleared or multiplied by zero.
-    """
-    xp = array_module(array)
-    y, x = (np.clip(corner[:, axis, None] + np.arange(size[axis]), 0, array.shape[1 + axis] - 1) for axis in range(2))
-    return array[xp.asarray(rows[:, None, None]), xp.asarray(y[:, :, None]), xp.asarray(x[:, None, :])]
-
-
-def clear(r, corner, whole, value=0):
-    """r, with `value` wherever a window lies outside its map; whole: the map's (H, W, ...)."""
-    xp = array_module(r)
-    y, x = (corner[:, axis, None] + np.arange(r.shape[1 + axis]) for axis in range(2))
-    y, x = (y < 0) | (y >= whole[0]), (x < 0) | (x >= whole[1])
-    over = np.flatnonzero(y.any(axis=1) | x.any(axis=1))
-    if len(over):
-        outside, over = xp.asarray(y[over, :, None] | x[over, None, :]), xp.asarray(over)
-        some = r[over]
-        some[outside] = value
-        r[over] = some
-    return r
 
 
 def moved(layer, pad=(0, 0)):

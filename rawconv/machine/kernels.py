@@ -18,10 +18,14 @@ C_TYPES = {
 OPEN_TYPES = {
     "real": ("float", "double"), "pack": ("float", "double"),
     "switch_t": ("unsigned char", "unsigned short"), "switches_t": ("unsigned char", "unsigned short"),
+    "item": ("float", "double", "unsigned char", "unsigned short"),
 }  # fmt: skip
 PACKS = {"pack": "real", "switches_t": "switch_t"}  # what they are packs of
 LANES = 4  # of a pack, where the number of channels allows it
-NUMBERS = {"long long": np.int64, "float": np.float32, "double": np.float64}
+NUMBERS = {
+    "long long": np.int64, "float": np.float32, "double": np.float64, "unsigned char": np.uint8,
+    "unsigned short": np.uint16,
+}  # fmt: skip
 
 
 def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int = 0) -> None:
@@ -29,7 +33,7 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
 
     arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type; `long long` and
     `index_t` an int, `real` a number; `Divisor` an int; `Window` (height, width, channels, oh, ow, kh, kw, sh, sw, top,
-    left).  `real` and `switch_t` stand for the type of the first array that is passed for them.
+    left).  `real`, `switch_t` and `item` stand for the type of the first array that is passed for them.
     shared_bytes: of a block's dynamic shared memory.
 
     `index_t` has 32 bits where that is enough for every index.  A kernel that takes arrays of `pack` then moves four
@@ -169,7 +173,7 @@ def source(path: str | pathlib.Path) -> str:
 
 def definitions(wide: bool, pack: int, *types: tuple[str, str]) -> list[str]:
     """The compiler's options that say what index_t, PACK and the open types are."""
-    defined = {"index_t": "long long" if wide else "int", "PACK": pack, **dict(types)}
+    defined = {"index_t": "long long" if wide else "int", "PACK": pack, "real": "float", **dict(types)}
     return [f"-D{kind}={meaning}" for kind, meaning in defined.items()]
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..errors import RawconvError
 from ..files.progress import progress_bar
+from ..layers.cutouts import put
 from ..machine.arrays import to_cpu
 from ..visualize.forward_pass import WORKSPACE, passes_of_units
 from ..visualize.projection import project
 from ..visualize.units import is_score, layer_object
-from ..visualize.windowed import put
 from .figures import Tile
 from .look import LOOK
 from .sheets import fit

@@ -14,11 +14,11 @@ A net that branches below the wanted layers goes up in whole maps.
 
 import numpy as np
 
-from ..layers.window import clear, gather
+from ..layers.cutouts import clear, gather, paste
 from ..machine.arrays import array_module
 from ..machine.threads import cut
 from ..net import IMAGE
-from .windowed import paste, sole
+from .windowed import sole
 
 CACHE_BYTES = 384 << 20  # what the changes that are on their way together may take
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
@@ -37,7 +37,7 @@ def forward(net, maps, r, corner, wanted):
 
 
 def _whole(net, maps, r, corner, wanted, path):
-    x = _paste(_repeat(maps[IMAGE], len(r)), r, corner)
+    x = paste(_repeat(maps[IMAGE], len(r)), r, corner)
     return {name: y for name, y, _ in net.up(x, stop=path[-1].name) if name in wanted}
 
 
@@ -47,13 +47,13 @@ def _some(net, maps, r, corner, wanted, path):
         if not whole and layer.window:
             size = reached(layer, r.shape[1:3], net.shapes[name][:2])
             if size is None:
-                r, whole = _paste(_repeat(maps[below], len(r)), r, corner), True
+                r, whole = paste(_repeat(maps[below], len(r)), r, corner), True
             else:
                 r, corner = _step(net, layer, maps[below], r, corner, size, net.shapes[name][:2])
         if whole or not layer.window:
             r, _ = layer.forward(r, **net.how(layer))
         if name in wanted:
-            found[name] = r if whole else _paste(_repeat(maps[name], len(r)), r, corner)
+            found[name] = r if whole else paste(_repeat(maps[name], len(r)), r, corner)
         below = name
     return found
 
@@ -80,16 +80,9 @@ def _step(net, layer, base, r, corner, size, whole):
     first = np.clip(first, 0, np.array(whole) - size)
     origin = first * window.stride - pad
     needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.span, strict=True))
-    x = _paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
+    x = paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
     x = clear(x, origin, base.shape[1:], layer.border)
     return layer.forward_window(x, first, base.shape[1:3], **net.how(layer)), first
-
-
-def _paste(x, r, offset):
-    """x (U, H, W, C) with the windows r (U, h, w, C) written at their offsets (U, 2); what hangs over is cut off."""
-    for unit, (top, left) in enumerate(offset.tolist()):
-        paste(x[unit], r[unit], top, left)
-    return x
 
 
 def _repeat(base, count):

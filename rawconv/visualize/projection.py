@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..layers import PAPER, Rules
+from ..layers.cutouts import put
 from ..machine.arrays import array_module, to_cpu
 from ..machine.threads import cut
 from .controls import Control
@@ -29,7 +30,7 @@ from .forward_pass import ForwardPass
 from .receptive_field import fields
 from .trace import Step, word
 from .units import Unit, cut_box, field_box, is_score, layer_object
-from .windowed import Windows, go_down, put, whole_maps, window_sizes
+from .windowed import Windows, go_down, whole_maps, window_sizes
 
 UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
 PROJECTION_BYTES = 128 << 20  # of projections held at once

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..layers import PAPER
+from ..layers.cutouts import gather, put
 from ..layers.max_pool import Cache
-from ..layers.window import gather
 from ..machine.arrays import Array, array_module
 from ..machine.threads import cut
 from ..net import IMAGE
@@ -135,29 +135,6 @@ def step(layer, r, corner, cache, rows, below, rules):
     if layer.rule and getattr(rules, layer.rule) in layer.cached_rules:
         cache = gather(cache, rows, corner, r.shape[1:3])
     return layer.deconv(r, cache, rules), corner
-
-
-def put(r, corner, size, out=None, at=None):
-    """The windows at their places in whole maps of `size`, zero elsewhere; what hangs over is cut off.
-
-    out, at: where the maps are to be, out[at].
-    """
-    if out is None and r.shape[1:3] == tuple(size) and not corner.any():
-        return r
-    if out is None:
-        out, at = array_module(r).empty((len(r), *size, r.shape[3]), r.dtype), np.arange(len(r))
-    for unit, (number, (top, left)) in enumerate(zip(at.tolist(), corner.tolist(), strict=True)):
-        out[number] = 0
-        paste(out[number], r[unit], top, left)
-    return out
-
-
-def paste(x, r, top, left):
-    """Write the window r (h, w, C) into the map x (H, W, C) at (top, left); what hangs over is cut off."""
-    y0, y1 = max(0, top), min(x.shape[0], top + r.shape[0])
-    x0, x1 = max(0, left), min(x.shape[1], left + r.shape[1])
-    if y0 < y1 and x0 < x1:
-        x[y0:y1, x0:x1] = r[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def select(caches, rows):
