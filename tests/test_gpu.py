@@ -16,8 +16,9 @@ from rawconv.cli import common
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, max_pool
 from rawconv.layers.conv import Cache as ConvCache
-from rawconv.layers.conv import Conv, sum_of_rows
+from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
+from rawconv.layers.im2col import sum_of_rows
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.softmax import softmax_cross_entropy

@@ -15,7 +15,7 @@ import pytest
 import reference as ref
 
 from rawconv.data import augment
-from rawconv.layers import conv, cutouts, dropout, lrn, max_pool
+from rawconv.layers import cutouts, dropout, im2col, lrn, max_pool
 from rawconv.machine import kernels
 from rawconv.training import optimizer
 
@@ -83,7 +83,7 @@ extern "C" void block_of_{name}(unsigned block, unsigned blocks, unsigned thread
     together(block, blocks, threads, [=] {{ {name}({names}); }});
 }}
 """
-BLOCKS_OF = {lrn.CU: ["lrn", "lrn_back"], conv.CU: ["sum_rows"], optimizer.CU: ["sgd_filters", "scale_filters"]}
+BLOCKS_OF = {lrn.CU: ["lrn", "lrn_back"], im2col.CU: ["sum_rows"], optimizer.CU: ["sgd_filters", "scale_filters"]}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def walk(host, path, name, case, *arguments):
 
 
 def lanes(path, channels, wide):
-    packs = path in (conv.CU, max_pool.CU, optimizer.CU)
+    packs = path in (im2col.CU, max_pool.CU, optimizer.CU)
     return kernels.LANES if packs and channels % kernels.LANES == 0 and not wide else 1
 
 
@@ -218,14 +218,14 @@ def at(n, y, x, c, height, width, channels):
 def test_im2col(thread, channels, wide, host):
     case = thread, channels, wide
     x, columns, first, count = Huge(), Huge(), (3 << 25 if wide else 3 << 20), count_for(case, 2)
-    for i in visited(count, case, conv.CU):
+    for i in visited(count, case, im2col.CU):
         row, ky, kx, c = digits(i, KH, KW, channels)
         n, oy, ox = digits(row + first * OW, OH, OW)
         iy, ix = oy * SH - TOP + ky, ox * SW - LEFT + kx
         if 0 <= iy < H and 0 <= ix < W:
             x[at(n, iy, ix, c, H, W, channels)] = i % 251 + 1
-    walk(host, conv.CU, "im2col", case, count, x, columns, (H, W, channels, OH, OW, *WINDOW), first)
-    for i in visited(count, case, conv.CU):
+    walk(host, im2col.CU, "im2col", case, count, x, columns, (H, W, channels, OH, OW, *WINDOW), first)
+    for i in visited(count, case, im2col.CU):
         ky, kx = digits(i, KH, KW, channels)[1:3]
         n, oy, ox = digits(i // (KH * KW * channels) + first * OW, OH, OW)
         inside = 0 <= oy * SH - TOP + ky < H and 0 <= ox * SW - LEFT + kx < W
@@ -237,7 +237,7 @@ def test_col2im(thread, channels, wide, host):
     case = thread, channels, wide
     dcolumns, dx, count = Huge(), Huge(), count_for(case, ROOMIER)
     for step in ("fill", "check"):
-        for i in visited(count, case, conv.CU):
+        for i in visited(count, case, im2col.CU):
             n, y, x, c = digits(i, H, W, channels)
             total = 0
             for number, (oy, ox, ky, kx) in enumerate(windows(y, x)):
@@ -245,7 +245,7 @@ def test_col2im(thread, channels, wide, host):
                 dcolumns[source] = value = i % 251 + 1000 * number
                 total += value
             assert step == "fill" or dx[i] == total
-        walk(host, conv.CU, "col2im", case, count, dcolumns, dx, (H, W, channels, OH, OW, *WINDOW))
+        walk(host, im2col.CU, "col2im", case, count, dcolumns, dx, (H, W, channels, OH, OW, *WINDOW))
 
 
 @CASES
@@ -253,10 +253,10 @@ def test_add_bias(thread, channels, wide, host):
     case = thread, channels, wide
     y, bias, count = Huge(), Huge(), count_for(case)
     for ceiling in (-1, 60, np.inf):  # below 0: no ReLU
-        for i in visited(count, case, conv.CU):
+        for i in visited(count, case, im2col.CU):
             y[i], bias[i % channels] = i % 251 - 125, i % channels + 1
-        walk(host, conv.CU, "add_bias", case, count, y, bias, channels, ceiling)
-        for i in visited(count, case, conv.CU):
+        walk(host, im2col.CU, "add_bias", case, count, y, bias, channels, ceiling)
+        for i in visited(count, case, im2col.CU):
             value = i % 251 - 125 + i % channels + 1
             assert y[i] == (value if ceiling < 0 else min(max(value, 0), ceiling))
 
@@ -340,8 +340,8 @@ def test_sum_rows(filters, wide, host):
         for f in columns:
             matrix[r * filters + f] = (r + 7 * f) % 11
     count = across * parts * kernels.THREADS
-    arguments = converted(conv.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step)
-    host(conv.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
+    arguments = converted(im2col.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step)
+    host(im2col.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
     for f in columns:
         assert sums[(parts - 1) * filters + f] == sum((r + 7 * f) % 11 for r in own)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawconv.layers import conv, lrn, max_pool
+from rawconv.layers import im2col, lrn, max_pool
 from rawconv.machine import kernels
 
 
@@ -79,7 +79,7 @@ def test_indices_have_as_many_bits_as_the_arrays_need(size, first, wide, launche
     """Of either array, and of a number that is added to an index."""
     window = (9, 7, 4, 5, 6, 3, 2, 2, 1, 1, 0)
     for x, columns in ((size, 800), (800, size)):
-        found = launched(conv.CU, "im2col", columns, Array(x), Array(columns), window, first)
+        found = launched(im2col.CU, "im2col", columns, Array(x), Array(columns), window, first)
         assert found[:2] == (wide, 1 if wide else 4) and type(found[3]) is (np.int64 if wide else np.int32)
 
 
@@ -89,7 +89,7 @@ def test_indices_have_as_many_bits_as_the_arrays_need(size, first, wide, launche
 def test_four_channels_at_once_where_they_lie_so(channels, start, pack, launched):
     """Their number is a multiple of four and every array starts at a multiple of 16 bytes."""
     size = 9 * 7 * channels
-    found = launched(conv.CU, "add_bias", size, Array(size), Array(channels, start=start), channels, 1)
+    found = launched(im2col.CU, "add_bias", size, Array(size), Array(channels, start=start), channels, 1)
     assert found[1] == pack and found[3] == size // pack and found[2] >= size // pack
     switches = Array(size, "uint8", start // 4)
     window = (9, 7, channels, 9, 7, 1, 1, 1, 1, 0, 0)
@@ -99,6 +99,6 @@ def test_four_channels_at_once_where_they_lie_so(channels, start, pack, launched
 
 def test_nothing_is_launched_for_nothing(launched):
     with pytest.raises(IndexError):
-        launched(conv.CU, "add_bias", 0, Array(0), Array(4), 4, 1)
+        launched(im2col.CU, "add_bias", 0, Array(0), Array(4), 4, 1)
     with pytest.raises(ValueError, match="bias is int64"):
-        launched(conv.CU, "add_bias", 0, Array(0), Array(4, "int64"), 4, 1)
+        launched(im2col.CU, "add_bias", 0, Array(0), Array(4, "int64"), 4, 1)

@@ -4,20 +4,18 @@ covers its whole input, so nothing special is needed to go down through fc6 or f
 Up, every output position takes its KH x KW x C window as one row of `columns`, and y = columns @ weight + bias.
 The product is linear, so both ways down are its transpose: dcolumns = dy @ weight.T, each row added back to its window.
 
-On a GPU this is what the functions below the class do.  On a CPU one of several algorithms does the same, see cpu/.
+That is what im2col.py does on a GPU, and gemm.py, one of the algorithms of cpu/, on a CPU.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from ..files.schema import MOST_FILTERS, PAIR, Record, either, number, whole
 from ..machine.arrays import Array, array_module, on_cpu, to_cpu
-from ..machine.buffers import empty, zeros
-from ..machine.kernels import THREADS, launch, tiles
+from ..machine.buffers import empty
 from ..machine.threads import cut
-from . import AUTO, GEMM, PAPER, Execution, Layer, depthwise
+from . import AUTO, GEMM, PAPER, Execution, Layer, depthwise, im2col
 from .cpu import choose, clear_unreached, gemm
 from .cpu.depthwise import fits
 from .cutouts import clear
@@ -131,7 +129,7 @@ class Conv(Layer):
 
         dweight = self._each_part(part, x)
         rows = dy.reshape(-1, self.filters)
-        return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else sum_of_rows(rows)}
+        return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else im2col.sum_of_rows(rows)}
 
     def deconv(self, r, cache, rules=PAPER):
         """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
@@ -208,137 +206,39 @@ def _apart(dweight, count):
 
 
 def convolve(x, weight, bias, window, execution=GEMM, groups=1, fuse_relu=None):
-    """y = im2col(x) @ weight + bias, block by block of output rows (counted through all images).
-
-    fuse_relu: and min(max(y, 0), fuse_relu), in the pass that adds the bias.
-    """
-    xp = array_module(x)
-    x, matrix = xp.ascontiguousarray(x), weight.reshape(-1, weight.shape[3])
+    """y = im2col(x) @ weight + bias.  fuse_relu: and min(max(y, 0), fuse_relu)."""
+    x = array_module(x).ascontiguousarray(x)
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
-    if on_cpu(x) or groups > 1:
-        passes = _passes(execution, x, x.shape[1:3], weight.shape, window, groups)
-        passes.forward(x, weight, bias, window, y, fuse_relu)
-        return y
-    if window.covers(x.shape[1:]) or window.is_pointwise:
-        rows = x.reshape(-1, len(matrix)) @ matrix
-        add_bias(rows, bias, fuse_relu)
-        return rows.reshape(y.shape)
-    rows = y.reshape(-1, *y.shape[2:])
-    for part in cut(len(rows), gemm.rows_a_block(x, y.shape[2] * len(matrix), execution.workspace)):
-        out = rows[part].reshape(-1, rows.shape[2])
-        xp.matmul(_im2col(x, part, window, y.shape[1:3]), matrix, out=out)
-        add_bias(out, bias, fuse_relu)
+    passes = _passes(execution, x, x.shape[1:3], weight.shape, window, groups)
+    passes.forward(x, weight, bias, window, y, fuse_relu)
     return y
 
 
 def convolve_transpose(dy, weight, size, window, execution=GEMM, groups=1, exact_zeros=False):
     """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
 
-    In blocks of whole images.  Where a single one's columns exceed the workspace, in blocks of rows of dx: a window
-    that reaches into two blocks is computed for both, and a block is one row at least.
-
     exact_zeros: dx is exactly 0 wherever no dy but 0 reaches, as a sum of such products is, by Winograd as well.  A
     ReLU below would let through half of its rounding errors, and where nothing else is left they would be displayed at
     full contrast.
     """
-    xp = array_module(dy)
-    dy, matrix = xp.ascontiguousarray(dy), weight.reshape(-1, weight.shape[3]).T
+    dy = array_module(dy).ascontiguousarray(dy)
     dx = empty(dy, (len(dy), *size, weight.shape[2] * groups))
-    if on_cpu(dy) or groups > 1:
-        passes = _passes(execution, dy, tuple(size), weight.shape, window, groups)
-        passes.transpose(dy, weight, window, dx)
-        if exact_zeros and not passes.exact:
-            clear_unreached(dx, dy, weight, window)
-        return dx
-    if window.covers(dx.shape[1:]) or window.is_pointwise:
-        return (dy.reshape(-1, len(matrix)) @ matrix).reshape(dx.shape)
-    rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], execution.workspace)
-    step = size[0] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
-    for images in cut(len(dy), max(1, rows // dy.shape[1])):
-        for part in cut(size[0], step):
-            low, high = _rows_that_reach(part, window, dy.shape[1])
-            if low == high:
-                dx[images, part] = 0
-                continue
-            some = dy[images, low:high]
-            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(*some.shape[:3], matrix.shape[1])
-            _col2im(dcolumns, window, dx[images, part], window.pad[0] + part.start - low * window.stride[0])
+    passes = _passes(execution, dy, tuple(size), weight.shape, window, groups)
+    passes.transpose(dy, weight, window, dx)
+    if exact_zeros and not passes.exact:
+        clear_unreached(dx, dy, weight, window)
     return dx
 
 
 def weight_gradient(x, dy, window, execution=GEMM, groups=1):
-    """dweight = im2col(x).T @ dy, summed in a fixed order."""
-    xp = array_module(x)
-    x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
+    """dweight = im2col(x).T @ dy, summed in an order that the shapes decide."""
+    x, dy = (array_module(x).ascontiguousarray(array) for array in (x, dy))
     shape = (*window.size, x.shape[3] // groups, dy.shape[3])
-    if on_cpu(x) or groups > 1:
-        return _passes(execution, x, x.shape[1:3], shape, window, groups).weight_gradient(x, dy, window)
-    length, filters = math.prod(shape[:3]), shape[3]
-    if window.covers(x.shape[1:]) or window.is_pointwise:
-        return (x.reshape(-1, length).T @ dy.reshape(-1, filters)).reshape(shape)
-    rows = dy.reshape(-1, *dy.shape[2:])
-    step = gemm.rows_a_block(x, dy.shape[2] * length, execution.workspace)
-    parts = cut(len(rows), gemm.split_k(len(rows), dy.shape[2]))
-    sums = zeros(x, (len(parts), length, filters))
-    for total, rest in zip(sums, parts, strict=True):
-        for first in range(rest.start, rest.stop, step):
-            part = slice(first, min(first + step, rest.stop))
-            # The columns are not kept under a name, or they would live beside those of the next block.
-            total += _im2col(x, part, window, dy.shape[1:3]).T @ rows[part].reshape(-1, filters)
-    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
+    return _passes(execution, x, x.shape[1:3], shape, window, groups).weight_gradient(x, dy, window)
 
 
 def _passes(execution, x, size, weight, window, groups):
-    """What computes the three operations on a CPU, and depthwise ones on a GPU."""
-    return choose(execution.algorithm, len(x), size, weight, window, groups) if on_cpu(x) else depthwise
-
-
-def add_bias(y, bias, fuse_relu=None):
-    """y (rows, F) += bias; with `fuse_relu` y = min(max(y, 0), fuse_relu) in the same pass."""
-    ceiling = gemm.ceiling_of(fuse_relu, y)
-    if on_cpu(y):
-        return gemm.add_bias(y, bias, ceiling)
-    launch(CU, "add_bias", y.size, y, bias, len(bias), ceiling)
-
-
-def sum_of_rows(rows):
-    """rows (N, F) -> (F,) on a GPU, where CuPy's own sum would keep F / 32 blocks of threads busy with one row each."""
-    across, step, parts = tiles(*rows.shape, SUM_BLOCKS, SUM_ROWS)
-    sums = _sums(array_module(rows).ascontiguousarray(rows), across, step, parts)
-    return sums[0] if parts == 1 else _sums(sums, across, parts, 1)[0]
-
-
-def _sums(rows, across, step, parts):
-    """The sums of `parts` of `step` rows each."""
-    sums = empty(rows, (parts, rows.shape[1]))
-    launch(CU, "sum_rows", across * parts * THREADS, rows, sums, *rows.shape, across, step)
-    return sums
-
-
-def _im2col(x, part, window, out_size):
-    """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
-    columns = array_module(x).empty(
-        ((part.stop - part.start) * out_size[1], math.prod(window.size) * x.shape[3]), x.dtype
-    )
-    geometry = *x.shape[1:], *out_size, *window.size, *window.stride, *window.pad[:2]
-    kernel, *apart = ("im2col_dilated", *window.dilation) if window.is_dilated else ("im2col",)
-    launch(CU, kernel, columns.size, x, columns, geometry, part.start, *apart)
-    return columns
-
-
-def _col2im(dcolumns, window, dx, top):
-    """Add each row of columns back to its window in dx, whose first row lies `top` rows below that of the windows."""
-    geometry = *dx.shape[1:], *dcolumns.shape[1:3], *window.size, *window.stride, top, window.pad[1]
-    kernel, *apart = ("col2im_dilated", *window.dilation) if window.is_dilated else ("col2im",)
-    launch(CU, kernel, dx.size, dcolumns, dx, geometry, *apart)
-
-
-def _rows_that_reach(part, window, count):
-    """(low, high): the output rows, of `count`, whose windows hold any of the rows `part`."""
-    size, stride, top = window.span[0], window.stride[0], window.pad[0]
-    low = min(count, max(0, (part.start + top - size) // stride + 1))
-    return low, max(low, min(count, (part.stop - 1 + top) // stride + 1))
-
-
-CU = __file__.replace("conv.py", "conv.cu")
-SUM_BLOCKS, SUM_ROWS = 1024, 256  # of threads for a sum of rows, at most; rows for one of them, at least
+    """The functions that compute these three."""
+    if on_cpu(x):
+        return choose(execution.algorithm, len(x), size, weight, window, groups)
+    return depthwise if groups > 1 else im2col.passes(execution.workspace)

@@ -53,7 +53,7 @@ class Memory(NamedTuple):
 
 
 def convolution_memory(layer, step, split_k):
-    """The Memory of a Conv: its columns are the largest block of the three passes, as conv.py makes them.
+    """The Memory of a Conv: its columns are the largest block of the three passes, as im2col.py makes them.
 
     split_k(rows, width): how many rows of dy go into one accumulator of the weight gradient.
     """

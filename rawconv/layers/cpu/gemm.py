@@ -1,4 +1,4 @@
-"""Convolution as a product over columns, as conv.py has it, on the threads of a CPU: any shape, one rounding fewer.
+"""Convolution as im2col and one matrix product on the threads of a CPU: any shape, and exact zeros.
 
 A block of columns is made, multiplied and forgotten while it lies in the cache of the processor that works on it.
 """

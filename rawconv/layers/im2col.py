@@ -1,0 +1,130 @@
+"""Convolution on a GPU, for one group of filters: im2col and one matrix product, by the kernels beside this file.
+
+The three functions are those of cpu/, where gemm.py says the same in NumPy and has the kernels' twins.
+workspace: bytes that the columns may take, whatever the batch; they are made, multiplied and forgotten block by block.
+"""
+
+import functools
+import math
+
+from ..machine.arrays import array_module
+from ..machine.buffers import empty, zeros
+from ..machine.kernels import THREADS, launch, tiles
+from ..machine.threads import cut
+from .cpu import Passes, gemm
+
+
+@functools.cache
+def passes(workspace):
+    """The three functions, with this workspace."""
+    three = (functools.partial(function, workspace=workspace) for function in (forward, transpose, weight_gradient))
+    return Passes(*three, exact=True)
+
+
+def forward(x, weight, bias, window, y, fuse_relu=None, workspace=0):
+    """y = im2col(x) @ weight + bias, block by block of output rows (counted through all images).
+
+    fuse_relu: and min(max(y, 0), fuse_relu), in the pass that adds the bias.
+    """
+    xp, matrix = array_module(x), weight.reshape(-1, weight.shape[3])
+    if is_its_columns(window, x):
+        rows = y.reshape(-1, y.shape[3])
+        xp.matmul(x.reshape(-1, len(matrix)), matrix, out=rows)
+        return add_bias(rows, bias, fuse_relu)
+    rows = y.reshape(-1, *y.shape[2:])
+    for part in cut(len(rows), gemm.rows_a_block(x, y.shape[2] * len(matrix), workspace)):
+        out = rows[part].reshape(-1, rows.shape[2])
+        xp.matmul(columns(x, part, window, y.shape[1:3]), matrix, out=out)
+        add_bias(out, bias, fuse_relu)
+
+
+def transpose(dy, weight, window, dx, workspace=0):
+    """dx = col2im(dy @ weight.T), in blocks of whole images.
+
+    Where a single one's columns exceed the workspace, in blocks of rows of dx: a window that reaches into two blocks is
+    computed for both, and a block is one row at least.
+    """
+    matrix = weight.reshape(-1, weight.shape[3]).T
+    if is_its_columns(window, dx):
+        array_module(dy).matmul(dy.reshape(-1, len(matrix)), matrix, out=dx.reshape(-1, matrix.shape[1]))
+        return
+    rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], workspace)
+    step = dx.shape[1] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
+    for images in cut(len(dy), max(1, rows // dy.shape[1])):
+        for part in cut(dx.shape[1], step):
+            low, high = _rows_that_reach(part, window, dy.shape[1])
+            if low == high:
+                dx[images, part] = 0
+                continue
+            some = dy[images, low:high]
+            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(*some.shape[:3], matrix.shape[1])
+            add_columns(dcolumns, window, dx[images, part], window.pad[0] + part.start - low * window.stride[0])
+
+
+def weight_gradient(x, dy, window, workspace=0):
+    """dweight = im2col(x).T @ dy, in some sums of their own, which are added in their order."""
+    shape = (*window.size, x.shape[3], dy.shape[3])
+    length, filters = math.prod(shape[:3]), shape[3]
+    if is_its_columns(window, x):
+        return (x.reshape(-1, length).T @ dy.reshape(-1, filters)).reshape(shape)
+    rows = dy.reshape(-1, *dy.shape[2:])
+    step = gemm.rows_a_block(x, dy.shape[2] * length, workspace)
+    parts = cut(len(rows), gemm.split_k(len(rows), dy.shape[2]))
+    sums = zeros(x, (len(parts), length, filters))
+    for total, rest in zip(sums, parts, strict=True):
+        for first in range(rest.start, rest.stop, step):
+            part = slice(first, min(first + step, rest.stop))
+            # The columns are not kept under a name, or they would live beside those of the next block.
+            total += columns(x, part, window, dy.shape[1:3]).T @ rows[part].reshape(-1, filters)
+    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
+
+
+def is_its_columns(window, x):
+    """Whether the columns are x itself: one window over all of it, or one over each position."""
+    return window.covers(x.shape[1:]) or window.is_pointwise
+
+
+def add_bias(y, bias, fuse_relu=None):
+    """y (rows, F) += bias; with `fuse_relu` y = min(max(y, 0), fuse_relu) in the same pass."""
+    launch(CU, "add_bias", y.size, y, bias, len(bias), gemm.ceiling_of(fuse_relu, y))
+
+
+def sum_of_rows(rows):
+    """rows (N, F) -> (F,) on a GPU, where CuPy's own sum would keep F / 32 blocks of threads busy with one row each."""
+    across, step, parts = tiles(*rows.shape, SUM_BLOCKS, SUM_ROWS)
+    sums = _sums(array_module(rows).ascontiguousarray(rows), across, step, parts)
+    return sums[0] if parts == 1 else _sums(sums, across, parts, 1)[0]
+
+
+def _sums(rows, across, step, parts):
+    """The sums of `parts` of `step` rows each."""
+    sums = empty(rows, (parts, rows.shape[1]))
+    launch(CU, "sum_rows", across * parts * THREADS, rows, sums, *rows.shape, across, step)
+    return sums
+
+
+def columns(x, part, window, out_size):
+    """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
+    out = array_module(x).empty(((part.stop - part.start) * out_size[1], math.prod(window.size) * x.shape[3]), x.dtype)
+    geometry = *x.shape[1:], *out_size, *window.size, *window.stride, *window.pad[:2]
+    kernel, *apart = ("im2col_dilated", *window.dilation) if window.is_dilated else ("im2col",)
+    launch(CU, kernel, out.size, x, out, geometry, part.start, *apart)
+    return out
+
+
+def add_columns(dcolumns, window, dx, top):
+    """Add each row of columns back to its window in dx, whose first row lies `top` rows below that of the windows."""
+    geometry = *dx.shape[1:], *dcolumns.shape[1:3], *window.size, *window.stride, top, window.pad[1]
+    kernel, *apart = ("col2im_dilated", *window.dilation) if window.is_dilated else ("col2im",)
+    launch(CU, kernel, dx.size, dcolumns, dx, geometry, *apart)
+
+
+def _rows_that_reach(part, window, count):
+    """(low, high): the output rows, of `count`, whose windows hold any of the rows `part`."""
+    size, stride, top = window.span[0], window.stride[0], window.pad[0]
+    low = min(count, max(0, (part.start + top - size) // stride + 1))
+    return low, max(low, min(count, (part.stop - 1 + top) // stride + 1))
+
+
+CU = __file__.replace(".py", ".cu")
+SUM_BLOCKS, SUM_ROWS = 1024, 256  # of threads for a sum of rows, at most; rows for one of them, at least
