@@ -18,6 +18,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     rawconv.classify(net, "cat.jpg")                    # [(class, probability), ...]
     r = rawconv.project(net, "cat.jpg", "conv4:17")     # signed, float (H, W, 3); rawconv.display(r): uint8
     found = rawconv.scan(net, rawconv.open_data("scenes").val, ["conv4"])["conv4"]
+    net = rawconv.from_torch(model)                     # a torch.nn.Module; rawconv-import reads files
 
 A picture is a path, a Pillow picture or a uint8 array.  build, train and the rest: see their own help.
 """
@@ -29,6 +30,7 @@ import typing
 
 if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
     from . import checkpoint, data, experiments, models, training, visualize  # noqa: F401
+    from .convert.from_torch import from_torch
     from .data import open_data
     from .models import build
     from .net import Net
@@ -52,11 +54,12 @@ def load(path: str | os.PathLike[str] | None = None) -> Net:
 
 _MODULES = ("checkpoint", "data", "experiments", "models", "training", "visualize")
 _FUNCTIONS = {
-    "build": "models", "classify": "visualize.shortcuts", "display": "visualize.images", "open_data": "data",
-    "project": "visualize.shortcuts", "scan": "visualize.top_activations", "train": "training.loop",
+    "build": "models", "classify": "visualize.shortcuts", "display": "visualize.images",
+    "from_torch": "convert.from_torch", "open_data": "data", "project": "visualize.shortcuts",
+    "scan": "visualize.top_activations", "train": "training.loop",
 }  # fmt: skip
 __all__ = [  # spelt out, since type checkers read it
-    "__version__", "build", "classify", "display", "load", "open_data", "project", "scan", "train",
+    "__version__", "build", "classify", "display", "from_torch", "load", "open_data", "project", "scan", "train",
 ]  # fmt: skip
 
 

@@ -240,7 +240,20 @@ def test_a_whole_module_is_refused_with_the_remedy(tmp_path):
     for how in ("zip", "pickle"):
         with pytest.raises(RawconvError, match=r"names torch_nets\.Vision|whole pickled module") as refusal:
             import_net(save(tmp_path / "t.pth", torch_nets.alexnet(), how))
-        assert "state_dict()" in str(refusal.value)
+        assert "state_dict()" in str(refusal.value) and "torch.onnx.export(model" in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # that it is deprecated
+def test_torchscript_is_refused_with_the_line_that_exports_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(2 * 222**2, 2)
+    net = torch.nn.Sequential(*layers)
+    torch.jit.trace(net, torch.zeros(1, 3, 224, 224)).save("net.pt")
+    with pytest.raises(RawconvError, match="net.pt is TorchScript, a program") as refusal:
+        import_net("net.pt")
+    line = re.search(r"torch\.onnx\.export\(.*dynamo=False\)", str(refusal.value)).group()
+    exec(line, {"torch": torch})
+    assert import_net("net.onnx").net.shapes["fc2"] == (1, 1, 2)
 
 
 def old(*objects):

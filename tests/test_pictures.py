@@ -268,7 +268,18 @@ def test_of_units_that_are_alive_and_of_scores_nothing_is_said():
 
 
 def test_the_public_names():
-    names = ["__version__", "build", "classify", "display", "load", "open_data", "project", "scan", "train"]
+    names = [
+        "__version__",
+        "build",
+        "classify",
+        "display",
+        "from_torch",
+        "load",
+        "open_data",
+        "project",
+        "scan",
+        "train",
+    ]
     assert sorted(rawconv.__all__) == names and set(names) < set(dir(rawconv))
     assert all(callable(getattr(rawconv, name)) for name in names if name != "__version__")
     assert rawconv.__version__[0].isdigit() and rawconv.models.build is rawconv.build

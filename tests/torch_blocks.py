@@ -311,7 +311,7 @@ WHOLE = {
 }  # fmt: skip
 
 
-def calibrated(net, side=32, seed=0):
+def calibrated(net, side=32, seed=0, channels=3):
     """The net in eval mode, with weights that keep its maps alive and its batch norms' statistics those of a batch."""
     torch.manual_seed(seed)
     for module in net.modules():
@@ -324,7 +324,7 @@ def calibrated(net, side=32, seed=0):
             nn.init.normal_(module.bias, std=0.3)
             module.momentum = None  # the statistics are the mean over all batches, here of one
     with torch.no_grad():
-        net.train()(torch.randn(8, 3, side, side))
+        net.train()(torch.randn(8, channels, side, side))
     return net.eval()
 
 

@@ -34,6 +34,10 @@ NESTED = (
     "model_ema",
 )  # where scripts put it
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "backbone.")  # of DataParallel, torch.compile and scripts
+SCRIPT = (
+    'In Python, torch.onnx.export(torch.jit.load("net.pt"), torch.zeros(1, 3, 224, 224), "net.onnx", dynamo=False) '
+    "makes a file that rawconv can read."
+)
 INNER = "features.module."  # of DataParallel around the convolutions alone
 OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")  # torchvision's released files have it
 
@@ -76,6 +80,8 @@ def open_tensors(path, kind):
 def _zip(data):
     archive = zipfile.ZipFile(data)
     names = archive.namelist()
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise Wrong("is TorchScript, a program, which rawconv does not run", SCRIPT)
     (pickled, *more) = [name for name in names if name.endswith("data.pkl")]
     if more or any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
         raise Wrong("is a zip archive that torch.save did not write: compressed, or of several objects", STATE_DICT)

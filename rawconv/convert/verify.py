@@ -20,7 +20,7 @@ def verify(found, picture):
     RawconvError where the difference exceeds 1e-4, or the library is not installed.
     """
     ((_, _, stored),), _ = read_pictures([picture], found.net)
-    ours = _ending(found.foreign.softmax, found.net.forward(preprocess(found.net, stored[None]), keep=False)[0])
+    ours = ending(found.foreign.softmax, found.net.forward(preprocess(found.net, stored[None]), keep=False)[0])
     x = file_input(center_crop(found.net, stored[None]), found.pixels, stored.shape[0])
     name = found.reader.WITNESS
     try:
@@ -60,7 +60,7 @@ def file_input(pictures, pixels, stored):
     return ((x - mean) / np.asarray(pixels.std)).transpose(0, 3, 1, 2).astype(np.float32)
 
 
-def _ending(kind, scores):
+def ending(kind, scores):
     """Our scores as the file ends: as they are, their softmax, its logarithm or their sigmoid."""
     scores = scores.reshape(-1).astype(np.float64)
     if kind == "log":

@@ -22,7 +22,10 @@ DTYPES = {
     "BoolStorage": np.dtype("?"),
 }  # fmt: skip
 ONLY = "it takes tensors and plain containers only"
-STATE_DICT = 'In Python, torch.save(model.state_dict(), "weights.pth") writes a file that rawconv can read.'
+STATE_DICT = (
+    'In Python, torch.save(model.state_dict(), "weights.pth") writes a file that rawconv can read, '
+    'or torch.onnx.export(model, torch.zeros(1, 3, 224, 224), "net.onnx", dynamo=False).'
+)
 
 
 class Storage(NamedTuple):
