@@ -4,6 +4,8 @@ That every layer equals the equations on the device is tested where the layers a
 """
 
 import re
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +30,9 @@ from rawconv.machine.kernels import launch
 from rawconv.net import Net
 from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
+
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+import sass
 
 SHAPE = (2, 7, 6, 5)
 RATE = 0.0002  # at 0.01 these few pictures with random labels make the loss explode, and equality means nothing
@@ -305,6 +310,35 @@ def test_nothing_comes_back_to_the_host_by_itself(cupy, copies):
     for rules in (PAPER, GRADIENT):
         net.deconv(scores, caches, rules)
     assert not copies, f"copies to the host: {copies}"
+
+
+def test_the_kernels_are_compiled_in_tests_as_cupy_compiles_them(cupy, monkeypatch):
+    """What CuPy adds to our options on its way to NVRTC, asked of CuPy itself; paths of headers we do not use apart."""
+    from cupy._core import core
+    from cupy.cuda import compiler
+
+    found = []
+
+    class Program:
+        def __init__(self, *arguments, **options):
+            pass
+
+        def compile(self, options, *arguments):
+            found.extend(options)
+            raise InterruptedError
+
+    for name, value in {
+        "_NVRTCProgram": Program,
+        "runtime": SimpleNamespace(is_hip=False),
+        "_get_arch_for_options_for_nvrtc": lambda arch=None: ("-arch=sm_90", "cubin"),
+        "_preprocess": lambda *arguments: "",
+        "_get_nvrtc_version": lambda: (13, 0),
+    }.items():
+        monkeypatch.setattr(compiler, name, value)
+    ours = core.assemble_cupy_compiler_options(("--fmad=false",))
+    with pytest.raises(InterruptedError):
+        compiler._compile_with_cache_cuda("", ours, "90", cache_in_memory=True)
+    assert {option for option in found if not option.startswith("-I")} - {"--pch"} == {*sass.OPTIONS, "-arch=sm_90"}
 
 
 # ------------------------------------------------------------------------------------------- errors in one sentence

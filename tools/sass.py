@@ -79,6 +79,7 @@ def architectures():
     return [f"sm_{number}" for number in found]
 
 
+@functools.cache
 def compile_kernels(path, architecture="sm_90", wide=False, pack=1, **types):
     """(the machine code of a .cu file, what the compiler says), as CuPy would have it compiled.
 
