@@ -50,14 +50,14 @@ class SGD:
                 continue
             weight_decay = self.weight_decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
-            velocity, rates = self.velocity[layer, name], Rates(self.momentum, rate * scale, rate * weight_decay)
+            velocity, factors = self.velocity[layer, name], Factors(self.momentum, rate * scale, rate * weight_decay)
             if self.max_filter_rms and name == "weight" and layer in self.convolutions:
-                _step_filters(value, velocity, grad, rates, self.max_filter_rms)
+                _step_filters(value, velocity, grad, factors, self.max_filter_rms)
             else:
-                _step(value, velocity, grad, rates)
+                _step(value, velocity, grad, factors)
 
 
-class Rates(NamedTuple):
+class Factors(NamedTuple):
     """Factors of a step: momentum of the velocity, rate of the gradient, weight_decay of the weight."""
 
     momentum: float
@@ -65,20 +65,20 @@ class Rates(NamedTuple):
     weight_decay: float
 
 
-def _step(weight: Array, velocity: Array, grad: Array, rates: Rates) -> None:
+def _step(weight: Array, velocity: Array, grad: Array, factors: Factors) -> None:
     arrays = [a.reshape(-1) for a in (weight, velocity, grad)]
     if not on_cpu(weight):
-        return launch(CU, "sgd", weight.size, *arrays, *map(float, rates))
-    typed = [weight.dtype.type(value) for value in rates]
+        return launch(CU, "sgd", weight.size, *arrays, *map(float, factors))
+    typed = [weight.dtype.type(value) for value in factors]
     run_blocks(lambda part: sgd(*(a[part] for a in arrays), *typed), cut(weight.size, 1 << 18), weight.size / 2)
 
 
-def _step_filters(weight: Array, velocity: Array, grad: Array, rates: Rates, max_filter_rms: float) -> None:
+def _step_filters(weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float) -> None:
     filters = weight.shape[-1]
     weight, velocity, grad = (array.reshape(-1, filters) for array in (weight, velocity, grad))
     if not on_cpu(weight):
-        return _step_filters_on_gpu(weight, velocity, grad, rates, max_filter_rms)
-    *typed, radius = (weight.dtype.type(value) for value in (*rates, max_filter_rms))
+        return _step_filters_on_gpu(weight, velocity, grad, factors, max_filter_rms)
+    *typed, radius = (weight.dtype.type(value) for value in (*factors, max_filter_rms))
     squares = np.zeros(filters, weight.dtype)
 
     def block(part: slice) -> None:
@@ -88,12 +88,12 @@ def _step_filters(weight: Array, velocity: Array, grad: Array, rates: Rates, max
     run_blocks(block, cut(filters, 64), weight.size)
 
 
-def _step_filters_on_gpu(weight: Array, velocity: Array, grad: Array, rates: Rates, max_filter_rms: float) -> None:
+def _step_filters_on_gpu(weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float) -> None:
     rows, filters = weight.shape
     across, step, parts = tiles(rows, filters, BLOCKS, ROWS)
     count, squares = across * parts * THREADS, array_module(weight).empty((parts, filters), weight.dtype)
     shape = rows, filters, across, step
-    launch(CU, "sgd_filters", count, weight, velocity, grad, squares, *map(float, rates), *shape)
+    launch(CU, "sgd_filters", count, weight, velocity, grad, squares, *map(float, factors), *shape)
     launch(CU, "scale_filters", count, weight, squares, float(max_filter_rms), *shape, parts)
 
 
