@@ -24,10 +24,13 @@ Equal content gives equal bytes.  The checksum finds chance damage before HDF5 r
 link and type is checked before anything is allocated, and nothing in the file is executed.
 """
 
+from __future__ import annotations
+
 import importlib.resources
 import io
 import json
 import math
+import os
 import pathlib
 import re
 from typing import NamedTuple
@@ -155,7 +158,7 @@ def _floats(array):
     return np.ascontiguousarray(array)
 
 
-def seal(path):
+def seal(path: str | os.PathLike[str]) -> None:
     """Renew the checksum of a checkpoint that was edited by hand, which `load` would otherwise take for damage."""
     with open(path, "r+b") as file:
         match = re.match(rb"rawconv checkpoint, version (\d{1,9}),", file.read(SEAL))
@@ -165,7 +168,7 @@ def seal(path):
 # Reading
 
 
-def load(path) -> Checkpoint:
+def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint: -> Checkpoint(net, info, state), state None where the file holds none.
 
     The net is of the file's dtype, and nothing larger than the file is allocated.
@@ -374,8 +377,8 @@ def check_layer(layer, shape):
 # Finding
 
 
-def newest(folder="runs"):
-    """Path of the checkpoint of the run in `folder` that wrote one last: last.h5 if it has one.  None without any."""
+def newest(folder: str | os.PathLike[str] = "runs") -> pathlib.Path | None:
+    """Return the newest checkpoint in a folder of runs; None where there is none."""
     files_by_age = []
     for run in pathlib.Path(folder).glob("*/"):
         files = [file for file in run.glob("*.h5") if file.is_file()]
@@ -385,7 +388,7 @@ def newest(folder="runs"):
 
 
 def default() -> pathlib.Path:
-    """The newest checkpoint in runs/, else the one that comes with the package, as a Path."""
+    """Return the newest checkpoint in runs/, or else the one that comes with the package, as a Path."""
     file = newest() or shipped()
     if not file.is_file():
         where = "There is no checkpoint in runs/ and none in the package"

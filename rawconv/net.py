@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .layers import AUTO, PAPER, Execution, Layer, Rules
 from .machine.arrays import Array, Device
+from .machine.philox import RngKey
 
-IMAGE = ""  # among the names of nodes: the picture that goes up
+IMAGE = ""  # among the names of nodes: the image that goes up
+Caches = dict[str, Any]  # {name of a node: what its ways down need}
 
 
 class Node(NamedTuple):
@@ -23,23 +26,37 @@ class Node(NamedTuple):
 
 
 class Net:
-    """Layers [(name, layer, *inputs), ...] for pictures of `shape` (H, W, C); builds the parameters they still lack.
+    """Layers [(name, layer, *inputs), ...] for images of `shape` (H, W, C); builds the parameters they still lack.
 
-    inputs: the names of earlier layers, "" the picture; in a chain nobody writes them: the default is the layer before.
-    classes: their names, in the order of the scores.  mean: what is subtracted from a picture, (H, W, C) of the stored
-    picture or (C,).  model: the name it was built by.  seed: of the initial weights.  stored: rows and columns of a
-    stored picture, a square, of which the net sees the centre; by default those of a mean picture, else the least.
-    execution, an attribute: how its convolutions are computed (layers.Execution), by the same means up and down.
-    ValueError, naming the layer, where one does not fit on those below or names an input that is not there.
+    inputs: the names of earlier layers, "" for the image; by default the layer before, so that a chain needs none.
+    classes: their names, in the order of the logits.  model: the name it was built by.  seed: of the initial weights.
+    mean: what is subtracted from an image, (H, W, C) of the stored image or (C,).
+    stored: rows and columns of a stored image, a square, of which the net sees the centre; by default those of `mean`
+    if it is an image, else the least.
+    execution, an attribute: how its convolutions are computed (layers.Execution), the same forward and backward.
+    ValueError, which names the layer: it does not fit on those below, or names an input that does not exist.
     """
 
-    def __init__(self, shape, layers, classes=(), mean=None, model="", seed=0, dtype="float32", stored=None):
-        self.shape, self.classes, self.model = tuple(shape), list(classes), model
+    def __init__(
+        self,
+        shape: Sequence[int],
+        layers: Iterable[Sequence[Any]],
+        classes: Sequence[str] = (),
+        mean: Array | None = None,
+        model: str = "",
+        seed: int = 0,
+        dtype: str | np.dtype[Any] = "float32",
+        stored: Sequence[int] | None = None,
+    ) -> None:
+        self.shape: tuple[Any, ...] = tuple(shape)
+        self.classes, self.model = list(classes), model
         self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
         kept = self.mean.shape[:2] if np.ndim(self.mean) == 3 else (max(self.shape[:2]),) * 2
         self.stored = tuple(stored or kept)
         self.execution = AUTO
-        self.nodes, self.shapes, self.consumers = {}, {}, {IMAGE: []}
+        self.nodes: dict[str, Node] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.consumers: dict[str, list[str]] = {IMAGE: []}
         rng, before = np.random.default_rng(seed), IMAGE
         for name, layer, *inputs in layers:
             node = Node(name, layer, tuple(inputs) or (before,))
@@ -49,7 +66,7 @@ class Net:
                 raise ValueError(f"Layer {name}: {error}") from None
             before = name
 
-    def _append(self, node, rng, dtype):
+    def _append(self, node: Node, rng: np.random.Generator, dtype: Any) -> None:
         if node.name in self.consumers:
             raise ValueError("there is another of this name.")
         if missing := [name for name in node.inputs if name not in self.consumers]:
@@ -62,63 +79,67 @@ class Net:
         for name in node.inputs:
             self.consumers[name].append(node.name)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         return self.nodes[name].layer
 
     @property
-    def layers(self):
-        """[(name, layer), ...], from the bottom up: every layer comes after those that it takes the outputs of."""
+    def layers(self) -> list[tuple[str, Any]]:
+        """[(name, layer), ...], from the bottom up: every layer comes after those whose outputs it takes."""
         return [(node.name, node.layer) for node in self.nodes.values()]
 
     @property
-    def output(self):
-        """The name of the last layer."""
+    def output(self) -> str:
+        """Name of the last layer."""
         return next(reversed(self.nodes))
 
     @property
     def has_scores(self) -> bool:
-        """Whether it ends in one number a class; else it is a trunk, which can be looked into, not tested."""
+        """Whether it ends in one number for each class; else it is a trunk, which can be looked into, not tested."""
         return self.shapes[self.output][:2] == (1, 1)
 
     @property
-    def params(self):
+    def params(self) -> dict[tuple[str, str], Array]:
         """{(layer name, parameter name): array}, from the bottom up."""
         return {(name, key): value for name, layer in self.layers for key, value in layer.params.items()}
 
     @property
     def fuses_relu(self) -> dict[str, float]:
-        """{name: ceiling} of the layers that can do the work of the one above: every Conv that only a ReLU consumes."""
+        """{name: ceiling} of the layers that can apply the ReLU above them: every Conv that only a ReLU consumes."""
         relus = [node for node in self.nodes.values() if node.layer.relu_ceiling is not None]
         return {
-            below: layer.relu_ceiling for _, layer, (below,) in relus
+            below: layer.relu_ceiling or 0.0 for _, layer, (below,) in relus
             if below != IMAGE and self[below].fuses_relu and len(self.consumers[below]) == 1
         }  # fmt: skip
 
     @property
     def convolutions(self) -> list[str]:
-        """The names of the layers with filters smaller than their input: not of those that are fully connected."""
+        """Names of the layers with filters smaller than their input, so not of fully connected ones."""
         return [
             name for name, layer, inputs in self.nodes.values()
             if layer.params and layer.window and not layer.window.covers(self.shapes.get(inputs[0], self.shape))
         ]  # fmt: skip
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the parameters."""
         return next(iter(self.params.values())).dtype
 
     def path(self, *names: str) -> list[Node]:
-        """The nodes that the nodes `names` are made of, from the bottom up to themselves."""
+        """Return the nodes that the nodes `names` depend on, and these themselves, from the bottom up."""
         needed = set(names)
         for node in reversed(self.nodes.values()):
             if node.name in needed:
                 needed.update(node.inputs)
         return [node for node in self.nodes.values() if node.name in needed]
 
-    def forward(self, x: Array, stop: str | None = None, rng_key=None, keep: bool = True) -> tuple[Array, dict]:
-        """Up: x (N, H, W, C), pixels minus mean -> (output of layer `stop`, or scores (N, 1, 1, classes); caches).
+    def forward(
+        self, x: Array, stop: str | None = None, rng_key: RngKey | None = None, keep: bool = True
+    ) -> tuple[Array, Caches]:
+        """Forward pass: return (output of layer `stop`, or logits (N, 1, 1, classes); caches).
 
-        caches: {layer name: what its ways down need}.  keep=False drops them on the way, for when nothing will come
-        back down.
+        x: (N, H, W, C), pixels minus the mean.  rng_key: (seed, epoch, sample ids) in training, None otherwise.
+        caches: {layer name: what backward and deconv need}.  keep: False drops them on the way, if neither will follow.
+        ValueError: x has another type or shape, or there is no such layer.
         """
         if stop is not None and stop not in self.nodes:
             raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.nodes)}.")
@@ -128,14 +149,19 @@ class Net:
                 caches[name] = cache
         return y, caches
 
-    def up(self, x: Array, rng_key=None, asked=(), stop=None):
-        """(name, output, cache) of one layer after the other, from the bottom up to `stop` or to the last.
+    def up(
+        self,
+        x: Array,
+        rng_key: RngKey | None = None,
+        asked: Collection[str | None] = (),
+        stop: str | Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, Array, Any]]:
+        """Yield (name, output, cache) of one layer after the other, from the bottom up to `stop` or to the last.
 
-        stop: the name of a node, or several names.
-        A map is let go when all of its consumers have had it.
-        A convolution does the work of a ReLU that alone consumes it, which saves a pass over the map; both then give
-        the rectified map.  Nothing else needs the map before: no cache holds it.  But where a convolution's name is
-        among `asked`, its output is its own.
+        stop: the name of a node, or several names.  A map is dropped when all of its consumers have taken it.
+        A convolution applies the ReLU that alone consumes it in the same pass over the map; both then yield the
+        rectified map. No cache holds the map before, which nothing else needs.  A convolution whose name is in `asked`
+        yields its own output.
         """
         self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it")
         stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
@@ -154,8 +180,8 @@ class Net:
             maps[node.name] = y
             yield node.name, y, cache
 
-    def _forward(self, node, inputs, rng_key, fused):
-        """(output, cache) of one node; a ReLU whose convolution did its work only passes the map on."""
+    def _forward(self, node: Node, inputs: list[Array], rng_key: Any, fused: dict[str, float]) -> tuple[Array, Any]:
+        """Return (output, cache) of one node; a ReLU that its convolution has applied only passes the map on."""
         if node.name in fused:
             return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=fused[node.name], **self.how(node.layer))
         if node.inputs[0] in fused:
@@ -163,14 +189,23 @@ class Net:
         return node.layer.forward(*inputs, rng_key=rng_key, **self.how(node.layer))
 
     def how(self, layer: Layer) -> dict[str, Execution]:
-        """The arguments that tell a layer's forward how it is computed in this net: execution=, where it takes that."""
+        """Return the arguments that tell a layer's forward how it is computed in this net: execution=, where it takes
+        that.
+        """
         return {"execution": self.execution} if layer.takes_execution else {}
 
-    def backward(self, dy: Array, caches: dict, on_grads=None, stop: str | None = None) -> tuple[Array, dict]:
-        """Back: the gradient of the output -> (gradient of the pixels, {layer name: {parameter name: gradient}}).
+    def backward(
+        self,
+        dy: Array,
+        caches: Caches,
+        on_grads: Callable[[str, dict[str, Array]], object] | None = None,
+        stop: str | None = None,
+    ) -> tuple[Array | None, dict[str, dict[str, Array]]]:
+        """Backward pass: return (gradient of the pixels, {layer name: {parameter name: gradient}}).
 
-        on_grads(name, grads) is called as each layer's are ready.  stop: the lowest layer whose parameters are to be
-        learnt; nothing below its gradients is computed, and there is no gradient of the pixels.
+        dy: gradient of the output that came with `caches`.  on_grads(name, grads) is called as each layer's are ready.
+        stop: the lowest layer whose parameters are learnt; nothing below its gradients is computed, and the gradient
+        of the pixels is None.
         """
         self._need_floats(dy, "dy (N, H, W, C)")
         grads, wanted = {}, self._wanted(caches, stop)
@@ -186,20 +221,26 @@ class Net:
 
         return self.down(dy.copy(), caches, back, wanted), grads  # a copy: a ReLU works in place
 
-    def _wanted(self, caches, stop):
-        """The names of the nodes whose gradient is asked for: those that learn, and all between them and the top."""
+    def _wanted(self, caches: Caches, stop: str | None) -> set[str]:
+        """Return the names of the nodes whose gradients are needed: those that learn, and all between them and the
+        top.
+        """
         if stop is None:
             return {IMAGE, *caches}
-        names, wanted = list(caches), set()
+        names = list(caches)
+        wanted: set[str] = set()
         for name in names[names.index(stop) :]:
             if self[name].params or not wanted.isdisjoint(self.nodes[name].inputs):
                 wanted.add(name)
         return wanted
 
-    def deconv(self, r: Array, caches: dict, rules: Rules = PAPER, watch=None) -> Array:
-        """Down: r, in the shape of the output that came with `caches`, to pixel space.  Paper, section 2.1.
+    def deconv(
+        self, r: Array, caches: Caches, rules: Rules = PAPER, watch: Callable[[Node, Any], object] | None = None
+    ) -> Array:
+        """Deconvnet pass: project r, in the shape of the output that came with `caches`, to pixel space.  Paper,
+        section 2.1.
 
-        watch: the function watch(node, r) that is told what each node makes of r, of several inputs a tuple.
+        watch: called as watch(node, r) with what each node yields, of several inputs a tuple.
         """
         self._need_floats(r, "r (N, H, W, C)")
 
@@ -211,8 +252,8 @@ class Net:
 
         return self.down(r, caches, step)
 
-    def _need_floats(self, array, what, remedy=""):
-        """ValueError in a sentence, where a compiled loop would answer with pages."""
+    def _need_floats(self, array: Any, what: str, remedy: str = "") -> None:
+        """ValueError, one sentence: the array has another type or shape.  A compiled loop would answer with pages."""
         if not hasattr(array, "dtype"):
             raise ValueError(f"This net takes {what} as an array, not as a {type(array).__name__}{remedy}.")
         wanted = next((value.dtype for value in self.params.values()), array.dtype)
@@ -220,12 +261,16 @@ class Net:
             shape = "x".join(map(str, array.shape))
             raise ValueError(f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}.")
 
-    def down(self, r: Array, caches: dict, step, wanted=None) -> Array | None:
-        """r, at the layer that `caches` end in, to pixel space: r = step(node, r) for each node, from the top down.
+    def down(
+        self, r: Array, caches: Caches, step: Callable[[Node, Any], Any], wanted: Collection[str] | None = None
+    ) -> Any:
+        """Pass r, at the layer that `caches` end in, down to pixel space: r = step(node, r) for each node, from the
+        top down.
 
-        step returns what the node's input gets, of several inputs a tuple.  What reaches a node from several of its
-        consumers is summed: they all come before it, since they stand above it.
-        wanted: the names of the nodes to go to, if not all; None comes back where the pixels are not among them.
+        step returns what the node's input gets, of several inputs a tuple.  What reaches a node from several consumers
+        is
+        summed: all of them stand above it, and so come before it.
+        wanted: the names of the nodes to visit, if not all; without the pixels among them, None is returned.
         """
         reached = {next(reversed(caches)): r}
         for name in reversed(caches):
@@ -239,26 +284,26 @@ class Net:
         return reached.get(IMAGE)
 
     def to(self, device: Device) -> Net:
-        """Move the parameters to a Device (see arrays.py); returns the net."""
+        """Move the parameters to a Device (see arrays.py); return the net."""
         return self._convert(device.put)
 
     def astype(self, dtype: str) -> Net:
-        """Convert the parameters to float32 or float64; returns the net."""
+        """Convert the parameters to float32 or float64; return the net."""
         return self._convert(lambda value: value.astype(dtype))
 
-    def _convert(self, function):
+    def _convert(self, function: Callable[[Array], Array]) -> Net:
         for _, layer in self.layers:
             for key, value in layer.params.items():
                 setattr(layer, key, function(value))
         return self
 
     def with_execution(self, **changes: Any) -> Net:
-        """The same net, and the same layers, computed otherwise: with other fields of its Execution."""
+        """Return the same net, with the same layers, computed otherwise: with other fields of its Execution."""
         twin = copy.copy(self)
         twin.execution = self.execution._replace(**changes)
         return twin
 
 
-def _backward(layer, dy, cache):
-    """(dx, grads) of one layer.  dy is nobody else's by the layers' contract, so a ReLU works in place."""
+def _backward(layer: Any, dy: Array, cache: Any) -> tuple[Any, dict[str, Array]]:
+    """Return (dx, grads) of one layer.  By the layers' contract nobody else uses dy, so a ReLU may work in place."""
     return layer.backward(dy, cache, in_place=True) if layer.in_place else layer.backward(dy, cache)

@@ -30,7 +30,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..files.schema import Record
-from .window import Window
+from ..machine.arrays import Array
+
+Shape = tuple[int, ...]  # (H, W, C) of one image
+Grads = dict[str, Array]  # {parameter name: gradient}
 
 
 class Rules(NamedTuple):
@@ -99,11 +102,15 @@ class Layer:
         to_onnx         to_onnx(graph, name) adds its operators to a convert.to_onnx.Writer; None: it is not exported
     """
 
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    deconv: Callable[..., Any]
+    out_shape: Callable[..., Shape]
     settings: dict[str, Any] = {}
     params: dict[str, Any] = {}
     build: Callable[..., None] | None = None
     limits = Record({})
-    window: Window | None = None
+    window: Any = None  # a Window
     joins = False
     takes_execution = False
     fuses_relu = False

@@ -1,9 +1,12 @@
 """Several maps side by side along the channels: where the branches of an Inception, Fire or dense block meet."""
 
-import itertools
+from __future__ import annotations
 
-from ..machine.arrays import array_module
-from . import PAPER, Layer
+import itertools
+from typing import Any
+
+from ..machine.arrays import Array, array_module
+from . import PAPER, Grads, Layer, Rules, Shape
 
 
 class Concat(Layer):
@@ -11,25 +14,25 @@ class Concat(Layer):
 
     joins, named, verb = True, "rectified", "split"
 
-    def out_shape(self, *shapes):
+    def out_shape(self, *shapes: Shape) -> Shape:
         if len({shape[:2] for shape in shapes}) != 1:
             sizes = " and ".join(f"{height}x{width}" for height, width, _ in shapes)
             raise ValueError(f"Only maps of one size can stand side by side, not {sizes}.")
         return (*shapes[0][:2], sum(shape[2] for shape in shapes))
 
-    def forward(self, *inputs, rng_key=None):
+    def forward(self, *inputs: Array, rng_key: Any = None) -> tuple[Array, Any]:
         """y = concatenate(inputs, axis=-1); cache = the channels of each."""
         return array_module(inputs[0]).concatenate(inputs, axis=-1), tuple(x.shape[-1] for x in inputs)
 
-    def backward(self, dy, cache):
+    def backward(self, dy: Array, cache: Any) -> tuple[tuple[Array, ...], Grads]:
         """dx = its own channels of dy for each input."""
         return _split(dy, cache), {}
 
-    def deconv(self, r, cache, rules=PAPER):
+    def deconv(self, r: Array, cache: Any, rules: Rules = PAPER) -> tuple[Array, ...]:
         """The same: each input gets its own channels of r."""
         return _split(r, cache)
 
-    def to_onnx(self, graph, name):
+    def to_onnx(self, graph: Any, name: str) -> None:
         graph.add(name, "Concat", axis=1)
 
 

@@ -1,18 +1,21 @@
 """Dropout with a counter-based generator: the mask is a pure function of (seed, stream; sample, epoch, element)."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
 from ..files.schema import BELOW_1, Record, whole
-from ..machine.arrays import array_module, on_cpu
+from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.philox import low, philox4x32
 from ..machine.threads import cut, run_blocks
-from . import PAPER, Layer
-from .memory import Memory
+from . import PAPER, Grads, Layer, Rules, Shape
+from .memory import Memory, Step
 
 
 class Dropout(Layer):
@@ -26,19 +29,19 @@ class Dropout(Layer):
     limits = Record({"rate": BELOW_1}, {"stream": whole(0, (1 << 64) - 1)})
     verb, passive = "dropout", True
 
-    def __init__(self, rate=0.5, stream=None):
+    def __init__(self, rate: float = 0.5, stream: int | None = None) -> None:
         if not 0 <= rate < 1:
             raise ValueError(f"A dropout rate lies in [0, 1), not {rate}.")
         self.rate, self.stream = rate, stream
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:  # type: ignore[override]
         return {"rate": self.rate} | ({} if self.stream is None else {"stream": self.stream})
 
-    def out_shape(self, shape):
+    def out_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x, rng_key=None):
+    def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Any]:
         """cache: on the CPU which elements were kept, a byte each; on a GPU rng_key, since drawing the mask again costs
         less there than keeping it; None where nothing is dropped."""
         if rng_key is None or self.rate == 0:
@@ -55,7 +58,7 @@ class Dropout(Layer):
         run_blocks(lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16))
         return y, kept
 
-    def backward(self, dy, cache):
+    def backward(self, dy: Array, cache: Any) -> tuple[Array, Grads]:
         """dx = dy * mask / (1 - rate), with the same mask."""
         if cache is None:
             return dy, {}
@@ -67,14 +70,14 @@ class Dropout(Layer):
         run_blocks(lambda part: mask(*(array[part] for array in arrays), scale), cut(dy.size, 1 << 18))
         return dx, {}
 
-    def deconv(self, r, cache, rules=PAPER):
+    def deconv(self, r: Array, cache: Any, rules: Rules = PAPER) -> Array:
         """r itself: a deconvnet looks at the trained net, where dropout does nothing."""
         return r
 
-    def memory(self, step):
+    def memory(self, step: Step) -> Memory:
         return Memory(in_place=self.rate == 0)
 
-    def to_onnx(self, graph, name):
+    def to_onnx(self, graph: Any, name: str) -> None:
         graph.add(name, "Dropout", np.float32(self.rate))
 
     def _key(self, rng_key):

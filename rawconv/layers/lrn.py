@@ -1,15 +1,19 @@
 """Local response normalisation across feature maps (Krizhevsky 2012, section 3.3; the paper's "contrast norm.")."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ..files.schema import ABOVE_0, SIDE, Record, number
-from ..machine.arrays import array_module, on_cpu
+from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import THREADS, launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER, Layer
-from .memory import Memory
+from . import PAPER, Grads, Layer, Rules, Shape
+from .memory import Memory, Step
 
 
 class LRN(Layer):
@@ -22,26 +26,26 @@ class LRN(Layer):
     limits = Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0})
     verb, rule, cached_rules = "norm", "lrn", ("gradient",)
 
-    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0):
+    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
         if size < 1 or size % 2 == 0:
             raise ValueError(f"LRN's window must be odd, not {size}.")
         self.size, self.alpha, self.beta, self.k = size, float(alpha), float(beta), float(k)
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:  # type: ignore[override]
         return {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
 
-    def out_shape(self, shape):
+    def out_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x, rng_key=None):
+    def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Array]:
         """y = x * D^-beta with D = k + alpha * S; cache = x (D is cheaper to compute again than to keep)."""
         x = array_module(x).ascontiguousarray(x)
         y = empty(x, x.shape)
         self._run(lrn, "lrn", x, x, y)
         return y, x
 
-    def backward(self, dy, x):
+    def backward(self, dy: Array, x: Array) -> tuple[Array, Grads]:
         """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * T_c, with T_c the sum of dy_j * x_j * D_j^(-beta-1)
         over the j whose window holds c: the same window, since it is odd."""
         dy = array_module(dy).ascontiguousarray(dy)
@@ -49,7 +53,7 @@ class LRN(Layer):
         self._run(lrn_back, "lrn_back", x, dy, dx)
         return dx, {}
 
-    def deconv(self, r, x, rules=PAPER):
+    def deconv(self, r: Array, x: Array, rules: Rules = PAPER) -> Array:
         """r itself: no contrast normalisation on the way down (ECCV text, section 3.1).  "gradient": backward."""
         if rules.lrn == "identity":
             return r
@@ -57,10 +61,10 @@ class LRN(Layer):
             return self.backward(r, x)[0]
         raise ValueError(f"lrn {rules.lrn!r} is not one of: identity, gradient.")
 
-    def memory(self, step):
+    def memory(self, step: Step) -> Memory:
         return Memory("input")
 
-    def to_onnx(self, graph, name):
+    def to_onnx(self, graph: Any, name: str) -> None:
         """ONNX divides alpha by the size."""
         graph.add(name, "LRN", size=self.size, alpha=self.alpha * self.size, beta=self.beta, bias=self.k)
 

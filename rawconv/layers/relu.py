@@ -1,16 +1,19 @@
 """ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
 from ..files.schema import ABOVE_0, Record
-from ..machine.arrays import array_module, on_cpu
+from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER, Layer
-from .memory import Memory
+from . import PAPER, Grads, Layer, Rules, Shape
+from .memory import Memory, Step
 
 
 class ReLU(Layer):
@@ -25,35 +28,35 @@ class ReLU(Layer):
     in_place, rectifier = True, True
     verb, rule, cached_rules = "rectify", "relu", ("gradient", "guided")
 
-    def __init__(self, ceiling=None):
+    def __init__(self, ceiling: float | None = None) -> None:
         if ceiling is not None and not 0 < ceiling < math.inf:
             raise ValueError(f"The ceiling of a ReLU is a number above 0, not {ceiling}.")
         self.ceiling = None if ceiling is None else float(ceiling)
 
     @property
-    def relu_ceiling(self):
+    def relu_ceiling(self) -> float:  # type: ignore[override]
         return math.inf if self.ceiling is None else self.ceiling
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:  # type: ignore[override]
         return {} if self.ceiling is None else {"ceiling": self.ceiling}
 
-    def out_shape(self, shape):
+    def out_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def forward(self, x, rng_key=None):
+    def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Array]:
         """y = min(max(x, 0), ceiling); cache = y.  A NaN stays NaN."""
         y = relu(x, ceiling=self.relu_ceiling)
         return y, y
 
-    def backward(self, dy, y, in_place=False):
+    def backward(self, dy: Array, y: Array, in_place: bool = False) -> tuple[Array, Grads]:
         """dx = dy where 0 < x < ceiling (which is where 0 < y < ceiling), else 0.
 
         in_place: on the CPU, dy may be overwritten.
         """
         return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None, self.relu_ceiling), {}
 
-    def deconv(self, r, y, rules=PAPER):
+    def deconv(self, r: Array, y: Array, rules: Rules = PAPER) -> Array:
         """deconv: max(r, 0), blind to x; gradient: r where 0 < x < ceiling; guided: both (Springenberg 2014)."""
         if rules.relu == "deconv":
             return relu(r)
@@ -63,17 +66,17 @@ class ReLU(Layer):
             return relu_grad(relu(r), y, ceiling=self.relu_ceiling)
         raise ValueError(f"rule {rules.relu!r} is not one of: deconv, gradient, guided.")
 
-    def memory(self, step):
+    def memory(self, step: Step) -> Memory:
         """Back: a byte for each y > 0.  Up: nothing, where the layer below does the work."""
         return Memory("output", in_place=step.fused, back=step.outputs)
 
-    def to_onnx(self, graph, name):
+    def to_onnx(self, graph: Any, name: str) -> None:
         if self.ceiling is None:
             return graph.add(name, "Relu")
         graph.add(name, "Clip", np.float32(0), np.float32(self.ceiling))
 
 
-def relu(x, out=None, ceiling=math.inf):
+def relu(x: Array, out: Array | None = None, ceiling: float = math.inf) -> Array:
     """min(max(x, 0), ceiling), written to `out`, which may be x.  A NaN stays NaN."""
     out = empty(x, x.shape) if out is None else out
     xp, most = array_module(x), x.dtype.type(ceiling)
@@ -86,7 +89,7 @@ def relu(x, out=None, ceiling=math.inf):
     return out
 
 
-def relu_grad(dy, y, dx=None, ceiling=math.inf):
+def relu_grad(dy: Array, y: Array, dx: Array | None = None, ceiling: float = math.inf) -> Array:
     """dx = dy where 0 < y < ceiling, else 0; dx may be dy."""
     xp, most = array_module(dy), y.dtype.type(ceiling)
     if not on_cpu(dy):

@@ -7,7 +7,9 @@ The unit, its activation and all else are those of the net and the picture at ha
     no-switches      the switches: each pooled value goes to the centre of its window, cropped at the border
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,12 @@ from ..errors import UsageError
 from ..layers.max_pool import Cache
 from ..machine.arrays import array_module
 from ..net import Net
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..layers.window import Window
+    from ..net import Caches, Net
 
 SEED = 20130  # of the random weights: fixed, so that the figure is the same each time
 SENTENCES = {
@@ -30,16 +38,13 @@ class Control(NamedTuple):
     name: str
     net: Net
 
-    def caches(self, caches: dict, others=None) -> dict:
-        """What the way down uses for these caches of N images.
-
-        others: for other-switches, (N,) which image's switches each image gets; by default those of the next.
-        """
+    def caches(self, caches: Caches, others: Any = None) -> Caches:
+        """Return the caches that the way down uses instead.  others: the caches of other images, for other-switches."""
         if self.name == "random-weights":
             return caches
         return {name: self._switches(name, cache, others) for name, cache in caches.items()}
 
-    def _switches(self, name, cache, others):
+    def _switches(self, name: str, cache: Any, others: Any) -> Any:
         if not self.net[name].switches:
             return cache
         if self.name == "no-switches":
@@ -48,8 +53,8 @@ class Control(NamedTuple):
         return Cache(cache.switches[array_module(cache.switches).asarray(others)], cache.shape)
 
 
-def control(net, name):
-    """The Control of this name for a net; None for None."""
+def control(net: Net, name: str | None) -> Control | None:
+    """Return the Control of this name for a net; None for None.  UsageError: there is no such control."""
     if name is None:
         return None
     if name not in SENTENCES:
@@ -57,8 +62,8 @@ def control(net, name):
     return Control(name, untrained(net) if name == "random-weights" else net)
 
 
-def untrained(net, seed=SEED):
-    """The same net with weights as they are before training, on the same device."""
+def untrained(net: Net, seed: int = SEED) -> Net:
+    """Return the same net with weights as before its training, on the same device."""
     layers = [(name, type(layer)(**layer.settings), *inputs) for name, layer, inputs in net.nodes.values()]
     twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
     twin.execution = net.execution
@@ -68,9 +73,10 @@ def untrained(net, seed=SEED):
     return twin
 
 
-def centres(window, cache):
-    """The Cache whose switches point to the centre (of two, the first) of each window, cropped at the border."""
-    switches, xp = 0, array_module(cache.switches)
+def centres(window: Window, cache: Any) -> Any:
+    """Return the Cache whose switches point to the centre (of two, the first) of each window, cropped at the border."""
+    switches: Any = 0
+    xp = array_module(cache.switches)
     for axis in range(2):
         first = np.arange(cache.switches.shape[1 + axis]) * window.stride[axis] - window.pad[axis]
         low, high = np.maximum(0, -first), np.minimum(window.size[axis], cache.shape[1 + axis] - first)

@@ -12,6 +12,10 @@ It is exact: no place that is left out can have changed.  The way down has its t
 A net that branches below the wanted layers goes up in whole maps.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..layers.cutouts import clear, gather, paste
@@ -20,11 +24,18 @@ from ..machine.threads import cut
 from ..net import IMAGE
 from .windowed import sole
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..machine.arrays import Array
+    from ..net import Net
+
 CACHE_BYTES = 384 << 20  # what the changes that are on their way together may take
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
 
 
-def forward(net, maps, r, corner, wanted):
+def forward(net: Net, maps: dict[str, Array], r: Array, corner: Array, wanted: Sequence[str]) -> Any:
     """{layer object: its output (U, H, W, C)} of the `wanted` layers, for U changes of one picture.
 
     maps: of that picture's ForwardPass.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
@@ -58,7 +69,7 @@ def _some(net, maps, r, corner, wanted, path):
     return found
 
 
-def reached(layer, size, whole):
+def reached(layer: Any, size: Any, whole: Any) -> Any:
     """The rows and columns of a layer's map, of `whole`, that a window of `size` below can change.
 
     None where that is nearly all of them, or the layer has no forward_window.

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,10 @@ from .receptive_field import fields
 from .trace import Step, word
 from .units import Unit, cut_box, field_box, is_score, layer_object
 from .windowed import Windows, go_down, whole_maps, window_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
 PROJECTION_BYTES = 128 << 20  # of projections held at once
@@ -90,9 +94,14 @@ class Projection:
 
 
 def project(
-    passed: ForwardPass, units: Iterable[Unit | str], rules: Rules = PAPER, control: Control | None = None,
-    others: np.ndarray | None = None, full: bool = False, watch=None,
-) -> Iterator[Projection]:  # fmt: skip
+    passed: ForwardPass,
+    units: Iterable[Unit | str],
+    rules: Rules = PAPER,
+    control: Control | None = None,
+    others: np.ndarray | None = None,
+    full: bool = False,
+    watch: Callable[[Any, Any], object] | None = None,
+) -> Iterator[Projection]:
     """The Projection of each unit, in their order; memory is bounded however many they are.
 
     passed: the images that went up.  units: of those images; of a name, as "conv4:17", the one in the first image.

@@ -1,8 +1,13 @@
 """What part of the picture a unit sees: receptive field, jump and place of any unit of any net."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..net import IMAGE
+
+if TYPE_CHECKING:
+    from ..net import Net
 
 
 class Field(NamedTuple):
@@ -24,7 +29,7 @@ class Field(NamedTuple):
         return top, left, top + self.size[0], left + self.size[1]
 
 
-def fields(net) -> dict[str, Field]:
+def fields(net: Net) -> dict[str, Field]:
     """{layer name: Field}: size += (span-1) * jump; start -= pad * jump; jump *= stride, by every window."""
     found = {IMAGE: Field((1, 1), (1, 1), (0, 0))}
     for name, layer, inputs in net.nodes.values():

@@ -7,12 +7,14 @@ Of each picture only the strongest place of a map counts, so the k are k differe
 output as projections see it (after the ReLU): by value, ties by picture.  Memory does not grow with the data set.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +29,16 @@ from ..machine.arrays import array_module, to_cpu
 from ..net import Net
 from ..soundness import check_finite
 from .units import Unit, layer_object
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from ..data.dataset import Split
+    from ..data.pictures import ImagesLike
+    from ..files.messages import Say
+    from ..net import Net
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
 DTYPES = {"picture": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}
@@ -43,11 +55,11 @@ class TopActivations(NamedTuple):
     x: np.ndarray
     label: np.ndarray
 
-    def first(self, k: int) -> "TopActivations":
-        """The k strongest of them."""
+    def first(self, k: int) -> TopActivations:
+        """Return the k strongest of them."""
         return TopActivations(*(column[:, :k] for column in self))
 
-    def units(self, layer: str, channels=None, count: int | None = None) -> list[Unit]:
+    def units(self, layer: str, channels: Iterable[int] | None = None, count: int | None = None) -> list[Unit]:
         """The `count` strongest units of each of `channels`, by default all; their `image` is the sample's number.
 
         layer: the layer that was scanned, as users name it.
@@ -60,15 +72,23 @@ class TopActivations(NamedTuple):
 
 
 def scan(
-    net, split, layers: list[str], k: int = 9, batch: int = 128, progress: bool = True,
-    begun=(0, {}), keep=lambda position, found: None,
-) -> dict[str, TopActivations]:  # fmt: skip
-    """{layer as asked: TopActivations} of `layers` (names or objects); k is cut to the number of pictures.
+    net: Net,
+    split: Split | ImagesLike,
+    layers: str | Sequence[str],
+    k: int = 9,
+    batch: int = 128,
+    progress: bool = True,
+    resume_from: tuple[int, dict[str, Any]] = (0, {}),
+    checkpoint_callback: Callable[[int, dict[str, Any]], object] = lambda position, tops: None,
+) -> dict[str, TopActivations]:
+    """Find the k images and positions that excite each feature map most: {layer as given: TopActivations}.
 
-    Streams `split` in its own order and stops at the deepest asked layer.  split: of a data set; or a data set's name
-    or folder, of which the validation pictures are taken; or pictures, one or several, as in pictures.py (label -1).
-    begun: (pictures seen, what was found in them) of a scan that was interrupted, which called keep with that, as it
-    does every KEEP_SECONDS.
+    split: of a data set; or a data set's name or folder, of which the validation images are taken; or images, one or
+    several, as in pictures.py (label -1).  It is read in its own order.
+    layers: names or objects; the deepest one ends the forward pass.  k: cut to the number of images.
+    resume_from: (position, TopActivations) that an interrupted scan passed to checkpoint_callback, which is called
+    every KEEP_SECONDS.
+    UsageError: k or a layer does not exist.  RawconvError: there are no images.
     """
     from ..data.batches import batches
 
@@ -76,34 +96,34 @@ def scan(
     layers = [layers] if isinstance(layers, str) else layers
     split = split_of(split, stored_size(net))
     # How many pictures were seen and what was found in them: one value, or an interruption could come between the two.
-    seen = begun[0], {layer_object(net, layer): None for layer in layers} | begun[1]
+    state = resume_from[0], {layer_object(net, layer): None for layer in layers} | resume_from[1]
     last = time.monotonic()
     if not len(split):
         raise RawconvError("The data set has no pictures to scan.")
-    with progress_bar(len(split), "scan", done=seen[0], show=progress, stay=True) as bar:
+    with progress_bar(len(split), "scan", done=state[0], show=progress, stay=True) as bar:
         try:
-            for ids, pictures, labels in batches(split, batch, start=seen[0]):
-                seen = seen[0] + len(ids), _scan_batch(net, pictures, ids, labels, seen[1], k)
+            for ids, pictures, labels in batches(split, batch, start=state[0]):
+                state = state[0] + len(ids), _scan_batch(net, pictures, ids, labels, state[1], k)
                 bar.update(len(ids))
                 if time.monotonic() - last > KEEP_SECONDS:
-                    keep(*seen)
+                    checkpoint_callback(*state)
                     last = time.monotonic()
         except KeyboardInterrupt:
-            if seen[0]:
-                keep(*seen)
+            if state[0]:
+                checkpoint_callback(*state)
             raise
-    return {layer: seen[1][layer_object(net, layer)] for layer in layers}
+    return {layer: state[1][layer_object(net, layer)] for layer in layers}
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
-def _scan_batch(net, pictures, ids, labels, found, k):
+def _scan_batch(net, pictures, ids, labels, tops, k):
     """{layer object: TopActivations} of what `found` holds and one more batch."""
     new = {}
-    for name, y, _ in net.up(preprocess(net, pictures), asked=found):
-        if name in found:
-            new[name] = _merge(found[name], y, ids, labels, k)
+    for name, y, _ in net.up(preprocess(net, pictures), asked=tops):
+        if name in tops:
+            new[name] = _merge(tops[name], y, ids, labels, k)
             check_finite(net, new[name].value, preprocess(net, pictures))
-            if len(new) == len(found):
+            if len(new) == len(tops):
                 break
     return new
 
@@ -141,7 +161,7 @@ def _merge(best, y, ids, labels, k):
 # ---------------------------------------------------------------------------------------------- kept for the next time
 
 
-def fingerprint(net):
+def fingerprint(net: Net) -> str:
     """SHA-256 of all that a scan depends on in a net: its sizes, layers, settings, weights and mean."""
     layers = [(name, type(layer).__name__, layer.settings) for name, layer in net.layers]
     digest = hashlib.sha256(repr((net.shape, net.stored, layers)).encode())
@@ -151,20 +171,20 @@ def fingerprint(net):
     return digest.hexdigest()
 
 
-def data_key(source, split):
-    """What identifies the scanned pictures: the source, their number, and a SHA-256 of their names and labels."""
+def data_key(source: str, split: Split) -> str:
+    """Return what identifies the scanned images: the source, their number, and a SHA-256 of their names and labels."""
     digest = hashlib.sha256(
         "\n".join(split.names).encode("utf-8", "surrogatepass") + np.asarray(split.labels, "<i8").tobytes()
     )
     return f"{source} {len(split)} {digest.hexdigest()}"
 
 
-def save(path, found, weights, data):
+def save(path: str | os.PathLike[str], found: dict[str, TopActivations], weights: str, data: str) -> None:
     """Write the TopActivations of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
     image = io.BytesIO()
     with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
         file.attrs.update({key: fixed_text(text) for key, text in _about(weights, data).items()}, version=VERSION)
-        for name, strongest in sorted(found.items()):
+        for name, strongest in sorted(tops.items()):
             for field, column in strongest._asdict().items():
                 file.create_dataset(f"{name}/{field}", data=column)
     write_seal(image, KIND, VERSION)
@@ -175,7 +195,9 @@ def _about(weights, data):
     return {"format": FORMAT, "weights": weights, "data": data}
 
 
-def load(path, net, weights, data, split, say=lambda sentence: None):
+def load(
+    path: str | os.PathLike[str], net: Net, weights: str, data: str, split: Split, say: Say = lambda sentence: None
+) -> dict[str, TopActivations] | None:
     """{layer object: TopActivations} of an earlier scan of these weights and these pictures; {} if of others.
 
     A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can be made again.
@@ -202,17 +224,17 @@ def _read(root, net, split, about):
     _check_version(root.integers("version", ()))
     if any(root.text(key) != text for key, text in about.items()):
         return {}
-    columns, found = {}, {}
+    columns, tops = {}, {}
     for name in root.names(MOST_LAYERS):
         if name not in net.shapes:
             raise Wrong(f"is damaged: the net has no layer {name!r:.80}")
         columns[name] = _columns(root.group(name), net.shapes[name][2], len(split))
     root.check_total()
     for name, parts in columns.items():
-        found[name] = TopActivations(*(part.read() for part in parts))
-        if not _sound(found[name], net.shapes[name], split):
+        tops[name] = TopActivations(*(part.read() for part in parts))
+        if not _sound(tops[name], net.shapes[name], split):
             raise Wrong(f"is damaged: the pictures or places of {name} cannot be")
-    return found
+    return tops
 
 
 def _columns(group, maps, count):
@@ -224,11 +246,11 @@ def _columns(group, maps, count):
     return TopActivations(value, *others)
 
 
-def _sound(found, shape, split):
-    limits = zip((found.picture, found.y, found.x), (len(split), *shape[:2]), strict=True)
+def _sound(tops, shape, split):
+    limits = zip((tops.picture, tops.y, tops.x), (len(split), *shape[:2]), strict=True)
     inside = all((part >= 0).all() and (part < limit).all() for part, limit in limits)
-    sorted_ = (found.value[:, :-1] >= found.value[:, 1:]).all()  # not so where there is a NaN
-    return inside and sorted_ and (found.label == split.labels[found.picture]).all()
+    sorted_ = (tops.value[:, :-1] >= tops.value[:, 1:]).all()  # not so where there is a NaN
+    return inside and sorted_ and (tops.label == split.labels[tops.picture]).all()
 
 
 def _scan_or_resume(job, wanted):
@@ -236,30 +258,40 @@ def _scan_or_resume(job, wanted):
 
     (What was found, the records to be removed when that is kept.)
     """
-    begun, used = (0, {}), None
+    resume_from, used = (0, {}), None
     for path in sorted(job.folder.parent.glob("*/scan-*.hdf5")):
         position = int(path.stem[5:]) if path.stem[5:].isdecimal() else 0
-        if position <= begun[0] or holder(path.parent):  # that scan is under way
+        if position <= resume_from[0] or holder(path.parent):  # that scan is under way
             continue
-        found = load(path, job.net, job.weights, job.part(position), job.split, job.say)
-        if set(found) == set(wanted):
-            begun, used = (position, found), path
+        tops = load(path, job.net, job.weights, job.part(position), job.split, job.say)
+        if set(tops) == set(wanted):
+            resume_from, used = (position, tops), path
     if used:
-        job.say(f"Going on with the scan that was interrupted after {begun[0]:,} pictures.")
+        job.say(f"Going on with the scan that was interrupted after {resume_from[0]:,} pictures.")
     kept = [used] if used else []
 
-    def keep(position, found):
+    def checkpoint_callback(position, tops):
         path = job.folder.resolve() / f"scan-{position}.hdf5"
-        save(path, found, job.weights, job.part(position))
+        save(path, tops, job.weights, job.part(position))
         for other in kept:
             if other.resolve() != path:  # it is the same when nothing was added since
                 other.unlink(missing_ok=True)
         kept[:] = [path]
 
-    return scan(job.net, job.split, wanted, job.k, job.batch, job.progress, begun, keep), kept
+    return scan(job.net, job.split, wanted, job.k, job.batch, job.progress, resume_from, checkpoint_callback), kept
 
 
-def scan_once(net, source, split, layers, k, folder, progress=True, batch=128, say=lambda sentence: None):
+def scan_once(
+    net: Net,
+    source: str,
+    split: Split,
+    layers: Sequence[str],
+    k: int,
+    folder: Any,
+    progress: bool = True,
+    batch: int = 128,
+    say: Say = lambda sentence: None,
+) -> tuple[dict[str, TopActivations], Path | None]:
     """`scan`, but what an earlier visualisation of the same weights and pictures found is read from its topk.hdf5.
 
     Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
@@ -301,8 +333,8 @@ def _scan_once(job, names):
     if wanted := job.missing(names, known):
         for sentence in troubles[:1]:
             job.say(sentence)
-        found, records = _scan_or_resume(job, wanted)
-        known |= found
+        tops, records = _scan_or_resume(job, wanted)
+        known |= tops
     save(own, known, job.weights, job.key)
     for path in records:
         path.unlink(missing_ok=True)
@@ -316,10 +348,10 @@ def _recorded(job, names, own):
     """
     known, troubles = {}, []
     for path in [own, *sorted(job.folder.parent.glob("*/topk.hdf5"))]:
-        for name, found in load(path, job.net, job.weights, job.key, job.split, troubles.append).items():
-            wider = name not in known or known[name].value.shape[1] < found.value.shape[1]
+        for name, tops in load(path, job.net, job.weights, job.key, job.split, troubles.append).items():
+            wider = name not in known or known[name].value.shape[1] < tops.value.shape[1]
             if wider and (name in names or path == own):
-                known[name] = found
+                known[name] = tops
         if not job.missing(names, known):
             return known, path, troubles
     return known, None, troubles

@@ -7,11 +7,16 @@ print(table(steps))
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..layers import Rules
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..net import Net
 
 
 class Step(NamedTuple):
@@ -33,15 +38,15 @@ class Step(NamedTuple):
         }  # fmt: skip
 
 
-def word(layer, rules: Rules) -> str:
+def word(layer: Any, rules: Rules) -> str:
     """What a layer does on the way down, in words; "" of one that does nothing."""
     if layer.passive:
         return ""
     return f"{layer.verb}, {getattr(rules, layer.rule)}" if layer.rule else layer.verb
 
 
-def exact(net):
-    """The same net with every convolution as one product: other algorithms smear what is exactly 0."""
+def exact(net: Net) -> Net:
+    """Return the same net with every convolution as one product: other algorithms smear what is exactly 0."""
     return net.with_execution(algorithm="gemm")
 
 

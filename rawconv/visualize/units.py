@@ -9,11 +9,14 @@ unit.shown_box(net)                             what figures show of it
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
 from ..net import Net
 from .receptive_field import Field, fields
+
+if TYPE_CHECKING:
+    from ..net import Net
 
 MOST_LISTED = 60  # names of layers in a message
 
