@@ -44,13 +44,13 @@ def prepare(
     "ten" one of the ten crops of `ten_views` (Zeiler & Fergus 2013, section 3).
     ValueError: the images are smaller than a crop, or there is no such crop.
     """
-    (height, width), size = images.shape[1:3], pair(size)
+    (height, width), sides = images.shape[1:3], pair(size)
     if rng_key is None:
-        down, across = _slack(height, width, size)
+        down, across = _slack(height, width, sides)
         positions = np.tile((down // 2, across // 2, 0), (len(images), 1))
     else:
-        positions = _random_crops(rng_key, height, width, size, crop)
-    return _crop(images, np.arange(len(images)), positions, pixel_mean, size, dtype)
+        positions = _random_crops(rng_key, height, width, sides, crop)
+    return _crop(images, np.arange(len(images)), positions, pixel_mean, sides, dtype)
 
 
 def ten_views(images: Array, pixel_mean: Array, size: Size, dtype: DTypeLike = np.float32) -> Array:
@@ -58,10 +58,10 @@ def ten_views(images: Array, pixel_mean: Array, size: Size, dtype: DTypeLike = n
 
     An image as large as a crop has only one: it gets 4 zeros around (image - pixel_mean) first, as in training.
     """
-    (height, width), size = images.shape[1:3], pair(size)
-    positions = _ten_crops(height, width, size)
+    (height, width), sides = images.shape[1:3], pair(size)
+    positions = _ten_crops(height, width, sides)
     rows = np.repeat(np.arange(len(images)), 10)
-    return _crop(images, rows, np.tile(positions, (len(images), 1)), pixel_mean, size, dtype)
+    return _crop(images, rows, np.tile(positions, (len(images), 1)), pixel_mean, sides, dtype)
 
 
 def _slack(height: int, width: int, size: tuple[int, int], pad: int = 0) -> tuple[int, int]:

@@ -149,7 +149,8 @@ class _Run:
         }
         self.classes = len(data.classes)
         self.stopped, self.waited = False, 0.0  # waited: seconds of this epoch for pictures that were not read yet
-        self.going, self.rows = True, []
+        self.going = True
+        self.rows: list[Row] = []
         self.first = 0.0  # the loss of the first images of this epoch
         self.epochs: list[
             tuple[float, dict[str, float]]

@@ -117,7 +117,7 @@ def scan(
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
 def _scan_batch(net, pictures, ids, labels, tops, k):
-    """{layer object: TopActivations} of what `found` holds and one more batch."""
+    """Return {layer object: TopActivations} of `tops` and one more batch."""
     new = {}
     for name, y, _ in net.up(preprocess(net, pictures), asked=tops):
         if name in tops:
@@ -179,7 +179,7 @@ def data_key(source: str, split: Split) -> str:
     return f"{source} {len(split)} {digest.hexdigest()}"
 
 
-def save(path: str | os.PathLike[str], found: dict[str, TopActivations], weights: str, data: str) -> None:
+def save(path: str | os.PathLike[str], tops: dict[str, TopActivations], weights: str, data: str) -> None:
     """Write the TopActivations of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
     image = io.BytesIO()
     with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
