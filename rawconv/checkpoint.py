@@ -79,7 +79,7 @@ class Checkpoint(NamedTuple):
 # Writing
 
 
-def save(path, net: Net, info: dict, state: dict | None = None) -> None:
+def save(path: str | os.PathLike[str], net: Net, info: dict, state: dict | None = None) -> None:
     """Write net, info and state to `path`, all or nothing: a crash at any instant leaves the old file or the new one.
 
     info: a dict for JSON (data source, options, metrics, provenance, epoch).  state, for resuming:

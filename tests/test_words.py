@@ -14,17 +14,17 @@ ROOT = pathlib.Path(__file__).parent.parent
 # What is not a name in the package, and what is one instead.
 NAMES = {
     "rounding": "ceil_mode", "rectify": "fuse_relu", "rectified": "relu", "gate": "relu_grad", "suits": "supports",
-    "uploads": "host_to_device", "alone": "single", "joined": "init_distributed, join_names", "agree": "broadcast",
-    "strongest": "top_activations", "begun": "resume_from", "net_input": "preprocess", "seen": "center_crop",
+    "uploads": "host_to_device", "joined": "init_distributed, join_names", "agree": "broadcast",
+    "begun": "resume_from", "net_input": "preprocess", "seen": "center_crop",
     "colours": "pca_jitter", "renorm": "max_filter_rms", "decay": "weight_decay", "rates": "lr_multipliers",
     "energy": "squared_norm", "heat": "heat_map", "walk": "pass", "jump": "stride", "go": "what the thing is",
     "found": "what the thing is", "about": "what the thing is", "given": "what the thing is",
     "one": "what the thing is", "health": "diagnostics", "draw_key": "rng_key",
 }  # fmt: skip
 # Where such a name stays: (file, name): why.
-KEPT = {}
-LATER = ("experiments/", "report/", "visualize/", "convert/", "layers/", "cli/visualize.py", "explore/")
-LATER_REFERENCE = ("rawconv.net", "rawconv.layers", "rawconv.visualize", "rawconv.checkpoint", "rawconv.convert")
+KEPT = {("visualize/receptive_field.py", "jump"): "a key of rawconv-info --json"}
+LATER = ("report/", "convert/", "layers/", "cli/visualize.py", "explore/")
+LATER_REFERENCE = ("rawconv.convert",)
 # What a help does not begin with: an answer to a question that is not printed.
 ANSWERS = (
     "Of In At On To By From With Without Where Which Whose What How Its Their Up Between Beside Also Most Least If"
@@ -131,6 +131,12 @@ def public_functions():
                         yield f"{module}.{node.name}.{method.name}", method
 
 
+def in_contract(name):
+    """Whether layers/__init__.py says what the method of a layer does."""
+    text = (ROOT / "rawconv/layers/__init__.py").read_text()
+    return name.startswith("rawconv.layers.") and name.count(".") > 3 and name.rpartition(".")[2] in text
+
+
 def is_loop(node):
     """Numba's: the file beside it, or the caller, says what it does."""
     return any("loop" in ast.unparse(decorator) for decorator in node.decorator_list)
@@ -148,6 +154,8 @@ def test_the_reference_begins_with_what_is_done():
     wrong = []
     for name, node in FUNCTIONS:
         text = ast.get_docstring(node)
+        if not text and in_contract(name):
+            continue
         if not text or (re.match(r"[\w']+", text) and re.match(r"[\w']+", text)[0] in NOT_VERBS):
             wrong.append(f"{name}: {(text or 'no docstring').splitlines()[0]}")
     assert not wrong, "\n".join(wrong)

@@ -76,7 +76,7 @@ class ForwardPass:
         return {node.name: self.caches[node.name] for node in self.net.path(name)}
 
     def center_crops(self) -> np.ndarray:
-        """The images as the net sees them, uint8 (N, H, W, 3)."""
+        """Cut out of the images what the net sees: uint8 (N, H, W, 3).  ValueError: the images are not known."""
         if self.images is None:
             raise ValueError("This ForwardPass was made of x alone; give it the stored images too.")
         return center_crop(self.net, self.images)
@@ -89,7 +89,7 @@ class ForwardPass:
         return self["scores"].reshape(len(self), -1)
 
     def classes(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """Of each image the `count` most probable classes: [(class name, probability), ...].
+        """Find the `count` most probable classes of each image: [(class name, probability), ...].
 
         UsageError where `count` is no whole number from 1 on.  RawconvError, naming the layer, where the net has no
         score for each class or its scores are not finite.
@@ -108,12 +108,13 @@ class ForwardPass:
     def strongest(
         self, layer: str | int, count: int = 9, channels: Iterable[int] | None = None, image: int = 0
     ) -> list[Unit]:
-        """The strongest place of each feature map of a layer in one image, of these the `count` strongest first.
+        """Find the strongest position of each feature map of a layer in one image; return the `count` strongest of
+        these.
 
         Maps that are 0 everywhere are left out, unless they are class scores.
-        channels: instead, the strongest places of these maps, in this order, dead or not.
+        channels: instead, the strongest positions of these maps, in this order, dead or not.
         image: the image's row in the pass.
-        RawconvError, naming the layer, where its output is not finite.
+        RawconvError, which names the layer: its output is not finite.
         """
         name, y = layer_object(self.net, layer), self[layer]
         soundness.check_finite(self.net, y, self.x)
@@ -124,16 +125,16 @@ class ForwardPass:
             numbers = numbers[(best[numbers] != 0) | is_score(self.net, name)]
         else:
             numbers = np.array(list(channels), np.int64)
-        places, given = flat[:, numbers].argmax(axis=0).tolist(), user_name(self.net, name)
+        places, user_layer = flat[:, numbers].argmax(axis=0).tolist(), user_name(self.net, name)
         return [
-            Unit(image, given, number, *divmod(place, width))
+            Unit(image, user_layer, number, *divmod(place, width))
             for number, place in zip(numbers.tolist(), places, strict=True)
         ]
 
     def unit(self, unit: str | Unit, image: int = 0) -> Unit:
-        """A Unit, or the one of a name in one image; "conv4:17" becomes the strongest place of map 17 there.
+        """Return a Unit, or the one of a name in one image; "conv4:17" becomes the strongest position of map 17 there.
 
-        UsageError where the net has no such unit.
+        UsageError: the net has no such unit.
         """
         unit = unit if isinstance(unit, Unit) else parse_unit(self.net, unit, image)
         if unit.whole or unit.y is not None:
@@ -143,7 +144,7 @@ class ForwardPass:
         return unit._replace(y=top, x=left)
 
     def dead(self, unit: str | Unit) -> str:
-        """Of a unit that is 0 in its image, a sentence with the strongest place of its map; "" of any other.
+        """Return a sentence on a unit that is 0 in its image, with the strongest position of its map; "" for any other.
 
         A class score is never dead.
         """
@@ -204,7 +205,7 @@ def passes_of_units(
     net: Net, split: Split, units: Iterable[Unit], workspace: int = WORKSPACE,
     beside: Callable[[int], int] | None = None,
 ) -> Iterator[tuple[ForwardPass, list[tuple[Unit, Unit]], np.ndarray | None]]:  # fmt: skip
-    """The images of `split` that the units are in, up once each, part by part: (ForwardPass, units, others).
+    """Run the images of `split` that the units are in through the net once, part by part: (ForwardPass, units, others).
 
     units: whose `image` is a sample's number in the split.
     workspace: bytes that the maps and caches of one part may take.
@@ -223,12 +224,12 @@ def passes_of_units(
         some = sorted(images[part])
         ids = sorted({*some, *map(beside, some)}) if beside else some
         row = {image: k for k, image in enumerate(ids)}
-        found = [(unit, unit._replace(image=row[image])) for image in some for unit in of_image[image]]
-        found.sort(key=lambda pair: (places[pair[0].layer], pair[0]))
-        asked, stored = list(dict.fromkeys(unit.layer for unit, _ in found)), split.read(ids)
+        rows = [(unit, unit._replace(image=row[image])) for image in some for unit in of_image[image]]
+        rows.sort(key=lambda pair: (places[pair[0].layer], pair[0]))
+        asked, stored = list(dict.fromkeys(unit.layer for unit, _ in rows)), split.read(ids)
         passed = ForwardPass(net, preprocess(net, stored), asked, stored)
         others = np.array([row.get(beside(image), 0) for image in ids]) if beside else None
-        yield passed, found, others
+        yield passed, rows, others
 
 
 def _by_image(units: Iterable[Unit], places: dict[str, int]) -> dict[int, list[Unit]]:
@@ -241,7 +242,7 @@ def _by_image(units: Iterable[Unit], places: dict[str, int]) -> dict[int, list[U
 
 
 def at_once(net: Net, layers: Iterable[str | int] | None, workspace: int) -> int:
-    """How many images may go up together to `layers`, if all of their maps share `workspace` bytes."""
+    """Return how many images may go up together to `layers`, if all of their maps share `workspace` bytes."""
     path = net.path(*_nodes(net, layers))
     elements = math.prod(net.shape) + sum(math.prod(net.shapes[node.name]) for node in path)
     return max(1, workspace // (elements * np.dtype(net.dtype).itemsize))

@@ -17,7 +17,7 @@ def display(r: Array, percentile: float = 100) -> np.ndarray:
     """
     r = to_cpu(r).astype(np.float64)
     if r.ndim > 3:
-        return np.array([display(one, percentile) for one in r], np.uint8).reshape(r.shape)
+        return np.array([display(image, percentile) for image in r], np.uint8).reshape(r.shape)
     size = np.abs(r[r != 0])
     scale = np.percentile(size, percentile) if size.size else 1
     return np.rint(255 * (0.5 + 0.5 * np.clip(r / scale, -1, 1))).astype(np.uint8)

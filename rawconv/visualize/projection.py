@@ -75,7 +75,7 @@ class Projection:
     way: Way
 
     def steps(self) -> list[Step]:
-        """The way down once more, step by step, through whole maps.
+        """Project once more, step by step, through whole maps.
 
         First the unit alone in its own layer, last the pixels; layers that do nothing here are left out.
         """
@@ -102,7 +102,7 @@ def project(
     full: bool = False,
     watch: Callable[[Any, Any], object] | None = None,
 ) -> Iterator[Projection]:
-    """The Projection of each unit, in their order; memory is bounded however many they are.
+    """Yield the Projection of each unit, in their order; memory is bounded however many they are.
 
     passed: the images that went up.  units: of those images; of a name, as "conv4:17", the one in the first image.
     rules: what a ReLU, an LRN and shared switches do on the way down.
@@ -153,9 +153,9 @@ def _seeds(passed, name, units, whole):
     count = xp.arange(len(units))
     if whole:
         seeds = xp.zeros((len(units), *y.shape[1:]), y.dtype)
-        found = y[rows, :, :, channels]
-        seeds[count, :, :, channels] = 1 if is_score(passed.net, name) else found
-        return seeds, found.reshape(len(units), -1).max(axis=1)
+        activations = y[rows, :, :, channels]
+        seeds[count, :, :, channels] = 1 if is_score(passed.net, name) else activations
+        return seeds, activations.reshape(len(units), -1).max(axis=1)
     top, left = (xp.asarray(np.array(column)) for column in ([u.y for u in units], [u.x for u in units]))
     values = y[rows, top, left, channels]
     seeds = xp.zeros((len(units), 1, 1, y.shape[3]), y.dtype)

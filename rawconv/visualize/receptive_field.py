@@ -31,16 +31,16 @@ class Field(NamedTuple):
 
 def fields(net: Net) -> dict[str, Field]:
     """{layer name: Field}: size += (span-1) * jump; start -= pad * jump; jump *= stride, by every window."""
-    found = {IMAGE: Field((1, 1), (1, 1), (0, 0))}
+    fields_of = {IMAGE: Field((1, 1), (1, 1), (0, 0))}
     for name, layer, inputs in net.nodes.values():
-        field = _around([found[below] for below in inputs], net.shape)
+        field = _around([fields_of[below] for below in inputs], net.shape)
         if window := layer.window:
             size = tuple(f + (k - 1) * j for f, k, j in zip(field.size, window.span, field.jump, strict=True))
             start = tuple(s - p * j for s, p, j in zip(field.start, window.pad[:2], field.jump, strict=True))
             jump = tuple(j * s for j, s in zip(field.jump, window.stride, strict=True))
             field = Field(size, jump, start)
-        found[name] = field
-    return {name: found[name] for name in net.nodes}
+        fields_of[name] = field
+    return {name: fields_of[name] for name in net.nodes}
 
 
 def _around(fields, picture):

@@ -35,19 +35,20 @@ def project(net: Net, image: ImagesLike, unit: str, rules: Rules = PAPER) -> np.
     """
     if not isinstance(rules, Rules):
         raise UsageError(f"rules are a rawconv.layers.Rules, as Rules('guided'), not {rules!r:.80}.")
-    stored, found = stored_batch(image, stored_size(net)), []
+    stored, projections = stored_batch(image, stored_size(net)), []
     layer = parse_unit(net, unit).layer
     for _, passed in forward_passes(net, stored, [layer]):
         units = [passed.unit(unit, row) for row in range(len(passed))]
-        for one in projection.project(passed, units, rules, full=True):
-            if one.dead:
-                warnings.warn(passed.dead(one.unit), stacklevel=2)
-            found.append(one.pixels)
-    return np.stack(found) if is_batch(image) else found[0]
+        for unit_projection in projection.project(passed, units, rules, full=True):
+            if unit_projection.dead:
+                warnings.warn(passed.dead(unit_projection.unit), stacklevel=2)
+            projections.append(unit_projection.pixels)
+    return np.stack(projections) if is_batch(image) else projections[0]
 
 
 def classify(net: Net, image: ImagesLike, count: int = 5) -> list:
-    """The `count` most probable classes of an image: [(class name, probability), ...]; of several, a list of these.
+    """Find the `count` most probable classes of an image: [(class name, probability), ...]; of several, a list of
+    these.
 
     image: a path, a Pillow picture, uint8 (H, W, 3), (H, W) or (H, W, 4) of any size; several: an array (N, H, W, 3) or
     a list of these.
@@ -56,5 +57,5 @@ def classify(net: Net, image: ImagesLike, count: int = 5) -> list:
     """
     check_count(count, "count")
     stored = stored_batch(image, stored_size(net))
-    found = [best for _, passed in forward_passes(net, stored) for best in passed.classes(count)]
-    return found if is_batch(image) else found[0]
+    best_classes = [best for _, passed in forward_passes(net, stored) for best in passed.classes(count)]
+    return best_classes if is_batch(image) else best_classes[0]

@@ -60,7 +60,8 @@ class TopActivations(NamedTuple):
         return TopActivations(*(column[:, :k] for column in self))
 
     def units(self, layer: str, channels: Iterable[int] | None = None, count: int | None = None) -> list[Unit]:
-        """The `count` strongest units of each of `channels`, by default all; their `image` is the sample's number.
+        """Return the `count` strongest units of each of `channels`, by default all; their `image` is the sample's
+        number.
 
         layer: the layer that was scanned, as users name it.
         """
@@ -183,7 +184,7 @@ def save(path: str | os.PathLike[str], tops: dict[str, TopActivations], weights:
     """Write the TopActivations of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
     image = io.BytesIO()
     with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
-        file.attrs.update({key: fixed_text(text) for key, text in _about(weights, data).items()}, version=VERSION)
+        file.attrs.update({key: fixed_text(text) for key, text in _facts(weights, data).items()}, version=VERSION)
         for name, strongest in sorted(tops.items()):
             for field, column in strongest._asdict().items():
                 file.create_dataset(f"{name}/{field}", data=column)
@@ -191,7 +192,7 @@ def save(path: str | os.PathLike[str], tops: dict[str, TopActivations], weights:
     replace_file(path, image.getbuffer())
 
 
-def _about(weights, data):
+def _facts(weights, data):
     return {"format": FORMAT, "weights": weights, "data": data}
 
 
@@ -206,7 +207,7 @@ def load(
         with open_file(path, "topk.hdf5") as file:
             size = check_seal(file, KIND, _check_version)
             with hdf5(file) as root:
-                return _read(Group(root, size), net, split, _about(weights, data))
+                return _read(Group(root, size), net, split, _facts(weights, data))
     except UsageError:  # there is none
         return {}
     except Exception as error:  # HDF5 complains in every type there is
@@ -220,9 +221,9 @@ def _check_version(version):
         raise Wrong(f"is a scan record of version {version}, and this rawconv reads version {VERSION}")
 
 
-def _read(root, net, split, about):
+def _read(root, net, split, facts):
     _check_version(root.integers("version", ()))
-    if any(root.text(key) != text for key, text in about.items()):
+    if any(root.text(key) != text for key, text in facts.items()):
         return {}
     columns, tops = {}, {}
     for name in root.names(MOST_LAYERS):

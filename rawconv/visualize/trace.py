@@ -39,7 +39,7 @@ class Step(NamedTuple):
 
 
 def word(layer: Any, rules: Rules) -> str:
-    """What a layer does on the way down, in words; "" of one that does nothing."""
+    """Return the words for what a layer does on the way down; "" for one that does nothing."""
     if layer.passive:
         return ""
     return f"{layer.verb}, {getattr(rules, layer.rule)}" if layer.rule else layer.verb
@@ -51,7 +51,7 @@ def exact(net: Net) -> Net:
 
 
 def table(steps: list[Step]) -> str:
-    """The numbers of the steps as lines of text, from the unit down to the pixels."""
+    """Return the numbers of the steps as lines of text, from the unit down to the pixels."""
     rows = [("layer", "step", "shape", "energy", "non-zero", "min", "max")]
     for step in steps:
         n = step.numbers()

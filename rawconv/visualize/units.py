@@ -46,7 +46,7 @@ class Unit(NamedTuple):
         return field_box(self, fields(net)[layer_object(net, self.layer)], net.shape)
 
     def shown_box(self, net: Net) -> tuple[int, int, int, int]:
-        """What figures show of it: its receptive field, but the image's own rows (columns) where the field has more."""
+        """Box that figures show: its receptive field, but the image's own rows (columns) where the field has more."""
         return cut_box(self.box(net), net.shape)
 
 
@@ -56,7 +56,7 @@ def field_box(unit: Unit, field: Field, shape: tuple) -> tuple[int, int, int, in
 
 
 def cut_box(box: tuple[int, int, int, int], shape: tuple) -> tuple[int, int, int, int]:
-    """A box, but all rows (columns) of an image of `shape` where the box has as many or more."""
+    """Return the box, but all rows (columns) of an image of `shape` where the box has as many or more."""
     top, left, bottom, right = box
     height, width = shape[:2]
     top, bottom = (0, height) if bottom - top >= height else (top, bottom)
@@ -70,17 +70,17 @@ def layer_names(net: Net) -> dict[str, str]:
     names = {}
     for name, layer in net.layers:
         if layer.named:
-            names[name] = _rectified(net, name) if layer.named == "rectified" else name
-    return {"scores" if is_score(net, name) else name: found for name, found in names.items()}
+            names[name] = _relu_above(net, name) if layer.named == "rectified" else name
+    return {"scores" if is_score(net, name) else name: layer_name for name, layer_name in names.items()}
 
 
-def _rectified(net, name):
+def _relu_above(net, name):
     """The rectifier that alone consumes a layer, perhaps after a batch norm of its own; else the layer itself."""
     above = net.consumers[name]
     if len(above) == 1 and net[above[0]].rectifier:
         return above[0]
-    if len(above) == 1 and _is_scale(net[above[0]]) and (found := _rectified(net, above[0])) != above[0]:
-        return found
+    if len(above) == 1 and _is_scale(net[above[0]]) and (above_scale := _relu_above(net, above[0])) != above[0]:
+        return above_scale
     return name
 
 
@@ -92,17 +92,17 @@ def _is_scale(layer):
 
 def layer_numbers(net: Net) -> dict[str, str]:
     """{"4": "conv4"}, ...: the layers that a user may give as plain numbers, from the bottom up."""
-    found = ((name, kind) for name in net.nodes for kind in ("conv", "fc"))
-    return {name[len(kind) :]: name for name, kind in found if re.fullmatch(rf"{kind}\d+", name)}
+    candidates = ((name, kind) for name in net.nodes for kind in ("conv", "fc"))
+    return {name[len(kind) :]: name for name, kind in candidates if re.fullmatch(rf"{kind}\d+", name)}
 
 
 def layer_object(net: Net, layer: str | int) -> str:
-    """The layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object.
+    """Return the layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object.
 
     Of an imported net also what its nodes have in common, "layer2.0" or "fire4": the last of them, with its ReLU.
     """
-    if found := _find(net, str(layer)):
-        return found
+    if object_name := _find(net, str(layer)):
+        return object_name
     names = list(layer_names(net))
     more = f" and {len(names) - MOST_LISTED} others" if len(names) > MOST_LISTED else ""
     raise UsageError(
@@ -123,8 +123,8 @@ def _find(net, layer):
 
 
 def user_name(net: Net, name: str) -> str:
-    """The name a user gives to a layer object: conv4 for relu4."""
-    return next((given for given, found in layer_names(net).items() if found == name), name)
+    """Return the name that a user gives to a layer object: conv4 for relu4."""
+    return next((user_layer for user_layer, layer_name in layer_names(net).items() if layer_name == name), name)
 
 
 def parse_unit(net: Net, text: str, image: int = 0) -> Unit:

@@ -49,14 +49,14 @@ def window_sizes(net, name):
 
     A map's own size where a window would be as large, or where branches meet: from there down whole maps are computed.
     """
-    size, found, whole, path = (1, 1), [], whole_maps(net, name), net.path(name)
+    size, sizes, whole, path = (1, 1), [], whole_maps(net, name), net.path(name)
     for place in reversed(range(len(path))):
-        found.append(size := _or_whole(size, whole[place + 1]))
+        sizes.append(size := _or_whole(size, whole[place + 1]))
         if not sole(path, place):
-            return [*whole[: place + 1], whole[place + 1], *reversed(found[:-1])]
+            return [*whole[: place + 1], whole[place + 1], *reversed(sizes[:-1])]
         if window := path[place].layer.window:
             size = window.reach(size)
-    return [_or_whole(size, whole[0]), *reversed(found)]
+    return [_or_whole(size, whole[0]), *reversed(sizes)]
 
 
 def sole(path, place):
