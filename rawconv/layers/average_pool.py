@@ -1,19 +1,23 @@
 """Average pooling.  It is linear, so the way back and the way down are one: its transpose."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import RawconvError
 from ..files.schema import Record, one_of
-from ..machine.arrays import array_module, on_cpu
+from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER, Layer
+from . import PAPER, Grads, Layer, Rules, Shape
 from .cutouts import clear, gather
-from .memory import Memory
+from .memory import Memory, Step
 from .window import WINDOW, Window, moved
 
 FAR = 1 << 30  # further than any window reaches
@@ -36,51 +40,61 @@ class AveragePool(Layer):
     limits = Record(WINDOW | {"count": one_of(*COUNTS)})
     named, verb = "output", "spread"
 
-    def __init__(self, size, stride=1, pad=0, ceil_mode=True, count="map"):
+    def __init__(
+        self,
+        size: int | Sequence[int] | None,
+        stride: int | Sequence[int] = 1,
+        pad: int | Sequence[int] = 0,
+        ceil_mode: bool = True,
+        count: str = "map",
+    ) -> None:
         if count not in COUNTS:
             raise ValueError(f"count {count!r} is not one of: {', '.join(COUNTS)}.")
-        self._window, self.count = (size, stride, pad, ceil_mode), count
-        self.window = None if size is None else Window.of_pool(*self._window)
+        self.count = count
+        self._window: Any = (size, stride, pad, ceil_mode)
+        self.window = None if size is None else Window.of_pool(size, stride, pad, ceil_mode)
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:  # type: ignore[override]
         return {**self.window.settings, "count": self.count}
 
-    def build(self, shape, rng=None, dtype=None):
+    def build(self, shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Take the whole of a map (H, W, C) as the window, where the size is None."""
         self.window = self._on(shape)
 
     def _on(self, shape):
         return self.window or Window.of_pool(tuple(shape[:2]), *self._window[1:])
 
-    def out_shape(self, shape):
+    def out_shape(self, shape: Shape) -> Shape:
         return (*self._on(shape).pooled_size(*shape[:2]), shape[2])
 
-    def forward(self, x, rng_key=None):
+    def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Any]:
         """y = sum of x over each window / count; cache = (H, W) of x."""
         y = empty(x, (len(x), *self.out_shape(x.shape[1:])))
         self._run(average, array_module(x).ascontiguousarray(x), y)
         return y, x.shape[1:3]
 
-    def backward(self, dy, size):
+    def backward(self, dy: Array, size: Any) -> tuple[Array, Grads]:
         """dx = sum of dy / count over the windows that hold the place: the transpose of forward."""
         return self.transpose(dy, size), {}
 
-    def deconv(self, r, size, rules=PAPER):
+    def deconv(self, r: Array, size: Any, rules: Rules = PAPER) -> Array:
         """The same."""
         return self.transpose(r, size)
 
-    def transpose(self, dy, size):
+    def transpose(self, dy: Array, size: Any) -> Array:
         """dy (N, OH, OW, C) -> dx (N, *size, C)."""
         dx = empty(dy, (len(dy), *size, dy.shape[3]))
         self._run(spread, dx, array_module(dy).ascontiguousarray(dy))
         return dx
 
-    def forward_window(self, x, first, below):
+    def forward_window(self, x: Array, first: Array, below: Shape) -> Array:
         y = self._sums().forward(x)[0]
         return y / self._counts_at(y, first, below)
 
-    def deconv_window(self, r, corner, cache, rows, below, rules):
+    def deconv_window(
+        self, r: Array, corner: Array, cache: Any, rows: Array, below: Shape, rules: Rules
+    ) -> tuple[Array, Array]:
         """Each value is divided by the count that its window has in the whole map."""
         r, size = r / self._counts_at(r, corner, below), self.window.reach(r.shape[1:3])
         corner = corner * self.window.stride - self.window.pad[:2]
@@ -97,7 +111,7 @@ class AveragePool(Layer):
         counts = gather(self.counts(below[:2]), np.zeros(len(y), int), corner, y.shape[1:3])
         return array_module(y).asarray(counts, y.dtype)
 
-    def counts(self, size):
+    def counts(self, size: Any) -> Array:
         """The count of each window on a map of `size` (H, W): (1, OH, OW, 1), NumPy's."""
         low, high = np.reshape(self._counted(size), (2, 2))
         rows, columns = (
@@ -107,10 +121,10 @@ class AveragePool(Layer):
         )
         return (rows[:, None] * columns)[None, :, :, None]
 
-    def memory(self, step):
+    def memory(self, step: Step) -> Memory:
         return Memory()
 
-    def to_onnx(self, graph, name):
+    def to_onnx(self, graph: Any, name: str) -> None:
         """ONNX counts the cells inside the map or all of the window; where it hangs over, not all readers agree."""
         window, shape = self.window, graph.shape
         if window.covers(shape):

@@ -1,19 +1,22 @@
 """Max pooling with switches.  A switch is the winner's place in its window; going down, each value returns there."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..files.schema import Record
-from ..machine.arrays import array_module, on_cpu
+from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
-from . import PAPER, Layer
+from . import PAPER, Grads, Layer, Rules, Shape
 from .cutouts import clear, gather
-from .memory import Memory
+from .memory import Memory, Step
 from .window import WINDOW, Window, moved, pair
 
 SHARED = {"add": 0, "max": 1, "overwrite": 2}
@@ -38,15 +41,21 @@ class MaxPool(Layer):
     limits = Record(WINDOW)
     named, verb, switches, border = "output", "unpool", True, -np.inf
 
-    def __init__(self, size, stride=1, pad=0, ceil_mode=True):
+    def __init__(
+        self,
+        size: int | Sequence[int] | None,
+        stride: int | Sequence[int] = 1,
+        pad: int | Sequence[int] = 0,
+        ceil_mode: bool = True,
+    ) -> None:
         self._window = size, stride, pad, ceil_mode
         self.window = None if size is None else self._of(size)
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:  # type: ignore[override]
         return self.window.settings
 
-    def build(self, shape, rng=None, dtype=None):
+    def build(self, shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Take the whole of a map (H, W, C) as the window, where the size is None."""
         self.window = self.window or self._of(tuple(shape[:2]))
 
@@ -55,11 +64,11 @@ class MaxPool(Layer):
             raise ValueError(f"The window {size} of a pool has more than the {MOST_PLACES:,} places a switch can name.")
         return Window.of_pool(size, *self._window[1:])
 
-    def out_shape(self, shape):
+    def out_shape(self, shape: Shape) -> Shape:
         window = self.window or self._of(tuple(shape[:2]))
         return (*window.pooled_size(*shape[:2]), shape[2])
 
-    def forward(self, x, rng_key=None):
+    def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Cache]:
         """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""
         xp = array_module(x)
         kh, kw = self.window.size
@@ -68,18 +77,20 @@ class MaxPool(Layer):
         self._run(pool, xp.ascontiguousarray(x), y, switches, x.shape, y.shape)
         return y, Cache(switches, x.shape)
 
-    def backward(self, dy, cache):
+    def backward(self, dy: Array, cache: Cache) -> tuple[Array, Grads]:
         """dx = each dy put back at its switch, added where windows share a place: the exact transpose of forward."""
         return self._unpool(dy, cache, "add"), {}
 
-    def deconv(self, r, cache, rules=PAPER):
+    def deconv(self, r: Array, cache: Cache, rules: Rules = PAPER) -> Array:
         """Unpool: the same.  Overlapping 3x3/2 windows share 40-60 % of their switches; see Rules.shared_switches."""
         return self._unpool(r, cache, rules.shared_switches)
 
-    def forward_window(self, x, first, below):
+    def forward_window(self, x: Array, first: Array, below: Shape) -> Array:
         return moved(self).forward(x)[0]
 
-    def deconv_window(self, r, corner, cache, rows, below, rules):
+    def deconv_window(
+        self, r: Array, corner: Array, cache: Cache, rows: Array, below: Shape, rules: Rules
+    ) -> tuple[Array, Array]:
         """add: a pooled unit outside the window has the value 0 and adds nothing.  By max and overwrite one that shares
         a place with a unit inside takes part there, so the window gets a rim of such units first; `none` keeps out
         those that do not exist.
@@ -97,13 +108,13 @@ class MaxPool(Layer):
         layer = moved(self, (rim[0] * stride[0], rim[1] * stride[1]))
         return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
 
-    def memory(self, step):
+    def memory(self, step: Step) -> Memory:
         """Kept: the switches."""
         size = self.window.size if self.window else step.shape[:2]
         return Memory(own=step.outputs * (1 if math.prod(size) <= 256 else 2))
 
-    def to_onnx(self, graph, name):
-        """Where a last window is dropped, which not all readers do, padding says how many there are."""
+    def to_onnx(self, graph: Any, name: str) -> None:
+        """Set the padding so that readers which do not drop a last window count as many windows."""
         window, shape = self.window, graph.shape
         counted = window.out_size(*shape[:2]) == graph.out[:2]
         pads = window.pad if counted else window.floor_pads(shape, graph.out)

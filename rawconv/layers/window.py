@@ -1,22 +1,25 @@
 """Where a sliding window lies: output sizes, rounding, padding.  Shared by Conv, pools and receptive fields."""
 
+from __future__ import annotations
+
 import copy
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..files.schema import FLAG, FOUR, PAIR, Schema
 
 WINDOW: dict[str, Schema] = {"size": PAIR, "stride": PAIR, "pad": FOUR, "ceil_mode": FLAG}  # what it may be in a file
 
 
-def pair(value):
-    """(rows, columns) from an int or a pair."""
-    return (value, value) if isinstance(value, int) else tuple(value)
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Return (rows, columns) of an int or a pair."""
+    return (value, value) if isinstance(value, int) else tuple(value)  # type: ignore[return-value]
 
 
-def four(pad):
-    """(top, left, bottom, right) from an int, a pair (rows, columns) or four numbers."""
-    pad = pair(pad)
-    return pad if len(pad) == 4 else (*pad, *pad)
+def four(pad: int | Sequence[int]) -> tuple[int, ...]:
+    """Return (top, left, bottom, right) of an int, a pair (rows, columns) or four numbers."""
+    sides: tuple[int, ...] = pair(pad)
+    return sides if len(sides) == 4 else (*sides, *sides)
 
 
 class Window(NamedTuple):
@@ -33,7 +36,15 @@ class Window(NamedTuple):
     dilation: tuple = (1, 1)
 
     @classmethod
-    def of(cls, size, stride, pad, ceil_mode, dilation=1):
+    def of(
+        cls,
+        size: int | Sequence[int],
+        stride: int | Sequence[int],
+        pad: int | Sequence[int],
+        ceil_mode: bool,
+        dilation: int | Sequence[int] = 1,
+    ) -> Window:
+        """Return a Window of ints or pairs.  ValueError: a number is too small."""
         if not isinstance(ceil_mode, bool):
             raise ValueError(f"ceil_mode is True or False, not {ceil_mode!r}.")
         window = cls(pair(size), pair(stride), four(pad), ceil_mode, pair(dilation))
@@ -43,37 +54,41 @@ class Window(NamedTuple):
         return window
 
     @classmethod
-    def of_pool(cls, size, stride, pad, ceil_mode):
-        """A pool's, which holds a cell of its map wherever it lies."""
+    def of_pool(
+        cls, size: int | Sequence[int], stride: int | Sequence[int], pad: int | Sequence[int], ceil_mode: bool
+    ) -> Window:
+        """Return the Window of a pool, which holds a cell of its map at every position.  ValueError: its padding is
+        too large.
+        """
         window = cls.of(size, stride, pad, ceil_mode)
         if any(p >= k for p, k in zip(window.pad, window.size * 2, strict=True)):
             raise ValueError(f"A pool's padding {window.pad} must be smaller than its window {window.size}.")
         return window
 
     @property
-    def settings(self):
-        """The settings of a layer that has this window; dilation only where its cells lie apart."""
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a layer that has this window; dilation only if it is not 1."""
         return {name: value for name, value in self._asdict().items() if name != "dilation" or self.is_dilated}
 
     @property
-    def is_dilated(self):
+    def is_dilated(self) -> bool:
         return self.dilation != (1, 1)
 
     @property
-    def is_pointwise(self):
+    def is_pointwise(self) -> bool:
         """Whether each position sees one cell, its own: a convolution is then one product over the channels."""
         return self.size == self.stride == (1, 1) and not any(self.pad)
 
     @property
-    def span(self):
-        """(rows, columns) from its first cell to its last."""
+    def span(self) -> tuple[int, ...]:
+        """Return (rows, columns) from its first cell to its last."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.size, self.dilation, strict=True))
 
-    def covers(self, shape):
+    def covers(self, shape: Sequence[int]) -> bool:
         """Whether one window is all of an input of `shape` (H, W, ...), as that of a fully connected layer."""
         return self.size == tuple(shape[:2]) and not any(self.pad)
 
-    def out_size(self, height, width):
+    def out_size(self, height: int, width: int) -> tuple[int, ...]:
         """1 + ceil((in + pads - span) / s) (or floor) per axis.  ValueError: the input is smaller than the window."""
         sizes = []
         for axis, length in enumerate((height, width)):
@@ -86,24 +101,26 @@ class Window(NamedTuple):
             sizes.append(1 + (-(-room // self.stride[axis]) if self.ceil_mode else room // self.stride[axis]))
         return tuple(sizes)
 
-    def pooled_size(self, height, width):
-        """The same without a last window that would start at or beyond the end of the map."""
+    def pooled_size(self, height: int, width: int) -> tuple[int, ...]:
+        """Return the same without a last window that would start at or beyond the end of the map."""
         axes = zip(self.out_size(height, width), self.stride, self.pad, (height, width), strict=False)
         return tuple(sum(i * s - p < length for i in range(size)) for size, s, p, length in axes)
 
-    def floor_pads(self, shape, out):
-        """(top, left, bottom, right) with which rounding down makes `out` (rows, columns) of an input of `shape`."""
+    def floor_pads(self, shape: Sequence[int], out: Sequence[int]) -> tuple[int, ...]:
+        """Return (top, left, bottom, right) with which rounding down makes `out` (rows, columns) of an input of
+        `shape`.
+        """
         axes = zip(out, self.stride, self.span, shape, self.pad, strict=False)
         ends = [max(0, (count - 1) * stride + span - length - pad) for count, stride, span, length, pad in axes]
         return *self.pad[:2], *ends
 
-    def reach(self, count):
-        """How many (rows, columns) of the input `count` of the output are made of: (count - 1) * stride + span."""
+    def reach(self, count: Sequence[int]) -> tuple[int, ...]:
+        """Return how many (rows, columns) of the input `count` of the output depend on: (count - 1) * stride + span."""
         return tuple((n - 1) * s + k for n, s, k in zip(count, self.stride, self.span, strict=True))
 
 
-def moved(layer, pad=(0, 0)):
-    """The layer with another padding: what it does to windows that were cut out with theirs."""
+def moved(layer: Any, pad: tuple[int, int] = (0, 0)) -> Any:
+    """Return the layer with another padding, for windows that were cut out together with theirs."""
     layer = copy.copy(layer)
     layer.window = layer.window._replace(pad=(*pad, 0, 0))
     return layer

@@ -53,7 +53,7 @@ def _whole(net, maps, r, corner, wanted, path):
 
 
 def _some(net, maps, r, corner, wanted, path):
-    found, below, whole = {}, IMAGE, r.shape[1:3] == maps[IMAGE].shape[1:3]
+    changed, below, whole = {}, IMAGE, r.shape[1:3] == maps[IMAGE].shape[1:3]
     for name, layer, _ in path:
         if not whole and layer.window:
             size = reached(layer, r.shape[1:3], net.shapes[name][:2])
@@ -64,9 +64,9 @@ def _some(net, maps, r, corner, wanted, path):
         if whole or not layer.window:
             r, _ = layer.forward(r, **net.how(layer))
         if name in wanted:
-            found[name] = r if whole else paste(_repeat(maps[name], len(r)), r, corner)
+            changed[name] = r if whole else paste(_repeat(maps[name], len(r)), r, corner)
         below = name
-    return found
+    return changed
 
 
 def reached(layer: Any, size: Any, whole: Any) -> Any:

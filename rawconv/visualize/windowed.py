@@ -11,7 +11,9 @@ large as its map, the whole map goes on from there, so that no net is slower thi
 A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map it does not exist.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,12 @@ from ..layers.max_pool import Cache
 from ..machine.arrays import Array, array_module
 from ..machine.threads import cut
 from ..net import IMAGE
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..machine.arrays import Array
+    from ..net import Caches, Net
 
 WINDOW_BYTES = 24 << 20  # of the windows of one map: many small ones go through a product, few large ones stay in cache
 MAPS_BYTES = 96 << 20  # of all maps that units on their way through whole maps may take
@@ -39,12 +47,12 @@ class Windows(NamedTuple):
     rows: np.ndarray
     at: np.ndarray
 
-    def part(self, some):
+    def part(self, some: Any) -> Windows:
         """Those of the units `some`, a slice."""
         return Windows(*(column[some] for column in self))
 
 
-def window_sizes(net, name):
+def window_sizes(net: Net, name: str) -> Any:
     """[(rows, columns) computed for a unit of layer object `name`]: of the pixels, ..., of its own layer's map.
 
     A map's own size where a window would be as large, or where branches meet: from there down whole maps are computed.
@@ -64,7 +72,7 @@ def sole(path, place):
     return path[place].inputs == ((path[place - 1].name if place else IMAGE),)
 
 
-def whole_maps(net, name):
+def whole_maps(net: Net, name: str) -> Any:
     """The same list for the way through whole maps."""
     return [net.shape[:2], *(net.shapes[node.name][:2] for node in net.path(name))]
 
@@ -137,7 +145,7 @@ def step(layer, r, corner, cache, rows, below, rules):
     return layer.deconv(r, cache, rules), corner
 
 
-def select(caches, rows):
+def select(caches: Caches, rows: Any) -> Caches:
     """The caches of these pictures, in this order, as if forward had been given just them (again and again)."""
 
     def gather(cache):
