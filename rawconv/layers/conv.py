@@ -7,7 +7,10 @@ The product is linear, so both ways down are its transpose: dcolumns = dy @ weig
 That is what im2col.py does on a GPU, and gemm.py, one of the algorithms of cpu/, on a CPU.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +18,11 @@ from ..files.schema import MOST_FILTERS, PAIR, Record, either, number, whole
 from ..machine.arrays import Array, array_module, on_cpu, to_cpu
 from ..machine.buffers import empty
 from ..machine.threads import cut
-from . import AUTO, GEMM, PAPER, Execution, Layer, depthwise, im2col
+from . import AUTO, GEMM, PAPER, Execution, Grads, Layer, Rules, Shape, depthwise, im2col
 from .cpu import choose, clear_unreached, gemm
 from .cpu.depthwise import fits
 from .cutouts import clear
-from .memory import convolution_memory
+from .memory import Memory, Step, convolution_memory
 from .window import WINDOW, Window, moved, pair
 
 MANY_GROUPS, WIDE = 8, 32  # of so many groups, as many go through one product as have so many channels together
@@ -51,16 +54,27 @@ class Conv(Layer):
     }, {"dilation": PAIR})  # fmt: skip
     takes_execution, fuses_relu, named, verb = True, True, "rectified", "filter"
 
-    def __init__(self, filters, size, stride=1, pad=0, groups=1, ceil_mode=True, init_std=0.01, dilation=1):
+    def __init__(
+        self,
+        filters: int,
+        size: int | Sequence[int] | None,
+        stride: int | Sequence[int] = 1,
+        pad: int | Sequence[int] = 0,
+        groups: int = 1,
+        ceil_mode: bool = True,
+        init_std: float | str = 0.01,
+        dilation: int | Sequence[int] = 1,
+    ) -> None:
         if filters % groups:
             raise ValueError(f"{filters} filters cannot be split into {groups} groups; choose a multiple.")
         self.filters, self.groups, self.init_std = filters, groups, init_std
-        self._window = (size, stride, pad, ceil_mode, dilation)
-        self.window = None if size is None else Window.of(*self._window)
-        self.weight = self.bias = None
+        self._window: Any = (size, stride, pad, ceil_mode, dilation)
+        self.window = None if size is None else Window.of(size, stride, pad, ceil_mode, dilation)
+        self.weight: Any = None
+        self.bias: Any = None
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:  # type: ignore[override]
         size, stride, pad, ceil_mode, dilation = self.window or self._window
         return {
             "filters": self.filters, "size": size, "stride": stride, "pad": pad,
@@ -68,10 +82,10 @@ class Conv(Layer):
         } | ({} if pair(dilation) == (1, 1) else {"dilation": dilation})  # fmt: skip
 
     @property
-    def params(self):
+    def params(self) -> dict[str, Array]:  # type: ignore[override]
         return {"weight": self.weight, "bias": self.bias}
 
-    def build(self, shape, rng, dtype="float32"):
+    def build(self, shape: Shape, rng: np.random.Generator, dtype: str = "float32") -> None:
         """Draw weight (KH, KW, C // groups, F) from `rng`, for images of `shape` (H, W, C); bias (F,) is 0.
 
         Nothing where it has a weight.
@@ -85,7 +99,7 @@ class Conv(Layer):
         self.weight = (rng.standard_normal(size, np.float32) * np.float32(std)).astype(dtype)
         self.bias = np.zeros(self.filters, dtype)
 
-    def param_shapes(self, shape):
+    def param_shapes(self, shape: Shape) -> dict[str, tuple[int, ...]]:
         """{"weight": (KH, KW, C // groups, F), "bias": (F,)} for images of `shape` (H, W, C)."""
         height, width, channels = shape
         if channels % self.groups:
@@ -93,7 +107,7 @@ class Conv(Layer):
         size = self.window.size if self.window else (height, width)
         return {"weight": (*size, channels // self.groups, self.filters), "bias": (self.filters,)}
 
-    def out_shape(self, shape):
+    def out_shape(self, shape: Shape) -> Shape:
         height, width, channels = shape
         if self.weight is not None and channels != self.weight.shape[2] * self.groups:
             expected = self.weight.shape[2] * self.groups
@@ -101,7 +115,9 @@ class Conv(Layer):
         window = self.window or Window.of((height, width), *self._window[1:])
         return (*window.out_size(height, width), self.filters)
 
-    def forward(self, x, rng_key=None, fuse_relu=None, execution=AUTO):
+    def forward(
+        self, x: Array, rng_key: Any = None, fuse_relu: float | None = None, execution: Execution = AUTO
+    ) -> tuple[Array, Cache]:
         """y = columns @ weight + bias.
 
         fuse_relu: a ceiling, inf for none: y = min(max(that, 0), ceiling), the same bits as a ReLU's after it.
@@ -115,12 +131,12 @@ class Conv(Layer):
 
         return self._each_part(part, x), Cache(x, execution)
 
-    def backward(self, dy, cache):
+    def backward(self, dy: Array, cache: Cache) -> tuple[Array, Grads]:
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
         return self.transpose(dy, cache.x.shape[1:3], cache.execution), self.parameter_gradients(dy, cache)
 
-    def parameter_gradients(self, dy, cache):
-        """The second half of backward: all that the first layer of a net needs."""
+    def parameter_gradients(self, dy: Array, cache: Cache) -> Grads:
+        """Compute the second half of backward: all that the first layer of a net needs."""
         x, execution = cache
 
         def part(channels, filters, count):
@@ -131,11 +147,13 @@ class Conv(Layer):
         rows = dy.reshape(-1, self.filters)
         return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else im2col.sum_of_rows(rows)}
 
-    def deconv(self, r, cache, rules=PAPER):
-        """The same filters, transposed, no bias: the way back and down are one.  Paper, section 2.1, "Filtering"."""
+    def deconv(self, r: Array, cache: Cache, rules: Rules = PAPER) -> Array:
+        """Apply the same filters, transposed, without bias, as backward does.  Paper, section 2.1, "Filtering"."""
         return self.transpose(r, cache.x.shape[1:3], cache.execution, exact_zeros=True)
 
-    def transpose(self, dy, size, execution=AUTO, exact_zeros=False):
+    def transpose(
+        self, dy: Array, size: Sequence[int], execution: Execution = AUTO, exact_zeros: bool = False
+    ) -> Array:
         """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
 
         def part(channels, filters, count):
@@ -145,17 +163,19 @@ class Conv(Layer):
 
         return self._each_part(part, dy)
 
-    def forward_window(self, x, first, below, execution=AUTO):
+    def forward_window(self, x: Array, first: Array, below: Shape, execution: Execution = AUTO) -> Array:
         return moved(self).forward(x, execution=execution)[0]
 
-    def deconv_window(self, r, corner, cache, rows, below, rules):
+    def deconv_window(
+        self, r: Array, corner: Array, cache: Cache, rows: Array, below: Shape, rules: Rules
+    ) -> tuple[Array, Array]:
         size, corner = self.window.reach(r.shape[1:3]), corner * self.window.stride - self.window.pad[:2]
         return clear(moved(self).transpose(r, size, cache.execution, exact_zeros=True), corner, below), corner
 
-    def memory(self, step):
+    def memory(self, step: Step) -> Memory:
         return convolution_memory(self, step, gemm.split_k)
 
-    def to_onnx(self, graph, name):
+    def to_onnx(self, graph: Any, name: str) -> None:
         """Rounding up becomes padding; one window over the whole input becomes a product."""
         weight, bias = to_cpu(self.weight).transpose(3, 2, 0, 1), to_cpu(self.bias)
         if self.groups == 1 and self.window.covers(graph.shape):
@@ -205,7 +225,15 @@ def _apart(dweight, count):
 # The three operations, for one group of filters, or for depthwise ones (groups > 1).
 
 
-def convolve(x, weight, bias, window, execution=GEMM, groups=1, fuse_relu=None):
+def convolve(
+    x: Array,
+    weight: Array,
+    bias: Array,
+    window: Window,
+    execution: Execution = GEMM,
+    groups: int = 1,
+    fuse_relu: float | None = None,
+) -> Array:
     """y = im2col(x) @ weight + bias.  fuse_relu: and min(max(y, 0), fuse_relu)."""
     x = array_module(x).ascontiguousarray(x)
     y = empty(x, (len(x), *window.out_size(*x.shape[1:3]), weight.shape[3]))
@@ -214,7 +242,15 @@ def convolve(x, weight, bias, window, execution=GEMM, groups=1, fuse_relu=None):
     return y
 
 
-def convolve_transpose(dy, weight, size, window, execution=GEMM, groups=1, exact_zeros=False):
+def convolve_transpose(
+    dy: Array,
+    weight: Array,
+    size: Sequence[int],
+    window: Window,
+    execution: Execution = GEMM,
+    groups: int = 1,
+    exact_zeros: bool = False,
+) -> Array:
     """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
 
     exact_zeros: dx is exactly 0 wherever no dy but 0 reaches, as a sum of such products is, by Winograd as well.  A
@@ -230,7 +266,7 @@ def convolve_transpose(dy, weight, size, window, execution=GEMM, groups=1, exact
     return dx
 
 
-def weight_gradient(x, dy, window, execution=GEMM, groups=1):
+def weight_gradient(x: Array, dy: Array, window: Window, execution: Execution = GEMM, groups: int = 1) -> Array:
     """dweight = im2col(x).T @ dy, summed in an order that the shapes decide."""
     x, dy = (array_module(x).ascontiguousarray(array) for array in (x, dy))
     shape = (*window.size, x.shape[3] // groups, dy.shape[3])
