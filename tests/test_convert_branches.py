@@ -295,6 +295,27 @@ def test_one_output_of_several(tmp_path):
         assert found.info["imported"]["conventions"]["output"] == name
 
 
+@pytest.mark.parametrize("side", [(12, 20), (20, 12)])
+def test_a_trunk_of_pictures_that_are_not_square(side, tmp_path):
+    """It ends in maps, so it has no classes, and no scores that could be mistaken for some."""
+    chain = Chain((1, 3, *side)).add("Sub", "mean").conv(4, 3, 3, strides=[2, 1]).add("Relu")
+    mean = chain.rng.uniform(90, 140, (1, 3, *side)).astype(np.float32)
+    chain.weights.append(files.numpy_helper.from_array(mean, "mean"))
+    first = chain.value
+    path = join(chain, "Concat", first, chain.conv(2, 4, 1).value, axis=1).save(tmp_path / "net.onnx")
+    found = import_net(path)
+    net = found.net
+    assert net.shape == (*side, 3) and net.stored == (20, 20) and net.classes == [] and not net.has_scores
+    from PIL import Image
+
+    picture = np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    checked = verify(found, tmp_path / "picture.png")
+    assert checked["difference"] < 1e-5 and checked["ours"] == checked["theirs"] and checked["ours"][:4] == "map "
+    with pytest.raises(RawconvError, match="which have no class names"):
+        import_net(path, classes=["cat"])
+
+
 def test_half_precision_is_read_and_run(tmp_path):
     """The whole file in float16, its input too."""
     chain = branches()

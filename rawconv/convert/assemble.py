@@ -25,21 +25,22 @@ LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey picture, as Pillow's con
 
 
 def assemble(foreign, pixels, stored, classes, model):
-    """(Net, {our name of a layer with parameters: the file's}); Wrong where it is no classifier of square pictures.
+    """(Net, {our name of a layer with parameters: the file's}); Wrong where a checkpoint could not hold it.
 
     pixels: a Pixels.  stored: rows and columns of a picture as it is kept, of which the net sees the centre.
+    A net that ends in maps is a trunk, without classes.
     """
     _check_input(foreign.shape, pixels)
     height, width, _ = foreign.shape
     given = [entry for entry in foreign.layers if not (isinstance(entry[1], Dropout) and entry is foreign.layers[-1])]
     chain = all(len(entry) == 2 for entry in given)
-    _check(given, foreign.shape, chain)
+    _check(given, foreign.shape)
     layers, theirs = _named(given, foreign.shape) if chain else (given, {})
     matrix, mean = _pixels(pixels, foreign.inside)
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise Wrong("prepares its pixels with numbers that are not finite")
     layers = _fold(layers, matrix)
-    mean = _mean(mean.astype(_dtype(layers)), stored, height)
+    mean = _mean(mean.astype(_dtype(layers)), stored, (height, width))
     net = Net((height, width, 3), layers, classes, mean, model, stored=(stored, stored))
     _check_classes(net)
     return net, theirs
@@ -47,17 +48,21 @@ def assemble(foreign, pixels, stored, classes, model):
 
 def _check_input(shape, pixels):
     height, width, channels = shape
-    if height != width or channels not in (1, 3):
-        raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not square ones of 3 (or 1: grey)")
+    if channels not in (1, 3):
+        raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not of 3 (or 1: grey)")
     if (pixels.order == "grey") != (channels == 1):
         raise Wrong(f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels.")
 
 
 def _check_classes(net):
-    """Wrong where the net has no score for each of its classes, which are numbers where it has none."""
+    """Wrong where the net has no score for each of its classes, which are numbers where nobody names them."""
     scores = net.shapes[net.output]
-    if scores[:2] != (1, 1):
-        raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, not in one score a class")
+    if not net.has_scores and net.classes:
+        raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, which have no class names", "Leave --classes out.")
+    if not net.has_scores:
+        return
+    if net[net.output].rectifier:
+        raise Wrong("does not end in class scores, nor in maps, but in a ReLU over one place")
     if not net.classes:
         net.classes = [str(i) for i in range(scores[2])]
     if len(net.classes) != scores[2]:
@@ -65,10 +70,10 @@ def _check_classes(net):
     check_names("class", net.classes)
 
 
-def _check(layers, shape, chain):
+def _check(layers, shape):
     """Wrong, naming the file's layer, where a checkpoint could not hold it or it does not fit on those below."""
-    if not layers or (chain and not isinstance(layers[-1][1], Conv | AveragePool)):
-        raise Wrong("does not end in a convolution, a fully connected layer or an average, so it has no class scores")
+    if not layers:
+        raise Wrong("does not end in class scores, nor in maps: it has no layers")
     if len(layers) > checkpoint.MOST_LAYERS:
         raise Wrong(f"has {len(layers)} layers, and rawconv takes {checkpoint.MOST_LAYERS}")
     shapes, before = {IMAGE: shape}, IMAGE
@@ -165,15 +170,15 @@ def _mean(mean, stored, size):
 
     A picture in the size of the input is continued over its border: only the centre is ever seen.
     """
-    if stored < size:
+    if stored < max(size):
         raise Wrong(
-            f"takes pictures of {size} pixels, more than the {stored} they are kept in", "Name another --resize."
+            f"takes pictures of {max(size)} pixels, more than the {stored} they are kept in", "Name another --resize."
         )
     if mean.ndim == 1:
         return mean
-    if mean.ndim == 3 and mean.shape[:2] == (size, size):
-        border = ((stored - size) // 2, (stored - size + 1) // 2)
-        mean = np.pad(mean, (border, border, (0, 0)), "edge")
+    if mean.ndim == 3 and mean.shape[:2] == size:
+        borders = [((stored - side) // 2, (stored - side + 1) // 2) for side in size]
+        mean = np.pad(mean, (*borders, (0, 0)), "edge")
     if mean.ndim == 3 and mean.shape[:2] != (stored, stored):
         raise Wrong(f"has a mean of {mean.shape[0]}x{mean.shape[1]} pixels for pictures kept in {stored}")
     return np.ascontiguousarray(mean)
@@ -181,7 +186,7 @@ def _mean(mean, stored, size):
 
 def default_stored(foreign, pixels):
     """Rows and columns of a stored picture: what the file says; the mean picture's; else as recipes.stored_for."""
-    return foreign.stored or (len(pixels.mean) if np.ndim(pixels.mean) == 3 else stored_for(foreign.shape[0]))
+    return foreign.stored or (len(pixels.mean) if np.ndim(pixels.mean) == 3 else stored_for(max(foreign.shape[:2])))
 
 
 def known_pixels(foreign):

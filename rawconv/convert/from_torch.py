@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..errors import RawconvError
+from ..layers.window import pair
 from ..net import Net
 from . import Pixels
 from .read import import_net
@@ -26,14 +27,14 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def from_torch(
-    model: torch.nn.Module, size: int = 224, mean: Sequence[float] = IMAGENET[0], std: Sequence[float] = IMAGENET[1],
+    model: torch.nn.Module, size: int | tuple[int, int] = 224, mean: Sequence[float] = IMAGENET[0], std: Sequence[float] = IMAGENET[1],
     classes: Sequence[str] = (), stored: int | None = None,
 ) -> Net:  # fmt: skip
     """Return the Net that computes what a PyTorch model computes in eval mode.
 
     PyTorch exports the model to ONNX, which is imported; the scores of a random picture are compared.
 
-    model: from (N, C, size, size) to class scores (N, K).  size: rows and columns of its pictures.
+    model: from (N, C, *size) to class scores (N, K).  size: rows and columns of its pictures, one number for both.
     mean, std: of pixels in [0, 1], one number a channel, as in torchvision's Normalize; one each for a grey model.
     classes: their names.  stored: rows and columns of a picture before its centre is cut out.
 
@@ -44,7 +45,7 @@ def from_torch(
     order = "grey" if len(mean) == 1 else "rgb"
     pixels = Pixels(order, *(tuple(255 * float(number) for number in numbers) for numbers in (mean, std)))
     like = next(iter(model.parameters()), torch.zeros(0))
-    image = np.random.default_rng(0).integers(0, 256, (len(mean), size, size)) / 255
+    image = np.random.default_rng(0).integers(0, 256, (len(mean), *pair(size))) / 255
     x = (image - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
     x = torch.tensor(x[None], dtype=like.dtype, device=like.device)
     with tempfile.TemporaryDirectory() as folder, _in_eval_mode(model):

@@ -96,7 +96,7 @@ def _own(layer, node, dtype, folds):
 def _foreign(walk, end, layers):
     model = walk.graph.model
     about = {entry.key: entry.value for entry in model.metadata_props}
-    classes, stored = _own_words(about.get("rawconv", "{}"), walk.given[0])
+    classes, stored = _own_words(about.get("rawconv", "{}"), max(walk.given[:2]))
     mean, scale = walk.inside
     inside = walk.inside if np.any(mean != 0) or np.any(scale != 1) else None
     pixels, why = _expected(about, model.producer_name, walk.given[2], inside)

@@ -16,7 +16,8 @@ TOLERANCE = 1e-4  # of the largest score
 def verify(found, picture):
     """{"with", "picture", "difference", "ours", "theirs"} of an Imported and the path of a picture.
 
-    difference: the largest |ours - theirs| / the largest |theirs|; ours and theirs: the best class of each.
+    difference: the largest |ours - theirs| / the largest |theirs|; ours and theirs: the best class of each, of a trunk
+    its strongest map.
     RawconvError where the difference exceeds 1e-4, or the library is not installed.
     """
     ((_, _, stored),), _ = read_pictures([picture], found.net)
@@ -35,7 +36,7 @@ def verify(found, picture):
     if theirs.shape != ours.shape:
         raise RawconvError(f"{found.path}: {name} makes {theirs.size} scores of it, and the import {ours.size}.")
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
-    best = [found.net.classes[int(scores.argmax())] for scores in (ours, theirs)]
+    best = [_best(found.net, scores) for scores in (ours, theirs)]
     if not difference <= TOLERANCE:
         raise RawconvError(
             f"{found.path}: our scores and {name}'s differ by {difference:.1e} of the largest ({best[0]}, {best[1]}), "
@@ -44,6 +45,14 @@ def verify(found, picture):
     version = metadata.version(name)
     return {"with": f"{name} {version}", "picture": str(picture), "difference": difference, "ours": best[0],
             "theirs": best[1]}  # fmt: skip
+
+
+def _best(net, scores):
+    """The name of the best class, or of a trunk's strongest map."""
+    if net.has_scores:
+        return net.classes[int(scores.argmax())]
+    height, width, _ = net.shapes[net.output]
+    return f"map {int(scores.argmax()) // (height * width)}"
 
 
 def file_input(pictures, pixels, stored):
@@ -55,14 +64,14 @@ def file_input(pictures, pixels, stored):
     x = {"rgb": x, "bgr": x[..., ::-1], "grey": (x @ np.array(LUMA))[..., None]}[pixels.order]
     mean = np.asarray(pixels.mean, np.float64)
     if mean.ndim == 3:
-        top = (stored - x.shape[1]) // 2
-        mean = mean[top : top + x.shape[1], top : top + x.shape[2]] if len(mean) == stored else mean
+        top, left = (stored - x.shape[1]) // 2, (stored - x.shape[2]) // 2
+        mean = mean[top : top + x.shape[1], left : left + x.shape[2]] if len(mean) == stored else mean
     return ((x - mean) / np.asarray(pixels.std)).transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def ending(kind, scores):
     """Our scores as the file ends: as they are, their softmax, its logarithm or their sigmoid."""
-    scores = scores.reshape(-1).astype(np.float64)
+    scores = scores.transpose(0, 3, 1, 2).reshape(-1).astype(np.float64)  # a trunk's maps lie one after the other there
     if kind == "log":
         scores -= scores.max()
         return scores - np.log(np.exp(scores).sum())
