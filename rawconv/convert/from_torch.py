@@ -27,9 +27,13 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def from_torch(
-    model: torch.nn.Module, size: int | tuple[int, int] = 224, mean: Sequence[float] = IMAGENET[0], std: Sequence[float] = IMAGENET[1],
-    classes: Sequence[str] = (), stored: int | None = None,
-) -> Net:  # fmt: skip
+    model: torch.nn.Module,
+    size: int | tuple[int, int] = 224,
+    mean: Sequence[float] = IMAGENET[0],
+    std: Sequence[float] = IMAGENET[1],
+    classes: Sequence[str] = (),
+    stored: int | None = None,
+) -> Net:
     """Return the Net that computes what a PyTorch model computes in eval mode.
 
     PyTorch exports the model to ONNX, which is imported; the scores of a random picture are compared.
