@@ -1,5 +1,5 @@
-// Windows cut out of maps: the twins of clear_outside, paste_windows and put_windows in cutouts.py.  One thread for each
-// element of the result.  item is the type of the windows and maps, which are only copied.
+// Windows cut out of maps: the twins of clear_outside, paste_windows and put_windows in cutouts.py.  One thread for
+// each element of the result.  item is the type of the windows and maps, which are only copied.
 #include "kernels.cuh"
 
 // r[u, v, w, c] = value where the place (corner[u] + (v, w)) is not one of a map of rows x columns.
