@@ -210,7 +210,7 @@ class Net:
         self._need_floats(dy, "dy (N, H, W, C)")
         grads, wanted = {}, self._wanted(caches, stop)
 
-        def back(node, dy):
+        def back(node: Node, dy: Array) -> Any:
             if wanted.isdisjoint(node.inputs):
                 dx, grads[node.name] = None, node.layer.parameter_gradients(dy, caches[node.name])
             else:
@@ -244,7 +244,7 @@ class Net:
         """
         self._need_floats(r, "r (N, H, W, C)")
 
-        def step(node, r):
+        def step(node: Node, r: Array) -> Any:
             below = node.layer.deconv(r, caches[node.name], rules)
             if watch:
                 watch(node, below)

@@ -106,6 +106,7 @@ class Layer:
     backward: Callable[..., Any]
     deconv: Callable[..., Any]
     out_shape: Callable[..., Shape]
+    parameter_gradients: Callable[..., Grads]
     settings: dict[str, Any] = {}
     params: dict[str, Any] = {}
     build: Callable[..., None] | None = None

@@ -37,5 +37,5 @@ class Add(Layer):
         graph.add(name, "Sum")
 
 
-def _listed(shapes):
+def _listed(shapes: Any) -> str:
     return " and ".join("x".join(map(str, shape)) for shape in shapes)

@@ -36,7 +36,7 @@ class Concat(Layer):
         graph.add(name, "Concat", axis=1)
 
 
-def _split(y, channels):
+def _split(y: Array, channels: Any) -> tuple[Array, ...]:
     ends = list(itertools.accumulate(channels))
     return tuple(
         array_module(y).ascontiguousarray(y[..., end - count : end]) for count, end in zip(channels, ends, strict=True)

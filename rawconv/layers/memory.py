@@ -4,7 +4,7 @@ All figures are bytes, of float32, and on a GPU.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .window import four, pair
 
@@ -18,8 +18,8 @@ class Step(NamedTuple):
     fused: the layer below does its work.
     """
 
-    shape: tuple
-    out: tuple
+    shape: tuple[int, ...]
+    out: tuple[int, ...]
     batch: int
     workspace: int = 0
     lowest: bool = False
@@ -52,7 +52,7 @@ class Memory(NamedTuple):
     back: int = 0
 
 
-def convolution_memory(layer, step, split_k):
+def convolution_memory(layer: Any, step: Step, split_k: Any) -> Memory:
     """The Memory of a Conv: its columns are the largest block of the three passes, as im2col.py makes them.
 
     split_k(rows, width): how many rows of dy go into one accumulator of the weight gradient.

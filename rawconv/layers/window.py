@@ -29,11 +29,11 @@ class Window(NamedTuple):
     dilation: from one of its cells to the next, so that it spans (size - 1) * dilation + 1 (Yu and Koltun 2015).
     """
 
-    size: tuple
-    stride: tuple
-    pad: tuple
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
     ceil_mode: bool = True
-    dilation: tuple = (1, 1)
+    dilation: tuple[int, ...] = (1, 1)
 
     @classmethod
     def of(

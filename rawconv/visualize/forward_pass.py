@@ -30,6 +30,8 @@ from ..net import IMAGE, Net
 from .units import Unit, is_score, layer_object, parse_unit, user_name
 
 if typing.TYPE_CHECKING:
+    from typing import Any
+
     from ..data import Split
     from ..data.pictures import ImagesLike
 
@@ -71,7 +73,7 @@ class ForwardPass:
             raise UsageError(f"These images went up to {top} only; name {layer} among the layers to go up to.")
         return self.maps[name]
 
-    def caches_to(self, name: str) -> dict:
+    def caches_to(self, name: str) -> dict[str, Any]:
         """{node: cache} of all nodes that node `name` is made of, from the bottom up to itself."""
         return {node.name: self.caches[node.name] for node in self.net.path(name)}
 
@@ -163,7 +165,7 @@ class ForwardPass:
         )
 
 
-def _nodes(net, layers):
+def _nodes(net: Net, layers: Any) -> Any:
     """The nodes of layers as users name them, each once; by default the net's last."""
     return list(dict.fromkeys(layer_object(net, layer) for layer in layers)) if layers else [net.output]
 

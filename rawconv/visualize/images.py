@@ -23,7 +23,7 @@ def display(r: Array, percentile: float = 100) -> np.ndarray:
     return np.rint(255 * (0.5 + 0.5 * np.clip(r / scale, -1, 1))).astype(np.uint8)
 
 
-def crop(picture: np.ndarray, box: tuple, fill: float = GREY) -> np.ndarray:
+def crop(picture: np.ndarray, box: tuple[int, int, int, int], fill: float = GREY) -> np.ndarray:
     """picture (H, W, C) cut to box (top, left, bottom, right), which may leave it: padded with `fill` there."""
     top, left, bottom, right = box
     height, width = picture.shape[:2]

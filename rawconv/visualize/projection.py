@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..machine.arrays import Array
+
 UNITS = 256  # that set out together on their way down; windowed.py says how many go on together
 PROJECTION_BYTES = 128 << 20  # of projections held at once
 
@@ -84,7 +86,7 @@ class Projection:
         r = put(seed, np.array([(self.unit.y or 0, self.unit.x or 0)]), net.shapes[name][:2])
         steps = [Step(self.unit.layer, "unit", to_cpu(r)[0].copy())]
 
-        def watch(node, windows):
+        def watch(node: Any, windows: Any) -> None:
             if said := word(node.layer, self.way.rules):
                 steps.append(Step(node.name, said, to_cpu(windows.r)[0].copy()))
 
@@ -117,7 +119,7 @@ def project(
     return _project(passed, units, Way(rules, control, others, full), watch)
 
 
-def _project(passed, units, way, watch):
+def _project(passed: ForwardPass, units: Any, way: Way, watch: Any) -> Iterator[Projection]:
     done = 0
     for (layer, whole), same in groupby(units, key=lambda unit: (unit.layer, unit.whole)):
         some = list(same)
@@ -125,8 +127,10 @@ def _project(passed, units, way, watch):
         done += len(some)
 
 
-def _of_one_layer(passed, layer, units, way, watch, first):
-    """The Projections of units of one layer, all of them places or all whole maps; the first has the number `first`."""
+def _of_one_layer(
+    passed: ForwardPass, layer: str, units: Any, way: Way, watch: Any, first: int
+) -> Iterator[Projection]:
+    """Yield the Projections of units of one layer, all of them positions or all whole maps, numbered from `first`."""
     net, name = passed.net, layer_object(passed.net, layer)
     caches, field = passed.caches_to(name), fields(net)[name]
     caches = way.control.caches(caches, way.others) if way.control else caches
@@ -145,8 +149,8 @@ def _of_one_layer(passed, layer, units, way, watch, first):
             yield Projection(unit, value, r, not lives, box, cut_box(box, net.shape), passed, way)
 
 
-def _seeds(passed, name, units, whole):
-    """(what stands in the units' layer, their values (U,)), on the device: one place of all maps, or whole maps."""
+def _seeds(passed: ForwardPass, name: str, units: Any, whole: bool) -> tuple[Array, Array]:
+    """Return (seeds in the units' layer, their values (U,)), on the device: one position of all maps, or whole maps."""
     y = passed.maps[name]
     xp = array_module(y)
     rows, channels = (xp.asarray(np.array(column)) for column in ([u.image for u in units], [u.channel for u in units]))

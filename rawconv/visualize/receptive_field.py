@@ -19,9 +19,9 @@ class Field(NamedTuple):
     picture.
     """
 
-    size: tuple
-    jump: tuple
-    start: tuple
+    size: tuple[int, ...]
+    jump: tuple[int, ...]
+    start: tuple[int, ...]
 
     def box(self, y: int, x: int) -> tuple[int, int, int, int]:
         """(top, left, bottom, right) of the field of unit (y, x), the last two exclusive; may leave the picture."""
@@ -43,12 +43,12 @@ def fields(net: Net) -> dict[str, Field]:
     return {name: fields_of[name] for name in net.nodes}
 
 
-def _around(fields, picture):
-    """The smallest Field around these."""
+def _around(fields: list[Field], shape: tuple[int, ...]) -> Field:
+    """Return the smallest Field around these."""
     if len(set(fields)) == 1:
         return fields[0]
     if len({field.jump for field in fields}) > 1:
-        return Field(tuple(picture[:2]), (0, 0), (0, 0))
+        return Field(tuple(shape[:2]), (0, 0), (0, 0))
     start = tuple(min(field.start[axis] for field in fields) for axis in range(2))
     end = [max(field.start[axis] + field.size[axis] for field in fields) for axis in range(2)]
     return Field((end[0] - start[0], end[1] - start[1]), fields[0].jump, start)

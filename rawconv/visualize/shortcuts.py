@@ -20,6 +20,8 @@ from .forward_pass import forward_passes
 from .units import parse_unit
 
 if typing.TYPE_CHECKING:
+    from typing import Any
+
     from ..data.pictures import ImagesLike
 
 
@@ -46,7 +48,7 @@ def project(net: Net, image: ImagesLike, unit: str, rules: Rules = PAPER) -> np.
     return np.stack(projections) if is_batch(image) else projections[0]
 
 
-def classify(net: Net, image: ImagesLike, count: int = 5) -> list:
+def classify(net: Net, image: ImagesLike, count: int = 5) -> list[Any]:
     """Find the `count` most probable classes of an image: [(class name, probability), ...]; of several, a list of
     these.
 

@@ -29,7 +29,7 @@ class Step(NamedTuple):
     step: str
     r: np.ndarray
 
-    def numbers(self) -> dict:
+    def numbers(self) -> dict[str, Any]:
         """Shape; energy, the sum of r squared; share of r that is not 0; smallest and largest value."""
         r = self.r.astype(np.float64)
         return {
@@ -60,7 +60,7 @@ def table(steps: list[Step]) -> str:
         rows.append((n["layer"], n["step"], shape, f"{n['energy']:.4g}", share, f"{n['min']:.4g}", f"{n['max']:.4g}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
-    def line(row):
+    def line(row: Any) -> str:
         cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
         return "  ".join(cells)
 

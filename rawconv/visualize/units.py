@@ -16,6 +16,8 @@ from ..net import Net
 from .receptive_field import Field, fields
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..net import Net
 
 MOST_LISTED = 60  # names of layers in a message
@@ -50,12 +52,12 @@ class Unit(NamedTuple):
         return cut_box(self.box(net), net.shape)
 
 
-def field_box(unit: Unit, field: Field, shape: tuple) -> tuple[int, int, int, int]:
+def field_box(unit: Unit, field: Field, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Unit.box, where the Field of its layer is known; `shape` is the net's (H, W, C)."""
-    return (0, 0, *shape[:2]) if unit.y is None or unit.x is None else field.box(unit.y, unit.x)
+    return (0, 0, shape[0], shape[1]) if unit.y is None or unit.x is None else field.box(unit.y, unit.x)
 
 
-def cut_box(box: tuple[int, int, int, int], shape: tuple) -> tuple[int, int, int, int]:
+def cut_box(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Return the box, but all rows (columns) of an image of `shape` where the box has as many or more."""
     top, left, bottom, right = box
     height, width = shape[:2]
@@ -74,7 +76,7 @@ def layer_names(net: Net) -> dict[str, str]:
     return {"scores" if is_score(net, name) else name: layer_name for name, layer_name in names.items()}
 
 
-def _relu_above(net, name):
+def _relu_above(net: Net, name: str) -> str:
     """The rectifier that alone consumes a layer, perhaps after a batch norm of its own; else the layer itself."""
     above = net.consumers[name]
     if len(above) == 1 and net[above[0]].rectifier:
@@ -84,7 +86,7 @@ def _relu_above(net, name):
     return name
 
 
-def _is_scale(layer):
+def _is_scale(layer: Any) -> bool:
     """Whether it is a batch norm that could not be folded: a filter of 1x1 for each map."""
     settings = layer.settings
     return settings.get("groups", 1) == settings.get("filters") != 1 and settings["size"] == (1, 1)
@@ -110,8 +112,8 @@ def layer_object(net: Net, layer: str | int) -> str:
     )
 
 
-def _find(net, layer):
-    """The layer object that `layer` names, None where there is none."""
+def _find(net: Net, layer: str) -> str | None:
+    """Return the layer object that `layer` names, None where there is none."""
     names = layer_names(net)
     if layer in names:
         return names[layer]
@@ -147,8 +149,8 @@ def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
     return Unit(image, user_name(net, name), channel, y, x, whole)
 
 
-def _parts(net, text):
-    """(layer, [numbers]) of a unit's text, read from the right: names of imported layers may hold colons."""
+def _parts(net: Net, text: str) -> tuple[str, list[str]]:
+    """Return (layer, [numbers]) of a unit's text, read from the right: names of imported layers may hold colons."""
     parts = text.split(":")
     for count in (3, 2, 1):
         layer, numbers = ":".join(parts[:-count]), parts[-count:]
