@@ -13,7 +13,7 @@ from projecting import project_units
 from rawconv.layers import GEMM, Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
 from rawconv.layers.cpu import winograd, winograd_tiles
-from rawconv.layers.cpu.winograd_places import PLAIN, Fold, Tiles, multiplications
+from rawconv.layers.cpu.winograd_positions import PLAIN, Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
 from rawconv.net import Net
@@ -31,7 +31,7 @@ SIZES = {
 
 @st.composite
 def convolutions(draw):
-    """(batch, (H, W, C), filters, settings) of every kind of fold; maps of y of 1 to 10 places along an axis."""
+    """(batch, (H, W, C), filters, settings) of every kind of fold; maps of y of 1 to 10 positions along an axis."""
     (_, stride), size = draw(st.sampled_from(sorted(SIZES.items())))
     pad = draw(st.tuples(*[st.integers(0, 2)] * 2))
     height, width = (
@@ -81,13 +81,13 @@ WINDOWS = [Window.of(size, stride, 0, True) for (_, stride), size in SIZES.items
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: f"{window.size} by {window.stride}")
 def test_what_is_left_out_is_zero_and_nothing_else_is(window):
-    """The transformed filters themselves say which channels a place needs, also when they are turned."""
+    """The transformed filters themselves say which channels a position needs, also when they are turned."""
     how, weight = Fold.of(window), np.random.default_rng(0).standard_normal((*window.size, 2, 16))
     square = winograd._square(weight.dtype)
     folded = winograd._fold_filters(weight, how)
-    for filters, place in ((folded, 5), (folded[::-1, ::-1], 0)):
+    for filters, position in ((folded, 5), (folded[::-1, ::-1], 0)):
         transformed = winograd._transform(square, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
-        for values, span in zip(transformed, how.spans(2, place), strict=True):
+        for values, span in zip(transformed, how.spans(2, position), strict=True):
             used = np.flatnonzero(values.any(axis=1))
             assert used.tolist() == list(range(span.start, span.stop))
 
@@ -99,7 +99,7 @@ def test_what_is_left_out_is_zero_and_nothing_else_is(window):
         ((13, 13), (3, 1), (3 * 6 + 3) ** 2),  # the paper's conv3 to conv5: F(4, 3) three times and F(1, 3)
         ((6, 15), (3, 1), (6 + 4) * (18 + 5)),
         ((4, 8), (5, 2), 2 * (4 * 25 + 2 * 5 + 2 * 5 + 1)),  # of four blocks, two have a third row, two a third column
-        ((26, 26), (5, 2), (6 * 11 + 7) ** 2),  # its conv2: five places see two blocks, infinity sees one
+        ((26, 26), (5, 2), (6 * 11 + 7) ** 2),  # its conv2: five positions see two blocks, infinity sees one
         ((27, 27), (5, 1), (6 * 11 + 9) ** 2),  # Krizhevsky's
         ((4, 4), (11, 4), (5 * 4 + 3) ** 2),
     ],

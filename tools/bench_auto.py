@@ -22,7 +22,7 @@ BATCHES = (1, 3, 8, 32, 128)
 LEAST, MOST = 2e6, 6e9  # additions and multiplications of a pass: what is smaller or larger is left out
 TRIED = {  # the constants, in the order of winograd.figures
     "FEWEST_CHANNELS": (1, 16, 24, 40, 80, 112),
-    "FEWEST_PLACES": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
+    "FEWEST_POSITIONS": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
     "LEAST_WORK": (0, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6),
     "GAIN": (1, 1.6, 2, 2.5),
 }
@@ -83,14 +83,14 @@ def loss(found, constants):
 
 
 def table(found):
-    """Medians by places and channels, a block for each filter and pass."""
+    """Medians by positions and channels, a block for each filter and pass."""
     lines = []
     for name, rows in itertools.groupby(sorted(found), key=lambda row: row[0]):
         cells = {}
-        for _, (channels, places, _, _), ratio in rows:
-            cells.setdefault(2 ** round(math.log2(places)), {}).setdefault(channels, []).append(ratio)
-        lines.append(f"\n{name}\n{'places':>8}" + "".join(f"{f'C {channels}':>7}" for channels in CHANNELS))
-        for places in sorted(cells):
-            medians = (cells[places].get(channels) for channels in CHANNELS)
-            lines.append(f"{places:8}" + "".join(f"{statistics.median(m):7.2f}" if m else " " * 7 for m in medians))
+        for _, (channels, positions, _, _), ratio in rows:
+            cells.setdefault(2 ** round(math.log2(positions)), {}).setdefault(channels, []).append(ratio)
+        lines.append(f"\n{name}\n{'positions':>8}" + "".join(f"{f'C {channels}':>7}" for channels in CHANNELS))
+        for positions in sorted(cells):
+            medians = (cells[positions].get(channels) for channels in CHANNELS)
+            lines.append(f"{positions:8}" + "".join(f"{statistics.median(m):7.2f}" if m else " " * 7 for m in medians))
     return "\n".join(lines)

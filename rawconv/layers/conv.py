@@ -29,7 +29,7 @@ MANY_GROUPS, WIDE = 8, 32  # of so many groups, as many go through one product a
 
 
 class Cache(NamedTuple):
-    """x, and how y was computed from it: so are the ways down."""
+    """What the ways down need: x, and how y was computed from it, which is how they are computed."""
 
     x: Array
     execution: Execution
@@ -46,7 +46,6 @@ class Conv(Layer):
     (Yu and Koltun 2015).
     init_std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
-
     """
 
     limits = Record(WINDOW | dict.fromkeys(("filters", "groups"), whole(1, MOST_FILTERS)) | {
@@ -123,11 +122,11 @@ class Conv(Layer):
         fuse_relu: a ceiling, inf for none: y = min(max(that, 0), ceiling), the same bits as a ReLU's after it.
         """
         self.out_shape(x.shape[1:])
+        groups = self._depthwise_groups
 
         def part(channels, filters, count):
             weight = _side_by_side(self.weight[..., filters], count)
-            how = self.window, execution, self._depthwise_groups
-            return convolve(x[..., channels], weight, self.bias[filters], *how, fuse_relu)
+            return convolve(x[..., channels], weight, self.bias[filters], self.window, execution, groups, fuse_relu)
 
         return self._each_part(part, x), Cache(x, execution)
 
@@ -137,11 +136,11 @@ class Conv(Layer):
 
     def parameter_gradients(self, dy: Array, cache: Cache) -> Grads:
         """Compute the second half of backward: all that the first layer of a net needs."""
-        x, execution = cache
+        (x, execution), groups = cache, self._depthwise_groups
 
         def part(channels, filters, count):
-            how = self.window, execution, self._depthwise_groups
-            return _apart(weight_gradient(x[..., channels], dy[..., filters], *how), count)
+            dweight = weight_gradient(x[..., channels], dy[..., filters], self.window, execution, groups)
+            return _apart(dweight, count)
 
         dweight = self._each_part(part, x)
         rows = dy.reshape(-1, self.filters)
@@ -155,11 +154,11 @@ class Conv(Layer):
         self, dy: Array, size: Sequence[int], execution: Execution = AUTO, exact_zeros: bool = False
     ) -> Array:
         """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
+        groups = self._depthwise_groups
 
         def part(channels, filters, count):
-            weight = _side_by_side(self.weight[..., filters], count)
-            how = self.window, execution, self._depthwise_groups
-            return convolve_transpose(dy[..., filters], weight, size, *how, exact_zeros)
+            weight, r = _side_by_side(self.weight[..., filters], count), dy[..., filters]
+            return convolve_transpose(r, weight, size, self.window, execution, groups, exact_zeros)
 
         return self._each_part(part, dy)
 

@@ -11,7 +11,7 @@ from ...machine.threads import cut, run_blocks, scratch
 from .simd import LANES, accumulate, copies, splat, store
 
 ROWS = 12
-PAGE = 4096  # bytes: numbers as far apart as a multiple of it share one place of the first cache, which has 8 or 12
+PAGE = 4096  # bytes: numbers as far apart as a multiple of it share one place in the first cache, which has 8 or 12
 PRODUCTS = 40  # multiplications and additions a nanosecond, about
 BLOCK = 150_000  # nanoseconds, at least, of the products that one call computes
 

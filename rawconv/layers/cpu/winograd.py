@@ -1,13 +1,13 @@
 """Winograd's minimal filtering F(4x4, 3x3) on the CPU, all three passes of a convolution.
 
 A 6x6 tile of the input gives a 4x4 tile of the output with 36 multiplications instead of 144 (Lavin & Gray 2016).
-With d the tiles, g the filters and (.) the product over channels, place by place:
+With d the tiles, g the filters and (.) the product over channels, position by position:
 
     up:    y  = AT [ (G g GT) (.) (BT d B) ] A
     back:  dg = GT [ (BT d B) (.) (A dy AT) ] G          dx: up, with dy and the filters turned by 180 degrees
 
 The 36 products over channels are matrix products, which take nearly all of the time; winograd_tiles.py has the
-transforms, winograd_places.py says which tiles and channels a product needs.  The error is about 1e-5 of the largest
+transforms, winograd_positions.py says which tiles and channels a product needs.  The error is about 1e-5 of the largest
 value instead of 3e-6.
 
 Other filters are folded to 3x3 of stride 1, with more channels (class Fold):
@@ -31,13 +31,13 @@ from ..relu import relu
 from . import winograd_tiles as loops
 from .products import add_products, multiply_each
 from .simd import LANES
-from .winograd_places import PLAIN, Fold, Tiles, multiplications
+from .winograd_positions import PLAIN, Fold, Tiles, multiplications
 from .winograd_tiles import G
 
 # Otherwise the transforms cost more than the products save: `tools/bench.py auto`, 2026-11-25, two cores with AVX-512.
 FEWEST_CHANNELS = 40  # the harmonic mean of channels C and filters F: transforms take C + F, products C * F
-FEWEST_PLACES = 256  # of the output, over all images: the filters are transformed once for them all
-LEAST_WORK = 8e6  # channels * filters * places
+FEWEST_POSITIONS = 256  # of the output, over all images: the filters are transformed once for them all
+LEAST_WORK = 8e6  # channels * filters * positions
 GAIN = 1.6  # multiplications as written over those that are left
 TILE_BYTES = 64 << 20  # of the transformed tiles, in and out, that are there at once: a few products of many rows
 BLOCK_BYTES = 512 << 10  # of those that one call transforms: small images by the dozen
@@ -47,21 +47,21 @@ def supports(shape, forced=False, transposed=False):
     """transposed: by `transpose`, which is for folds by stride; where the stride is 1, turning the filters will do."""
     if transposed and shape.window.stride == (1, 1):
         return False
-    found, least = figures(shape, transposed), (FEWEST_CHANNELS, FEWEST_PLACES, LEAST_WORK, GAIN)
+    found, least = figures(shape, transposed), (FEWEST_CHANNELS, FEWEST_POSITIONS, LEAST_WORK, GAIN)
     return found is not None and (forced or all(n >= enough for n, enough in zip(found, least, strict=True)))
 
 
 def figures(shape, transposed=False):
-    """What `auto` goes by, (channels, places, work, gain); None where there is no way to fold the filters."""
+    """What `auto` goes by, (channels, positions, work, gain); None where there is no way to fold the filters."""
     fold, size = Fold.of(shape.window), shape.out_size
     if fold is None:
         return None
     tiled = [-(-n // s) for n, s in zip(shape.size, shape.window.stride, strict=True)] if transposed else size
     channels, filters = shape.weight[2:]
-    places = math.prod(size)
-    gain = math.prod(shape.weight[:2]) * places / multiplications(fold, tuple(tiled))
+    positions = math.prod(size)
+    gain = math.prod(shape.weight[:2]) * positions / multiplications(fold, tuple(tiled))
     work = channels * filters
-    return 2 * work / (channels + filters), shape.images * places, work * shape.images * places, gain
+    return 2 * work / (channels + filters), shape.images * positions, work * shape.images * positions, gain
 
 
 def forward(x, weight, bias, window, y, fuse_relu=None):
@@ -134,7 +134,7 @@ def _plan(fold, pad, unfold, out_pad, size, channels, filters):
     """size: (rows, columns) of y.  channels, filters: of x and y as they are."""
     tiles = Tiles.of(tuple(-(-(n + p) // s) for n, p, s in zip(size, out_pad, unfold.stride, strict=True)))
     whole = _whole(fold.count * channels), _whole(unfold.count * filters)
-    given = PLAIN.spans(whole[1]) if unfold == PLAIN else unfold.spans(filters, place=0)
+    given = PLAIN.spans(whole[1]) if unfold == PLAIN else unfold.spans(filters, position=0)
     parts = zip(tiles.spans(1), fold.spans(channels), given, strict=True)
     spans = np.array([[n for part in three for n in (part.start, part.stop)] for three in parts])
     return Plan(fold, pad, unfold, out_pad, tiles, *whole, spans)
@@ -202,9 +202,10 @@ def _blocks(weight, folded, fold):
     """Of every block its taps, at most 3x3, in filters as they are and in folded ones: [(view, view), ...]."""
     channels, filters = weight.shape[2:]
     (down, across), (sh, sw), found = fold.apart, fold.stride, []
-    for (a, b), place in np.ndenumerate(fold.order):
+    for (a, b), position in np.ndenumerate(fold.order):
         taps = weight[a * down : a * down + 2 * sh + 1 : sh, b * across : b * across + 2 * sw + 1 : sw]
-        found.append((taps, folded[: len(taps), : taps.shape[1], place * channels : (place + 1) * channels, :filters]))
+        own = slice(position * channels, (position + 1) * channels)
+        found.append((taps, folded[: len(taps), : taps.shape[1], own, :filters]))
     return found
 
 

@@ -1,9 +1,10 @@
 """The loops around Winograd's products: from pixels to tiles and back, a vector of channels at a time.
 
-All channel counts are multiples of LANES here; fold and unfold pad and crop them.  Tiles lie as (tile, place,
-channel), place = 6 * row + column, so that one tile is one piece of memory; a place's product takes every 36th row.
+All channel counts are multiples of LANES here; fold and unfold pad and crop them.  Tiles lie as (tile, position,
+channel), position = 6 * row + column, so that one tile is one piece of memory; the product of a position takes every
+36th row.
 
-At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long: they take fewer of the same places.
+At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long, and take fewer of the positions.
 
 Each transform is separable.  It goes down the columns first and keeps the result in `half`, scratch that never leaves
 the first-level cache, then along the rows: 36 values at once would not fit into the registers, 6 do.
@@ -16,7 +17,7 @@ from ...machine.numba_cache import loop
 from .simd import LANES, load, store
 
 # The three matrices along one axis, for a tile of n outputs, n = 1 to 4: y = AT [ (G g) (.) (BT d) ].  Such a tile has
-# n + 2 of the 6 places: the first n + 1 of the points 0, 1, -1, 2, -2, and infinity, which comes last.
+# n + 2 of the 6 positions: the first n + 1 of the points 0, 1, -1, 2, -2, and infinity, which comes last.
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 AT = {
@@ -42,12 +43,12 @@ BT = {
 }
 
 
-# The same, written out: what they share is computed once.  What stands at places that a tile lacks is never looked at.
+# The same, written out: what they share is computed once.  What stands at positions that a tile lacks is not used.
 
 
 @numba.njit
 def bt(n, d0, d1, d2, d3, d4, d5):
-    """BT d: the input's transform, from n + 2 pixels to as many places."""
+    """BT d: the input's transform, from n + 2 pixels to as many positions."""
     if n == 1:
         return 4 * (d0 - d1), -6 * d1, d0, d0, d0, d2 - d1
     if n == 2:
@@ -61,7 +62,7 @@ def bt(n, d0, d1, d2, d3, d4, d5):
 
 @numba.njit
 def at(n, m0, m1, m2, m3, m4, m5):
-    """AT m: from n + 2 places to n outputs."""
+    """AT m: from n + 2 positions to n outputs."""
     if n == 1:
         y = m0 + m1 + m5
         return y, y, y, y
@@ -76,7 +77,7 @@ def at(n, m0, m1, m2, m3, m4, m5):
 
 @numba.njit
 def a(n, d0, d1, d2, d3):
-    """A dy, the transpose of at: from n outputs to n + 2 places."""
+    """A dy, the transpose of at: from n outputs to n + 2 positions."""
     if n == 1:
         return d0, d0, d0, d0, d0, d0
     if n == 2:

@@ -2,9 +2,9 @@
 
 Both are cut into a grid of which the latter rows and columns are poorer than the former:
 
-    Tiles   a map whose size is no multiple of 4 ends in narrower tiles, which take fewer places
+    Tiles   a map whose size is no multiple of 4 ends in narrower tiles, which take fewer positions
     Fold    a filter that is not 3 times as wide as its blocks lacks the third tap of the latter ones, and the third
-            tap is all that the place infinity sees
+            tap is all that the position infinity sees
 
 The poorer ones are left out of products.  For that the grid's quarters stand in an order in which the former rows lie
 side by side, so do the former columns, and what is in both:
@@ -53,12 +53,13 @@ class Fold(NamedTuple):
         a, b = (index >= full for index, full in zip(np.indices(self.blocks), self.full, strict=True))
         return np.argsort(np.argsort(np.where(b, 2 + a, 1 - a), axis=None, kind="stable")).reshape(self.blocks)
 
-    def spans(self, channels, place=5):
-        """36 slices of the folded channels: those whose filters are not zero at each place.
+    def spans(self, channels, position=5):
+        """36 slices of the folded channels: those whose filters are not zero at each position.
 
-        Infinity, the last place, sees the third tap alone; place 0 does so in filters turned by 180 degrees.
+        Infinity, the last position, sees the third tap alone; position 0 does so in filters turned by 180 degrees.
         """
-        return _spans([channels * n for n in _quarters(self.full, self.blocks)], *[[n != place for n in range(6)]] * 2)
+        latter = [n != position for n in range(6)]
+        return _spans([channels * n for n in _quarters(self.full, self.blocks)], latter, latter)
 
 
 PLAIN = Fold((1, 1), (1, 1), (1, 1), (1, 1))
@@ -99,7 +100,7 @@ class Tiles(NamedTuple):
         return np.array(self.rectangles)
 
     def spans(self, images):
-        """36 slices of the tiles of some images: those that have each place."""
+        """36 slices of the tiles of some images: those that have each position."""
         has = [[n == 5 or n <= length % 4 for n in range(6)] for length in self.size]
         return _spans([images * count for count in self.counts], *has)
 
@@ -111,9 +112,9 @@ def _quarters(first, total):
 
 
 def _spans(counts, latter_rows, latter_columns):
-    """For each of the 36 places the slice of what takes part there, of four quarters `counts` long.
+    """For each of the 36 positions the slice of what takes part there, of four quarters `counts` long.
 
-    latter_rows, latter_columns: for each place along an axis, whether the latter take part; the former always do.
+    latter_rows, latter_columns: for each position along an axis, whether the latter take part; the former always do.
     """
     middle, end = counts[0] + counts[1], sum(counts)
     after = {(False, False): middle, (False, True): middle + counts[2], (True, False): middle, (True, True): end}
