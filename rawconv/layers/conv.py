@@ -172,7 +172,9 @@ class Conv(Layer):
         return clear(moved(self).transpose(r, size, cache.execution, exact_zeros=True), corner, below), corner
 
     def memory(self, step: Step) -> Memory:
-        return convolution_memory(self, step, gemm.split_k)
+        channels = step.shape[2] // self.groups
+        parts = 0 if fits((channels, self.filters), self.groups) else len(_groups_together(self.groups, channels))
+        return convolution_memory(self, step, gemm.split_k, parts)
 
     def to_onnx(self, graph: Any, name: str) -> None:
         """Rounding up becomes padding; one window over the whole input becomes a product."""
@@ -186,19 +188,23 @@ class Conv(Layer):
     @property
     def _depthwise_groups(self):
         """How many groups the operations below are to see: all of depthwise filters, else one."""
-        return self.groups if fits(self.weight.shape, self.groups) else 1
+        return self.groups if fits(self.weight.shape[2:], self.groups) else 1
 
     def _each_part(self, function, x):
         """function(its channels, its filters, its groups) of each part that goes through one product, side by side."""
         if self.groups == 1 or self._depthwise_groups > 1:
             return function(slice(None), slice(None), 1)
         channels, filters = self.weight.shape[2], self.filters // self.groups
-        together = max(1, WIDE // channels) if self.groups >= MANY_GROUPS else 1
         parts = [
             function(*(slice(n * some.start, n * some.stop) for n in (channels, filters)), some.stop - some.start)
-            for some in cut(self.groups, together)
+            for some in _groups_together(self.groups, channels)
         ]
         return array_module(x).concatenate(parts, axis=-1)
+
+
+def _groups_together(groups, channels):
+    """The groups, of so many channels each, that go through one product: slices."""
+    return cut(groups, max(1, WIDE // channels) if groups >= MANY_GROUPS else 1)
 
 
 def _side_by_side(weight, count):

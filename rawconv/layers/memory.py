@@ -52,21 +52,23 @@ class Memory(NamedTuple):
     back: int = 0
 
 
-def convolution_memory(layer: Any, step: Step, split_k: Any) -> Memory:
+def convolution_memory(layer: Any, step: Step, split_k: Any, parts: int) -> Memory:
     """The Memory of a Conv: its columns are the largest block of the three passes, as im2col.py makes them.
 
     split_k(rows, width): how many rows of dy go into one accumulator of the weight gradient.
+    parts: through how many products its groups go; 0: through none, as depthwise filters do, which need no columns.
     """
-    settings, groups = layer.settings, layer.groups
+    settings = layer.settings
     (kh, kw), stride = pair(settings["size"] or step.shape[:2]), pair(settings["stride"])[0]
     height, width, filters = step.out
-    weight = kh * kw * (step.shape[2] // groups) * filters * FLOAT
-    parameters = weight + filters * FLOAT
+    parameters = (kh * kw * (step.shape[2] // layer.groups) + 1) * filters * FLOAT
     given, made = step.inputs * FLOAT, step.outputs * FLOAT
-    up, back = (given // groups + made, made // groups + given) if groups > 1 else (0, 0)  # copies of parts
-    if (kh, kw) == tuple(step.shape[:2]) and not any(four(settings["pad"])):
+    up, back = (given // parts + made, made // parts + given) if parts > 1 else (0, 0)  # copies of parts
+    single = (kh, kw) == tuple(step.shape[:2]) or (kh, kw) == pair(settings["stride"]) == (1, 1)
+    if not parts or (single and not any(four(settings["pad"]))):
         return Memory("input", parameters=parameters, up=up, back=back + parameters)
-    line = width * kh * kw * (step.shape[2] // groups) * FLOAT  # the columns of one output row
+    channels = -(-step.shape[2] // parts)
+    line = width * kh * kw * channels * FLOAT  # the columns of one output row
     fit = max(1, step.workspace // line)
     forward = min(fit, step.batch * height) * line
     if step.lowest:
@@ -77,7 +79,8 @@ def convolution_memory(layer: Any, step: Step, split_k: Any) -> Memory:
         reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
         transpose = min(height, (reach + kh - 2) // stride + 1) * line
     split = split_k(step.batch * height, width)
-    sums = (-(-step.batch * height // split) + 1) * weight // groups  # the accumulators, and one product
+    product = kh * kw * channels * -(-filters // parts) * FLOAT
+    sums = (-(-step.batch * height // split) + 1) * product  # the accumulators, and one product
     gradient = min(fit, split) * line + sums
     columns = max(forward, transpose, gradient - sums)
     back += max(transpose, gradient)

@@ -21,12 +21,13 @@ SPEED = 4  # products a nanosecond, about
 
 
 def supports(shape, forced=False, transposed=False):
-    return fits(shape.weight, shape.groups)
+    return fits(shape.weight[2:], shape.groups)
 
 
-def fits(weight, groups):
-    """Whether filters of this shape, in so many groups, are one for each channel, and fill a vector."""
-    return weight[2] == 1 and groups == weight[3] >= LANES
+def fits(size, groups):
+    """Whether filters of `size` (channels of a group, F), in so many groups, are one a channel and fill a vector."""
+    channels, filters = size
+    return channels == 1 and groups == filters >= LANES
 
 
 def forward(x, weight, bias, window, y, fuse_relu=None):
