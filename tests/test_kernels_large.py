@@ -15,7 +15,7 @@ import pytest
 import reference as ref
 
 from rawconv.data import augment
-from rawconv.layers import cutouts, dropout, im2col, lrn, max_pool
+from rawconv.layers import cutouts, dropout, im2col, lrn, max_pool, relu
 from rawconv.machine import kernels
 from rawconv.training import optimizer
 
@@ -44,6 +44,7 @@ SHIM = """
 #include <cmath>
 #include <thread>
 #include <vector>
+using std::isinf;
 using std::max;
 using std::min;
 using std::pow;
@@ -166,7 +167,7 @@ def walk(host, path, name, case, *arguments):
 
 
 def lanes(path, channels, wide):
-    packs = path in (im2col.CU, max_pool.CU, optimizer.CU)
+    packs = path in (im2col.CU, max_pool.CU, optimizer.CU, relu.CU)
     return kernels.LANES if packs and channels % kernels.LANES == 0 and not wide else 1
 
 
@@ -398,6 +399,18 @@ def test_sgd(thread, channels, wide, host):
     walk(host, optimizer.CU, "sgd", case, count, weight, velocity, grad, 0.5, 0.25, 0.0)
     for i in visited(count, case, optimizer.CU):
         assert (weight[i], velocity[i]) == (i % 251, 0)
+
+
+@CASES
+def test_relu_grad(thread, channels, wide, host):
+    case, dy, y, dx = (thread, channels, wide), Huge(), Huge(), Huge()
+    count = count_for(case)
+    for ceiling in (5.0, float("inf")):
+        for i in visited(count, case, relu.CU):
+            dy[i], y[i] = i % 251 + 1, i % 9 - 2
+        walk(host, relu.CU, "relu_grad_block", case, count, ceiling, dy, y, dx)
+        for i in visited(count, case, relu.CU):
+            assert dx[i] == (i % 251 + 1 if 0 < i % 9 - 2 < ceiling else 0)
 
 
 @CASES

@@ -40,7 +40,7 @@ class Memory(NamedTuple):
     """What a layer takes.  keeps: "input", "output" or neither.  in_place: its output is its input.
 
     own: kept besides.  parameters; columns: the largest block of them.  up: needed beside input and output, back:
-    beside dy and dx.
+    beside dy and dx; less than 0 where dx is dy.
     """
 
     keeps: str = ""

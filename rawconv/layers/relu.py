@@ -10,10 +10,11 @@ import numpy as np
 from ..files.schema import ABOVE_0, Record
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
+from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 from . import PAPER, Grads, Layer, Rules, Shape
-from .memory import Memory, Step
+from .memory import FLOAT, Memory, Step
 
 
 class ReLU(Layer):
@@ -52,7 +53,7 @@ class ReLU(Layer):
     def backward(self, dy: Array, y: Array, in_place: bool = False) -> tuple[Array, Grads]:
         """dx = dy where 0 < x < ceiling (which is where 0 < y < ceiling), else 0.
 
-        in_place: on the CPU, dy may be overwritten.
+        in_place: dy may be overwritten.
         """
         return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None, self.relu_ceiling), {}
 
@@ -67,8 +68,8 @@ class ReLU(Layer):
         raise ValueError(f"rule {rules.relu!r} is not one of: deconv, gradient, guided.")
 
     def memory(self, step: Step) -> Memory:
-        """Back: a byte for each y > 0.  Up: nothing, where the layer below does the work."""
-        return Memory("output", in_place=step.fused, back=step.outputs)
+        """Up: nothing, where the layer below does the work.  Back: dx is dy."""
+        return Memory("output", in_place=step.fused, back=-step.outputs * FLOAT)
 
     def to_onnx(self, graph: Any, name: str) -> None:
         if self.ceiling is None:
@@ -92,10 +93,11 @@ def relu(x: Array, out: Array | None = None, ceiling: float = math.inf) -> Array
 def relu_grad(dy: Array, y: Array, dx: Array | None = None, ceiling: float = math.inf) -> Array:
     """dx = dy where 0 < y < ceiling, else 0; dx may be dy."""
     xp, most = array_module(dy), y.dtype.type(ceiling)
-    if not on_cpu(dy):
-        return xp.where(y > 0 if ceiling == math.inf else (y > 0) & (y < most), dy, dy.dtype.type(0))
-    dx = empty(dy, dy.shape) if dx is None else dx
-    _in_blocks(relu_grad_block, most, xp.ascontiguousarray(dy), xp.ascontiguousarray(y), dx)
+    dx, dy, y = empty(dy, dy.shape) if dx is None else dx, xp.ascontiguousarray(dy), xp.ascontiguousarray(y)
+    if on_cpu(dy):
+        _in_blocks(relu_grad_block, most, dy, y, dx)
+    else:
+        launch(CU, "relu_grad_block", dy.size, most, dy, y, dx)
     return dx
 
 
@@ -103,6 +105,9 @@ def _in_blocks(loop, ceiling, *arrays):
     arrays = [array.reshape(-1) for array in arrays]
     parts = cut(len(arrays[0]), 1 << 18)
     run_blocks(lambda part: loop(ceiling, *(array[part] for array in arrays)), parts, arrays[0].size / 3)
+
+
+CU = __file__.replace(".py", ".cu")
 
 
 @loop

@@ -103,7 +103,7 @@ def _value(kind: str, value: Any, types: dict[str, str], pack: int, wide: bool) 
     if kind == "Window":
         return _window(tuple(value), pack, wide)
     if kind == "Divisor":
-        return divisor(value // pack, wide)
+        return divisor(int(value) // pack, wide)
     if kind == "index_t":
         return (np.int64 if wide else np.int32)(value)
     return NUMBERS[types.get(kind, kind)](value)
