@@ -23,8 +23,9 @@ NAMES = {
 }  # fmt: skip
 # Where such a name stays: (file, name): why.
 KEPT = {("visualize/receptive_field.py", "jump"): "a key of rawconv-info --json"}
-LATER = ("report/", "convert/", "layers/", "cli/visualize.py", "explore/")
-LATER_REFERENCE = ("rawconv.convert",)
+# Where names and sentences are still to be gone through.
+NOT_YET = ("report/", "convert/", "layers/", "cli/visualize.py")
+NOT_YET_REFERENCE = ("rawconv.convert",)
 # What a help does not begin with: an answer to a question that is not printed.
 ANSWERS = (
     "Of In At On To By From With Without Where Which Whose What How Its Their Up Between Beside Also Most Least If"
@@ -72,7 +73,7 @@ def test_names_are_the_terms_of_the_field():
     wrong, unused = [], set(KEPT)
     for path in sorted((ROOT / "rawconv").rglob("*.py")):
         file = str(path.relative_to(ROOT / "rawconv"))
-        if file.startswith(LATER):
+        if file.startswith(NOT_YET):
             continue
         for name, line in defined(ast.parse(path.read_text())):
             word = name.lower().strip("_")
@@ -145,7 +146,7 @@ def is_loop(node):
 FUNCTIONS = [
     (name, node)
     for name, node in public_functions()
-    if isinstance(node, ast.FunctionDef) and not is_loop(node) and not name.startswith(LATER_REFERENCE)
+    if isinstance(node, ast.FunctionDef) and not is_loop(node) and not name.startswith(NOT_YET_REFERENCE)
 ]
 
 

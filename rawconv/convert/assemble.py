@@ -55,7 +55,7 @@ def _check_input(shape, pixels):
 
 
 def _check_classes(net):
-    """Wrong where the net has no score for each of its classes, which are numbers where nobody names them."""
+    """Wrong: the net has no score for each of its classes, whose names are numbers by default."""
     scores = net.shapes[net.output]
     if not net.has_scores and net.classes:
         raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, which have no class names", "Leave --classes out.")

@@ -153,7 +153,7 @@ class _Work:
         with contextlib.suppress(Exception), open_regular(self.note) as opened, np.load(opened) as note:
             if note["key"].item() == self.plan.key:
                 if self.partial.stat().st_size < START + len(note["kept"]) * self.bytes:
-                    return False  # somebody cut it
+                    return False  # the file was truncated
                 self.failed = dict(zip(note["failed"].tolist(), note["reasons"].tolist(), strict=True))
                 self.done, self.total = note["done"].item(), note["total"]
                 self.kept, self.sha256 = note["kept"], note["sha256"]

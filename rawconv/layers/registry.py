@@ -9,7 +9,7 @@ from . import Layer, __name__, __path__
 
 @functools.cache
 def by_name() -> dict[str, type[Layer]]:
-    """{"Conv": Conv, ...}: nobody keeps a list, so that a new layer is a new file."""
+    """Return {"Conv": Conv, ...}, found in the files of this folder, so that a new layer is a new file."""
     found: dict[str, type[Layer]] = {}
     for module in pkgutil.iter_modules(__path__):
         if not module.ispkg:

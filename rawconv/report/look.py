@@ -16,7 +16,7 @@ from .figures import Tile
 class Look(NamedTuple):
     """How things are drawn.
 
-    rules: of the way down.  percentile: of |value| that is full contrast.
+    rules: of the way down.  percentile: of |value|, which is drawn with full contrast.
     patches: whether the image's own pixels stand beside a projection.
     control: a controls.Control, what is exchanged on the way down, or None.
     """

@@ -1,4 +1,4 @@
-"""Down through the receptive field alone: of what a unit is made of, nothing else can be other than zero.
+"""The way down through the receptive field alone: a unit's projection is zero everywhere else.
 
     y, caches = net.forward(x, name)
     r = go_down(net, caches, Windows(seed, places, rows, numbers), window_sizes(net, name))
