@@ -14,11 +14,13 @@ from .storage import replace_file
 if TYPE_CHECKING:
     from PIL import Image
 
+LEVEL = 4  # of zlib: figures take half the time of its default, 6, and 1 or 2 % more bytes
+
 
 def png_bytes(image: Image.Image, optimize: bool = False) -> bytes:
     """Return a Pillow image as a PNG file.  optimize: smaller and slower."""
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=optimize)
+    image.save(out, "PNG", optimize=optimize, compress_level=LEVEL)
     return out.getvalue()
 
 
