@@ -7,7 +7,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     models.py      the nets, as literal lists of layers
     visualize/     looking into a net: units, projections, the images that excite each feature map most
     training/      a run: recipes, steps, evaluation, several processes
-    checkpoint.py  a net in a file;  files/  files that are whole or not there, what they may hold, where results go
+    checkpoint/    a net in a file;  files/  files that are whole or not there, what they may hold, where results go
     data/          images in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
     report/        figures and the page;  experiments/  those of the paper;  cli/  the commands
     machine/       arrays of NumPy or CuPy, their memory, threads, random numbers;  doctor.py  what works here

@@ -124,7 +124,7 @@ def test_a_checkpoint_whose_pictures_or_maps_are_large(kind, path, monkeypatch):
 
 
 def test_the_shipped_checkpoint_and_the_papers_net_are_fair(path):
-    checkpoint.load(pathlib.Path(checkpoint.__file__).parent / "scenes.h5")
+    checkpoint.load(pathlib.Path(checkpoint.__file__).parent.parent / "scenes.h5")
     net = Net((225, 225, 3), [("conv1", Conv(96, 7, 2, 1)), ("conv2", Conv(256, 5, 2)), ("conv3", Conv(384, 3, 1, 1))])
     checkpoint.save(path, net, {})
     checkpoint.load(path)

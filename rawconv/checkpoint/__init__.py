@@ -29,7 +29,6 @@ from __future__ import annotations
 import importlib.resources
 import io
 import json
-import math
 import os
 import pathlib
 import re
@@ -38,33 +37,42 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from .errors import RawconvError, UsageError
-from .files import schema
-from .files.messages import escaped
-from .files.schema import NEWER, parse
-from .files.storage import (  # fmt: skip
-    FLOATS,
+from ..errors import RawconvError, UsageError
+from ..files import schema
+from ..files.messages import escaped
+from ..files.schema import NEWER, parse
+from ..files.storage import (  # fmt: skip
     SEAL,
     Group,
     Wrong,
     check_seal,
-    excess,
     fixed_text,
     hdf5,
     open_file,
     replace_file,
     write_seal,
 )
-from .layers import registry
-from .machine.arrays import to_cpu
-from .net import IMAGE, Net
-from .training.recipes import Recipe
+from ..net import Net
+from ..training.recipes import Recipe
+from .nodes import (  # fmt: skip
+    LARGEST_SIDE,
+    MOST_LAYERS,
+    check_layer,
+    check_room,
+    check_shape,
+    floats,
+    read_momentum,
+    read_nodes,
+    write_momentum,
+    write_nodes,
+)
+
+__all__ = [
+    "MOST_LAYERS", "Checkpoint", "RawconvError", "check_layer", "default", "load", "newest", "save", "seal", "shipped",
+]  # fmt: skip
 
 KIND, VERSION = "checkpoint", 2
 STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
-LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
-ESCAPED = "%/:"  # in the names of groups; the first before the others, which are written with it
-COPIES = 12  # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 
 
@@ -115,47 +123,15 @@ def _write_net(file, net, info):
     file.attrs.update(format=fixed_text("rawconv"), version=VERSION, model=fixed_text(net.model))
     file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = fixed_text(info)
-    file.create_group("input")["mean"] = _floats(net.mean)  # a group that a path makes on the way would keep the time
+    file.create_group("input")["mean"] = floats(net.mean)  # a group that a path makes on the way would keep the time
     names = [escaped(name).encode() for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
-    layers, before = file.create_group("layers"), IMAGE
-    for i, (name, layer, inputs) in enumerate(net.nodes.values()):
-        group = layers.create_group(_group_name(i, name))
-        group.attrs.update(type=fixed_text(type(layer).__name__), settings=fixed_text(json.dumps(layer.settings)))
-        if inputs != (before,):
-            group.attrs["inputs"] = fixed_text(json.dumps(inputs))
-        before = name
-        for key, value in layer.params.items():
-            group[key] = _floats(value)
+    write_nodes(file.create_group("layers"), net)
 
 
 def _write_state(group, net, momentum, progress):
     group["progress"] = fixed_text(progress)
-    places = {name: i for i, (name, _) in enumerate(net.layers)}
-    for (name, key), value in momentum.items():
-        group.require_group(_group_name(places[name], name))[key] = _floats(value)
-
-
-def _group_name(index, name):
-    """02_fire4%2Fconcat: a slash would make two groups of it."""
-    for character in ESCAPED:
-        name = name.replace(character, f"%{ord(character):02X}")
-    return f"{index:02d}_{name}"
-
-
-def _layer_name(group):
-    """The reverse: the name of the layer in a group."""
-    name = group.split("_", 1)[1]
-    for character in reversed(ESCAPED):
-        name = name.replace(f"%{ord(character):02X}", character)
-    return name
-
-
-def _floats(array):
-    array = to_cpu(array)
-    if array.dtype not in FLOATS:
-        raise ValueError(f"A checkpoint holds float32 or float64, not {array.dtype}.")
-    return np.ascontiguousarray(array)
+    write_momentum(group, net, momentum)
 
 
 def seal(path: str | os.PathLike[str]) -> None:
@@ -201,16 +177,16 @@ def _read(root):
     version = root.integers("version", ())
     _check_version(version)
     shape = tuple(root.integers("shape", (3,)))
-    _check_shape(shape, "its pictures")
-    _check_room(shape, root.size, "its pictures")
-    nodes, weights = _read_nodes(root.group("layers"), shape, version)
+    check_shape(shape, "its pictures")
+    check_room(shape, root.size, "its pictures")
+    nodes, weights = read_nodes(root.group("layers"), shape, version)
     mean = root.group("input").numbers("mean")
     _check_mean(mean.shape, shape)
     stored = _read_stored(root, version, shape, mean.shape)
     labels, info = root.texts("labels", 1), root.texts("info", 0)
     resumes = "optimizer" in root
     if resumes:
-        momentum = _momentum(root.group("optimizer"), nodes, weights)
+        momentum = read_momentum(root.group("optimizer"), nodes, weights)
         progress = root.group("optimizer").texts("progress", 0)
     root.check_total()
 
@@ -246,25 +222,8 @@ def _read_stored(root, version, shape, mean):
     fits = all(low <= side <= LARGEST_SIDE for low, side in zip(shape[:2], stored, strict=True))
     if not fits or (len(mean) == 3 and mean[:2] != stored):
         raise Wrong(f"has stored pictures of {stored} and a mean of {mean} for a net that sees {shape}")
-    _check_room((*stored, shape[2]), root.size, "its stored pictures")
+    check_room((*stored, shape[2]), root.size, "its stored pictures")
     return stored
-
-
-def _check_shape(shape, what):
-    if min(shape) < 1 or max(shape[:2]) > LARGEST_SIDE or shape[2] > schema.MOST_FILTERS:
-        raise Wrong(f"says that {what} are of {shape}, which is no sensible size")
-
-
-def _check_room(shape, size, what):
-    """Wrong where maps or a picture of this shape would take more than a file of `size` bytes may ask for."""
-    if excess_text := excess(COPIES * math.prod(shape), size):
-        raise Wrong(f"says that {what} are of {shape}, which would take {excess_text}", "Use another checkpoint.")
-
-
-def _padded(layer, shape):
-    """The shape of a layer's input with its padding."""
-    top, left, bottom, right = layer.window.pad if layer.window else (0, 0, 0, 0)
-    return shape[0] + top + bottom, shape[1] + left + right, shape[2]
 
 
 def _check_training(net, info, progress):
@@ -283,95 +242,6 @@ def _check_names(net):
     schema.check_names("class", net.classes)
     schema.check_names("layer", [name for name, _ in net.layers])
     schema.check_names("model", [net.model])
-
-
-def _read_nodes(group, shape, version):
-    """[(name, layer, *inputs)] without parameters; {(layer name, parameter name): dataset} of the shapes that fit."""
-    nodes, weights, shapes, before = [], {}, {IMAGE: shape}, IMAGE
-    for name, part in _in_order(group):
-        layer, inputs = _read_layer(name, part, version), _read_inputs(name, part, before)
-        _check_inputs(name, layer, inputs, shapes)
-        below, before = [shapes[below] for below in inputs], name
-        shape = shapes[name] = layer.out_shape(*below)
-        _check_shape(shape, f"the maps of layer {name}")
-        _check_room(shape, part.size, f"the maps of layer {name}")
-        _check_room(_padded(layer, below[0]), part.size, f"the padded maps below layer {name}")
-        nodes.append((name, layer, *inputs))
-        if layer.params:
-            for key, size in layer.param_shapes(below[0]).items():
-                weights[name, key] = part.numbers(key, size)
-    if not nodes or len({data.dtype for data in weights.values()}) > 1:
-        raise Wrong("is damaged: it has no layers, or weights of two dtypes")
-    return nodes, weights
-
-
-def _check_inputs(name, layer, inputs, shapes):
-    """Wrong where a layer's name is taken, or its inputs are not layers before it; shapes: {layer: ...} of those."""
-    if name in shapes:
-        raise Wrong(f"is damaged: it has two layers of one name, {name}")
-    if missing := [below for below in inputs if below not in shapes]:
-        raise Wrong(f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it")
-    if len(inputs) != 1 and not layer.joins:
-        raise Wrong(f"is damaged: layer {name} has {len(inputs)} inputs")
-
-
-def _read_inputs(name, group, before):
-    """The names of the layers that a layer takes the outputs of."""
-    where = f"inputs of layer {name}"
-    return parse(group.text("inputs"), schema.INPUTS, where) if group.has("inputs") else [before]
-
-
-def _in_order(group):
-    """(layer name, group) of 00_conv1, 01_relu1, ... in this order."""
-    names = group.names(MOST_LAYERS)
-    for i in range(len(names)):
-        names_at = [name for name in names if name.startswith(f"{i:02d}_")]
-        if len(names_at) != 1:
-            raise Wrong(f"is damaged: it has {len(names_at)} layers with number {i}")
-        yield _layer_name(names_at[0]), group.group(names_at[0])
-
-
-def _momentum(group, nodes, weights):
-    """{(layer name, parameter name): dataset} of the parameters that have momentum, in their shape and dtype."""
-    places = {name: _group_name(i, name) for i, (name, *_) in enumerate(nodes)}
-    momentum = {}
-    for (name, key), data in weights.items():
-        if places[name] in group and key in (part := group.group(places[name])):
-            momentum[name, key] = part.numbers(key, data.shape, data.dtype)
-    return momentum
-
-
-VERSION_1 = {  # settings that it called otherwise: (their name, {value: the value of today}); any other value stays
-    "rounding": ("ceil_mode", {"ceil": True, "floor": False}), "std": ("init_std", {}),
-}  # fmt: skip
-
-
-def _read_layer(name, group, version):
-    kind = group.text("type")
-    if kind not in registry.by_name():
-        raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
-    layer, where = registry.by_name()[kind], f"layer {name}"
-    settings = parse(group.text("settings"), schema.OBJECT, where)
-    settings = settings if version > 1 else _renamed(settings)
-    schema.check(layer.limits, settings, where)
-    return layer(**settings)
-
-
-def _renamed(settings):
-    """Settings of version 1 by their names of today."""
-    settings_now = {}
-    for name, value in settings.items():
-        new, values = VERSION_1.get(name, (name, {}))
-        settings_now[new] = values.get(value, value) if isinstance(value, str) else value
-    return {name: value for name, value in settings_now.items() if name != "in_place"}
-
-
-def check_layer(layer, shape):
-    """Wrong where a checkpoint could not hold this layer, which makes maps of `shape` (H, W, C)."""
-    settings = json.loads(json.dumps(layer.settings))
-    if wrong := next(schema.faults(layer.limits, settings, "it"), None):
-        raise Wrong(wrong)
-    _check_shape(shape, "its maps")
 
 
 # Finding
