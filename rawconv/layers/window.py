@@ -82,7 +82,8 @@ class Window(NamedTuple):
     @property
     def span(self) -> tuple[int, ...]:
         """Return (rows, columns) from its first cell to its last."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.size, self.dilation, strict=True))
+        (height, width), (down, across) = self.size, self.dilation
+        return (height - 1) * down + 1, (width - 1) * across + 1
 
     def covers(self, shape: Sequence[int]) -> bool:
         """Whether one window is all of an input of `shape` (H, W, ...), as that of a fully connected layer."""
@@ -90,12 +91,12 @@ class Window(NamedTuple):
 
     def out_size(self, height: int, width: int) -> tuple[int, ...]:
         """1 + ceil((in + pads - span) / s) (or floor) per axis.  ValueError: the input is smaller than the window."""
-        sizes = []
+        sizes, span = [], self.span
         for axis, length in enumerate((height, width)):
-            room = length + self.pad[axis] + self.pad[axis + 2] - self.span[axis]
+            room = length + self.pad[axis] + self.pad[axis + 2] - span[axis]
             if room < 0:
                 raise ValueError(
-                    f"An input of {height}x{width} is smaller than the window of {self.span[0]}x{self.span[1]} "
+                    f"An input of {height}x{width} is smaller than the window of {span[0]}x{span[1]} "
                     f"(padding {self.pad}); use a larger input or a smaller window."
                 )
             sizes.append(1 + (-(-room // self.stride[axis]) if self.ceil_mode else room // self.stride[axis]))
