@@ -60,7 +60,7 @@ def test_no_line_of_code_is_longer_than_120_columns():
         f"{name}:{number}"
         for name, text in files(*CODE).items()
         for number, line in enumerate(text.split("\n"), 1)
-        if len(line) > 120
+        if len(line) > 120 and not line.startswith("[mypy-")  # the name of a section cannot break
     ]
     assert long == []
 
