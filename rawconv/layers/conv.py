@@ -174,7 +174,7 @@ class Conv(Layer):
     def memory(self, step: Step) -> Memory:
         channels = step.shape[2] // self.groups
         parts = 0 if fits((channels, self.filters), self.groups) else len(_groups_together(self.groups, channels))
-        return convolution_memory(self, step, gemm.split_k, parts)
+        return convolution_memory(self, step, parts)
 
     def to_onnx(self, graph: Any, name: str) -> None:
         """Rounding up becomes padding; one window over the whole input becomes a product."""

@@ -62,21 +62,19 @@ def transpose(dy, weight, window, dx, workspace=0):
 
 
 def weight_gradient(x, dy, window, workspace=0):
-    """dweight = im2col(x).T @ dy, in some sums of their own, which are added in their order."""
+    """dweight = im2col(x).T @ dy: one product, or one for each block of columns, added in their order."""
     shape = (*window.size, x.shape[3], dy.shape[3])
     length, filters = math.prod(shape[:3]), shape[3]
     if is_its_columns(window, x):
         return (x.reshape(-1, length).T @ dy.reshape(-1, filters)).reshape(shape)
     rows = dy.reshape(-1, *dy.shape[2:])
     step = gemm.rows_a_block(x, dy.shape[2] * length, workspace)
-    parts = cut(len(rows), gemm.split_k(len(rows), dy.shape[2]))
-    sums = zeros(x, (len(parts), length, filters))
-    for total, rest in zip(sums, parts, strict=True):
-        for first in range(rest.start, rest.stop, step):
-            part = slice(first, min(first + step, rest.stop))
-            # The columns are not kept under a name, or they would live beside those of the next block.
-            total += columns(x, part, window, dy.shape[1:3]).T @ rows[part].reshape(-1, filters)
-    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(shape)
+    total = None
+    for part in cut(len(rows), step):
+        # The columns are not kept under a name, or they would live beside those of the next block.
+        product = columns(x, part, window, dy.shape[1:3]).T @ rows[part].reshape(-1, filters)
+        total = product if total is None else array_module(x).add(total, product, out=total)
+    return zeros(x, shape) if total is None else total.reshape(shape)
 
 
 def is_its_columns(window, x):

@@ -52,10 +52,9 @@ class Memory(NamedTuple):
     back: int = 0
 
 
-def convolution_memory(layer: Any, step: Step, split_k: Any, parts: int) -> Memory:
+def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
     """The Memory of a Conv: its columns are the largest block of the three passes, as im2col.py makes them.
 
-    split_k(rows, width): how many rows of dy go into one accumulator of the weight gradient.
     parts: through how many products its groups go; 0: through none, as depthwise filters do, which need no columns.
     """
     settings = layer.settings
@@ -78,10 +77,8 @@ def convolution_memory(layer: Any, step: Step, split_k: Any, parts: int) -> Memo
     else:
         reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
         transpose = min(height, (reach + kh - 2) // stride + 1) * line
-    split = split_k(step.batch * height, width)
     product = kh * kw * channels * -(-filters // parts) * FLOAT
-    sums = (-(-step.batch * height // split) + 1) * product  # the accumulators, and one product
-    gradient = min(fit, split) * line + sums
-    columns = max(forward, transpose, gradient - sums)
-    back += max(transpose, gradient)
+    sums = (1 if fit >= step.batch * height else 2) * product  # the sum, and the next block's product
+    columns = max(forward, transpose)
+    back += max(transpose, forward + sums)
     return Memory("input", parameters=parameters, columns=columns, up=up + forward, back=back)
