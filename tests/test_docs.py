@@ -133,7 +133,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_kernels_on_a_page_are_those_of_the_project(page):
-    sources = "".join(path.read_text() for path in (ROOT / "rawconv").rglob("*.cu*"))
+    sources = "".join(path.read_text() for kind in ("*.cu", "*.cuh") for path in (ROOT / "rawconv").rglob(kind))
     for language, block in BLOCK.findall((ROOT / page).read_text()):
         assert language != "c" or block in sources, block
 
