@@ -8,6 +8,7 @@ import pytest
 
 from rawconv.convert import PIXELS, Wanted, onnx_net
 from rawconv.convert.read import import_net
+from rawconv.convert.to_onnx import export
 from rawconv.convert.verify import verify
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.add import Add
@@ -15,6 +16,7 @@ from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
+from rawconv.net import Net
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)")
@@ -340,6 +342,20 @@ def test_the_model_zoo_s_graphs(name):
     assert net.shapes[net.output] == (1, 1, 1000) and len(net.nodes) > 60
     some = {"resnet50": "gpu_0/res2_0_branch2a", "squeezenet": "fire2/squeeze1x1", "densenet121": "conv2_1/x1"}
     assert some.get(name, net.output) in net.nodes
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_export_and_import_again_keep_names_and_bits(tmp_path):
+    path = exported(torch_blocks.calibrated(torch_blocks.NETS["squeezenet"]()), tmp_path / "net.onnx")
+    net = import_net(path).net
+    nodes = {"conv1": "features.0", "fire2/concat": "features.3.concat"}  # names as other libraries give them
+    names = {given: ours for ours, given in nodes.items()}
+    layers = [(names.get(n, n), layer, *(names.get(i, i) for i in inputs)) for n, layer, inputs in net.nodes.values()]
+    net = Net(net.shape, layers, net.classes, net.mean)
+    export(net, tmp_path / "again.onnx")
+    again = import_net(tmp_path / "again.onnx").net
+    assert list(again.nodes) == list(net.nodes)
+    np.testing.assert_array_equal(scores(again, images()), scores(net, images()))
 
 
 def test_what_is_no_graph_of_one_picture(tmp_path):

@@ -62,7 +62,7 @@ def _given_name(texts, operator):
 
 def _counted(name, operator):
     """Whether a name is that of the operator, with a number or without: `Conv_12`."""
-    return name.lower().startswith(operator.lower()) and re.fullmatch(r"_?\d*", name[len(operator) :])
+    return name.startswith(operator) and re.fullmatch(r"_?\d*", name[len(operator) :])
 
 
 def _last_but_one(text):
