@@ -143,7 +143,7 @@ ATTACKS = {
     "settings no JSON": (attribute("layers/00_conv1", "settings", "__import__('os')"), "damaged"),
     "settings a list": (attribute("layers/00_conv1", "settings", "[]"), "place of a JSON object"),
     "settings deep": (attribute("layers/00_conv1", "settings", "[" * 50_000), "damaged"),
-    "settings unknown": (setting("00_conv1", dilation=2), "dilation.*does not know.*newer"),
+    "settings unknown": (setting("00_conv1", transposed=2), "transposed.*does not know.*newer"),
     "settings missing": (attribute("layers/00_conv1", "settings", "{}"), "layer conv1 has no size"),
     "size null": (setting("00_conv1", size=None), r"layer \w+\.size\b.* not"),
     "size huge": (setting("00_conv1", size=[1 << 40, 3]), r"layer \w+\.size\b.* not"),
