@@ -69,7 +69,8 @@ def a_checkpoint(pictures, folder):
         said = CliRunner().invoke(info, [str(path)])
         assert said.exit_code == 0 and not said.exception, said.exception
         run = runs.resume(path, {}, **NOTHING)
-        begun = loop._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, SingleProcess(), run.state)
+        begun = loop._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, SingleProcess())
+        begun.begin(run.state)
         begun._rate(begun.at["position"])
         return found
 
