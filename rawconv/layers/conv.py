@@ -25,7 +25,8 @@ from .cutouts import clear
 from .memory import Memory, Step, convolution_memory
 from .window import WINDOW, Window, moved, pair
 
-MANY_GROUPS, WIDE = 8, 32  # of so many groups, as many go through one product as have so many channels together
+MANY_GROUPS, FEW_CHANNELS = 8, 8  # so many groups of at most so many channels go through products of ...
+WIDE = 64  # ... so many channels: half the time of a product a group; with more channels a group, no time is won
 
 
 class Cache(NamedTuple):
@@ -204,7 +205,7 @@ class Conv(Layer):
 
 def _groups_together(groups, channels):
     """The groups, of so many channels each, that go through one product: slices."""
-    return cut(groups, max(1, WIDE // channels) if groups >= MANY_GROUPS else 1)
+    return cut(groups, WIDE // channels if groups >= MANY_GROUPS and channels <= FEW_CHANNELS else 1)
 
 
 def _side_by_side(weight, count):
