@@ -97,7 +97,8 @@ NAMES = {
 
 
 HOW = [(kind, opset) for kind in torch_blocks.NETS for opset in (9, 20)]
-HOW += [("resnet", "newer"), ("googlenet", "newer"), ("mobilenet", "newer")]
+HOW.append(("resnet", "newer"))
+HOW += [pytest.param(kind, "newer", marks=pytest.mark.long) for kind in ("googlenet", "mobilenet")]
 
 
 @pytest.mark.filterwarnings("ignore")
