@@ -1,9 +1,10 @@
 """Looking into a net, in reading order:
 
-units.py            how a user names layers and units;  receptive_field.py  which pixels a unit sees
-images.py           images into a net, projections as images
-projection.py       one unit -> its projection;  windowed.py  many, through their receptive fields alone
-trace.py            the way down in numbers, step by step;  controls.py  with an ingredient exchanged
-perturbed.py        up again where an image has changed
+units.py            Unit: one unit in one image, how a user names it;  receptive_field.py  which pixels it sees
+forward_pass.py     ForwardPass: images that went up once, to be asked for classes, maps and strongest units
+projection.py       Projection: what a unit saw;  windowed.py  the one way down, through receptive fields alone
+trace.py            the steps of a way down, in numbers;  controls.py  with an ingredient exchanged
+perturbed.py        up again where an image has changed;  images.py  projections as images
 top_activations.py  the images that excite each feature map most
+shortcuts.py        rawconv.project and rawconv.classify: from an image to an answer in one call
 """
