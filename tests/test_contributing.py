@@ -168,8 +168,8 @@ def test_a_layer_added_literally_works_everywhere(leaky):
 @pytest.mark.parametrize("fact, instead, symptom", [
     ('    limits = Record({"slope": number(1e-6, 1)})\n', "", "does not know"),
     ('verb, rule, cached_rules = "rectify"', 'verb, rule, cached_rules = ""', TRACE),
-    ('"rectify", "relu", ("gradient", "guided")', '"rectify", "", ()', TRACE),
-    ('("gradient", "guided")\n', "()\n", "could not be broadcast"),
+    ('"rectify", "relu", ("gradient", "guided")', '"rectify", "", ()', "cached_rules say so"),
+    ('("gradient", "guided")\n', "()\n", "if it reads its cache by guided, cached_rules say so"),
     ("    rectifier = True\n", "", "conv2 means the value after it"),
     ("    def memory(", "    def unasked(", "NoneType"),
     ("    def to_onnx(", "    def unwritten(", "cannot be exported"),

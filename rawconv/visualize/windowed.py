@@ -142,7 +142,13 @@ def step(layer, r, corner, cache, rows, below, rules):
         return layer.deconv_window(r, corner, cache, rows, below, rules)
     if layer.rule and getattr(rules, layer.rule) in layer.cached_rules:
         cache = gather(cache, rows, corner, r.shape[1:3])
-    return layer.deconv(r, cache, rules), corner
+    out = layer.deconv(r, cache, rules)
+    if out.shape != r.shape:  # or a compiled loop below would read beside it
+        kind, by = type(layer).__name__, getattr(rules, layer.rule) if layer.rule else "this rule"
+        raise ValueError(
+            f"A {kind} changes the size of its windows: if it reads its cache by {by}, cached_rules say so."
+        )
+    return out, corner
 
 
 def select(caches: Caches, rows: Any) -> Caches:
