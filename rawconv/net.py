@@ -212,7 +212,7 @@ class Net:
 
         def back(node: Node, dy: Array) -> Any:
             if wanted.isdisjoint(node.inputs):
-                dx, grads[node.name] = None, node.layer.parameter_gradients(dy, caches[node.name])
+                dx, grads[node.name] = None, _parameter_gradients(node.layer, dy, caches[node.name])
             else:
                 dx, grads[node.name] = _backward(node.layer, dy, caches[node.name])
             if on_grads and grads[node.name]:
@@ -307,3 +307,8 @@ class Net:
 def _backward(layer: Any, dy: Array, cache: Any) -> tuple[Any, dict[str, Array]]:
     """Return (dx, grads) of one layer.  By the layers' contract nobody else uses dy, so a ReLU may work in place."""
     return layer.backward(dy, cache, in_place=True) if layer.in_place else layer.backward(dy, cache)
+
+
+def _parameter_gradients(layer: Any, dy: Array, cache: Any) -> dict[str, Array]:
+    """Return the grads of one layer whose dx nobody needs."""
+    return layer.parameter_gradients(dy, cache) if layer.parameter_gradients else _backward(layer, dy, cache)[1]

@@ -12,7 +12,7 @@ import pytest
 from laws import STEP, assert_close, assert_same
 from nets import FULL, assert_slope, picture, reference_up, slopes
 
-from rawconv.layers import GRADIENT, PAPER
+from rawconv.layers import GRADIENT, PAPER, Layer
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
@@ -176,6 +176,34 @@ def test_the_thread_count_changes_no_bit():
         assert run.returncode == 0, run.stderr
         found.add(run.stdout)
     assert len(found) == 1 and len(found.pop().strip()) == hashlib.sha256().digest_size * 2
+
+
+class Scale(Layer):
+    """y = scale * x, with the contract's functions alone."""
+
+    def __init__(self, scale=None):
+        self.scale = scale
+        self.params, self.settings = {"scale": scale}, {}
+
+    def out_shape(self, shape):
+        return shape
+
+    def forward(self, x, rng_key=None):
+        return self.scale * x, x
+
+    def backward(self, dy, cache):
+        return self.scale * dy, {"scale": (dy * cache).sum(axis=(0, 1, 2))}
+
+
+def test_the_lowest_layer_that_learns_needs_no_function_of_its_own():
+    """Its gradients alone are asked for: of a Conv without those of its input, of any other layer by its backward."""
+    layers = [("scale1", Scale(np.array([2.0, -3.0]))), ("relu1", ReLU()), ("scores", Conv(3, None))]
+    net = Net((4, 5, 2), layers, dtype="float64")
+    y, caches = net.forward(np.random.default_rng(8).standard_normal((2, 4, 5, 2)))
+    dx, grads = net.backward(y, caches, stop="scale1")
+    whole_dx, whole_grads = net.backward(y, caches)
+    assert dx is None and whole_dx is not None and whole_grads["scale1"]["scale"].all()
+    assert_same(grads["scale1"]["scale"], whole_grads["scale1"]["scale"])
 
 
 def test_a_layer_that_is_not_there_is_named_beside_those_that_are():

@@ -98,6 +98,8 @@ class Layer:
                         outside `below`.  None, and it has a window: by whole maps
         switches        its cache is a max_pool.Cache: where to each value goes down
     Functions, None where nobody wrote one:
+        parameter_gradients  parameter_gradients(dy, cache) -> grads, where that is less work than backward; asked of
+                        the lowest layer that learns, below which no gradient is needed
         memory          memory(step) -> Memory, of a training step (memory.py); None: counted by its parameters alone
         to_onnx         to_onnx(graph, name) adds its operators to a convert.to_onnx.Writer; None: it is not exported
     """
@@ -106,7 +108,6 @@ class Layer:
     backward: Callable[..., Any]
     deconv: Callable[..., Any]
     out_shape: Callable[..., Shape]
-    parameter_gradients: Callable[..., Grads]
     settings: dict[str, Any] = {}
     params: dict[str, Any] = {}
     build: Callable[..., None] | None = None
@@ -127,5 +128,6 @@ class Layer:
     forward_window: Callable[..., Any] | None = None
     deconv_window: Callable[..., Any] | None = None
     switches = False
+    parameter_gradients: Callable[..., Grads] | None = None
     memory: Callable[..., Any] | None = None
     to_onnx: Callable[..., Any] | None = None
