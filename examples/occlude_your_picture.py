@@ -11,7 +11,9 @@ from rawconv.layers.softmax import softmax
 
 SIDE, STEP = 16, 4  # pixels of the grey square, and between its places
 net = rawconv.load()
-picture = stored_image(net, np.asarray(Image.open((sys.argv[1:] or ["docs/pictures/scene.png"])[0]).convert("RGB")))
+picture = stored_image(
+    net, np.asarray(Image.open((sys.argv[1:] or ["docs/pictures/scene.png"])[0]).convert("RGB"))
+)
 places = range(0, picture.shape[0] - SIDE + 1, STEP)
 covered = np.stack([picture] * (len(places) ** 2 + 1))
 for k, (y, x) in enumerate((y, x) for y in places for x in places):
@@ -19,6 +21,10 @@ for k, (y, x) in enumerate((y, x) for y in places for x in places):
 p = softmax(net.forward(preprocess(net, covered), keep=False)[0]).reshape(len(covered), -1)
 best = int(p[-1].argmax())
 kept = p[:-1, best].reshape(len(places), -1)
-Image.fromarray(np.uint8(255 * kept)).resize((512, 512), Image.Resampling.NEAREST).save("occluded.png")
+Image.fromarray(np.uint8(255 * kept)).resize((512, 512), Image.Resampling.NEAREST).save(
+    "occluded.png"
+)
 y, x = np.unravel_index(kept.argmin(), kept.shape)
-print(f"{net.classes[best]} {p[-1, best]:.0%}; covered at row {y * STEP}, column {x * STEP}: {kept.min():.0%}")
+print(
+    f"{net.classes[best]} {p[-1, best]:.0%}; covered at row {y * STEP}, column {x * STEP}: {kept.min():.0%}"
+)

@@ -6,7 +6,9 @@ import sys
 from rawconv.machine.arrays import choose_device
 from rawconv.training import runs
 
-run = runs.start(model="zf64", data=(sys.argv[1:] or ["my-pictures"])[0], changes={"epochs": 2, "batch": 8})
+run = runs.start(
+    model="zf64", data=(sys.argv[1:] or ["my-pictures"])[0], changes={"epochs": 2, "batch": 8}
+)
 folder = pathlib.Path("runs/example")
 folder.mkdir(parents=True, exist_ok=True)
 result = runs.train_run(run, folder, choose_device("auto", print))

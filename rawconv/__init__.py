@@ -28,7 +28,8 @@ from __future__ import annotations
 import os
 import typing
 
-if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command's --help need not wait for NumPy
+# for type checkers and editors; at run time a command's --help need not wait for NumPy
+if typing.TYPE_CHECKING:
     from . import checkpoint, data, experiments, models, training, visualize  # noqa: F401
     from .convert.from_torch import from_torch
     from .data import open_data
@@ -43,7 +44,8 @@ if typing.TYPE_CHECKING:  # for type checkers and editors; at run time a command
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Net:
-    """Read the Net in a checkpoint file; without `path` the one that comes with rawconv, trained on its scenes.
+    """Read the Net in a checkpoint file; without `path` the one that comes with rawconv, trained on
+    its scenes.
 
     UsageError: no such file.  RawconvError: it is not a sound checkpoint.
     """

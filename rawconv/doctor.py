@@ -43,8 +43,8 @@ Driver = tuple[str | None, tuple[int, ...]]  # ("cuda", (12, 4)), ("rocm", (7,))
 
 
 class Finding(NamedTuple):
-    """The state of one part.  state: "ok", "missing" (rawconv works without it) or "broken".  remedy: the command that
-    mends it.
+    """The state of one part.  state: "ok", "missing" (rawconv works without it) or "broken".
+    remedy: the command that mends it.
     """
 
     name: str
@@ -80,7 +80,9 @@ def examine(name: str = "auto") -> dict[str, Any]:
 
 
 def _first(findings: Sequence[Finding], names: Sequence[str], states: Sequence[str]) -> str | None:
-    """Return "name: text" of the first finding of these names in one of these states; None where there is none."""
+    """Return "name: text" of the first finding of these names in one of these states; None where
+    there is none.
+    """
     return next(
         (
             f"{finding.name}: {finding.text}"
@@ -111,7 +113,9 @@ def _line(error: BaseException) -> str:
 
 
 def _python() -> Finding:
-    return Finding("Python", "ok", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
+    return Finding(
+        "Python", "ok", f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
 
 
 def _memory() -> Iterator[Finding]:
@@ -130,7 +134,12 @@ def _library(name: str, module: str) -> Finding:
 def _numba() -> Finding:
     reinstall = "pip install --force-reinstall numba"
     if any(_memory()):
-        return Finding("Numba", "missing", "not tried: it may crash with so little memory", "ulimit -v unlimited")
+        return Finding(
+            "Numba",
+            "missing",
+            "not tried: it may crash with so little memory",
+            "ulimit -v unlimited",
+        )
     try:
         numba = environment.load_numba()
         if numba.njit(lambda n: n + 1)(41) != 42:
@@ -144,7 +153,9 @@ def _numba() -> Finding:
 
 
 def _loops() -> Iterator[Finding]:
-    """Examine the folders of compiled loops: damaged files, and folders that are full or cannot be written."""
+    """Examine the folders of compiled loops: damaged files, and folders that are full or cannot be
+    written.
+    """
     try:
         from .machine import numba_cache
     except Exception:  # Numba's finding says it
@@ -164,7 +175,11 @@ def _loops() -> Iterator[Finding]:
 
 def _loops_remedy(why: str) -> str:
     full = why in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), os.strerror(errno.EFBIG))
-    return "df -h: free some space there" if full else "export NUMBA_CACHE_DIR=FOLDER, one that you may write to"
+    return (
+        "df -h: free some space there"
+        if full
+        else "export NUMBA_CACHE_DIR=FOLDER, one that you may write to"
+    )
 
 
 def _blas() -> Finding:
@@ -172,13 +187,17 @@ def _blas() -> Finding:
         import numpy  # noqa: F401  (its library must be loaded to be seen)
         from threadpoolctl import threadpool_info
     except ImportError as error:
-        return Finding("BLAS", "broken", _line(error), "pip install --force-reinstall threadpoolctl")
+        return Finding(
+            "BLAS", "broken", _line(error), "pip install --force-reinstall threadpoolctl"
+        )
     libraries = {f"{i['internal_api']} {i['version']}, {i['num_threads']} threads": None
             for i in threadpool_info() if i["user_api"] == "blas"}  # fmt: skip
     if not libraries:
         text = "one whose threads cannot be set; beside rawconv's own they slow it down"
         return Finding("BLAS", "missing", text, "export OMP_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1")
-    return Finding("BLAS", "ok", f"{'; '.join(libraries)} (rawconv sets 1 for each thread of its own)")
+    return Finding(
+        "BLAS", "ok", f"{'; '.join(libraries)} (rawconv sets 1 for each thread of its own)"
+    )
 
 
 def _threads() -> Finding:
@@ -187,7 +206,9 @@ def _threads() -> Finding:
 
         quota = limits.cpu_quota()
         bound = "" if quota == math.inf else f", a quota of {quota:g} by the container"
-        return Finding("threads", "ok", f"{thread_count()} of rawconv, {os.cpu_count()} cores{bound}")
+        return Finding(
+            "threads", "ok", f"{thread_count()} of rawconv, {os.cpu_count()} cores{bound}"
+        )
     except UsageError as error:
         return Finding("threads", "broken", _line(error), "unset RAWCONV_NUM_THREADS")
     except Exception as error:  # what else is broken has said so already
@@ -202,7 +223,9 @@ def _mpi() -> Finding:
 
 
 def driver() -> Driver:
-    """Return ("cuda", (12, 4)): the newest CUDA that the installed driver can run; ("rocm", (7, 0)); or (None, ())."""
+    """Return ("cuda", (12, 4)): the newest CUDA that the installed driver can run; ("rocm", (7,
+    0)); or (None, ()).
+    """
     for library in ("libcuda.so.1", "nvcuda.dll"):
         with contextlib.suppress(OSError, AttributeError):
             number = ctypes.c_int()
@@ -214,14 +237,18 @@ def driver() -> Driver:
             return "cuda", (int(match[1]), int(match[2]))
     if os.path.exists("/dev/kfd"):
         with contextlib.suppress(OSError, ValueError):
-            return "rocm", tuple(int(part) for part in Path("/opt/rocm/.info/version").read_text().split(".")[:2])
+            return "rocm", tuple(
+                int(part) for part in Path("/opt/rocm/.info/version").read_text().split(".")[:2]
+            )
         return "rocm", (7,)
     return None, ()
 
 
 def wheels() -> list[str]:
     """Return the names of the installed CuPy distributions; more than one overwrite each other's files."""
-    names = {str(distribution.metadata["Name"]).lower() for distribution in metadata.distributions()}
+    names = {
+        str(distribution.metadata["Name"]).lower() for distribution in metadata.distributions()
+    }
     return sorted(name for name in names if re.fullmatch(r"cupy(-cuda\w+|-rocm[-\d]+)?", name))
 
 
@@ -237,7 +264,13 @@ def _install(gpu_driver: Driver, remove: Sequence[str] = ()) -> str | None:
     """Return the command that installs the CuPy for this driver, after removing other ones."""
     fitting = _wheel_for(gpu_driver)
     if fitting is None:
-        return NEW_DRIVER if gpu_driver[0] == "cuda" else f"pip uninstall -y {' '.join(remove)}" if remove else None
+        return (
+            NEW_DRIVER
+            if gpu_driver[0] == "cuda"
+            else f"pip uninstall -y {' '.join(remove)}"
+            if remove
+            else None
+        )
     extra, wheel = fitting
     try:
         metadata.version("rawconv")
@@ -283,12 +316,17 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("CuPy", "ok" if not misfit else "broken", misfit or f"{cupy.__version__}, {wheel}",
                       _install(gpu_driver, installed) if misfit else None)  # fmt: skip
         yield Finding(
-            "GPU", "broken", f"CuPy finds no usable GPU: {_line(error)}", _no_device(gpu_driver, misfit, installed)
+            "GPU",
+            "broken",
+            f"CuPy finds no usable GPU: {_line(error)}",
+            _no_device(gpu_driver, misfit, installed),
         )
         return
     yield Finding("CuPy", "ok", f"{cupy.__version__}, {wheel}, runtime {runtime}, driver {limit}")
     if not count:
-        yield Finding("GPU", "broken", "CuPy finds no GPU", _no_device(gpu_driver, misfit, installed))
+        yield Finding(
+            "GPU", "broken", "CuPy finds no GPU", _no_device(gpu_driver, misfit, installed)
+        )
     for index in range(count):
         yield _device(cupy, index)
     yield _nccl(wheel)
@@ -299,10 +337,14 @@ def _card(gpu_driver: Driver) -> Iterator[Finding]:
     if gpu_driver[0]:
         yield Finding("driver", "ok", f"up to {_name(gpu_driver)}")
     elif maker := card():
-        yield Finding("driver", "broken", f"there is a card of {maker}, and no driver of it", _driver(maker))
+        yield Finding(
+            "driver", "broken", f"there is a card of {maker}, and no driver of it", _driver(maker)
+        )
 
 
-def _no_cupy(error: Exception, gpu_driver: Driver, installed: Sequence[str], misfit: str | None) -> Finding:
+def _no_cupy(
+    error: Exception, gpu_driver: Driver, installed: Sequence[str], misfit: str | None
+) -> Finding:
     """Say why CuPy could not be imported; misfit: what is known to be wrong with the wheel, or None."""
     if isinstance(error, ImportError) and not installed:
         why = "" if gpu_driver[0] else ", and there is no driver of a GPU"
@@ -314,7 +356,9 @@ def _no_cupy(error: Exception, gpu_driver: Driver, installed: Sequence[str], mis
 
 
 def _no_device(gpu_driver: Driver, misfit: str | None, installed: Sequence[str]) -> str | None:
-    hidden = [name for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if name in os.environ]
+    hidden = [
+        name for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if name in os.environ
+    ]
     if misfit:
         return _install(gpu_driver, installed)
     if hidden:
@@ -323,11 +367,14 @@ def _no_device(gpu_driver: Driver, misfit: str | None, installed: Sequence[str])
 
 
 def card(root: str | os.PathLike[str] = "/") -> str | None:
-    """Return the maker of the graphics card in this machine, "NVIDIA" or "AMD"; None where there is no such card."""
+    """Return the maker of the graphics card in this machine, "NVIDIA" or "AMD"; None where there is
+    no such card.
+    """
     for device in sorted(Path(root, "sys/bus/pci/devices").glob("*")):
         with contextlib.suppress(OSError, ValueError):
             kind, maker = (int((device / name).read_text(), 16) for name in ("class", "vendor"))
-            if kind >> 16 in (0x03, 0x12) and maker in MAKERS:  # a display, or an accelerator of computations
+            # a display, or an accelerator of computations
+            if kind >> 16 in (0x03, 0x12) and maker in MAKERS:
                 return MAKERS[maker]
     return None
 
@@ -349,12 +396,18 @@ def _device(cupy: Any, index: int) -> Finding:
         return Finding(f"gpu:{index}", "ok", text)
     except Exception as error:
         return Finding(
-            f"gpu:{index}", "broken", _line(error), "nvidia-smi --query-compute-apps=pid,used_memory --format=csv"
+            f"gpu:{index}",
+            "broken",
+            _line(error),
+            "nvidia-smi --query-compute-apps=pid,used_memory --format=csv",
         )
 
 
 def _nccl(wheel: str) -> Finding:
-    remedy = {"cupy-cuda12x": "pip install nvidia-nccl-cu12", "cupy-cuda13x": "pip install nvidia-nccl-cu13"}
+    remedy = {
+        "cupy-cuda12x": "pip install nvidia-nccl-cu12",
+        "cupy-cuda13x": "pip install nvidia-nccl-cu13",
+    }
     try:
         from cupy.cuda import nccl
 
@@ -365,8 +418,8 @@ def _nccl(wheel: str) -> Finding:
 
 
 def _kernel(index: int) -> Finding:
-    """Compare a convolution on the GPU with the CPU's: this compiles rawconv's kernel and CuPy's afresh and calls
-    cuBLAS.
+    """Compare a convolution on the GPU with the CPU's: this compiles rawconv's kernel and CuPy's
+    afresh and calls cuBLAS.
     """
     try:
         with tempfile.TemporaryDirectory() as folder, _environment("CUPY_CACHE_DIR", folder):
@@ -374,13 +427,19 @@ def _kernel(index: int) -> Finding:
     except Exception as error:
         return Finding("kernel", "broken", _line(error), _kernel_remedy(error))
     if not difference < 1e-5:
-        return Finding("kernel", "broken", f"a convolution on gpu:{index} is wrong by {difference:.1e}", SHOW)
-    text = f"gpu:{index} compiles and runs; a convolution differs from the CPU's by {difference:.0e}"
+        return Finding(
+            "kernel", "broken", f"a convolution on gpu:{index} is wrong by {difference:.1e}", SHOW
+        )
+    text = (
+        f"gpu:{index} compiles and runs; a convolution differs from the CPU's by {difference:.0e}"
+    )
     return Finding("kernel", "ok", text)
 
 
 def _try_convolution(index: int) -> float:
-    """Return the largest difference between the CPU's convolution and the GPU's, relative to the largest value."""
+    """Return the largest difference between the CPU's convolution and the GPU's, relative to the
+    largest value.
+    """
     import numpy as np
 
     from .layers.conv import convolve
@@ -388,7 +447,9 @@ def _try_convolution(index: int) -> float:
     from .machine.arrays import Device, to_cpu
 
     rng = np.random.default_rng(0)
-    x, weight, bias = (rng.standard_normal(size, np.float32) for size in ((2, 9, 8, 3), (3, 3, 3, 5), (5,)))
+    x, weight, bias = (
+        rng.standard_normal(size, np.float32) for size in ((2, 9, 8, 3), (3, 3, 3, 5), (5,))
+    )
     window = Window.of(3, 2, 1, True)
     want = convolve(x, weight, bias, window)
     with Device(index) as device:

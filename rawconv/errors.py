@@ -9,7 +9,9 @@ class _Sentence(Exception):
 
 
 class UsageError(_Sentence):
-    """The command line, or a call, is wrong: an option, a model, a layer, a path that does not exist.  Exit code 2."""
+    """The command line, or a call, is wrong: an option, a model, a layer, a path that does not
+    exist.  Exit code 2.
+    """
 
 
 class RawconvError(_Sentence):

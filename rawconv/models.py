@@ -1,7 +1,9 @@
-"""The nets, as literal lists of layers: the paper's (Fig. 3), Krizhevsky's, LeNet, and two small ones of the same kind.
+"""The nets, as literal lists of layers: the paper's (Fig. 3), Krizhevsky's, LeNet, and two small
+ones of the same kind.
 
 `build("zfnet", classes=1000)` makes one.  Comments give the rows (= columns) of the maps after the line.
-Names: `conv4` is the convolution, `relu4` its ReLU, and so on; what a user calls layer 4 is the output of relu4.
+Names: `conv4` is the convolution, `relu4` its ReLU, and so on; what a user calls layer 4 is the
+output of relu4.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from .machine.arrays import Array
 from .net import Net
 from .training.recipes import Recipe, recipe_for
 
-Description = tuple[tuple[int, int, int], list[tuple[str, Any]]]  # the shape (H, W, C) of the input, [(name, layer)]
+# the shape (H, W, C) of the input, [(name, layer)]
+Description = tuple[tuple[int, int, int], list[tuple[str, Any]]]
 
 
-def zfnet(classes: int, maps: tuple[int, int, int] = (384, 384, 256), fc: int = 4096) -> Description:
+def zfnet(
+    classes: int, maps: tuple[int, int, int] = (384, 384, 256), fc: int = 4096
+) -> Description:
     """Zeiler & Fergus 2013, Fig. 3: 7x7/2 filters, norm after pool, 62,357,608 parameters at 1000 classes."""
     return (224, 224, 3), [
         ("conv1", Conv(96, 7, stride=2)), ("relu1", ReLU()),
@@ -40,8 +45,8 @@ def zfnet(classes: int, maps: tuple[int, int, int] = (384, 384, 256), fc: int = 
 
 
 def alexnet(classes: int, fc: int = 4096, groups: int = 1) -> Description:
-    """Krizhevsky 2012: 11x11/4 filters, norm before pool.  Ungrouped as the paper's own copy; groups=2 is the
-    original.
+    """Krizhevsky 2012: 11x11/4 filters, norm before pool.  Ungrouped as the paper's own copy;
+    groups=2 is the original.
     """
     return (224, 224, 3), [
         ("conv1", Conv(96, 11, stride=4)), ("relu1", ReLU()),
@@ -50,7 +55,8 @@ def alexnet(classes: int, fc: int = 4096, groups: int = 1) -> Description:
         ("norm2", LRN()), ("pool2", MaxPool(3, 2)),  # 13
         ("conv3", Conv(384, 3, pad=1)), ("relu3", ReLU()),  # 13
         ("conv4", Conv(384, 3, pad=1, groups=groups)), ("relu4", ReLU()),  # 13
-        ("conv5", Conv(256, 3, pad=1, groups=groups)), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 13, 6
+        # 13, 6
+        ("conv5", Conv(256, 3, pad=1, groups=groups)), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),
         ("fc6", Conv(fc, None)), ("relu6", ReLU()), ("drop6", Dropout(0.5, stream=6)),
         ("fc7", Conv(fc, None)), ("relu7", ReLU()), ("drop7", Dropout(0.5, stream=7)),
         ("fc8", Conv(classes, None)),
@@ -69,7 +75,8 @@ def zf64(classes: int, maps: tuple[int, int, int] = (128, 128, 96), fc: int = 51
         ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
         ("conv3", Conv(maps[0], 3, pad=1, init_std="he")), ("relu3", ReLU()),  # 8
         ("conv4", Conv(maps[1], 3, pad=1, init_std="he")), ("relu4", ReLU()),  # 8
-        ("conv5", Conv(maps[2], 3, pad=1, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 8, 4
+        # 8, 4
+        ("conv5", Conv(maps[2], 3, pad=1, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),
         ("fc6", Conv(fc, None, init_std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.3, stream=6)),
         ("fc7", Conv(fc, None, init_std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.3, stream=7)),
         ("fc8", Conv(classes, None)),
@@ -85,7 +92,8 @@ def alex64(classes: int, fc: int = 512, groups: int = 1) -> Description:
         ("norm2", LRN()), ("pool2", MaxPool(3, 2)),  # 8, 4
         ("conv3", Conv(128, 3, pad=1, init_std="he")), ("relu3", ReLU()),  # 4
         ("conv4", Conv(128, 3, pad=1, groups=groups, init_std="he")), ("relu4", ReLU()),  # 4
-        ("conv5", Conv(96, 3, pad=1, groups=groups, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 4,2
+        # 4,2
+        ("conv5", Conv(96, 3, pad=1, groups=groups, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),
         ("fc6", Conv(fc, None, init_std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.3, stream=6)),
         ("fc7", Conv(fc, None, init_std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.3, stream=7)),
         ("fc8", Conv(classes, None)),
@@ -101,7 +109,8 @@ def zf32(classes: int) -> Description:
         ("pool2", MaxPool(3, 2)), ("norm2", LRN()),  # 16, 8
         ("conv3", Conv(96, 3, pad=1, init_std="he")), ("relu3", ReLU()),  # 8
         ("conv4", Conv(96, 3, pad=1, init_std="he")), ("relu4", ReLU()),  # 8
-        ("conv5", Conv(64, 3, pad=1, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),  # 8, 4
+        # 8, 4
+        ("conv5", Conv(64, 3, pad=1, init_std="he")), ("relu5", ReLU()), ("pool5", MaxPool(3, 2)),
         ("fc6", Conv(256, None, init_std="he")), ("relu6", ReLU()), ("drop6", Dropout(0.5, stream=6)),
         ("fc7", Conv(256, None, init_std="he")), ("relu7", ReLU()), ("drop7", Dropout(0.5, stream=7)),
         ("fc8", Conv(classes, None)),
@@ -109,7 +118,9 @@ def zf32(classes: int) -> Description:
 
 
 def lenet(classes: int) -> Description:
-    """LeNet in Caffe's form (LeCun 1998 with max pooling and ReLU, which a deconvnet needs), for 28x28 images."""
+    """LeNet in Caffe's form (LeCun 1998 with max pooling and ReLU, which a deconvnet needs), for
+    28x28 images.
+    """
     return (28, 28, 3), [
         ("conv1", Conv(20, 5, init_std=0.002)), ("relu1", ReLU()),
         ("pool1", MaxPool(2, 2)),  # 24, 12
@@ -171,8 +182,8 @@ def build(
 
     classes: their number or their names.  size: rows and columns of the input, if not the model's own.
     mean: of the data, float32 (H, W, 3) or (3,), subtracted from every image; zero by default.
-    seed: of the initial weights.  dtype: "float32" or "float64".
-    Stored images have the size of `mean` where that is an image, else the one in the model's recipe.
+    seed: of the initial weights.  dtype: "float32" or "float64". Stored images have the size of
+    `mean` where that is an image, else the one in the model's recipe.
     UsageError: there is no such model.
     """
     stored = recipe(name).stored

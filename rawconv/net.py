@@ -26,14 +26,17 @@ class Node(NamedTuple):
 
 
 class Net:
-    """Layers [(name, layer, *inputs), ...] for images of `shape` (H, W, C); builds the parameters they still lack.
+    """Layers [(name, layer, *inputs), ...] for images of `shape` (H, W, C); builds the parameters
+    they still lack.
 
-    inputs: the names of earlier layers, "" for the image; by default the layer before, so that a chain needs none.
-    classes: their names, in the order of the logits.  model: the name it was built by.  seed: of the initial weights.
+    inputs: the names of earlier layers, "" for the image; by default the layer before, so that a
+    chain needs none.
+    classes: their names, in the order of the logits.  model: the name it was built by.  seed: of
+    the initial weights.
     mean: what is subtracted from an image, (H, W, C) of the stored image or (C,).
-    stored: rows and columns of a stored image, a square, of which the net sees the centre; by default those of `mean`
-    if it is an image, else the least.
-    execution, an attribute: how its convolutions are computed (layers.Execution), the same forward and backward.
+    stored: rows and columns of a stored image, a square, of which the net sees the centre; by
+    default those of `mean` if it is an image, else the least. execution, an attribute: how its
+    convolutions are computed (layers.Execution), the same forward and backward.
     ValueError, which names the layer: it does not fit on those below, or names an input that does not exist.
     """
 
@@ -94,17 +97,23 @@ class Net:
 
     @property
     def has_scores(self) -> bool:
-        """Whether it ends in one number for each class; else it is a trunk, which can be looked into, not tested."""
+        """Whether it ends in one number for each class; else it is a trunk, which can be looked
+        into, not tested.
+        """
         return self.shapes[self.output][:2] == (1, 1)
 
     @property
     def params(self) -> dict[tuple[str, str], Array]:
         """{(layer name, parameter name): array}, from the bottom up."""
-        return {(name, key): value for name, layer in self.layers for key, value in layer.params.items()}
+        return {
+            (name, key): value for name, layer in self.layers for key, value in layer.params.items()
+        }
 
     @property
     def fuses_relu(self) -> dict[str, float]:
-        """{name: ceiling} of the layers that can apply the ReLU above them: every Conv that only a ReLU consumes."""
+        """{name: ceiling} of the layers that can apply the ReLU above them: every Conv that only a
+        ReLU consumes.
+        """
         relus = [node for node in self.nodes.values() if node.layer.relu_ceiling is not None]
         return {
             below: layer.relu_ceiling or 0.0 for _, layer, (below,) in relus
@@ -137,8 +146,10 @@ class Net:
     ) -> tuple[Array, Caches]:
         """Forward pass: return (output of layer `stop`, or logits (N, 1, 1, classes); caches).
 
-        x: (N, H, W, C), pixels minus the mean.  rng_key: (seed, epoch, sample ids) in training, None otherwise.
-        caches: {layer name: what backward and deconv need}.  keep: False drops them on the way, if neither will follow.
+        x: (N, H, W, C), pixels minus the mean.  rng_key: (seed, epoch, sample ids) in training,
+        None otherwise.
+        caches: {layer name: what backward and deconv need}.  keep: False drops them on the way, if
+        neither will follow.
         ValueError: x has another type or shape, or there is no such layer.
         """
         if stop is not None and stop not in self.nodes:
@@ -156,14 +167,17 @@ class Net:
         asked: Collection[str | None] = (),
         stop: str | Iterable[str] | None = None,
     ) -> Iterator[tuple[str, Array, Any]]:
-        """Yield (name, output, cache) of one layer after the other, from the bottom up to `stop` or to the last.
+        """Yield (name, output, cache) of one layer after the other, from the bottom up to `stop` or
+        to the last.
 
-        stop: the name of a node, or several names.  A map is dropped when all of its consumers have taken it.
-        A convolution applies the ReLU that alone consumes it in the same pass over the map; both then yield the
-        rectified map. No cache holds the map before, which nothing else needs.  A convolution whose name is in `asked`
-        yields its own output.
+        stop: the name of a node, or several names.  A map is dropped when all of its consumers have
+        taken it. A convolution applies the ReLU that alone consumes it in the same pass over the
+        map; both then yield the rectified map. No cache holds the map before, which nothing else
+        needs.  A convolution whose name is in `asked` yields its own output.
         """
-        self._need_floats(x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it")
+        self._need_floats(
+            x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it"
+        )
         stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
         path, maps = self.path(*stops), {IMAGE: x}
         fused = {name: ceiling for name, ceiling in self.fuses_relu.items() if name not in asked}
@@ -180,17 +194,23 @@ class Net:
             maps[node.name] = y
             yield node.name, y, cache
 
-    def _forward(self, node: Node, inputs: list[Array], rng_key: Any, fused: dict[str, float]) -> tuple[Array, Any]:
-        """Return (output, cache) of one node; a ReLU that its convolution has applied only passes the map on."""
+    def _forward(
+        self, node: Node, inputs: list[Array], rng_key: Any, fused: dict[str, float]
+    ) -> tuple[Array, Any]:
+        """Return (output, cache) of one node; a ReLU that its convolution has applied only passes
+        the map on.
+        """
         if node.name in fused:
-            return node.layer.forward(*inputs, rng_key=rng_key, fuse_relu=fused[node.name], **self.how(node.layer))
+            return node.layer.forward(
+                *inputs, rng_key=rng_key, fuse_relu=fused[node.name], **self.how(node.layer)
+            )
         if node.inputs[0] in fused:
             return inputs[0], inputs[0]
         return node.layer.forward(*inputs, rng_key=rng_key, **self.how(node.layer))
 
     def how(self, layer: Layer) -> dict[str, Execution]:
-        """Return the arguments that tell a layer's forward how it is computed in this net: execution=, where it takes
-        that.
+        """Return the arguments that tell a layer's forward how it is computed in this net:
+        execution=, where it takes that.
         """
         return {"execution": self.execution} if layer.takes_execution else {}
 
@@ -203,9 +223,10 @@ class Net:
     ) -> tuple[Array | None, dict[str, dict[str, Array]]]:
         """Backward pass: return (gradient of the pixels, {layer name: {parameter name: gradient}}).
 
-        dy: gradient of the output that came with `caches`.  on_grads(name, grads) is called as each layer's are ready.
-        stop: the lowest layer whose parameters are learnt; nothing below its gradients is computed, and the gradient
-        of the pixels is None.
+        dy: gradient of the output that came with `caches`.  on_grads(name, grads) is called as each
+        layer's are ready.
+        stop: the lowest layer whose parameters are learnt; nothing below its gradients is computed,
+        and the gradient of the pixels is None.
         """
         self._need_floats(dy, "dy (N, H, W, C)")
         grads, wanted = {}, self._wanted(caches, stop)
@@ -222,8 +243,8 @@ class Net:
         return self.down(dy.copy(), caches, back, wanted), grads  # a copy: a ReLU works in place
 
     def _wanted(self, caches: Caches, stop: str | None) -> set[str]:
-        """Return the names of the nodes whose gradients are needed: those that learn, and all between them and the
-        top.
+        """Return the names of the nodes whose gradients are needed: those that learn, and all
+        between them and the top.
         """
         if stop is None:
             return {IMAGE, *caches}
@@ -235,10 +256,14 @@ class Net:
         return wanted
 
     def deconv(
-        self, r: Array, caches: Caches, rules: Rules = PAPER, watch: Callable[[Node, Any], object] | None = None
+        self,
+        r: Array,
+        caches: Caches,
+        rules: Rules = PAPER,
+        watch: Callable[[Node, Any], object] | None = None,
     ) -> Array:
-        """Deconvnet pass: project r, in the shape of the output that came with `caches`, to pixel space.  Paper,
-        section 2.1.
+        """Deconvnet pass: project r, in the shape of the output that came with `caches`, to pixel
+        space.  Paper, section 2.1.
 
         watch: called as watch(node, r) with what each node yields, of several inputs a tuple.
         """
@@ -253,22 +278,32 @@ class Net:
         return self.down(r, caches, step)
 
     def _need_floats(self, array: Any, what: str, remedy: str = "") -> None:
-        """ValueError, one sentence: the array has another type or shape.  A compiled loop would answer with pages."""
+        """ValueError, one sentence: the array has another type or shape.  A compiled loop would
+        answer with pages.
+        """
         if not hasattr(array, "dtype"):
-            raise ValueError(f"This net takes {what} as an array, not as a {type(array).__name__}{remedy}.")
+            raise ValueError(
+                f"This net takes {what} as an array, not as a {type(array).__name__}{remedy}."
+            )
         wanted = next((value.dtype for value in self.params.values()), array.dtype)
         if array.ndim != 4 or array.dtype != wanted:
             shape = "x".join(map(str, array.shape))
-            raise ValueError(f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}.")
+            raise ValueError(
+                f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}."
+            )
 
     def down(
-        self, r: Array, caches: Caches, step: Callable[[Node, Any], Any], wanted: Collection[str] | None = None
+        self,
+        r: Array,
+        caches: Caches,
+        step: Callable[[Node, Any], Any],
+        wanted: Collection[str] | None = None,
     ) -> Any:
-        """Pass r, at the layer that `caches` end in, down to pixel space: r = step(node, r) for each node, from the
-        top down.
+        """Pass r, at the layer that `caches` end in, down to pixel space: r = step(node, r) for
+        each node, from the top down.
 
-        step returns what the node's input gets, of several inputs a tuple.  What reaches a node from several consumers
-        is
+        step returns what the node's input gets, of several inputs a tuple.  What reaches a node
+        from several consumers is
         summed: all of them stand above it, and so come before it.
         wanted: the names of the nodes to visit, if not all; without the pixels among them, None is returned.
         """
@@ -278,7 +313,9 @@ class Net:
                 continue
             node = self.nodes[name]
             r = step(node, reached.pop(name))
-            for below, part in zip(node.inputs, (r,) if len(node.inputs) == 1 else r or (), strict=False):
+            for below, part in zip(
+                node.inputs, (r,) if len(node.inputs) == 1 else r or (), strict=False
+            ):
                 if wanted is None or below in wanted:
                     reached[below] = reached[below] + part if below in reached else part
         return reached.get(IMAGE)
@@ -298,17 +335,25 @@ class Net:
         return self
 
     def with_execution(self, **changes: Any) -> Net:
-        """Return the same net, with the same layers, computed otherwise: with other fields of its Execution."""
+        """Return the same net, with the same layers, computed otherwise: with other fields of its
+        Execution.
+        """
         twin = copy.copy(self)
         twin.execution = self.execution._replace(**changes)
         return twin
 
 
 def _backward(layer: Any, dy: Array, cache: Any) -> tuple[Any, dict[str, Array]]:
-    """Return (dx, grads) of one layer.  By the layers' contract nobody else uses dy, so a ReLU may work in place."""
+    """Return (dx, grads) of one layer.  By the layers' contract nobody else uses dy, so a ReLU may
+    work in place.
+    """
     return layer.backward(dy, cache, in_place=True) if layer.in_place else layer.backward(dy, cache)
 
 
 def _parameter_gradients(layer: Any, dy: Array, cache: Any) -> dict[str, Array]:
     """Return the grads of one layer whose dx nobody needs."""
-    return layer.parameter_gradients(dy, cache) if layer.parameter_gradients else _backward(layer, dy, cache)[1]
+    return (
+        layer.parameter_gradients(dy, cache)
+        if layer.parameter_gradients
+        else _backward(layer, dy, cache)[1]
+    )

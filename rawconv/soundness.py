@@ -1,4 +1,6 @@
-"""Whether a net can be trusted: finite weights and outputs, a score for each class; if not, which layer is at fault."""
+"""Whether a net can be trusted: finite weights and outputs, a score for each class; if not, which
+layer is at fault.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ REMEDY = "Use another checkpoint, or train again with a lower --lr."
 
 
 def fault(net: Net) -> str | None:
-    """Return what keeps a net from answering at all, numbers that are not finite, with the layer; None where all is
-    well.
+    """Return what keeps a net from answering at all, numbers that are not finite, with the layer;
+    None where all is well.
     """
     if not np.isfinite(to_cpu(net.mean)).all():
         return "The mean picture of this net holds numbers that are not finite"
@@ -43,19 +45,23 @@ def check_scores(net: Net) -> None:
             f"Layer {name} of this net ends in maps of {height}x{width}, not in one score a class; {remedy}."
         )
     if len(net.classes) not in (0, scores):
-        raise RawconvError(f"Layer {name} of this net has {scores} scores, and {len(net.classes)} classes have names.")
+        raise RawconvError(
+            f"Layer {name} of this net has {scores} scores, and {len(net.classes)} classes have names."
+        )
 
 
 def check_finite(net: Net, values: Array, x: Array) -> None:
-    """RawconvError, which names the first layer at fault: `values`, computed by the net from x (N, H, W, C), are not
-    finite.
+    """RawconvError, which names the first layer at fault: `values`, computed by the net from x (N,
+    H, W, C), are not finite.
 
     x may be overwritten then.
     """
     if not np.isfinite(to_cpu(values)).all():
         check_net(net)
         with np.errstate(over="ignore", invalid="ignore"):
-            raise RawconvError(f"What this net answers is not finite{first_broken(net, x)}. {REMEDY}")
+            raise RawconvError(
+                f"What this net answers is not finite{first_broken(net, x)}. {REMEDY}"
+            )
 
 
 def first_broken(net: Net, x: Array) -> str:

@@ -12,12 +12,18 @@ def network(text):
 
 
 def caffemodel(text, shapes, seed=0, old=False):
-    """Bytes of the net in `text` with random blobs: shapes {layer name: [shape, ...]}.  old: 4 dimensions by name."""
+    """Bytes of the net in `text` with random blobs: shapes {layer name: [shape, ...]}.  old: 4
+    dimensions by name.
+    """
     net, rng = network(text), np.random.default_rng(seed)
     for layer in [*net.layer, *net.layers]:
         for i, shape in enumerate(shapes.get(layer.name, ())):
             std = np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.3
-            fill(layer.blobs.add(), (rng.standard_normal(shape) * std + (i > 0)).astype(np.float32), old)
+            fill(
+                layer.blobs.add(),
+                (rng.standard_normal(shape) * std + (i > 0)).astype(np.float32),
+                old,
+            )
     return net.SerializeToString()
 
 
@@ -32,7 +38,8 @@ def fill(blob, array, old=False):
     return blob
 
 
-# Norm before pool as in bvlc_alexnet, groups, a padded pool that clips its last window, everything in place.
+# Norm before pool as in bvlc_alexnet, groups, a padded pool that clips its last window, everything
+# in place.
 DEPLOY = """
 name: "SmallCaffe"
 input: "data" input_dim: 1 input_dim: 3 input_dim: 40 input_dim: 40

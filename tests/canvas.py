@@ -7,7 +7,9 @@ from PIL import Image, ImageDraw
 
 
 class Text(NamedTuple):
-    """Words at a point of the page; anchor "ls": the point is their left end on the line, "mm": their middle."""
+    """Words at a point of the page; anchor "ls": the point is their left end on the line, "mm":
+    their middle.
+    """
 
     text: str
     x: float
@@ -18,7 +20,9 @@ class Text(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A rectangle, ellipse or line: its numbers (left, top, right, bottom) or points, colours, and the line's width."""
+    """A rectangle, ellipse or line: its numbers (left, top, right, bottom) or points, colours, and
+    the line's width.
+    """
 
     at: tuple
     fill: tuple
@@ -57,7 +61,9 @@ class Canvas:
             return _Recorder(draw(page, *more), self)
 
         def pasting(page, picture, box, *more):
-            self.pictures.append(Pasted(*box[:2], *picture.size, np.asarray(picture.convert("RGB"))))
+            self.pictures.append(
+                Pasted(*box[:2], *picture.size, np.asarray(picture.convert("RGB")))
+            )
             return paste(page, picture, box, *more)
 
         monkeypatch.setattr(ImageDraw, "Draw", recorded)

@@ -40,7 +40,9 @@ def odd_net(dtype="float32", fill=0):
         ("drop2", Dropout(0.3, stream=2**64 - 1)), ("fc3", Conv(3, None)),
     ]  # fmt: skip
     mean = np.linspace(0, 255, 12 * 14 * 3, dtype="float64").reshape(12, 14, 3)
-    net = Net((10, 12, 3), layers, ["Katze", "été", os.fsdecode(b"bad \xff")], mean, "odd", 7, dtype)
+    net = Net(
+        (10, 12, 3), layers, ["Katze", "été", os.fsdecode(b"bad \xff")], mean, "odd", 7, dtype
+    )
     net["fc3"].bias[:] = [np.nan, -0.0, 1e-40] if fill == 0 else fill
     return net
 
@@ -53,7 +55,10 @@ def tiny_net(**options):
 
 def momentum(net):
     rng = np.random.default_rng(1)
-    return {key: rng.standard_normal(value.shape).astype(value.dtype) for key, value in net.params.items()}
+    return {
+        key: rng.standard_normal(value.shape).astype(value.dtype)
+        for key, value in net.params.items()
+    }
 
 
 def state(net):
@@ -66,7 +71,9 @@ def same(a, b):
 
 def run(code, *arguments, **options):
     environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=environment, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], env=environment, **options
+    )
 
 
 def edit(path, change, reseal=True):
@@ -81,5 +88,10 @@ def refused(path, match):
     with pytest.raises(RawconvError, match=match) as caught:
         checkpoint.load(path)
     sentence = str(caught.value)
-    assert str(path) in sentence and "\n" not in sentence and sentence.endswith(".") and len(sentence) < 600
+    assert (
+        str(path) in sentence
+        and "\n" not in sentence
+        and sentence.endswith(".")
+        and len(sentence) < 600
+    )
     assert caught.value.__cause__ is not None

@@ -26,12 +26,15 @@ settings.load_profile("laws")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--device", choices=sorted(DEVICES), default="cpu", help="where the arrays of the tests are")
+    parser.addoption(
+        "--device", choices=sorted(DEVICES), default="cpu", help="where the arrays of the tests are"
+    )
     parser.addoption("--long", action="store_true", help="run the tests marked long as well")
 
 
 def pytest_configure(config):
-    # A shell's background job starts with SIGINT ignored; the tests of Ctrl-C, and the commands they start, need it.
+    # A shell's background job starts with SIGINT ignored; the tests of Ctrl-C, and the commands
+    # they start, need it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes longer than a few seconds; runs with --long")
 
@@ -86,7 +89,8 @@ def xp(request):
     if cupy is None:
         pytest.skip(f"--device gpu: {reason}")
     if os.environ.get("SOFTGPU_GUARD"):
-        cupy.cuda.set_allocator(None)  # every array then ends at its own guard page, not CuPy's pools of 512 bytes
+        # every array then ends at its own guard page, not CuPy's pools of 512 bytes
+        cupy.cuda.set_allocator(None)
     return cupy
 
 

@@ -33,13 +33,28 @@ CASES = {
     "many groups": (2, (5, 6, 16), 24, dict(size=3, pad=1, groups=8)),
     "many groups, uneven": (2, (5, 4, 33), 11, dict(size=(2, 3), stride=2, groups=11)),
     "depthwise": (3, (6, 7, 16), 16, dict(size=3, pad=1, groups=16)),
-    "depthwise, stride 2": (2, (7, 8, 17), 17, dict(size=(3, 2), stride=2, pad=(0, 1, 1, 0), groups=17)),
-    "depthwise, dilated": (2, (8, 9, 35), 35, dict(size=3, stride=(1, 2), pad=(2, 1), dilation=(2, 3), groups=35)),
+    "depthwise, stride 2": (
+        2,
+        (7, 8, 17),
+        17,
+        dict(size=(3, 2), stride=2, pad=(0, 1, 1, 0), groups=17),
+    ),
+    "depthwise, dilated": (
+        2,
+        (8, 9, 35),
+        35,
+        dict(size=3, stride=(1, 2), pad=(2, 1), dilation=(2, 3), groups=35),
+    ),
     "depthwise, pad beyond the window": (2, (3, 4, 16), 16, dict(size=2, pad=3, groups=16)),
     "depthwise, fully connected": (2, (3, 4, 18), 18, dict(size=None, groups=18)),
     "depthwise, few channels": (2, (5, 4, 5), 5, dict(size=3, groups=5)),
     "dilated": (3, (9, 8, 2), 3, dict(size=3, dilation=2)),
-    "dilated, uneven": (2, (9, 12, 3), 4, dict(size=(3, 2), stride=(2, 1), pad=(2, 1, 0, 3), dilation=(2, 4))),
+    "dilated, uneven": (
+        2,
+        (9, 12, 3),
+        4,
+        dict(size=(3, 2), stride=(2, 1), pad=(2, 1, 0, 3), dilation=(2, 4)),
+    ),
     "dilated, groups 2": (2, (7, 8, 4), 6, dict(size=3, stride=2, pad=2, dilation=2, groups=2)),
     "dilated, one by one": (2, (4, 5, 3), 4, dict(size=1, dilation=3)),
     "dilated, one row": (2, (4, 9, 3), 4, dict(size=(1, 3), dilation=(5, 3), pad=(0, 3))),
@@ -62,7 +77,11 @@ def make(xp, dtype, shape, filters, settings, seed=0, bias=1.0):
     layer.build(shape, np.random.default_rng(seed), dtype=dtype)
     known = {"stride": 1, "pad": 0, "groups": 1, "ceil_mode": True} | settings
     size = ref.pair(known.pop("size") or shape[:2])
-    assert layer.weight.shape == (*size, shape[2] // known["groups"], filters) and layer.bias.shape == (filters,)
+    assert layer.weight.shape == (
+        *size,
+        shape[2] // known["groups"],
+        filters,
+    ) and layer.bias.shape == (filters,)
     assert layer.weight.dtype == layer.bias.dtype == dtype
     rng = np.random.default_rng(seed + 1)
     weight = rng.standard_normal(layer.weight.shape).astype(dtype)

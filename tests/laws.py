@@ -1,15 +1,21 @@
-"""The laws, as functions any layer can be put through (DESIGN section 10), and the way results are compared."""
+"""The laws, as functions any layer can be put through (DESIGN section 10), and the way results are
+compared.
+"""
 
 import numpy as np
 
 from rawconv.machine.arrays import to_cpu
 
 STEP = 1e-5  # h of the central differences; directions stay inside [-1, 1]
-GAP = 0.01  # distance of neighbouring values in clear_of_kinks: more than 20 h; and |x| >= GAP / 2 is more than 10 h
+# distance of neighbouring values in clear_of_kinks: more than 20 h; and |x| >= GAP / 2 is more than
+# 10 h
+GAP = 0.01
 
 
 def clear_of_kinks(rng, shape):
-    """Values of both signs, no two closer than GAP, none closer to 0 than GAP / 2: no max or ReLU can switch."""
+    """Values of both signs, no two closer than GAP, none closer to 0 than GAP / 2: no max or ReLU
+    can switch.
+    """
     count = int(np.prod(shape))
     return ((rng.permutation(count) - count // 2 + 0.5) * GAP).reshape(shape)
 
@@ -43,9 +49,11 @@ def _mismatch(numeric, gradient, direction):
 
 
 def check_backward(xp, layer, x, rng_key=None, tolerance=1e-7, directions=3, seed=1):
-    """For random dy and random directions v:  <dy, y(p + h v) - y(p - h v)> / 2h = <dp, v>, p the input or a parameter.
+    """For random dy and random directions v:  <dy, y(p + h v) - y(p - h v)> / 2h = <dp, v>, p the
+    input or a parameter.
 
-    float64.  Also: shapes and types are kept, every parameter has its gradient, dy and the cache outlive the call.
+    float64.  Also: shapes and types are kept, every parameter has its gradient, dy and the cache
+    outlive the call.
     """
     rng = np.random.default_rng(seed)
     x = np.asarray(x, np.float64)
@@ -63,7 +71,9 @@ def check_backward(xp, layer, x, rng_key=None, tolerance=1e-7, directions=3, see
 
     def slope(change):
         """Central difference of <dy, y> in the one variable that change(h) moves."""
-        ahead, behind = (to_cpu(layer.forward(xp.asarray(change(h)), rng_key)[0]).copy() for h in (STEP, -STEP))
+        ahead, behind = (
+            to_cpu(layer.forward(xp.asarray(change(h)), rng_key)[0]).copy() for h in (STEP, -STEP)
+        )
         return float((dy * (ahead - behind)).sum() / (2 * STEP))
 
     for _ in range(directions):
@@ -90,15 +100,23 @@ def check_adjoint(up, down, x, y, tolerance=1e-11):
     left, right = to_cpu(up(x)) * y, x * to_cpu(down(y))
     scale = max(np.linalg.norm(left), np.linalg.norm(right))
     assert scale > 0 or x.size * y.size == 0, "nothing to compare"
-    assert abs(left.sum() - right.sum()) <= tolerance * scale, f"{left.sum()!r} is not {right.sum()!r}"
+    assert abs(left.sum() - right.sum()) <= tolerance * scale, (
+        f"{left.sum()!r} is not {right.sum()!r}"
+    )
 
 
 def strided(xp, array):
-    """The same values in arrays that are not contiguous: rows and columns swapped, NCHW, every other one, flipped."""
+    """The same values in arrays that are not contiguous: rows and columns swapped, NCHW, every
+    other one, flipped.
+    """
     array = np.asarray(array)
     swapped = xp.asarray(np.ascontiguousarray(array.transpose(0, 2, 1, 3))).transpose(0, 2, 1, 3)
     nchw = xp.asarray(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).transpose(0, 2, 3, 1)
-    wide = np.full((array.shape[0], array.shape[1] + 2, 2 * array.shape[2], array.shape[3] + 1), 99, array.dtype)
+    wide = np.full(
+        (array.shape[0], array.shape[1] + 2, 2 * array.shape[2], array.shape[3] + 1),
+        99,
+        array.dtype,
+    )
     wide[:, 1:-1, ::2, 1:] = array
     flipped = xp.asarray(np.ascontiguousarray(array[:, ::-1]))[:, ::-1]
     return [swapped, nchw, xp.asarray(wide)[:, 1:-1, ::2, 1:], flipped]

@@ -2,9 +2,10 @@
 
 usage: [mpirun -n N] python mpi_steps.py OUT DEVICE CASE ...
 
-CASE: STEPS,DTYPE,BATCH.  Trains a net anew for each: so many steps over one epoch, whose last batch holds a single
-picture.  In float64 then validates it on 251 pictures, so that the last of the batches of 250 is one picture too.
-Writes OUT.RANK.npz.  DEVICE "gpu" is for every process the card of its own number.
+CASE: STEPS,DTYPE,BATCH.  Trains a net anew for each: so many steps over one epoch, whose last batch
+holds a single picture.  In float64 then validates it on 251 pictures, so that the last of the
+batches of 250 is one picture too. Writes OUT.RANK.npz.  DEVICE "gpu" is for every process the card
+of its own number.
 """
 
 import sys
@@ -23,7 +24,10 @@ from rawconv.training.runs import choose_conv
 
 
 def main(out, device, *cases):
-    with init_distributed() as ranks, choose_device(f"gpu:{ranks.rank}" if device == "gpu" else device) as place:
+    with (
+        init_distributed() as ranks,
+        choose_device(f"gpu:{ranks.rank}" if device == "gpu" else device) as place,
+    ):
         data, arrays = open_data("scenes:300", 32, progress=False), {}
         for case in cases:
             steps, dtype, batch = case.split(",")
@@ -39,18 +43,38 @@ def _train(data, steps, dtype, batch, place, ranks):
     choose_conv(net, "gemm")
     ranks.same(net)
     weights = place.put(np.linspace(0.5, 2, len(data.classes)).astype(dtype))
-    optimizer, rate = SGD(net), 0.005 * batch / 13  # a higher one is chaos in 20 steps, which no law survives
-    for start, (ids, pictures, labels) in enumerate(batches(split, batch, (0, 0), shard=ranks.shard)):
+    # a higher one is chaos in 20 steps, which no law survives
+    optimizer, rate = SGD(net), 0.005 * batch / 13
+    for start, (ids, pictures, labels) in enumerate(
+        batches(split, batch, (0, 0), shard=ranks.shard)
+    ):
         pictures, labels = place.put(pictures), place.put(labels)
         count = min(batch, len(split) - start * batch)
-        train_step(net, pictures, labels, (0, 0, ids), "pad4", optimizer, rate, ranks, count, weights=weights)
+        train_step(
+            net,
+            pictures,
+            labels,
+            (0, 0, ids),
+            "pad4",
+            optimizer,
+            rate,
+            ranks,
+            count,
+            weights=weights,
+        )
     yield from ((".".join(key), to_cpu(value)) for key, value in net.params.items())
     if dtype == "float32":
         return  # its scores are rounded by more than its weights
     found = evaluate(net, first(data.val, 251), place, ranks)
-    yield "validation", np.array([found[key] for key in ("loss", "top1", "top5")] + found["per_class"])
+    yield (
+        "validation",
+        np.array([found[key] for key in ("loss", "top1", "top5")] + found["per_class"]),
+    )
     for views in (1, 10):
-        yield f"views {views}", np.array(evaluation.answer(net, first(data.val, 26), place, views, ranks))
+        yield (
+            f"views {views}",
+            np.array(evaluation.answer(net, first(data.val, 26), place, views, ranks)),
+        )
 
 
 def first(split, count):

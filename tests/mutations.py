@@ -2,10 +2,11 @@
 
     check(data, read, folder, count)    `count` mutants of the bytes `data`, each written to a file and given to `read`
 
-A mutant may be read, or refused by RawconvError or UsageError in one line.  It may not: raise anything else, warn, take
-seconds, allocate more than ten times its size (a Python object here and there apart) unless the arrays that come out
-are as large, start a program, open a connection, or write, rename or remove a file.  A failure names its number:
-`mutant(data, number)` makes the same bytes again.
+A mutant may be read, or refused by RawconvError or UsageError in one line.  It may not: raise
+anything else, warn, take seconds, allocate more than ten times its size (a Python object here and
+there apart) unless the arrays that come out are as large, start a program, open a connection, or
+write, rename or remove a file.  A failure names its number: `mutant(data, number)` makes the same
+bytes again.
 """
 
 import contextlib
@@ -23,12 +24,27 @@ from rawconv.errors import RawconvError, UsageError
 
 SECONDS = 10  # of processor time for one mutant
 SLACK = 4 << 20  # bytes: objects of Python that do not depend on the file
-GROWTH = 256 << 20  # bytes: of the whole process over all mutants, what tracemalloc does not see included
+# bytes: of the whole process over all mutants, what tracemalloc does not see included
+GROWTH = 256 << 20
 FORBIDDEN = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "subprocess.Popen",
              "socket.connect", "socket.bind", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink",
              "os.chmod", "shutil.", "ctypes.dlopen", "webbrowser.open")  # fmt: skip
 BYTES = (0, 1, 2, 0x0A, 0x7F, 0x80, 0xFE, 0xFF)
-NUMBERS = (0, 1, 127, 128, 255, 65535, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, 1 << 63)
+NUMBERS = (
+    0,
+    1,
+    127,
+    128,
+    255,
+    65535,
+    1 << 16,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 40,
+    (1 << 63) - 1,
+    1 << 63,
+)
 
 
 # Breaking
@@ -49,7 +65,12 @@ def _place(data, dice, length=1):
 
 def _length(data, dice):
     """Mostly short; now and then a large part."""
-    return int(min(len(data), 2 ** dice.integers(0, 5) if dice.random() < 0.8 else dice.integers(1, len(data) + 1)))
+    return int(
+        min(
+            len(data),
+            2 ** dice.integers(0, 5) if dice.random() < 0.8 else dice.integers(1, len(data) + 1),
+        )
+    )
 
 
 def _flip(data, dice):
@@ -117,8 +138,13 @@ _watching = threading.local()
 
 
 def _audit(event, arguments):
-    if getattr(_watching, "events", None) is not None and threading.current_thread() is threading.main_thread():
-        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+    if (
+        getattr(_watching, "events", None) is not None
+        and threading.current_thread() is threading.main_thread()
+    ):
+        writes = (
+            event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        )
         if writes or event.startswith(FORBIDDEN):
             _watching.events.append((event, str(arguments)[:200]))
 
@@ -132,7 +158,9 @@ class TooSlow(BaseException):
 
 @contextlib.contextmanager
 def _limits():
-    """TooSlow after SECONDS of processor time; where that cannot interrupt, the process ends with a traceback."""
+    """TooSlow after SECONDS of processor time; where that cannot interrupt, the process ends with a
+    traceback.
+    """
 
     def stop(number, frame):
         raise TooSlow
@@ -149,10 +177,12 @@ def _limits():
 
 
 def check(data, read, folder, count, first=0, name="mutant", mutate=None, slack=SLACK):
-    """{"read": how many of `count` mutants of `data` were read, "refused": how many were not}; see the module.
+    """{"read": how many of `count` mutants of `data` were read, "refused": how many were not}; see
+    the module.
 
-    read: path -> an object with a `net`, as convert.read.import_net, or None; it must read `data` itself, which is
-    tried first.  mutate: data, number -> bytes, by default `mutant`; mutations_inside.py has others.  slack: bytes.
+    read: path -> an object with a `net`, as convert.read.import_net, or None; it must read `data`
+    itself, which is tried first.  mutate: data, number -> bytes, by default `mutant`;
+    mutations_inside.py has others.  slack: bytes.
     """
     path, mutate = folder / name, mutate or mutant
     path.write_bytes(data)
@@ -192,7 +222,14 @@ def _one(path, read, number, slack):
             events, _watching.events = _watching.events, None
     assert not events, f"mutant {number} did {events}"
     assert not warned, f"mutant {number} warned: {warned[0].message}"
-    arrays = sum(value.nbytes for value in result.net.params.values()) + result.net.mean.nbytes if result else 0
-    peak, allowed = tracemalloc.get_traced_memory()[1] - start, 10 * path.stat().st_size + slack + 4 * arrays
+    arrays = (
+        sum(value.nbytes for value in result.net.params.values()) + result.net.mean.nbytes
+        if result
+        else 0
+    )
+    peak, allowed = (
+        tracemalloc.get_traced_memory()[1] - start,
+        10 * path.stat().st_size + slack + 4 * arrays,
+    )
     assert peak <= allowed, f"mutant {number} took {peak:,} bytes, {allowed:,} are allowed"
     return outcome

@@ -1,4 +1,5 @@
-"""Files broken by someone who knows their format, from a seed: the JSON in them, HDF5's attributes and datasets.
+"""Files broken by someone who knows their format, from a seed: the JSON in them, HDF5's attributes
+and datasets.
 
     mutate = hdf5_mutant(seal)              for mutations.check(..., mutate=mutate)
     mutate = json_mutant                    of a text
@@ -100,7 +101,9 @@ def _bend(where, key, dice):
     """A number that is near, or of another type."""
     old = where[key]
     if type(old) in (int, float) and np.isfinite(float(old)):
-        where[key] = (old + 1, -old, old * 10, old / 7, float(old), str(old), old * 1e9, int(old))[dice.integers(8)]
+        where[key] = (old + 1, -old, old * 10, old / 7, float(old), str(old), old * 1e9, int(old))[
+            dice.integers(8)
+        ]
     elif isinstance(old, str):
         where[key] = (old.upper(), old + "x", old[1:], 3, [old], old * 50)[dice.integers(6)]
 
@@ -112,7 +115,8 @@ _JSON_CHANGES = (_replace, _replace, _replace, _delete, _add, _rename, _bend, _b
 
 
 def hdf5_mutant(seal, first=0):
-    """data, number -> the bytes of an HDF5 file after one change or two, sealed by seal(open file) if it is sealed.
+    """data, number -> the bytes of an HDF5 file after one change or two, sealed by seal(open file)
+    if it is sealed.
 
     first: changes of what lies in the file from this byte on are all that there are, so that pictures stay.
     """
@@ -131,7 +135,9 @@ def hdf5_mutant(seal, first=0):
 
 def _change_hdf5(file, dice):
     groups, datasets = [file], []
-    file.visititems(lambda name, item: (groups if isinstance(item, h5py.Group) else datasets).append(item))
+    file.visititems(
+        lambda name, item: (groups if isinstance(item, h5py.Group) else datasets).append(item)
+    )
     texts = [item for item in datasets if item.dtype.kind == "S" and not item.shape]
     with_attributes = [group for group in groups if len(group.attrs)]
     chance = dice.random()
@@ -166,7 +172,9 @@ def _change_attribute(group, dice):
         new = np.array(np.nan_to_num(old)).astype(np.int64)
         place = int(dice.integers(new.shape[0])) if new.shape else ...
         new[place] = number if dice.random() < 0.5 else min(int(new.max()), 1 << 40) + 1
-        group.attrs[name] = new if chance < 0.8 else new.astype((np.float64, np.uint8, "S9")[dice.integers(3)])
+        group.attrs[name] = (
+            new if chance < 0.8 else new.astype((np.float64, np.uint8, "S9")[dice.integers(3)])
+        )
 
 
 def _change_dataset(file, item, dice):
@@ -178,18 +186,26 @@ def _change_dataset(file, item, dice):
         if item.dtype.kind == "S":
             item[place] = b"\xff" * item.dtype.itemsize
         else:
-            odd = (-1, 0, 1, 200, 1 << 20) if item.dtype.kind in "iu" else (np.nan, np.inf, -1.0, 0.0, 1e38)
+            odd = (
+                (-1, 0, 1, 200, 1 << 20)
+                if item.dtype.kind in "iu"
+                else (np.nan, np.inf, -1.0, 0.0, 1e38)
+            )
             item[place] = np.array(odd[dice.integers(5)]).astype(item.dtype)
         return
     del file[name]
     if chance < 0.5:
         return
     if chance < 0.6:
-        file.create_dataset(name, (1 << 20, 1 << 12), "f4", chunks=(1 << 10, 1 << 10), compression="gzip")
+        file.create_dataset(
+            name, (1 << 20, 1 << 12), "f4", chunks=(1 << 10, 1 << 10), compression="gzip"
+        )
     elif chance < 0.7:
         file[name] = h5py.SoftLink("/somewhere")
     elif chance < 0.8:
-        file[name] = np.zeros(old.shape, (np.float16, np.int16, "S500", np.complex64)[dice.integers(4)])
+        file[name] = np.zeros(
+            old.shape, (np.float16, np.int16, "S500", np.complex64)[dice.integers(4)]
+        )
     elif chance < 0.9:
         file[name] = np.resize(old, (*np.shape(old), 2))
     else:

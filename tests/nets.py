@@ -1,4 +1,6 @@
-"""Small nets for the laws: float64, weights of a size that keeps every signal alive, biases that are not 0."""
+"""Small nets for the laws: float64, weights of a size that keeps every signal alive, biases that
+are not 0.
+"""
 
 import numpy as np
 import reference as ref
@@ -15,7 +17,8 @@ from rawconv.net import Net
 
 SHAPE = (21, 18, 2)  # asymmetric; several pools below clip their last windows
 
-# name, kind, settings: this table makes the net under test and tells the reference and the witness what to do
+# name, kind, settings: this table makes the net under test and tells the reference and the witness
+# what to do
 LINEAR = [
     ("conv1", Conv, dict(filters=4, size=(3, 4), stride=2, pad=(0, 1, 2, 1))),
     ("pool1", MaxPool, dict(size=3, stride=2)),
@@ -44,7 +47,12 @@ FULL = [
 
 def make(xp, table, shape=SHAPE, seed=0):
     """The net of a table, in float64, on the device of xp."""
-    net = Net(shape, [(name, kind(**settings)) for name, kind, settings in table], seed=seed, dtype="float64")
+    net = Net(
+        shape,
+        [(name, kind(**settings)) for name, kind, settings in table],
+        seed=seed,
+        dtype="float64",
+    )
     net.execution = GEMM  # the exact one: Winograd smears zeros
     rng = np.random.default_rng(seed + 1)
     for name, kind, _ in table:
@@ -73,7 +81,11 @@ def pattern(xp, net, table, x, rng_key=None):
         if kind is MaxPool:
             kinks.append(to_cpu(caches[name].switches).tobytes())
         elif kind is ReLU:
-            kinks.append((to_cpu(net.forward(xp.asarray(x.copy()), stop=name, rng_key=rng_key)[0]) > 0).tobytes())
+            kinks.append(
+                (
+                    to_cpu(net.forward(xp.asarray(x.copy()), stop=name, rng_key=rng_key)[0]) > 0
+                ).tobytes()
+            )
     return kinks
 
 
@@ -90,7 +102,9 @@ def one_hot(y, unit, value=None):
 
 
 def slopes(xp, net, table, x, value, directions=3, rng_key=None):
-    """(v, d value / dh) at x + h v for random v that cross no kink; value(y) is a number made of the net's output."""
+    """(v, d value / dh) at x + h v for random v that cross no kink; value(y) is a number made of
+    the net's output.
+    """
     rng, found = np.random.default_rng(5), 0
     here = pattern(xp, net, table, x, rng_key)
     for _ in range(10):
@@ -108,7 +122,9 @@ def slopes(xp, net, table, x, value, directions=3, rng_key=None):
 def assert_slope(gradient, v, slope, tolerance=1e-7):
     product, size = gradient * v, np.linalg.norm(gradient) * np.linalg.norm(v) / np.sqrt(v.size)
     assert size > 0, "a gradient of zeros proves nothing"
-    assert abs(product.sum() - slope) < tolerance * max(size, abs(slope)), f"{product.sum()!r} is not {slope!r}"
+    assert abs(product.sum() - slope) < tolerance * max(size, abs(slope)), (
+        f"{product.sum()!r} is not {slope!r}"
+    )
 
 
 def reference_up(net, table, x):
@@ -118,7 +134,9 @@ def reference_up(net, table, x):
         x, known = outputs[-1], dict(settings)
         if kind is Conv:
             known = {key: value for key, value in known.items() if key not in ("filters", "size")}
-            outputs.append(ref.conv_up(x, to_cpu(net[name].weight), to_cpu(net[name].bias), **known))
+            outputs.append(
+                ref.conv_up(x, to_cpu(net[name].weight), to_cpu(net[name].bias), **known)
+            )
         elif kind is ReLU:
             outputs.append(ref.relu_up(x))
         elif kind is LRN:

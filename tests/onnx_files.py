@@ -1,4 +1,6 @@
-"""ONNX files for the tests: chains of operators with random weights, and the model zoo's own graphs made narrow."""
+"""ONNX files for the tests: chains of operators with random weights, and the model zoo's own graphs
+made narrow.
+"""
 
 import pathlib
 
@@ -6,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-LIGHT = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"  # the model zoo's graphs, weights left out
+# the model zoo's graphs, weights left out
+LIGHT = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"
 
 
 class Chain:
@@ -17,7 +20,9 @@ class Chain:
         self.nodes, self.weights, self.value = [], [], "x"
 
     def weight(self, *shape, scale=None):
-        """The name of a new random initialiser; scale: of its numbers, by default one that keeps signals alive."""
+        """The name of a new random initialiser; scale: of its numbers, by default one that keeps
+        signals alive.
+        """
         scale = scale or 1 / np.sqrt(max(1, np.prod(shape[1:])))
         return self.constant((scale * self.rng.standard_normal(shape)).astype(np.float32))
 
@@ -28,13 +33,16 @@ class Chain:
 
     def add(self, operator, *inputs, **about):
         out = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, [self.value, *inputs], [out], f"{operator}_{out}", **about))
+        self.nodes.append(
+            helper.make_node(operator, [self.value, *inputs], [out], f"{operator}_{out}", **about)
+        )
         self.value = out
         return self
 
     def conv(self, filters, channels, size, groups=1, bias=True, **about):
         inputs = [self.weight(filters, channels // groups, size, size)]
-        inputs += [self.constant(self.rng.random(filters).astype(np.float32))] if bias else []  # > 0: not all are dead
+        # > 0: not all are dead
+        inputs += [self.constant(self.rng.random(filters).astype(np.float32))] if bias else []
         return self.add("Conv", *inputs, group=groups, **about)
 
     def model(self, producer="", metadata=()):
@@ -42,7 +50,9 @@ class Chain:
         out = helper.make_tensor_value_info(self.value, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "g", [given], [out], self.weights)
         opset = helper.make_opsetid("", self.opset)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name=producer)
+        model = helper.make_model(
+            graph, opset_imports=[opset], ir_version=8, producer_name=producer
+        )
         helper.set_model_props(model, dict(metadata))
         return model
 
@@ -71,7 +81,10 @@ def random_chain(seed, opset):
     side, channels = int(rng.integers(14, 24)), pick(3, 3, 1)
     chain = Chain((1, channels, side, side), opset, seed)
     if rng.random() < 0.3:
-        chain.add(pick("Sub", "Add"), chain.constant(rng.uniform(90, 140, (channels, 1, 1)).astype(np.float32)))
+        chain.add(
+            pick("Sub", "Add"),
+            chain.constant(rng.uniform(90, 140, (channels, 1, 1)).astype(np.float32)),
+        )
         chain.add(pick("Mul", "Div"), chain.constant(np.float32(rng.uniform(0.3, 3))))
     for _ in range(int(rng.integers(1, 4))):
         chain, side, channels = _block(chain, rng, pick, side, channels)
@@ -88,7 +101,9 @@ def random_chain(seed, opset):
         chain.conv(classes, channels, 1)
         chain.add("Flatten")
     else:
-        chain.add("Reshape", chain.constant(np.array(pick([1, -1], [0, -1], [1, side * side * channels]))))
+        chain.add(
+            "Reshape", chain.constant(np.array(pick([1, -1], [0, -1], [1, side * side * channels])))
+        )
         fully(chain, pick, classes, side * side * channels)
     if rng.random() < 0.4:
         chain.add(pick("Softmax", "LogSoftmax"), axis=1)
@@ -100,10 +115,21 @@ def _block(chain, rng, pick, side, channels):
     groups = pick(1, 1, channels)
     filters, size, stride = groups * int(rng.integers(1, 4)), int(rng.integers(1, 4)), pick(1, 1, 2)
     about = {"strides": [stride, stride]}
-    pads, auto = [int(n) for n in rng.integers(0, 3, 4)], pick("", "", "SAME_UPPER", "SAME_LOWER", "VALID")
+    pads, auto = (
+        [int(n) for n in rng.integers(0, 3, 4)],
+        pick("", "", "SAME_UPPER", "SAME_LOWER", "VALID"),
+    )
     about |= {"auto_pad": auto} if auto else {"pads": [pads[0], pads[1], pads[0] + 1, pads[1] + 1]}
-    rows = -(-side // stride) if "SAME" in auto else (side + (0 if auto else 2 * pads[0] + 1) - size) // stride + 1
-    columns = -(-side // stride) if "SAME" in auto else (side + (0 if auto else 2 * pads[1] + 1) - size) // stride + 1
+    rows = (
+        -(-side // stride)
+        if "SAME" in auto
+        else (side + (0 if auto else 2 * pads[0] + 1) - size) // stride + 1
+    )
+    columns = (
+        -(-side // stride)
+        if "SAME" in auto
+        else (side + (0 if auto else 2 * pads[1] + 1) - size) // stride + 1
+    )
     if rows != columns:
         about["pads"][1] = about["pads"][3] = pads[0]
         about["pads"][3] += 1
@@ -112,7 +138,9 @@ def _block(chain, rng, pick, side, channels):
     if rng.random() < 0.4:
         rest = [chain.weight(filters, scale=0.3) for _ in range(2)]
         variance = chain.constant(rng.uniform(0.5, 2, filters).astype(np.float32))
-        chain.add("BatchNormalization", chain.weight(filters, scale=2.0), *rest, variance, epsilon=1e-3)
+        chain.add(
+            "BatchNormalization", chain.weight(filters, scale=2.0), *rest, variance, epsilon=1e-3
+        )
     if rng.random() < 0.2:
         chain.add("Add", chain.constant(rng.standard_normal((1, filters, 1, 1)).astype(np.float32)))
     chain.add("Relu")
@@ -153,12 +181,18 @@ def fully(chain, pick, outputs, inputs):
     if kind == "transB":
         return chain.add("Gemm", chain.constant(weight), chain.constant(bias[None]), transB=1)
     if kind == "scaled":
-        return chain.add("Gemm", chain.constant(weight.T), chain.constant(bias), alpha=0.5, beta=2.0)
-    return chain.add("Gemm", chain.constant(weight.T), *([chain.constant(bias)] if kind == "plain" else []))
+        return chain.add(
+            "Gemm", chain.constant(weight.T), chain.constant(bias), alpha=0.5, beta=2.0
+        )
+    return chain.add(
+        "Gemm", chain.constant(weight.T), *([chain.constant(bias)] if kind == "plain" else [])
+    )
 
 
 def zoo(name, path, narrow=8, seed=0):
-    """A graph of the model zoo with random weights, a `narrow`-th as wide; its initialisers are inside then."""
+    """A graph of the model zoo with random weights, a `narrow`-th as wide; its initialisers are
+    inside then.
+    """
     model = onnx.load(LIGHT / f"light_{name}.onnx")
     rng, graph = np.random.default_rng(seed), model.graph
     sizes = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -172,7 +206,11 @@ def zoo(name, path, narrow=8, seed=0):
         if len(shape) > 1 and not first:
             shape[1] //= narrow
         scale = 0.1 if len(shape) == 1 else np.sqrt(2 / np.prod(shape[1:])) / (100 if first else 1)
-        made.append(numpy_helper.from_array((scale * rng.standard_normal(shape)).astype(np.float32), node.output[0]))
+        made.append(
+            numpy_helper.from_array(
+                (scale * rng.standard_normal(shape)).astype(np.float32), node.output[0]
+            )
+        )
     flat = next(t for t in keep if t.name == "OC2_DUMMY_1")
     flat.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(flat) // [1, narrow], flat.name))
     others = [node for node in graph.node if node.op_type != "ConstantOfShape"]

@@ -1,4 +1,6 @@
-"""What stands in a chart of the experiments, read back from Matplotlib's own objects: places, colours, labels."""
+"""What stands in a chart of the experiments, read back from Matplotlib's own objects: places,
+colours, labels.
+"""
 
 import sys
 
@@ -18,7 +20,10 @@ def figures(monkeypatch):
         return b"\x89PNG"
 
     for name, module in list(sys.modules.items()):
-        if name.startswith(("rawconv.experiments.", "rawconv.report.")) and getattr(module, "png", None) is plain:
+        if (
+            name.startswith(("rawconv.experiments.", "rawconv.report."))
+            and getattr(module, "png", None) is plain
+        ):
             monkeypatch.setattr(module, "png", kept)
     return found
 
@@ -28,11 +33,17 @@ def numbers(values):
 
 
 def curves(axes):
-    """{label: (colour, style, [x], [y])} of plain curves; those without a label by "_child0", "_child1", ..."""
+    """{label: (colour, style, [x], [y])} of plain curves; those without a label by "_child0",
+    "_child1", ...
+    """
     from matplotlib.colors import to_hex
 
     return {
-        line.get_label(): (to_hex(line.get_color()), line.get_linestyle(), *map(numbers, line.get_data()))
+        line.get_label(): (
+            to_hex(line.get_color()),
+            line.get_linestyle(),
+            *map(numbers, line.get_data()),
+        )
         for line in axes.lines
     }
 
@@ -52,7 +63,9 @@ def with_errors(axes):
 
 
 def bars(axes, lying=False):
-    """{label: (colour, [middle], [length])}; those of stacked bars begin where the last ended: see `starts`."""
+    """{label: (colour, [middle], [length])}; those of stacked bars begin where the last ended: see
+    `starts`.
+    """
     from matplotlib.colors import to_hex
 
     found = {}
@@ -61,7 +74,11 @@ def bars(axes, lying=False):
             boxes = [patch.get_bbox() for patch in one.patches]
             middle = [(b.y0 + b.y1) / 2 if lying else (b.x0 + b.x1) / 2 for b in boxes]
             size = [b.width if lying else b.height for b in boxes]
-            found[one.get_label()] = (to_hex(one.patches[0].get_facecolor()), numbers(middle), numbers(size))
+            found[one.get_label()] = (
+                to_hex(one.patches[0].get_facecolor()),
+                numbers(middle),
+                numbers(size),
+            )
     return found
 
 

@@ -6,7 +6,9 @@ from rawconv.data import packing
 
 
 def photos(folder, per_class=12, size=20):
-    """Class folders a, b and c with pictures of odd sizes, two of them alike, and two files that are no pictures."""
+    """Class folders a, b and c with pictures of odd sizes, two of them alike, and two files that
+    are no pictures.
+    """
     files = {}
     for number, name in enumerate("abc"):
         for k in range(per_class):

@@ -15,8 +15,15 @@ def project_units(net, x, layer, units, rules=PAPER, full=False, control=None, o
     others: the prepared pictures whose switches a control gives to those of x.
     """
     given = user_name(net, layer_object(net, layer))
-    units = [Unit(int(row), given, *map(int, place)) for row, *place in np.asarray(units, int).reshape(-1, 4)]
-    beside = None if others is None else (np.arange(len(x) + len(others)) + len(x)) % (len(x) + len(others))
+    units = [
+        Unit(int(row), given, *map(int, place))
+        for row, *place in np.asarray(units, int).reshape(-1, 4)
+    ]
+    beside = (
+        None
+        if others is None
+        else (np.arange(len(x) + len(others)) + len(x)) % (len(x) + len(others))
+    )
     x = x if others is None else array_module(x).concatenate([x, others])
     found = list(project(ForwardPass(net, x, [layer]), units, rules, control, beside, full))
     if not found:

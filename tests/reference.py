@@ -37,9 +37,11 @@ def pool_length(length, size, stride, before, after, ceil_mode=True):
 
 
 def receptive_interval(layers, unit):
-    """The pixels first..last that one unit can see along one axis; layers = [(size, stride, pad before), ...].
+    """The pixels first..last that one unit can see along one axis; layers = [(size, stride, pad
+    before), ...].
 
-    A unit u of a layer sees the units u * stride - pad ... u * stride - pad + size - 1 below it.  Not clipped.
+    A unit u of a layer sees the units u * stride - pad ... u * stride - pad + size - 1 below it.
+    Not clipped.
     """
     first = last = unit
     for size, stride, before in reversed(layers):
@@ -51,7 +53,9 @@ def receptive_interval(layers, unit):
 
 
 def _pad(x, size, stride, pad, ceil_mode):
-    """x with zeros around it (also those that ceil rounding lacks at right/bottom), and the output's height, width."""
+    """x with zeros around it (also those that ceil rounding lacks at right/bottom), and the
+    output's height, width.
+    """
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     n, h, w, c = x.shape
     oh = conv_length(h, kh, sh, top, bottom, ceil_mode)
@@ -64,7 +68,9 @@ def _pad(x, size, stride, pad, ceil_mode):
 
 
 def _places(n, oh, ow, weight, stride, groups):
-    """Every (picture, row, column) with its window's slices, and every group with its slices of channels, filters."""
+    """Every (picture, row, column) with its window's slices, and every group with its slices of
+    channels, filters.
+    """
     (sh, sw), (kh, kw, cg, f) = pair(stride), weight.shape
     fg = f // groups
     for picture, i, j, g in product(range(n), range(oh), range(ow), range(groups)):
@@ -74,7 +80,9 @@ def _places(n, oh, ow, weight, stride, groups):
 
 
 def _with_holes(weight, dilation):
-    """The filters whose taps lie `dilation` apart, with zeros between them: a dilated convolution is one by those."""
+    """The filters whose taps lie `dilation` apart, with zeros between them: a dilated convolution
+    is one by those.
+    """
     (kh, kw, c, f), (dh, dw) = weight.shape, pair(dilation)
     spread = np.zeros(((kh - 1) * dh + 1, (kw - 1) * dw + 1, c, f), weight.dtype)
     for a, b in product(range(kh), range(kw)):
@@ -83,19 +91,23 @@ def _with_holes(weight, dilation):
 
 
 def conv_up(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True, dilation=1):
-    """y[n,i,j,f] = bias[f] + sum_abc x0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] * weight[a,b,c,f],  x0 = x with zeros around
-    it, g = f // (F / groups), Cg = C / groups."""
+    """y[n,i,j,f] = bias[f] + sum_abc x0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] * weight[a,b,c,f],  x0 = x
+    with zeros around it, g = f // (F / groups), Cg = C / groups."""
     weight = _with_holes(weight, dilation)
     padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, ceil_mode)
     y = np.zeros((len(x), oh, ow, weight.shape[3]))
     for window, unit, filters in _places(len(x), oh, ow, weight, stride, groups):
-        y[unit] = np.einsum("abc,abcf->f", padded[window], weight[..., filters], dtype=np.float64) + bias[filters]
+        y[unit] = (
+            np.einsum("abc,abcf->f", padded[window], weight[..., filters], dtype=np.float64)
+            + bias[filters]
+        )
     return y
 
 
 def conv_back(dy, x, weight, stride=1, pad=0, groups=1, ceil_mode=True, dilation=1):
-    """dx0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] += weight[a,b,c,f] * dy[n,i,j,f],  dx = dx0 without its frame,
-    dweight[a,b,c,f] += x0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] * dy[n,i,j,f],  dbias[f] += dy[n,i,j,f]."""
+    """dx0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] += weight[a,b,c,f] * dy[n,i,j,f],  dx = dx0 without its
+    frame, dweight[a,b,c,f] += x0[n, i*sh+a*dh, j*sw+b*dw, g*Cg+c] * dy[n,i,j,f],  dbias[f] +=
+    dy[n,i,j,f]."""
     weight = _with_holes(weight, dilation)
     padded, oh, ow = _pad(x, weight.shape[:2], stride, pad, ceil_mode)
     dpadded, dweight = np.zeros_like(padded), np.zeros(weight.shape)
@@ -111,7 +123,9 @@ def conv_back(dy, x, weight, stride=1, pad=0, groups=1, ceil_mode=True, dilation
 
 
 def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, ceil_mode=True, dilation=1):
-    """The transpose of conv_up without its bias: r0[n, i*sh+a, j*sw+b, g*Cg+c] += weight[a,b,c,f] * r[n,i,j,f]."""
+    """The transpose of conv_up without its bias: r0[n, i*sh+a, j*sw+b, g*Cg+c] += weight[a,b,c,f] *
+    r[n,i,j,f].
+    """
     return conv_back(r, np.zeros(x_shape), weight, stride, pad, groups, ceil_mode, dilation)[0]
 
 
@@ -119,18 +133,27 @@ def conv_down(r, x_shape, weight, stride=1, pad=0, groups=1, ceil_mode=True, dil
 
 
 def winograd_matrices(n):
-    """AT (n, n + 2), BT (n + 2, n + 2) and G (n + 2, 3): AT [(G g) * (BT d)] is the valid correlation of d with g.
+    """AT (n, n + 2), BT (n + 2, n + 2) and G (n + 2, 3): AT [(G g) * (BT d)] is the valid
+    correlation of d with g.
 
-    From its points alone (Toom and Cook): g is evaluated at each, as a polynomial, and at infinity, where its leading
-    coefficient is left; BT and AT interpolate.  The points are the first n + 1 of five, and a row of G is divided by
-    the differences to all of the five, so that filters are the same for every n; BT makes up for those it lacks.
+    From its points alone (Toom and Cook): g is evaluated at each, as a polynomial, and at infinity,
+    where its leading coefficient is left; BT and AT interpolate.  The points are the first n + 1 of
+    five, and a row of G is divided by the differences to all of the five, so that filters are the
+    same for every n; BT makes up for those it lacks.
     """
-    points, at, bt, g = (0, 1, -1, 2, -2), np.zeros((n, n + 2)), np.zeros((n + 2, n + 2)), np.zeros((n + 2, 3))
+    points, at, bt, g = (
+        (0, 1, -1, 2, -2),
+        np.zeros((n, n + 2)),
+        np.zeros((n + 2, n + 2)),
+        np.zeros((n + 2, 3)),
+    )
     for k, point in enumerate(points[: n + 1]):
         others = [p for p in points[: n + 1] if p != point]
         at[:, k] = [float(point) ** i for i in range(n)]
         g[k] = [1, point, point**2] / np.prod([float(point - p) for p in points if p != point])
-        bt[k, : n + 1] = np.poly(others)[::-1] * np.prod([float(point - p) for p in points[n + 1 :]])
+        bt[k, : n + 1] = np.poly(others)[::-1] * np.prod(
+            [float(point - p) for p in points[n + 1 :]]
+        )
     at[n - 1, n + 1] = g[n + 1, 2] = 1
     bt[n + 1] = np.poly(points[: n + 1])[::-1]
     return at, bt, g
@@ -140,21 +163,31 @@ def winograd_matrices(n):
 
 
 def _windows(x_shape, size, stride, pad, ceil_mode):
-    """Every (i, j) in reading order with the places (a, b, row, column) of its window that lie inside the input."""
+    """Every (i, j) in reading order with the places (a, b, row, column) of its window that lie
+    inside the input.
+    """
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     h, w = x_shape[1:3]
     for i in range(pool_length(h, kh, sh, top, bottom, ceil_mode)):
         for j in range(pool_length(w, kw, sw, left, right, ceil_mode)):
-            places = [(a, b, i * sh - top + a, j * sw - left + b) for a in range(kh) for b in range(kw)]
+            places = [
+                (a, b, i * sh - top + a, j * sw - left + b) for a in range(kh) for b in range(kw)
+            ]
             yield i, j, [p for p in places if 0 <= p[2] < h and 0 <= p[3] < w]
 
 
 def pool_up(x, size, stride, pad=0, ceil_mode=True):
-    """y[n,i,j,c] = max of x over the window's places inside the input, and the switch: a * KW + b of the winner in the
-    uncropped window.  The first in reading order wins a tie; the first NaN wins over everything."""
+    """y[n,i,j,c] = max of x over the window's places inside the input, and the switch: a * KW + b
+    of the winner in the uncropped window.  The first in reading order wins a tie; the first NaN
+    wins over everything."""
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     n, h, w, c = x.shape
-    shape = (n, pool_length(h, kh, sh, top, bottom, ceil_mode), pool_length(w, kw, sw, left, right, ceil_mode), c)
+    shape = (
+        n,
+        pool_length(h, kh, sh, top, bottom, ceil_mode),
+        pool_length(w, kw, sw, left, right, ceil_mode),
+        c,
+    )
     y = np.zeros(shape, x.dtype)
     switches = np.zeros(shape, np.uint8 if kh * kw <= 256 else np.uint16)
     for i, j, places in _windows(x.shape, size, stride, pad, ceil_mode):
@@ -169,13 +202,17 @@ def pool_up(x, size, stride, pad=0, ceil_mode=True):
 
 
 def _chosen(switches, x_shape, size, stride, pad):
-    """Every pooled unit (n, i, j, c), windows in reading order, with the place (n, row, column, c) its switch names."""
+    """Every pooled unit (n, i, j, c), windows in reading order, with the place (n, row, column, c)
+    its switch names.
+    """
     kw, (sh, sw), (top, left) = pair(size)[1], pair(stride), four(pad)[:2]
     n, oh, ow, c = switches.shape
     for i, j, picture, channel in product(range(oh), range(ow), range(n), range(c)):
         a, b = divmod(int(switches[picture, i, j, channel]), kw)
         place = (picture, i * sh - top + a, j * sw - left + b, channel)
-        assert 0 <= place[1] < x_shape[1] and 0 <= place[2] < x_shape[2], f"a switch points outside the input: {place}"
+        assert 0 <= place[1] < x_shape[1] and 0 <= place[2] < x_shape[2], (
+            f"a switch points outside the input: {place}"
+        )
         yield (picture, i, j, channel), place
 
 
@@ -190,8 +227,9 @@ def pool_at(x, switches, size, stride, pad=0):
 def pool_down(r, switches, x_shape, size, stride, pad=0, shared_switches="add"):
     """Unpool: every r goes back to the place its switch names, all other places are 0.
 
-    Of the windows that share a place: "add" their sum (the transpose of pool_at: also the way back), "max" their
-    largest (not compared with 0), "overwrite" the last one in reading order, be it 0.
+    Of the windows that share a place: "add" their sum (the transpose of pool_at: also the way
+    back), "max" their largest (not compared with 0), "overwrite" the last one in reading order, be
+    it 0.
     """
     x = np.zeros(x_shape)
     taken = np.zeros(x_shape, bool)
@@ -207,29 +245,45 @@ def pool_down(r, switches, x_shape, size, stride, pad=0, shared_switches="add"):
 
 
 def _average_windows(x_shape, size, stride, pad, ceil_mode, count):
-    """Every (i, j) with the cells (row, column) of its window inside the map, and how many cells count: those inside
-    the "map", those inside the "padded" map, or all of the "window"."""
+    """Every (i, j) with the cells (row, column) of its window inside the map, and how many cells
+    count: those inside the "map", those inside the "padded" map, or all of the "window"."""
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     h, w = x_shape[1:3]
     for i, j, places in _windows(x_shape, size, stride, pad, ceil_mode):
         rows = range(i * sh - top, i * sh - top + kh)
         columns = range(j * sw - left, j * sw - left + kw)
-        padded = sum(-top <= r < h + bottom for r in rows) * sum(-left <= c < w + right for c in columns)
-        yield i, j, [place[2:] for place in places], {"map": len(places), "padded": padded, "window": kh * kw}[count]
+        padded = sum(-top <= r < h + bottom for r in rows) * sum(
+            -left <= c < w + right for c in columns
+        )
+        yield (
+            i,
+            j,
+            [place[2:] for place in places],
+            {"map": len(places), "padded": padded, "window": kh * kw}[count],
+        )
 
 
 def average_up(x, size, stride=1, pad=0, ceil_mode=True, count="map"):
     """y[n,i,j,c] = sum of x over the window's cells inside the map / count."""
     (kh, kw), (sh, sw), (top, left, bottom, right) = pair(size), pair(stride), four(pad)
     n, h, w, c = x.shape
-    y = np.zeros((n, pool_length(h, kh, sh, top, bottom, ceil_mode), pool_length(w, kw, sw, left, right, ceil_mode), c))
+    y = np.zeros(
+        (
+            n,
+            pool_length(h, kh, sh, top, bottom, ceil_mode),
+            pool_length(w, kw, sw, left, right, ceil_mode),
+            c,
+        )
+    )
     for i, j, cells, number in _average_windows(x.shape, size, stride, pad, ceil_mode, count):
         y[:, i, j] = sum(x[:, row, column].astype(np.float64) for row, column in cells) / number
     return y
 
 
 def average_down(r, x_shape, size, stride=1, pad=0, ceil_mode=True, count="map"):
-    """The transpose, also the way back: x[n,row,column,c] += r[n,i,j,c] / count for each cell of the window."""
+    """The transpose, also the way back: x[n,row,column,c] += r[n,i,j,c] / count for each cell of
+    the window.
+    """
     x = np.zeros(x_shape)
     for i, j, cells, number in _average_windows(x_shape, size, stride, pad, ceil_mode, count):
         for row, column in cells:
@@ -247,7 +301,9 @@ def relu_up(x, ceiling=None):
 
 
 def relu_down(r, x, rule, ceiling=None):
-    """ "deconv" r where r > 0; "gradient" r where 0 < x < ceiling (also the way back); "guided" where both; else 0."""
+    """ "deconv" r where r > 0; "gradient" r where 0 < x < ceiling (also the way back); "guided"
+    where both; else 0.
+    """
     active = (x > 0) & (True if ceiling is None else x < ceiling)
     keep = {"deconv": r > 0, "gradient": active, "guided": active & (r > 0)}[rule]
     return np.where(keep, r, 0)
@@ -267,7 +323,9 @@ def _window_sums(t, size):
 
 
 def lrn_up(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
-    """y_c = x_c / D_c^beta,  D_c = k + alpha * sum_{|j-c| <= size//2} x_j^2.  alpha is not divided by size."""
+    """y_c = x_c / D_c^beta,  D_c = k + alpha * sum_{|j-c| <= size//2} x_j^2.  alpha is not divided
+    by size.
+    """
     x = x.astype(np.float64)
     return x / (k + alpha * _window_sums(x**2, size)) ** beta
 
@@ -283,8 +341,8 @@ def lrn_back(dy, x, size=5, alpha=1e-4, beta=0.75, k=2.0):
 
 
 def philox4x32(counter, key):
-    """Philox4x32-10 (Salmon et al. 2011): ten rounds of  (hi(M1 c2)^c1^k0, lo(M1 c2), hi(M0 c0)^c3^k1, lo(M0 c0)),
-    after each of which k0 += 0x9E3779B9 and k1 += 0xBB67AE85 (mod 2^32)."""
+    """Philox4x32-10 (Salmon et al. 2011): ten rounds of  (hi(M1 c2)^c1^k0, lo(M1 c2), hi(M0
+    c0)^c3^k1, lo(M0 c0)), after each of which k0 += 0x9E3779B9 and k1 += 0xBB67AE85 (mod 2^32)."""
     (c0, c1, c2, c3), (k0, k1) = counter, key
     for _ in range(10):
         p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
@@ -294,18 +352,24 @@ def philox4x32(counter, key):
 
 
 def random_words(draw, stream, count):
-    """Word e of a sample is number e % 4 of Philox((e // 4, sample, epoch, 0), key (seed, stream)), all mod 2^32."""
+    """Word e of a sample is number e % 4 of Philox((e // 4, sample, epoch, 0), key (seed, stream)),
+    all mod 2^32.
+    """
     seed, epoch, samples, *_ = draw
     words = np.zeros((len(samples), count), np.uint32)
     for row, sample in enumerate(samples):
         for e in range(count):
             counter, key = (e // 4, int(sample), epoch, 0), (seed, stream)
-            words[row, e] = philox4x32([n % 2**32 for n in counter], [n % 2**32 for n in key])[e % 4]
+            words[row, e] = philox4x32([n % 2**32 for n in counter], [n % 2**32 for n in key])[
+                e % 4
+            ]
     return words
 
 
 def dropout_mask(shape, rate, draw, stream):
-    """1 / (1 - rate) where word >= rate * 2^32, else 0; element e counts a picture's (H, W, C) in reading order."""
+    """1 / (1 - rate) where word >= rate * 2^32, else 0; element e counts a picture's (H, W, C) in
+    reading order.
+    """
     words = random_words(draw, stream, int(np.prod(shape[1:])))
     return np.where(words >= rate * 2**32, 1 / (1 - rate), 0.0).reshape(shape)
 
@@ -321,7 +385,8 @@ def softmax(scores):
 
 
 def softmax_cross_entropy(scores, labels, weights=None):
-    """loss = sum over the pictures of -w_label log p_label,  dscores = w_label (p - t),  t one-hot, w 1 if not given.
+    """loss = sum over the pictures of -w_label log p_label,  dscores = w_label (p - t),  t one-hot,
+    w 1 if not given.
 
     Nothing is divided by N.
     """

@@ -1,4 +1,6 @@
-"""For the tests of the experiments: a Subject of a small net and random pictures, and a run that is interrupted."""
+"""For the tests of the experiments: a Subject of a small net and random pictures, and a run that is
+interrupted.
+"""
 
 import json
 import pathlib
@@ -16,13 +18,20 @@ from rawconv.machine.arrays import Device
 def data_of(count, name="random"):
     """`count` random pictures of 26x26 pixels in two classes, the same for training and validation."""
     pictures = np.stack([picture(seed=k) for k in range(count)])
-    split = Split(pictures.__getitem__, np.arange(count) % 2, [f"picture {k}" for k in range(count)], (26, 26, 3))
+    split = Split(
+        pictures.__getitem__,
+        np.arange(count) % 2,
+        [f"picture {k}" for k in range(count)],
+        (26, 26, 3),
+    )
     return DataSet(name, "nowhere", ["cat", "sea dog"], split, split)
 
 
 def subject_of(net=None, data=None, weights="w.h5", device=None):
     device = device or Device()
-    return Subject((net or small_net()).to(device), {}, pathlib.Path(weights), data or data_of(12), device)
+    return Subject(
+        (net or small_net()).to(device), {}, pathlib.Path(weights), data or data_of(12), device
+    )
 
 
 def finished(run, subject, folder, name="it", **options):
@@ -33,7 +42,9 @@ def finished(run, subject, folder, name="it", **options):
 
 
 def interrupted_and_finished(run, subject, folder, monkeypatch, after=2, name="it", **options):
-    """The same of a run that is interrupted after so many steps and started again; it computes no step twice."""
+    """The same of a run that is interrupted after so many steps and started again; it computes no
+    step twice.
+    """
     import rawconv.experiments.study as module
 
     counted, replace = [], module.replace_file
@@ -65,7 +76,12 @@ def interrupted_and_finished(run, subject, folder, monkeypatch, after=2, name="i
 def same_if_interrupted(run, subject, folder, monkeypatch, name="it", **options):
     """A run that was interrupted and finished leaves the files of one that was not, byte for byte."""
     whole = finished(run, subject, folder / "whole", name, **options)
-    assert interrupted_and_finished(run, subject, folder / "halves", monkeypatch, name=name, **options) == whole
+    assert (
+        interrupted_and_finished(run, subject, folder / "halves", monkeypatch, name=name, **options)
+        == whole
+    )
     for kind in ("png", "csv"):
-        one, other = (folder / part / f"{name}-1" / f"{name}.{kind}" for part in ("whole", "halves"))
+        one, other = (
+            folder / part / f"{name}-1" / f"{name}.{kind}" for part in ("whole", "halves")
+        )
         assert one.read_bytes() == other.read_bytes()

@@ -10,16 +10,25 @@ from rawconv.machine.arrays import choose_device
 def test_auto_says_in_one_line_why_it_takes_the_cpu(monkeypatch):
     monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: f"GPU {index} is not there")
     said = []
-    assert str(choose_device("auto", said.append)) == "cpu" and said == ["Using the CPU: GPU 0 is not there."]
+    assert str(choose_device("auto", said.append)) == "cpu" and said == [
+        "Using the CPU: GPU 0 is not there."
+    ]
     assert str(choose_device("cpu", said.append)) == "cpu" and len(said) == 1
-    with pytest.raises(RawconvError, match=r"^--device gpu:2 cannot be used: GPU 2 is not there\. Install the wheel"):
+    with pytest.raises(
+        RawconvError,
+        match=r"^--device gpu:2 cannot be used: GPU 2 is not there\. Install the wheel",
+    ):
         choose_device("gpu:2")
 
 
 def test_auto_is_silent_where_there_is_a_gpu(monkeypatch):
     monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: None)
     said = []
-    assert choose_device("auto", said.append).index == 0 and choose_device("gpu:3").index == 3 and not said
+    assert (
+        choose_device("auto", said.append).index == 0
+        and choose_device("gpu:3").index == 3
+        and not said
+    )
 
 
 @pytest.mark.parametrize("name", ["", "cuda", "gpu:", "gpu:-1", "gpu:1:2"])

@@ -40,11 +40,16 @@ def test_without_a_draw_it_is_the_centre(sides, data, seed, xp):
     want = (pictures - mean)[:, top : top + size, left : left + size]
     assert_same(prepare(xp.asarray(pictures), mean, size), want)
     level = mean[0, 0]
-    assert_same(prepare(xp.asarray(pictures), level, size), (pictures - level)[:, top : top + size, left : left + size])
+    assert_same(
+        prepare(xp.asarray(pictures), level, size),
+        (pictures - level)[:, top : top + size, left : left + size],
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("crop", "pad", "size"), [("pad4", 4, 12), ("pad4", 4, 9), ("random", 0, 8), ("ten", 0, 7)])
+@pytest.mark.parametrize(
+    ("crop", "pad", "size"), [("pad4", 4, 12), ("pad4", 4, 9), ("random", 0, 8), ("ten", 0, 7)]
+)
 def test_a_random_crop_is_one_of_the_slices(crop, pad, size, dtype, xp):
     pictures, mean = some((40, 12, 13, 3))
     got = to_cpu(prepare(xp.asarray(pictures), mean, size, (7, 3, np.arange(40)), crop, dtype))
@@ -77,7 +82,9 @@ def test_a_crop_depends_on_seed_epoch_and_sample_alone(crop, xp, monkeypatch):
     ids, size = np.arange(1000, 1037), 14 if crop == "pad4" else 9
 
     def run(part, seed=5, epoch=2):
-        return to_cpu(prepare(xp.asarray(pictures[part]), mean, size, (seed, epoch, ids[part]), crop))
+        return to_cpu(
+            prepare(xp.asarray(pictures[part]), mean, size, (seed, epoch, ids[part]), crop)
+        )
 
     whole = run(slice(None))
     assert_same(np.concatenate([run(slice(0, 5)), run(slice(5, 6)), run(slice(6, 37))]), whole)
@@ -89,7 +96,9 @@ def test_a_crop_depends_on_seed_epoch_and_sample_alone(crop, xp, monkeypatch):
 
 @given(sides=SIDES, data=st.data(), crop=st.sampled_from(["pad4", "random", "ten"]))
 def test_devices_agree_bit_for_bit(sides, data, crop, xp):
-    """On the CPU this compares the loop with itself; pytest --device gpu makes it the law of the two texts."""
+    """On the CPU this compares the loop with itself; pytest --device gpu makes it the law of the
+    two texts.
+    """
     size = data.draw(st.integers(1, min(sides) + (8 if crop == "pad4" else 0)))
     pictures, mean = some((5, *sides, 3))
     rng_key = (1, 2, np.arange(5))
@@ -130,7 +139,11 @@ def test_pictures_that_are_not_contiguous(xp):
 
 def test_what_does_not_fit_is_refused():
     pictures, mean = some((2, 8, 8, 3))
-    for size, rng_key, crop in [(9, None, "pad4"), (17, (0, 0, [0, 1]), "pad4"), (9, (0, 0, [0, 1]), "random")]:
+    for size, rng_key, crop in [
+        (9, None, "pad4"),
+        (17, (0, 0, [0, 1]), "pad4"),
+        (9, (0, 0, [0, 1]), "random"),
+    ]:
         with pytest.raises(ValueError, match="does not fit pictures of 8x8"):
             prepare(pictures, mean, size, rng_key, crop)
     with pytest.raises(ValueError, match="no such crop"):

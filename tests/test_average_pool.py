@@ -1,4 +1,6 @@
-"""AveragePool: what is counted at the border, the transpose, windows of the whole map; and PyTorch as a witness."""
+"""AveragePool: what is counted at the border, the transpose, windows of the whole map; and PyTorch
+as a witness.
+"""
 
 import numpy as np
 import pytest
@@ -66,17 +68,32 @@ def test_the_three_passes_equal_the_equations(case, count, xp, dtype):
 
 
 def test_an_average_by_hand(xp, dtype):
-    """3x3/2 with a pad of 1 on a 3x4 map, ceil: the last column of windows holds two cells and hangs over the pad."""
+    """3x3/2 with a pad of 1 on a 3x4 map, ceil: the last column of windows holds two cells and
+    hangs over the pad.
+    """
     image = np.arange(1, 13, dtype=dtype).reshape(1, 3, 4, 1)
-    sums = np.array([[1 + 2 + 5 + 6, 2 + 3 + 4 + 6 + 7 + 8, 4 + 8], [5 + 6 + 9 + 10, 6 + 7 + 8 + 10 + 11 + 12, 8 + 12]])
-    counts = {"map": [[4, 6, 2], [4, 6, 2]], "padded": [[9, 9, 6], [9, 9, 6]], "window": [[9, 9, 9], [9, 9, 9]]}
+    sums = np.array(
+        [
+            [1 + 2 + 5 + 6, 2 + 3 + 4 + 6 + 7 + 8, 4 + 8],
+            [5 + 6 + 9 + 10, 6 + 7 + 8 + 10 + 11 + 12, 8 + 12],
+        ]
+    )
+    counts = {
+        "map": [[4, 6, 2], [4, 6, 2]],
+        "padded": [[9, 9, 6], [9, 9, 6]],
+        "window": [[9, 9, 9], [9, 9, 9]],
+    }
     for count, numbers in counts.items():
         layer = AveragePool(3, 2, pad=1, count=count)
         y, cache = layer.forward(xp.asarray(image))
         assert_same(to_cpu(y).squeeze(), (sums.astype(dtype) / np.array(numbers, dtype)))
         assert layer.counts((3, 4)).squeeze().tolist() == numbers
-        down = to_cpu(layer.deconv(xp.asarray(np.array(numbers, dtype).reshape(1, 2, 3, 1)), cache)).squeeze()
-        assert down.tolist() == [[1, 2, 1, 2], [2, 4, 2, 4], [1, 2, 1, 2]], "each window sends its value to each cell"
+        down = to_cpu(
+            layer.deconv(xp.asarray(np.array(numbers, dtype).reshape(1, 2, 3, 1)), cache)
+        ).squeeze()
+        assert down.tolist() == [[1, 2, 1, 2], [2, 4, 2, 4], [1, 2, 1, 2]], (
+            "each window sends its value to each cell"
+        )
 
 
 @st.composite
@@ -87,7 +104,11 @@ def pools(draw):
     h = draw(st.integers(max(1, size[0] - 2 * pad[0]), 9))
     w = draw(st.integers(max(1, size[1] - 2 * pad[1]), 9))
     settings = dict(
-        size=size, stride=stride, pad=pad, ceil_mode=draw(st.booleans()), count=draw(st.sampled_from(COUNTS))
+        size=size,
+        stride=stride,
+        pad=pad,
+        ceil_mode=draw(st.booleans()),
+        count=draw(st.sampled_from(COUNTS)),
     )
     return draw(st.integers(1, 2)), (h, w, draw(st.integers(1, 4))), settings
 
@@ -106,14 +127,19 @@ def test_down_is_the_transpose_of_up(case, xp):
     layer, rng = built(settings, shape), np.random.default_rng(3)
     x = rng.standard_normal((batch, *shape))
     y, cache = layer.forward(xp.asarray(x))
-    up, down = lambda x: layer.forward(xp.asarray(x))[0], lambda r: layer.deconv(xp.asarray(r), cache)
+    up, down = (
+        lambda x: layer.forward(xp.asarray(x))[0],
+        lambda r: layer.deconv(xp.asarray(r), cache),
+    )
     check_adjoint(up, down, x, rng.standard_normal(y.shape))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_equal_finite_differences(case, xp):
     batch, shape, settings = CASES[case]
-    check_backward(xp, built(settings, shape), np.random.default_rng(4).standard_normal((batch, *shape)))
+    check_backward(
+        xp, built(settings, shape), np.random.default_rng(4).standard_normal((batch, *shape))
+    )
 
 
 def test_a_layer_of_real_size_is_the_same_whatever_it_is_cut_into(xp):
@@ -129,7 +155,10 @@ def test_a_layer_of_real_size_is_the_same_whatever_it_is_cut_into(xp):
 
 def test_arrays_that_are_not_contiguous(xp, dtype):
     layer, rng = AveragePool(3, 2, 1), np.random.default_rng(6)
-    x, r = rng.standard_normal((3, 7, 6, 4)).astype(dtype), rng.standard_normal((3, 4, 4, 4)).astype(dtype)
+    x, r = (
+        rng.standard_normal((3, 7, 6, 4)).astype(dtype),
+        rng.standard_normal((3, 4, 4, 4)).astype(dtype),
+    )
     y, cache = layer.forward(xp.asarray(x))
     down = to_cpu(layer.deconv(xp.asarray(r), cache))
     for odd_x, odd_r in zip(strided(xp, x), strided(xp, r), strict=True):
@@ -151,12 +180,18 @@ def test_settings_and_what_is_refused():
     with pytest.raises(ValueError, match="smaller than the window"):
         AveragePool(3).out_shape((2, 5, 1))
     layer = built(dict(size=None), (7, 6, 5))
-    assert layer.settings == AveragePool((7, 6)).settings and layer.out_shape((7, 6, 5)) == (1, 1, 5)
+    assert layer.settings == AveragePool((7, 6)).settings and layer.out_shape((7, 6, 5)) == (
+        1,
+        1,
+        5,
+    )
     assert AveragePool(None).out_shape((7, 6, 5)) == (1, 1, 5), "before it is built, too"
 
 
 def test_the_largest_of_a_whole_map(xp, dtype):
-    """MaxPool of size None: switches of 8 bits up to 256 places, then of 16; and more than those hold are refused."""
+    """MaxPool of size None: switches of 8 bits up to 256 places, then of 16; and more than those
+    hold are refused.
+    """
     for size, bits in (((16, 16), "uint8"), ((16, 17), "uint16")):
         x = np.random.default_rng(1).standard_normal((2, *size, 3)).astype(dtype)
         net = Net((*size, 3), [("pool", MaxPool(None))], dtype=dtype)
@@ -191,7 +226,9 @@ def test_a_checkpoint_keeps_it(tmp_path, last):
     again = checkpoint.load(tmp_path / "net.h5").net
     x = np.random.default_rng(0).standard_normal((2, *net.shape))
     assert_same(again.forward(x)[0], net.forward(x)[0])
-    assert [layer.settings for _, layer in again.layers] == [layer.settings for _, layer in net.layers]
+    assert [layer.settings for _, layer in again.layers] == [
+        layer.settings for _, layer in net.layers
+    ]
 
 
 def test_the_trace_and_the_field_of_an_average(tmp_path):
@@ -206,7 +243,9 @@ def test_the_trace_and_the_field_of_an_average(tmp_path):
 
 
 def test_torch_agrees_at_every_border():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness (pip install torch)")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: no witness (pip install torch)"
+    )
     from torch.nn import functional
 
     rng = np.random.default_rng(0)
@@ -222,17 +261,23 @@ def test_torch_agrees_at_every_border():
                 assert_close(y.transpose(0, 3, 1, 2), theirs.detach().numpy(), 1e-13)
                 dy = rng.standard_normal(y.shape)
                 theirs.backward(torch.tensor(dy.transpose(0, 3, 1, 2)))
-                assert_close(layer.backward(dy, cache)[0].transpose(0, 3, 1, 2), t.grad.numpy(), 1e-13)
+                assert_close(
+                    layer.backward(dy, cache)[0].transpose(0, 3, 1, 2), t.grad.numpy(), 1e-13
+                )
 
 
 @pytest.mark.parametrize("last", ["average", "max"])
 def test_onnxruntime_agrees(tmp_path, last):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
+    onnxruntime = pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)"
+    )
     from rawconv.convert.to_onnx import export
 
     net = average_net(np, last=last).astype("float32")
     export(net, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
     x = np.random.default_rng(5).standard_normal((2, *net.shape)).astype(np.float32)
     theirs = session.run(None, {"pixels": x.transpose(0, 3, 1, 2)})[0]
     assert_close(net.forward(x)[0].reshape(2, -1), theirs, 1e-5)

@@ -1,4 +1,6 @@
-"""What a user gets wrong: one sentence that names the thing and the remedy, the right exit code, and nothing lost."""
+"""What a user gets wrong: one sentence that names the thing and the remedy, the right exit code,
+and nothing lost.
+"""
 
 import os
 import re
@@ -14,7 +16,10 @@ from rawconv import checkpoint, models
 
 def command(folder, name, *words):
     result = subprocess.run(
-        [sys.executable, "-m", f"rawconv.cli.{name}", *map(str, words)], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-m", f"rawconv.cli.{name}", *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     return result.returncode, " ".join(result.stderr.split())
 
@@ -67,12 +72,27 @@ def bad(tmp_path):
         ("train", ["--resume", "empty"], 2, r"last\.h5"),
         ("train", ["--out", "one"], 2, r"one exists"),
         ("train", ["--weights", "good.h5", "--data", "scenes:30"], 1, r"must be the same"),
-        ("train", ["--test-only", "--weights", "text.h5"], 1, r"text\.h5 .*not a rawconv checkpoint"),
+        (
+            "train",
+            ["--test-only", "--weights", "text.h5"],
+            1,
+            r"text\.h5 .*not a rawconv checkpoint",
+        ),
         ("visualize", ["--weights", "nowhere.h5"], 2, r"nowhere\.h5"),
         ("visualize", ["--weights", "truncated.h5"], 1, r"truncated\.h5"),
-        ("visualize", ["--weights", "good.h5", "--layer", "conv9"], 2, r"conv9.*conv1, pool1, conv2"),
+        (
+            "visualize",
+            ["--weights", "good.h5", "--layer", "conv9"],
+            2,
+            r"conv9.*conv1, pool1, conv2",
+        ),
         ("visualize", ["--weights", "good.h5", "--layer", "1", "nowhere.jpg"], 2, r"nowhere\.jpg"),
-        ("visualize", ["--weights", "good.h5", "--layer", "1", "text.jpg"], 1, r"text\.jpg is not a picture"),
+        (
+            "visualize",
+            ["--weights", "good.h5", "--layer", "1", "text.jpg"],
+            1,
+            r"text\.jpg is not a picture",
+        ),
         ("visualize", ["--weights", "good.h5", "--data", "empty"], 1, r"empty"),
         ("info", ["foreign.h5"], 1, r"foreign\.h5"),
         ("info", ["nowhere.h5"], 2, r"nowhere\.h5"),
@@ -88,14 +108,29 @@ def test_one_sentence_and_the_right_exit_code(bad, name, words, code, message):
 
 def test_a_folder_that_cannot_be_written(bad):
     """A file where the folder should be: root may write anywhere else."""
-    code, text = command(bad, "train", "--model", "lenet", "--data", "scenes:24", "--epochs", "1", "--out", "text.h5/x")
+    code, text = command(
+        bad,
+        "train",
+        "--model",
+        "lenet",
+        "--data",
+        "scenes:24",
+        "--epochs",
+        "1",
+        "--out",
+        "text.h5/x",
+    )
     assert code == 1 and "Traceback" not in text and "text.h5" in text
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write into a read-only folder")
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() == 0, reason="root may write into a read-only folder"
+)
 def test_a_folder_without_write_permission(bad):
     (bad / "empty").chmod(0o500)
-    code, text = command(bad, "train", "--model", "lenet", "--data", "scenes:24", "--epochs", "1", "--out", "empty/x")
+    code, text = command(
+        bad, "train", "--model", "lenet", "--data", "scenes:24", "--epochs", "1", "--out", "empty/x"
+    )
     assert code == 1 and "Traceback" not in text and "ermission" in text
 
 
@@ -103,7 +138,9 @@ def test_a_folder_without_write_permission(bad):
 def test_help_answers_without_heavy_imports(name):
     """Half a second is the limit; what costs it would be NumPy, Numba, h5py or Pillow."""
     listing = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", f"rawconv.cli.{name}", "--help"], capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", f"rawconv.cli.{name}", "--help"],
+        capture_output=True,
+        text=True,
     )
     assert listing.returncode == 0
     for module in ("numpy", "numba", "h5py", "PIL", "tqdm"):

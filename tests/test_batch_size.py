@@ -1,4 +1,6 @@
-"""A batch that cannot be trained on is refused before the first step: larger than memory, or too small for all."""
+"""A batch that cannot be trained on is refused before the first step: larger than memory, or too
+small for all.
+"""
 
 import numpy as np
 import pytest
@@ -42,14 +44,18 @@ def test_what_a_step_takes_on_the_cpu_is_foretold(monkeypatch):
 
 
 def test_of_a_net_with_branches_less_than_it_takes_is_foretold(monkeypatch):
-    """At least the inputs of its four convolutions, relu1 once for two: the pixels, and two maps of 64x64x8."""
+    """At least the inputs of its four convolutions, relu1 once for two: the pixels, and two maps of
+    64x64x8.
+    """
     layers = [
         ("conv1", Conv(8, 3, pad=1)), ("relu1", ReLU()), ("left", Conv(8, 1)), ("right", Conv(8, 3, pad=1), "relu1"),
         ("sum", Add(), "left", "right"), ("relu2", ReLU()), ("fc", Conv(2, None)),
     ]  # fmt: skip
     net, ids, pool = Net((64, 64, 3), layers, ["cat", "dog"]), np.arange(16), buffers._Pool()
     monkeypatch.setattr(buffers, "_pool", pool)
-    train_step(net, np.zeros((16, 64, 64, 3), "uint8"), ids % 2, (0, 0, ids), "pad4", SGD(net), 0.001)
+    train_step(
+        net, np.zeros((16, 64, 64, 3), "uint8"), ids % 2, (0, 0, ids), "pad4", SGD(net), 0.001
+    )
     weights = sum(value.size for value in net.params.values())
     foretold = 4 * (16 * 64 * 64 * (3 + 8 + 8) + 2 * weights)
     assert pool.most > 4 * 16 * 64 * 64 * (8 + 8)
@@ -72,7 +78,10 @@ def test_a_batch_larger_than_memory_is_refused_with_one_that_fits(run, processes
     monkeypatch.setattr(limits, "free_memory", lambda: processes * enough)
     _check_batch(run, Device(), Ranks(processes))
     monkeypatch.setattr(limits, "free_memory", lambda: processes * enough - processes)
-    with pytest.raises(UsageError, match=r"batch of 512 pictures takes about \S+ GB of .*process.*: 256 would fit\.$"):
+    with pytest.raises(
+        UsageError,
+        match=r"batch of 512 pictures takes about \S+ GB of .*process.*: 256 would fit\.$",
+    ):
         _check_batch(run, Device(), Ranks(processes))
     monkeypatch.setattr(limits, "free_memory", lambda: 1000)
     with pytest.raises(UsageError, match="use a smaller --model"):
@@ -98,7 +107,9 @@ def test_the_command_refuses_before_it_makes_a_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "free_memory", lambda: 100_000_000)
     words = ["--model", "lenet", "--data", "scenes:1200", "--batch", "100000", "--device", "cpu"]
     result = CliRunner().invoke(main, words)
-    assert result.exit_code == 2 and result.stderr.startswith("Error: A step over a batch of 1200 pictures takes about")
+    assert result.exit_code == 2 and result.stderr.startswith(
+        "Error: A step over a batch of 1200 pictures takes about"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -130,10 +141,21 @@ def test_whatever_trains_looks_at_memory_first(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--batch", "1" + 30 * "0"), ("--epochs", "1" + 30 * "0"), ("--lr", "1e40"), ("--decay", "1e40")],
+    [
+        ("--batch", "1" + 30 * "0"),
+        ("--epochs", "1" + 30 * "0"),
+        ("--lr", "1e40"),
+        ("--decay", "1e40"),
+    ],
 )
 def test_numbers_that_no_checkpoint_can_keep_are_refused(option, value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["--device", "cpu", "--model", "lenet", "--data", "scenes:24", option, value])
-    assert result.exit_code == 2 and f"Error: {option} is 1" in result.stderr and not list(tmp_path.iterdir())
+    result = CliRunner().invoke(
+        main, ["--device", "cpu", "--model", "lenet", "--data", "scenes:24", option, value]
+    )
+    assert (
+        result.exit_code == 2
+        and f"Error: {option} is 1" in result.stderr
+        and not list(tmp_path.iterdir())
+    )
     assert "number from " in result.stderr and result.stderr.count("\n") == 1

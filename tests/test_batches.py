@@ -16,7 +16,9 @@ from rawconv.data.batches import batches, permutation
 def numbered(count, read=None):
     """A split whose picture i shows the number i."""
     pixels = np.repeat(np.arange(count, dtype=np.uint8), 12).reshape(count, 2, 2, 3)
-    return Split(read or pixels.__getitem__, np.arange(count) * 7, [str(i) for i in range(count)], (2, 2, 3))
+    return Split(
+        read or pixels.__getitem__, np.arange(count) * 7, [str(i) for i in range(count)], (2, 2, 3)
+    )
 
 
 def readers():

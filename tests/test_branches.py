@@ -21,11 +21,18 @@ from rawconv.visualize import perturbed, receptive_field
 from rawconv.visualize.forward_pass import ForwardPass
 from rawconv.visualize.units import layer_object
 
-RULES = [PAPER, GRADIENT, Rules("guided", "identity", "max"), Rules("deconv", "gradient", "overwrite")]
+RULES = [
+    PAPER,
+    GRADIENT,
+    Rules("guided", "identity", "max"),
+    Rules("deconv", "gradient", "overwrite"),
+]
 
 
 def branching():
-    """[(name, layer, *inputs)]: a Fire block, a residual block, a fork that ends in one map twice, and a stem twice."""
+    """[(name, layer, *inputs)]: a Fire block, a residual block, a fork that ends in one map twice,
+    and a stem twice.
+    """
     return [
         ("conv1", Conv(6, 3, stride=2, init_std="he")), ("relu1", ReLU()),
         ("pool1", MaxPool(3, 2)), ("norm1", LRN(alpha=0.2)),
@@ -50,7 +57,10 @@ def net_of(xp, layers=None, shape=SHAPE, seed=0):
     net.execution = GEMM
     for _, layer in net.layers:
         if isinstance(layer, Conv):
-            layer.weight, layer.bias = xp.asarray(layer.weight), xp.asarray(0.3 * rng.random(layer.bias.shape))
+            layer.weight, layer.bias = (
+                xp.asarray(layer.weight),
+                xp.asarray(0.3 * rng.random(layer.bias.shape)),
+            )
     return net
 
 
@@ -60,7 +70,9 @@ def pictures(count=2, shape=SHAPE):
 
 def close(got, want, limit=1e-12):
     got, want = to_cpu(got), to_cpu(want)
-    assert got.shape == want.shape and np.abs(got - want).max() <= limit * max(np.abs(want).max(), 1e-300)
+    assert got.shape == want.shape and np.abs(got - want).max() <= limit * max(
+        np.abs(want).max(), 1e-300
+    )
 
 
 def up_by_hand(net, x, rng_key=None):
@@ -84,10 +96,13 @@ def test_the_layers_by_the_equations(kind, xp):
             assert_array_equal(to_cpu(got), part)
     dx = kind().backward(xp.asarray(dy.copy()), cache)[0]
     dx[0][:] = 7
-    assert_array_equal(to_cpu(dx[1]), want[1])  # each is its receiver's own, whatever another does with its
+    # each is its receiver's own, whatever another does with its
+    assert_array_equal(to_cpu(dx[1]), want[1])
 
 
-@pytest.mark.parametrize("kind, other", [(Add, (3, 4, 6)), (Add, (3, 5, 5)), (Concat, (3, 5, 5)), (Concat, (2, 4, 5))])
+@pytest.mark.parametrize(
+    "kind, other", [(Add, (3, 4, 6)), (Add, (3, 5, 5)), (Concat, (3, 5, 5)), (Concat, (2, 4, 5))]
+)
 def test_maps_that_do_not_fit_are_refused(kind, other):
     with pytest.raises(ValueError, match="Layer meet: Only maps of one s"):
         Net((3, 4, 5), [("one", ReLU()), ("two", _Claims(other)), ("meet", kind(), "one", "two")])
@@ -118,7 +133,9 @@ def test_up_is_each_layer_called_by_itself(xp):
     net, x, rng_key = net_of(xp), xp.asarray(pictures()), (3, 1, np.arange(2))
     found = up_by_hand(net, x, rng_key)
     fused = set(net.fuses_relu)
-    assert fused == {"conv1", "squeeze", "left", "right", "a"}, "b has a sum above it as well, scores nothing"
+    assert fused == {"conv1", "squeeze", "left", "right", "a"}, (
+        "b has a sum above it as well, scores nothing"
+    )
     for name, y, _ in net.up(x, rng_key):
         if name not in fused:
             assert_array_equal(to_cpu(y), to_cpu(found[name][0]), err_msg=name)
@@ -138,7 +155,9 @@ def test_a_map_is_let_go_when_its_consumers_have_had_it(xp):
             gc.collect()
             alive = {name for name, ref in seen.items() if ref() is not None}
             assert alive == {"short", "pool2"}
-    assert net.path("fire")[-1].name == "fire" and "a" not in [node.name for node in net.path("fire")]
+    assert net.path("fire")[-1].name == "fire" and "a" not in [
+        node.name for node in net.path("fire")
+    ]
 
 
 @pytest.mark.parametrize("stop", ["fire", "relu_sum", "meet", "short", "scores", "b"])
@@ -155,14 +174,19 @@ def test_gradients_equal_finite_differences():
     net, x, labels, rng_key = net_of(np), pictures(3), np.array([0, 3, 1]), (3, 1, np.arange(3))
     scores, caches = net.forward(x, rng_key=rng_key)
     seen = []
-    dx, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches, lambda name, _: seen.append(name))
+    dx, grads = net.backward(
+        softmax_cross_entropy(scores, labels)[1], caches, lambda name, _: seen.append(name)
+    )
     assert seen == [name for name in reversed(net.nodes) if net[name].params]
     rng, step = np.random.default_rng(7), 1e-6
 
     def loss():
         return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels)[0]
 
-    for value, gradient in [(x, dx), *((value, grads[name][key]) for (name, key), value in net.params.items())]:
+    for value, gradient in [
+        (x, dx),
+        *((value, grads[name][key]) for (name, key), value in net.params.items()),
+    ]:
         direction = rng.standard_normal(value.shape)
         value += step * direction
         high = loss()
@@ -286,24 +310,32 @@ def test_a_checkpoint_keeps_the_inputs(tmp_path):
     net = net_of(np)
     checkpoint.save(tmp_path / "net.h5", net, {})
     again = checkpoint.load(tmp_path / "net.h5").net
-    assert [(n.name, n.inputs) for n in again.nodes.values()] == [(n.name, n.inputs) for n in net.nodes.values()]
+    assert [(n.name, n.inputs) for n in again.nodes.values()] == [
+        (n.name, n.inputs) for n in net.nodes.values()
+    ]
     assert_array_equal(again.forward(pictures())[0], net.forward(pictures())[0])
 
 
 def test_onnxruntime_agrees(tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
+    onnxruntime = pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)"
+    )
     from rawconv.convert.to_onnx import export
 
     net = net_of(np)
     export(net.astype("float32"), tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
     x = pictures().astype(np.float32)
     theirs = session.run(None, {"pixels": x.transpose(0, 3, 1, 2)})[0]
     close(net.forward(x)[0].reshape(2, -1), theirs, 1e-5)
 
 
 def test_torch_agrees_on_scores_and_gradients():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness (pip install torch)")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: no witness (pip install torch)"
+    )
     from torch.nn import functional
 
     layers = [("stem", Conv(6, 3, pad=1)), ("relu", ReLU()), ("left", Conv(6, 3, pad=1)),
@@ -312,7 +344,10 @@ def test_torch_agrees_on_scores_and_gradients():
     net = net_of(np, layers, (6, 6, 3))
     x = pictures(2, (6, 6, 3))
     t = torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=True)
-    w = {key: torch.tensor(v.transpose(3, 2, 0, 1) if v.ndim == 4 else v) for key, v in net.params.items()}
+    w = {
+        key: torch.tensor(v.transpose(3, 2, 0, 1) if v.ndim == 4 else v)
+        for key, v in net.params.items()
+    }
 
     def conv(name, v, pad):
         return functional.conv2d(v, w[name, "weight"], w[name, "bias"], padding=pad)

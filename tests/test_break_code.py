@@ -1,4 +1,6 @@
-"""tools/break_code.py on a toy package: the breaks it makes, which of them tests notice, nothing stays broken."""
+"""tools/break_code.py on a toy package: the breaks it makes, which of them tests notice, nothing
+stays broken.
+"""
 
 import ast
 import collections
@@ -9,7 +11,9 @@ import sys
 import pytest
 
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
-pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason="the checkout's tools/ is not here: installed tests")
+pytestmark = pytest.mark.skipif(
+    not TOOLS.exists(), reason="the checkout's tools/ is not here: installed tests"
+)
 
 TOY = '''\
 """A toy − with a sign that takes three bytes."""
@@ -90,7 +94,11 @@ def test_every_kind_is_drawn_as_often_and_a_changed_line_moves_no_other():
     few = sample(texts, 1, 11)
     assert {one.kind for one in few} == kinds.keys() | {"sign"} and len(few) == 11
     assert few == sample(texts, 1, 11) != sample(texts, 2, 11)
-    moved = sample(texts | {"rawconv/toy.py": TOY.replace("\n\n\ndef area", "\nNAME = 'a'\n\n\ndef area")}, 1, 11)
+    moved = sample(
+        texts | {"rawconv/toy.py": TOY.replace("\n\n\ndef area", "\nNAME = 'a'\n\n\ndef area")},
+        1,
+        11,
+    )
     assert [one.key for one in moved] == [one.key for one in few]
     everything = sample(texts, 1, 1000)
     assert len(set(everything)) == len(everything) > 25
@@ -128,17 +136,32 @@ def test_nearest_tests_come_first(toy):
 
 
 def test_what_the_tests_of_a_toy_notice(toy, tmp_path):
-    """One function is tested and one is not; a test that fails anyway notices nothing; nothing stays broken."""
+    """One function is tested and one is not; a test that fails anyway notices nothing; nothing
+    stays broken.
+    """
     (toy / "tests/test_far.py").unlink()
     before = {path: path.read_bytes() for path in toy.rglob("*.py")}
 
     def run(*words):
-        command = [sys.executable, TOOLS / "break_code.py", "--root", toy, "--record", tmp_path / "record", *words]
-        return subprocess.run([*map(str, command), "--only", "rawconv/toy"], capture_output=True, text=True)
+        command = [
+            sys.executable,
+            TOOLS / "break_code.py",
+            "--root",
+            toy,
+            "--record",
+            tmp_path / "record",
+            *words,
+        ]
+        return subprocess.run(
+            [*map(str, command), "--only", "rawconv/toy"], capture_output=True, text=True
+        )
 
     done = run()
     assert done.returncode == 1, done.stderr
-    assert "noticed   rawconv/toy.py:2 area: a * b  ->  a / b  (tests/test_toy.py::test_it)\n" in done.stdout
+    assert (
+        "noticed   rawconv/toy.py:2 area: a * b  ->  a / b  (tests/test_toy.py::test_it)\n"
+        in done.stdout
+    )
     assert done.stdout.splitlines()[-2:] == [
         "2 breaks: 1 noticed, 1 survived, 0 harmless",
         "  survived  rawconv/toy.py:6 unseen: a is None  ->  a is not None",
@@ -146,7 +169,10 @@ def test_what_the_tests_of_a_toy_notice(toy, tmp_path):
     assert "tests/test_toy.py::test_broken_anyway" in done.stderr
     assert before == {path: path.read_bytes() for path in toy.rglob("*.py")}
     path = toy / "tests/test_toy.py"
-    path.write_text(path.read_text() + "\n\ndef test_all():\n    from rawconv.toy import unseen; assert unseen(None)\n")
+    path.write_text(
+        path.read_text()
+        + "\n\ndef test_all():\n    from rawconv.toy import unseen; assert unseen(None)\n"
+    )
     again = run()  # one is remembered, the survivor is tried anew
     assert again.returncode == 0 and "2 breaks: 2 noticed, 0 survived, 0 harmless" in again.stdout
     assert again.stdout.count("noticed   ") == 1

@@ -12,7 +12,8 @@ from rawconv.net import Net
 from rawconv.visualize import perturbed, windowed
 from rawconv.visualize.forward_pass import ForwardPass, forward_passes
 
-MAPS = {"": 12 * 12 * 3, "conv1": 12 * 12 * 4, "pool1": 6 * 6 * 4, "conv2": 4 * 4 * 8}  # numbers of one picture
+# numbers of one picture
+MAPS = {"": 12 * 12 * 3, "conv1": 12 * 12 * 4, "pool1": 6 * 6 * 4, "conv2": 4 * 4 * 8}
 
 
 def small():
@@ -50,20 +51,30 @@ def blocks(shapes):
 
 
 def test_windows_on_their_way_down_fill_their_budget(monkeypatch, seen):
-    """From relu2 a unit's windows are 1x1x8, 1x1x8, 3x3x4, 6x6x4, 6x6x4, 8x8x3: a step's result decides its block."""
+    """From relu2 a unit's windows are 1x1x8, 1x1x8, 3x3x4, 6x6x4, 6x6x4, 8x8x3: a step's result
+    decides its block.
+    """
     net, x = small(), np.random.default_rng(0).random((1, 12, 12, 3))
     units = np.array([(0, k % 8, k % 4, k // 8) for k in range(30)])
     whole, _ = project_units(net, x, "relu2", units)
     seen["down"].clear()
-    monkeypatch.setattr(windowed, "WINDOW_BYTES", 7 * 6 * 6 * 4 * 8)  # 7 windows of 6x6x4 numbers of 8 bytes
+    # 7 windows of 6x6x4 numbers of 8 bytes
+    monkeypatch.setattr(windowed, "WINDOW_BYTES", 7 * 6 * 6 * 4 * 8)
     got, _ = project_units(net, x, "relu2", units)
     np.testing.assert_array_equal(got, whole)
     assert not seen["deconv"], "every window is smaller than its map"
-    conv2, pool1 = [shape for shape in seen["down"] if shape == (28, 1, 1, 8)], [(7, 3, 3, 4)] * 4 + [(2, 3, 3, 4)]
+    conv2, pool1 = (
+        [shape for shape in seen["down"] if shape == (28, 1, 1, 8)],
+        [(7, 3, 3, 4)] * 4 + [(2, 3, 3, 4)],
+    )
     assert len(conv2) == 1, "28 windows of 3x3x4 take as much as 7 of 6x6x4"
     assert [shape for shape in seen["down"] if shape[1] == 3] == pool1
-    assert blocks(shape for shape in seen["down"] if shape[1] == 6) == [2, 5, 7], "5 windows of 8x8x3 fill it too"
-    assert sum(shape[0] for shape in seen["down"] if shape[1] == 6) == 2 * 30, "relu1 and conv1, each unit once"
+    assert blocks(shape for shape in seen["down"] if shape[1] == 6) == [2, 5, 7], (
+        "5 windows of 8x8x3 fill it too"
+    )
+    assert sum(shape[0] for shape in seen["down"] if shape[1] == 6) == 2 * 30, (
+        "relu1 and conv1, each unit once"
+    )
 
 
 def test_units_through_whole_maps_share_their_budget(monkeypatch, seen):
@@ -77,8 +88,13 @@ def test_units_through_whole_maps_share_their_budget(monkeypatch, seen):
 def test_pictures_that_go_up_share_their_budget(monkeypatch, seen):
     numbers = MAPS[""] + 2 * MAPS["conv1"] + MAPS["pool1"] + 2 * MAPS["conv2"]
     stored = np.zeros((9, 12, 12, 3), np.uint8)
-    parts = [(len(passed), part) for part, passed in forward_passes(small(), stored, ["relu2"], 4 * 8 * numbers)]
-    assert parts == [(4, slice(0, 4)), (4, slice(4, 8)), (1, slice(8, 9))] and blocks(seen["forward"]) == [1, 4]
+    parts = [
+        (len(passed), part)
+        for part, passed in forward_passes(small(), stored, ["relu2"], 4 * 8 * numbers)
+    ]
+    assert parts == [(4, slice(0, 4)), (4, slice(4, 8)), (1, slice(8, 9))] and blocks(
+        seen["forward"]
+    ) == [1, 4]
 
 
 @pytest.mark.parametrize(("size", "largest"), [(2, 4 * 4 * 8), (6, 8 * 8 * 4), (12, 12 * 12 * 4)])
@@ -93,4 +109,6 @@ def test_changed_pictures_go_up_in_blocks(monkeypatch, seen, size, largest):
     got = perturbed.forward(net, maps, r, corner, ["relu2"])["relu2"]
     np.testing.assert_array_equal(got, whole)
     assert max(blocks(seen["forward"])) == 5
-    assert sum(shape[0] for shape in seen["forward"]) == 2 * 23, "both convolutions, each change once"
+    assert sum(shape[0] for shape in seen["forward"]) == 2 * 23, (
+        "both convolutions, each change once"
+    )

@@ -1,4 +1,6 @@
-"""Memory that is used again: what is seen is never touched, what has died comes back, and all of it is bounded."""
+"""Memory that is used again: what is seen is never touched, what has died comes back, and all of it
+is bounded.
+"""
 
 import gc
 import tracemalloc
@@ -29,7 +31,12 @@ def address(array):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "uint16"])
 def test_an_array_as_any_other(shape, dtype):
     array = empty(X, shape, dtype)
-    assert array.shape == shape and array.dtype == dtype and array.flags.c_contiguous and array.flags.writeable
+    assert (
+        array.shape == shape
+        and array.dtype == dtype
+        and array.flags.c_contiguous
+        and array.flags.writeable
+    )
     array[...] = 7
     assert (array == 7).all()
     assert empty(np.zeros(1, dtype), shape).dtype == dtype
@@ -48,7 +55,9 @@ def test_what_has_died_is_used_again(pool):
     assert address(empty(X, (SMALL,))) == place
 
 
-@pytest.mark.parametrize("view", [lambda a: a[5:9], lambda a: a.reshape(-1, 2).T[1], lambda a: a.view(np.uint8)[:3]])
+@pytest.mark.parametrize(
+    "view", [lambda a: a[5:9], lambda a: a.reshape(-1, 2).T[1], lambda a: a.view(np.uint8)[:3]]
+)
 def test_a_block_somebody_can_see_is_never_handed_out(pool, view):
     first = empty(X, (SMALL,))
     place, seen = address(first), view(first)
@@ -78,7 +87,9 @@ def test_all_blocks_together_are_a_little_more_than_the_most_in_use(pool):
 
 
 def test_a_step_that_has_run_before_allocates_no_large_array():
-    """Weights' gradients, maps and their gradients, scratch: counted by Python's own tracer of allocations."""
+    """Weights' gradients, maps and their gradients, scratch: counted by Python's own tracer of
+    allocations.
+    """
     net, rng = models.build("zf64", 64), np.random.default_rng(0)
     x, labels = rng.standard_normal((32, *net.shape), np.float32), rng.integers(0, 64, 32)
 
@@ -95,7 +106,9 @@ def test_a_step_that_has_run_before_allocates_no_large_array():
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert most < 8 * SMALL, f"{most} bytes, small arrays of at most {SMALL} in all; a step needs 37 million"
+    assert most < 8 * SMALL, (
+        f"{most} bytes, small arrays of at most {SMALL} in all; a step needs 37 million"
+    )
 
 
 def test_a_cache_stays_as_it_is_whatever_runs_after():

@@ -25,12 +25,19 @@ def test_round_trip_is_bit_identical(path, dtype):
     given = state(net)
     checkpoint.save(path, net, INFO, given)
     back = checkpoint.load(path)
-    assert [(n, type(x), x.settings) for n, x in back.net.layers] == [(n, type(x), x.settings) for n, x in net.layers]
+    assert [(n, type(x), x.settings) for n, x in back.net.layers] == [
+        (n, type(x), x.settings) for n, x in net.layers
+    ]
     assert back.net.params.keys() == net.params.keys()
-    assert all(same(back.net.params[key], value) and str(value.dtype) == dtype for key, value in net.params.items())
+    assert all(
+        same(back.net.params[key], value) and str(value.dtype) == dtype
+        for key, value in net.params.items()
+    )
     assert same(back.net.mean, net.mean)
     assert (back.net.shape, back.net.model) == (net.shape, net.model)
-    assert back.net.classes == ["Katze", "été", r"bad \xff"], "a name is text: what is not UTF-8 is written out"
+    assert back.net.classes == ["Katze", "été", r"bad \xff"], (
+        "a name is text: what is not UTF-8 is written out"
+    )
     assert back.info == INFO and back.state["progress"] == given["progress"]
     assert back.state["momentum"].keys() == given["momentum"].keys()
     assert all(same(back.state["momentum"][key], value) for key, value in given["momentum"].items())
@@ -96,7 +103,10 @@ def test_readable_by_plain_h5py_and_head(path):
     assert path.read_bytes().split(b"\n")[0].startswith(b"rawconv checkpoint, version 2, ")
     with h5py.File(path) as file:
         assert file.attrs["format"] == b"rawconv" and file.attrs["version"] == 2
-        assert next(iter(file["layers"])) == "00_conv1" and file["layers/00_conv1"].attrs["type"] == b"Conv"
+        assert (
+            next(iter(file["layers"])) == "00_conv1"
+            and file["layers/00_conv1"].attrs["type"] == b"Conv"
+        )
         assert same(file["layers/00_conv1/weight"][:], net["conv1"].weight)
 
 
@@ -115,14 +125,22 @@ def test_save_refuses_what_load_would(path, wrong):
 def test_names_of_layers_may_hold_anything(path):
     """Those of an imported net: fire4/concat.  A momentum is found again too."""
     names = ["fire4/a:0", "%2F", "../x", ".", "50%", "a_b"]
-    layers = [(name, Conv(3, 1)) for name in names] + [("sum", Add(), "%2F", "a_b"), ("scores", Conv(2, None))]
+    layers = [(name, Conv(3, 1)) for name in names] + [
+        ("sum", Add(), "%2F", "a_b"),
+        ("scores", Conv(2, None)),
+    ]
     net = Net((4, 4, 3), layers)
     given = state(net)
     checkpoint.save(path, net, INFO, given)
     found = checkpoint.load(path)
-    assert found.net.nodes.keys() == net.nodes.keys() and found.net.nodes["sum"].inputs == ("%2F", "a_b")
+    assert found.net.nodes.keys() == net.nodes.keys() and found.net.nodes["sum"].inputs == (
+        "%2F",
+        "a_b",
+    )
     assert found.state["momentum"].keys() == given["momentum"].keys()
-    assert all(same(found.state["momentum"][key], value) for key, value in given["momentum"].items())
+    assert all(
+        same(found.state["momentum"][key], value) for key, value in given["momentum"].items()
+    )
     with h5py.File(path) as file:
         assert list(file["layers"])[:3] == ["00_fire4%2Fa%3A0", "01_%252F", "02_..%2Fx"]
 
@@ -130,7 +148,9 @@ def test_names_of_layers_may_hold_anything(path):
 def test_newest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert checkpoint.newest() is None
-    for age, name in enumerate(["a-1/epoch-1.h5", "a-1/last.h5", "b-1/epoch-2.h5", "a-1/best.h5", "c-1/log.csv"]):
+    for age, name in enumerate(
+        ["a-1/epoch-1.h5", "a-1/last.h5", "b-1/epoch-2.h5", "a-1/best.h5", "c-1/log.csv"]
+    ):
         file = tmp_path / "runs" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()

@@ -31,7 +31,9 @@ def attribute(name, key, value):
 def setting(layer, **values):
     def change(file):
         group = file["layers"][layer]
-        group.attrs["settings"] = np.bytes_(json.dumps(json.loads(group.attrs["settings"]) | values))
+        group.attrs["settings"] = np.bytes_(
+            json.dumps(json.loads(group.attrs["settings"]) | values)
+        )
 
     return change
 
@@ -48,7 +50,9 @@ def link(name, target):
 def external(file):
     """The weights lie in another file, here a secret one."""
     del file["layers/00_conv1/weight"]
-    file.create_dataset("layers/00_conv1/weight", (3, 3, 3, 2), "f4", external=[("/etc/passwd", 0, 216)])
+    file.create_dataset(
+        "layers/00_conv1/weight", (3, 3, 3, 2), "f4", external=[("/etc/passwd", 0, 216)]
+    )
 
 
 def virtual(file):
@@ -61,7 +65,9 @@ def virtual(file):
 def bomb(file):
     """4 TB of zeros in a kilobyte."""
     del file["input/mean"]
-    file.create_dataset("input/mean", (1 << 19, 1 << 19, 3), "f4", chunks=(1 << 10, 1 << 10, 3), compression="gzip")
+    file.create_dataset(
+        "input/mean", (1 << 19, 1 << 19, 3), "f4", chunks=(1 << 10, 1 << 10, 3), compression="gzip"
+    )
 
 
 def unwritten(file):
@@ -139,7 +145,10 @@ ATTACKS = {
     "unknown type": (attribute("layers/00_conv1", "type", "os.system"), "does not know"),
     "type a number": (attribute("layers/00_conv1", "type", 3), "not a text"),
     "type a list": (attribute("layers/00_conv1", "type", ["Conv"]), "attribute type"),
-    "type of any size": (lambda file: file["layers/00_conv1"].attrs.__setitem__("type", "Conv"), "not a text"),
+    "type of any size": (
+        lambda file: file["layers/00_conv1"].attrs.__setitem__("type", "Conv"),
+        "not a text",
+    ),
     "settings no JSON": (attribute("layers/00_conv1", "settings", "__import__('os')"), "damaged"),
     "settings a list": (attribute("layers/00_conv1", "settings", "[]"), "place of a JSON object"),
     "settings deep": (attribute("layers/00_conv1", "settings", "[" * 50_000), "damaged"),
@@ -167,11 +176,23 @@ ATTACKS = {
     "version a text": (attribute("/", "version", "1"), "whole numbers"),
     "info no object": (put("info", np.bytes_("3")), "place of a JSON object"),
     "info no JSON": (put("info", np.bytes_("{")), "damaged"),
-    "gap in the layers": (lambda file: file.move("layers/02_pool1", "layers/05_pool1"), "0 layers with number 2"),
-    "two of a number": (lambda file: file.copy("layers/01_relu1", "layers/01_relu9"), "2 layers with number 1"),
+    "gap in the layers": (
+        lambda file: file.move("layers/02_pool1", "layers/05_pool1"),
+        "0 layers with number 2",
+    ),
+    "two of a number": (
+        lambda file: file.copy("layers/01_relu1", "layers/01_relu9"),
+        "2 layers with number 1",
+    ),
     "two of a name": (swap_layers, "two layers of one name"),
-    "many layers": (lambda file: [file.create_group(f"layers/x{i}") for i in range(4100)], "more than 4096"),
-    "inputs from above": (inputs("['fc2']"), "takes the output of 'fc2', which is no layer before it"),
+    "many layers": (
+        lambda file: [file.create_group(f"layers/x{i}") for i in range(4100)],
+        "more than 4096",
+    ),
+    "inputs from above": (
+        inputs("['fc2']"),
+        "takes the output of 'fc2', which is no layer before it",
+    ),
     "inputs that are no list": (inputs("{}"), "not a list of"),
     "inputs of numbers": (inputs("[1]"), "not a text"),
     "inputs that are no JSON": (inputs("["), "is damaged"),
@@ -205,7 +226,10 @@ def test_another_dialect_of_hdf5(path):
     """The oldest has no checksums, and structures in which HDF5 can loop."""
     checkpoint.save(path, tiny_net(), INFO)
     old = path.parent / "old.h5"
-    with h5py.File(path) as file, h5py.File(old, "w", libver="earliest", userblock_size=512) as copy:
+    with (
+        h5py.File(path) as file,
+        h5py.File(old, "w", libver="earliest", userblock_size=512) as copy,
+    ):
         for name in file:
             file.copy(name, copy)
         copy.attrs.update(file.attrs)
@@ -252,7 +276,9 @@ print("\\ndone", good, grown)
 def test_random_mutations(path, reseal, count):
     """In a process of its own, for HDF5 may crash: never another exception, a hang, or much memory."""
     checkpoint.save(path, tiny_net(), INFO, state(tiny_net()))
-    process = run(MUTATE, path, 0, count, reseal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = run(
+        MUTATE, path, 0, count, reseal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, f"after seed {out.split()[-1]}: {err[-800:]}"
     good, grown = map(int, out.split()[-2:])

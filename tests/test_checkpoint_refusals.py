@@ -20,7 +20,9 @@ def test_a_missing_file_is_a_usage_error(tmp_path):
 
 
 def test_what_is_no_checkpoint(tmp_path):
-    empty, text, foreign, pipe = (tmp_path / name for name in ("empty", "text.h5", "foreign.h5", "pipe"))
+    empty, text, foreign, pipe = (
+        tmp_path / name for name in ("empty", "text.h5", "foreign.h5", "pipe")
+    )
     empty.touch()
     text.write_text("hello " * 200)
     with h5py.File(foreign, "w") as file:

@@ -51,10 +51,21 @@ def test_version_1_is_read_to_the_bit(path):
         ("conv1", "Conv"), ("relu1", "ReLU"), ("fc2", "Conv"),
     ]  # fmt: skip
     for value in net.params.values():
-        assert same(value, ((np.arange(value.size) % 7 - 3) / 4).reshape(value.shape).astype(np.float32))
-    assert same(net.mean, np.arange(3, dtype=np.float32)) and (net.shape, net.classes) == ((8, 8, 3), ["a", "b"])
-    assert info.keys() == {"data", "recipe", "seed"} and len(info["recipe"]) == 11 and state["progress"] == PROGRESS
-    assert all(same(value, np.full_like(net.params[key], 0.5)) for key, value in state["momentum"].items())
+        assert same(
+            value, ((np.arange(value.size) % 7 - 3) / 4).reshape(value.shape).astype(np.float32)
+        )
+    assert same(net.mean, np.arange(3, dtype=np.float32)) and (net.shape, net.classes) == (
+        (8, 8, 3),
+        ["a", "b"],
+    )
+    assert (
+        info.keys() == {"data", "recipe", "seed"}
+        and len(info["recipe"]) == 11
+        and state["progress"] == PROGRESS
+    )
+    assert all(
+        same(value, np.full_like(net.params[key], 0.5)) for key, value in state["momentum"].items()
+    )
 
 
 def test_one_table_reads_the_settings_of_version_1(path):
@@ -65,14 +76,19 @@ def test_one_table_reads_the_settings_of_version_1(path):
         conv, other = file["layers/00_conv1"], file["layers/01_relu1"]
         assert json.loads(conv.attrs["settings"])["rounding"] == "ceil"
         conv.attrs["settings"] = np.bytes_(conv.attrs["settings"].replace(b'"ceil"', b'"floor"'))
-        other.attrs.update(type=np.bytes_("Dropout"), settings=np.bytes_('{"rate": 0.5, "stream": 6}'))
+        other.attrs.update(
+            type=np.bytes_("Dropout"), settings=np.bytes_('{"rate": 0.5, "stream": 6}')
+        )
 
     edit(path, change)
     x = np.ones((2, 6, 6, 2), np.float32)
     mask = Dropout(0.5, stream=6).forward(x, (1, 2, [3, 4], 99))[0]
     for _ in range(2):
         net = checkpoint.load(path).net
-        assert net["conv1"].settings.keys() == Conv(2, 3).settings.keys() and net["conv1"].window.ceil_mode is False
+        assert (
+            net["conv1"].settings.keys() == Conv(2, 3).settings.keys()
+            and net["conv1"].window.ceil_mode is False
+        )
         assert net["conv1"].init_std == 0.01 and net["relu1"].settings == {"rate": 0.5, "stream": 6}
         assert same(net["relu1"].forward(x, (1, 2, [3, 4], 1))[0], mask)
         checkpoint.save(path, net, {})
@@ -88,11 +104,18 @@ def test_settings_of_version_1_are_checked_by_those_of_today(path):
     edit(path, change)
     refused(path, "layer conv1.ceil_mode is 'up', not true or false")
     checkpoint.save(path, tiny_net(), {})
-    edit(path, lambda file: file["layers/01_relu1"].attrs.__setitem__("settings", np.bytes_('{"in_place": true}')))
+    edit(
+        path,
+        lambda file: file["layers/01_relu1"].attrs.__setitem__(
+            "settings", np.bytes_('{"in_place": true}')
+        ),
+    )
     refused(path, "'in_place', which this rawconv does not know")
 
 
-@pytest.mark.parametrize("model, size", [("zf32-x", 32), ("zf64", 64), ("alex64-x", 64), ("lenet", 28), ("any", 256)])
+@pytest.mark.parametrize(
+    "model, size", [("zf32-x", 32), ("zf64", 64), ("alex64-x", 64), ("lenet", 28), ("any", 256)]
+)
 def test_version_1_knows_the_stored_size_by_the_name(path, model, size):
     old(path, model)
     net = checkpoint.load(path).net
@@ -126,7 +149,9 @@ def test_a_net_s_own_size_is_its_stored_size():
     assert Net((8, 9, 3), layers, stored=(16, 9)).stored == (16, 9)
     expected = {"zf64": 64, "zf32": 32, "lenet": 28, "alexnet-fc2048": 256}
     assert {name: models.recipe(name).stored for name in expected} == expected
-    assert models.build("lenet", 2).stored == (28, 28) and models.build("lenet", 2, size=40).stored == (40, 40)
+    assert models.build("lenet", 2).stored == (28, 28) and models.build(
+        "lenet", 2, size=40
+    ).stored == (40, 40)
 
 
 @pytest.mark.parametrize("stored", [[7, 8], [8], [8.0, 8.0], [1 << 40, 8], [9, 8]])

@@ -15,7 +15,9 @@ from rawconv.errors import RawconvError
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
 def test_a_failed_write_leaves_the_old_file_alone(path, monkeypatch, call, error):
     checkpoint.save(path, tiny_net(), {"old": 1})
 
@@ -33,7 +35,11 @@ def test_a_failed_write_leaves_the_old_file_alone(path, monkeypatch, call, error
     monkeypatch.undo()
     assert checkpoint.load(path).info == {"old": 1} and os.listdir(path.parent) == ["net.h5"]
     if isinstance(error, OSError):
-        assert str(path) in str(caught.value) and "No space left" in str(caught.value) and "Free" in str(caught.value)
+        assert (
+            str(path) in str(caught.value)
+            and "No space left" in str(caught.value)
+            and "Free" in str(caught.value)
+        )
 
 
 class _FailingWriter:
@@ -84,7 +90,9 @@ def test_data_reaches_the_disk_before_the_name(path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
+        monkeypatch.setattr(
+            os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1]
+        )
     checkpoint.save(path, tiny_net(), {})
     assert calls == ["fsync", "replace", "fsync"]
 

@@ -45,11 +45,17 @@ def photos(tmp_path, monkeypatch):
 
 
 def test_classes_go_by_their_names(photos):
-    """Two nets that are one but for the order of their classes get the same accuracy, each with its own matrix."""
+    """Two nets that are one but for the order of their classes get the same accuracy, each with its
+    own matrix.
+    """
     checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "photos"})
     checkpoint.save("b.h5", net_of(["emu", "cat", "dog"], [2, 0, 1]), {"data": "photos"})
     a, b = (runs.test_checkpoint(f"{name}.h5", None, out=name, **SMALL) for name in "ab")
-    assert a["top1"] == b["top1"] and a["loss"] == pytest.approx(b["loss"], abs=1e-6) and a["pictures"] == 12
+    assert (
+        a["top1"] == b["top1"]
+        and a["loss"] == pytest.approx(b["loss"], abs=1e-6)
+        and a["pictures"] == 12
+    )
     table = {}
     for name in "ab":
         with open(f"{name}/confusion.csv") as file:
@@ -65,16 +71,24 @@ def test_classes_go_by_their_names(photos):
 
 def test_other_classes_are_refused_by_name(photos):
     checkpoint.save("a.h5", net_of(["cat", "dog", "yak", "gnu"]), {"data": "photos"})
-    with pytest.raises(RawconvError, match=r"photos lacks yak, gnu and a\.h5 does not know emu") as error:
+    with pytest.raises(
+        RawconvError, match=r"photos lacks yak, gnu and a\.h5 does not know emu"
+    ) as error:
         runs.test_checkpoint("a.h5", None, **SMALL)
     sentence(error)
-    checkpoint.save("b.h5", net_of(["cat", "dog", "emu", *(f"{k}{'x' * 500}" for k in range(9))]), {"data": "photos"})
+    checkpoint.save(
+        "b.h5",
+        net_of(["cat", "dog", "emu", *(f"{k}{'x' * 500}" for k in range(9))]),
+        {"data": "photos"},
+    )
     with pytest.raises(RawconvError, match=r"lacks 0x+…, 1x+…, 2x+… and 6 others; choose") as error:
         runs.start(data="photos", weights="b.h5")
     sentence(error)
 
 
-@pytest.mark.parametrize(("split", "count"), [(None, 12), ("train", 15), ("val", 12), ("test", 9), ("all", 36)])
+@pytest.mark.parametrize(
+    ("split", "count"), [(None, 12), ("train", 15), ("val", 12), ("test", 9), ("all", 36)]
+)
 def test_what_is_tested_is_said(split, count, photos):
     checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "photos"})
     words = [
@@ -91,7 +105,9 @@ def test_what_is_tested_is_said(split, count, photos):
     assert done.exit_code == 0, done.output
     results = json.loads((photos.parent / "t/test.json").read_text())
     assert results["pictures"] == count and results["split"] == (split or "val")
-    word = {"train": "training pictures", "test": "test pictures", "all": "pictures, all"}.get(split, "validation")
+    word = {"train": "training pictures", "test": "test pictures", "all": "pictures, all"}.get(
+        split, "validation"
+    )
     assert f"a.h5 on the {count} {word}" in done.stdout
 
 
@@ -101,17 +117,21 @@ def test_a_folder_of_test_pictures_alone_is_tested_whole(photos, capfd):
         found = runs.test_checkpoint("a.h5", "photos/test", split=split, out="t", **SMALL)
         assert found["pictures"] == 9 and found["split"] == (split or "all")
     assert "held out" not in capfd.readouterr().err
-    assert runs.test_checkpoint("a.h5", "photos/test", split="val", out="t", **SMALL)["pictures"] == 3, (
-        "a tenth, one of each class"
-    )
+    assert (
+        runs.test_checkpoint("a.h5", "photos/test", split="val", out="t", **SMALL)["pictures"] == 3
+    ), "a tenth, one of each class"
     for own in (None, "photos/train", str(photos / "train")):
-        assert runs.test_checkpoint("a.h5", own, out="t", **SMALL)["pictures"] == 3, "what the net was not trained on"
+        assert runs.test_checkpoint("a.h5", own, out="t", **SMALL)["pictures"] == 3, (
+            "what the net was not trained on"
+        )
     with pytest.raises(RawconvError, match="has no pictures for tests"):
         runs.test_checkpoint("a.h5", None, split="test", out="t", **SMALL)
 
 
 def test_training_pictures_are_no_tests(photos):
-    """A folder has test/ without classes, as Kaggle's, or no test/ at all: of neither are the others tested as such."""
+    """A folder has test/ without classes, as Kaggle's, or no test/ at all: of neither are the
+    others tested as such.
+    """
     checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "elsewhere"})
     for name in ("val", "test"):
         shutil.rmtree(photos / name)
@@ -140,7 +160,9 @@ def test_splits_together(tmp_path):
     data = open_data(write(tmp_path, tree()), 6, progress=False)
     both = together([data.train, data.val])
     ids = [11, 0, 6, 5, 6]
-    assert (both.read(ids) == np.stack([picture(k) for k in ids])).all() and len(both) == len(both.names) == 12
+    assert (both.read(ids) == np.stack([picture(k) for k in ids])).all() and len(both) == len(
+        both.names
+    ) == 12
     other = in_order(data, ["cat", "dog"])
     assert other.classes == ["cat", "dog"] and other.wnids == ["n00000002", "n00000001"]
     assert (other.train.labels == 1 - data.train.labels).all() and (
@@ -150,12 +172,17 @@ def test_splits_together(tmp_path):
 
 def test_all_tables_are_written_by_one_function():
     for path in pathlib.Path(runs.__file__).parent.parent.rglob("*.py"):
-        assert not re.search(r"csv\.(Dict)?[Ww]riter", path.read_text()) or path.name == "csv_text.py", path
+        assert (
+            not re.search(r"csv\.(Dict)?[Ww]riter", path.read_text()) or path.name == "csv_text.py"
+        ), path
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet():
     evil = ["=HYPERLINK(1)", "+1+cmd", "-x", "@SUM(1)", "\tx", "it's", "'quoted", "-3", "caf\udce9"]
     text = csv_text([evil, [1, -2.5, "-2.5e-07", None, "", "x,\n", True]])
-    assert text.splitlines()[0] == r"'=HYPERLINK(1),'+1+cmd,'-x,'@SUM(1),'" + "\t" + r"x,it's,'quoted,-3,caf\udce9"
+    assert (
+        text.splitlines()[0]
+        == r"'=HYPERLINK(1),'+1+cmd,'-x,'@SUM(1),'" + "\t" + r"x,it's,'quoted,-3,caf\udce9"
+    )
     assert text.splitlines()[1:] == ['1,-2.5,-2.5e-07,,,"x,', '",True']
     assert read_csv(text)[0] == [*evil[:-1], r"caf\udce9"]

@@ -1,4 +1,6 @@
-"""Accuracy per class, and class weights: in the log, in tables, in the recipe, in the checkpoint, over processes."""
+"""Accuracy per class, and class weights: in the log, in tables, in the recipe, in the checkpoint,
+over processes.
+"""
 
 import csv
 import json
@@ -27,8 +29,13 @@ def test_accuracy_per_class_by_hand():
     found = evaluation.per_class(labels, right, 4)
     assert found == [2 / 3, 0.0, None, 1.0]
     assert evaluation.balanced_top1(found) == pytest.approx((2 / 3 + 0 + 1) / 3)
-    assert evaluation.lowest(["cat", "dog", "owl", "pig"], found, 2) == "lowest top-1 of a class: dog 0.0%, cat 66.7%"
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: no witness of accuracies")
+    assert (
+        evaluation.lowest(["cat", "dog", "owl", "pig"], found, 2)
+        == "lowest top-1 of a class: dog 0.0%, cat 66.7%"
+    )
+    metrics = pytest.importorskip(
+        "sklearn.metrics", reason="scikit-learn is not installed: no witness of accuracies"
+    )
     assert evaluation.balanced_top1(found) == pytest.approx(
         metrics.balanced_accuracy_score(labels, np.where(right, labels, 3))
     )
@@ -39,9 +46,15 @@ def test_balanced_weights_are_those_of_scikit_learn():
     found = runs.balanced(labels, 4)
     assert found == pytest.approx([40 / 28, 10, 0.5, 40 / 48])
     assert np.mean(np.array(found)[labels]) == pytest.approx(1)
-    assert runs.balanced(np.array([0, 2, 2]), 3) == [1.5, 0.0, 0.75], "a class without pictures is not counted"
-    classes = pytest.importorskip("sklearn.utils.class_weight", reason="scikit-learn is not installed: no witness")
-    assert found == pytest.approx(classes.compute_class_weight("balanced", classes=np.arange(4), y=labels))
+    assert runs.balanced(np.array([0, 2, 2]), 3) == [1.5, 0.0, 0.75], (
+        "a class without pictures is not counted"
+    )
+    classes = pytest.importorskip(
+        "sklearn.utils.class_weight", reason="scikit-learn is not installed: no witness"
+    )
+    assert found == pytest.approx(
+        classes.compute_class_weight("balanced", classes=np.arange(4), y=labels)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +73,22 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder):
     """The folder of a run by the command with balanced weights, and what it printed."""
-    words = ["--data", str(folder), "--model", "lenet", "--epochs", "2", "--batch", "10", "--device", "cpu", "--json"]
-    done = CliRunner().invoke(main, [*words, "--class-weights", "balanced", "--out", str(folder / "run")])
+    words = [
+        "--data",
+        str(folder),
+        "--model",
+        "lenet",
+        "--epochs",
+        "2",
+        "--batch",
+        "10",
+        "--device",
+        "cpu",
+        "--json",
+    ]
+    done = CliRunner().invoke(
+        main, [*words, "--class-weights", "balanced", "--out", str(folder / "run")]
+    )
     assert done.exit_code == 0, done.output
     return folder / "run", done
 
@@ -72,7 +99,11 @@ def test_training_writes_the_accuracy_of_each_class(trained, folder):
     data = runs.data_of(last.net, run, last.info)
     want = evaluate(last.net, data.val, Device())
     table = rows(run / "classes.csv")
-    assert [list(row.values())[:3] for row in table] == [["cat", "40", "6"], ["dog", "8", "5"], ["owl", "8", "4"]]
+    assert [list(row.values())[:3] for row in table] == [
+        ["cat", "40", "6"],
+        ["dog", "8", "5"],
+        ["owl", "8", "4"],
+    ]
     assert list(table[0]) == ["class", "train_pictures", "val_pictures", "top1"]
     assert [float(row["top1"]) for row in table] == pytest.approx(want["per_class"], abs=1e-4)
     hits = sum(share * count for share, count in zip(want["per_class"], (6, 5, 4), strict=True))
@@ -81,26 +112,50 @@ def test_training_writes_the_accuracy_of_each_class(trained, folder):
     assert log[-1]["val_per_class"] == pytest.approx(want["per_class"], abs=1e-4)
     assert log[-1]["val_balanced_top1"] == pytest.approx(np.mean(want["per_class"]))
     result = json.loads(done.stdout)
-    assert result["val_per_class"] == log[-1]["val_per_class"] and result["classes"] == str(run / "classes.csv")
-    assert "val_per_class" not in (run / "log.csv").read_text() and "val_balanced_top1" in (run / "log.csv").read_text()
-    assert "val_per_class" not in last.info["history"][0], "a list for a thousand classes is the log's alone"
+    assert result["val_per_class"] == log[-1]["val_per_class"] and result["classes"] == str(
+        run / "classes.csv"
+    )
+    assert (
+        "val_per_class" not in (run / "log.csv").read_text()
+        and "val_balanced_top1" in (run / "log.csv").read_text()
+    )
+    assert "val_per_class" not in last.info["history"][0], (
+        "a list for a thousand classes is the log's alone"
+    )
     assert "Validation, epoch 2: lowest top-1 of a class: " in done.stderr
 
 
 def test_test_only_writes_the_accuracy_of_each_class(trained, tmp_path):
     run, _ = trained
-    words = ["--test-only", "--weights", str(run / "last.h5"), "--device", "cpu", "--out", str(tmp_path / "found")]
+    words = [
+        "--test-only",
+        "--weights",
+        str(run / "last.h5"),
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "found"),
+    ]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0 and "lowest top-1 of a class: " in done.stdout
-    found, table = json.loads((tmp_path / "found/test.json").read_text()), rows(tmp_path / "found/classes.csv")
+    found, table = (
+        json.loads((tmp_path / "found/test.json").read_text()),
+        rows(tmp_path / "found/classes.csv"),
+    )
     with open(tmp_path / "found/confusion.csv") as file:
         counts = np.array([row[1:] for row in list(csv.reader(file))[1:]], int)
     want = np.diag(counts) / counts.sum(axis=1)
-    assert list(found["per_class"]) == ["cat", "dog", "owl"] and list(found["per_class"].values()) == pytest.approx(
-        want
+    assert list(found["per_class"]) == ["cat", "dog", "owl"] and list(
+        found["per_class"].values()
+    ) == pytest.approx(want)
+    assert found["balanced_top1"] == pytest.approx(want.mean()) and found["classes"].endswith(
+        "classes.csv"
     )
-    assert found["balanced_top1"] == pytest.approx(want.mean()) and found["classes"].endswith("classes.csv")
-    assert [(row["class"], int(row["test_pictures"])) for row in table] == [("cat", 6), ("dog", 5), ("owl", 4)]
+    assert [(row["class"], int(row["test_pictures"])) for row in table] == [
+        ("cat", 6),
+        ("dog", 5),
+        ("owl", 4),
+    ]
     assert [float(row["top1"]) for row in table] == pytest.approx(want, abs=1e-4)
 
 
@@ -113,14 +168,20 @@ def test_weights_are_kept_and_said(trained, folder, tmp_path):
     said = []
     unweighted = runs.start("lenet", str(folder), changes={"epochs": 1, "batch": 56})
     runs.train_run(unweighted, tmp_path, Device(), say=said.append, progress=False)
-    assert any("cat has 40 training pictures, dog 8" in line and "--class-weights balanced" in line for line in said)
+    assert any(
+        "cat has 40 training pictures, dog 8" in line and "--class-weights balanced" in line
+        for line in said
+    )
 
 
 def test_weights_of_other_classes_are_refused(folder, tmp_path):
     run = runs.start("lenet", str(folder))
     with pytest.raises(RawconvError, match="2 class weights for 3 classes"):
         runs.train_run(
-            run._replace(recipe=run.recipe._replace(class_weights=[1, 2])), tmp_path, Device(), progress=False
+            run._replace(recipe=run.recipe._replace(class_weights=[1, 2])),
+            tmp_path,
+            Device(),
+            progress=False,
         )
 
 
@@ -142,7 +203,17 @@ def test_a_weighted_step_is_the_step_over_repeated_pictures(folder):
         runs.choose_conv(net, "gemm")
         rng_key = (0, 0, ids[chosen])
         pictures = run.data.train.read(ids[chosen])
-        train_step(net, pictures, labels[chosen], rng_key, "pad4", SGD(net), 0.001, count=count, weights=given)
+        train_step(
+            net,
+            pictures,
+            labels[chosen],
+            rng_key,
+            "pad4",
+            SGD(net),
+            0.001,
+            count=count,
+            weights=given,
+        )
         found.append(net.params)
     for key, value in found[0].items():
         np.testing.assert_allclose(value, found[1][key], rtol=1e-9, atol=1e-12)

@@ -25,7 +25,10 @@ from rawconv.experiments.classifiers import (
 def clouds(count, dimensions=40, classes=4, apart=0.5, seed=0):
     """Overlapping clouds, one a class, with features of very different sizes, and one that is constant."""
     rng = np.random.default_rng(7)
-    centres, sizes = rng.standard_normal((classes, dimensions)), 10.0 ** rng.uniform(-3, 3, dimensions)
+    centres, sizes = (
+        rng.standard_normal((classes, dimensions)),
+        10.0 ** rng.uniform(-3, 3, dimensions),
+    )
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % classes
     x = (apart * centres[labels] + rng.standard_normal((count, dimensions))) * sizes
@@ -39,7 +42,9 @@ def test_softmax_is_scikit_learns(count, penalty):
     linear = pytest.importorskip("sklearn.linear_model")
     (x, labels), (others, _) = clouds(count), clouds(300, seed=1)
     wide, far = standardised(x, others)
-    theirs = linear.LogisticRegression(C=1 / (count * penalty), tol=1e-8, max_iter=20000).fit(wide, labels)
+    theirs = linear.LogisticRegression(C=1 / (count * penalty), tol=1e-8, max_iter=20000).fit(
+        wide, labels
+    )
     near, test = compact(wide, far)
     assert (softmax_classifier(near, labels, 4, penalty)(test) == theirs.predict(far)).mean() > 0.99
 
@@ -86,13 +91,18 @@ def test_the_regularisation_is_chosen_on_training_pictures_if_there_are_enough()
 
 
 def test_the_strongest_of_the_best_is_chosen_on_a_fifth_of_each_class(monkeypatch):
-    """The first fifth of each class is held out and the others are learnt from; of equal ones the first is taken."""
+    """The first fifth of each class is held out and the others are learnt from; of equal ones the
+    first is taken.
+    """
     labels, tried = np.array([0] * 5 + [1] * 11 + [2] * 7), []
-    right = {10: (0, 0, 1), 1: (1, 1, 0), 0.1: (1, 0, 1), 0.01: (1, 0, 0)}  # whether it gets the pictures of a class
+    # whether it gets the pictures of a class
+    right = {10: (0, 0, 1), 1: (1, 1, 0), 0.1: (1, 0, 1), 0.01: (1, 0, 0)}
 
     def fit(x, own, classes, choice):
         tried.append((choice, x[:, 0].tolist(), own.tolist(), classes))
-        return lambda held: np.where([right[choice][labels[k]] for k in held[:, 0]], labels[held[:, 0]], 9)
+        return lambda held: np.where(
+            [right[choice][labels[k]] for k in held[:, 0]], labels[held[:, 0]], 9
+        )
 
     monkeypatch.setitem(classifiers.CLASSIFIERS, "softmax", (fit, list(right)))
     assert chosen("softmax", np.arange(23)[:, None], labels, 3) == 1
@@ -124,7 +134,9 @@ def test_without_scikit_learn_a_sentence_names_the_extra(monkeypatch):
 
 
 def split_of(labels):
-    pixels = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    pixels = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 2, 2, 3), np.uint8
+    )
     return Split(pixels.__getitem__, labels, [f"p{k}" for k in range(len(labels))], (2, 2, 3))
 
 
@@ -134,8 +146,15 @@ def test_some_classes_of_a_data_set_in_the_order_asked():
     data = DataSet("d", "d.zip", ["a", "b", "c"], split_of([0, 1, 2, 0, 2]), split_of([2, 1]))
     some = only(data, ["c", "a"])
     assert some.classes == ["c", "a"] and some.source == "d.zip@c,a"
-    assert some.train.labels.tolist() == [1, 0, 1, 0] and some.train.names == ["p0", "p2", "p3", "p4"]
-    assert some.train.read([1, 3])[:, 0, 0, 0].tolist() == [2, 4] and some.val.labels.tolist() == [0]
+    assert some.train.labels.tolist() == [1, 0, 1, 0] and some.train.names == [
+        "p0",
+        "p2",
+        "p3",
+        "p4",
+    ]
+    assert some.train.read([1, 3])[:, 0, 0, 0].tolist() == [2, 4] and some.val.labels.tolist() == [
+        0
+    ]
     for wrong in (["a", "x"], ["a", "a"]):
         with pytest.raises(UsageError, match=wrong[1]):
             only(data, wrong)
@@ -147,14 +166,19 @@ def test_a_source_with_classes_is_part_of_that_source():
     some, all_of_it = open_data("scenes:24@car,face", 28), open_data("scenes:24", 28)
     assert some.source == "scenes:24@car,face" and len(some.train) == 4
     face = np.flatnonzero(all_of_it.train.labels == 0)
-    np.testing.assert_array_equal(some.train.read(np.flatnonzero(some.train.labels == 1)), all_of_it.train.read(face))
+    np.testing.assert_array_equal(
+        some.train.read(np.flatnonzero(some.train.labels == 1)), all_of_it.train.read(face)
+    )
     with pytest.raises(UsageError, match="dog"):
         open_data("scenes:24@dog", 28)
 
 
 def test_names_with_commas_can_be_asked_for():
     names = ["tench, Tinca tinca", "cat", "a,b,c"]
-    assert split_names(join_names(names)) == names and join_names(names[:2]) == r"tench\, Tinca tinca,cat"
+    assert (
+        split_names(join_names(names)) == names
+        and join_names(names[:2]) == r"tench\, Tinca tinca,cat"
+    )
 
 
 def test_few_draws_each_class_and_fewer_are_part_of_more():

@@ -1,4 +1,6 @@
-"""What all commands share: exit codes, one line on stderr, the last line of stdout, new folders, quick --help."""
+"""What all commands share: exit codes, one line on stderr, the last line of stdout, new folders,
+quick --help.
+"""
 
 import errno
 import importlib
@@ -40,8 +42,14 @@ def test_a_warning_of_a_library_is_one_line_without_its_source():
         "    warnings.warn('Glyph 29483 is\\n missing \\x1b[31m', UserWarning)\n"
         "warns([])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "Warning: Glyph 29483 is missing ?[31m\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=ENVIRONMENT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "",
+        "Warning: Glyph 29483 is missing ?[31m\n",
+    )
 
 
 def failing(error):
@@ -59,9 +67,21 @@ def failing(error):
         (UsageError("There is no layer 9."), 2, "Error: There is no layer 9."),
         (RawconvError("two\nlines \x1b[31m"), 1, "Error: two lines ?[31m"),
         (MemoryError(), 1, "use a smaller --batch, or close other programs."),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, "Error: No space left on device; free some space."),
-        (PermissionError(errno.EACCES, "Permission denied", "/b"), 1, "/b: Permission denied; check its permissions."),
-        (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "x: No such file; name another file or folder."),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            1,
+            "Error: No space left on device; free some space.",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/b"),
+            1,
+            "/b: Permission denied; check its permissions.",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "x"),
+            1,
+            "x: No such file; name another file or folder.",
+        ),
         (KeyboardInterrupt(), 130, "Interrupted."),
         (signals.Terminated(), 143, "Terminated."),
         (click.UsageError("no such option"), 2, "Error: no such option"),
@@ -130,12 +150,18 @@ def test_signals_end_after_saving(number, code):
     if number == signal.SIGTERM:
         process.send_signal(number)  # an impatient scheduler
     out, err = process.communicate(timeout=20)
-    assert (out, process.returncode) == ("saved\n", code) and "Traceback" not in err and err.count("\n") == 1
+    assert (
+        (out, process.returncode) == ("saved\n", code)
+        and "Traceback" not in err
+        and err.count("\n") == 1
+    )
 
 
 def start(code, *arguments):
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_the_old_handler_comes_back():
@@ -171,7 +197,11 @@ def test_a_closed_pipe_is_quiet(count):
 
 def test_finish(capfd):
     common.finish("runs/é-1", {"a": 1})
-    common.finish("runs/a-1", {"x": np.float32(0.5), "y": [np.arange(2), float("nan")], "p": pathlib.Path("q")}, True)
+    common.finish(
+        "runs/a-1",
+        {"x": np.float32(0.5), "y": [np.arange(2), float("nan")], "p": pathlib.Path("q")},
+        True,
+    )
     common.finish(None, {"a": (1, None, True)}, True)
     common.finish(os.fsdecode(b"\xff"), {})
     out, err = capfd.readouterr()
@@ -199,7 +229,11 @@ def test_new_run_folder(tmp_path):
 def test_new_run_folder_is_never_shared(tmp_path):
     folders = []
     threads = [
-        threading.Thread(target=lambda: folders.extend(common.new_run_folder("m", "d", tmp_path) for _ in range(20)))
+        threading.Thread(
+            target=lambda: folders.extend(
+                common.new_run_folder("m", "d", tmp_path) for _ in range(20)
+            )
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -235,16 +269,22 @@ def test_options():
         click.echo(json.dumps(options, sort_keys=True))
 
     default = json.loads(CliRunner().invoke(show).stdout)
-    assert default == dict(device="auto", seed=0, force=False, as_json=False, weights=None, data=None, out=None)
+    assert default == dict(
+        device="auto", seed=0, force=False, as_json=False, weights=None, data=None, out=None
+    )
     given = "--device gpu:1 --seed 5 --force --json --weights w --data d --out o"
     given = json.loads(CliRunner().invoke(show, given.split()).stdout)
-    assert given == dict(device="gpu:1", seed=5, force=True, as_json=True, weights="w", data="d", out="o")
+    assert given == dict(
+        device="gpu:1", seed=5, force=True, as_json=True, weights="w", data="d", out="o"
+    )
     for bad in ("--seed -1", "--seed x", "--nothing", "extra"):
         assert CliRunner().invoke(show, bad.split()).exit_code == 2
     assert CliRunner().invoke(show, ["--version"]).stdout.startswith("rawconv ")
 
 
-COMMANDS = sorted({path.stem for path in (ROOT / "rawconv" / "cli").glob("*.py")} - {"__init__", "common"})
+COMMANDS = sorted(
+    {path.stem for path in (ROOT / "rawconv" / "cli").glob("*.py")} - {"__init__", "common"}
+)
 HEAVY = {"numpy", "numba", "h5py", "PIL", "cupy", "scipy", "tqdm"}
 
 
@@ -260,9 +300,18 @@ def test_help_is_quick():
     times = []
     for _ in range(3):
         before = os.times()
-        out = subprocess.run([sys.executable, "-m", "rawconv.cli.info", "--help"], env=ENVIRONMENT, capture_output=True)
+        out = subprocess.run(
+            [sys.executable, "-m", "rawconv.cli.info", "--help"],
+            env=ENVIRONMENT,
+            capture_output=True,
+        )
         after = os.times()
-        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        times.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
         assert out.returncode == 0 and out.stdout.count(b"rawconv-info ") == 2
     assert 0 < min(times) < 0.4
 
@@ -270,11 +319,23 @@ def test_help_is_quick():
 def commands():
     """{words: command} of every command and subcommand of the package."""
     found = {}
-    for name in ("data", "train", "visualize", "info", "import_", "export", "doctor", "experiments"):
+    for name in (
+        "data",
+        "train",
+        "visualize",
+        "info",
+        "import_",
+        "export",
+        "doctor",
+        "experiments",
+    ):
         main = importlib.import_module(f"rawconv.cli.{name}").main
         found[main.name] = main
         if isinstance(main, click.Group):
-            found |= {f"{main.name} {one}": main.get_command(None, one) for one in main.list_commands(None)}
+            found |= {
+                f"{main.name} {one}": main.get_command(None, one)
+                for one in main.list_commands(None)
+            }
     return found
 
 
@@ -288,19 +349,28 @@ FLOATS = [
 
 
 def test_the_package_has_options_that_take_numbers():
-    assert {option for _, option in FLOATS} >= {"--lr", "--dropout", "--percentile", "--scale", "--save-every"}
+    assert {option for _, option in FLOATS} >= {
+        "--lr",
+        "--dropout",
+        "--percentile",
+        "--scale",
+        "--save-every",
+    }
 
 
 @pytest.mark.parametrize(("words", "option"), FLOATS)
 def test_every_number_is_finite(words, option):
     """NaN is never outside a range, and most ranges have no upper end."""
     command = COMMANDS[words]
-    given = ["x" for param in command.params if isinstance(param, click.Argument) and param.required]
+    given = [
+        "x" for param in command.params if isinstance(param, click.Argument) and param.required
+    ]
     for value in ("nan", "inf", "-inf"):
         result = CliRunner().invoke(command, [f"{option}={value}", *given])
         assert result.exit_code == 2 and result.stdout == "", result.output
         assert (
-            f"{option} is {value}; give it a finite number." in result.stderr or "is not in the range" in result.stderr
+            f"{option} is {value}; give it a finite number." in result.stderr
+            or "is not in the range" in result.stderr
         )
     result = CliRunner().invoke(command, [f"{option}=nan", *given])
     assert f"{option} is nan; give it a finite number." in result.stderr
@@ -312,7 +382,11 @@ def test_every_number_is_finite(words, option):
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "net.h5"
-    facts = {"data": "scenes", "metrics": {"top1": 0.9512}, "provenance": {"command": "rawconv-train \x1b[31m"}}
+    facts = {
+        "data": "scenes",
+        "metrics": {"top1": 0.9512},
+        "provenance": {"command": "rawconv-train \x1b[31m"},
+    }
     progress = {"momentum": {}, "progress": PROGRESS | {"epoch": 4}}
     checkpoint.save(path, models.build("lenet", ["cat", "dog", "été"]), INFO | facts, progress)
     return str(path)
@@ -324,7 +398,11 @@ def test_info_prints_a_table(saved):
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["conv2", "Conv", "5/1", "8x8x50", "14", "2", "0", "25,050"] in lines
     assert ["total", "430,123"] not in lines and lines[2][0] == "layer"
-    assert ["metrics.top1", "0.9512"] in lines and ["epoch", "4"] in lines and ["cat,", "dog,", "été"] in lines
+    assert (
+        ["metrics.top1", "0.9512"] in lines
+        and ["epoch", "4"] in lines
+        and ["cat,", "dog,", "été"] in lines
+    )
 
 
 def test_info_in_json(saved):
@@ -333,19 +411,28 @@ def test_info_in_json(saved):
     assert result.stdout.count("\n") == 1 and facts["info"]["metrics"]["top1"] == 0.9512
     net = models.build("lenet", 3)
     assert facts["parameters"] == sum(value.size for value in net.params.values())
-    assert [layer["output"] for layer in facts["layers"]] == [list(shape) for shape in net.shapes.values()]
+    assert [layer["output"] for layer in facts["layers"]] == [
+        list(shape) for shape in net.shapes.values()
+    ]
     assert facts["layers"][3]["size"] == [14, 14] and facts["progress"] == PROGRESS | {"epoch": 4}
 
 
 def test_info_refuses(tmp_path):
     (tmp_path / "text.h5").write_text("x")
-    for arguments, code in (["nowhere"], 2), ([str(tmp_path / "text.h5")], 1), ([str(tmp_path)], 1), ([], 2):
+    for arguments, code in (
+        (["nowhere"], 2),
+        ([str(tmp_path / "text.h5")], 1),
+        ([str(tmp_path)], 1),
+        ([], 2),
+    ):
         result = CliRunner().invoke(info, arguments)
         assert result.exit_code == code and result.stdout == "" and "Error: " in result.stderr
 
 
 def test_info_says_this_of_a_small_net(tmp_path):
-    """Every column and sentence, by hand: rows before columns, windows that are not square, long texts shortened."""
+    """Every column and sentence, by hand: rows before columns, windows that are not square, long
+    texts shortened.
+    """
     layers = [
         ("conv1", Conv(4, (3, 5), stride=(2, 1), pad=1)), ("relu1", ReLU()),
         ("pool1", MaxPool(2, 2, ceil_mode=False)), ("norm1", LRN()),
@@ -369,7 +456,9 @@ def test_info_says_this_of_a_small_net(tmp_path):
         "total 1,080",
     ]
     ends = {len(line) for line in lines[2:10] if line.split()[-1] not in ("-1", "start")}
-    assert len(ends) == 1 and lines[2].index("window") == lines[3].index("3x5/2x1"), "numbers right, words left"
+    assert len(ends) == 1 and lines[2].index("window") == lines[3].index("3x5/2x1"), (
+        "numbers right, words left"
+    )
     assert lines[11:] == [
         "info", "  data     somewhere", f"  command  {'x' * 86} ...", "", "classes",
         f"  {'a' * 300}, {'b' * 194} ...",

@@ -47,11 +47,19 @@ def files(*endings):
     """{path from the root: text} of what git keeps, or of what lies there where there is no git."""
     try:
         command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-        names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        names = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
-        found = (path for part in ("rawconv", "tests", "tools") for path in (ROOT / part).rglob("*"))
+        found = (
+            path for part in ("rawconv", "tests", "tools") for path in (ROOT / part).rglob("*")
+        )
         names = [str(path.relative_to(ROOT)) for path in found]
-    paths = [ROOT / name for name in names if pathlib.Path(name).suffix in endings and (ROOT / name).is_file()]
+    paths = [
+        ROOT / name
+        for name in names
+        if pathlib.Path(name).suffix in endings and (ROOT / name).is_file()
+    ]
     return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths}
 
 
@@ -63,6 +71,11 @@ def test_no_line_of_code_is_longer_than_120_columns():
         if len(line) > 120 and not line.startswith("[mypy-")  # the name of a section cannot break
     ]
     assert long == []
+
+
+def test_few_lines_are_longer_than_100_columns():
+    lines = [line for text in files(".py", ".js").values() for line in text.splitlines()]
+    assert sum(len(line) > 100 for line in lines) < 0.03 * len(lines)
 
 
 def functions():
@@ -92,8 +105,12 @@ def test_functions_have_at_most_seven_parameters_but_those_with_a_reason():
 
 
 def test_few_functions_are_complex():
-    """Ways through a function: 1, and 1 for each branch, loop, handler, condition of `and`, `or` and comprehension."""
-    visitors = pytest.importorskip("radon.complexity", reason="radon is not installed: pip install 'rawconv[test]'")
+    """Ways through a function: 1, and 1 for each branch, loop, handler, condition of `and`, `or`
+    and comprehension.
+    """
+    visitors = pytest.importorskip(
+        "radon.complexity", reason="radon is not installed: pip install 'rawconv[test]'"
+    )
     found = [
         f"{name}:{block.lineno} {block.name} {block.complexity}"
         for name, text in files(".py").items() if name.startswith("rawconv/")

@@ -1,4 +1,6 @@
-"""Colour augmentation: the directions against a covariance, normal draws, that depend on the picture alone."""
+"""Colour augmentation: the directions against a covariance, normal draws, that depend on the
+picture alone.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from rawconv.training.loop import train_step
 def tinted(count=60):
     """Pictures whose colours lie along (3, 2, 1), and a little beside it."""
     rng = np.random.default_rng(0)
-    light = rng.normal(0, 20, (count, 8, 8, 1)) * np.array([3, 2, 1]) / np.sqrt(14) + rng.normal(0, 4, (count, 8, 8, 3))
+    light = rng.normal(0, 20, (count, 8, 8, 1)) * np.array([3, 2, 1]) / np.sqrt(14) + rng.normal(
+        0, 4, (count, 8, 8, 3)
+    )
     pixels = (light + 128).round().clip(0, 255).astype(np.uint8)
     return Split(pixels.__getitem__, np.zeros(count), [""] * count, (8, 8, 3)), pixels
 
@@ -27,7 +31,10 @@ def test_the_directions_are_those_of_the_covariance():
     np.testing.assert_allclose(colours.T @ colours, covariance, rtol=1e-10)
     lengths = np.linalg.norm(colours, axis=1)
     assert lengths[0] > 3 * lengths[1] >= 3 * lengths[2] > 0
-    assert abs(colours[0] / lengths[0] @ np.array([3, 2, 1]) / np.sqrt(14)) > 0.999 and colours[0].sum() > 0
+    assert (
+        abs(colours[0] / lengths[0] @ np.array([3, 2, 1]) / np.sqrt(14)) > 0.999
+        and colours[0].sum() > 0
+    )
     products = colours @ colours.T
     assert np.abs(products - np.diag(np.diag(products))).max() < 1e-9
 
@@ -89,4 +96,6 @@ def test_a_run_remembers_its_colours(tmp_path):
     for key, value in results[0].net.params.items():
         assert_same(results[1].net.params[key], value)
         assert not np.array_equal(other[key], value)
-    assert np.array_equal(runs.resume(tmp_path / "one", {}).recipe.pca_jitter, run.recipe.pca_jitter)
+    assert np.array_equal(
+        runs.resume(tmp_path / "one", {}).recipe.pca_jitter, run.recipe.pca_jitter
+    )

@@ -1,4 +1,6 @@
-"""CONTRIBUTING.md and the exercises are true: a layer is added by its steps, and the exercises can be solved."""
+"""CONTRIBUTING.md and the exercises are true: a layer is added by its steps, and the exercises can
+be solved.
+"""
 
 import os
 import pathlib
@@ -120,7 +122,9 @@ def blocks():
 def python(folder, *words):
     """Run Python in `folder`, where the package lies."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True
+    )
 
 
 def copy_package(folder):
@@ -131,7 +135,9 @@ def copy_package(folder):
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory):
-    """A copy of the package and its laws, with the layer of CONTRIBUTING.md: its blocks are all that is added."""
+    """A copy of the package and its laws, with the layer of CONTRIBUTING.md: its blocks are all
+    that is added.
+    """
     folder = copy_package(tmp_path_factory.mktemp("leaky"))
     (folder / "tests").mkdir()
     for name in ("conftest.py", "canvas.py", "laws.py", "reference.py"):
@@ -143,7 +149,11 @@ def leaky(tmp_path_factory):
 
 
 def test_the_blocks_are_the_three_steps():
-    assert list(blocks()) == ["tests/reference.py", "rawconv/layers/leaky_relu.py", "tests/test_leaky_relu.py"]
+    assert list(blocks()) == [
+        "tests/reference.py",
+        "rawconv/layers/leaky_relu.py",
+        "tests/test_leaky_relu.py",
+    ]
 
 
 def test_a_layer_added_literally_obeys_its_laws(leaky):
@@ -161,7 +171,9 @@ def test_a_layer_added_literally_works_everywhere(leaky):
     code = "from rawconv import checkpoint; print(type(checkpoint.load('run/last.h5').net['leak2']).__name__)"
     assert python(leaky, "-c", code).stdout == "LeakyReLU\n"
     if without:
-        pytest.skip("onnxruntime is not installed: nobody agrees with the ONNX file (pip install onnxruntime)")
+        pytest.skip(
+            "onnxruntime is not installed: nobody agrees with the ONNX file (pip install onnxruntime)"
+        )
 
 
 @pytest.mark.long
@@ -194,7 +206,16 @@ def test_a_layer_with_a_window_is_added_with_one_file(tmp_path):
 
 
 def pytest_exercises(*words):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "docs/exercises", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "docs/exercises",
+        *words,
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
 
 

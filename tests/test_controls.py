@@ -42,7 +42,9 @@ def test_random_weights_change_the_filters_alone(xp, full):
     plain, before = project_units(net, x, "relu2", UNITS)
     assert_same(values, to_cpu(before))
     assert not np.allclose(to_cpu(r), to_cpu(plain)) and r.any()
-    for got, want in zip(to_cpu(r), by_hand(net, exchanged.net, x, UNITS, "relu2", lambda _, c: c), strict=True):
+    for got, want in zip(
+        to_cpu(r), by_hand(net, exchanged.net, x, UNITS, "relu2", lambda _, c: c), strict=True
+    ):
         assert_close(got, want, 1e-12)
 
 
@@ -63,8 +65,14 @@ def test_untrained_weights_are_those_of_the_beginning(xp):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_other_switches_are_those_of_the_other_picture(xp, full):
-    net, x, others = nets.make(xp, nets.FULL), xp.asarray(nets.picture(batch=3)), xp.asarray(nets.picture(5, batch=3))
-    r, values = project_units(net, x, "relu2", UNITS, full=full, control=control(net, "other-switches"), others=others)
+    net, x, others = (
+        nets.make(xp, nets.FULL),
+        xp.asarray(nets.picture(batch=3)),
+        xp.asarray(nets.picture(5, batch=3)),
+    )
+    r, values = project_units(
+        net, x, "relu2", UNITS, full=full, control=control(net, "other-switches"), others=others
+    )
     assert_same(values, to_cpu(project_units(net, x, "relu2", UNITS)[1]))
 
     def exchange(row, caches):
@@ -75,7 +83,9 @@ def test_other_switches_are_those_of_the_other_picture(xp, full):
         assert_close(got, want, 1e-12)
 
 
-@pytest.mark.parametrize("settings", [dict(size=3, stride=2), dict(size=(4, 3), stride=(3, 2), pad=(1, 2, 0, 0))])
+@pytest.mark.parametrize(
+    "settings", [dict(size=3, stride=2), dict(size=(4, 3), stride=(3, 2), pad=(1, 2, 0, 0))]
+)
 def test_no_switches_point_to_the_centres(xp, settings):
     """Of the part of a window that lies in the map; going down, one value lands there."""
     layer = MaxPool(**settings)
@@ -89,15 +99,24 @@ def test_no_switches_point_to_the_centres(xp, settings):
             (place,) = np.argwhere(r)
             want = [1]
             for at, size, stride, pad, most in zip(
-                (top, left), layer.window.size, layer.window.stride, layer.window.pad, x.shape[1:3], strict=False
+                (top, left),
+                layer.window.size,
+                layer.window.stride,
+                layer.window.pad,
+                x.shape[1:3],
+                strict=False,
             ):
-                inside = [p for p in range(at * stride - pad, at * stride - pad + size) if 0 <= p < most]
+                inside = [
+                    p for p in range(at * stride - pad, at * stride - pad + size) if 0 <= p < most
+                ]
                 want.append(inside[(len(inside) - 1) // 2])
             assert place.tolist() == [*want, 2]
 
 
 def test_no_switches_forget_the_picture(xp):
-    """By the paper's rule nothing else of the picture is used: the same projection for each, up to its activation."""
+    """By the paper's rule nothing else of the picture is used: the same projection for each, up to
+    its activation.
+    """
     net, x = nets.make(xp, nets.FULL), xp.asarray(nets.picture(batch=9))
     y = to_cpu(net.forward(x, "relu2")[0])
     rows = np.flatnonzero(y[:, 1, 1, 3] > 0)
@@ -124,7 +143,11 @@ def test_a_figure_says_so(monkeypatch, name):
     found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     written, passed = [], forward_pass(net, split.read([0, 1]))
     for figure in ("grid", "overview", "one_picture"):
-        monkeypatch.setattr(pages.figures, figure, lambda *a, **k: written.extend(w for w in a if isinstance(w, str)))
+        monkeypatch.setattr(
+            pages.figures,
+            figure,
+            lambda *a, **k: written.extend(w for w in a if isinstance(w, str)),
+        )
     layer_pages(net, data_of(split), split, "conv2", found, "", [1], look, 3)
     picture_page(passed, 0, "conv2", "", [1], look, 3)
     assert sum(controls.SENTENCES[name] in text for text in written) == 3
@@ -141,7 +164,9 @@ def test_tiles_take_the_picture_half_the_data_set_away():
         unit = (0, 1, found.y[1, rank], found.x[1, rank])
         r, _ = project_units(net, x, "conv2", [unit], control=exchanged, others=other)
         box = Unit(0, "conv2", *unit[1:]).shown_box(net)
-        assert np.abs(tile.projection.astype(int) - display(crop(r[0], box, 0)).astype(int)).max() <= 1
+        assert (
+            np.abs(tile.projection.astype(int) - display(crop(r[0], box, 0)).astype(int)).max() <= 1
+        )
     with pytest.raises(RawconvError, match="another picture"):
         tiles(net, split_of(1), "conv2", scan(net, split_of(1), ["conv2"], 1, progress=False)["conv2"], [1], 1,
               Look(control=exchanged))  # fmt: skip

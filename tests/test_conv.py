@@ -1,4 +1,6 @@
-"""Conv: up, back and down against the equations, and the laws they obey.  Its algorithms: test_conv_algorithms.py."""
+"""Conv: up, back and down against the equations, and the laws they obey.  Its algorithms:
+test_conv_algorithms.py.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from rawconv.machine.arrays import to_cpu
 
 
 def test_a_convolution_by_hand(xp, dtype):
-    """[1 2 3] correlated (not convolved) with [10 1], bias 100, stride 2: 1*10 + 2*1, then 3*10 + ceil's zero."""
+    """[1 2 3] correlated (not convolved) with [10 1], bias 100, stride 2: 1*10 + 2*1, then 3*10 +
+    ceil's zero.
+    """
     layer = Conv(1, (1, 2), stride=2)
     layer.build((1, 3, 1), np.random.default_rng(0), dtype=dtype)
     layer.weight = xp.asarray(np.array([10, 1], dtype).reshape(1, 2, 1, 1))
@@ -51,8 +55,15 @@ def convolutions(draw):
     h = draw(st.integers(max(1, span[0] - pad[0] - pad[2]), max(9, span[0])))
     w = draw(st.integers(max(1, span[1] - pad[1] - pad[3]), max(9, span[1])))
     ceil_mode = draw(st.booleans())
-    assume(all(_sees_the_input(*axis) for axis in zip((h, w), span, stride, pad[:2], pad[2:], strict=True)))
-    settings = dict(size=size, stride=stride, pad=pad, groups=groups, ceil_mode=ceil_mode, dilation=dilation)
+    assume(
+        all(
+            _sees_the_input(*axis)
+            for axis in zip((h, w), span, stride, pad[:2], pad[2:], strict=True)
+        )
+    )
+    settings = dict(
+        size=size, stride=stride, pad=pad, groups=groups, ceil_mode=ceil_mode, dilation=dilation
+    )
     return draw(st.integers(0, 3)), (h, w, channels), filters, settings
 
 
@@ -71,8 +82,18 @@ def test_down_is_the_transpose_of_up(case, xp):
     cache = layer.forward(xp.asarray(x))[1]
     y = rng.standard_normal((batch + 1, *layer.out_shape(shape)))
     layer.bias = xp.zeros_like(layer.bias)
-    check_adjoint(lambda x: layer.forward(xp.asarray(x))[0], lambda y: layer.deconv(xp.asarray(y), cache), x, y)
-    check_adjoint(lambda x: layer.forward(xp.asarray(x))[0], lambda y: layer.backward(xp.asarray(y), cache)[0], x, y)
+    check_adjoint(
+        lambda x: layer.forward(xp.asarray(x))[0],
+        lambda y: layer.deconv(xp.asarray(y), cache),
+        x,
+        y,
+    )
+    check_adjoint(
+        lambda x: layer.forward(xp.asarray(x))[0],
+        lambda y: layer.backward(xp.asarray(y), cache)[0],
+        x,
+        y,
+    )
     layer.bias = xp.asarray(bias)
     zero = layer.deconv(xp.zeros((batch + 1, *layer.out_shape(shape))), cache)
     assert not to_cpu(zero).any(), "no bias goes down"
@@ -96,7 +117,9 @@ def test_a_layer_of_real_size(xp):
     check_backward(xp, layer, np.random.default_rng(4).standard_normal((3, 32, 32, 24)))
 
 
-@pytest.mark.parametrize("case", ["stride 2, overhang", "groups 2", "fully connected", "asymmetric pad"])
+@pytest.mark.parametrize(
+    "case", ["stride 2, overhang", "groups 2", "fully connected", "asymmetric pad"]
+)
 def test_a_batch_is_its_pictures_one_by_one(case, xp):
     _, shape, filters, settings = CASES[case]
     layer = make(xp, "float64", shape, filters, settings)[0]
@@ -127,7 +150,9 @@ def test_no_pictures(case, xp, dtype):
     assert layer.deconv(xp.zeros_like(y), cache).shape == (0, *shape)
 
 
-@pytest.mark.parametrize("case", ["pad", "uneven strides", "groups 2", "one by one", "fully connected", "odd channels"])
+@pytest.mark.parametrize(
+    "case", ["pad", "uneven strides", "groups 2", "one by one", "fully connected", "odd channels"]
+)
 def test_arrays_that_are_not_contiguous(case, xp, dtype):
     _, shape, filters, settings = CASES[case]
     layer = make(xp, dtype, shape, filters, settings)[0]

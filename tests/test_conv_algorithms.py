@@ -51,12 +51,19 @@ from rawconv.visualize.trace import exact
         (9, (15, 16, 3), 16, dict(size=5, pad=2)),
         (0, (15, 16, 3), 16, dict(size=5, pad=2)),
         (1, (6, 11, 1), 48, dict(size=(2, 4), stride=(3, 1), pad=(1, 0, 3, 2))),
-        (2, (9, 40, 8), 64, dict(size=(3, 11), stride=(1, 4), pad=(0, 5), groups=2, ceil_mode=False)),
+        (
+            2,
+            (9, 40, 8),
+            64,
+            dict(size=(3, 11), stride=(1, 4), pad=(0, 5), groups=2, ceil_mode=False),
+        ),
         (2, (60, 70, 2), 16, dict(size=2, pad=1)),
     ],
 )
 def test_the_fast_ways_equal_the_equations(batch, shape, filters, settings, conv, xp, dtype):
-    """Winograd and direct where they can, and what `auto` chooses; Winograd rounds a little more than the product."""
+    """Winograd and direct where they can, and what `auto` chooses; Winograd rounds a little more
+    than the product.
+    """
     if xp is not np and batch > 9:
         pytest.skip("real layer sizes are for the CPU run and real cards")
     check_three_walks(xp, dtype, batch, shape, filters, settings, conv=conv)
@@ -72,7 +79,9 @@ def test_the_fast_ways_equal_the_equations(batch, shape, filters, settings, conv
     ],
 )
 def test_float32_is_as_near_to_float64_as_promised(shape, settings, conv, most):
-    """The largest error of a pass, the largest value being 1, at the paper's depths: 3,456 to 147 products a sum."""
+    """The largest error of a pass, the largest value being 1, at the paper's depths: 3,456 to 147
+    products a sum.
+    """
     rng = np.random.default_rng(0)
     layer = Conv(256, **settings)
     layer.build(shape, rng)
@@ -108,7 +117,9 @@ def _passes(layer, x, dy, execution):
     ],
 )
 def test_rectified_it_is_the_relu_of_it(case, conv, ceiling, xp, dtype):
-    """The same bits, whichever way, and the equations'; a NaN, infinities and zeros of either sign are among them."""
+    """The same bits, whichever way, and the equations'; a NaN, infinities and zeros of either sign
+    are among them.
+    """
     batch, shape, filters, settings = CASES[case]
     layer, weight, bias, known = make(xp, dtype, shape, filters, settings)
     x = np.random.default_rng(3).standard_normal((batch, *shape)).astype(dtype)
@@ -117,10 +128,14 @@ def test_rectified_it_is_the_relu_of_it(case, conv, ceiling, xp, dtype):
     assert_close(y, ref.relu_up(ref.conv_up(x, weight, bias, **known), ceiling), TOLERANCE[dtype])
     assert_same(y, to_cpu(relu.forward(layer.forward(xp.asarray(x), **how)[0])[0]))
     assert_same(cache.x, x)
-    layer.weight, special = xp.zeros_like(layer.weight), np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype)
+    layer.weight, special = (
+        xp.zeros_like(layer.weight),
+        np.array([np.nan, -0.0, 2, 0, -3, np.inf, -np.inf], dtype),
+    )
     layer.bias = xp.asarray(np.resize(special, filters))
     y = to_cpu(layer.forward(xp.asarray(x), fuse_relu=fuse_relu, **how)[0])
-    assert_same(y, to_cpu(relu.forward(layer.forward(xp.asarray(x), **how)[0])[0]) + 0)  # a GPU's max(-0, 0) may be -0
+    # a GPU's max(-0, 0) may be -0
+    assert_same(y, to_cpu(relu.forward(layer.forward(xp.asarray(x), **how)[0])[0]) + 0)
     assert_same(y, np.broadcast_to(np.resize(ref.relu_up(special, ceiling), filters), y.shape))
 
 
@@ -129,14 +144,17 @@ def test_rectified_it_is_the_relu_of_it(case, conv, ceiling, xp, dtype):
 def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
     """Every element, and -0 + -0 = -0, whose ReLU is 0."""
     y, bias = (
-        np.random.default_rng(4).choice(np.array([-2, -1, -0.0, 1, 2], dtype), size) for size in (shape, shape[1])
+        np.random.default_rng(4).choice(np.array([-2, -1, -0.0, 1, 2], dtype), size)
+        for size in (shape, shape[1])
     )
     device_y = xp.asarray(y.copy())
     if xp is np:
         gemm.add_bias(device_y, bias, gemm.ceiling_of(fuse_relu, y))
     else:
         im2col.add_bias(device_y, xp.asarray(bias), fuse_relu)
-    assert_same(device_y, (ref.relu_up(y + bias, fuse_relu) if fuse_relu else y + bias).astype(dtype))
+    assert_same(
+        device_y, (ref.relu_up(y + bias, fuse_relu) if fuse_relu else y + bias).astype(dtype)
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +162,8 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
     [
         (32, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, True)),  # the paper's conv3
         (32, (26, 26), (5, 5, 96, 256), dict(size=5, stride=2), (True, True)),  # its conv2
-        (1, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, False)),  # too few places for the filters
+        # too few places for the filters
+        (1, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, False)),
         (128, (16, 16), (3, 3, 48, 96), dict(size=3, pad=1), (True, True)),  # conv2 of zf64
         (128, (16, 16), (5, 5, 32, 64), dict(size=5, pad=2), (True, True)),  # of zf32
         (128, (16, 16), (5, 5, 16, 64), dict(size=5, pad=2), (True, False)),  # too few channels
@@ -158,9 +177,15 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
 )
 def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want):
     window = Conv(shape[3], **settings).window
-    given = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(size, window.stride, window.size, window.pad, strict=False)]
+    given = [
+        (n - 1) * s + k - 2 * p
+        for n, s, k, p in zip(size, window.stride, window.size, window.pad, strict=False)
+    ]
     conv = Shape(pictures, tuple(given), shape, window)
-    assert conv.out_size == size and (winograd.supports(conv, forced=True), winograd.supports(conv)) == want
+    assert (
+        conv.out_size == size
+        and (winograd.supports(conv, forced=True), winograd.supports(conv)) == want
+    )
 
 
 def test_the_table_is_one_of_equal_modules():
@@ -168,7 +193,9 @@ def test_the_table_is_one_of_equal_modules():
         for name in ("supports", "forward", "transpose", "weight_gradient"):
             assert inspect.isfunction(getattr(module, name)), f"{module.__name__} lacks {name}"
             names = list(inspect.signature(getattr(module, name)).parameters)
-            assert names == list(inspect.signature(getattr(gemm, name)).parameters), f"{module.__name__}.{name}"
+            assert names == list(inspect.signature(getattr(gemm, name)).parameters), (
+                f"{module.__name__}.{name}"
+            )
     assert set(CHOICES) - {"auto"} <= set(ALGORITHMS)
 
 
@@ -182,7 +209,11 @@ def test_an_algorithm_that_is_not_there_is_refused():
 def asked(monkeypatch):
     """The algorithms that are asked for while a test runs."""
     found, choose = [], conv.choose
-    monkeypatch.setattr(conv, "choose", lambda algorithm, *shape: found.append(algorithm) or choose(algorithm, *shape))
+    monkeypatch.setattr(
+        conv,
+        "choose",
+        lambda algorithm, *shape: found.append(algorithm) or choose(algorithm, *shape),
+    )
     return found
 
 
@@ -199,7 +230,9 @@ def test_the_ways_down_are_computed_as_the_way_up_was(asked):
 
 
 def test_a_net_says_how_all_of_it_is_computed(asked):
-    """Whole maps and windows, up and down, a unit alone and a changed square; `exact` is a net that says otherwise."""
+    """Whole maps and windows, up and down, a unit alone and a changed square; `exact` is a net that
+    says otherwise.
+    """
     net, x = nets.make(np, nets.FULL), nets.picture()
     net.execution = Execution("direct")
     y, caches = net.forward(x)

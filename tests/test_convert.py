@@ -1,4 +1,6 @@
-"""What all readers of foreign nets share: recognising formats, names, folding the pixels, limits, provenance."""
+"""What all readers of foreign nets share: recognising formats, names, folding the pixels, limits,
+provenance.
+"""
 
 import io
 import re
@@ -20,7 +22,9 @@ from rawconv.layers.dropout import Dropout
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for foreign nets (pip install torch)")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no witness for foreign nets (pip install torch)"
+)
 F = torch.nn.functional
 ORDERS = {"rgb": 3, "bgr": 3, "grey": 1}
 
@@ -45,7 +49,9 @@ def foreign(channels=3, groups=1, **more):
 
 def witness(x, channels, groups):
     """The same net in PyTorch, float64, of x (N, C, 12, 12)."""
-    w1, b1, w2, b2, w3, b3 = (torch.tensor(w, dtype=torch.float64) for w in weights(channels, groups))
+    w1, b1, w2, b2, w3, b3 = (
+        torch.tensor(w, dtype=torch.float64) for w in weights(channels, groups)
+    )
     y = F.local_response_norm(F.conv2d(torch.tensor(x, dtype=torch.float64), w1, b1, padding=1, groups=groups).relu(),
                               5, 0.3, 0.75, 2.0)  # fmt: skip
     y = F.conv2d(F.max_pool2d(y, 3, 2, ceil_mode=True), w2, b2, groups=2)
@@ -74,7 +80,10 @@ def test_scores_are_those_of_the_file_s_net_whatever_its_pixels(order, groups, i
 
 
 def test_a_net_that_does_not_begin_with_a_convolution_gets_one():
-    layers = [("p", MaxPool(2, 2)), ("fc", p.fully_connected(np.ones((2, 27), np.float32), None, (3, 3, 3)))]
+    layers = [
+        ("p", MaxPool(2, 2)),
+        ("fc", p.fully_connected(np.ones((2, 27), np.float32), None, (3, 3, 3))),
+    ]
     net, _ = assemble(Foreign((6, 6, 3), layers), PIXELS["caffe"], 6, ["a", "b"], "m")
     x = file_input(pictures(1, 6), PIXELS["caffe"], 6)
     want = x.reshape(1, 3, 3, 2, 3, 2).max(axis=(3, 5)).sum()
@@ -91,7 +100,15 @@ def test_pixels_that_are_ours_change_no_bit():
 
 def test_layers_are_counted_and_the_file_s_names_kept():
     net, theirs = assemble(foreign(), PIXELS["raw"], 12, list("abcde"), "m")
-    assert [name for name, _ in net.layers] == ["conv1", "relu1", "norm1", "pool1", "conv2", "drop2", "fc3"]
+    assert [name for name, _ in net.layers] == [
+        "conv1",
+        "relu1",
+        "norm1",
+        "pool1",
+        "conv2",
+        "drop2",
+        "fc3",
+    ]
     assert theirs == {"conv1": "a", "conv2": "e", "fc3": "g"}
     assert net.classes == list("abcde")
 
@@ -107,7 +124,10 @@ def test_a_mean_picture_smaller_than_what_is_kept_is_continued():
 
 @pytest.mark.parametrize("size, stored", [(12, 12), (64, 64), (224, 256), (227, 256), (299, 299)])
 def test_pictures_are_kept_as_nets_of_this_size_are_used(size, stored):
-    given = Foreign((size, size, 3), [("fc", p.fully_connected(np.ones((2, size * size * 3)), None, (size, size, 3)))])
+    given = Foreign(
+        (size, size, 3),
+        [("fc", p.fully_connected(np.ones((2, size * size * 3)), None, (size, size, 3)))],
+    )
     assert default_stored(given, known_pixels(given)) == stored
     net, _ = assemble(given, PIXELS["caffe"], stored, [], "m")
     assert stored_size(net) == stored
@@ -124,8 +144,17 @@ def test_an_import_is_a_checkpoint(tmp_path):
 
 def test_batch_norm_folds_into_the_convolution():
     rng = np.random.default_rng(2)
-    x, w, b = rng.standard_normal((2, 4, 6, 6)), rng.standard_normal((6, 2, 3, 3)), rng.standard_normal(6)
-    norm = [rng.standard_normal(6), rng.standard_normal(6), rng.standard_normal(6), rng.uniform(0.5, 2, 6)]
+    x, w, b = (
+        rng.standard_normal((2, 4, 6, 6)),
+        rng.standard_normal((6, 2, 3, 3)),
+        rng.standard_normal(6),
+    )
+    norm = [
+        rng.standard_normal(6),
+        rng.standard_normal(6),
+        rng.standard_normal(6),
+        rng.uniform(0.5, 2, 6),
+    ]
     y = F.conv2d(torch.tensor(x), torch.tensor(w), torch.tensor(b), groups=2)
     want = F.batch_norm(y, *(torch.tensor(norm[i]) for i in (2, 3, 0, 1)), eps=1e-3).numpy()
     layer = p.conv(w, b, groups=2)

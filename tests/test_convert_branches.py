@@ -1,4 +1,6 @@
-"""Nets that branch, from ONNX: each node equals PyTorch's module of the same name, and the scores onnxruntime's."""
+"""Nets that branch, from ONNX: each node equals PyTorch's module of the same name, and the scores
+onnxruntime's.
+"""
 
 import copy
 import io
@@ -18,9 +20,15 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)")
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: no exporter to read from (pip install torch)")
+onnx = pytest.importorskip(
+    "onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')"
+)
+pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)"
+)
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no exporter to read from (pip install torch)"
+)
 files = pytest.importorskip("onnx_files")
 import torch_blocks  # noqa: E402
 
@@ -32,7 +40,9 @@ SIDE = 32
 def exported(net, path, dtype=torch.float32, newer=False, opset=13):
     x = torch.zeros(1, 3, SIDE, SIDE, dtype=dtype)
     if newer:
-        pytest.importorskip("onnxscript", reason="onnxscript is not installed: PyTorch's newer exporter needs it")
+        pytest.importorskip(
+            "onnxscript", reason="onnxscript is not installed: PyTorch's newer exporter needs it"
+        )
         torch.onnx.export(net, (x,), str(path), dynamo=True, verbose=False)
     else:
         out = io.BytesIO()
@@ -60,7 +70,9 @@ def distance(got, want):
 
 
 def followed(name, found):
-    """What our node `name` may be: the module's own output, or that of the batch norm after it, folded into it."""
+    """What our node `name` may be: the module's own output, or that of the batch norm after it,
+    folded into it.
+    """
     paths = list(found)
     place = paths.index(name)
     return [found[path].numpy() for path in paths[place : place + 2]]
@@ -70,17 +82,25 @@ def followed(name, found):
 @pytest.mark.parametrize("kind", torch_blocks.NETS)
 def test_every_node_is_pytorch_s_in_double_precision(kind, tmp_path):
     net = torch_blocks.calibrated(torch_blocks.NETS[kind]()).double()
-    found = import_net(exported(net, tmp_path / "net.onnx", torch.float64), Wanted(dtype="float64"), RAW)
+    found = import_net(
+        exported(net, tmp_path / "net.onnx", torch.float64), Wanted(dtype="float64"), RAW
+    )
     x = images().astype(np.float64)
     want, modules = torch_blocks.outputs(net, torch.from_numpy(x))
     made = ours(found.net, x)
     assert distance(made[found.net.output].reshape(2, -1), want.numpy()) < 1e-10
     known = [name for name in made if name in modules]
-    norms = {path for path, module in net.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    norms = {
+        path for path, module in net.named_modules() if isinstance(module, torch.nn.BatchNorm2d)
+    }
     dropouts = 1 if kind in ("squeezenet", "googlenet", "mobilenet") else 0
     assert len(known) >= len(set(modules) - norms) - dropouts
     for name in known:
-        same = [w for w in followed(name, modules) if w.reshape(*w.shape[:2], -1).size == made[name].size]
+        same = [
+            w
+            for w in followed(name, modules)
+            if w.reshape(*w.shape[:2], -1).size == made[name].size
+        ]
         assert min(distance(made[name].reshape(w.shape), w) for w in same) < 1e-10, name
 
 
@@ -147,7 +167,9 @@ def _channels(chain, path):
     """Of the maps that the chain ends in, as onnxruntime says."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(chain.save(path)), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(chain.save(path)), providers=["CPUExecutionProvider"]
+    )
     return session.run(None, {"x": images(1, 12)})[0].reshape(1, -1).shape[1]
 
 
@@ -160,7 +182,9 @@ def test_sums_of_several_and_of_one_twice(tmp_path):
     a = chain.value
     b = chain.conv(4, 4, 1).value
     net = agree(join(chain, "Sum", a, b, a), tmp_path / "net.onnx")
-    assert kinds(net).count(Add) == 1 and [n.inputs for n in net.nodes.values() if len(n.inputs) == 3]
+    assert kinds(net).count(Add) == 1 and [
+        n.inputs for n in net.nodes.values() if len(n.inputs) == 3
+    ]
     chain = branches()
     agree(chain.add("Add", chain.value), tmp_path / "net.onnx")
 
@@ -174,13 +198,16 @@ def test_a_batch_norm_is_folded_only_where_it_alone_follows_a_convolution(tmp_pa
     folded = agree(batch_norm(Chain().conv(4, 3, 3), 4).add("Relu"), tmp_path / "net.onnx")
     assert kinds(folded) == [Conv, ReLU, AveragePool, Conv]
     above = agree(batch_norm(branches(), 4), tmp_path / "net.onnx")
-    (name,) = [name for name, layer in above.layers if isinstance(layer, Conv) and layer.groups == 4]
+    (name,) = [
+        name for name, layer in above.layers if isinstance(layer, Conv) and layer.groups == 4
+    ]
     assert above[name].window.size == (1, 1) and kinds(above)[:3] == [Conv, ReLU, Conv]
     chain = Chain().conv(4, 3, 3)
     bare = chain.value
     normed = batch_norm(chain, 4).value
     shared = agree(join(chain, "Add", bare, normed), tmp_path / "net.onnx")
-    assert kinds(shared).count(Conv) == 3  # what else takes the convolution's output must not see the norm
+    # what else takes the convolution's output must not see the norm
+    assert kinds(shared).count(Conv) == 3
 
 
 @pytest.mark.parametrize("operator", ["Add", "Sub", "Mul", "Div"])
@@ -203,20 +230,32 @@ def test_padding_of_its_own(after, signed, tmp_path):
     else:
         chain.add(after, kernel_shape=[3, 3], strides=[2, 2])
     net = agree(chain, tmp_path / "net.onnx")
-    assert len(net.nodes) == (5 if after == "Relu" or (after == "MaxPool" and signed) else 4) + (not signed)
+    assert len(net.nodes) == (5 if after == "Relu" or (after == "MaxPool" and signed) else 4) + (
+        not signed
+    )
 
 
-@pytest.mark.parametrize("about", [{"dilations": [2, 3]}, {"dilations": [2, 1], "pads": [2, 0, 1, 1]}])
+@pytest.mark.parametrize(
+    "about", [{"dilations": [2, 3]}, {"dilations": [2, 1], "pads": [2, 0, 1, 1]}]
+)
 def test_dilation(about, tmp_path):
     net = agree(branches().conv(6, 4, 3, 2, **about), tmp_path / "net.onnx")
-    assert [layer.window.dilation for _, layer in net.layers if isinstance(layer, Conv)][1] == tuple(about["dilations"])
+    assert [layer.window.dilation for _, layer in net.layers if isinstance(layer, Conv)][
+        1
+    ] == tuple(about["dilations"])
 
 
 def test_padding_of_the_picture_and_before_a_maximum(tmp_path):
     chain = Chain()
-    agree(chain.add("Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 2, 2]))).conv(4, 3, 3), tmp_path / "net.onnx")
+    agree(
+        chain.add("Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 2, 2]))).conv(4, 3, 3),
+        tmp_path / "net.onnx",
+    )
     chain = Chain().conv(4, 3, 3)
-    pads, least = chain.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), chain.constant(np.float32(-np.inf))
+    pads, least = (
+        chain.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])),
+        chain.constant(np.float32(-np.inf)),
+    )
     agree(chain.add("Pad", pads, least).add("MaxPool", kernel_shape=[3, 3]), tmp_path / "net.onnx")
 
 
@@ -228,14 +267,17 @@ def test_ceilings(opset, tmp_path):
         "Clip", *([] if bounds else map(chain.constant, (np.float32(0), np.float32(0.6)))), **bounds
     )
     net = agree(chain, tmp_path / "net.onnx")
-    assert [layer.ceiling for _, layer in net.layers if isinstance(layer, ReLU)] == [pytest.approx(0.6)]
+    assert [layer.ceiling for _, layer in net.layers if isinstance(layer, ReLU)] == [
+        pytest.approx(0.6)
+    ]
     chain = Chain().conv(4, 3, 3)
     chain.add("Max", chain.constant(np.float32(0))).add("Min", chain.constant(np.float32(0.5)))
     assert kinds(agree(chain, tmp_path / "net.onnx"))[:2] == [Conv, ReLU]
     chain = branches()
     rectified = chain.value
     below = chain.add("Min", chain.constant(np.float32(0.5))).value
-    with pytest.raises(RawconvError, match=r"\(Min\).*it is no ReLU"):  # the ReLU has another consumer
+    # the ReLU has another consumer
+    with pytest.raises(RawconvError, match=r"\(Min\).*it is no ReLU"):
         agree(join(chain, "Add", rectified, below), tmp_path / "net.onnx")
 
 
@@ -258,7 +300,9 @@ def test_pools_of_whole_maps(operator, tmp_path):
 def test_what_does_nothing(tmp_path):
     """Identity, a cast, an average over 1x1, an upsampling by 1: no layers."""
     chain = branches().add("Identity").add("AveragePool", kernel_shape=[1, 1])
-    chain.add("Resize", chain.constant(np.zeros(0, np.float32)), chain.constant(np.ones(4, np.float32)))
+    chain.add(
+        "Resize", chain.constant(np.zeros(0, np.float32)), chain.constant(np.ones(4, np.float32))
+    )
     chain.add("Cast", to=1)
     assert kinds(agree(chain, tmp_path / "net.onnx")) == [Conv, ReLU, AveragePool, Conv]
 
@@ -268,7 +312,9 @@ def test_a_grey_net_with_the_channels_last_branches_too(tmp_path):
     chain.add("Transpose", perm=[0, 2, 3, 1])
     last = chain.value
     chain.add("Transpose", perm=[0, 3, 1, 2]).conv(4, 4, 1).add("Transpose", perm=[0, 2, 3, 1])
-    chain.add("Add", last).add("ReduceMean", axes=[1, 2], keepdims=0).add("MatMul", chain.weight(4, 5))
+    chain.add("Add", last).add("ReduceMean", axes=[1, 2], keepdims=0).add(
+        "MatMul", chain.weight(4, 5)
+    )
     path = chain.add("Sigmoid").save(tmp_path / "net.onnx")
     found = import_net(path, None, {"std": (100.0,)})
     assert found.foreign.softmax == "sigmoid" and found.net.shape == (12, 12, 3)
@@ -287,14 +333,19 @@ def test_one_output_of_several(tmp_path):
     model = chain.model()
     model.graph.output.append(onnx.helper.make_tensor_value_info(main, 1, None))
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(RawconvError, match=f"2 outputs .*'{side}', '{main}'. Name one with --output"):
+    with pytest.raises(
+        RawconvError, match=f"2 outputs .*'{side}', '{main}'. Name one with --output"
+    ):
         import_net(tmp_path / "net.onnx")
     with pytest.raises(UsageError, match="no output 'other'; its outputs are"):
         import_net(tmp_path / "net.onnx", Wanted(output="other"))
     for name, classes in ((main, 5), (side, 3)):
         found = import_net(tmp_path / "net.onnx", Wanted(output=name), RAW)
         theirs = onnx_net.scores(tmp_path / "net.onnx", images(1, 12), found.wanted)
-        assert theirs.shape == (1, classes) and distance(scores(found.net, images(1, 12)), theirs) < 2e-6
+        assert (
+            theirs.shape == (1, classes)
+            and distance(scores(found.net, images(1, 12)), theirs) < 2e-6
+        )
         assert found.info["imported"]["conventions"]["output"] == name
 
 
@@ -305,16 +356,27 @@ def test_a_trunk_of_pictures_that_are_not_square(side, tmp_path):
     mean = chain.rng.uniform(90, 140, (1, 3, *side)).astype(np.float32)
     chain.weights.append(files.numpy_helper.from_array(mean, "mean"))
     first = chain.value
-    path = join(chain, "Concat", first, chain.conv(2, 4, 1).value, axis=1).save(tmp_path / "net.onnx")
+    path = join(chain, "Concat", first, chain.conv(2, 4, 1).value, axis=1).save(
+        tmp_path / "net.onnx"
+    )
     found = import_net(path)
     net = found.net
-    assert net.shape == (*side, 3) and net.stored == (20, 20) and net.classes == [] and not net.has_scores
+    assert (
+        net.shape == (*side, 3)
+        and net.stored == (20, 20)
+        and net.classes == []
+        and not net.has_scores
+    )
     from PIL import Image
 
     picture = np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "picture.png")
     checked = verify(found, tmp_path / "picture.png")
-    assert checked["difference"] < 1e-5 and checked["ours"] == checked["theirs"] and checked["ours"][:4] == "map "
+    assert (
+        checked["difference"] < 1e-5
+        and checked["ours"] == checked["theirs"]
+        and checked["ours"][:4] == "map "
+    )
     with pytest.raises(RawconvError, match="which have no class names"):
         import_net(path, classes=["cat"])
 
@@ -333,25 +395,39 @@ def test_half_precision_is_read_and_run(tmp_path):
     onnx.save(model, tmp_path / "net.onnx")
     found = import_net(tmp_path / "net.onnx", None, RAW)
     theirs = onnx_net.scores(tmp_path / "net.onnx", images(1, 12), found.wanted)
-    assert found.net.dtype == np.float32 and distance(scores(found.net, images(1, 12)), theirs) < 3e-3
+    assert (
+        found.net.dtype == np.float32 and distance(scores(found.net, images(1, 12)), theirs) < 3e-3
+    )
 
 
-@pytest.mark.parametrize("name", ["resnet50", "squeezenet", "densenet121", "inception_v1", "inception_v2"])
+@pytest.mark.parametrize(
+    "name", ["resnet50", "squeezenet", "densenet121", "inception_v1", "inception_v2"]
+)
 def test_the_model_zoo_s_graphs(name):
     """With the equal weights that their light files have: their layers and names."""
     net = import_net(files.LIGHT / f"light_{name}.onnx").net
     assert net.shapes[net.output] == (1, 1, 1000) and len(net.nodes) > 60
-    some = {"resnet50": "gpu_0/res2_0_branch2a", "squeezenet": "fire2/squeeze1x1", "densenet121": "conv2_1/x1"}
+    some = {
+        "resnet50": "gpu_0/res2_0_branch2a",
+        "squeezenet": "fire2/squeeze1x1",
+        "densenet121": "conv2_1/x1",
+    }
     assert some.get(name, net.output) in net.nodes
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_export_and_import_again_keep_names_and_bits(tmp_path):
-    path = exported(torch_blocks.calibrated(torch_blocks.NETS["squeezenet"]()), tmp_path / "net.onnx")
+    path = exported(
+        torch_blocks.calibrated(torch_blocks.NETS["squeezenet"]()), tmp_path / "net.onnx"
+    )
     net = import_net(path).net
-    nodes = {"conv1": "features.0", "fire2/concat": "features.3.concat"}  # names as other libraries give them
+    # names as other libraries give them
+    nodes = {"conv1": "features.0", "fire2/concat": "features.3.concat"}
     names = {given: ours for ours, given in nodes.items()}
-    layers = [(names.get(n, n), layer, *(names.get(i, i) for i in inputs)) for n, layer, inputs in net.nodes.values()]
+    layers = [
+        (names.get(n, n), layer, *(names.get(i, i) for i in inputs))
+        for n, layer, inputs in net.nodes.values()
+    ]
     net = Net(net.shape, layers, net.classes, net.mean)
     export(net, tmp_path / "again.onnx")
     again = import_net(tmp_path / "again.onnx").net
@@ -390,9 +466,15 @@ def test_two_convolutions_take_the_picture_s_scale_in(tmp_path):
         chain = Chain()
         first = chain.conv(4, 3, 3, pads=[1, 1, 1, 1]).value
         chain.value = "x"
-        chain.add("MaxPool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]) if pooled else chain.conv(3, 3, 3, pads=[1] * 4)
-        path = files.finish(join(chain, "Concat", first, chain.value, axis=1), 7 * 144).save(tmp_path / "net.onnx")
-        found = import_net(path, None, {"order": "bgr", "mean": (10.0, 20.0, 30.0), "std": (2.0, 3.0, 4.0)})
+        chain.add("MaxPool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]) if pooled else chain.conv(
+            3, 3, 3, pads=[1] * 4
+        )
+        path = files.finish(join(chain, "Concat", first, chain.value, axis=1), 7 * 144).save(
+            tmp_path / "net.onnx"
+        )
+        found = import_net(
+            path, None, {"order": "bgr", "mean": (10.0, 20.0, 30.0), "std": (2.0, 3.0, 4.0)}
+        )
         picture = np.random.default_rng(1).integers(0, 256, (12, 12, 3), np.uint8)
         from PIL import Image
 

@@ -21,7 +21,9 @@ from rawconv.data.preprocessing import center_crop, preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.softmax import softmax
 
-pytest.importorskip("google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')")
+pytest.importorskip(
+    "google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')"
+)
 import caffe_files as files
 
 OPENCV = "OpenCV 4 is not installed: no witness for Caffe's files (pip install 'opencv-python-headless<5')"
@@ -44,7 +46,9 @@ def compare(found, kept, theirs=None):
     if theirs is None:
         pytest.importorskip("cv2", reason=OPENCV)
         x = file_input(center_crop(found.net, kept), found.pixels, kept.shape[1])
-        theirs = np.concatenate([found.reader.scores(found.path, one[None], found.wanted) for one in x])
+        theirs = np.concatenate(
+            [found.reader.scores(found.path, one[None], found.wanted) for one in x]
+        )
     assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()
     assert np.ptp(theirs, axis=0).max() > 1e-3  # they depend on the picture
 
@@ -53,12 +57,18 @@ def compare(found, kept, theirs=None):
 def test_version_2_with_norm_groups_pools_that_clip_and_softmax(old, tmp_path):
     path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES, old=old))
     found = import_net(path)
-    assert found.pixels == PIXELS["caffe"] and "assumed" in found.info["imported"]["conventions"]["mean"]
-    assert found.net.shapes["pool2"][:2] == (5, 5)  # (9 + 2 - 2) over 2, up: 6 windows, the last dropped
+    assert (
+        found.pixels == PIXELS["caffe"]
+        and "assumed" in found.info["imported"]["conventions"]["mean"]
+    )
+    # (9 + 2 - 2) over 2, up: 6 windows, the last dropped
+    assert found.net.shapes["pool2"][:2] == (5, 5)
     compare(found, pictures(40))
 
 
-@pytest.mark.parametrize(("said", "side"), [("", 5), ("round_mode: CEIL", 5), ("round_mode: FLOOR", 4)])
+@pytest.mark.parametrize(
+    ("said", "side"), [("", 5), ("round_mode: CEIL", 5), ("round_mode: FLOOR", 4)]
+)
 def test_a_pool_rounds_as_it_says(said, side, tmp_path):
     """10 places under windows of 3, 2 apart: up unless it says down."""
     text = f"""
@@ -75,8 +85,16 @@ def test_a_pool_rounds_as_it_says(said, side, tmp_path):
 
 def test_version_1_as_it_was_trained(tmp_path):
     found = import_net(write(tmp_path, files.caffemodel(files.TRAINED, files.OLD_SHAPES, old=True)))
-    assert [name for name, _ in found.net.layers] == ["conv1", "relu1", "pool1", "norm1", "avg1", "fc2"]
-    assert found.pixels.mean == (100.0, 110.0, 120.0) and found.pixels.order == "bgr"  # of the phase TEST
+    assert [name for name, _ in found.net.layers] == [
+        "conv1",
+        "relu1",
+        "pool1",
+        "norm1",
+        "avg1",
+        "fc2",
+    ]
+    # of the phase TEST
+    assert found.pixels.mean == (100.0, 110.0, 120.0) and found.pixels.order == "bgr"
     assert found.net.shape == (38, 38, 3) and found.foreign.softmax == ""
     compare(found, pictures(38))
 
@@ -122,7 +140,11 @@ def test_batch_norm_and_scale_fold_into_what_is_before_them(before, tmp_path):
     """
     first = [(4, 3, 3, 3), (4,)] if before == "Convolution" else [(4, 192), (4,)]
     net = files.network(text)
-    shapes = {"a": first, "s": [(4,), (4,)], "f": [(2, 144 if before == "Convolution" else 4), (2,)]}
+    shapes = {
+        "a": first,
+        "s": [(4,), (4,)],
+        "f": [(2, 144 if before == "Convolution" else 4), (2,)],
+    }
     net.ParseFromString(files.caffemodel(text, shapes))
     rng = np.random.default_rng(1)
     for array in (rng.standard_normal(4) * 5, rng.uniform(20, 40, 4), np.array([5.0])):
@@ -131,7 +153,9 @@ def test_batch_norm_and_scale_fold_into_what_is_before_them(before, tmp_path):
 
 
 def test_a_grey_net_with_float64_weights_and_a_transposed_matrix(tmp_path):
-    """Caffe's MNIST: pixels in [0, 1], data layers of before transform_param, an InnerProduct the other way round."""
+    """Caffe's MNIST: pixels in [0, 1], data layers of before transform_param, an InnerProduct the
+    other way round.
+    """
     text = """
     layers { name: "mnist" type: DATA top: "data" top: "label" data_param { scale: 0.00390625 crop_size: 12 } }
     layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param { num_output: 3 kernel_size: 5 } }
@@ -162,7 +186,9 @@ def test_a_grey_net_with_float64_weights_and_a_transposed_matrix(tmp_path):
 
 def test_lrn_s_constant(tmp_path):
     """Beside PyTorch: OpenCV passes over k."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness of LRN's k (pip install torch)")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: no witness of LRN's k (pip install torch)"
+    )
     text = """
     input: "x" input_shape { dim: 1 dim: 3 dim: 6 dim: 6 }
     layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 7 kernel_size: 3 } }
@@ -173,7 +199,9 @@ def test_lrn_s_constant(tmp_path):
     found = import_net(write(tmp_path, data))
     net = files.message("NetParameter").FromString(data)
     w, b, f, g = (
-        np.frombuffer(blob.data[0], np.float32) for layer in (net.layer[0], net.layer[2]) for blob in layer.blobs
+        np.frombuffer(blob.data[0], np.float32)
+        for layer in (net.layer[0], net.layer[2])
+        for blob in layer.blobs
     )
     x = torch.from_numpy(file_input(pictures(6), found.pixels, 6))
     y = torch.nn.functional.conv2d(x, torch.tensor(w.reshape(7, 3, 3, 3)), torch.tensor(b))
@@ -187,25 +215,41 @@ def test_a_mean_picture(tmp_path):
     path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
     picture = write(tmp_path, blob.SerializeToString(), "mean.binaryproto")
     found = import_net(path, Wanted(mean=picture))
-    assert found.net.mean.shape == (44, 44, 3) and "mean" not in found.info["imported"]["conventions"]
+    assert (
+        found.net.mean.shape == (44, 44, 3) and "mean" not in found.info["imported"]["conventions"]
+    )
     np.testing.assert_allclose(found.net.mean, mean[0, ::-1].transpose(1, 2, 0))  # BGR to RGB
     compare(found, pictures(44))
     one = files.fill(files.message("BlobProto")(), mean[:, :, :1, :1], old=True)
-    found = import_net(path, Wanted(mean=write(tmp_path, one.SerializeToString(), "one.binaryproto")))
+    found = import_net(
+        path, Wanted(mean=write(tmp_path, one.SerializeToString(), "one.binaryproto"))
+    )
     assert found.pixels.mean == tuple(mean[0, :, 0, 0])
     with pytest.raises(RawconvError, match="cut.binaryproto, which is no BlobProto"):
-        import_net(path, Wanted(mean=write(tmp_path, blob.SerializeToString()[:-9], "cut.binaryproto")))
+        import_net(
+            path, Wanted(mean=write(tmp_path, blob.SerializeToString()[:-9], "cut.binaryproto"))
+        )
     flat = files.fill(files.message("BlobProto")(), mean[:, :, :2, :], old=True)
     with pytest.raises(RawconvError, match="flat.binaryproto.*no square picture"):
         import_net(path, Wanted(mean=write(tmp_path, flat.SerializeToString(), "flat.binaryproto")))
 
 
-@pytest.mark.skipif(not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set")
+@pytest.mark.skipif(
+    not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set"
+)
 def test_natural_pictures(tmp_path):
     archive = zipfile.ZipFile(os.path.join(os.environ["RAWCONV_PHOTOS"], "tinyimagenet10.zip"))
-    names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))[::500][:4]
-    for text, shapes, size in ((files.DEPLOY, files.SHAPES, 40), (files.TRAINED, files.OLD_SHAPES, 38)):
-        kept = [Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((size, size)) for name in names]
+    names = sorted(
+        name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png"))
+    )[::500][:4]
+    for text, shapes, size in (
+        (files.DEPLOY, files.SHAPES, 40),
+        (files.TRAINED, files.OLD_SHAPES, 38),
+    ):
+        kept = [
+            Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((size, size))
+            for name in names
+        ]
         compare(import_net(write(tmp_path, files.caffemodel(text, shapes, seed=3))), np.stack(kept))
 
 
@@ -217,7 +261,13 @@ def wire(fields):
             value = wire(value) if isinstance(value, dict) else value
             kind = {int: 0, bytes: 2, float: 5}[type(value)]
             out += varint(number << 3 | kind)
-            out += varint(value) if kind == 0 else struct.pack("<f", value) if kind == 5 else varint(len(value)) + value
+            out += (
+                varint(value)
+                if kind == 0
+                else struct.pack("<f", value)
+                if kind == 5
+                else varint(len(value)) + value
+            )
     return out
 
 
@@ -233,13 +283,21 @@ def test_the_numbers_of_caffe_s_fields(version):
     w, b, f, g = ({7: {1: [1, array.size]}, 5: array.tobytes()} for array in arrays)
     convolution, pool = {1: 4, 3: 1, 4: 3, 5: 2, 6: 2}, {1: 0, 2: 3, 3: 2, 4: 1}
     norm, product = {1: 3, 2: 0.5, 3: 0.25, 5: 2.0}, {1: 5}
-    name, kind, bottom, top, blobs, *numbers = [(4, 5, 2, 3, 6, 10, 19, 18, 17), (1, 2, 3, 4, 7, 106, 121, 118, 117)][
-        version - 1
-    ]
+    name, kind, bottom, top, blobs, *numbers = [
+        (4, 5, 2, 3, 6, 10, 19, 18, 17),
+        (1, 2, 3, 4, 7, 106, 121, 118, 117),
+    ][version - 1]
     kinds = [(4, 17, 15, 14), (b"Convolution", b"Pooling", b"LRN", b"InnerProduct")][version - 1]
     abouts, weights = (convolution, pool, norm, product), ([w, b], [], [], [f, g])
     layers = [
-        {name: b"l%d" % i, kind: kinds[i], bottom: b"b%d" % i, top: b"b%d" % (i + 1), blobs: weights[i], number: about}
+        {
+            name: b"l%d" % i,
+            kind: kinds[i],
+            bottom: b"b%d" % i,
+            top: b"b%d" % (i + 1),
+            blobs: weights[i],
+            number: about,
+        }
         for i, (number, about) in enumerate(zip(numbers, abouts, strict=True))
     ]
     data = wire({1: b"by hand", 3: b"b0", 4: [1, 4, 12, 12], {1: 2, 2: 100}[version]: layers})
@@ -254,9 +312,16 @@ def test_the_numbers_of_caffe_s_fields(version):
         "filters": 4, "size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "groups": 2, "ceil_mode": False,
         "init_std": 0,
     }  # fmt: skip
-    assert made[1].settings == {"size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "ceil_mode": True}
+    assert made[1].settings == {
+        "size": (3, 3),
+        "stride": (2, 2),
+        "pad": (1, 1, 1, 1),
+        "ceil_mode": True,
+    }
     assert made[2].settings == {"size": 3, "alpha": 0.5 / 3, "beta": 0.25, "k": 2.0}
-    np.testing.assert_array_equal(made[0].weight, arrays[0].reshape(4, 2, 3, 3).transpose(2, 3, 1, 0))
+    np.testing.assert_array_equal(
+        made[0].weight, arrays[0].reshape(4, 2, 3, 3).transpose(2, 3, 1, 0)
+    )
     np.testing.assert_array_equal(made[3].bias, arrays[3])
     assert shape == (1, 1, 5)
 
@@ -275,27 +340,53 @@ def deploy(*changes):
 @pytest.mark.parametrize(
     "text, message",
     [
-        (deploy(('"ReLU" bottom: "fc6"', '"PReLU" bottom: "fc6"')), "a layer 'relu6' of type PReLU; .*InnerProduct"),
-        (deploy(('top: "fc7"', 'top: "fc7" top: "more"')), "branch at a layer 'fc7' of type InnerProduct"),
+        (
+            deploy(('"ReLU" bottom: "fc6"', '"PReLU" bottom: "fc6"')),
+            "a layer 'relu6' of type PReLU; .*InnerProduct",
+        ),
+        (
+            deploy(('top: "fc7"', 'top: "fc7" top: "more"')),
+            "branch at a layer 'fc7' of type InnerProduct",
+        ),
         (deploy(('bottom: "pool2"', 'bottom: "pool1"')), "branch at a layer 'conv3'"),
-        (deploy(('type: "Dropout" bottom: "fc6"', 'type: "Eltwise" bottom: "fc6" bottom: "pool1"')), "branch.*Eltwise"),
-        (deploy(("kernel_size: 5 group: 2", "kernel_size: 5 group: 2 dilation: 0")), "'conv2'.*dilated"),
+        (
+            deploy(
+                ('type: "Dropout" bottom: "fc6"', 'type: "Eltwise" bottom: "fc6" bottom: "pool1"')
+            ),
+            "branch.*Eltwise",
+        ),
+        (
+            deploy(("kernel_size: 5 group: 2", "kernel_size: 5 group: 2 dilation: 0")),
+            "'conv2'.*dilated",
+        ),
         (deploy(("group: 2", "group: 3")), "'conv2'"),
         (deploy(("local_size: 5", "local_size: 4")), "'norm1'.*odd"),
         (deploy(("local_size: 5", "norm_region: WITHIN_CHANNEL")), "'norm1'.*within"),
-        (deploy(("pool: MAX kernel_size: 3", "pool: STOCHASTIC kernel_size: 3")), "'pool1'.*stochastic"),
+        (
+            deploy(("pool: MAX kernel_size: 3", "pool: STOCHASTIC kernel_size: 3")),
+            "'pool1'.*stochastic",
+        ),
         (
             deploy(("pool: MAX kernel_size: 3 stride: 2", "pool: MAX kernel_size: 1 stride: 3")),
             "'pool1'.*outside the map",
         ),
         (deploy(("kernel_size: 3", "kernel_size: 300000000")), "'pool1'.*kernel"),
-        (deploy(('top: "fc6" }', 'top: "fc6" relu_param { negative_slope: 0.1 } }')), "'relu6'.*slope.*0.1"),
+        (
+            deploy(('top: "fc6" }', 'top: "fc6" relu_param { negative_slope: 0.1 } }')),
+            "'relu6'.*slope.*0.1",
+        ),
         (deploy(('name: "fc7"', 'name: "fc9"')), "'fc9'.*0 of the arrays that it needs"),
         (deploy(("num_output: 7", "num_output: 8")), "'fc6'.*700 numbers"),
         (deploy(("input_dim: 40", "input_dim: 0")), "no sensible size"),
         (deploy(('input: "data"', "")), "no layer of data and no input"),
-        (deploy(("input_dim: 1 input_dim: 3 input_dim: 40 input_dim: 40", "")), "how large.*--prototxt.*--size"),
-        (deploy(('type: "Softmax" bottom: "fc7"', 'type: "ReLU" bottom: "fc7"')), "does not end in"),
+        (
+            deploy(("input_dim: 1 input_dim: 3 input_dim: 40 input_dim: 40", "")),
+            "how large.*--prototxt.*--size",
+        ),
+        (
+            deploy(('type: "Softmax" bottom: "fc7"', 'type: "ReLU" bottom: "fc7"')),
+            "does not end in",
+        ),
         ('layers { layer { type: "conv" } }', "first format.*upgrade_net_proto_binary"),
         ("no net {", "deploy.prototxt, which is no net in Caffe's text form"),
         ("# long\n" * 200_000, "longer than 256 KB"),
@@ -307,7 +398,9 @@ def test_what_is_not_supported_is_refused_by_name(text, message, tmp_path):
         import_net(path, Wanted(prototxt=write(tmp_path, text, "deploy.prototxt")))
 
 
-@pytest.mark.parametrize("data", [b"\xa2\x06\0" * 70_000, b"\xa2\x06" + varint(140_000) + b"\x3a\0" * 70_000])
+@pytest.mark.parametrize(
+    "data", [b"\xa2\x06\0" * 70_000, b"\xa2\x06" + varint(140_000) + b"\x3a\0" * 70_000]
+)
 def test_a_small_file_of_very_many_layers_or_arrays(data, tmp_path):
     with pytest.raises(RawconvError, match="more than 65536 fields"):
         import_net(write(tmp_path, data, "net.caffemodel"))
@@ -325,20 +418,35 @@ def test_the_command_asks_opencv(tmp_path):
     write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
     write(tmp_path, files.DEPLOY, "deploy.prototxt")
     Image.fromarray(pictures(60, 1)[0]).save(tmp_path / "p.png")
-    words = ["net.caffemodel", "out.h5", "--prototxt", "deploy.prototxt", "--mean", "100,110,120", "--resize", "44"]
+    words = [
+        "net.caffemodel",
+        "out.h5",
+        "--prototxt",
+        "deploy.prototxt",
+        "--mean",
+        "100,110,120",
+        "--resize",
+        "44",
+    ]
     words += ["--verify", "p.png"] if _has_opencv() else []
     done = subprocess.run(
-        [sys.executable, "-m", "rawconv.cli.import_", *words], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "rawconv.cli.import_", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     said = checkpoint.load(tmp_path / "out.h5").info["imported"]
     assert (
-        said["conventions"]["channel order"] == "bgr to rgb, in the first layer" and "deploy.prototxt" in said["files"]
+        said["conventions"]["channel order"] == "bgr to rgb, in the first layer"
+        and "deploy.prototxt" in said["files"]
     )
     assert said["pixels"] == "bgr, minus 100 110 120"
     if _has_opencv():
         assert said["verified"]["difference"] < 1e-5 and "opencv" in said["verified"]["with"]
-        assert verify(import_net(tmp_path / "net.caffemodel"), tmp_path / "p.png")["difference"] < 1e-5
+        assert (
+            verify(import_net(tmp_path / "net.caffemodel"), tmp_path / "p.png")["difference"] < 1e-5
+        )
 
 
 def _has_opencv():

@@ -16,8 +16,12 @@ from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
+onnx = pytest.importorskip(
+    "onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')"
+)
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)"
+)
 
 
 def theirs(path, x):
@@ -26,7 +30,9 @@ def theirs(path, x):
 
 
 def check(net, path, count=3):
-    """Export; onnxruntime's scores are ours, on its own way from the pixels; so are those of the net read back."""
+    """Export; onnxruntime's scores are ours, on its own way from the pixels; so are those of the
+    net read back.
+    """
     export(net, path)
     onnx.checker.check_model(str(path), full_check=True)
     size = stored_size(net)
@@ -97,7 +103,9 @@ def nets(draw):
     if draw(st.booleans()):
         layers += [("conv2", Conv(4, 1, groups=2)), ("relu2", ReLU())]
     layers += [("fc3", Conv(7, None)), ("relu3", ReLU()), ("fc4", Conv(3, None))]
-    return trained_like(Net((13, 13, 3), layers, list("abc"), np.full((13, 13, 3), 120, np.float32)))
+    return trained_like(
+        Net((13, 13, 3), layers, list("abc"), np.full((13, 13, 3), 120, np.float32))
+    )
 
 
 @given(net=nets())

@@ -11,7 +11,9 @@ from rawconv.convert.pytorch_net import scores
 from rawconv.convert.read import import_net
 from rawconv.errors import RawconvError
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for its files (pip install torch)")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no witness for its files (pip install torch)"
+)
 import torch_blocks  # noqa: E402
 
 RAW = PIXELS["raw"]._asdict()  # so that a net's input is PyTorch's, turned to channels last
@@ -50,9 +52,16 @@ def check(net, path, arch, side, limit=1e-10):
     assert len(known) > len(modules) / 3
     for name in known:
         place = paths.index(name)
-        same = [w.numpy() for w in (modules[path] for path in paths[place : place + 2]) if w.numel() == made[name].size]
+        same = [
+            w.numpy()
+            for w in (modules[path] for path in paths[place : place + 2])
+            if w.numel() == made[name].size
+        ]
         assert min(distance(made[name], w) for w in same) < limit, name
-    assert distance(ours(single, x)[single.output], want.numpy()) < 1e-4 and distance(theirs, want.numpy()) < 1e-4
+    assert (
+        distance(ours(single, x)[single.output], want.numpy()) < 1e-4
+        and distance(theirs, want.numpy()) < 1e-4
+    )
     return single
 
 
@@ -64,9 +73,20 @@ def test_every_node_is_pytorch_s_in_double_precision(arch, tmp_path):
 
 
 NAMES = {
-    "resnet18": ["layer1.0.conv1", "layer1.0.relu_1", "layer2.0.add", "layer2.0.downsample.0", "fc"],
+    "resnet18": [
+        "layer1.0.conv1",
+        "layer1.0.relu_1",
+        "layer2.0.add",
+        "layer2.0.downsample.0",
+        "fc",
+    ],
     "squeezenet1_1": ["features.3.squeeze_activation", "features.12.concat", "classifier.3"],
-    "densenet121": ["features.denseblock1.denselayer1.norm1", "features.denseblock4.concat", "features.norm5", "relu"],
+    "densenet121": [
+        "features.denseblock1.denselayer1.norm1",
+        "features.denseblock4.concat",
+        "features.norm5",
+        "relu",
+    ],
     "mobilenet_v2": ["features.0.0", "features.3.add", "features.18.2", "classifier.1"],
     "googlenet": ["conv1.conv", "inception3a.branch2.1.relu", "inception5b.concat", "fc"],
 }
@@ -88,7 +108,9 @@ WRAPPED = {
     "twice": lambda s: {"model": {f"module._orig_mod.{name}": t for name, t in s.items()}},
     "net.": lambda s: {f"net.{name}": t for name, t in s.items()},
     "backbone.": lambda s: {f"backbone.{name}": t for name, t in s.items()},
-    "features.module.": lambda s: {name.replace("features.", "features.module."): t for name, t in s.items()},
+    "features.module.": lambda s: {
+        name.replace("features.", "features.module."): t for name, t in s.items()
+    },
 }
 
 
@@ -101,26 +123,44 @@ def test_wherever_the_dict_lies(how, tmp_path):
     with torch.no_grad():
         want = net(torch.from_numpy(x)).numpy()
     found = import_net(path, wanted, RAW).net
-    assert distance(ours(found, x)[found.output], want) < 1e-5 and distance(scores(path, x, wanted), want) < 1e-5
+    assert (
+        distance(ours(found, x)[found.output], want) < 1e-5
+        and distance(scores(path, x, wanted), want) < 1e-5
+    )
 
 
 def test_names_of_old_densenets(tmp_path):
     """The released files call norm1 norm.1."""
     net = torch_blocks.calibrated(torch_blocks.densenet121(), SIDE)
     new = dictionary(net, tmp_path / "new.pth")
-    old = {name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): t for name, t in net.state_dict().items()}
-    nets = [import_net(p, Wanted("densenet121")).net for p in (new, dictionary(net, tmp_path / "old.pth", **old))]
+    old = {
+        name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): t
+        for name, t in net.state_dict().items()
+    }
+    nets = [
+        import_net(p, Wanted("densenet121")).net
+        for p in (new, dictionary(net, tmp_path / "old.pth", **old))
+    ]
     for key, value in nets[0].params.items():
         np.testing.assert_array_equal(nets[1].params[key], value)
 
 
 def test_pixels_of_the_released_weights_and_heads_of_training(tmp_path):
-    """googlenet's and inception_v3's take pixels from -1 to 1; torchvision's others ImageNet's mean and deviation."""
+    """googlenet's and inception_v3's take pixels from -1 to 1; torchvision's others ImageNet's mean
+    and deviation.
+    """
     net = torch_blocks.calibrated(torch_blocks.GoogLeNet(), SIDE)
     found = import_net(dictionary(net, tmp_path / "net.pth"), Wanted("googlenet"))
     said = found.info["imported"]["conventions"]
-    assert found.pixels.mean == found.pixels.std == (127.5,) * 3 and said["auxiliary heads"] == "left out"
-    assert "transform_input" in said["pixels"] and found.net.shape == (224, 224, 3) and found.net.stored == (256, 256)
+    assert (
+        found.pixels.mean == found.pixels.std == (127.5,) * 3
+        and said["auxiliary heads"] == "left out"
+    )
+    assert (
+        "transform_input" in said["pixels"]
+        and found.net.shape == (224, 224, 3)
+        and found.net.stored == (256, 256)
+    )
     assert ARCHITECTURES["inception_v3"].size == 299 and ARCHITECTURES["inception_v3"].stored == 342
     with pytest.raises(RawconvError, match="is no resnet18: it holds no conv1.weight"):
         import_net(tmp_path / "net.pth", Wanted("resnet18"))
@@ -132,25 +172,35 @@ def test_pixels_of_the_released_weights_and_heads_of_training(tmp_path):
 @pytest.fixture(scope="module")
 def torchvision():
     if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed: its nets are no witness (pip install torchvision)")
+        pytest.skip(
+            "torchvision is not installed: its nets are no witness (pip install torchvision)"
+        )
     return pytest.importorskip("torchvision.models")
 
 
-@pytest.mark.parametrize("arch", [name for name, about in ARCHITECTURES.items() if about.library == "torchvision"])
+@pytest.mark.parametrize(
+    "arch", [name for name, about in ARCHITECTURES.items() if about.library == "torchvision"]
+)
 def test_each_architecture_is_known_by_torchvision_s_tensors(arch, torchvision):
     with torch.device("meta"):
         net = getattr(torchvision, arch)(weights=None, num_classes=7)
-    shapes = {name: tuple(t.shape) for name, t in net.state_dict().items() if "num_batches" not in name}
+    shapes = {
+        name: tuple(t.shape) for name, t in net.state_dict().items() if "num_batches" not in name
+    }
 
     def own(about):
         return {name: shape for name, shape in shapes.items() if not name.startswith(about.heads)}
 
-    assert [name for name, about in ARCHITECTURES.items() if misfit(about.steps, own(about)) is None] == [arch]
+    assert [
+        name for name, about in ARCHITECTURES.items() if misfit(about.steps, own(about)) is None
+    ] == [arch]
 
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("arch", ["squeezenet1_0", "resnet50", "googlenet", "densenet121", "inception_v3"])
+@pytest.mark.parametrize(
+    "arch", ["squeezenet1_0", "resnet50", "googlenet", "densenet121", "inception_v3"]
+)
 def test_torchvision_s_nodes_in_double_precision(arch, torchvision, tmp_path):
     net = getattr(torchvision, arch)(weights=None)
     for module in net.modules():

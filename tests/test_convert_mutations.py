@@ -1,4 +1,6 @@
-"""10,000 broken files of each format: refused in one sentence or read, nothing else; 300 of them in every run."""
+"""10,000 broken files of each format: refused in one sentence or read, nothing else; 300 of them in
+every run.
+"""
 
 import functools
 import subprocess
@@ -19,19 +21,25 @@ COUNT, ALL = 300, 10_000
 
 def onnx_chain():
     """A little of everything: preprocessing, groups, batch norm, LRN, pools, computed constants, metadata."""
-    files = pytest.importorskip("onnx_files", reason="onnx is not installed (pip install 'rawconv[onnx]')")
+    files = pytest.importorskip(
+        "onnx_files", reason="onnx is not installed (pip install 'rawconv[onnx]')"
+    )
     helper = files.helper
     chain = files.Chain((1, 3, 12, 12), 13)
     chain.add("Sub", chain.constant(np.array([[[100]], [[110]], [[120]]], np.float32)))
     chain.conv(6, 3, 3, 3, auto_pad="SAME_UPPER")
-    chain.add("BatchNormalization", *[chain.constant(np.full(6, 0.5, np.float32)) for _ in range(4)])
+    chain.add(
+        "BatchNormalization", *[chain.constant(np.full(6, 0.5, np.float32)) for _ in range(4)]
+    )
     chain.add("Relu").add("LRN", size=5, alpha=1e-3, beta=0.75, bias=2.0)
     chain.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
     shape = chain.constant(np.array([4, 3, 3, 3]))
     value = files.numpy_helper.from_array(np.array([0.1], np.float32))
     chain.nodes.append(helper.make_node("ConstantOfShape", [shape], ["filled"], value=value))
     chain.add("Conv", "filled", group=2, pads=[1, 0, 1, 2]).add("Relu").add("Dropout")
-    chain.add("AveragePool", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1)
+    chain.add(
+        "AveragePool", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1
+    )
     for operator, inputs, out, about in [
         ("Shape", [chain.value], "s", {}),
         ("Gather", ["s", chain.constant(np.array(0))], "n", {"axis": 0}),
@@ -39,31 +47,53 @@ def onnx_chain():
         ("Concat", ["m", chain.constant(np.array([-1]))], "k", {"axis": 0}),
     ]:
         chain.nodes.append(helper.make_node(operator, inputs, [out], **about))
-    chain.add("Reshape", "k").add("Gemm", chain.weight(5, 36), chain.weight(5), transB=1).add("Softmax")
-    model = chain.model("mutants", {"rawconv": '{"classes": ["a", "b", "c", "d", "e"], "stored": 16}'})
+    chain.add("Reshape", "k").add("Gemm", chain.weight(5, 36), chain.weight(5), transB=1).add(
+        "Softmax"
+    )
+    model = chain.model(
+        "mutants", {"rawconv": '{"classes": ["a", "b", "c", "d", "e"], "stored": 16}'}
+    )
     return model.SerializeToString()
 
 
 def onnx_branches():
-    """Two branches that meet twice, padding, a ceiling, batch norm above a ReLU, channels of the picture one by one."""
-    files = pytest.importorskip("onnx_files", reason="onnx is not installed (pip install 'rawconv[onnx]')")
+    """Two branches that meet twice, padding, a ceiling, batch norm above a ReLU, channels of the
+    picture one by one.
+    """
+    files = pytest.importorskip(
+        "onnx_files", reason="onnx is not installed (pip install 'rawconv[onnx]')"
+    )
     chain, channels = files.Chain((1, 3, 12, 12), 13), []
     for number in range(3):
         chain.value = "x"
-        chain.add("Gather", chain.constant(np.array(number)), axis=1).add("Unsqueeze", chain.constant(np.array([1])))
+        chain.add("Gather", chain.constant(np.array(number)), axis=1).add(
+            "Unsqueeze", chain.constant(np.array([1]))
+        )
         channels.append(chain.add("Mul", chain.constant(np.float32(0.5 + number))).value)
     chain.value = channels[0]
-    chain.add("Concat", *channels[1:], axis=1).add("Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])))
-    left = chain.conv(4, 3, 3).add("Clip", *map(chain.constant, (np.float32(0), np.float32(6)))).value
-    chain.add("BatchNormalization", *[chain.constant(np.full(4, 0.5, np.float32)) for _ in range(4)])
-    chain.add("Sum", left, left).add("Concat", left, axis=1).add("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-    chain.add("ReduceMean", axes=[2, 3], keepdims=0).add("MatMul", chain.weight(8, 5)).add("Sigmoid")
+    chain.add("Concat", *channels[1:], axis=1).add(
+        "Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    )
+    left = (
+        chain.conv(4, 3, 3).add("Clip", *map(chain.constant, (np.float32(0), np.float32(6)))).value
+    )
+    chain.add(
+        "BatchNormalization", *[chain.constant(np.full(4, 0.5, np.float32)) for _ in range(4)]
+    )
+    chain.add("Sum", left, left).add("Concat", left, axis=1).add(
+        "AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+    )
+    chain.add("ReduceMean", axes=[2, 3], keepdims=0).add("MatMul", chain.weight(8, 5)).add(
+        "Sigmoid"
+    )
     return chain.model("mutants").SerializeToString()
 
 
 def pytorch_lrn():
     """PyTorch's own export, with LRN spelled out."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no exporter (pip install torch)")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: no exporter (pip install torch)"
+    )
     pytest.importorskip("onnx", reason="onnx is not installed (pip install 'rawconv[onnx]')")
     import io
 
@@ -76,7 +106,9 @@ def pytorch_lrn():
 
 def state_dict(how):
     """AlexNet with one map a layer, as PyTorch and safetensors save it."""
-    pytest.importorskip("torch", reason="PyTorch is not installed: nobody to write its files (pip install torch)")
+    pytest.importorskip(
+        "torch", reason="PyTorch is not installed: nobody to write its files (pip install torch)"
+    )
     import test_convert_pytorch as files
 
     net = files.torch_nets.random(files.torch_nets.alexnet((1, 1, 1, 1, 1), 2, 2))
@@ -86,14 +118,22 @@ def state_dict(how):
 
 def caffe(name):
     """Both versions; the text that goes with one, and a mean picture."""
-    pytest.importorskip("google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')")
+    pytest.importorskip(
+        "google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')"
+    )
     import caffe_files as files
 
     if name == "prototxt":
-        return b"# How this net came to be, as files of this kind tell.\n" * 20 + files.DEPLOY.encode()
+        return (
+            b"# How this net came to be, as files of this kind tell.\n" * 20 + files.DEPLOY.encode()
+        )
     if name == "mean":
-        return files.fill(files.message("BlobProto")(), np.full((1, 3, 44, 44), 99, np.float32)).SerializeToString()
-    text, shapes = (files.DEPLOY, files.SHAPES) if name == "caffe" else (files.TRAINED, files.OLD_SHAPES)
+        return files.fill(
+            files.message("BlobProto")(), np.full((1, 3, 44, 44), 99, np.float32)
+        ).SerializeToString()
+    text, shapes = (
+        (files.DEPLOY, files.SHAPES) if name == "caffe" else (files.TRAINED, files.OLD_SHAPES)
+    )
     return files.caffemodel(text, shapes, old=name != "caffe")
 
 
@@ -131,7 +171,9 @@ def test_ten_thousand_broken_files(name, tmp_path):
 
 
 def test_the_harness_sees_what_it_is_for(tmp_path):
-    """Code that runs, memory that is taken, a traceback, a hang, a warning: each fails, with the mutant's number."""
+    """Code that runs, memory that is taken, a traceback, a hang, a warning: each fails, with the
+    mutant's number.
+    """
     import os
     import warnings
 
@@ -164,5 +206,7 @@ def test_the_harness_sees_what_it_is_for(tmp_path):
 
 def test_mutants_are_a_function_of_their_number():
     data = bytes(range(200))
-    assert [mutations.mutant(data, k) for k in range(50)] == [mutations.mutant(data, k) for k in range(50)]
+    assert [mutations.mutant(data, k) for k in range(50)] == [
+        mutations.mutant(data, k) for k in range(50)
+    ]
     assert len({mutations.mutant(data, k) for k in range(50)}) > 45

@@ -1,4 +1,6 @@
-"""ONNX in: scores as onnxruntime's for the model zoo's graphs, PyTorch's exports and any chain; refusals by name."""
+"""ONNX in: scores as onnxruntime's for the model zoo's graphs, PyTorch's exports and any chain;
+refusals by name.
+"""
 
 import hashlib
 import io
@@ -20,8 +22,12 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)")
+onnx = pytest.importorskip(
+    "onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')"
+)
+pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: no witness (pip install onnxruntime)"
+)
 files = pytest.importorskip("onnx_files")
 Chain, LIGHT, finish, small = files.Chain, files.LIGHT, files.finish, files.small
 ROOT = pathlib.Path(__file__).parent.parent
@@ -29,7 +35,9 @@ SCENE = ROOT / "docs/pictures/scene.png"
 
 
 def agree(path, wanted=None, count=2, **how):
-    """Import, and compare the scores of random pictures, and of a scene and a photograph, with onnxruntime's."""
+    """Import, and compare the scores of random pictures, and of a scene and a photograph, with
+    onnxruntime's.
+    """
     found = import_net(path, wanted, **how)
     net = found.net
     rng = np.random.default_rng(0)
@@ -70,7 +78,9 @@ def test_the_model_zoo_s_graphs_with_random_weights(name, tmp_path):
         model = onnx.load(path)
         nodes = model.graph.node
         for k in [k for k, node in enumerate(nodes) if node.op_type == "LRN"]:
-            norm, pool = (type(nodes[k]).FromString(nodes[i].SerializeToString()) for i in (k, k + 1))
+            norm, pool = (
+                type(nodes[k]).FromString(nodes[i].SerializeToString()) for i in (k, k + 1)
+            )
             pool.input[0], norm.output[0] = norm.input[0], pool.output[0]
             pool.output[0] = norm.input[0] = f"swapped{k}"
             nodes[k].CopyFrom(pool)
@@ -93,7 +103,9 @@ def test_weights_computed_by_constant_of_shape():
 # PyTorch's exporter
 
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: no exporter to read from (pip install torch)")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no exporter to read from (pip install torch)"
+)
 nn = torch.nn
 WINDOW = {
     "lrn, groups, ceil pooling": lambda: nn.Sequential(
@@ -139,11 +151,17 @@ def alive(net):
 
 def exported(net, path, side=31, newer=False, **how):
     if newer:
-        pytest.importorskip("onnxscript", reason="onnxscript is not installed: PyTorch's newer exporter needs it")
-        torch.onnx.export(net, (torch.zeros(1, 3, side, side),), str(path), dynamo=True, verbose=False)
+        pytest.importorskip(
+            "onnxscript", reason="onnxscript is not installed: PyTorch's newer exporter needs it"
+        )
+        torch.onnx.export(
+            net, (torch.zeros(1, 3, side, side),), str(path), dynamo=True, verbose=False
+        )
         return path
     out = io.BytesIO()
-    torch.onnx.export(net, torch.zeros(1, 3, side, side), out, dynamo=False, input_names=["x"], **how)
+    torch.onnx.export(
+        net, torch.zeros(1, 3, side, side), out, dynamo=False, input_names=["x"], **how
+    )
     path.write_bytes(out.getvalue())
     return path
 
@@ -160,7 +178,9 @@ def test_what_pytorch_exports(kind, how, tmp_path):
         "newer": {"newer": True},
         "as written": {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False},
     }[how]
-    path = exported(Viewed(net).eval() if how == "dynamic batch" else net, tmp_path / "net.onnx", **options)
+    path = exported(
+        Viewed(net).eval() if how == "dynamic batch" else net, tmp_path / "net.onnx", **options
+    )
     found = agree(path)
     picture = np.asarray(Image.open(SCENE).convert("RGB").resize((31, 31)))
     with torch.no_grad():
@@ -181,10 +201,14 @@ def test_any_chain_scores_as_in_onnxruntime(seed, opset, tmp_path):
 def test_channels_last_as_tf2onnx_writes_them(tmp_path):
     """Keras' route: NHWC in, transposed to NCHW, back to NHWC before it is flattened."""
     chain = Chain((1, 12, 13, 3)).add("Transpose", perm=[0, 3, 1, 2]).conv(4, 3, 3).add("Relu")
-    found = agree(finish(chain.add("Transpose", perm=[0, 2, 3, 1]), 440).save(tmp_path / "net.onnx"))
+    found = agree(
+        finish(chain.add("Transpose", perm=[0, 2, 3, 1]), 440).save(tmp_path / "net.onnx")
+    )
     assert found.net.shape == (12, 13, 3) and found.net.stored == (13, 13)
     chain = Chain((1, 12, 12, 3))
-    chain.add("Sub", chain.constant(np.array([100, 110, 120], np.float32))).add("Transpose", perm=[0, 3, 1, 2])
+    chain.add("Sub", chain.constant(np.array([100, 110, 120], np.float32))).add(
+        "Transpose", perm=[0, 3, 1, 2]
+    )
     chain.conv(4, 3, 3).add("Relu").add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
     chain.add("Transpose", perm=[0, 2, 3, 1]).add("Reshape", chain.constant(np.array([-1, 100])))
     agree(chain.add("MatMul", chain.weight(100, 4)).add("Softmax").save(tmp_path / "net.onnx"))
@@ -206,7 +230,9 @@ def test_weights_beside_the_file(tmp_path):
     for location in ("../weights.bin", "/etc/passwd", "folder/weights.bin", ""):
         model = onnx.load(tmp_path / "net.onnx", load_external_data=False)
         for tensor in model.graph.initializer:
-            next(entry for entry in tensor.external_data if entry.key == "location").value = location
+            next(
+                entry for entry in tensor.external_data if entry.key == "location"
+            ).value = location
         (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
         with pytest.raises(RawconvError, match="no file in the same folder"):
             import_net(tmp_path / "other.onnx")
@@ -216,11 +242,18 @@ def test_weights_beside_the_file(tmp_path):
 def test_other_floats_become_single(dtype, tmp_path):
     """The chain is not run by onnxruntime here, which lacks some of these types: the weights are compared."""
     chain = finish(small())
-    path, names = chain.save(tmp_path / "single.onnx"), {"float16": 10, "bfloat16": 16, "float64": 11}
+    path, names = (
+        chain.save(tmp_path / "single.onnx"),
+        {"float16": 10, "bfloat16": 16, "float64": 11},
+    )
     model = onnx.load(path)
     for tensor in model.graph.initializer:
         kind = onnx.helper.tensor_dtype_to_np_dtype(names[dtype])
-        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(kind), tensor.name))
+        tensor.CopyFrom(
+            onnx.numpy_helper.from_array(
+                onnx.numpy_helper.to_array(tensor).astype(kind), tensor.name
+            )
+        )
     onnx.save(model, tmp_path / "net.onnx")
     want, got = import_net(path).net.params, import_net(tmp_path / "net.onnx").net.params
     for key, value in want.items():
@@ -229,7 +262,9 @@ def test_other_floats_become_single(dtype, tmp_path):
 
 
 def test_preprocessing_inside_the_file(tmp_path):
-    """A mean picture and a scale become the net's own mean and part of conv1; what is outside is told by options."""
+    """A mean picture and a scale become the net's own mean and part of conv1; what is outside is
+    told by options.
+    """
     chain = Chain((1, 3, 12, 12))
     chain.add("Mul", chain.constant(np.float32(0.5)))
     chain.add("Sub", chain.constant(chain.rng.uniform(40, 60, (1, 3, 12, 12)).astype(np.float32)))
@@ -291,21 +326,37 @@ def test_padding_that_is_told_by_its_result_is_more_below_or_more_above():
         ("VALID", (0,) * 4),
         ("NOTSET", (5,) * 4),
     ):
-        assert window(about | {"auto_pad": kind}, (7, 9, 3), (4, 2)) == ((4, 2), (2, 3), pad, (1, 1))
-    assert window({"auto_pad": "SAME_UPPER"}, (7, 9, 3), (3, 5)) == ((3, 5), (1, 1), (1, 2, 1, 2), (1, 1))
+        assert window(about | {"auto_pad": kind}, (7, 9, 3), (4, 2)) == (
+            (4, 2),
+            (2, 3),
+            pad,
+            (1, 1),
+        )
+    assert window({"auto_pad": "SAME_UPPER"}, (7, 9, 3), (3, 5)) == (
+        (3, 5),
+        (1, 1),
+        (1, 2, 1, 2),
+        (1, 1),
+    )
     apart = {"auto_pad": "SAME_UPPER", "dilations": [2, 3]}
     assert window(apart, (7, 9, 3), (3, 2)) == ((3, 2), (1, 1), (2, 1, 2, 2), (2, 3))
 
 
 def test_the_length_of_a_norm_written_as_an_average_over_channels():
-    """A window of 1 x 1 places: its first number; strides and padding may be left out; anything else is no norm."""
+    """A window of 1 x 1 places: its first number; strides and padding may be left out; anything
+    else is no norm.
+    """
     from rawconv.convert.onnx_lrn import _depth
 
     counted = {"count_include_pad": 1}
     for about, size, pads in (
         ({"kernel_shape": [5, 1]}, 5, [0, 0]),
         ({"kernel_shape": [5, 1, 1]}, 5, [0, 0]),
-        ({"kernel_shape": [5, 1, 1], "strides": [1, 1, 1], "pads": [2, 0, 0, 1, 0, 0]} | counted, 5, [2, 1]),
+        (
+            {"kernel_shape": [5, 1, 1], "strides": [1, 1, 1], "pads": [2, 0, 0, 1, 0, 0]} | counted,
+            5,
+            [2, 1],
+        ),
         ({"kernel_shape": [5, 1], "pads": [2, 0, 3, 0]} | counted, 5, [2, 3]),
         ({"kernel_shape": [5, 1], "pads": [2, 0, 3, 0]}, None, [0, 0]),
         ({"kernel_shape": [5, 1], "pads": [2, 1, 3, 0]} | counted, None, [0, 0]),

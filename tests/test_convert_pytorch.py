@@ -1,4 +1,6 @@
-"""State dicts of PyTorch become our nets: same scores as the modules that wrote them, and no pickle is ever run."""
+"""State dicts of PyTorch become our nets: same scores as the modules that wrote them, and no pickle
+is ever run.
+"""
 
 import collections
 import io
@@ -23,7 +25,9 @@ from rawconv.data.preprocessing import center_crop, preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files.storage import Wrong
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness for its files (pip install torch)")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no witness for its files (pip install torch)"
+)
 import torch_nets  # noqa: E402
 
 NETS = {
@@ -39,7 +43,9 @@ NETS = {
 def save(path, tree, how="zip"):
     """In one of the formats of tensors.py."""
     if how == "safetensors":
-        pytest.importorskip("safetensors", reason="safetensors is not installed (pip install safetensors)")
+        pytest.importorskip(
+            "safetensors", reason="safetensors is not installed (pip install safetensors)"
+        )
         from safetensors.torch import save_file
 
         save_file(tree, path)
@@ -49,7 +55,9 @@ def save(path, tree, how="zip"):
 
 
 def compare(found, net, kept):
-    """Scores of the Imported and of the PyTorch module for pictures as they are kept, uint8 (N, 256, 256, 3)."""
+    """Scores of the Imported and of the PyTorch module for pictures as they are kept, uint8 (N,
+    256, 256, 3).
+    """
     ours = found.net.forward(preprocess(found.net, kept), keep=False)[0].reshape(len(kept), -1)
     x = file_input(center_crop(found.net, kept), PIXELS["torch"], kept.shape[1])
     with torch.no_grad():
@@ -70,11 +78,18 @@ def test_scores_are_those_of_the_module(arch, how, tmp_path):
     compare(import_net(path, Wanted(arch=arch)), net, noise())
 
 
-@pytest.mark.skipif(not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set")
+@pytest.mark.skipif(
+    not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set"
+)
 def test_scores_of_natural_pictures(tmp_path):
     archive = zipfile.ZipFile(os.path.join(os.environ["RAWCONV_PHOTOS"], "tinyimagenet10.zip"))
-    names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))[::500][:4]
-    kept = [Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((256, 256)) for name in names]
+    names = sorted(
+        name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png"))
+    )[::500][:4]
+    kept = [
+        Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((256, 256))
+        for name in names
+    ]
     for arch in ("zfnet", "vgg11"):
         net = torch_nets.random(NETS[arch](), seed=2)
         path = save(tmp_path / "net.pth", net.state_dict())
@@ -87,7 +102,9 @@ FULL = {
     "zfnet": lambda: torch_nets.ZFNet((96, 256, 384, 384, 256), 4096, 1000),
     "zfnetb": lambda: torch_nets.ZFNet((96, 256, 512, 1024, 512), 4096, 1000),
 } | {
-    f"{name}{norm}": lambda name=name, norm=norm: torch_nets.vgg(name, bool(norm), (64, 128, 256, 512), 4096, 1000)
+    f"{name}{norm}": lambda name=name, norm=norm: torch_nets.vgg(
+        name, bool(norm), (64, 128, 256, 512), 4096, 1000
+    )
     for name in torch_nets.CONFIGURATIONS
     for norm in ("", "_bn")
 }
@@ -95,7 +112,11 @@ FULL = {
 
 def shapes(net):
     """{name: shape} without what counts batches."""
-    return {name: tuple(t.shape) for name, t in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    return {
+        name: tuple(t.shape)
+        for name, t in net.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
 
 
 def known(given):
@@ -105,11 +126,20 @@ def known(given):
 @pytest.mark.parametrize("arch", FULL)
 def test_each_architecture_is_known_by_its_names_and_shapes(arch):
     with torch.device("meta"):
-        net = FULL[arch]() if arch != "alexnet" else torch_nets.alexnet((64, 192, 384, 256, 256), 4096, 7)
+        net = (
+            FULL[arch]()
+            if arch != "alexnet"
+            else torch_nets.alexnet((64, 192, 384, 256, 256), 4096, 7)
+        )
         if arch == "alexnet":
-            net.classifier[4], net.classifier[6] = torch.nn.Linear(4096, 4096), torch.nn.Linear(4096, 7)
+            net.classifier[4], net.classifier[6] = (
+                torch.nn.Linear(4096, 4096),
+                torch.nn.Linear(4096, 7),
+            )
         elif arch.startswith("zf"):
-            pytorchcv = pytest.importorskip("pytorchcv.models.zfnet", reason="pip install pytorchcv")
+            pytorchcv = pytest.importorskip(
+                "pytorchcv.models.zfnet", reason="pip install pytorchcv"
+            )
             assert shapes(getattr(pytorchcv, arch)()) == shapes(net)
     assert known(shapes(net)) == [arch]
 
@@ -132,7 +162,19 @@ def saved(path, tensors, how):
 
 @pytest.mark.parametrize("how", ["zip", "pickle", "safetensors"])
 @pytest.mark.parametrize(
-    "dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+    "dtype",
+    [
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "bool",
+    ],
 )
 def test_types_of_numbers(dtype, how, tmp_path):
     given = (torch.arange(-12, 12).reshape(2, 3, 4) / 3).to(getattr(torch, dtype))
@@ -165,7 +207,10 @@ def test_views_of_one_storage(dtype, how, tmp_path):
 def test_protocols_of_pickle(protocol, how, tmp_path):
     given = collections.OrderedDict(a=torch.ones(2, 3), b=torch.zeros(4))
     torch.save(given, tmp_path / "t", pickle_protocol=protocol, _use_new_zipfile_serialization=how)
-    assert open_tensors(tmp_path / "t", "zip" if how else "pickle").shapes == {"a": (2, 3), "b": (4,)}
+    assert open_tensors(tmp_path / "t", "zip" if how else "pickle").shapes == {
+        "a": (2, 3),
+        "b": (4,),
+    }
 
 
 def test_big_endian(tmp_path):
@@ -177,7 +222,8 @@ def test_big_endian(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"epoch": 3, "best": 0.5, "losses": [1.0, 2.0], "state_dict": s}]
+    "wrap",
+    [lambda s: s, lambda s: {"epoch": 3, "best": 0.5, "losses": [1.0, 2.0], "state_dict": s}],
 )
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
 def test_what_training_scripts_save(wrap, prefix, tmp_path):
@@ -193,7 +239,8 @@ def test_an_optimizer_beside_the_net(tmp_path):
     net(torch.zeros(1, 3, 224, 224)).sum().backward()
     adam.step()
     path = save(
-        tmp_path / "t.pth", {"model": net.state_dict(), "optimizer": adam.state_dict(), "size": torch.Size([3])}
+        tmp_path / "t.pth",
+        {"model": net.state_dict(), "optimizer": adam.state_dict(), "size": torch.Size([3])},
     )
     compare(import_net(path, Wanted(arch="alexnet")), net, noise(1))
 
@@ -212,7 +259,10 @@ def test_a_pickle_that_runs_a_command_is_refused_by_its_name(how, protocol, tmp_
     monkeypatch.chdir(tmp_path)
     tree = {"a": torch.ones(2), "b": Runs()}
     torch.save(tree, "t.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=how == "zip")
-    with pytest.raises(RawconvError, match=r"t\.pth names (posix|nt)\.system, which rawconv does not run.*state_dict"):
+    with pytest.raises(
+        RawconvError,
+        match=r"t\.pth names (posix|nt)\.system, which rawconv does not run.*state_dict",
+    ):
         import_net("t.pth")
     assert not os.path.exists("executed")
 
@@ -238,15 +288,24 @@ def test_other_ways_to_run_something(program, name, tmp_path, monkeypatch):
 
 def test_a_whole_module_is_refused_with_the_remedy(tmp_path):
     for how in ("zip", "pickle"):
-        with pytest.raises(RawconvError, match=r"names torch_nets\.Vision|whole pickled module") as refusal:
+        with pytest.raises(
+            RawconvError, match=r"names torch_nets\.Vision|whole pickled module"
+        ) as refusal:
             import_net(save(tmp_path / "t.pth", torch_nets.alexnet(), how))
-        assert "state_dict()" in str(refusal.value) and "torch.onnx.export(model" in str(refusal.value)
+        assert "state_dict()" in str(refusal.value) and "torch.onnx.export(model" in str(
+            refusal.value
+        )
 
 
 @pytest.mark.filterwarnings("ignore")  # that it is deprecated
 def test_torchscript_is_refused_with_the_line_that_exports_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    layers = torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(2 * 222**2, 2)
+    layers = (
+        torch.nn.Conv2d(3, 2, 3),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(2 * 222**2, 2),
+    )
     net = torch.nn.Sequential(*layers)
     torch.jit.trace(net, torch.zeros(1, 3, 224, 224)).save("net.pt")
     with pytest.raises(RawconvError, match="net.pt is TorchScript, a program") as refusal:
@@ -266,7 +325,10 @@ MAGIC = 0x1950A86A20F9469CFC6C
 @pytest.mark.parametrize(
     "data, message",
     [
-        (b"0" * 257 + b"ustar" + b"0" * 300, r"tar archive, as PyTorch wrote before version 0\.2.*newer PyTorch"),
+        (
+            b"0" * 257 + b"ustar" + b"0" * 300,
+            r"tar archive, as PyTorch wrote before version 0\.2.*newer PyTorch",
+        ),
         (old({"a": 1}), "none of torch.save"),
         (old(MAGIC, 1001, {"little_endian": False}, {}, []), "big-endian"),
         (old(MAGIC, 1001, {"little_endian": True}, {"a": 1}, []), "no state dict"),
@@ -317,7 +379,11 @@ def edited(path, out, change):
 
 def test_tensors_beyond_their_storage(tmp_path):
     path = save(tmp_path / "t.pth", {"a": torch.ones(7, 5)})
-    for before, after in ((b"K\x07K\x05", b"K\x08K\x05"), (b"K#t", b"K\xfft"), (b"K\x05K\x01", b"K\x00K\x01")):
+    for before, after in (
+        (b"K\x07K\x05", b"K\x08K\x05"),
+        (b"K#t", b"K\xfft"),
+        (b"K\x05K\x01", b"K\x00K\x01"),
+    ):
         change = lambda name, data: data.replace(before, after) if name.endswith("pkl") else data  # noqa: B023, E731
         bad = edited(path, tmp_path / "bad.pth", change)
         if before == b"K\x05K\x01":  # a stride of 0 is within the storage
@@ -336,9 +402,13 @@ def test_what_an_architecture_does_not_fit(tmp_path):
     net = torch_nets.alexnet()
     state = net.state_dict()
     path = save(tmp_path / "t.pth", state)
-    with pytest.raises(RawconvError, match="the tensors of alexnet in other widths.*--arch alexnet"):
+    with pytest.raises(
+        RawconvError, match="the tensors of alexnet in other widths.*--arch alexnet"
+    ):
         import_net(path)
-    with pytest.raises(RawconvError, match=r"no vgg11: features\.0\.weight is of 8x3x11x11, not 8x3x3x3.*onnx"):
+    with pytest.raises(
+        RawconvError, match=r"no vgg11: features\.0\.weight is of 8x3x11x11, not 8x3x3x3.*onnx"
+    ):
         import_net(path, Wanted(arch="vgg11"))
     with pytest.raises(UsageError, match="no architecture 'resnet'.*zfnetb"):
         import_net(path, Wanted(arch="resnet"))
@@ -349,7 +419,9 @@ def test_what_an_architecture_does_not_fit(tmp_path):
     del state["features.3.bias"]
     with pytest.raises(RawconvError, match=r"no alexnet: it holds no features\.3\.bias"):
         import_net(save(path, state), Wanted(arch="alexnet"))
-    with pytest.raises(RawconvError, match=r"holds 15 tensors \(features\.0\.weight.*torch\.onnx\.export"):
+    with pytest.raises(
+        RawconvError, match=r"holds 15 tensors \(features\.0\.weight.*torch\.onnx\.export"
+    ):
         import_net(path)
 
 
@@ -370,7 +442,10 @@ def test_the_command_writes_a_checkpoint_with_its_origin(tmp_path):
         assert checked["difference"] < 1e-5 and checked["ours"] == checked["theirs"]
     words = ["net.pth", "out.h5", "--arch", "vgg11_bn", "--verify", "p.png"]
     done = subprocess.run(
-        [sys.executable, "-m", "rawconv.cli.import_", *words], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "rawconv.cli.import_", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found = checkpoint.load(tmp_path / "out.h5")

@@ -1,4 +1,6 @@
-"""ONNX files that are not taken: one sentence that names the node, its operator and what is taken; no memory lost."""
+"""ONNX files that are not taken: one sentence that names the node, its operator and what is taken;
+no memory lost.
+"""
 
 import re
 
@@ -8,7 +10,9 @@ import pytest
 from rawconv.convert.read import import_net
 from rawconv.errors import RawconvError
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
+onnx = pytest.importorskip(
+    "onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')"
+)
 files = pytest.importorskip("onnx_files")
 Chain, LIGHT, finish, small = files.Chain, files.LIGHT, files.finish, files.small
 
@@ -68,13 +72,19 @@ def test_after_the_softmax_nothing_follows(tmp_path):
 
 
 def test_what_shuffles_its_channels_is_refused_in_one_sentence():
-    with pytest.raises(RawconvError, match=r"node 'n7' \(Reshape\).*as ShuffleNet does to shuffle them"):
+    with pytest.raises(
+        RawconvError, match=r"node 'n7' \(Reshape\).*as ShuffleNet does to shuffle them"
+    ):
         import_net(LIGHT / "light_shufflenet.onnx")
 
 
-@pytest.mark.parametrize("kind, message", [("Add", "rawconv takes one that flattens"), ("Concat", "large constants")])
+@pytest.mark.parametrize(
+    "kind, message", [("Add", "rawconv takes one that flattens"), ("Concat", "large constants")]
+)
 def test_constants_that_grow_without_end_are_refused(kind, message, tmp_path):
-    """60 times x + x would take 2^60 steps if each asked for both; (x, x) often enough, more memory than there is."""
+    """60 times x + x would take 2^60 steps if each asked for both; (x, x) often enough, more memory
+    than there is.
+    """
     chain, name, about = small(), "start", {"axis": 0} if kind == "Concat" else {}
     model = chain.model()
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3, np.int64), name))
@@ -94,7 +104,9 @@ def test_a_huge_constant_of_shape_is_refused(tmp_path):
     chain.nodes.append(onnx.helper.make_node("ConstantOfShape", [shape], ["huge"]))
     model = chain.add("Conv", "huge").model()
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(RawconvError, match="asks for a constant of shape .* more than ten times the file's"):
+    with pytest.raises(
+        RawconvError, match="asks for a constant of shape .* more than ten times the file's"
+    ):
         import_net(tmp_path / "net.onnx")
 
 

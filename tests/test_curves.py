@@ -7,7 +7,8 @@ import pytest
 from rawconv.report.curves import draw_curves
 from rawconv.training import log
 
-BLUE, ORANGE = (70, 120, 190), (215, 95, 50)  # training is blue, validation is orange, in every version
+# training is blue, validation is orange, in every version
+BLUE, ORANGE = (70, 120, 190), (215, 95, 50)
 
 
 ROWS = [
@@ -21,11 +22,15 @@ ROWS = [
 
 
 def read_off(canvas, panel):
-    """[(colour, width, [(epoch, value)])] of the curves of a panel, read off its own axes as a person would."""
+    """[(colour, width, [(epoch, value)])] of the curves of a panel, read off its own axes as a
+    person would.
+    """
     left, right = 480 * panel, 480 * (panel + 1)
     inside = [text for text in canvas.texts if left <= text.x < right]
     down = {float(text.text): text.y for text in inside if text.anchor == "rm"}
-    along = {int(text.text): text.x for text in inside if text.anchor == "mt" and text.text.isdigit()}
+    along = {
+        int(text.text): text.x for text in inside if text.anchor == "mt" and text.text.isdigit()
+    }
     (v0, y0), (v1, y1) = min(down.items()), max(down.items())
     (e0, x0), (e1, x1) = min(along.items()), max(along.items())
     assert y0 > y1 and x0 < x1, "0 is below and on the left"
@@ -33,7 +38,8 @@ def read_off(canvas, panel):
     for line in canvas.lines:
         if line.fill in (BLUE, ORANGE) and left <= line.at[0][0] < right:
             points = [
-                (e0 + (x - x0) / (x1 - x0) * (e1 - e0), v0 + (y - y0) / (y1 - y0) * (v1 - v0)) for x, y in line.at
+                (e0 + (x - x0) / (x1 - x0) * (e1 - e0), v0 + (y - y0) / (y1 - y0) * (v1 - v0))
+                for x, y in line.at
             ]
             found.append((line.fill, line.width, points))
     return found
@@ -49,7 +55,9 @@ def test_curves_show_training_in_blue_and_validation_in_orange(canvas):
     for panel, curves in wanted.items():
         drawn = read_off(canvas, panel)
         assert len(drawn) == len(curves)
-        for (colour, width, points), (want_colour, want_width, name, factor) in zip(drawn, curves, strict=True):
+        for (colour, width, points), (want_colour, want_width, name, factor) in zip(
+            drawn, curves, strict=True
+        ):
             assert (colour, width) == (want_colour, want_width), name
             values = [row[name] if factor == 1 else 100 * (1 - row[name]) for row in ROWS]
             assert [epoch for epoch, _ in points] == pytest.approx([1, 2, 4], abs=0.01)
@@ -67,19 +75,37 @@ def test_curves_show_training_in_blue_and_validation_in_orange(canvas):
 def test_each_curve_ends_in_a_dot_of_its_colour(canvas):
     draw_curves(ROWS, 6)
     ends = [(line.fill, line.at[-1]) for line in canvas.lines if line.fill in (BLUE, ORANGE)]
-    dots = [(dot.fill, ((dot.at[0] + dot.at[2]) / 2, (dot.at[1] + dot.at[3]) / 2)) for dot in canvas.ellipses]
+    dots = [
+        (dot.fill, ((dot.at[0] + dot.at[2]) / 2, (dot.at[1] + dot.at[3]) / 2))
+        for dot in canvas.ellipses
+    ]
     assert [colour for colour, _ in dots] == [colour for colour, _ in ends]
     for (_, dot), (_, end) in zip(dots, ends, strict=True):
         assert dot == pytest.approx(end)
 
 
 def test_log_columns(tmp_path):
-    rows = [{"epoch": 1, "lr": 0.01} | ROWS[0], {"epoch": 2, "lr": 0.01} | ROWS[1] | {"dead_conv1": 3}]
+    rows = [
+        {"epoch": 1, "lr": 0.01} | ROWS[0],
+        {"epoch": 2, "lr": 0.01} | ROWS[1] | {"dead_conv1": 3},
+    ]
     log.write_log(tmp_path, rows, 6)
     with open(tmp_path / "log.csv") as file:
         lines = list(csv.DictReader(file))
-    names = ["epoch", "lr", "train_loss", "val_loss", "train_top1", "val_top1", "train_top5", "val_top5", "dead_conv1"]
-    assert list(lines[0]) == names and lines[0]["dead_conv1"] == "" and lines[1]["dead_conv1"] == "3"
+    names = [
+        "epoch",
+        "lr",
+        "train_loss",
+        "val_loss",
+        "train_top1",
+        "val_top1",
+        "train_top5",
+        "val_top5",
+        "dead_conv1",
+    ]
+    assert (
+        list(lines[0]) == names and lines[0]["dead_conv1"] == "" and lines[1]["dead_conv1"] == "3"
+    )
     assert [float(lines[k]["val_top1"]) for k in (0, 1)] == [0.25, 0.45]
     assert log.read_log(tmp_path, 6) == rows and log.read_log(tmp_path, 1) == rows[:1]
     told = log.line(rows[0] | {"seconds": 61.4, "wait": 0.25}, 6)

@@ -37,7 +37,13 @@ def cifar(name, dump=python2):
     """({file: contents}, training pixels, training labels), four pictures a file."""
     rng = np.random.default_rng(0)
     names, test, meta, names_key, labels_key = (
-        ([f"data_batch_{k}" for k in range(1, 6)], "test_batch", "batches.meta", b"label_names", b"labels")
+        (
+            [f"data_batch_{k}" for k in range(1, 6)],
+            "test_batch",
+            "batches.meta",
+            b"label_names",
+            b"labels",
+        )
         if name == "cifar10"
         else (["train"], "test", "meta", b"fine_label_names", b"fine_labels")
     )
@@ -57,7 +63,11 @@ def cifar(name, dump=python2):
 def test_cifar(name, kind, dump, tmp_path):
     files, pixels, labels = cifar(name, dump)
     inner = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}[name]
-    path = write(tmp_path / "c" / (inner if kind == "inside" else ""), files) if kind != "tar.gz" else tmp_path
+    path = (
+        write(tmp_path / "c" / (inner if kind == "inside" else ""), files)
+        if kind != "tar.gz"
+        else tmp_path
+    )
     if kind == "inside":
         path = path.parent
     if kind == "tar.gz":
@@ -65,11 +75,20 @@ def test_cifar(name, kind, dump, tmp_path):
         with tarfile.open(path, "w:gz") as archive:
             archive.add(write(tmp_path / "x", files), inner)
     found = open_data(path, 32, progress=False)
-    assert found.name == name and found.classes == ["cat", "dog", "emu"] and found.val.names[3] == "cifar test 3"
+    assert (
+        found.name == name
+        and found.classes == ["cat", "dog", "emu"]
+        and found.val.names[3] == "cifar test 3"
+    )
     assert_same(np.concatenate([found.val.labels, found.train.labels]), labels)
-    assert_same(np.concatenate([split.read(range(len(split))) for split in (found.val, found.train)]), pixels)
+    assert_same(
+        np.concatenate([split.read(range(len(split))) for split in (found.val, found.train)]),
+        pixels,
+    )
     small = open_data(path, 16, progress=False).val.read([2])[0]
-    assert_same(small, np.asarray(Image.fromarray(pixels[2]).resize((16, 16), Image.Resampling.BICUBIC)))
+    assert_same(
+        small, np.asarray(Image.fromarray(pixels[2]).resize((16, 16), Image.Resampling.BICUBIC))
+    )
 
 
 class Hostile:
@@ -93,9 +112,15 @@ def test_hostile_and_broken_pickles(tmp_path):
         (b"\x80\x02.", "no intact"),
         (b"\x80\x02Nr\xff\xff\xff\x7f.", "no 'data'"),  # a table of 2**32 entries
         (python2({b"data": Hostile(os.mkdir, str(mark))}), "names posix.mkdir"),
-        (python2({b"data": Hostile(eval, f"__import__('os').mkdir({str(mark)!r})")}), "names __builtin__.eval"),
+        (
+            python2({b"data": Hostile(eval, f"__import__('os').mkdir({str(mark)!r})")}),
+            "names __builtin__.eval",
+        ),
         (python2({b"data": Hostile(np.ndarray, (10**13,)), b"labels": [0]}), "does not hold"),
-        (python2({b"data": Hostile(rebuild, about, (*state[:4], b"few")), b"labels": [0] * 4}), "does not hold"),
+        (
+            python2({b"data": Hostile(rebuild, about, (*state[:4], b"few")), b"labels": [0] * 4}),
+            "does not hold",
+        ),
         (python2({b"data": planes.T, b"labels": [0] * 4}), "does not hold"),
         (python2({b"data": planes.astype(np.int8), b"labels": [0] * 4}), "does not hold"),
         (python2({b"data": planes.astype(object), b"labels": [0] * 4}), "does not hold"),
@@ -126,27 +151,39 @@ def test_a_broken_or_foreign_tar(tmp_path):
     (tmp_path / "c.tgz").write_bytes(whole[:30])
     with tarfile.open(tmp_path / "b.tar", "w") as archive:
         archive.add(tmp_path / "x" / "meta", "meta")
-    for name, words in (("a.tar.gz", "damaged tar"), ("b.tar", "no CIFAR python files"), ("c.tgz", "damaged tar")):
+    for name, words in (
+        ("a.tar.gz", "damaged tar"),
+        ("b.tar", "no CIFAR python files"),
+        ("c.tgz", "damaged tar"),
+    ):
         with pytest.raises(RawconvError, match=words) as error:
             open_data(tmp_path / name, progress=False)
         sentence(error)
 
 
 def idx(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 def mnist(pack=lambda raw: raw, suffix=""):
     rng = np.random.default_rng(0)
     files, arrays = {}, []
     for part, count in (("t10k", 5), ("train", 12)):
-        arrays.append((rng.integers(0, 256, (count, 28, 28), np.uint8), rng.integers(0, 10, count, np.uint8)))
+        arrays.append(
+            (rng.integers(0, 256, (count, 28, 28), np.uint8), rng.integers(0, 10, count, np.uint8))
+        )
         files[f"{part}-images-idx3-ubyte{suffix}"] = pack(idx(arrays[-1][0]))
         files[f"{part}-labels-idx1-ubyte{suffix}"] = pack(idx(arrays[-1][1]))
     return files, arrays
 
 
-@pytest.mark.parametrize(("pack", "suffix"), [(lambda raw: raw, ""), (gzip.compress, ".gz")], ids=["plain", "gz"])
+@pytest.mark.parametrize(
+    ("pack", "suffix"), [(lambda raw: raw, ""), (gzip.compress, ".gz")], ids=["plain", "gz"]
+)
 def test_mnist(pack, suffix, tmp_path):
     files, arrays = mnist(pack, suffix)
     for where, name, last in (("digits", "mnist", "9"), ("Fashion", "fashion-mnist", "boot")):
@@ -169,7 +206,11 @@ def test_mnist(pack, suffix, tmp_path):
         ("train-images", lambda raw: raw[:-1], "does not hold the 9408 bytes"),
         ("train-images", lambda raw: raw + b"\0", "does not hold the 9408 bytes"),
         ("train-images", lambda raw: raw[:4] + b"\xff" * 12 + raw[16:], "does not hold"),
-        ("train-labels", lambda raw: idx(np.zeros(11, np.uint8)), "12 train pictures but 11 labels"),
+        (
+            "train-labels",
+            lambda raw: idx(np.zeros(11, np.uint8)),
+            "12 train pictures but 11 labels",
+        ),
         ("train-labels", lambda raw: idx(np.full(12, 10, np.uint8)), "has a label 10"),
         ("t10k-labels", None, "lacks t10k-labels-idx1-ubyte"),
     ],

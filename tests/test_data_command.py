@@ -35,7 +35,11 @@ def folder(tmp_path_factory):
     photos(folder / "pets", 30, 40)
     done = call("pack", folder / "pets", folder / "pets.h5", "--size", 32, "--json")
     facts = json.loads(done.stdout)
-    assert facts["train"] + facts["val"] == 91 and len(facts["unreadable"]) == 2 and facts["images_a_second"] > 0
+    assert (
+        facts["train"] + facts["val"] == 91
+        and len(facts["unreadable"]) == 2
+        and facts["images_a_second"] > 0
+    )
     return folder
 
 
@@ -47,22 +51,35 @@ def there(folder, monkeypatch):
 def test_pack_says_what_it_did(tmp_path):
     done = call("pack", "pets", tmp_path / "out.h5", "--size", 8)
     assert done.stdout.splitlines() == [str(tmp_path / "out.h5")]
-    assert "images/s" in done.stderr and "no readable pictures, left out" in done.stderr and "Copies" in done.stderr
+    assert (
+        "images/s" in done.stderr
+        and "no readable pictures, left out" in done.stderr
+        and "Copies" in done.stderr
+    )
     assert "exists" in call("pack", "pets", tmp_path / "out.h5", code=2).stderr
     call("pack", "pets", tmp_path / "out.h5", "--size", 8, "--force")
 
 
 def test_info_of_a_packed_file_and_of_any_other_source():
     done = call("info", "pets.h5")
-    assert "pets.h5: 82 training and 9 validation pictures of 32x32" in done.stdout and "a/broken.jpg" in done.stdout
+    assert (
+        "pets.h5: 82 training and 9 validation pictures of 32x32" in done.stdout
+        and "a/broken.jpg" in done.stdout
+    )
     facts = json.loads(call("info", "pets.h5", "--json").stdout)
-    assert sum(facts["train_by_class"]) == 82 and facts["classes"] == ["a", "b", "c"] and facts["packed"]["duplicates"]
+    assert (
+        sum(facts["train_by_class"]) == 82
+        and facts["classes"] == ["a", "b", "c"]
+        and facts["packed"]["duplicates"]
+    )
     other = json.loads(call("info", "pets", "--size", 32, "--json").stdout)
     assert other["train_by_class"] == facts["train_by_class"] and "packed" not in other
 
 
 def test_verify(tmp_path):
-    assert "all 91 pictures and their mean are as they were packed" in call("verify", "pets.h5").stdout
+    assert (
+        "all 91 pictures and their mean are as they were packed" in call("verify", "pets.h5").stdout
+    )
     data = bytearray(Path("pets.h5").read_bytes())
     data[packed.START + 32 * 32 * 3 + 5] ^= 1
     (tmp_path / "bad.h5").write_bytes(data)
@@ -71,7 +88,9 @@ def test_verify(tmp_path):
         f"1 of 91 pictures of {tmp_path / 'bad.h5'} are damaged ({name})"
         in call("verify", tmp_path / "bad.h5", code=1).stderr
     )
-    assert json.loads(call("verify", tmp_path / "bad.h5", "--json", code=1).stdout)["damaged"] == [name]
+    assert json.loads(call("verify", tmp_path / "bad.h5", "--json", code=1).stdout)["damaged"] == [
+        name
+    ]
 
 
 def test_mean(tmp_path):
@@ -138,12 +157,16 @@ def test_a_full_disk_is_said_and_what_was_done_is_kept(tmp_path, monkeypatch):
 WORDS = ["--data", "pets.h5", "--model", "zf32", "--batch", "8", "--epochs", "3"]
 
 
-def test_training_from_a_packed_file_is_the_same_on_any_number_of_threads_and_after_a_kill(tmp_path):
+def test_training_from_a_packed_file_is_the_same_on_any_number_of_threads_and_after_a_kill(
+    tmp_path,
+):
     """Mid-epoch: killed by SIGKILL right after a checkpoint within an epoch."""
     command = [sys.executable, "-m", "rawconv.cli.train", *WORDS, "--save-every", "0.0001", "--out"]
     one = os.environ | {"RAWCONV_NUM_THREADS": "1"}
     subprocess.run([*command, tmp_path / "one"], check=True, capture_output=True, env=one)
-    process = subprocess.Popen([*command, tmp_path / "two"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, tmp_path / "two"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     last, began = tmp_path / "two/last.h5", time.monotonic()
     while process.poll() is None and time.monotonic() - began < 60:
         if last.exists() and checkpoint.load(last).state["progress"]["position"]:

@@ -31,7 +31,12 @@ def png(pixels, **options):
 
 def tree(per_class=3, splits=("train/", "val/"), classes=("n00000002_cat", "n00000001_dog")):
     """{path: file contents}, picture number k being the k-th path in reading order."""
-    paths = [f"{split}{name}/{k}.png" for split in splits for name in sorted(classes) for k in range(per_class)]
+    paths = [
+        f"{split}{name}/{k}.png"
+        for split in splits
+        for name in sorted(classes)
+        for k in range(per_class)
+    ]
     return {path: png(picture(k)) for k, path in enumerate(paths)}
 
 
@@ -50,7 +55,9 @@ def write_zip(path, files):
 
 
 def sentence(error):
-    """The message, checked to be one sentence on one line; how long a user's own folders are called is not ours."""
+    """The message, checked to be one sentence on one line; how long a user's own folders are called
+    is not ours.
+    """
     text = str(error.value)
     short = re.sub(r"/\S*?/test_\w+/", "", text)
     assert "\n" not in text and text.endswith((".", "?")) and len(short) < 400, text
@@ -74,8 +81,16 @@ def check_tree(found):
 def test_train_and_val_folders(kind, around, budget, tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "BUDGET", budget)
     files = {around + name: contents for name, contents in tree().items()}
-    files |= {around + "words.txt": b"n1 cat", "__MACOSX/train/a/b.png": b"", around + "train/.hidden/x": b"x"}
-    path = write(tmp_path / "my pets", files) if kind == "folder" else write_zip(tmp_path / "my pets.zip", files)
+    files |= {
+        around + "words.txt": b"n1 cat",
+        "__MACOSX/train/a/b.png": b"",
+        around + "train/.hidden/x": b"x",
+    }
+    path = (
+        write(tmp_path / "my pets", files)
+        if kind == "folder"
+        else write_zip(tmp_path / "my pets.zip", files)
+    )
     before = sorted(tmp_path.rglob("*"))
     found = open_data(path, 6, progress=False)
     check_tree(found)
@@ -85,9 +100,16 @@ def test_train_and_val_folders(kind, around, budget, tmp_path, monkeypatch):
 
 
 def test_a_zip_from_windows_and_deeper_folders(tmp_path):
-    files = {name.replace("/", "\\", 1).replace("/", "/images/"): contents for name, contents in tree().items()}
+    files = {
+        name.replace("/", "\\", 1).replace("/", "/images/"): contents
+        for name, contents in tree().items()
+    }
     check_tree(open_data(write_zip(tmp_path / "a.zip", files), 6, progress=False))
-    check_tree(open_data(write(tmp_path, {n.replace("\\", "/"): c for n, c in files.items()}), 6, progress=False))
+    check_tree(
+        open_data(
+            write(tmp_path, {n.replace("\\", "/"): c for n, c in files.items()}), 6, progress=False
+        )
+    )
 
 
 def test_a_link_back_to_a_folder_above_is_harmless(tmp_path):
@@ -105,10 +127,14 @@ def test_other_names_of_the_validation_folder(name, tmp_path, capsys):
 @pytest.mark.parametrize("under", ["", "train/"])
 def test_a_tenth_is_held_out(under, tmp_path, capsys):
     files = tree(30, (under,)) | {f"{under}emu/{k}.png": png(picture(k)) for k in range(2)}
-    path = write_zip(tmp_path / "a.zip", files | ({"spare/x/y.png": png(picture(0))} if under else {}))
+    path = write_zip(
+        tmp_path / "a.zip", files | ({"spare/x/y.png": png(picture(0))} if under else {})
+    )
     first, again, other = (open_data(path, 6, progress=False, seed=seed) for seed in (0, 0, 1))
     assert first.classes == ["emu", "dog", "cat"]
-    assert np.bincount(first.val.labels).tolist() == [1, 3, 3] and np.bincount(first.train.labels).tolist() == [
+    assert np.bincount(first.val.labels).tolist() == [1, 3, 3] and np.bincount(
+        first.train.labels
+    ).tolist() == [
         1,
         27,
         27,
@@ -131,7 +157,11 @@ def test_what_is_no_picture_is_counted_listed_and_skipped(budget, tmp_path, monk
     monkeypatch.setattr(decode, "BUDGET", budget)
     files = tree()
     dog, cat = "train/n00000001_dog/", "train/n00000002_cat/"
-    files |= {dog + "0a.jpg": b"This is text.", dog + "empty.png": b"", cat + "2.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n"}
+    files |= {
+        dog + "0a.jpg": b"This is text.",
+        dog + "empty.png": b"",
+        cat + "2.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    }
     files[cat + "10.png"] = png(picture(77))[:40]
     check_tree(open_data(write_zip(tmp_path / "a.zip", files), 6, progress=False))
     text = capsys.readouterr().err
@@ -158,8 +188,14 @@ def test_a_file_that_breaks_later_is_grey_and_named_once(tmp_path, monkeypatch, 
         ({}, "holds no class folders with pictures"),
         ({"a.png": b"", "b.png": b""}, "holds no class folders with pictures"),
         ({f"cat/{k}.png": png(picture(k)) for k in range(9)}, "one class only (cat)"),
-        (tree() | {"train/n3_emu/0.jpg": b"text", "val/n3_emu/0.png": png(picture(0))}, "n3_emu of"),
-        ({name: b"text" for name in tree()}, "none of 6 files can be read as a picture: train/n00000001_dog/0.png"),
+        (
+            tree() | {"train/n3_emu/0.jpg": b"text", "val/n3_emu/0.png": png(picture(0))},
+            "n3_emu of",
+        ),
+        (
+            {name: b"text" for name in tree()},
+            "none of 6 files can be read as a picture: train/n00000001_dog/0.png",
+        ),
         (tree() | {"train/n3_emu/0.png": png(picture(0))}, "differ in class n3_emu"),
         (tree() | {"train/n3_emu/": b""}, "differ in class n3_emu"),
         (tree() | {"train/n3_emu/": b"", "val/n3_emu/0.png": png(picture(0))}, "n3_emu of"),
@@ -223,8 +259,16 @@ def test_bytes_lost_inside_a_zip_cost_one_picture(tmp_path, capsys):
 
 def test_scenes():
     found = open_data("scenes:300", 32, progress=False, seed=4)
-    assert found.name == "scenes" and found.source == "scenes:300" and found.classes == list(scenes.CLASSES)
-    assert len(found.train) == 300 and len(found.val) == 2000 and found.val.names[1] == "scene 1000000001"
+    assert (
+        found.name == "scenes"
+        and found.source == "scenes:300"
+        and found.classes == list(scenes.CLASSES)
+    )
+    assert (
+        len(found.train) == 300
+        and len(found.val) == 2000
+        and found.val.names[1] == "scene 1000000001"
+    )
     for split, first in ((found.train, 0), (found.val, 1_000_000_000)):
         pictures, labels = scenes.draw(first + np.array([7, 290]), 32, 4)
         assert_same(split.read([7, 290]), pictures)
@@ -234,20 +278,30 @@ def test_scenes():
 @pytest.mark.parametrize("kind", [scenes, framed], ids=["scenes", "framed"])
 def test_a_scene_is_drawn_when_it_is_first_read_and_only_then(kind, monkeypatch):
     drawn, draw = [], kind.draw
-    monkeypatch.setattr(kind, "draw", lambda ids, *more: drawn.extend(ids.tolist()) or draw(ids, *more))
+    monkeypatch.setattr(
+        kind, "draw", lambda ids, *more: drawn.extend(ids.tolist()) or draw(ids, *more)
+    )
     found = open_data(f"{kind.__name__.rpartition('.')[2]}:300", 32, progress=False, seed=5)
     assert_same(found.train.labels, draw(np.arange(300), 32, 5)[1])
-    assert drawn == [] and len(found.val) == 2000, "a command that never reads a split need not wait for it"
+    assert drawn == [] and len(found.val) == 2000, (
+        "a command that never reads a split need not wait for it"
+    )
     for ids in ([7, 299, 7], [], [8, 7]):
         assert_same(found.train.read(ids), draw(np.arange(300), 32, 5)[0][np.array(ids, int)])
     assert drawn == [7, 299, 8]
 
 
-@pytest.mark.skipif(not PHOTOS, reason="RAWCONV_PHOTOS (the folder of tinyimagenet10.zip) is not set")
+@pytest.mark.skipif(
+    not PHOTOS, reason="RAWCONV_PHOTOS (the folder of tinyimagenet10.zip) is not set"
+)
 def test_real_photos(capfd):
     path = pathlib.Path(PHOTOS) / "tinyimagenet10.zip"
     found = open_data(path, progress=False)
-    assert len(found.train) == 5000 and len(found.val) == 500 and found.classes[:3] == ["koala", "ladybug", "red_panda"]
+    assert (
+        len(found.train) == 5000
+        and len(found.val) == 500
+        and found.classes[:3] == ["koala", "ladybug", "red_panda"]
+    )
     assert capfd.readouterr() == ("", "")
     with zipfile.ZipFile(path) as archive:
         for split in (found.train, found.val):

@@ -31,14 +31,22 @@ def over_grey(rgb, alpha):
 
 
 @given(
-    size=st.integers(1, 12), ratio=st.integers(1, 4), more=st.integers(0, 9), tall=st.booleans(), seed=st.integers(0, 9)
+    size=st.integers(1, 12),
+    ratio=st.integers(1, 4),
+    more=st.integers(0, 9),
+    tall=st.booleans(),
+    seed=st.integers(0, 9),
 )
 def test_fit_is_resize_then_centre_crop(size, ratio, more, tall, seed):
     """Where the sides divide, so that Pillow's resize of the whole has no rounding of its own."""
     shape = (size * ratio, (size + 2 * more) * ratio)
-    pixels = np.random.default_rng(seed).integers(0, 256, (*(shape[::-1] if tall else shape), 3), np.uint8)
+    pixels = np.random.default_rng(seed).integers(
+        0, 256, (*(shape[::-1] if tall else shape), 3), np.uint8
+    )
     image = Image.fromarray(pixels)
-    want = np.asarray(image.resize((image.width // ratio, image.height // ratio), Image.Resampling.BICUBIC))
+    want = np.asarray(
+        image.resize((image.width // ratio, image.height // ratio), Image.Resampling.BICUBIC)
+    )
     want = want[more : more + size] if tall else want[:, more : more + size]
     assert np.abs(resize_center_crop(image, size).astype(int) - want).max() <= (
         ratio > 1
@@ -70,16 +78,43 @@ def test_fit_of_odd_sizes(height, width, size):
         (saved(Image.fromarray(GREY.astype(np.uint16) * 257)), np.stack([GREY] * 3, -1), 0),
         (saved(Image.fromarray(GREY.astype(np.uint16) * 257), "tiff"), np.stack([GREY] * 3, -1), 0),
         (saved(Image.fromarray(np.dstack([RGB, ALPHA]))), over_grey(RGB, ALPHA), 1),
-        (saved(Image.fromarray(np.dstack([GREY, ALPHA]))), over_grey(np.stack([GREY] * 3, -1), ALPHA), 1),
-        (saved(Image.fromarray(RGB // 128 * 255).convert("P", palette=Image.Palette.ADAPTIVE)), RGB // 128 * 255, 0),
+        (
+            saved(Image.fromarray(np.dstack([GREY, ALPHA]))),
+            over_grey(np.stack([GREY] * 3, -1), ALPHA),
+            1,
+        ),
+        (
+            saved(Image.fromarray(RGB // 128 * 255).convert("P", palette=Image.Palette.ADAPTIVE)),
+            RGB // 128 * 255,
+            0,
+        ),
         (saved(Image.fromarray(255 - np.dstack([RGB, 0 * GREY + 255]), "CMYK"), "tiff"), RGB, 0),
-        (saved(Image.new("CMYK", (6, 6), (0, 255, 255, 0)), "jpeg", quality=100), np.full((6, 6, 3), [255, 0, 0]), 3),
+        (
+            saved(Image.new("CMYK", (6, 6), (0, 255, 255, 0)), "jpeg", quality=100),
+            np.full((6, 6, 3), [255, 0, 0]),
+            3,
+        ),
         (saved(Image.new("YCbCr", (6, 6), (128, 128, 128)), "jpeg"), np.full((6, 6, 3), 128), 1),
         (saved(Image.fromarray(RGB), "webp", lossless=True), RGB, 0),
         (saved(Image.fromarray(RGB), "bmp"), RGB, 0),
         (saved(Image.fromarray(RGB), "ppm"), RGB, 0),
     ],
-    ids=["RGB", "L", "1", "16bit", "16bit-tiff", "RGBA", "LA", "P", "CMYK", "CMYK-jpeg", "jpeg", "webp", "bmp", "ppm"],
+    ids=[
+        "RGB",
+        "L",
+        "1",
+        "16bit",
+        "16bit-tiff",
+        "RGBA",
+        "LA",
+        "P",
+        "CMYK",
+        "CMYK-jpeg",
+        "jpeg",
+        "webp",
+        "bmp",
+        "ppm",
+    ],
 )
 def test_every_mode_becomes_rgb(file, want, tolerance):
     file.seek(0)
@@ -125,7 +160,9 @@ def test_exif_orientation(orientation):
 def test_a_large_jpeg_is_scaled_by_libjpeg_without_harm():
     """Draft mode must change speed, not the picture: at most a level or so from decoding it whole."""
     y, x = np.mgrid[:900, :1200]
-    pixels = np.stack([127 + 120 * np.sin(x / 37), 127 + 120 * np.cos(y / 29), (x + y) / 9], -1).astype(np.uint8)
+    pixels = np.stack(
+        [127 + 120 * np.sin(x / 37), 127 + 120 * np.cos(y / 29), (x + y) / 9], -1
+    ).astype(np.uint8)
     image = Image.open(saved(Image.fromarray(pixels), "jpeg", quality=95))
     image.load()
     got = decode(saved(Image.fromarray(pixels), "jpeg", quality=95), 64)
@@ -148,11 +185,17 @@ def test_a_truncated_file_raises(kind, cut):
 
 
 def test_a_large_jpeg_is_scaled_down_while_it_is_read(monkeypatch):
-    """To no less than twice what is wanted, which is several times faster; the picture is the same but for that."""
+    """To no less than twice what is wanted, which is several times faster; the picture is the same
+    but for that.
+    """
     from rawconv.data import decode as module
 
     seen, plain = [], module.resize_center_crop
-    monkeypatch.setattr(module, "resize_center_crop", lambda image, size: seen.append(image.size) or plain(image, size))
+    monkeypatch.setattr(
+        module,
+        "resize_center_crop",
+        lambda image, size: seen.append(image.size) or plain(image, size),
+    )
     y, x = np.indices((640, 960)) / 4
     image = Image.fromarray(np.stack([x, y, (x + y) / 2], 2).astype(np.uint8))
     found = decode(saved(image, "jpeg", quality=95), 64)

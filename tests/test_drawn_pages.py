@@ -1,7 +1,8 @@
 """The pages of a layer and of a picture and their index, on a net whose every number is known by hand.
 
-Map m looks for a bright pixel of its colour at one place of its filter of 3x5, which goes 2 down and 1 across; each
-picture is black but for one pixel of each colour.  So a unit (y, x) sees rows 2y to 2y+2 and columns x to x+4.
+Map m looks for a bright pixel of its colour at one place of its filter of 3x5, which goes 2 down
+and 1 across; each picture is black but for one pixel of each colour.  So a unit (y, x) sees rows 2y
+to 2y+2 and columns x to x+4.
 """
 
 import json
@@ -28,13 +29,16 @@ TAPS = [(0, 0), (1, 4), (2, 2)]  # where in its filter each map looks for it
 UNITS = [(2, 6), (3, 1), (0, 7)]  # so that is where each map responds: 2 * 3 + 1 = 7, 1 + 4 = 5
 BOXES = [[4, 6, 7, 11], [6, 1, 9, 6], [0, 7, 3, 12]]  # top, left, bottom, right
 VALUES = np.array([[50, 30, 90], [200, 0, 80], [100, 0, 70], [10, 60, 60]])  # of each picture
-STRONGEST = [([200, 100], [1, 2]), ([60, 30], [3, 0]), ([90, 80], [0, 1])]  # values and pictures of each map's two
+# values and pictures of each map's two
+STRONGEST = [([200, 100], [1, 2]), ([60, 30], [3, 0]), ([90, 80], [0, 1])]
 CLASSES, LABELS = ["cat", "sea_dog"], [0, 1, 1, 1]
 
 
 def net_of(gains=(1, 1, 1)):
     net = Net(
-        (SIZE, SIZE, 3), [("conv1", Conv(len(gains), (3, 5), (2, 1), ceil_mode=False)), ("relu1", ReLU())], CLASSES
+        (SIZE, SIZE, 3),
+        [("conv1", Conv(len(gains), (3, 5), (2, 1), ceil_mode=False)), ("relu1", ReLU())],
+        CLASSES,
     )
     net["conv1"].weight[:] = 0
     for number, gain in enumerate(gains):
@@ -62,9 +66,19 @@ def test_the_index_says_where_each_unit_looks(tmp_path):
     """As written to index.json: row before column everywhere, and boxes as top, left, bottom, right."""
     _, about = draw_layers(net_of(), data(), "val", [("relu1", None)], LOOK, 2, tmp_path)
     found = json.loads(write_index(tmp_path, about).read_text())
-    assert {key: found[key] for key in ("data", "split", "pictures")} == {"data": "four", "split": "val", "pictures": 4}
+    assert {key: found[key] for key in ("data", "split", "pictures")} == {
+        "data": "four",
+        "split": "val",
+        "pictures": 4,
+    }
     (layer,) = found["layers"]
-    assert [layer[key] for key in ("layer", "object", "maps", "field", "dead")] == ["conv1", "relu1", 3, [3, 5], []]
+    assert [layer[key] for key in ("layer", "object", "maps", "field", "dead")] == [
+        "conv1",
+        "relu1",
+        3,
+        [3, 5],
+        [],
+    ]
     assert layer["figures"] == [
         {"file": "conv1.png", "maps": [0, 1, 2]}, {"file": "conv1-all.png", "maps": [0, 1, 2]},
         {"file": "conv1-filters.png", "maps": [0, 1, 2]},
@@ -77,7 +91,9 @@ def test_the_index_says_where_each_unit_looks(tmp_path):
             }
             for value, n in zip(values, ids, strict=True)
         ]  # fmt: skip
-    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(one["file"] for one in layer["figures"])
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == sorted(
+        one["file"] for one in layer["figures"]
+    )
 
 
 def test_tiles_are_cut_to_the_field_with_the_pixel_where_it_is():
@@ -100,13 +116,22 @@ def test_a_block_says_the_range_and_the_class_that_most_units_share(canvas):
     (page, *_), _ = layer_pages(net, some, some.val, "conv1", found, "the title", count=2)
     assert page[0] == "conv1.png"
     notes = {
-        words: note for words, note in zip(canvas.words(), canvas.words()[1:], strict=False) if words[:4] == "map "
+        words: note
+        for words, note in zip(canvas.words(), canvas.words()[1:], strict=False)
+        if words[:4] == "map "
     }
-    assert notes == {"map 0": "200 to 100, 2 of 2 sea dog", "map 1": "60 to 30", "map 2": "90 to 80"}
+    assert notes == {
+        "map 0": "200 to 100, 2 of 2 sea dog",
+        "map 1": "60 to 30",
+        "map 2": "90 to 80",
+    }
     assert canvas.texts[0].text == "the title"
     said = " ".join(canvas.words())
     assert "3 maps; 2 strongest activations of each map in 4 pictures, one a picture" in said
-    assert "3x5 pixels of the receptive field" in said and "Rule deconv, shared switches add, LRN identity." in said
+    assert (
+        "3x5 pixels of the receptive field" in said
+        and "Rule deconv, shared switches add, LRN identity." in said
+    )
     assert "99.5th percentile of |value|" in said
 
 
@@ -147,12 +172,19 @@ def test_a_page_shows_eighteen_maps_by_that_rule_and_says_so(canvas):
     found = scan(net, some.val, ["conv1"], 2, progress=False)["conv1"]
     second = [gain * STRONGEST[number % 3][0][1] for number, gain in enumerate(gains)]
     dropped = sorted(range(20), key=second.__getitem__)[:2]
-    assert dropped == [1, 4] and sorted(range(20), key=lambda m: gains[m] * STRONGEST[m % 3][0][0])[:2] == [1, 2]
+    assert dropped == [1, 4] and sorted(range(20), key=lambda m: gains[m] * STRONGEST[m % 3][0][0])[
+        :2
+    ] == [1, 2]
     _, about = layer_pages(net, some, some.val, "conv1", found, "title", count=2)
     kept = [number for number in range(20) if number not in dropped]
-    assert about["figures"][0] == {"file": "conv1.png", "maps": kept} and list(about["units"]) == list(map(str, kept))
+    assert about["figures"][0] == {"file": "conv1.png", "maps": kept} and list(
+        about["units"]
+    ) == list(map(str, kept))
     said = " ".join(canvas.words())
-    assert "18 of 20 maps, those with the largest 2nd activation; 2 strongest activations of each map" in said
+    assert (
+        "18 of 20 maps, those with the largest 2nd activation; 2 strongest activations of each map"
+        in said
+    )
     assert "all 20 maps, by number" in said
     layer_pages(net, some, some.val, "conv1", found, "title", wanted=[7], count=1)
     assert "1 of 20 maps, as asked; 1 strongest activations of each map" in " ".join(canvas.words())
@@ -176,7 +208,11 @@ def test_the_look_is_told_in_a_sentence():
 
 def test_json_of_numbers_stays_numbers(tmp_path):
     path = write_index(tmp_path, {"box": [1, 2, 3, 4], "name": "caf\u00e9", "no": float("nan")})
-    assert json.loads(path.read_text("utf-8")) == {"box": [1, 2, 3, 4], "name": "caf\u00e9", "no": None}
+    assert json.loads(path.read_text("utf-8")) == {
+        "box": [1, 2, 3, 4],
+        "name": "caf\u00e9",
+        "no": None,
+    }
     assert "[1, 2, 3, 4]" in path.read_text("utf-8")
 
 
@@ -189,24 +225,43 @@ def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
     _, about = picture_page(forward_pass(net_of(), pictures()), 0, "conv1", "p0.png: cat", count=3)
     assert (about["layer"], about["object"]) == ("conv1", "relu1")
     assert about["units"] == [
-        {"map": m, "y": UNITS[m][0], "x": UNITS[m][1], "value": float(VALUES[0, m]), "box": BOXES[m]} for m in order
+        {
+            "map": m,
+            "y": UNITS[m][0],
+            "x": UNITS[m][1],
+            "value": float(VALUES[0, m]),
+            "box": BOXES[m],
+        }
+        for m in order
     ]
     notes = {
-        words: note for words, note in zip(canvas.words(), canvas.words()[1:], strict=False) if words[:4] == "map "
+        words: note
+        for words, note in zip(canvas.words(), canvas.words()[1:], strict=False)
+        if words[:4] == "map "
     }
     assert notes == {f"map {m}": f"at {UNITS[m][0]}, {UNITS[m][1]}: {VALUES[0, m]}" for m in order}
     shown = canvas.pictures[0]
     middles = {
-        text.text: ((text.y - shown.y) / shown.height * SIZE, (text.x - shown.x) / shown.width * SIZE)
+        text.text: (
+            (text.y - shown.y) / shown.height * SIZE,
+            (text.x - shown.x) / shown.width * SIZE,
+        )
         for text in canvas.texts
         if text.text in "123" and text.x < shown.x + shown.width
     }
     for number, m in enumerate(order, 1):
         top, left, bottom, right = BOXES[m]
-        assert middles[str(number)] == pytest.approx(((top + bottom) / 2, (left + right) / 2), abs=0.05)
+        assert middles[str(number)] == pytest.approx(
+            ((top + bottom) / 2, (left + right) / 2), abs=0.05
+        )
     (frame,) = (shape.at for shape in canvas.rectangles if shape.outline)
-    edges = [(edge - origin) / shown.width * SIZE for edge, origin in zip(frame, (shown.x, shown.y) * 2, strict=True)]
-    assert edges == pytest.approx([7, 0, 12, 3], abs=0.05), "left, top, right, bottom of the strongest"
+    edges = [
+        (edge - origin) / shown.width * SIZE
+        for edge, origin in zip(frame, (shown.x, shown.y) * 2, strict=True)
+    ]
+    assert edges == pytest.approx([7, 0, 12, 3], abs=0.05), (
+        "left, top, right, bottom of the strongest"
+    )
     assert "the frame is the field of the first, 3x5 pixels" in " ".join(canvas.words())
     _, about = picture_page(forward_pass(net_of(), pictures()), 0, "conv1", "", count=2)
     assert [unit["map"] for unit in about["units"]] == [2, 0]
@@ -215,7 +270,9 @@ def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
 
 
 def test_a_dead_map_that_is_asked_for_is_named_dead(canvas):
-    _, about = picture_page(forward_pass(net_of(), pictures()), 1, "conv1", "", wanted=[1, 0], count=3)
+    _, about = picture_page(
+        forward_pass(net_of(), pictures()), 1, "conv1", "", wanted=[1, 0], count=3
+    )
     assert [(unit["map"], unit["value"]) for unit in about["units"]] == [(1, 0), (0, 200)]
     assert canvas.words()[canvas.words().index("map 1") + 1] == "dead: 0 everywhere in the picture"
     assert canvas.words().count("dead") == 1
@@ -230,9 +287,14 @@ def test_pictures_are_headed_by_what_they_are_taken_for(canvas, tmp_path):
     p = 1 / (1 + np.exp(-0.9))  # of the second class, in the first picture
     said = []
     found = [("one", "dir/one.png", pictures()[0])]
-    about = draw_pictures(net, found, [("relu1", [0]), ("fc2", None)], LOOK, 2, tmp_path, said.append)
+    about = draw_pictures(
+        net, found, [("relu1", [0]), ("fc2", None)], LOOK, 2, tmp_path, said.append
+    )
     (picture,) = about["pictures"]
-    assert picture["picture"] == "dir/one.png" and [one["class"] for one in picture["classes"]] == ["sea_dog", "cat"]
+    assert picture["picture"] == "dir/one.png" and [one["class"] for one in picture["classes"]] == [
+        "sea_dog",
+        "cat",
+    ]
     assert [one["probability"] for one in picture["classes"]] == pytest.approx([p, 1 - p], abs=1e-5)
     assert [layer["file"] for layer in picture["layers"]] == ["conv1-one.png", "scores-one.png"]
     assert said == [f"dir/one.png: sea_dog {p:.1%}, cat {1 - p:.1%}"]

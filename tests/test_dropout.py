@@ -22,7 +22,9 @@ def mask_of(xp, shape, rng_key, dtype="float64", **settings):
     return to_cpu(Dropout(**settings).forward(xp.ones(shape, dtype), rng_key)[0])
 
 
-@pytest.mark.parametrize("shape", [(3, 1, 1, 10), (1, 3, 4, 5), (2, 3, 3, 7), (2, 1, 1, 1), (0, 1, 1, 4)])
+@pytest.mark.parametrize(
+    "shape", [(3, 1, 1, 10), (1, 3, 4, 5), (2, 3, 3, 7), (2, 1, 1, 1), (0, 1, 1, 4)]
+)
 @pytest.mark.parametrize("rate", [0.5, 0.25, 0.9, 0.0])
 def test_the_walks_equal_the_equations(shape, rate, xp, dtype):
     rng_key = draw_of(*[7, 1000003, 12][: shape[0]])
@@ -35,7 +37,12 @@ def test_the_walks_equal_the_equations(shape, rate, xp, dtype):
     assert_close(y, x * mask, 1e-11 if dtype == "float64" else 1e-6)
     dx, grads = layer.backward(xp.asarray(dy), cache)
     assert_close(dx, dy * mask, 1e-11 if dtype == "float64" else 1e-6)
-    assert grads == {} and y.dtype == dx.dtype == dtype and isinstance(y, xp.ndarray) and isinstance(dx, xp.ndarray)
+    assert (
+        grads == {}
+        and y.dtype == dx.dtype == dtype
+        and isinstance(y, xp.ndarray)
+        and isinstance(dx, xp.ndarray)
+    )
     assert tuple(layer.out_shape(shape[1:])) == shape[1:] and not layer.params
 
 
@@ -57,7 +64,9 @@ def test_a_word_on_the_threshold_is_kept(xp):
     """rate = word / 2^32 keeps that element, the next larger rate drops it; no other element changes."""
     shape, rng_key = (1, 2, 3, 5), draw_of(7)
     word = int(ref.random_words(rng_key, 3, 30)[0, 17])
-    on, above = (mask_of(xp, shape, rng_key, rate=w / 2**32, stream=3).ravel() > 0 for w in (word, word + 1))
+    on, above = (
+        mask_of(xp, shape, rng_key, rate=w / 2**32, stream=3).ravel() > 0 for w in (word, word + 1)
+    )
     assert on[17] and not above[17] and (on != above).sum() == 1
 
 
@@ -70,7 +79,9 @@ def test_at_test_time_nothing_happens(xp, dtype):
 
 
 def test_the_signal_goes_down_unmasked(xp, dtype):
-    """Down is r, whatever the mask on the way up (DESIGN section 3: the same as backward at test time only)."""
+    """Down is r, whatever the mask on the way up (DESIGN section 3: the same as backward at test
+    time only).
+    """
     r = np.random.default_rng(2).standard_normal((3, 2, 3, 5)).astype(dtype)
     layer = Dropout()
     cache = layer.forward(xp.asarray(r), draw_of(1, 2, 3))[1]
@@ -96,15 +107,25 @@ def test_everything_else_changes_it(xp):
         mask_of(xp, shape, draw_of(4, epoch=3)),
         mask_of(xp, shape, draw_of(4, number=1)),
     ):
-        assert 140 < (base != other).sum() < 260, "independent masks of rate 1/2 differ in about half of 400 places"
+        assert 140 < (base != other).sum() < 260, (
+            "independent masks of rate 1/2 differ in about half of 400 places"
+        )
 
 
 def test_the_stream_is_the_number_of_the_node_unless_the_layer_has_its_own(xp):
     shape = (1, 1, 1, 400)
     assert_same(mask_of(xp, shape, draw_of(4, number=7)), mask_of(xp, shape, draw_of(4), stream=7))
-    assert_same(mask_of(xp, shape, draw_of(4, number=3), stream=7), mask_of(xp, shape, draw_of(4), stream=7))
-    assert Dropout(0.3).settings == {"rate": 0.3} and Dropout(0.3, 7).settings == {"rate": 0.3, "stream": 7}
-    net = Net(shape[1:], [("one", Dropout()), ("relu", ReLU()), ("two", Dropout()), ("own", Dropout(stream=9))])
+    assert_same(
+        mask_of(xp, shape, draw_of(4, number=3), stream=7), mask_of(xp, shape, draw_of(4), stream=7)
+    )
+    assert Dropout(0.3).settings == {"rate": 0.3} and Dropout(0.3, 7).settings == {
+        "rate": 0.3,
+        "stream": 7,
+    }
+    net = Net(
+        shape[1:],
+        [("one", Dropout()), ("relu", ReLU()), ("two", Dropout()), ("own", Dropout(stream=9))],
+    )
     ones, key = xp.ones(shape, "float32"), draw_of(4)[:3]
     masks = [to_cpu(y) for name, y, _ in net.up(ones, key) if name in ("one", "two", "own")]
     streams = [to_cpu(Dropout().forward(ones, (*key, number))[0]) for number in (0, 2, 9)]
@@ -125,7 +146,10 @@ def test_gradients_equal_finite_differences(xp):
     check_backward(xp, Dropout(rate=0.4), x)
     if xp is np:
         check_backward(
-            xp, Dropout(stream=7), np.random.default_rng(4).standard_normal((32, 1, 1, 512)), draw_of(*range(32))
+            xp,
+            Dropout(stream=7),
+            np.random.default_rng(4).standard_normal((32, 1, 1, 512)),
+            draw_of(*range(32)),
         )
 
 

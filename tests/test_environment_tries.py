@@ -1,8 +1,9 @@
-"""Commands on hostile machines: seeded random variables, damaged caches, full disks, closed streams, few rights.
+"""Commands on hostile machines: seeded random variables, damaged caches, full disks, closed
+streams, few rights.
 
-Each try runs a command as a process of its own under one to three such circumstances.  It ends within 20 seconds of a
-quiet machine, without a traceback; where nothing keeps it from its work, with code 0; else with the code and in the
-one sentence of a circumstance that does.
+Each try runs a command as a process of its own under one to three such circumstances.  It ends
+within 20 seconds of a quiet machine, without a traceback; where nothing keeps it from its work,
+with code 0; else with the code and in the one sentence of a circumstance that does.
 """
 
 import concurrent.futures
@@ -43,7 +44,8 @@ class Try:
     before: list = dataclasses.field(default_factory=list)  # lines of the shell
     wrapper: str = ""
     streams: str = ""
-    fails: list = dataclasses.field(default_factory=list)  # (code, what the sentence holds) of what keeps it from work
+    # (code, what the sentence holds) of what keeps it from work
+    fails: list = dataclasses.field(default_factory=list)
     told: list = dataclasses.field(default_factory=list)  # what else may be said
     mute: bool = False  # nobody hears what it says on stderr
 
@@ -90,7 +92,9 @@ def damaged_cache(this, dice):
     """Up to two of the kept loops, which are then compiled anew."""
     folder = this.place / "cache" / numba_cache.folders()[-1].name
     shutil.copytree(
-        ROOT / "rawconv" / "__pycache__", folder, ignore=lambda _, names: {n for n in names if ".nbc" not in n}
+        ROOT / "rawconv" / "__pycache__",
+        folder,
+        ignore=lambda _, names: {n for n in names if ".nbc" not in n},
     )
     for path in dice.sample(sorted(folder.iterdir()), 2):
         data = path.read_bytes()
@@ -104,7 +108,9 @@ def unwritable_cache(this, dice):
     """None can be read either, so that only a command without loops takes this in a short time."""
     this.command = "info"
     (this.place / "file").write_text("")
-    this.variables["NUMBA_CACHE_DIR"] = dice.choice([str(this.place / "file"), "/proc/nowhere", "/dev/null/x"])
+    this.variables["NUMBA_CACHE_DIR"] = dice.choice(
+        [str(this.place / "file"), "/proc/nowhere", "/dev/null/x"]
+    )
     this.told.append(UNKEPT)
 
 
@@ -160,7 +166,9 @@ def files(tmp_path_factory):
         for i in range(4):
             picture = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
             picture.save(folder / "data" / name / f"{i}.png")
-    checkpoint.save(folder / "net.h5", models.build("lenet", ["a", "b"]), {"data": str(folder / "data")})
+    checkpoint.save(
+        folder / "net.h5", models.build("lenet", ["a", "b"]), {"data": str(folder / "data")}
+    )
     for command in ("train", "visualize"):  # compiles their loops, if need be
         this = Try(folder, command)
         assert run(this, folder, 300)[0] == 0
@@ -169,7 +177,8 @@ def files(tmp_path_factory):
 
 def words(this, files):
     locked = any(line.startswith("cd ") for line in this.before)
-    named = [] if locked else ["--out", str(this.place / f"{this.command}-out")]  # without: in the working folder
+    # without: in the working folder
+    named = [] if locked else ["--out", str(this.place / f"{this.command}-out")]
     return {
         "info": ["info", str(files / "net.h5")],
         "doctor": ["doctor", "--device", "cpu"],
@@ -182,7 +191,9 @@ def words(this, files):
 
 def run(this, files, seconds):
     """(exit code, stdout, stderr) of a Try's process; code None where it takes too long."""
-    command = shlex.join([sys.executable, "-m", f"rawconv.cli.{words(this, files)[0]}", *words(this, files)[1:]])
+    command = shlex.join(
+        [sys.executable, "-m", f"rawconv.cli.{words(this, files)[0]}", *words(this, files)[1:]]
+    )
     script = "\n".join([*this.before, f"exec {this.wrapper} {command} {this.streams}"])
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | this.variables
     environment = {name: value for name, value in environment.items() if name not in this.unset}
@@ -203,7 +214,8 @@ def complaint(this, code, out, err):
     if re.search("Traceback|Exception ignored|Aborted!|core dumped|\\.py:\\d+: ", err):
         return "a traceback or a warning with its source"
     fails = this.fails
-    if this.command == "doctor":  # it lists what is wrong, and its code says whether the device works all the same
+    # it lists what is wrong, and its code says whether the device works all the same
+    if this.command == "doctor":
         return None if code in (0, 1, 2) else "a code that the doctor does not have"
     if not fails:
         return None if code == 0 else "fails, and nothing keeps it from its work"
@@ -221,7 +233,8 @@ def attempt(seed, files, place):
     place.mkdir()
     this = Try(place, dice.choice(["info", "doctor", "train", "train", "visualize", "visualize"]))
     chosen = dict.fromkeys(dice.choices(CIRCUMSTANCES, k=dice.choice([1, 1, 2, 3])))
-    for change in sorted(chosen, key=lambda change: change is not unwritable_cache):  # it chooses the command
+    # it chooses the command
+    for change in sorted(chosen, key=lambda change: change is not unwritable_cache):
         change(this, dice)
     code, out, err = run(this, files, SECONDS * max(1, os.getloadavg()[0] / (os.cpu_count() or 1)))
     wrong = complaint(this, code, out, err)
@@ -232,5 +245,7 @@ def attempt(seed, files, place):
 @pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.long)])
 def test_no_machine_makes_a_command_fail_in_an_ugly_way(count, files, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(functools.partial(attempt, files=files, place=tmp_path), range(count)))
+        found = list(
+            pool.map(functools.partial(attempt, files=files, place=tmp_path), range(count))
+        )
     assert not any(found), "\n\n".join(filter(None, found))

@@ -1,4 +1,6 @@
-"""Accuracies, views, confusion and mistakes against plain loops over single pictures, and the files that show them."""
+"""Accuracies, views, confusion and mistakes against plain loops over single pictures, and the files
+that show them.
+"""
 
 import csv
 import json
@@ -42,7 +44,10 @@ def crops(x, size=32, pad=4):
     """The ten views of one padded picture minus mean, by hand."""
     x = np.pad(x, ((pad, pad), (pad, pad), (0, 0)))
     far = 2 * pad
-    five = [x[t : t + size, u : u + size] for t, u in ((0, 0), (0, far), (far, 0), (far, far), (pad, pad))]
+    five = [
+        x[t : t + size, u : u + size]
+        for t, u in ((0, 0), (0, far), (far, 0), (far, far), (pad, pad))
+    ]
     return five + [one[:, ::-1] for one in five]
 
 
@@ -62,7 +67,9 @@ def test_answers_are_those_of_single_pictures(net, split, views):
     for i, label in enumerate(split.labels):
         p = probabilities(net, split.read([i])[0], views)
         assert found.own[i] == pytest.approx(math.log(p[label]), rel=1e-4, abs=1e-4)
-        assert found.best[i] == p.argmax() and found.sure[i] == pytest.approx(math.log(p.max()), rel=1e-4, abs=1e-4)
+        assert found.best[i] == p.argmax() and found.sure[i] == pytest.approx(
+            math.log(p.max()), rel=1e-4, abs=1e-4
+        )
         assert found.above[i] == (p > p[label]).sum()
     measures = evaluation.measures(found)
     assert measures["top1"] == (found.best == split.labels).mean() <= measures["top5"]
@@ -73,7 +80,9 @@ def test_answers_are_those_of_single_pictures(net, split, views):
 
 def test_ten_views_need_no_more_than_the_mean_of_probabilities(net, split):
     """Averaging scores or losses instead would give other numbers: the views differ."""
-    one, ten = (evaluation.measures(evaluation.answer(net, split, Device(), views)) for views in (1, 10))
+    one, ten = (
+        evaluation.measures(evaluation.answer(net, split, Device(), views)) for views in (1, 10)
+    )
     assert abs(one["loss"] - ten["loss"]) > 1e-3
 
 
@@ -89,7 +98,9 @@ def made_up():
     labels = np.array([0, 0, 1, 1, 1, 2, 2])
     best = np.array([0, 1, 1, 2, 2, 2, 0])
     own = np.log([0.9, 0.2, 0.5, 0.3, 0.1, 0.8, 0.4])
-    return labels, evaluation.Answers(own, best, np.log(np.full(7, 0.5)), (best != labels).astype(np.int64))
+    return labels, evaluation.Answers(
+        own, best, np.log(np.full(7, 0.5)), (best != labels).astype(np.int64)
+    )
 
 
 def test_confusion_and_mistakes():
@@ -100,7 +111,9 @@ def test_confusion_and_mistakes():
     assert evaluation.confused(np.diag([3, 4])) == []
     assert evaluation.mistakes(labels, answers).tolist() == [4, 1, 3, 6]
     assert evaluation.mistakes(labels, answers, 2).tolist() == [4, 1]
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: no witness of confusion")
+    metrics = pytest.importorskip(
+        "sklearn.metrics", reason="scikit-learn is not installed: no witness of confusion"
+    )
     assert_same(counts, metrics.confusion_matrix(labels, answers.best))
 
 
@@ -160,7 +173,11 @@ def test_the_files_hold_what_was_found(tmp_path):
     assert (tmp_path / "classes.csv").read_text("utf-8").splitlines() == [
         "class,test_pictures,top1", "cat,2,0.5000", '"dog, small",3,0.3333', "été,2,0.5000",
     ]  # fmt: skip
-    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "classes": "classes.csv"}
+    files = {
+        "confusion": "confusion.csv",
+        "confusion_picture": "confusion.png",
+        "classes": "classes.csv",
+    }
     files["mistakes"] = "mistakes.png"
     assert paths == {name: str(tmp_path / file) for name, file in files.items()}
     assert json.loads((tmp_path / "test.json").read_text()) == results | paths
@@ -181,9 +198,19 @@ def test_the_worst_mistakes_are_drawn_with_what_was_said_of_them(tmp_path, monke
         return Image.new("RGB", (1, 1))
 
     monkeypatch.setattr(gallery, "gallery", kept)
-    evaluation.write(tmp_path, split, ["cat", "dog", "ant"], answers, evaluation.measures(answers) | {"views": 1})
+    evaluation.write(
+        tmp_path, split, ["cat", "dog", "ant"], answers, evaluation.measures(answers) | {"views": 1}
+    )
     ((tiles, (title, subtitle, _)),) = seen
-    want = [(4, "ant 83%", "is dog"), (1, "dog 71%", "is cat"), (3, "ant 52%", "is dog"), (6, "cat 60%", "is ant")]
+    want = [
+        (4, "ant 83%", "is dog"),
+        (1, "dog 71%", "is cat"),
+        (3, "ant 52%", "is dog"),
+        (6, "cat 60%", "is ant"),
+    ]
     assert [tile[:3] for tile in tiles] == want
-    assert title == "Worst mistakes" and subtitle == "The 4 worst of 4 mistakes on 7 pictures; top-1 42.9%"
+    assert (
+        title == "Worst mistakes"
+        and subtitle == "The 4 worst of 4 mistakes on 7 pictures; top-1 42.9%"
+    )
     assert Image.open(io.BytesIO((tmp_path / "mistakes.png").read_bytes())).size == (1, 1)

@@ -51,21 +51,31 @@ def test_a_row_changes_what_it_says_and_nothing_else(base):
         whole, ours = settings(f"{alex}-groups" if number < 7 else zf), settings(model)
         missing = {name[-1] for name in whole.keys() - ours.keys()}
         changed = {name[-1] for name in ours if ours[name] != whole[name]}
-        said = set("34567") if "3 to 7" in row.what else {letter for letter in row.what if letter.isdigit()}
+        said = (
+            set("34567")
+            if "3 to 7" in row.what
+            else {letter for letter in row.what if letter.isdigit()}
+        )
         assert (missing if "removed" in row.what else changed) == said and not (missing and changed)
 
 
 def test_small_widths_are_in_the_table_s_ratios():
     for small, large in zip(rows("zf64"), rows("zfnet"), strict=True):
         family = [model.partition("-")[0] for model in (small, large)]
-        (ours, whole), (theirs, paper) = ((widths(m), widths(f)) for m, f in zip((small, large), family, strict=True))
+        (ours, whole), (theirs, paper) = (
+            (widths(m), widths(f)) for m, f in zip((small, large), family, strict=True)
+        )
         assert ours.keys() == theirs.keys()
         for name in ours:
             assert ours[name] / whole[name] == pytest.approx(theirs[name] / paper[name], rel=0.01)
 
 
 def test_the_paper_s_numbers_are_those_of_table_3():
-    assert PUBLISHED["alexnet-without-3467"] == [71.1, 71.3, 50.1] and PUBLISHED["zfnet"] == [33.1, 38.4, 16.5]
+    assert PUBLISHED["alexnet-without-3467"] == [71.1, 71.3, 50.1] and PUBLISHED["zfnet"] == [
+        33.1,
+        38.4,
+        16.5,
+    ]
     assert len(PUBLISHED) == 2 + 12 and set(rows("zfnet")) <= set(PUBLISHED)
 
 
@@ -75,15 +85,26 @@ def test_a_row_is_the_net_that_is_kept(few, tmp_path):
     assert [row["model"] for row in about["numbers"]["table"]] == TWO
     for row in about["numbers"]["table"]:
         found = checkpoint.load(study.folder / row["checkpoint"])
-        assert found.net.model == row["model"] and found.state is None and len(found.info["history"]) == 1
+        assert (
+            found.net.model == row["model"]
+            and found.state is None
+            and len(found.info["history"]) == 1
+        )
         values = evaluate(found.net, few.val, Device())
         assert row["val_top1"] == pytest.approx(1 - values["top1"])
         assert row["val_top5"] == pytest.approx(1 - values["top5"])
-        assert row["train_top1"] == pytest.approx(1 - evaluate(found.net, few.train, Device())["top1"])
+        assert row["train_top1"] == pytest.approx(
+            1 - evaluate(found.net, few.train, Device())["top1"]
+        )
         assert row["parameters"] == sum(value.size for value in found.net.params.values())
-    assert [row["paper"] for row in about["numbers"]["table"]] == ["alexnet-without-34", "alexnet-without-3467"]
+    assert [row["paper"] for row in about["numbers"]["table"]] == [
+        "alexnet-without-34",
+        "alexnet-without-3467",
+    ]
     lines = (study.folder / "it.csv").read_text().splitlines()
-    assert lines[0].endswith("paper_train_top1,paper_val_top1,paper_val_top5") and lines[2].endswith(",71.1,71.3,50.1")
+    assert lines[0].endswith("paper_train_top1,paper_val_top1,paper_val_top5") and lines[
+        2
+    ].endswith(",71.1,71.3,50.1")
     assert sorted(path.name for path in study.folder.iterdir()) == sorted(
         ["it.csv", "it.json", "it.png", *(f"{name}.h5" for name in TWO)]
     )
@@ -131,7 +152,9 @@ def _interrupt(*arguments):
 
 def test_refusals(few, tmp_path):
     study = begin("it", {}, tmp_path, "it")
-    with pytest.raises(UsageError, match="alexnet is not in the table of zf64; its models are alex64-groups, "):
+    with pytest.raises(
+        UsageError, match="alexnet is not in the table of zf64; its models are alex64-groups, "
+    ):
         run(few, study, only=["alexnet"])
     with pytest.raises(RawconvError, match="one class"):
         run(only(few, ["cat"]), study)
@@ -150,14 +173,20 @@ def test_the_quick_command_has_the_table_s_form(tmp_path, monkeypatch):
     about = json.loads(command("--quick", "--data", "scenes:12", "--json").stdout)
     table = about["numbers"]["table"]
     assert [row["model"] for row in table] == list(rows("zf64"))
-    assert all(0 <= row[name] <= 1 for row in table for name in ("train_top1", "val_top1", "val_top5"))
+    assert all(
+        0 <= row[name] <= 1 for row in table for name in ("train_top1", "val_top1", "val_top5")
+    )
     assert about["folder"] == "runs/zf64-scenes-ablation-1"
-    assert about["options"]["changes"] == {"epochs": 1, "batch": 16, "lr": 0.005} and about["options"]["dropout"] == 0
+    assert (
+        about["options"]["changes"] == {"epochs": 1, "batch": 16, "lr": 0.005}
+        and about["options"]["dropout"] == 0
+    )
     assert pathlib.Path(about["folder"], "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
-    "words, data", (((), "framed:40000"), (("--quick",), "framed:48"), (("--base", "zfnet"), "scenes"))
+    "words, data",
+    (((), "framed:40000"), (("--quick",), "framed:48"), (("--base", "zfnet"), "scenes")),
 )
 def test_without_data_it_takes_scenes_that_need_depth(words, data, tmp_path, monkeypatch):
     def opened(source, size):
@@ -171,7 +200,19 @@ def test_without_data_it_takes_scenes_that_need_depth(words, data, tmp_path, mon
 def test_the_command_takes_rate_and_dropout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
-    words = ("--data", "framed:24", "--epochs", 1, "--batch", 8, "--only", TWO[0], "--lr", 0.002, "--dropout")
+    words = (
+        "--data",
+        "framed:24",
+        "--epochs",
+        1,
+        "--batch",
+        8,
+        "--only",
+        TWO[0],
+        "--lr",
+        0.002,
+        "--dropout",
+    )
     about = json.loads(command(*words, 0, "--json").stdout)
     assert about["options"]["changes"]["lr"] == 0.002 and about["options"]["dropout"] == 0
     found = checkpoint.load(pathlib.Path(about["folder"], f"{TWO[0]}.h5"))
@@ -194,19 +235,27 @@ def test_nets_without_layers_learn_the_scenes(tmp_path):
     """Every net of the upper rows with layers removed, by a shortened training of the command's."""
     names = list(rows("zf64"))[1:5]
     study = begin("it", {}, tmp_path, "it")
-    found = run(open_data("scenes:3000", 64), study, only=names, changes={"epochs": 8}, **quiet).numbers["table"]
-    assert all(row["val_top1"] < 0.6 and row["val_top5"] < 0.2 for row in found), found  # chance: 0.92 and 0.58
+    found = run(
+        open_data("scenes:3000", 64), study, only=names, changes={"epochs": 8}, **quiet
+    ).numbers["table"]
+    # chance: 0.92 and 0.58
+    assert all(row["val_top1"] < 0.6 and row["val_top5"] < 0.2 for row in found), found
 
 
 @pytest.mark.long
 def test_removing_both_is_worst_where_object_and_frame_make_the_class(tmp_path):
     """Paper, section 5.1, on the mean of three seeds: either half of the depth makes up for the other."""
     names = list(rows("zf64"))[:5]
-    data, made = open_data("framed:40000", 64), {"changes": {"epochs": 10, "lr": 0.005}, "dropout": 0, **quiet}
+    data, made = (
+        open_data("framed:40000", 64),
+        {"changes": {"epochs": 10, "lr": 0.005}, "dropout": 0, **quiet},
+    )
     errors = []
     for seed in range(3):
         study = begin("it", {"seed": seed}, tmp_path, f"it{seed}")
         table = run(data, study, only=names, seed=seed, **made).numbers["table"]
         errors.append([row["val_top1"] for row in table])
     *others, both = np.mean(errors, 0)
-    assert names[-1].endswith("3467") and both > max(others), dict(zip(names, np.transpose(errors), strict=True))
+    assert names[-1].endswith("3467") and both > max(others), dict(
+        zip(names, np.transpose(errors), strict=True)
+    )

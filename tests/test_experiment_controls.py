@@ -40,13 +40,16 @@ def by_hand(net, pictures, unit, variant):
         caches = {name: other[name] if isinstance(a, Cache) else a for name, a in caches.items()}
     if variant == "no-switches":
         caches = {
-            name: exchanged.centres(net[name].window, a) if isinstance(a, Cache) else a for name, a in caches.items()
+            name: exchanged.centres(net[name].window, a) if isinstance(a, Cache) else a
+            for name, a in caches.items()
         }
     if variant == "whole-map":
         seed[..., number] = y[..., number]
     rules = {"gradient": ("gradient", "gradient", "add"), "guided": ("guided", "identity", "add")}
     rules |= {name: ("deconv", "identity", name) for name in ("max", "overwrite")}
-    return below.deconv(seed, caches, controls.Rules(*rules.get(variant, ("deconv", "identity", "add"))))[0]
+    return below.deconv(
+        seed, caches, controls.Rules(*rules.get(variant, ("deconv", "identity", "add")))
+    )[0]
 
 
 def test_each_variant_is_what_its_name_says():
@@ -64,9 +67,14 @@ def test_each_variant_is_what_its_name_says():
         assert measured["cosine"][k] == pytest.approx(want, abs=1e-6), way.name
         top, left, bottom, right = fields(net)["relu2"].box(*unit[1:])
         rows, columns = slice(max(0, top), bottom), slice(max(0, left), right)
-        want = np.corrcoef(r[rows, columns].ravel(), preprocess(net, pictures[:1])[0, rows, columns].ravel())[0, 1]
+        want = np.corrcoef(
+            r[rows, columns].ravel(), preprocess(net, pictures[:1])[0, rows, columns].ravel()
+        )[0, 1]
         assert measured["correlation"][k] == pytest.approx(want, abs=1e-6), way.name
-    assert measured["cosine"][0] == pytest.approx(1) and len({round(c, 6) for c in measured["cosine"]}) > 6
+    assert (
+        measured["cosine"][0] == pytest.approx(1)
+        and len({round(c, 6) for c in measured["cosine"]}) > 6
+    )
 
 
 def test_shares_count_the_places_that_several_windows_chose(xp):
@@ -93,7 +101,10 @@ def _shares_of_pools(net, xp, pictures):
     """`shares` of a net without weights, which is on no device: its pictures are put there."""
     import rawconv.experiments.controls as module
 
-    kept, module.preprocess = module.preprocess, lambda net, pictures: xp.asarray(pictures.astype(np.float32))
+    kept, module.preprocess = (
+        module.preprocess,
+        lambda net, pictures: xp.asarray(pictures.astype(np.float32)),
+    )
     try:
         return shares(net, pictures, "pool2")
     finally:
@@ -125,10 +136,14 @@ def test_the_numbers_are_those_of_the_table(tmp_path):
     study = begin("it", {}, tmp_path, "it")
     result = run(subject_of(), study, "conv2", units=50, rows=3)
     assert result.numbers["units"] == 19  # map 3 is dead
-    assert len(result.rows) == 19 * len(VARIANTS) and not any(row["map"] == 3 for row in result.rows)
+    assert len(result.rows) == 19 * len(VARIANTS) and not any(
+        row["map"] == 3 for row in result.rows
+    )
     for way in VARIANTS:
         mine = [row["cosine"] for row in result.rows if row["variant"] == way.name]
-        assert result.numbers["variants"][way.name]["cosine"]["mean"] == pytest.approx(np.nanmean(mine))
+        assert result.numbers["variants"][way.name]["cosine"]["mean"] == pytest.approx(
+            np.nanmean(mine)
+        )
     assert result.numbers["variants"]["deconvnet"]["cosine"]["mean"] == pytest.approx(1, abs=1e-6)
 
 
@@ -144,7 +159,9 @@ def test_refusals(tmp_path):
 
 
 def test_the_command(place):  # noqa: F811
-    result = CliRunner().invoke(main, ["controls", "--layer", "2", "--units", "4", "--device", "cpu"])
+    result = CliRunner().invoke(
+        main, ["controls", "--layer", "2", "--units", "4", "--device", "cpu"]
+    )
     assert result.exit_code == 0, result.output
     folder = pathlib.Path(result.stdout.splitlines()[-1])
     assert folder == pathlib.Path("runs/tiny-pictures-1/controls-1")
@@ -155,10 +172,22 @@ def test_the_command(place):  # noqa: F811
 
 
 def test_on_the_shipped_net_filters_and_switches_make_the_picture(tmp_path):
-    """Without the learned filters or the picture's own switches nothing of the projection, or the patch, is left."""
+    """Without the learned filters or the picture's own switches nothing of the projection, or the
+    patch, is left.
+    """
     about = subject.load("weights/scenes.h5", "scenes:12", Device())
-    numbers = run(about, begin("it", {}, tmp_path, "it"), "conv4", units=12, rows=1).numbers["variants"]
+    numbers = run(about, begin("it", {}, tmp_path, "it"), "conv4", units=12, rows=1).numbers[
+        "variants"
+    ]
     cosine = {name: kinds["cosine"]["mean"] for name, kinds in numbers.items()}
     for control in exchanged.SENTENCES:
-        assert abs(cosine[control]) < 0.2 < 0.5 < min(cosine[name] for name in ("whole-map", "guided", "max"))
-        assert abs(numbers[control]["correlation"]["mean"]) < 0.5 * numbers["deconvnet"]["correlation"]["mean"]
+        assert (
+            abs(cosine[control])
+            < 0.2
+            < 0.5
+            < min(cosine[name] for name in ("whole-map", "guided", "max"))
+        )
+        assert (
+            abs(numbers[control]["correlation"]["mean"])
+            < 0.5 * numbers["deconvnet"]["correlation"]["mean"]
+        )

@@ -1,4 +1,6 @@
-"""Table 1: the sign's Hamming distance as the paper defines it, pictures and parts from a file, parts that match."""
+"""Table 1: the sign's Hamming distance as the paper defines it, pictures and parts from a file,
+parts that match.
+"""
 
 import json
 import pathlib
@@ -25,7 +27,10 @@ OPTIONS = {"layers": ["2", "1"], "size": 7, "random": 3}
 
 def some(count=3):
     pictures = data_of(count).val.read(range(count))
-    return [Marked(f"picture {k}", one, {"nose": (5 + k, 9)}, (0, 0, 24, 24)) for k, one in enumerate(pictures)]
+    return [
+        Marked(f"picture {k}", one, {"nose": (5 + k, 9)}, (0, 0, 24, 24))
+        for k, one in enumerate(pictures)
+    ]
 
 
 def test_pairs_are_the_papers_sum():
@@ -33,7 +38,9 @@ def test_pairs_are_the_papers_sum():
     eps = np.random.default_rng(0).integers(-1, 2, (5, 70))
     delta = sum(np.count_nonzero(eps[i] != eps[j]) for i in range(5) for j in range(5) if i != j)
     found = pairs(list(eps))
-    assert len(found) == 10 and 2 * 70 * sum(distance for _, distance, _ in found) == pytest.approx(delta)
+    assert len(found) == 10 and 2 * 70 * sum(distance for _, distance, _ in found) == pytest.approx(
+        delta
+    )
     ones, zeros = np.ones(9, np.int8), np.zeros(9, np.int8)
     assert pairs([ones, ones]) == [((0, 1), 0, 0)] and pairs([zeros, zeros]) == [((0, 1), 0, 0)]
     assert pairs([ones, -ones]) == [((0, 1), 1, 1)]
@@ -78,12 +85,19 @@ def test_the_built_in_faces_have_their_parts_where_they_are():
 
 
 def test_places_in_a_file_are_pixels_of_its_pictures(tmp_path):
-    """A dot is where it was put, in wide and high pictures, larger than the net's, and in one that lies on its side."""
+    """A dot is where it was put, in wide and high pictures, larger than the net's, and in one that
+    lies on its side.
+    """
     about, listed = subject_of(), []
-    for k, (size, at, turn) in enumerate((((52, 80), (20, 50), 1), ((104, 60), (70, 22), 1), ((60, 60), (9, 31), 6))):
+    for k, (size, at, turn) in enumerate(
+        (((52, 80), (20, 50), 1), ((104, 60), (70, 22), 1), ((60, 60), (9, 31), 6))
+    ):
         pixels = np.zeros((*size, 3), np.uint8)
         pixels[at[0] - 2 : at[0] + 3, at[1] - 2 : at[1] + 3] = 255
-        image, exif = Image.fromarray(np.rot90(pixels).copy() if turn == 6 else pixels), Image.Exif()
+        image, exif = (
+            Image.fromarray(np.rot90(pixels).copy() if turn == 6 else pixels),
+            Image.Exif(),
+        )
         exif[0x0112] = turn  # 6: turned clockwise by whoever shows it
         image.save(tmp_path / f"{k}.png", exif=exif)
         box = [at[0] - 9, at[1] - 9, at[0] + 9, at[1] + 9]
@@ -105,10 +119,19 @@ def test_places_in_a_file_are_pixels_of_its_pictures(tmp_path):
         ('{"pictures": []}', "give two or more"),
         ('{"pictures": [{"file": "a.png", "parts": {"nose": [3]}}]}', "[3] is not 2 numbers"),
         ('{"pictures": [{"file": "a.png", "parts": {"nose": ["x", 3]}}]}', "is not 2 numbers"),
-        ('{"pictures": [{"file": "a.png", "parts": {"nose": [3, 4]}, "box": [1, 2]}]}', "is not 4 numbers"),
+        (
+            '{"pictures": [{"file": "a.png", "parts": {"nose": [3, 4]}, "box": [1, 2]}]}',
+            "is not 4 numbers",
+        ),
         ('{"pictures": [{"file": "a.png", "parts": {"nose": [13, 4]}}]}', "give two or more"),
-        ('{"pictures": [{"file": "b.png", "parts": {"nose": [3, 4]}}]}', "There is no picture b.png"),
-        ('{"pictures": [{"file": "a.png", "parts": {"nose": [300, 4]}}]}', "nose is outside of the centre square"),
+        (
+            '{"pictures": [{"file": "b.png", "parts": {"nose": [3, 4]}}]}',
+            "There is no picture b.png",
+        ),
+        (
+            '{"pictures": [{"file": "a.png", "parts": {"nose": [300, 4]}}]}',
+            "nose is outside of the centre square",
+        ),
         (
             '{"pictures": [{"file": "a.png", "parts": {"nose": [9, 4]}}, {"file": "a.png", "parts": {"ear": [9, 4]}}]}',
             "each picture needs the same parts",
@@ -151,7 +174,10 @@ def test_the_numbers_are_those_of_the_table(tmp_path):
 
 
 def test_the_command(place):  # noqa: F811
-    listed = [{"file": "a.png", "parts": {"nose": [20, 14]}}, {"file": "b.png", "parts": {"nose": [12, 20]}}]
+    listed = [
+        {"file": "a.png", "parts": {"nose": [20, 14]}},
+        {"file": "b.png", "parts": {"nose": [12, 20]}},
+    ]
     Image.open("a.png").rotate(90).save("b.png")
     pathlib.Path("parts.json").write_text(json.dumps({"pictures": listed}))
     options = ["--layer", "2", "--layer", "1", "--size", "5", "--device", "cpu"]
@@ -159,8 +185,12 @@ def test_the_command(place):  # noqa: F811
     assert result.exit_code == 0, result.output
     folder = pathlib.Path(result.stdout.splitlines()[-1])
     about = json.loads((folder / "correspondence.json").read_text())
-    assert about["options"]["pictures"][1]["parts"] == {"nose": [5, 14]} and about["options"]["layers"] == ["2", "1"]
-    refused = CliRunner().invoke(main, ["correspondence", "parts.json", "--layer", "9", "--device", "cpu"])
+    assert about["options"]["pictures"][1]["parts"] == {"nose": [5, 14]} and about["options"][
+        "layers"
+    ] == ["2", "1"]
+    refused = CliRunner().invoke(
+        main, ["correspondence", "parts.json", "--layer", "9", "--device", "cpu"]
+    )
     assert refused.exit_code == 2 and "There is no layer '9'" in refused.stderr
 
 
@@ -170,14 +200,21 @@ def check_law(seed, tmp_path, count=12):
     found = run(about, begin("it", {}, tmp_path, "it"), pictures, random=10, seed=seed)
     for kind in ("mean", "of_changed"):
         table = {
-            layer: {what: one[kind] for what, one in row.items()} for layer, row in found.numbers["layers"].items()
+            layer: {what: one[kind] for what, one in row.items()}
+            for layer, row in found.numbers["layers"].items()
         }
-        assert np.mean([table["conv5"][part] for part in correspondence.FACE]) < table["conv5"]["random"], kind
+        assert (
+            np.mean([table["conv5"][part] for part in correspondence.FACE])
+            < table["conv5"]["random"]
+        ), kind
     assert (
         max(found.numbers["layers"]["conv5"][part]["of_changed"] for part in correspondence.FACE)
         < 0.95 * (found.numbers["layers"]["conv5"]["random"]["of_changed"])
     )
-    assert found.published["conv5"]["nose"] == {"mean": PAPER["conv5"]["nose"][0], "std": PAPER["conv5"]["nose"][1]}
+    assert found.published["conv5"]["nose"] == {
+        "mean": PAPER["conv5"]["nose"][0],
+        "std": PAPER["conv5"]["nose"][1],
+    }
 
 
 def test_parts_correspond_better_than_random_places_at_layer_5(tmp_path):

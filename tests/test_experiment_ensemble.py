@@ -1,4 +1,6 @@
-"""Table 2: the mean of the softmax outputs of several nets and views, against plain slices and the equation."""
+"""Table 2: the mean of the softmax outputs of several nets and views, against plain slices and the
+equation.
+"""
 
 import json
 import pathlib
@@ -41,9 +43,13 @@ def witness(net, pictures, views):
     x = pictures.astype(np.float32) - net.mean
     looks = [x[:, 1:25, 1:25]]
     if views == 10:
-        corners = [x[:, t : t + 24, u : u + 24] for t, u in ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))]
+        corners = [
+            x[:, t : t + 24, u : u + 24] for t, u in ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
+        ]
         looks = [*corners, *(look[:, :, ::-1] for look in corners)]
-    scores = np.stack([net.forward(np.ascontiguousarray(look))[0].reshape(len(x), -1) for look in looks])
+    scores = np.stack(
+        [net.forward(np.ascontiguousarray(look))[0].reshape(len(x), -1) for look in looks]
+    )
     e = np.exp(scores.astype(float) - scores.max(axis=-1, keepdims=True))
     return (e / e.sum(axis=-1, keepdims=True)).mean(axis=0)
 
@@ -69,9 +75,15 @@ def test_the_rows_are_counted_over_means_of_nets(tmp_path):
 
     want = {("3 nets of tiny", views): error([0, 1, 2], v) for v, views in enumerate((1, 10))}
     alone = np.array([[error([k], v) for v in range(2)] for k in range(3)])
-    want |= {("1 net of tiny, mean of 3", views): alone[:, v].mean() for v, views in enumerate((1, 10))}
-    assert {(row["row"], row["views"]): row["top1_error"] for row in result.rows} == pytest.approx(want, abs=1e-6)
-    assert [row["top1_error"] for row in result.numbers["single"]] == pytest.approx(alone.ravel().tolist(), abs=1e-6)
+    want |= {
+        ("1 net of tiny, mean of 3", views): alone[:, v].mean() for v, views in enumerate((1, 10))
+    }
+    assert {(row["row"], row["views"]): row["top1_error"] for row in result.rows} == pytest.approx(
+        want, abs=1e-6
+    )
+    assert [row["top1_error"] for row in result.numbers["single"]] == pytest.approx(
+        alone.ravel().tolist(), abs=1e-6
+    )
     first = [row["top1_error"] for row in result.numbers["first"] if row["views"] == 10]
     assert first == pytest.approx([error(list(range(k)), 1) for k in (1, 2, 3)], abs=1e-6)
     assert all(row["top5_error"] == 0 for row in result.rows), "there are two classes"
@@ -93,7 +105,8 @@ def test_what_is_said_of_errors_counted_by_hand(tmp_path, monkeypatch):
     def counted(subjects, sets, part):
         parts.append((part.start, part.stop))
         right = 100 - np.array([errors[one] for one in sets])
-        return right * 0.64 if len(parts) == 1 else right * 0.36  # of the first 64 pictures, and of the other 36
+        # of the first 64 pictures, and of the other 36
+        return right * 0.64 if len(parts) == 1 else right * 0.36
 
     monkeypatch.setattr(ensemble, "count_hits", counted)
     result = run(about, begin("it", {}, tmp_path, "it"), files)
@@ -126,7 +139,11 @@ def test_what_is_said_of_errors_counted_by_hand(tmp_path, monkeypatch):
 
 
 def test_rows_of_the_table():
-    assert rows_of(["a", "b", "a"]) == [("2 nets of a", (0, 2)), ("1 net of b", (1,)), ("all 3 nets", (0, 1, 2))]
+    assert rows_of(["a", "b", "a"]) == [
+        ("2 nets of a", (0, 2)),
+        ("1 net of b", (1,)),
+        ("all 3 nets", (0, 1, 2)),
+    ]
     assert rows_of(["a"]) == [("1 net of a", (0,))]
     published = {row["nets"]: row["top1_error"] for row in PUBLISHED}
     assert published["the paper, 1 net"] == 38.4 and published["(a) + (b), 6 nets"] == 36.0
@@ -142,7 +159,10 @@ def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, monkeypatch):
     files = kept(tmp_path, 2)
     about = subject_of(unlike(0), data_of(150), files[0])
     whole = finished(run, about, tmp_path / "a", others=files[1:])
-    assert interrupted_and_finished(run, about, tmp_path / "b", monkeypatch, 1, others=files[1:]) == whole
+    assert (
+        interrupted_and_finished(run, about, tmp_path / "b", monkeypatch, 1, others=files[1:])
+        == whole
+    )
 
 
 def test_refusals(tmp_path):
@@ -171,14 +191,23 @@ def test_the_command(place):  # noqa: F811
 
 @pytest.mark.long
 def test_several_nets_err_less_than_their_mean(tmp_path, monkeypatch):
-    """Table 2's ordering, several nets of one kind against one of them: three times three nets of other seeds."""
+    """Table 2's ordering, several nets of one kind against one of them: three times three nets of
+    other seeds.
+    """
     from rawconv.experiments.trained import trained
 
     monkeypatch.chdir(tmp_path)
     gains = []
     for first in (0, 3, 6):
         files = [str(trained("zf64", "scenes:2000", {"epochs": 4}, first + k)) for k in range(3)]
-        CliRunner().invoke(main, ["ensemble", *files, "--out", f"of-{first}"], catch_exceptions=False)
+        CliRunner().invoke(
+            main, ["ensemble", *files, "--out", f"of-{first}"], catch_exceptions=False
+        )
         rows = json.loads(pathlib.Path(f"of-{first}/ensemble.json").read_text())["numbers"]["rows"]
-        gains.append([one["top1_error"] - all_["top1_error"] for one, all_ in zip(rows[:2], rows[2:], strict=True)])
+        gains.append(
+            [
+                one["top1_error"] - all_["top1_error"]
+                for one, all_ in zip(rows[:2], rows[2:], strict=True)
+            ]
+        )
     assert (np.mean(gains, axis=0) > 1).all()

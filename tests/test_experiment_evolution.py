@@ -32,7 +32,9 @@ def leave(folder, seed=0):
         path = pathlib.Path(folder, "snapshots", f"epoch-{epoch:03d}.h5")
         path.parent.mkdir(parents=True, exist_ok=True)
         net = small_net()
-        net["conv2"].weight += k * small_net(7)["conv2"].weight + (2 - k) * small_net(8)["conv2"].weight
+        net["conv2"].weight += (
+            k * small_net(7)["conv2"].weight + (2 - k) * small_net(8)["conv2"].weight
+        )
         checkpoint.save(path, net, info)
     checkpoint.save(pathlib.Path(folder, "last.h5"), net, info)
     return pathlib.Path(folder, "last.h5")
@@ -46,7 +48,9 @@ def of_run(weights, **options):
 def units_of(about, files, layers):
     """What every epoch's strongest units are."""
     study = begin("it", {}, about.weights.parent, "it")
-    return evolution._strongest(study, evolution._nets(about, files), files, about.data.train, layers)
+    return evolution._strongest(
+        study, evolution._nets(about, files), files, about.data.train, layers
+    )
 
 
 def test_every_cell_is_the_strongest_unit_of_its_epoch(tmp_path):
@@ -75,7 +79,9 @@ def test_each_tile_is_projected_with_its_own_weights(tmp_path):
     about = of_run(leave(tmp_path / "run"))
     files, layers = snapshots(about.weights), {"conv2": "relu2"}
     found, nets = units_of(about, files, layers), evolution._nets(about, files)
-    look = evolution._look(nets, about.data.train, layers, {"conv2": [6]}, found, first_weights(about, files))
+    look = evolution._look(
+        nets, about.data.train, layers, {"conv2": [6]}, found, first_weights(about, files)
+    )
     net = checkpoint.load(files[1]).net
     picture, y, x = (int(found[1][f"conv2 {part}"][6]) for part in ("picture", "y", "x"))
     r = project(net, about.data.train.read([picture])[0], f"conv2:6:{y}:{x}")
@@ -92,24 +98,38 @@ def test_a_map_that_is_dead_at_an_epoch_is_said_to_be(tmp_path, canvas):
     checkpoint.save(first, net, about.info)
     run(about, begin("it", {}, tmp_path, "it"), maps=3)
     dead, head = [text for text in canvas.texts if text.text == "dead"], f"epoch {EPOCHS[0]}"
-    assert len(dead) == 3 and {text.x for text in dead} < {text.x for text in canvas.texts if text.text == head}
+    assert len(dead) == 3 and {text.x for text in dead} < {
+        text.x for text in canvas.texts if text.text == head
+    }
 
 
 def test_weights_move_to_their_last_place(tmp_path):
     """The change since the start: 2 b, a + b, 2 a for two directions a, b."""
-    numbers = run(of_run(leave(tmp_path / "run")), begin("it", {}, tmp_path, "it")).numbers["cosine_to_last"]
+    numbers = run(of_run(leave(tmp_path / "run")), begin("it", {}, tmp_path, "it")).numbers[
+        "cosine_to_last"
+    ]
     a, b = (small_net(k)["conv2"].weight.astype(float).ravel() for k in (7, 8))
-    want = [b @ a / np.linalg.norm(a) / np.linalg.norm(b), (a + b) @ a / np.linalg.norm(a + b) / np.linalg.norm(a), 1]
+    want = [
+        b @ a / np.linalg.norm(a) / np.linalg.norm(b),
+        (a + b) @ a / np.linalg.norm(a + b) / np.linalg.norm(a),
+        1,
+    ]
     assert numbers["conv2"] == pytest.approx(want, abs=1e-6)
     assert np.isnan(numbers["conv1"]).all(), "it did not move"
     weight = np.random.default_rng(0).standard_normal((3, 3, 4, 5))
-    assert cosine(weight, 3 * weight) == pytest.approx(1) and cosine(weight, -weight) == pytest.approx(-1)
+    assert cosine(weight, 3 * weight) == pytest.approx(1) and cosine(
+        weight, -weight
+    ) == pytest.approx(-1)
 
 
 def test_the_first_weights_are_those_of_the_seed_where_the_run_began_there(tmp_path):
-    """A run that was trained on from other weights began nobody knows where, so its change is counted from 0."""
+    """A run that was trained on from other weights began nobody knows where, so its change is
+    counted from 0.
+    """
     own, other = leave(tmp_path / "own"), leave(tmp_path / "other", seed=5)
-    np.testing.assert_array_equal(first_weights(of_run(own), snapshots(own))["conv2"], small_net()["conv2"].weight)
+    np.testing.assert_array_equal(
+        first_weights(of_run(own), snapshots(own))["conv2"], small_net()["conv2"].weight
+    )
     for info in ({"seed": 5}, {}, {"seed": "x"}):
         begun = first_weights(of_run(other)._replace(info=info), snapshots(other))
         assert not any(weight.any() for weight in begun.values())
@@ -126,14 +146,22 @@ def test_a_training_set_in_parts_has_the_same_strongest_units(tmp_path, monkeypa
 
 
 def test_jumps():
-    assert jumps([[1, 2], [1, 3], [4, 3]]).tolist() == [[False, False], [False, True], [True, False]]
+    assert jumps([[1, 2], [1, 3], [4, 3]]).tolist() == [
+        [False, False],
+        [False, True],
+        [True, False],
+    ]
 
 
 def test_on_the_device(xp, tmp_path):
     where = Device() if xp is np else Device(0)
     weights = leave(tmp_path / "run")
     found = [
-        units_of(of_run(weights, data=data_of(5), device=device), {2: snapshots(weights)[2]}, {"conv2": "relu2"})[2]
+        units_of(
+            of_run(weights, data=data_of(5), device=device),
+            {2: snapshots(weights)[2]},
+            {"conv2": "relu2"},
+        )[2]
         for device in (Device(), where)
     ]
     np.testing.assert_array_equal(found[1]["conv2 picture"], found[0]["conv2 picture"])
@@ -157,10 +185,18 @@ def test_refusals(tmp_path):
 
 
 def test_the_command(place):  # noqa: F811
-    refused = CliRunner().invoke(main, ["evolution", "--weights", "runs/tiny-pictures-1/last.h5", "--device", "cpu"])
-    assert refused.exit_code == 1 and "runs/tiny-pictures-1/snapshots holds 0 snapshots" in refused.stderr
+    refused = CliRunner().invoke(
+        main, ["evolution", "--weights", "runs/tiny-pictures-1/last.h5", "--device", "cpu"]
+    )
+    assert (
+        refused.exit_code == 1
+        and "runs/tiny-pictures-1/snapshots holds 0 snapshots" in refused.stderr
+    )
     refused = CliRunner().invoke(main, ["evolution", "--no-train", "--device", "cpu"])
-    assert refused.exit_code == 2 and "leave --no-train out, or name a run with --weights FILE" in refused.stderr
+    assert (
+        refused.exit_code == 2
+        and "leave --no-train out, or name a run with --weights FILE" in refused.stderr
+    )
     leave("runs/tiny-pictures-1")
     result = CliRunner().invoke(main, ["evolution", "--maps", "2", "--device", "cpu"])
     assert result.exit_code == 0, result.output

@@ -69,9 +69,13 @@ def test_an_interrupted_file_goes_on_and_is_not_there_before(tmp_path, monkeypat
         assert file["features"].dtype == "<f4" and file["features"].chunks is None
 
 
-def test_an_interrupted_file_of_other_weights_or_a_damaged_note_is_begun_anew(tmp_path, monkeypatch):
+def test_an_interrupted_file_of_other_weights_or_a_damaged_note_is_begun_anew(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "f.h5"
-    monkeypatch.setattr(features.os, "replace", lambda *names: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        features.os, "replace", lambda *names: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     monkeypatch.setattr(features, "replace_file", lambda note, data: note.write_bytes(data))
     with pytest.raises(KeyboardInterrupt):
         write(subject_of(small_net(seed=5)), 1, "val", path, 4, False)

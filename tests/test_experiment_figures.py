@@ -1,4 +1,6 @@
-"""The figures of the experiments against numbers made by hand: what is drawn where, in which colour and name."""
+"""The figures of the experiments against numbers made by hand: what is drawn where, in which colour
+and name.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,13 @@ from rawconv.visualize.top_activations import TopActivations
 
 
 def cell(layer, classifier, count, accuracy, std):
-    return {"layer": layer, "classifier": classifier, "per_class": count, "accuracy": accuracy, "std": std}
+    return {
+        "layer": layer,
+        "classifier": classifier,
+        "per_class": count,
+        "accuracy": accuracy,
+        "std": std,
+    }
 
 
 def test_table_7_curves_of_each_classifier_and_number_of_pictures(figures):  # noqa: F811
@@ -47,7 +55,13 @@ def test_table_7_curves_of_each_classifier_and_number_of_pictures(figures):  # n
     assert theirs["SVM, Caltech-101, 30 a class"] == (
         CYCLE[0], "-", [1, 2, 3, 4, 5, 7], svm, [0.7, 0.5, 0.4, 0.4, 0.8, 0.4]
     )  # fmt: skip
-    assert theirs["softmax, Caltech-256, 60 a class"] == (CYCLE[1], "--", [5, 7], [65.7, 72.6], [0.5, 0.1])
+    assert theirs["softmax, Caltech-256, 60 a class"] == (
+        CYCLE[1],
+        "--",
+        [5, 7],
+        [65.7, 72.6],
+        [0.5, 0.1],
+    )
     assert len(theirs) == 4 and (ours.get_title(), ours.get_ylim()) == ("ours", (0, 100))
     assert [len(one.get_xticks()) for one in (ours, paper)] == [2, 7]
 
@@ -70,7 +84,9 @@ def test_tables_4_to_6_fixed_layers_beside_from_scratch(figures):  # noqa: F811
     assert bars(each, lying=True) == {
         fixed: (CYCLE[0], [-0.2, 0.8], [60, 80]), scratch: (CYCLE[1], [0.2, 1.2], [30, 50]),
     }  # fmt: skip
-    assert ticks(each) == ["cat", "sea dog"] and each.get_title() == "each class, 9 training pictures"
+    assert (
+        ticks(each) == ["cat", "sea dog"] and each.get_title() == "each class, 9 training pictures"
+    )
     theirs = with_errors(paper)
     for where, style in (("Caltech-256", "-"), ("Caltech-101", "--")):
         for k, (name, points) in enumerate(transfer.PUBLISHED[where].items()):
@@ -87,7 +103,9 @@ def test_table_3_errors_beside_the_papers(figures):  # noqa: F811
     base, data = "zf64", data_of(4)
     result = ablation._result(base, found, data)
     assert [row["model"] for row in result.rows] == ["zf64", "zf64-wide"]
-    for row, paper, errors in zip(result.rows, ("zfnet", "zfnet-wide"), ((10, 30, 5), (40, 20, 10)), strict=True):
+    for row, paper, errors in zip(
+        result.rows, ("zfnet", "zfnet-wide"), ((10, 30, 5), (40, 20, 10)), strict=True
+    ):
         assert [100 * row[name] for name in ablation.ERRORS] == pytest.approx(errors)
         assert [row[f"paper_{name}"] for name in ablation.ERRORS] == list(ablation.PUBLISHED[paper])
     assert result.sentences[0] == (
@@ -100,7 +118,9 @@ def test_table_3_errors_beside_the_papers(figures):  # noqa: F811
     assert points["training, top-1"] == (ORANGE, "None", [10, 40], [0, 1])
     assert points["validation, top-5"] == (GREEN, "None", [5, 10], [0, 1])
     assert [(text, y) for text, _, y in texts(ours)] == [("30.0", 0), ("20.0", 1)]
-    assert all(x > most for (_, x, _), most in zip(texts(ours), (30, 40), strict=True)), "right of bar and point"
+    assert all(x > most for (_, x, _), most in zip(texts(ours), (30, 40), strict=True)), (
+        "right of bar and point"
+    )
     assert [word.splitlines()[1] for word in ticks(ours)] == ["zf64, 1.50 M", "zf64-wide, 2.25 M"]
     assert bars(paper, lying=True)["validation, top-1"][2] == [
         ablation.PUBLISHED["zfnet"][1], ablation.PUBLISHED["zfnet-wide"][1]
@@ -111,7 +131,9 @@ def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures
     error = {(0,): [[60, 30], [50, 20]], (1,): [[44, 25], [40, 24]], (0, 1): [[41, 22], [38, 18]]}
     error = {nets: np.array(values, float) for nets, values in error.items()}
     singles, prefixes = [("a", (0,)), ("b", (1,))], [("the first 1", (0,)), ("the first 2", (0, 1))]
-    ensemble._result(subject_of(), 100, ensemble.rows_of(["tiny", "tiny"]), singles, prefixes, error)
+    ensemble._result(
+        subject_of(), 100, ensemble.rows_of(["tiny", "tiny"]), singles, prefixes, error
+    )
     ours, paper, top1, top5 = figures[0].axes
     assert bars(ours, lying=True) == {
         "top-1, 1 view": (BLUE, [-0.2, 0.8], [52, 41]), "top-5, 1 view": (ORANGE, [-0.2, 0.8], [27.5, 22]),
@@ -126,8 +148,18 @@ def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures
         assert curves(axes) == {
             "1 view": (colour, "--", [1, 2], numbers([error[0,][0, k], error[0, 1][0, k]])),
             "10 views": (colour, "-", [1, 2], numbers([error[0,][1, k], error[0, 1][1, k]])),
-            "net n alone, 1 view": (GREY, "None", [1, 2], numbers([error[0,][0, k], error[1,][0, k]])),
-            "net n alone, 10 views": (GREY, "None", [1, 2], numbers([error[0,][1, k], error[1,][1, k]])),
+            "net n alone, 1 view": (
+                GREY,
+                "None",
+                [1, 2],
+                numbers([error[0,][0, k], error[1,][0, k]]),
+            ),
+            "net n alone, 10 views": (
+                GREY,
+                "None",
+                [1, 2],
+                numbers([error[0,][1, k], error[1,][1, k]]),
+            ),
         }
 
 
@@ -137,19 +169,31 @@ def test_figure_5_a_curve_for_each_picture_in_its_row_and_column(figures):  # no
     pictures = [Shown(f"p{k}", read([k])[0], k) for k in range(2)]
 
     def measured(count):
-        return {which: rng.random((count, 2)) for which in invariance.DISTANCES} | {"p": rng.random(count)}
+        return {which: rng.random((count, 2)) for which in invariance.DISTANCES} | {
+            "p": rng.random(count)
+        }
 
-    found = {name: [measured(len(kind.values)) for _ in pictures] for name, kind in families.items()}
+    found = {
+        name: [measured(len(kind.values)) for _ in pictures] for name, kind in families.items()
+    }
     grey = np.full((26, 26, 3), 128, np.uint8)
-    result = invariance._result(small_net(), pictures, families, found, ["relu1", "relu2"], "relative", grey)
+    result = invariance._result(
+        small_net(), pictures, families, found, ["relu1", "relu2"], "relative", grey
+    )
     axes = np.array(figures[0].axes).reshape(3, 4)
     for row, (name, kind) in zip(axes, families.items(), strict=True):
         for k, layer in enumerate(("conv1", "conv2")):
-            assert row[1 + k].get_title().startswith(f"{layer} (paper's axis to {invariance.AXES[name][k]:g}")
+            assert (
+                row[1 + k]
+                .get_title()
+                .startswith(f"{layer} (paper's axis to {invariance.AXES[name][k]:g}")
+            )
             for label, one in zip(("cat", "sea dog"), found[name], strict=True):
                 want = numbers(kind.values), numbers(one["relative"][:, k])
                 assert curves(row[1 + k])[label][2:] == want
-        assert [curve[3] for curve in curves(row[3]).values()] == [numbers(one["p"]) for one in found[name]]
+        assert [curve[3] for curve in curves(row[3]).values()] == [
+            numbers(one["p"]) for one in found[name]
+        ]
         assert row[3].get_title() == "P(true class)" and row[3].get_xlabel() == kind.label
     still = list(families["translation"].values).index(0)
     both = [one["p"] for one in found["translation"]]
@@ -165,7 +209,11 @@ def test_figure_5_a_curve_for_each_picture_in_its_row_and_column(figures):  # no
 
 
 def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
-    net, picture, filled = small_net(), data_of(1).val.read([0])[0], np.full((26, 26, 3), 9, np.uint8)
+    net, picture, filled = (
+        small_net(),
+        data_of(1).val.read([0])[0],
+        np.full((26, 26, 3), 9, np.uint8),
+    )
     places = occlusion.Places.of(net.shape, 8, 6)
     count, rng = len(places.boxes), np.random.default_rng(3)
     found = {
@@ -174,7 +222,9 @@ def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
         "down": rng.standard_normal((3, 24, 24, 3)),
     }  # fmt: skip
     found["true"][5], found["activity"][9] = 0, 0
-    result = occlusion._result(net, [Shown("one.png", picture, 0)], [found], places, filled, "relu2")
+    result = occlusion._result(
+        net, [Shown("one.png", picture, 0)], [found], places, filled, "relu2"
+    )
     shown, heat, down, p, classes = figures[0].axes[:5]
     top, left, bottom, right = places.boxes[5]
     want = picture[1:25, 1:25].copy()
@@ -182,7 +232,10 @@ def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
     np.testing.assert_array_equal(shown.images[0].get_array(), want)
     assert shown.get_title() == "cat: 75% → 0%"
     rows = len(places.rows)
-    for axes, values, title in ((heat, found["activity"] / 4, "activity of map 3"), (p, found["true"], "P(cat)")):
+    for axes, values, title in (
+        (heat, found["activity"] / 4, "activity of map 3"),
+        (p, found["true"], "P(cat)"),
+    ):
         np.testing.assert_allclose(axes.images[0].get_array(), values.reshape(rows, -1))
         assert axes.get_title() == title and axes.images[0].get_extent() == [-0.5, 23.5, 23.5, -0.5]
     assert heat.images[0].get_clim()[0] == 0 and down.get_title() == "its projections, conv2"
@@ -193,7 +246,11 @@ def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
     at, low = places.middle(5), places.middle(9)
     (one,) = result.numbers["pictures"]
     assert one["lowest_p"] == {**at, "p": 0} and one["lowest_activity"] == {**low, "share": 0}
-    assert one["stays"] == pytest.approx(0.5, abs=0.05) and (one["class"], one["p"], one["map"]) == ("cat", 0.75, 3)
+    assert one["stays"] == pytest.approx(0.5, abs=0.05) and (
+        one["class"],
+        one["p"],
+        one["map"],
+    ) == ("cat", 0.75, 3)
     where = f"row {at['y']}, column {at['x']}; the most probable class at 50% of its places."
     assert result.sentences[0].startswith(f"one.png: P(cat) 75.0%, 0.0% with the square at {where}")
     assert list(result.rows[7].values()) == [
@@ -204,12 +261,23 @@ def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
 def test_table_1_bars_of_ours_and_the_papers(figures):  # noqa: F811
     net, pictures = small_net(), []
     for k, one in enumerate(data_of(2).val.read([0, 1])):
-        pictures.append(correspondence.Marked(f"p{k}", one, {"left eye": (5, 6), "nose": (12, 9)}, (0, 0, 24, 24)))
+        pictures.append(
+            correspondence.Marked(
+                f"p{k}", one, {"left eye": (5, 6), "nose": (12, 9)}, (0, 0, 24, 24)
+            )
+        )
     columns, rows = ["left eye", "nose", "random"], []
     for layer in ("conv5", "conv4"):
         for k, what in enumerate(columns):
             for by in (-0.01, 0.01):
-                rows.append({"layer": layer, "occlusion": what, "distance": 0.1 * (k + 1) + by, "of_changed": 0.5 + by})
+                rows.append(
+                    {
+                        "layer": layer,
+                        "occlusion": what,
+                        "distance": 0.1 * (k + 1) + by,
+                        "of_changed": 0.5 + by,
+                    }
+                )
     boxes = [correspondence.places(one, k, 6, 3, 0, net.shape) for k, one in enumerate(pictures)]
     grey = np.full((26, 26, 3), 128, np.uint8)
     result = correspondence._result(net, pictures, boxes, grey, rows, columns, 6)
@@ -222,20 +290,31 @@ def test_table_1_bars_of_ours_and_the_papers(figures):  # noqa: F811
         assert at == numbers(np.arange(3) - (0.2 if paper else 0))
         assert axes.get_title() == f"{layer}: sign change" and axes.get_ylim() == five.get_ylim()
         at = [place + 0.2 for place, what in enumerate(columns) if what in paper]
-        want = {"the paper's dogs": ("#c4c4cc", numbers(at), [paper[what][0] for what in columns])} if paper else {}
+        want = (
+            {"the paper's dogs": ("#c4c4cc", numbers(at), [paper[what][0] for what in columns])}
+            if paper
+            else {}
+        )
         assert bars(axes) == {"here": bars(axes)["here"]} | want
         assert result.numbers["layers"][layer]["nose"] == pytest.approx(
             {"mean": 0.2, "std": 0.01, "of_changed": 0.5, "pairs": 2}
         )
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["left\neye", "nose", "random"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == [
+            "left\neye",
+            "nose",
+            "random",
+        ]
 
 
 def test_figure_6_bars_by_rank_bands_and_the_grids_frequencies(figures):  # noqa: F811
     about, rng = subject_of(), np.random.default_rng(1)
     bands = np.array([[0.5, 0.3, 0.2], [0.7, 0.1, 0.2], [0.1, 0.2, 0.7], [0.6, 0.2, 0.2]])
-    size = [0.02, 0.001, 0.06, 0.04]  # the second is smaller than a tenth of the median, the last never above 0
+    # the second is smaller than a tenth of the median, the last never above 0
+    size = [0.02, 0.001, 0.06, 0.04]
     pictures = rng.integers(0, 256, (2, 10, 20, 3), np.uint8)
-    values = filters.Measures(np.array(size), bands, np.array([3.0, 2, 1, 0]), rng.random(13) + 0.1, *pictures)
+    values = filters.Measures(
+        np.array(size), bands, np.array([3.0, 2, 1, 0]), rng.random(13) + 0.1, *pictures
+    )
     numbers_ = filters._numbers(about, values)
     assert numbers_["dead"] == [1, 3] and numbers_["median_rms"] == pytest.approx(0.03)
     assert numbers_["dominance"] == pytest.approx(2) and numbers_["largest_rms"] == 0.06
@@ -246,7 +325,9 @@ def test_figure_6_bars_by_rank_bands_and_the_grids_frequencies(figures):  # noqa
     np.testing.assert_array_equal(second.images[0].get_array(), pictures[1])
     ((_, at, heights),) = bars(ranks).values()
     assert (at, heights) == ([0, 1, 2, 3], [0.06, 0.04, 0.02, 0.001])
-    assert [to_hex(patch.get_facecolor()) for patch in ranks.patches] == [BLUE, RED, BLUE, RED], "dead ones are red"
+    assert [to_hex(patch.get_facecolor()) for patch in ranks.patches] == [BLUE, RED, BLUE, RED], (
+        "dead ones are red"
+    )
     assert bars(shares) == {
         "low 48%": (BLUE, [0, 1, 2, 3], [0.7, 0.6, 0.5, 0.1]),
         "middle 20%": (GREEN, [0, 1, 2, 3], [0.1, 0.2, 0.3, 0.2]),
@@ -256,7 +337,9 @@ def test_figure_6_bars_by_rank_bands_and_the_grids_frequencies(figures):  # noqa
     ((_, _, x, y), *grid) = curves(spectrum).values()
     assert x == numbers(np.arange(1, 13) / 24) and y == numbers(values.spectrum[1:])
     period = numbers_["period"]
-    assert [line[2] for line in grid] == [numbers([k / period] * 2) for k in range(1, period // 2 + 1)]
+    assert [line[2] for line in grid] == [
+        numbers([k / period] * 2) for k in range(1, period // 2 + 1)
+    ]
     assert {line[0] for line in grid} == ({RED} if grid else set())
 
 
@@ -275,27 +358,40 @@ def strips(monkeypatch):
 
 
 def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
-    """Three epochs of conv1, of which maps 1 and 3 are drawn: the second map's strongest picture changes once."""
+    """Three epochs of conv1, of which maps 1 and 3 are drawn: the second map's strongest picture
+    changes once.
+    """
     about, epochs = subject_of(data=data_of(12)), (1, 2, 5)
     pictures = {1: [0, 4, 0, 7], 2: [0, 4, 1, 8], 5: [2, 4, 1, 8]}
     found = {
         epoch: {"conv1 picture": np.array(pictures[epoch]), "conv1 value": np.arange(4) + epoch / 10,
                 "conv1 y": np.arange(4), "conv1 x": 2 * np.arange(4)} for epoch in epochs
     }  # fmt: skip
-    tile = {(epoch, row): np.full((2, 2, 3), 10 * epoch + row, np.uint8) for epoch in epochs for row in range(2)}
+    tile = {
+        (epoch, row): np.full((2, 2, 3), 10 * epoch + row, np.uint8)
+        for epoch in epochs
+        for row in range(2)
+    }
     cosines = {1: np.nan, 2: 0.93, 5: 1.0}
-    drawn = {e: {"conv1 cosine": cosines[e], "conv1 tiles": [tile[e, 0], tile[e, 1]]} for e in epochs}
+    drawn = {
+        e: {"conv1 cosine": cosines[e], "conv1 tiles": [tile[e, 0], tile[e, 1]]} for e in epochs
+    }
     result = evolution._result(about, {"conv1": "relu1"}, {"conv1": [1, 3]}, found, drawn)
     (((strip,), _, _),) = strips
     assert strip.title == "conv1" and strip.heads == ["epoch 1", "epoch 2", "epoch 5"]
     assert strip.labels == ["map 1", "map 3"] and strip.marks == {(1, 1)}
-    assert [[int(one[0, 0, 0]) for one in row] for row in strip.rows] == [[10, 20, 50], [11, 21, 51]]
+    assert [[int(one[0, 0, 0]) for one in row] for row in strip.rows] == [
+        [10, 20, 50],
+        [11, 21, 51],
+    ]
     assert strip.feet == [("cosine", ["–", "0.93", "1.00"])]
     assert result.rows[4] == {
         "layer": "conv1", "map": 3, "epoch": 2, "picture": "picture 8", "id": 8, "y": 3, "x": 6, "value": 3.2,
         "jump": True,
     }  # fmt: skip
-    assert [(row["map"], row["epoch"], row["jump"]) for row in result.rows if row["jump"]] == [(3, 2, True)]
+    assert [(row["map"], row["epoch"], row["jump"]) for row in result.rows if row["jump"]] == [
+        (3, 2, True)
+    ]
     assert result.numbers["share_of_jumps"] == {"conv1": [0, 0.5, 0.25]}
     assert result.sentences[0].endswith("at epoch 5 than at epoch 2: conv1 25%.")
     assert "from epoch: conv1 2." in result.sentences[1]
@@ -326,7 +422,10 @@ def test_the_controls_page_has_a_row_for_each_map_and_a_column_for_each_way(stri
     cosine, correlation = ([one[kind] for one in measured] for kind in ("cosine", "correlation"))
     means = [f"{value:.2f}" for value in np.nanmean(cosine, axis=0)]
     assert strip.feet[0] == ("cosine", ["", *means])
-    assert strip.feet[1] == ("correlation", ["1.00", *(f"{value:.2f}" for value in np.mean(correlation, axis=0))])
+    assert strip.feet[1] == (
+        "correlation",
+        ["1.00", *(f"{value:.2f}" for value in np.mean(correlation, axis=0))],
+    )
     assert [(row["map"], row["picture"], row["variant"]) for row in result.rows] == [
         (number, name, way) for number, name in ((2, "picture 1"), (1, "picture 8")) for way in ways
     ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""Figure 6: what is called dead, dominant, low, high and aliased is so, for filters and pictures made for it."""
+"""Figure 6: what is called dead, dominant, low, high and aliased is so, for filters and pictures
+made for it.
+"""
 
 import json
 import pathlib
@@ -26,9 +28,9 @@ def waves(frequency, size=11, channels=3):
     """Filters (n, size, size, channels): a cosine along rows, one along columns, one along the diagonal."""
     y, x = np.mgrid[:size, :size] - size // 2
     along = [y, x, (x + y) / np.sqrt(2)]
-    return np.stack([np.cos(2 * np.pi * frequency * t) * np.hanning(size + 2)[1:-1, None] for t in along])[
-        ..., None
-    ].repeat(channels, 3)
+    return np.stack(
+        [np.cos(2 * np.pi * frequency * t) * np.hanning(size + 2)[1:-1, None] for t in along]
+    )[..., None].repeat(channels, 3)
 
 
 @pytest.mark.parametrize(("frequency", "band"), [(0.04, 0), (0.25, 1), (0.45, 2)])
@@ -68,7 +70,9 @@ def test_a_grid_of_the_stride_is_aliasing_and_smooth_noise_is_not():
     grid = np.zeros((64, 64, 3))
     grid[::4] = 1  # its spectrum is 1 at 1/4 and at 1/2 cycles per pixel, and 0 elsewhere
     flat = np.array([0, *np.ones(32)])
-    assert aliasing(flat + 3 * spectrum(grid), 4, 64) == pytest.approx(((1 + 3) / 1, (3 + 3) / (32 + 3 + 3)))
+    assert aliasing(flat + 3 * spectrum(grid), 4, 64) == pytest.approx(
+        ((1 + 3) / 1, (3 + 3) / (32 + 3 + 3))
+    )
     assert np.isnan(aliasing(noise, 1, 64)).all()
     short = np.array([0, *np.ones(8)])  # beside 4 of 16 lies 0, where a spectrum has nothing
     assert aliasing(short, 4, 16) == pytest.approx((1, 0))
@@ -76,14 +80,17 @@ def test_a_grid_of_the_stride_is_aliasing_and_smooth_noise_is_not():
 
 def test_a_spectrum_has_its_peak_at_the_wave():
     x = np.arange(60)
-    r = np.cos(2 * np.pi * 9 * x / 60)[:, None, None] * np.ones((60, 60, 3)) + 5  # a constant does not count
+    # a constant does not count
+    r = np.cos(2 * np.pi * 9 * x / 60)[:, None, None] * np.ones((60, 60, 3)) + 5
     energy = spectrum(r)
     assert energy.shape == (31,) and energy.argmax() == 9 and np.delete(energy, 9).max() < 1e-12
     assert spectrum(np.zeros((8, 8, 3))).sum() == 0
 
 
 def test_a_coarse_first_layer_leaves_its_grid():
-    """The same net, random, with stride 4 and with stride 2: going down a stride of 4 leaves more of a grid."""
+    """The same net, random, with stride 4 and with stride 2: going down a stride of 4 leaves more
+    of a grid.
+    """
     found = {}
     for stride in (2, 4):
         layers = [("conv1", Conv(6, 5, stride=stride, pad=2, init_std="he")), ("relu1", ReLU()),
@@ -95,7 +102,9 @@ def test_a_coarse_first_layer_leaves_its_grid():
 
 def test_measures_on_the_device(xp):
     where = Device() if xp is np else Device(0)
-    here, there = (measure(subject_of(small_net(), data_of(6), device=device)) for device in (Device(), where))
+    here, there = (
+        measure(subject_of(small_net(), data_of(6), device=device)) for device in (Device(), where)
+    )
     for kind in ("rms", "bands", "strongest", "spectrum"):
         np.testing.assert_allclose(there[kind], here[kind], rtol=1e-3, atol=1e-6)
 
@@ -105,9 +114,16 @@ def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
     other = small_net(5)
     other["conv1"].weight[..., 2] *= 0.01
     other["conv1"].weight[..., 4] *= 30
-    checkpoint.save("other.h5", other, {"data": "x", "recipe": INFO["recipe"], "history": [ROW, ROW]})
+    checkpoint.save(
+        "other.h5", other, {"data": "x", "recipe": INFO["recipe"], "history": [ROW, ROW]}
+    )
     whole = finished(run, subject_of(), tmp_path / "a", against=["other.h5"])
-    assert interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 1, against=["other.h5"]) == whole
+    assert (
+        interrupted_and_finished(
+            run, subject_of(), tmp_path / "b", monkeypatch, 1, against=["other.h5"]
+        )
+        == whole
+    )
     first, second = whole["numbers"]["nets"]
     size = np.sqrt((to_cpu(small_net(5)["conv1"].weight).astype(float) ** 2).mean(axis=(0, 1, 2)))
     assert second["dead"] == [2] and first["dead"] == [] and second["dominance"] > 20
@@ -126,17 +142,27 @@ def test_a_first_layer_without_a_stride_leaves_no_grid(tmp_path):
     ]
     net = Net((24, 24, 3), layers, ["a", "b"], np.full(3, 120, np.float32))
     result = run(subject_of(net), begin("it", {}, tmp_path, "it"))
-    assert "no stride that could leave a grid" in result.sentences[0] and "nan" not in result.sentences[0]
+    assert (
+        "no stride that could leave a grid" in result.sentences[0]
+        and "nan" not in result.sentences[0]
+    )
 
 
 def test_refusals(tmp_path):
-    grey = Net((24, 24, 1), [("conv1", Conv(6, 5)), ("conv2", Conv(2, None))], ["a", "b"], np.zeros(1, np.float32))
+    grey = Net(
+        (24, 24, 1),
+        [("conv1", Conv(6, 5)), ("conv2", Conv(2, None))],
+        ["a", "b"],
+        np.zeros(1, np.float32),
+    )
     with pytest.raises(RawconvError, match="three colours"):
         run(subject_of(grey), begin("it", {}, tmp_path, "it"))
 
 
 def test_the_command(place):  # noqa: F811
-    result = CliRunner().invoke(main, ["filters", "--against", "runs/tiny-pictures-1/last.h5", "--device", "cpu"])
+    result = CliRunner().invoke(
+        main, ["filters", "--against", "runs/tiny-pictures-1/last.h5", "--device", "cpu"]
+    )
     assert result.exit_code == 0, result.output
     about = json.loads(pathlib.Path(result.stdout.splitlines()[-1], "filters.json").read_text())
     assert (
@@ -154,14 +180,23 @@ def test_a_missing_net_is_trained_once_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
     words = ["filters", "--data", "scenes:24", "--no-train", "--device", "cpu"]
     refused = CliRunner().invoke(main, words)
-    assert refused.exit_code == 2 and "leave --no-train out, or name a net with --against FILE" in refused.stderr
+    assert (
+        refused.exit_code == 2
+        and "leave --no-train out, or name a net with --against FILE" in refused.stderr
+    )
     assert not pathlib.Path("runs").exists()
     said, changes = [], {"epochs": 2, "batch": 8}
     path = trained.trained("lenet", "scenes:24", changes, say=said.append, minutes=0.1)
     assert path.exists()
-    assert said[0] == f"Training lenet on scenes:24, about 0.1 min on 2 cores; it is kept in {path.parent}."
+    assert (
+        said[0]
+        == f"Training lenet on scenes:24, about 0.1 min on 2 cores; it is kept in {path.parent}."
+    )
     before = path.stat().st_mtime_ns
-    assert trained.trained("lenet", "scenes:24", changes, allow=False) == path and path.stat().st_mtime_ns == before
+    assert (
+        trained.trained("lenet", "scenes:24", changes, allow=False) == path
+        and path.stat().st_mtime_ns == before
+    )
     assert trained.place("lenet", "scenes:24", changes, 1) != path.parent
     with pytest.raises(Exception, match="no-train"):
         trained.trained("lenet", "scenes:24", changes, seed=1, allow=False)
@@ -178,7 +213,9 @@ def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
                 patch.setattr("rawconv.training.loop.write_log", _interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     trained.trained("lenet", "scenes:24", made, say=lambda line: None)
-        nets.append(checkpoint.load(trained.trained("lenet", "scenes:24", made, say=lambda line: None)).net)
+        nets.append(
+            checkpoint.load(trained.trained("lenet", "scenes:24", made, say=lambda line: None)).net
+        )
     for one, two in zip(*(net.params.values() for net in nets), strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -192,5 +229,7 @@ def test_the_other_net_has_the_other_first_layer(monkeypatch):
     monkeypatch.setattr(filters, "trained", lambda model, *more: asked.append(model) or "there.h5")
     about = subject_of(data=data_of(2)._replace(source="scenes:2"))
     assert filters.other_net(about) == ["there.h5"] and asked == ["alex64"]
-    coarse = Net((24, 24, 3), [("conv1", Conv(6, 5, stride=4)), ("conv2", Conv(2, None))], ["a", "b"])
+    coarse = Net(
+        (24, 24, 3), [("conv1", Conv(6, 5, stride=4)), ("conv2", Conv(2, None))], ["a", "b"]
+    )
     assert filters.other_net(about._replace(net=coarse)) and asked == ["alex64", "zf64"]

@@ -1,4 +1,6 @@
-"""Figure 5: transformations move pixels where they say, distances are the formulas, and the curves show the claims."""
+"""Figure 5: transformations move pixels where they say, distances are the formulas, and the curves
+show the claims.
+"""
 
 import json
 import pathlib
@@ -50,7 +52,8 @@ def test_quarter_turns_are_exact_and_others_keep_the_corners_filled(size):
     picture, fill = pictures_of(2, size)
     for quarter in range(4):
         found = transform(picture, TURN, 90.0 * quarter, fill)
-        np.testing.assert_array_equal(found, np.rot90(picture, quarter))  # counterclockwise, as it is seen
+        # counterclockwise, as it is seen
+        np.testing.assert_array_equal(found, np.rot90(picture, quarter))
     turned = transform(picture, TURN, 45.0, fill)
     for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         np.testing.assert_array_equal(turned[y, x], fill[y, x])
@@ -66,7 +69,10 @@ def test_enlarging_keeps_the_centre_where_it_is():
 
 
 def test_distances_are_what_they_are_called():
-    x, y = np.array([3.0, 4, 0]), np.array([[3.0, 4, 0], [6, 8, 0], [0, 0, 2], [0, 0, 0]], np.float32)
+    x, y = (
+        np.array([3.0, 4, 0]),
+        np.array([[3.0, 4, 0], [6, 8, 0], [0, 0, 2], [0, 0, 0]], np.float32),
+    )
     found = distances(x, y)
     np.testing.assert_allclose(found["raw"], [0, 5, np.sqrt(29), 5])
     np.testing.assert_allclose(found["relative"], [0, 1, np.sqrt(29) / 5, 1])
@@ -84,14 +90,19 @@ def test_measure_is_the_net_on_transformed_pictures(xp):
         for k, name in enumerate(("relu1", "relu2")):
             a, b = (to_cpu(net.forward(one.copy(), name)[0]).ravel() for one in (x, y))
             assert found["raw"][i, k] == pytest.approx(np.linalg.norm(a - b), rel=1e-4)
-        assert found["p"][i] == pytest.approx(float(to_cpu(softmax(net.forward(y)[0])).ravel()[1]), abs=1e-4)
+        assert found["p"][i] == pytest.approx(
+            float(to_cpu(softmax(net.forward(y)[0])).ravel()[1]), abs=1e-4
+        )
 
 
 OPTIONS = {"high": "2", "shift": 3}
 
 
 def some(count=2):
-    return [Shown(f"picture {k}", one, k % 2) for k, one in enumerate(data_of(count).val.read(range(count)))]
+    return [
+        Shown(f"picture {k}", one, k % 2)
+        for k, one in enumerate(data_of(count).val.read(range(count)))
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -105,10 +116,14 @@ def test_an_interrupted_run_ends_with_the_same_numbers(count, tmp_path, monkeypa
 def test_the_numbers_are_those_of_the_table(tmp_path):
     result = run(subject_of(), begin("it", {}, tmp_path, "it"), some(), **OPTIONS)
     assert (
-        result.numbers["layers"] == ["conv1", "conv2"] and result.published["rotation"]["axis ends"]["layer 7"] == 1.4
+        result.numbers["layers"] == ["conv1", "conv2"]
+        and result.published["rotation"]["axis ends"]["layer 7"] == 1.4
     )
     for name, step, count in (("translation", 1, 7), ("scale", 1.05, 17), ("rotation", 10, 36)):
-        about, rows = result.numbers[name], [row for row in result.rows if row["transformation"] == name]
+        about, rows = (
+            result.numbers[name],
+            [row for row in result.rows if row["transformation"] == name],
+        )
         assert len(rows) == 2 * count and about["step"] == pytest.approx(step)
         assert about["p"]["mean"] == pytest.approx(np.mean([row["p"] for row in rows]))
         mine = [row["conv2_relative"] for row in rows if row["value"] == pytest.approx(step)]
@@ -122,11 +137,26 @@ def test_a_distance_that_does_not_exist(tmp_path):
 
 
 def test_the_command(place):  # noqa: F811
-    options = ["--high", "2", "--shift", "2", "--scale", "1.2", "--distance", "raw", "--fill", "0", "--device", "cpu"]
+    options = [
+        "--high",
+        "2",
+        "--shift",
+        "2",
+        "--scale",
+        "1.2",
+        "--distance",
+        "raw",
+        "--fill",
+        "0",
+        "--device",
+        "cpu",
+    ]
     result = CliRunner().invoke(main, ["invariance", "a.png", *options])
     assert result.exit_code == 0, result.output
     about = json.loads(pathlib.Path(result.stdout.splitlines()[-1], "invariance.json").read_text())
-    assert about["options"]["pictures"][0]["name"] == "a.png" and about["options"]["distance"] == "raw"
+    assert (
+        about["options"]["pictures"][0]["name"] == "a.png" and about["options"]["distance"] == "raw"
+    )
     for wrong, code, says in (
         (["--high", "9"], 2, "There is no layer '9'"),
         (["--scale", "1"], 2, "Invalid value for '--scale'"),
@@ -135,12 +165,16 @@ def test_the_command(place):  # noqa: F811
     ):
         refused = CliRunner().invoke(main, ["invariance", "a.png", *wrong, "--device", "cpu"])
         assert refused.exit_code == code and says in refused.stderr, refused.output
-    assert sorted(path.name for path in pathlib.Path("runs/tiny-pictures-1").iterdir()) == ["invariance-1", "last.h5"]
+    assert sorted(path.name for path in pathlib.Path("runs/tiny-pictures-1").iterdir()) == [
+        "invariance-1",
+        "last.h5",
+    ]
 
 
 def check_claims(pictures, tmp_path):
-    """Section 4.1: layer 1 changes drastically for small transformations, layer 7 less; the class stays when a picture
-    is moved or enlarged, but not when it is turned, unless it looks the same from all sides, as a clock's face does."""
+    """Section 4.1: layer 1 changes drastically for small transformations, layer 7 less; the class
+    stays when a picture is moved or enlarged, but not when it is turned, unless it looks the same
+    from all sides, as a clock's face does."""
     about = subject.load("weights/scenes.h5", "scenes:12", Device())
     result = run(about, begin("it", {}, tmp_path, "it"), pictures(about))
     found = result.numbers
@@ -149,13 +183,21 @@ def check_claims(pictures, tmp_path):
         assert low["step"] > 1.5 * high["step"]
         assert low["step"] / low["largest"] > 1.15 * high["step"] / high["largest"]
     assert (
-        min(found["translation"]["p"]["mean"], found["scale"]["p"]["mean"]) > 0.7 > 0.6 > found["rotation"]["p"]["mean"]
+        min(found["translation"]["p"]["mean"], found["scale"]["p"]["mean"])
+        > 0.7
+        > 0.6
+        > found["rotation"]["p"]["mean"]
     )
     turned = {row["class"]: [] for row in result.rows}
     for row in result.rows:
         if row["transformation"] == "rotation" and row["value"] in (90, 180, 270):
             turned[row["class"]].append(row["p"])
-    assert np.mean(turned["clock"]) > 0.9 > 0.5 > np.mean([np.mean(p) for name, p in turned.items() if name != "clock"])
+    assert (
+        np.mean(turned["clock"])
+        > 0.9
+        > 0.5
+        > np.mean([np.mean(p) for name, p in turned.items() if name != "clock"])
+    )
 
 
 def test_on_the_shipped_net_the_papers_claims_hold(tmp_path):
@@ -169,14 +211,18 @@ def test_so_they_do_for_other_pictures(part, tmp_path):
 
 
 def test_the_values_on_the_axes_are_the_figures():
-    """Of 224 pixels a shift of 60 both ways by 4 pixels; to 1.8 times in 16 steps; all round by 10 degrees."""
+    """Of 224 pixels a shift of 60 both ways by 4 pixels; to 1.8 times in 16 steps; all round by 10
+    degrees.
+    """
     shift, larger, turn = kinds(224)
     assert shift.values.tolist() == list(range(-60, 61, 4)) and shift.drawn == [-60, -20, 20, 60]
-    assert larger.values == pytest.approx(np.arange(1, 1.81, 0.05)) and larger.drawn == pytest.approx(
-        [1, 1.25, 1.55, 1.8]
-    )
+    assert larger.values == pytest.approx(
+        np.arange(1, 1.81, 0.05)
+    ) and larger.drawn == pytest.approx([1, 1.25, 1.55, 1.8])
     assert turn.values.tolist() == list(range(0, 360, 10)) and turn.drawn == [0, 90, 180, 270]
     assert [(kind.name, kind.label, kind.neutral) for kind in kinds(224)] == [
         ("translation", "pixels down", 0), ("scale", "times", 1), ("rotation", "degrees", 0),
     ]  # fmt: skip
-    assert kinds(64)[0].values.tolist() == list(range(-17, 18)) and kinds(64, 1)[0].values.tolist() == [-1, 0, 1]
+    assert kinds(64)[0].values.tolist() == list(range(-17, 18)) and kinds(64, 1)[
+        0
+    ].values.tolist() == [-1, 0, 1]

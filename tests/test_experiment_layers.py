@@ -1,4 +1,6 @@
-"""Table 7: the table holds what classifiers say of each layer's features; deep layers are worth more than the first."""
+"""Table 7: the table holds what classifiers say of each layer's features; deep layers are worth
+more than the first.
+"""
 
 import json
 import pathlib
@@ -27,7 +29,9 @@ OPTIONS = {"per_class": [3, 5], "folds": 2, "test": 4, "classifiers": ["softmax"
 
 def test_a_cell_is_the_classifier_s_on_that_layer_and_draw(xp, tmp_path):
     device = Device() if xp is np else Device(0)
-    found = finished(run, subject_of(data=data_of(16), device=device), tmp_path, **OPTIONS)["numbers"]
+    found = finished(run, subject_of(data=data_of(16), device=device), tmp_path, **OPTIONS)[
+        "numbers"
+    ]
     assert [(cell["layer"], cell["object"], cell["per_class"]) for cell in found["table"]] == [
         (1, "norm1", 3), (2, "relu2", 3), (1, "norm1", 5), (2, "relu2", 5)
     ]  # fmt: skip
@@ -46,14 +50,18 @@ def test_a_cell_is_the_classifier_s_on_that_layer_and_draw(xp, tmp_path):
 def test_interrupted_and_restarted_it_ends_the_same(tmp_path, monkeypatch):
     options = OPTIONS | {"folds": 1}
     whole = finished(run, subject_of(), tmp_path / "a", **options)
-    assert interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 2, **options) == whole
+    assert (
+        interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 2, **options)
+        == whole
+    )
     assert whole["published"] == PUBLISHED and whole["numbers"]["table"][0]["std"] is None
     assert whole["sentences"][0].startswith("softmax, 3 a class, layers 1..n: (1) ")
 
 
 def test_too_few_pictures_are_refused(tmp_path):
     with pytest.raises(
-        RawconvError, match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most"
+        RawconvError,
+        match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most",
     ):
         run(subject_of(), begin("it", {}, tmp_path, "it"), per_class=[7], classifiers=["softmax"])
 
@@ -64,7 +72,9 @@ def test_deep_layers_are_worth_more_than_the_first(tmp_path, monkeypatch):
     data = open_data("scenes:12", 64)
     data = data._replace(train=take(data.val, range(120)), val=take(data.val, range(120, 360)))
     about = subject_of(rawconv.load(ROOT / "weights/scenes.h5"), data)
-    found = finished(run, about, tmp_path, per_class=[5], folds=2, test=20, classifiers=["softmax"])["numbers"]["table"]
+    found = finished(
+        run, about, tmp_path, per_class=[5], folds=2, test=20, classifiers=["softmax"]
+    )["numbers"]["table"]
     by_layer = {cell["layer"]: cell["accuracy"] for cell in found}
     assert list(by_layer) == [1, 2, 3, 4, 5, 6, 7]
     assert by_layer[5] > by_layer[1] + 0.1 and by_layer[7] > 0.8
@@ -77,9 +87,13 @@ def test_deep_layers_are_worth_more_for_new_classes(tmp_path, monkeypatch):
     gain = {"svm": [], "softmax": []}
     for seed in range(3):
         about = held_out.load(seed=seed)
-        found = finished(run, about, tmp_path / str(seed), per_class=[30], seed=seed)["numbers"]["table"]
+        found = finished(run, about, tmp_path / str(seed), per_class=[30], seed=seed)["numbers"][
+            "table"
+        ]
         for name, gains in gain.items():
-            cells = {cell["layer"]: cell["accuracy"] for cell in found if cell["classifier"] == name}
+            cells = {
+                cell["layer"]: cell["accuracy"] for cell in found if cell["classifier"] == name
+            }
             gains.append(cells[5] - cells[1])
     assert np.mean(gain["svm"]) > 0 and np.mean(gain["softmax"]) > 0, gain
 
@@ -93,16 +107,33 @@ def command(*words, code=0):
 
 def test_the_command(place):  # noqa: F811
     pytest.importorskip("sklearn", reason="the SVM needs scikit-learn (pip install scikit-learn)")
-    weights = ["--weights", "runs/tiny-pictures-1/last.h5", "--data", "pictures", "--classifier", "softmax"]
+    weights = [
+        "--weights",
+        "runs/tiny-pictures-1/last.h5",
+        "--data",
+        "pictures",
+        "--classifier",
+        "softmax",
+    ]
     done = command(*weights, "--all-classes", "--per-class", 4, "--per-class", 2, "--folds", 1)
     folder = pathlib.Path(done.stdout.splitlines()[-1])
     about = json.loads((folder / "layers.json").read_text())
     assert about["options"]["per_class"] == [2, 4] and len(about["numbers"]["table"]) == 4
-    assert (folder / "layers.csv").read_text().startswith("layer,object,classifier,per_class,accuracy,std\n1,norm1")
+    assert (
+        (folder / "layers.csv")
+        .read_text()
+        .startswith("layer,object,classifier,per_class,accuracy,std\n1,norm1")
+    )
     assert (folder / "layers.png").read_bytes().startswith(b"\x89PNG")
     assert "add --all-classes" in command(*weights, code=1).stderr
-    assert "choose --per-class 9" in command(*weights, "--all-classes", "--per-class", 10, code=1).stderr
-    assert "name them with --data" in command("--weights", "runs/tiny-pictures-1/last.h5", code=2).stderr
+    assert (
+        "choose --per-class 9"
+        in command(*weights, "--all-classes", "--per-class", 10, code=1).stderr
+    )
+    assert (
+        "name them with --data"
+        in command("--weights", "runs/tiny-pictures-1/last.h5", code=2).stderr
+    )
 
 
 def test_quick_pretrains_a_net_and_keeps_it(tmp_path, monkeypatch):
@@ -113,4 +144,7 @@ def test_quick_pretrains_a_net_and_keeps_it(tmp_path, monkeypatch):
     assert "leave --no-train out" in command(*words, "--no-train", code=2).stderr
     first, second = (json.loads(command(*words, "--json", "--out", name).stdout) for name in "ab")
     assert first["numbers"] == second["numbers"] and len(first["numbers"]["table"]) == 3
-    assert first["options"]["folds"] == 2 and len(list(pathlib.Path("runs/experiments").iterdir())) == 1
+    assert (
+        first["options"]["folds"] == 2
+        and len(list(pathlib.Path("runs/experiments").iterdir())) == 1
+    )

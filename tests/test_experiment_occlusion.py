@@ -1,4 +1,6 @@
-"""Figure 7: every number is what covering the picture by hand gives, and the maps show what the paper says."""
+"""Figure 7: every number is what covering the picture by hand gives, and the maps show what the
+paper says.
+"""
 
 import json
 import pathlib
@@ -37,11 +39,15 @@ def by_hand(net, picture, boxes, fill, name, label):
         one = x.copy()
         one[:, top:bottom, left:right] = grey[:, top:bottom, left:right]
         p = softmax(net.forward(one.copy())[0]).ravel()
-        found.append((net.forward(one, name)[0][0, :, :, number].sum(), p[label], int(p.argmax()), max(p)))
+        found.append(
+            (net.forward(one, name)[0][0, :, :, number].sum(), p[label], int(p.argmax()), max(p))
+        )
     return [np.array(column) for column in zip(*found, strict=True)]
 
 
-@pytest.mark.parametrize(("side", "stride", "fill"), [(1, 7, "128"), (9, 4, "mean"), (12, 5, "255,0,30"), (60, 9, "0")])
+@pytest.mark.parametrize(
+    ("side", "stride", "fill"), [(1, 7, "128"), (9, 4, "mean"), (12, 5, "255,0,30"), (60, 9, "0")]
+)
 def test_the_maps_are_those_of_covered_pictures(side, stride, fill):
     net = small_net().astype("float64")
     net.execution = GEMM
@@ -63,12 +69,16 @@ def test_pictures_that_are_not_square():
     x = nets.picture(shape=net.shape)
     covered = Covered(ForwardPass(net, x).maps, 0 * x, "relu3", 2, 1.0)
     places = Places.of(net.shape, 7, 4)
-    assert places.boxes.shape == (len(places.rows) * len(places.columns), 4) and len(places.rows) < len(places.columns)
+    assert places.boxes.shape == (len(places.rows) * len(places.columns), 4) and len(
+        places.rows
+    ) < len(places.columns)
     found = respond(net, covered, places.boxes, 1)
     for index in (0, 8, len(places.boxes) - 1):
         one, (top, left, bottom, right) = x.copy(), places.boxes[index]
         one[:, top:bottom, left:right] = 0
-        assert found["activity"][index] == pytest.approx(net.forward(one, "relu3")[0][..., 2].sum(), rel=1e-12)
+        assert found["activity"][index] == pytest.approx(
+            net.forward(one, "relu3")[0][..., 2].sum(), rel=1e-12
+        )
         at = places.middle(index)
         assert top <= at["y"] < bottom and left <= at["x"] < right
         assert places.grid(np.arange(len(places.boxes)))[at["y"] // 4, at["x"] // 4] == index
@@ -116,7 +126,10 @@ OPTIONS = {"layer": "conv2", "square": 8, "stride": 2}
 
 
 def some(count=2):
-    return [Shown(f"picture {k}", picture, k % 2) for k, picture in enumerate(data_of(count).val.read(range(count)))]
+    return [
+        Shown(f"picture {k}", picture, k % 2)
+        for k, picture in enumerate(data_of(count).val.read(range(count)))
+    ]
 
 
 def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, monkeypatch):
@@ -132,7 +145,11 @@ def test_the_numbers_are_those_of_the_table(tmp_path):
     for one in result.numbers["pictures"]:
         rows = [row for row in result.rows if row["picture"] == one["picture"]]
         lowest = min(rows, key=lambda row: row["true"])
-        assert one["lowest_p"] == {"y": lowest["y"], "x": lowest["x"], "p": pytest.approx(lowest["true"])}
+        assert one["lowest_p"] == {
+            "y": lowest["y"],
+            "x": lowest["x"],
+            "p": pytest.approx(lowest["true"]),
+        }
         assert one["stays"] == pytest.approx(np.mean([row["best"] == one["class"] for row in rows]))
         share = min(row["activity"] for row in rows) / one["activity"]
         assert one["lowest_activity"]["share"] == pytest.approx(share)
@@ -179,7 +196,18 @@ def test_the_command(place):  # noqa: F811
     Image.fromarray(wide[:, 11:37]).save("middle.png")
     told = []
     for number, picture in enumerate(("wide.png", "middle.png"), 1):
-        options = ["--layer", "2", "--square", "6", "--stride", "6", "--label", "cat", "--device", "cpu"]
+        options = [
+            "--layer",
+            "2",
+            "--square",
+            "6",
+            "--stride",
+            "6",
+            "--label",
+            "cat",
+            "--device",
+            "cpu",
+        ]
         result = CliRunner().invoke(main, ["occlusion", picture, *options])
         assert result.exit_code == 0, result.output
         folder = pathlib.Path(result.stdout.splitlines()[-1])
@@ -205,20 +233,24 @@ def test_the_command(place):  # noqa: F811
 def test_the_command_refuses(place, arguments, code, says):  # noqa: F811
     pathlib.Path("broken.png").write_bytes(b"no")
     result = CliRunner().invoke(main, ["occlusion", "--layer", "2", *arguments, "--device", "cpu"])
-    assert result.exit_code == code and "Error: " in result.stderr and says in result.stderr, result.output
+    assert result.exit_code == code and "Error: " in result.stderr and says in result.stderr, (
+        result.output
+    )
     assert [path.name for path in pathlib.Path("runs/tiny-pictures-1").iterdir()] == ["last.h5"]
 
 
 def test_on_the_shipped_net_the_object_and_the_projection_are_what_counts():
-    """The minimum of P(true class) lies in the object's box, which is half of the picture; and covering what a map's
-    projection shows lowers the map more than covering elsewhere."""
+    """The minimum of P(true class) lies in the object's box, which is half of the picture; and
+    covering what a map's projection shows lowers the map more than covering elsewhere."""
     about = subject.load("weights/scenes.h5", "scenes:12", Device())
     net, split = about.net, about.data.val
     places, fill, inside, correlations = Places.of(net.shape, 16, 4), filling(net, "128"), [], []
     for one in shown(about, count=24):
         covered = Covered.of(net, one.picture, fill, "relu5")
         found = respond(net, covered, places.boxes, one.label)
-        top, left, bottom, right = scenes.truth(int(split.names[split.names.index(one.name)].split()[1])).box
+        top, left, bottom, right = scenes.truth(
+            int(split.names[split.names.index(one.name)].split()[1])
+        ).box
         at = places.middle(found["true"].argmin())
         inside.append(top <= at["y"] < bottom and left <= at["x"] < right)
         (projection,) = project(forward_pass(net, one.picture), [f"relu5:{covered.number}:*"])

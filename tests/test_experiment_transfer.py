@@ -1,4 +1,6 @@
-"""Tables 4 to 6: a softmax on fixed layers and a net from scratch, on the same few pictures, interrupted or not."""
+"""Tables 4 to 6: a softmax on fixed layers and a net from scratch, on the same few pictures,
+interrupted or not.
+"""
 
 import json
 import pathlib
@@ -28,14 +30,19 @@ OPTIONS = {"per_class": [2, 4], "folds": 2, "test": 5, "steps": 2, "seed": 3}
 def dark_and_light(count):
     """A data set that any net can learn."""
     data = data_of(count)
-    pictures = data.train.read(range(count)) // 2 + (128 * (np.arange(count) % 2)).astype(np.uint8)[:, None, None, None]
+    pictures = (
+        data.train.read(range(count)) // 2
+        + (128 * (np.arange(count) % 2)).astype(np.uint8)[:, None, None, None]
+    )
     split = Split(pictures.__getitem__, data.train.labels, data.train.names, data.train.shape)
     return data._replace(train=split, val=split)
 
 
 def test_fixed_layers_are_a_softmax_on_the_last_layer_below_the_scores(xp, tmp_path):
     device = Device() if xp is np else Device(0)
-    found = finished(run, subject_of(data=data_of(16), device=device), tmp_path, **OPTIONS)["numbers"]["table"]
+    found = finished(run, subject_of(data=data_of(16), device=device), tmp_path, **OPTIONS)[
+        "numbers"
+    ]["table"]
     assert [(row["way"], row["per_class"]) for row in found] == [
         ("fixed", 2), ("fixed", 4), ("scratch", 2), ("scratch", 4)
     ]  # fmt: skip
@@ -44,7 +51,10 @@ def test_fixed_layers_are_a_softmax_on_the_last_layer_below_the_scores(xp, tmp_p
         parts = []
         for split, count in ((data.train, 4), (data.val, 5)):
             ids = few(split.labels, count, 2, 3, fold)
-            parts += [to_cpu(net.forward(preprocess(net, split.read(ids)), "relu2")[0]), split.labels[ids]]
+            parts += [
+                to_cpu(net.forward(preprocess(net, split.read(ids)), "relu2")[0]),
+                split.labels[ids],
+            ]
         right.append(shares(answers("softmax", *parts[:3], 2)[0], parts[3], 2))
     assert found[1]["folds"] == pytest.approx(np.mean(right, axis=1))
     assert list(found[1]["by_class"].values()) == pytest.approx(np.mean(right, axis=0))
@@ -61,13 +71,27 @@ def test_from_scratch_sees_the_few_pictures_alone_and_learns_them(tmp_path, monk
 
     monkeypatch.setattr(transfer, "train_in", train_in)
     about = subject_of(data=dark_and_light(24))
-    about.info["recipe"] = {"crop": "random", "lr": 0.004, "frozen": "conv1", "rates": {"conv2": 0.5}, "stored": 26}
+    about.info["recipe"] = {
+        "crop": "random",
+        "lr": 0.004,
+        "frozen": "conv1",
+        "rates": {"conv2": 0.5},
+        "stored": 26,
+    }
     before = {key: value.copy() for key, value in about.net.params.items()}
-    found = finished(run, about, tmp_path, per_class=[4], folds=2, test=12, steps=60, seed=0)["numbers"]
+    found = finished(run, about, tmp_path, per_class=[4], folds=2, test=12, steps=60, seed=0)[
+        "numbers"
+    ]
     assert found["table"][1]["way"] == "scratch" and found["table"][1]["accuracy"] > 0.9
     assert found["pictures_from_scratch"] == 60 * BATCH
     (net, how, data), (other, *_) = seen
-    assert (how.crop, how.lr, how.frozen, how.lr_multipliers, how.epochs) == ("random", 0.002, "", {}, 1)
+    assert (how.crop, how.lr, how.frozen, how.lr_multipliers, how.epochs) == (
+        "random",
+        0.002,
+        "",
+        {},
+        1,
+    )
     assert len(data.train) == 60 * BATCH and len(set(data.train.names)) == 8 and len(data.val) == 24
     assert not np.array_equal(net["conv1"].weight, other["conv1"].weight)
     assert all(np.array_equal(value, before[key]) for key, value in about.net.params.items())
@@ -77,22 +101,34 @@ def test_from_scratch_sees_the_few_pictures_alone_and_learns_them(tmp_path, monk
 def test_more_classes_than_the_net_has(tmp_path):
     data = data_of(18)
     split = Split(data.train._read, np.arange(18) % 3, data.train.names, data.train.shape)
-    about = subject_of(data=data._replace(classes=["a", "b", "c"], train=split, val=take(split, [0, 1, 3])))
+    about = subject_of(
+        data=data._replace(classes=["a", "b", "c"], train=split, val=take(split, [0, 1, 3]))
+    )
     found = finished(run, about, tmp_path, per_class=[2], folds=1, steps=1)
     for row in found["numbers"]["table"]:
-        assert list(row["by_class"]) == ["a", "b", "c"] and row["by_class"]["c"] is None  # nothing to try it on
+        # nothing to try it on
+        assert list(row["by_class"]) == ["a", "b", "c"] and row["by_class"]["c"] is None
         assert row["accuracy"] == pytest.approx((row["by_class"]["a"] + row["by_class"]["b"]) / 2)
 
 
 def test_interrupted_between_nets_it_ends_the_same(tmp_path, monkeypatch):
     whole = finished(run, subject_of(), tmp_path / "a", **OPTIONS)
-    assert interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 5, **OPTIONS) == whole
-    assert whole["published"] == PUBLISHED and whole["sentences"][0].startswith("2 a class: layers fixed ")
+    assert (
+        interrupted_and_finished(run, subject_of(), tmp_path / "b", monkeypatch, 5, **OPTIONS)
+        == whole
+    )
+    assert whole["published"] == PUBLISHED and whole["sentences"][0].startswith(
+        "2 a class: layers fixed "
+    )
 
 
 def test_interrupted_within_a_net_it_ends_the_same(tmp_path, monkeypatch):
     options = {"per_class": [3], "folds": 1, "test": 5, "steps": 6, "seed": 0}
-    whole, real, steps = finished(run, subject_of(), tmp_path / "a", **options), rawconv.training.loop.train_step, []
+    whole, real, steps = (
+        finished(run, subject_of(), tmp_path / "a", **options),
+        rawconv.training.loop.train_step,
+        [],
+    )
 
     def stops(*arguments):
         steps.append(1)
@@ -114,7 +150,8 @@ def test_interrupted_within_a_net_it_ends_the_same(tmp_path, monkeypatch):
 
 def test_too_few_pictures_are_refused(tmp_path):
     with pytest.raises(
-        RawconvError, match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most"
+        RawconvError,
+        match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most",
     ):
         run(subject_of(), begin("it", {}, tmp_path, "it"), per_class=[2, 7])
 
@@ -125,7 +162,9 @@ def test_a_trained_net_needs_fewer_pictures(tmp_path, monkeypatch):
     data = open_data("scenes:12", 64)
     data = data._replace(train=take(data.val, range(60)), val=take(data.val, range(60, 240)))
     about = subject_of(rawconv.load(ROOT / "weights/scenes.h5"), data)
-    fixed, scratch = finished(run, about, tmp_path, per_class=[2], folds=1, test=10, steps=8)["numbers"]["table"]
+    fixed, scratch = finished(run, about, tmp_path, per_class=[2], folds=1, test=10, steps=8)[
+        "numbers"
+    ]["table"]
     assert fixed["accuracy"] > scratch["accuracy"] + 0.3
 
 
@@ -151,7 +190,9 @@ def command(*words, code=0):
 
 def test_the_command(place):  # noqa: F811
     weights = ["--weights", "runs/tiny-pictures-1/last.h5", "--data", "pictures"]
-    done = command(*weights, "--all-classes", "--per-class", 4, "--per-class", 2, "--folds", 1, "--steps", 1)
+    done = command(
+        *weights, "--all-classes", "--per-class", 4, "--per-class", 2, "--folds", 1, "--steps", 1
+    )
     folder = pathlib.Path(done.stdout.splitlines()[-1])
     about = json.loads((folder / "transfer.json").read_text())
     assert about["options"]["per_class"] == [2, 4] and len(about["numbers"]["table"]) == 4
@@ -166,9 +207,14 @@ def test_quick_has_the_tables_form(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(held_out, "MODEL", "lenet")
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 48)
-    assert "leave --no-train out" in command("--quick", "--no-train", "--data", "scenes:144", code=2).stderr
+    assert (
+        "leave --no-train out"
+        in command("--quick", "--no-train", "--data", "scenes:144", code=2).stderr
+    )
     about = json.loads(command("--quick", "--data", "scenes:144", "--json").stdout)
     assert [(row["way"], row["per_class"], len(row["folds"])) for row in about["numbers"]["table"]] == [
         ("fixed", 5, 2), ("fixed", 10, 2), ("scratch", 5, 2), ("scratch", 10, 2)
     ]  # fmt: skip
-    assert all(0 <= row["accuracy"] <= 1 and len(row["by_class"]) == 6 for row in about["numbers"]["table"])
+    assert all(
+        0 <= row["accuracy"] <= 1 and len(row["by_class"]) == 6 for row in about["numbers"]["table"]
+    )

@@ -59,11 +59,15 @@ def found():
 
 @pytest.mark.parametrize("name", sorted({*found(), *NAMES}))
 def test_an_experiment_stands_everywhere(name):
-    assert not missing(name), f"{name} is not in {', '.join(missing(name))}; CONTRIBUTING.md lists the places"
+    assert not missing(name), (
+        f"{name} is not in {', '.join(missing(name))}; CONTRIBUTING.md lists the places"
+    )
 
 
 def test_contributing_names_every_place():
-    section = re.search(r"^## Add an experiment\n(.*?)^## ", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)[1]
+    section = re.search(
+        r"^## Add an experiment\n(.*?)^## ", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S
+    )[1]
     assert not [place for place in PLACES if f"`{place}`" not in section]
 
 
@@ -73,6 +77,8 @@ def test_one_that_is_missing_is_seen(place):
         said = text(path)
         if path != place.replace("NAME", "occlusion"):
             return said
-        return said.replace(PLACES[place].replace("NAME", "occlusion"), "") if PLACES[place] else None
+        return (
+            said.replace(PLACES[place].replace("NAME", "occlusion"), "") if PLACES[place] else None
+        )
 
     assert not missing("occlusion") and missing("occlusion", without) == [place]

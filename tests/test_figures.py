@@ -17,7 +17,9 @@ def flat(color, height=9, width=9):
 
 
 def blocks(count, tiles=9):
-    return [Block(f"map {k}", "2 to 1", [Tile(flat(RED), flat(BLUE))] * tiles) for k in range(count)]
+    return [
+        Block(f"map {k}", "2 to 1", [Tile(flat(RED), flat(BLUE))] * tiles) for k in range(count)
+    ]
 
 
 def grid(count, tiles=9, **more):
@@ -35,12 +37,16 @@ def test_enlarge_keeps_the_aspect(shape):
     picture = figures.enlarge(flat(RED, *shape), 84)
     assert max(picture.size) == 84
     assert picture.width / picture.height == pytest.approx(shape[1] / shape[0], rel=0.05)
-    assert set(picture.getdata() if not hasattr(picture, "get_flattened_data") else picture.get_flattened_data()) == {
-        RED
-    }
+    assert set(
+        picture.getdata()
+        if not hasattr(picture, "get_flattened_data")
+        else picture.get_flattened_data()
+    ) == {RED}
 
 
-@pytest.mark.parametrize(("count", "side", "rows"), [(1, 1, 1), (2, 2, 1), (4, 2, 2), (5, 3, 2), (9, 3, 3), (10, 4, 3)])
+@pytest.mark.parametrize(
+    ("count", "side", "rows"), [(1, 1, 1), (2, 2, 1), (4, 2, 2), (5, 3, 2), (9, 3, 3), (10, 4, 3)]
+)
 def test_block_size(count, side, rows):
     width, height = figures.block_size(count, tile=50)
     assert width == 2 * (side * 50 + (side - 1) * LINE) + SPLIT
@@ -65,7 +71,10 @@ def test_without_patches():
     assert BLUE not in {page.getpixel((x, TOP + 40)) for x in range(page.width)}
     assert page.getpixel((MARGIN, TOP + 26)) == RED
     tiles = [Block("map 1", "", [Tile(flat(RED))] * 9)]
-    assert figures.grid(tiles, 9, "", "", "", patches=False, tile=tile).getpixel((MARGIN, TOP + 26)) == RED
+    assert (
+        figures.grid(tiles, 9, "", "", "", patches=False, tile=tile).getpixel((MARGIN, TOP + 26))
+        == RED
+    )
 
 
 def test_columns_and_rows():
@@ -75,19 +84,27 @@ def test_columns_and_rows():
     for place in range(7):
         x, y = MARGIN + place % 3 * (width + GAP), TOP + place // 3 * (height + GAP)
         assert page.getpixel((x, y + 26)) == RED
-    assert page.getpixel((MARGIN + width + GAP, TOP + 2 * (height + GAP) + 26)) == figures.PAPER  # no eighth block
+    # no eighth block
+    assert page.getpixel((MARGIN + width + GAP, TOP + 2 * (height + GAP) + 26)) == figures.PAPER
     assert grid(2).width == 2 * width + GAP + 2 * MARGIN
 
 
 def test_fewer_units_than_places():
-    page = figures.grid([Block("map 0", "", [Tile(flat(RED), flat(BLUE))] * 2)], 9, "", "", "", tile=40)
+    page = figures.grid(
+        [Block("map 0", "", [Tile(flat(RED), flat(BLUE))] * 2)], 9, "", "", "", tile=40
+    )
     assert page.getpixel((MARGIN + 42, TOP + 26)) == RED
     assert page.getpixel((MARGIN + 84 + 3, TOP + 26 + 3)) == figures.RULE
 
 
 def test_dead_maps_are_labelled_and_empty():
     page = figures.grid(
-        [Block("map 0", "never above 0", [Tile(flat(RED), flat(BLUE), True)] * 9)], 9, "", "", "", tile=40
+        [Block("map 0", "never above 0", [Tile(flat(RED), flat(BLUE), True)] * 9)],
+        9,
+        "",
+        "",
+        "",
+        tile=40,
     )
     box = page.crop((MARGIN, TOP + 26, MARGIN + 124, TOP + 26 + 124))
     colors = {color for _, color in box.getcolors(1 << 16)}
@@ -98,11 +115,17 @@ def test_dead_maps_are_labelled_and_empty():
 
 def test_overview_shows_every_map():
     colors = [(k, 255 - k, 7) for k in range(30)]
-    page = figures.overview([Block(str(k), "", [Tile(flat(c), flat(BLUE))]) for k, c in enumerate(colors)], "", "", "")
+    page = figures.overview(
+        [Block(str(k), "", [Tile(flat(c), flat(BLUE))]) for k, c in enumerate(colors)], "", "", ""
+    )
     found = {color for _, color in page.getcolors(1 << 16)}
     assert set(colors) <= found and BLUE in found
     page = figures.overview(
-        [Block(str(k), "", [Tile(flat(c), flat(BLUE))]) for k, c in enumerate(colors)], "", "", "", False
+        [Block(str(k), "", [Tile(flat(c), flat(BLUE))]) for k, c in enumerate(colors)],
+        "",
+        "",
+        "",
+        False,
     )
     assert BLUE not in {color for _, color in page.getcolors(1 << 16)}
 
@@ -116,19 +139,28 @@ def test_filters_are_scaled_each_by_itself():
 
 
 def test_one_picture_marks_its_units():
-    units = [(Tile(flat(RED), flat(BLUE)), (10, 10, 30, 30), f"map {k}", "at 1, 2: 3") for k in range(4)]
+    units = [
+        (Tile(flat(RED), flat(BLUE)), (10, 10, 30, 30), f"map {k}", "at 1, 2: 3") for k in range(4)
+    ]
     page = figures.one_picture(flat((0, 90, 0), 64, 64), units, "t", "s", "legend", tile=100)
     colors = dict(map(reversed, page.getcolors(1 << 16)))
     assert colors[RED] == colors[BLUE] == 4 * 100 * 100
     assert colors[(0, 90, 0)] > 200 * 200 and figures.ACCENT in colors
     bare = [(Tile(flat(RED)), (-9, -9, 90, 90), "map 1", "")]
-    assert BLUE not in {color for _, color in figures.one_picture(flat(GREY), bare, "", "", "").getcolors(1 << 16)}
+    assert BLUE not in {
+        color for _, color in figures.one_picture(flat(GREY), bare, "", "", "").getcolors(1 << 16)
+    }
     figures.one_picture(flat(GREY), [], "nothing fires here", "", "legend")
 
 
 def test_long_texts_stay_on_the_page():
     legend = "many words " * 80
-    for words in (("title", "subtitle", legend), ("title", legend, "x"), (legend, "x", "x"), ("x", "x", 400 * "x")):
+    for words in (
+        ("title", "subtitle", legend),
+        ("title", legend, "x"),
+        (legend, "x", "x"),
+        ("x", "x", 400 * "x"),
+    ):
         page = figures.grid(blocks(1), 9, *words)
         margin = page.crop((page.width - MARGIN + 3, 0, page.width, page.height))
         assert margin.getcolors() == [(margin.width * margin.height, figures.PAPER)]

@@ -1,7 +1,9 @@
-"""10,000 broken checkpoints, packed files, scan records, logs and results: one sentence or read; 300 in every run.
+"""10,000 broken checkpoints, packed files, scan records, logs and results: one sentence or read;
+300 in every run.
 
-They are broken from within: the JSON they hold, HDF5's attributes and datasets, checksums renewed.  What is read is
-also used: a run is taken up again up to its first step, a data set is described, a report is made.
+They are broken from within: the JSON they hold, HDF5's attributes and datasets, checksums renewed.
+What is read is also used: a run is taken up again up to its first step, a data set is described, a
+report is made.
 """
 
 import functools
@@ -43,7 +45,9 @@ def pictures(tmp_path, monkeypatch):
     for part in ("train/a", "train/b", "val/a", "val/b"):
         (root / part).mkdir(parents=True)
         for k in range(3):
-            Image.fromarray(dice.integers(0, 256, (8, 8, 3), np.uint8)).save(root / part / f"{k}.png")
+            Image.fromarray(dice.integers(0, 256, (8, 8, 3), np.uint8)).save(
+                root / part / f"{k}.png"
+            )
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return root
@@ -51,15 +55,30 @@ def pictures(tmp_path, monkeypatch):
 
 def small_net():
     layers = [("conv1", Conv(2, 3)), ("relu1", ReLU()), ("pool1", MaxPool(2, 2)), ("norm1", LRN())]
-    return Net((8, 8, 3), [*layers, ("fc2", Conv(2, None))], ["a", "b"], np.full((8, 8, 3), 99, "f4"), "tiny")
+    return Net(
+        (8, 8, 3),
+        [*layers, ("fc2", Conv(2, None))],
+        ["a", "b"],
+        np.full((8, 8, 3), 99, "f4"),
+        "tiny",
+    )
 
 
-# Of each kind: (its bytes, path -> what a reader makes of it, how it is broken, what its file is called)
+# Of each kind: (its bytes, path -> what a reader makes of it, how it is broken, what its file is
+# called)
 
 
 def a_checkpoint(pictures, folder):
-    facts = {"data": str(pictures), "recipe": RECIPE | {"batch": 4, "rates": {"conv1": 0.5}}, "seed": 5}
-    facts |= {"history": [ROW], "options": {"conv": "gemm", "workspace": 64}, "note": {"by": ["me", 1.5]}}
+    facts = {
+        "data": str(pictures),
+        "recipe": RECIPE | {"batch": 4, "rates": {"conv1": 0.5}},
+        "seed": 5,
+    }
+    facts |= {
+        "history": [ROW],
+        "options": {"conv": "gemm", "workspace": 64},
+        "note": {"by": ["me", 1.5]},
+    }
     at = PROGRESS | {"position": 4, "sums": [3.0, 1.0, 2.0]}
     net = small_net()
     checkpoint.save(folder / "first.h5", net, facts, {"momentum": momentum(net), "progress": at})
@@ -69,7 +88,9 @@ def a_checkpoint(pictures, folder):
         said = CliRunner().invoke(info, [str(path)])
         assert said.exit_code == 0 and not said.exception, said.exception
         run = runs.resume(path, {}, **NOTHING)
-        begun = loop._Run(run.net, run.data, run.recipe, run.folder, Device(), run.seed, SingleProcess())
+        begun = loop._Run(
+            run.net, run.data, run.recipe, run.folder, Device(), run.seed, SingleProcess()
+        )
         begun.begin(run.state)
         begun._rate(begun.at["position"])
         return found
@@ -94,7 +115,9 @@ def a_pack(pictures, folder):
 def a_scan(pictures, folder):
     net, split = small_net(), open_data(str(pictures), 8, progress=False).val
     (folder / "scan").mkdir()
-    top_activations.scan_once(net, "here", split, ["conv1", "scores"], 3, folder / "scan", progress=False)
+    top_activations.scan_once(
+        net, "here", split, ["conv1", "scores"], 3, folder / "scan", progress=False
+    )
     weights, key = top_activations.fingerprint(net), top_activations.data_key("here", split)
 
     def read(path):
@@ -129,7 +152,11 @@ def an_index(pictures, folder):
     """index.json of a visualisation lies where results do, and is none."""
     (folder / "runs" / "visualize-1").mkdir(parents=True)
     unit = {"map": 3, "y": 1, "x": 2, "value": 0.5, "box": [0, 0, 3, 3]}
-    about = {"command": "rawconv-visualize", "weights": "net.h5", "layers": [{"layer": "conv1", "units": [unit]}]}
+    about = {
+        "command": "rawconv-visualize",
+        "weights": "net.h5",
+        "layers": [{"layer": "conv1", "units": [unit]}],
+    }
 
     def read(path):
         assert not experiments(small_net(), "x", folder / "none" / "last.h5", folder / "runs")
@@ -156,7 +183,9 @@ def tried(kind, pictures, folder, count, first=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_broken_from_within(kind, pictures, tmp_path):
     outcomes = tried(kind, pictures, tmp_path, COUNT)
-    assert outcomes["read"] and (outcomes["refused"] or kind == "index"), f"both kinds are needed: {outcomes}"
+    assert outcomes["read"] and (outcomes["refused"] or kind == "index"), (
+        f"both kinds are needed: {outcomes}"
+    )
 
 
 @pytest.mark.long

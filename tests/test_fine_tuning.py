@@ -1,4 +1,6 @@
-"""Going on from trained weights: frozen layers, shares of the learning rate, a classifier for other classes."""
+"""Going on from trained weights: frozen layers, shares of the learning rate, a classifier for other
+classes.
+"""
 
 import numpy as np
 import pytest
@@ -38,7 +40,11 @@ def two_classes(tmp_path_factory):
 
 def test_frozen_layers_stay_bit_for_bit_and_the_others_learn(trained, tmp_path):
     before = checkpoint.load(trained).net.params
-    run = runs.start(data="scenes:60", weights=trained, changes=CHANGES | {"frozen": "conv2", "max_filter_rms": 0.1})
+    run = runs.start(
+        data="scenes:60",
+        weights=trained,
+        changes=CHANGES | {"frozen": "conv2", "max_filter_rms": 0.1},
+    )
     runs.train_run(run, tmp_path, Device(), **quiet)
     last = checkpoint.load(tmp_path / "last.h5")
     for key, value in last.net.params.items():
@@ -48,7 +54,9 @@ def test_frozen_layers_stay_bit_for_bit_and_the_others_learn(trained, tmp_path):
 
 
 def test_an_import_s_recipe_does_not_come_from_its_file_s_name(tmp_path, two_classes):
-    """`lenet.onnx` once learnt at a tenth of the rate of `x.onnx`; what decides is the size of the pictures."""
+    """`lenet.onnx` once learnt at a tenth of the rate of `x.onnx`; what decides is the size of the
+    pictures.
+    """
     recipes = {}
     for name in ("lenet", "x", "zf64-y"):
         net = models.build("lenet", ["a", "b"], size=40)
@@ -75,8 +83,12 @@ def test_the_models_keep_their_recipes(model, lr, epochs, stored):
 def test_a_run_whose_pictures_are_said_to_be_of_another_size_is_refused(trained, tmp_path):
     """Before any picture is read: a recipe could ask for 16,384 pixels."""
     net, info, state = checkpoint.load(trained)
-    checkpoint.save(tmp_path / "last.h5", net, info | {"recipe": info["recipe"] | {"stored": 16384}}, state)
-    with pytest.raises(RawconvError, match=r"last.h5 is damaged: it keeps pictures in 28 pixels, and .* 16384"):
+    checkpoint.save(
+        tmp_path / "last.h5", net, info | {"recipe": info["recipe"] | {"stored": 16384}}, state
+    )
+    with pytest.raises(
+        RawconvError, match=r"last.h5 is damaged: it keeps pictures in 28 pixels, and .* 16384"
+    ):
         runs.resume(tmp_path, {})
 
 
@@ -90,7 +102,11 @@ def test_below_the_lowest_layer_that_learns_nothing_is_computed(trained, monkeyp
     monkeypatch.setattr(net["conv2"], "backward", None)
     pixels, grads = net.backward(scores, caches, stop=optimizer.lowest)
     assert pixels is None and "conv2" not in grads
-    assert all(np.array_equal(grads[name][key], whole[1][name][key]) for name in grads for key in grads[name])
+    assert all(
+        np.array_equal(grads[name][key], whole[1][name][key])
+        for name in grads
+        for key in grads[name]
+    )
 
 
 def test_a_share_of_the_rate_scales_a_layer_s_first_step():
@@ -110,7 +126,11 @@ def test_a_share_of_the_rate_scales_a_layer_s_first_step():
 def test_fine_tuning_to_other_classes_learns_them(trained, two_classes, tmp_path):
     changes = CHANGES | {"frozen": "conv2", "epochs": 3, "lr": 0.001}
     run = runs.start(data=two_classes, weights=trained, changes=changes, fine_tune=True)
-    assert run.net.classes == ["dark", "light"] and run.net.shapes[run.net.layers[-1][0]] == (1, 1, 2)
+    assert run.net.classes == ["dark", "light"] and run.net.shapes[run.net.layers[-1][0]] == (
+        1,
+        1,
+        2,
+    )
     result = runs.train_run(run, tmp_path, Device(), **quiet)
     assert result["val_top1"] > 0.9
     again = runs.resume(tmp_path, {})
@@ -141,12 +161,46 @@ def test_a_net_can_be_built_on_parameters_that_are_there(trained):
 def test_the_size_of_the_stored_picture_and_the_recipe_follow_from_the_input():
     """224 to 256 pixels are cut from 256, as the paper does; all else is stored as it is seen."""
     sizes = (24, 32, 64, 223, 224, 227, 256, 257, 299)
-    assert [recipes.stored_for(size) for size in sizes] == [24, 32, 64, 223, 256, 256, 256, 257, 299]
-    kinds = {31: recipes.TINY, 32: recipes.SMALL, 127: recipes.SMALL, 128: recipes.PAPER, 224: recipes.PAPER}
+    assert [recipes.stored_for(size) for size in sizes] == [
+        24,
+        32,
+        64,
+        223,
+        256,
+        256,
+        256,
+        257,
+        299,
+    ]
+    kinds = {
+        31: recipes.TINY,
+        32: recipes.SMALL,
+        127: recipes.SMALL,
+        128: recipes.PAPER,
+        224: recipes.PAPER,
+    }
     for size, kind in kinds.items():
         assert recipes.recipe_for(size) == kind._replace(stored=recipes.stored_for(size))
     assert recipes.recipe_for(32, 40).stored == 40
     paper, small, tiny = recipes.PAPER, recipes.SMALL, recipes.TINY
-    assert paper[:11] == (70, 128, 0.01, "plateau", 0.0, 1.0, 0.9, 5e-4, 0.1, "ten", 256) and not any(paper[11:])
-    assert (small.epochs, small.lr, small.schedule, small.warmup, small.first_lr) == (30, 0.01, "cosine", 0.5, 0.1)
+    assert paper[:11] == (
+        70,
+        128,
+        0.01,
+        "plateau",
+        0.0,
+        1.0,
+        0.9,
+        5e-4,
+        0.1,
+        "ten",
+        256,
+    ) and not any(paper[11:])
+    assert (small.epochs, small.lr, small.schedule, small.warmup, small.first_lr) == (
+        30,
+        0.01,
+        "cosine",
+        0.5,
+        0.1,
+    )
     assert (tiny.epochs, tiny.lr, tiny.first_lr, tiny.crop) == (30, 0.001, 1.0, "pad4")

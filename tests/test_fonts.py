@@ -27,7 +27,9 @@ def square(width, height):
 
 
 def write_font(path, characters):
-    """A font with these characters alone: each is a filled square as high as a line, what is missing a flat bar."""
+    """A font with these characters alone: each is a filled square as high as a line, what is
+    missing a flat bar.
+    """
     names = {ord(c): f"c{k}" for k, c in enumerate(characters)}
     glyphs = {".notdef": square(1000, 50)} | {name: square(1000, 800) for name in names.values()}
     builder = FontBuilder(1000)
@@ -60,23 +62,46 @@ def machine(monkeypatch, tmp_path):
 
 
 def solid(page, side):
-    """Whether somewhere in the picture a square of so many pixels has one dark colour: no letter and no box has."""
+    """Whether somewhere in the picture a square of so many pixels has one dark colour: no letter
+    and no box has.
+    """
     dark = np.asarray(page.convert("L")) < 110
     sums = np.pad(dark.astype(int).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side] == side**2).any()
+    return (
+        sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+        == side**2
+    ).any()
 
 
 DRAWN = {
-    "title": lambda label: figures.grid([figures.Block("", "", [figures.Tile(WHITE)])], 1, label, "", ""),
-    "subtitle": lambda label: figures.grid([figures.Block("", "", [figures.Tile(WHITE)])], 1, "", label, ""),
-    "legend": lambda label: figures.grid([figures.Block("", "", [figures.Tile(WHITE)])], 1, "", "", f"a {label}"),
-    "block": lambda label: figures.grid([figures.Block(label, "", [figures.Tile(WHITE)])], 1, "", "", ""),
-    "note": lambda label: figures.grid([figures.Block("", label, [figures.Tile(WHITE)])], 1, "", "", ""),
-    "overview": lambda label: figures.overview([figures.Block(label, "", [figures.Tile(WHITE)])], "", "", ""),
+    "title": lambda label: figures.grid(
+        [figures.Block("", "", [figures.Tile(WHITE)])], 1, label, "", ""
+    ),
+    "subtitle": lambda label: figures.grid(
+        [figures.Block("", "", [figures.Tile(WHITE)])], 1, "", label, ""
+    ),
+    "legend": lambda label: figures.grid(
+        [figures.Block("", "", [figures.Tile(WHITE)])], 1, "", "", f"a {label}"
+    ),
+    "block": lambda label: figures.grid(
+        [figures.Block(label, "", [figures.Tile(WHITE)])], 1, "", "", ""
+    ),
+    "note": lambda label: figures.grid(
+        [figures.Block("", label, [figures.Tile(WHITE)])], 1, "", "", ""
+    ),
+    "overview": lambda label: figures.overview(
+        [figures.Block(label, "", [figures.Tile(WHITE)])], "", "", ""
+    ),
     "gallery": lambda label: gallery.gallery([gallery.Picture(WHITE, label)], "", "", ""),
-    "strip's head": lambda label: strips.draw([strips.Strip("", [label], [], [[WHITE]])], "", "", ""),
-    "strip's label": lambda label: strips.draw([strips.Strip("", [], [label], [[WHITE]])], "", "", ""),
-    "strip's foot": lambda label: strips.draw([strips.Strip("", [], [], [[WHITE]], feet=[("", [label])])], "", "", ""),
+    "strip's head": lambda label: strips.draw(
+        [strips.Strip("", [label], [], [[WHITE]])], "", "", ""
+    ),
+    "strip's label": lambda label: strips.draw(
+        [strips.Strip("", [], [label], [[WHITE]])], "", "", ""
+    ),
+    "strip's foot": lambda label: strips.draw(
+        [strips.Strip("", [], [], [[WHITE]], feet=[("", [label])])], "", "", ""
+    ),
 }
 
 
@@ -90,7 +115,8 @@ def test_a_figure_takes_an_installed_font_that_has_the_label(machine, draw, caps
 def confusion(names):
     page = draw_confusion(np.zeros((2, 2), int), names, {"views": 1, "top1": 0.5, "top5": 1.0})
     picture = Image.open(io.BytesIO(page)).convert("RGB")
-    return picture.crop((0, 80, int(0.22 * picture.width), picture.height))  # left of the map, which is dark
+    # left of the map, which is dark
+    return picture.crop((0, 80, int(0.22 * picture.width), picture.height))
 
 
 def test_a_chart_takes_an_installed_font_that_has_the_label(machine, capsys):
@@ -103,7 +129,11 @@ def test_a_chart_takes_an_installed_font_that_has_the_label(machine, capsys):
 
 def test_a_word_in_two_scripts_takes_the_font_with_the_most_of_it(machine):
     _, most, _ = machine(CAT, CAT + DOG, DOG)
-    assert fonts.covering(frozenset(CAT + DOG)) == most == fonts.covering(frozenset(CAT + DOG + "\u9b5a"))
+    assert (
+        fonts.covering(frozenset(CAT + DOG))
+        == most
+        == fonts.covering(frozenset(CAT + DOG + "\u9b5a"))
+    )
     assert [(font.path, part) for font, part in fonts.runs(CAT + DOG, 20)] == [(most, CAT + DOG)]
 
 
@@ -122,7 +152,10 @@ def test_where_no_font_has_all_of_a_label_each_part_has_its_own(machine):
     left, right = round(150 - width / 2), round(150 + width / 2)
     line = ImageDraw.Draw(page).textbbox((150, 60), "i", fonts.runs("i", 20)[0][0], "mm")[3]
     for first in (left + 1, right - 19):
-        assert dark[line - 15 : line - 1, first : first + 18].all() and not dark[line + 1 :, first : first + 18].any()
+        assert (
+            dark[line - 15 : line - 1, first : first + 18].all()
+            and not dark[line + 1 :, first : first + 18].any()
+        )
     assert dark[65:80, 261:279].all() and not dark[:, 281:].any(), "up to the right"
 
 
@@ -141,7 +174,9 @@ def test_what_no_font_has_is_said_once(machine, capsys):
     ]
 
 
-@pytest.mark.parametrize("label", ["\u00e9t\u00e9", "Stra\u00dfe", "\u043a\u043e\u0442", "\u03b3\u03ac\u03c4\u03b1"])
+@pytest.mark.parametrize(
+    "label", ["\u00e9t\u00e9", "Stra\u00dfe", "\u043a\u043e\u0442", "\u03b3\u03ac\u03c4\u03b1"]
+)
 def test_accents_greek_and_cyrillic_need_no_installed_font(machine, label, capsys):
     """Pillow's own font has none of them; Matplotlib's, which is always there, has."""
     machine()

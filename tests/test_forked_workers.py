@@ -1,4 +1,6 @@
-"""Splits in forked processes, as a PyTorch DataLoader makes them: threads and places in files are not inherited."""
+"""Splits in forked processes, as a PyTorch DataLoader makes them: threads and places in files are
+not inherited.
+"""
 
 import multiprocessing
 import os
@@ -19,7 +21,9 @@ pytestmark = [
 
 
 def in_children(function):
-    """[what `function`(k) returns] of WORKERS children that run at the same time; none may take 20 seconds."""
+    """[what `function`(k) returns] of WORKERS children that run at the same time; none may take 20
+    seconds.
+    """
     with multiprocessing.get_context("fork").Pool(WORKERS) as pool:
         return pool.map_async(call, [(function, k) for k in range(WORKERS)], chunksize=1).get(20)
 

@@ -18,7 +18,13 @@ from rawconv.data.preprocessing import preprocess
 from rawconv.errors import UsageError
 from rawconv.net import Net
 from rawconv.visualize.controls import control
-from rawconv.visualize.forward_pass import ForwardPass, at_once, forward_pass, forward_passes, passes_of_units
+from rawconv.visualize.forward_pass import (
+    ForwardPass,
+    at_once,
+    forward_pass,
+    forward_passes,
+    passes_of_units,
+)
 from rawconv.visualize.projection import project
 from rawconv.visualize.top_activations import scan
 from rawconv.visualize.units import Unit
@@ -46,7 +52,13 @@ def test_a_pass_holds_what_every_layer_says():
     passed, x = forward_pass(net, images), preprocess(net, images)
     assert len(passed) == 3 and passed.logits.shape == (3, 4)
     assert_same(passed.logits, net.forward(x)[0].reshape(3, 4))
-    for given, name in (("conv1", "relu1"), ("pool1", "pool1"), (2, "relu2"), ("norm1", "norm1"), ("scores", "fc3")):
+    for given, name in (
+        ("conv1", "relu1"),
+        ("pool1", "pool1"),
+        (2, "relu2"),
+        ("norm1", "norm1"),
+        ("scores", "fc3"),
+    ):
         assert_same(passed[given], net.forward(x, name)[0])
     np.testing.assert_array_equal(passed.center_crops(), images[:, 1:25, 1:25])
     assert list(passed.caches_to("relu2")) == ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2"]
@@ -70,12 +82,20 @@ def test_the_strongest_units_of_an_image():
     best = y.max(axis=(0, 1))
     found = passed.strongest("conv2", 3, image=2)
     assert [unit.channel for unit in found] == np.argsort(-best, kind="stable")[:3].tolist()
-    assert all(y[unit.y, unit.x, unit.channel] == best[unit.channel] and unit.image == 2 for unit in found)
-    assert [unit.channel for unit in passed.strongest("conv2", 1, channels=[4, 0, 4], image=2)] == [4, 0, 4]
+    assert all(
+        y[unit.y, unit.x, unit.channel] == best[unit.channel] and unit.image == 2 for unit in found
+    )
+    assert [unit.channel for unit in passed.strongest("conv2", 1, channels=[4, 0, 4], image=2)] == [
+        4,
+        0,
+        4,
+    ]
     assert passed.unit(f"conv2:{found[0].channel}", 2) == found[0]
     assert passed.unit("2:3:1:0") == Unit(0, "conv2", 3, 1, 0)
     net["conv2"].bias[:] = -1e6
-    assert forward_pass(net, images).strongest("conv2") == [], "where all is dead nothing is strongest"
+    assert forward_pass(net, images).strongest("conv2") == [], (
+        "where all is dead nothing is strongest"
+    )
     assert len(passed.strongest("scores", 3)) == 3, "a score counts, whatever its sign"
 
 
@@ -87,13 +107,18 @@ def test_dead_units_are_told_in_a_sentence():
     assert (
         passed.dead("conv2:3:1:1")
         == passed.dead(Unit(0, "conv2", 3, whole=True))
-        == ("conv2:3 is 0 everywhere in this picture: it is dead there and its projection is empty.")
+        == (
+            "conv2:3 is 0 everywhere in this picture: it is dead there and its projection is empty."
+        )
     )
     channel = next(k for k in range(7) if y[..., k].any() and not y[..., k].all())
     top, left = np.argwhere(y[..., channel] == 0)[0]
     best = passed.unit(f"conv2:{channel}")
     told = passed.dead(Unit(0, "conv2", channel, int(top), int(left)))
-    assert told.startswith(f"conv2:{channel}:{top}:{left} is 0 in this picture") and f"is {best}, with " in told
+    assert (
+        told.startswith(f"conv2:{channel}:{top}:{left} is 0 in this picture")
+        and f"is {best}, with " in told
+    )
     assert passed.dead(best) == passed.dead("scores:1") == ""
 
 
@@ -106,7 +131,9 @@ def test_units_of_several_layers_come_back_in_their_order():
         Unit(0, "scores", 2), Unit(2, "conv2", 6, 0, 4),
     ]  # fmt: skip
     found = list(project(passed, units))
-    assert [str(one.unit).split(":")[:2] for one in found] == [str(unit).split(":")[:2] for unit in units]
+    assert [str(one.unit).split(":")[:2] for one in found] == [
+        str(unit).split(":")[:2] for unit in units
+    ]
     assert [one.unit.image for one in found] == [1, 1, 2, 0, 1, 0, 2]
     for one in found:
         alone = rawconv.project(net, images[one.unit.image], str(one.unit))
@@ -136,7 +163,9 @@ def test_parts_fit_their_budget_and_send_each_image_up_once(ups):
             assert here == unit._replace(image=here.image)
             np.testing.assert_array_equal(passed.images[here.image], split.read([unit.image])[0])
             assert passed[unit.layer][here.image, unit.y, unit.x, unit.channel] == pytest.approx(
-                found[unit.layer].value[unit.channel, list(found[unit.layer].picture[unit.channel]).index(unit.image)]
+                found[unit.layer].value[
+                    unit.channel, list(found[unit.layer].picture[unit.channel]).index(unit.image)
+                ]
             )
         seen += [unit for unit, _ in pairs]
     assert sorted(seen) == sorted(units) and set(ups.values()) == {1}
@@ -148,7 +177,10 @@ def test_images_go_up_as_far_as_their_units_need():
     units = [Unit(3, "conv1", 0, 0, 0), Unit(0, "conv2", 1, 0, 0), Unit(3, "conv1", 2, 1, 1)]
     parts = list(passes_of_units(net, split, units, 1))
     assert [list(passed.caches)[-1] for passed, *_ in parts] == ["relu1", "relu2"]
-    assert [[unit for unit, _ in pairs] for _, pairs, _ in parts] == [[units[0], units[2]], [units[1]]]
+    assert [[unit for unit, _ in pairs] for _, pairs, _ in parts] == [
+        [units[0], units[2]],
+        [units[1]],
+    ]
 
 
 @pytest.mark.parametrize("workspace", [1 << 30, 1])
@@ -182,7 +214,20 @@ def test_each_image_has_the_next_beside_it(workspace):
 
 def test_pictures_go_up_once_for_all_layers(place, ups):  # noqa: F811
     Image.open("a.png").rotate(90).save("b.png")
-    run("a.png", "b.png", "--layer", "1", "--layer", "pool1", "--layer", "2", "--layer", "scores", "--out", "out")
+    run(
+        "a.png",
+        "b.png",
+        "--layer",
+        "1",
+        "--layer",
+        "pool1",
+        "--layer",
+        "2",
+        "--layer",
+        "scores",
+        "--out",
+        "out",
+    )
     assert sorted(ups.values()) == [1, 1]
     assert len(json.loads(pathlib.Path("out/index.json").read_text())["pictures"][1]["layers"]) == 4
 
@@ -200,10 +245,23 @@ def test_a_trace_sends_its_picture_up_once(place, ups):  # noqa: F811
 
 
 def test_a_scan_sends_its_winners_up_once_more_figures_and_page_together(place, ups):  # noqa: F811
-    options = ("--split", "train", "--top", "3", "--layer", "1", "--layer", "2", "--layer", "scores")
+    options = (
+        "--split",
+        "train",
+        "--top",
+        "3",
+        "--layer",
+        "1",
+        "--layer",
+        "2",
+        "--layer",
+        "scores",
+    )
     run(*options, "--out", "runs/one", "--report", "page.html")
     about = json.loads(pathlib.Path("runs/one/index.json").read_text())
-    assert len(ups) == about["pictures"] and max(ups.values()) == 2, "the scan, and the winners once more"
+    assert len(ups) == about["pictures"] and max(ups.values()) == 2, (
+        "the scan, and the winners once more"
+    )
     ups.clear()
     run(*options, "--out", "runs/two", "--report", "again.html")
     assert set(ups.values()) == {1}, "what an earlier scan found needs no other"

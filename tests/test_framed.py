@@ -1,4 +1,6 @@
-"""The laws of scenes in frames: the frame lies around the scene and moves its class on by the colour's number."""
+"""The laws of scenes in frames: the frame lies around the scene and moves its class on by the
+colour's number.
+"""
 
 import colorsys
 
@@ -22,7 +24,8 @@ def test_a_frame_is_laid_around_the_scene_and_moves_its_class(size):
         outside = np.concatenate([picture[:w].reshape(-1, 3), picture[-w:].reshape(-1, 3)])
         sides = np.concatenate([picture[:, :w].reshape(-1, 3), picture[:, -w:].reshape(-1, 3)])
         assert (outside == picture[0, 0]).all() and (sides == picture[0, 0]).all()
-        hue, saturation, value = colorsys.rgb_to_hsv(*picture[0, 0] / 255)  # an independent witness of the colour
+        # an independent witness of the colour
+        hue, saturation, value = colorsys.rgb_to_hsv(*picture[0, 0] / 255)
         assert round(hue * framed.FRAME_COLOURS) % framed.FRAME_COLOURS + 1 == moved
         assert saturation > 0.69 and value > 0.59
 
@@ -48,7 +51,11 @@ def test_a_framed_scene_does_not_depend_on_its_batch():
 def test_it_is_a_source_of_pictures(monkeypatch):
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
     data = open_data("framed:30", 32)
-    assert (data.name, len(data.train), len(data.val)) == ("framed", 30, 24) and data.classes == list(scenes.CLASSES)
+    assert (data.name, len(data.train), len(data.val)) == (
+        "framed",
+        30,
+        24,
+    ) and data.classes == list(scenes.CLASSES)
     assert np.array_equal(data.train.read([5])[0], framed.draw([5], 32)[0][0])
     with pytest.raises(UsageError, match="write framed:N"):
         open_data("framed:no", 32)

@@ -7,8 +7,12 @@ import rawconv
 from rawconv.convert import from_torch as module
 from rawconv.errors import RawconvError
 
-pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')")
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: no model to take (pip install torch)")
+pytest.importorskip(
+    "onnx", reason="onnx is not installed: no foreign nets (pip install 'rawconv[onnx]')"
+)
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: no model to take (pip install torch)"
+)
 import torch_blocks  # noqa: E402
 
 nn = torch.nn

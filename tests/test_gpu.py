@@ -1,4 +1,5 @@
-"""What only a GPU can get wrong: the launcher, the same numbers as the CPU, hidden waits, errors in one sentence.
+"""What only a GPU can get wrong: the launcher, the same numbers as the CPU, hidden waits, errors in
+one sentence.
 
 That every layer equals the equations on the device is tested where the layers are tested, with --device gpu.
 """
@@ -35,7 +36,8 @@ sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import sass
 
 SHAPE = (2, 7, 6, 5)
-RATE = 0.0002  # at 0.01 these few pictures with random labels make the loss explode, and equality means nothing
+# at 0.01 these few pictures with random labels make the loss explode, and equality means nothing
+RATE = 0.0002
 
 
 @pytest.fixture
@@ -95,9 +97,14 @@ def test_the_launcher_names_the_argument_it_refuses(name, spoil, why, cupy):
 
 def test_other_types_and_counts_are_refused(cupy):
     y, small = cupy.zeros(SHAPE), cupy.zeros(SHAPE, "int16")
-    with pytest.raises(ValueError, match="pool: switches is int16, the kernel wants unsigned char or unsigned short"):
+    with pytest.raises(
+        ValueError,
+        match="pool: switches is int16, the kernel wants unsigned char or unsigned short",
+    ):
         launch(max_pool.CU, "pool", y.size, y, y.copy(), small, [1] * 11)
-    with pytest.raises(ValueError, match="dropout: samples is int64, the kernel wants unsigned long long"):
+    with pytest.raises(
+        ValueError, match="dropout: samples is int64, the kernel wants unsigned long long"
+    ):
         launch(dropout.CU, "dropout", y.size, y, y.copy(), cupy.arange(2), 1, 1, 1, 1.0, 1, 1, 1)
     with pytest.raises(ValueError, match="takes 8 arguments"):
         launch(*lrn_arguments(cupy)[:-1])
@@ -137,14 +144,20 @@ def test_a_grid_smaller_than_the_work_walks_on(cupy, monkeypatch):
 
 
 def test_blocks_that_work_together_walk_on(cupy, monkeypatch):
-    """The kernels whose threads share a block's memory have a block each row, or each 8 filters: here a single one."""
+    """The kernels whose threads share a block's memory have a block each row, or each 8 filters:
+    here a single one.
+    """
     scores, labels, weight = cupy.asarray(values((5, 300))), cupy.arange(5), values((3, 3, 2, 21))
 
     def walk():
         loss, dscores = softmax_cross_entropy(scores, labels)
         net = Net((3, 3, 2), [("conv1", Conv(21, 3))], dtype="float64").to(Device(0))
         net.params["conv1", "weight"][:] = cupy.asarray(weight)
-        grads = {"conv1": {name: cupy.ones_like(value) for name, value in net.layers[0][1].params.items()}}
+        grads = {
+            "conv1": {
+                name: cupy.ones_like(value) for name, value in net.layers[0][1].params.items()
+            }
+        }
         SGD(net).update(grads, 0.1, 1.0)
         return [to_cpu(a) for a in (loss, dscores, net.params["conv1", "weight"])]
 
@@ -155,7 +168,9 @@ def test_blocks_that_work_together_walk_on(cupy, monkeypatch):
 
 
 def test_more_than_65535_blocks(cupy):
-    """Work for 65,793 blocks: a card refuses such a grid in y or z, and the last elements are the first to be lost."""
+    """Work for 65,793 blocks: a card refuses such a grid in y or z, and the last elements are the
+    first to be lost.
+    """
     x = cupy.zeros((1, 4106, 4102, 1), "float32")
     assert x.size > 65535 * 256
     x[0, -3:, -3:, 0] = cupy.arange(9).reshape(3, 3) + 1
@@ -170,7 +185,11 @@ def test_more_than_65535_blocks(cupy):
 
 @pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
 def test_pool_and_dropout_are_the_cpu_s_bit_for_bit(shared, cupy, dtype):
-    for layer, rng_key in [(MaxPool(3, 2), None), (MaxPool(17, 5), None), (Dropout(0.3, 9), (7, 1, [3, 1 << 31]))]:
+    for layer, rng_key in [
+        (MaxPool(3, 2), None),
+        (MaxPool(17, 5), None),
+        (Dropout(0.3, 9), (7, 1, [3, 1 << 31])),
+    ]:
         x = values((2, 19, 18, 5), dtype)
         y, cache = layer.forward(x, rng_key)
         device_y, device_cache = layer.forward(cupy.asarray(x), rng_key)
@@ -185,13 +204,21 @@ def test_pool_and_dropout_are_the_cpu_s_bit_for_bit(shared, cupy, dtype):
 
 @pytest.mark.parametrize("shape", [(0, 5), (1, 1), (255, 4), (2600, 3), (5000, 33), (20_000, 70)])
 def test_the_gradient_of_a_bias_is_the_sum_of_its_rows(shape, cupy, dtype):
-    """Whole numbers have one sum; that of others has one order, and is no further from the truth than the CPU's."""
+    """Whole numbers have one sum; that of others has one order, and is no further from the truth
+    than the CPU's.
+    """
     rng = np.random.default_rng(7)
-    whole, rows = rng.integers(-9, 10, shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    whole, rows = (
+        rng.integers(-9, 10, shape).astype(dtype),
+        rng.standard_normal(shape).astype(dtype),
+    )
     assert_same(sum_of_rows(cupy.asarray(whole)), whole.sum(axis=0))
     found = to_cpu(sum_of_rows(cupy.asarray(rows)))
     assert_same(sum_of_rows(cupy.asarray(rows)), found)
-    assert np.abs(found - rows.sum(axis=0, dtype=np.longdouble)).max() <= np.finfo(dtype).eps * 4 * len(rows) ** 0.5
+    assert (
+        np.abs(found - rows.sum(axis=0, dtype=np.longdouble)).max()
+        <= np.finfo(dtype).eps * 4 * len(rows) ** 0.5
+    )
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.6])
@@ -199,27 +226,42 @@ def test_lrn_is_the_cpu_s_to_the_last_digits(beta, cupy, dtype):
     x, dy, layer = values(dtype=dtype), values(dtype=dtype, seed=1), LRN(alpha=0.5, beta=beta)
     limit = 4 * np.finfo(dtype).eps
     assert_close(layer.forward(cupy.asarray(x))[0], layer.forward(x)[0], limit)
-    assert_close(layer.backward(cupy.asarray(dy), cupy.asarray(x))[0], layer.backward(dy, x)[0], limit)
+    assert_close(
+        layer.backward(cupy.asarray(dy), cupy.asarray(x))[0], layer.backward(dy, x)[0], limit
+    )
 
 
 def train(device, dtype, steps):
-    """Weights and momentum after some steps of training with dropout, decay and renormalisation; and the last loss."""
+    """Weights and momentum after some steps of training with dropout, decay and renormalisation;
+    and the last loss.
+    """
     net, (shown, labels) = zf32(device, dtype), pictures()
     optimizer = SGD(net)
     for step in range(steps):
         rng_key = (11, step, np.arange(3) + 3 * step)
-        loss, *hits = train_step(net, device.put(shown), device.put(labels), rng_key, "pad4", optimizer, RATE)
+        loss, *hits = train_step(
+            net, device.put(shown), device.put(labels), rng_key, "pad4", optimizer, RATE
+        )
     state = {(*key, "weights"): to_cpu(value) for key, value in net.params.items()}
     state |= {(*key, "momentum"): to_cpu(value) for key, value in optimizer.velocity.items()}
     return state, [float(value) for value in (loss, *hits)]
 
 
-@pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float32", 1, 1e-5), ("float64", 20, 1e-9)])
+@pytest.mark.parametrize(
+    ("dtype", "steps", "tolerance"), [("float32", 1, 1e-5), ("float64", 20, 1e-9)]
+)
 def test_training_steps_are_the_cpu_s(dtype, steps, tolerance, cupy):
     """Same weights, pictures and seed.  Long float32 runs part ways on any two devices, so one step there."""
-    before = {(*key, "weights"): to_cpu(value) for key, value in zf32(Device(), dtype).params.items()}
-    (want, want_numbers), (got, numbers) = train(Device(), dtype, steps), train(Device(0), dtype, steps)
-    assert want.keys() == got.keys() and all(np.any(want[key] != start) for key, start in before.items())
+    before = {
+        (*key, "weights"): to_cpu(value) for key, value in zf32(Device(), dtype).params.items()
+    }
+    (want, want_numbers), (got, numbers) = (
+        train(Device(), dtype, steps),
+        train(Device(0), dtype, steps),
+    )
+    assert want.keys() == got.keys() and all(
+        np.any(want[key] != start) for key, start in before.items()
+    )
     for key, value in want.items():
         assert value.dtype == got[key].dtype == dtype
         error, size = np.abs(got[key] - value).max(), np.abs(value).max()
@@ -228,7 +270,9 @@ def test_training_steps_are_the_cpu_s(dtype, steps, tolerance, cupy):
     assert want_numbers[0] < 20, "this run explodes: a poor thing to compare"
 
 
-@pytest.mark.parametrize("rules", [PAPER, GRADIENT, Rules("guided", "identity", "max"), Rules("deconv", "gradient")])
+@pytest.mark.parametrize(
+    "rules", [PAPER, GRADIENT, Rules("guided", "identity", "max"), Rules("deconv", "gradient")]
+)
 def test_projections_are_the_cpu_s(rules, cupy):
     """float64: the whole way up and down, within 1e-10 of the maximum."""
     on_gpu, on_cpu = zf32(Device(0), "float64"), zf32(Device(), "float64")
@@ -243,7 +287,9 @@ def test_projections_are_the_cpu_s(rules, cupy):
 
 
 def test_float32_projections_are_the_cpu_s(cupy):
-    """Within 1e-4 of the maximum, at the CPU's caches: one ReLU or switch that tips over is more than that."""
+    """Within 1e-4 of the maximum, at the CPU's caches: one ReLU or switch that tips over is more
+    than that.
+    """
 
     def put(cache):
         if isinstance(cache, Cache):
@@ -258,7 +304,10 @@ def test_float32_projections_are_the_cpu_s(cupy):
     assert_close(on_gpu.forward(cupy.asarray(x), "relu4")[0], y, 1e-4)
     r = np.where(y == y.max(axis=(1, 2, 3), keepdims=True), y, 0)
     for rules in (PAPER, GRADIENT):
-        want, there = on_cpu.deconv(r, caches, rules), {name: put(cache) for name, cache in caches.items()}
+        want, there = (
+            on_cpu.deconv(r, caches, rules),
+            {name: put(cache) for name, cache in caches.items()},
+        )
         assert_close(on_gpu.deconv(cupy.asarray(r), there, rules), want, 1e-4)
 
 
@@ -295,7 +344,9 @@ def copies(cupy, monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("copy", [lambda x: x.get(), float, int, bool, lambda x: x.item(), lambda x: x.tolist()])
+@pytest.mark.parametrize(
+    "copy", [lambda x: x.get(), float, int, bool, lambda x: x.item(), lambda x: x.tolist()]
+)
 def test_the_spy_sees_a_copy(copy, cupy, copies):
     copy(cupy.ones(()))
     assert copies
@@ -313,7 +364,9 @@ def test_nothing_comes_back_to_the_host_by_itself(cupy, copies):
 
 
 def test_the_kernels_are_compiled_in_tests_as_cupy_compiles_them(cupy, monkeypatch):
-    """What CuPy adds to our options on its way to NVRTC, asked of CuPy itself; paths of headers we do not use apart."""
+    """What CuPy adds to our options on its way to NVRTC, asked of CuPy itself; paths of headers we
+    do not use apart.
+    """
     from cupy._core import core
     from cupy.cuda import compiler
 
@@ -338,7 +391,10 @@ def test_the_kernels_are_compiled_in_tests_as_cupy_compiles_them(cupy, monkeypat
     ours = core.assemble_cupy_compiler_options(("--fmad=false",))
     with pytest.raises(InterruptedError):
         compiler._compile_with_cache_cuda("", ours, "90", cache_in_memory=True)
-    assert {option for option in found if not option.startswith("-I")} - {"--pch"} == {*sass.OPTIONS, "-arch=sm_90"}
+    assert {option for option in found if not option.startswith("-I")} - {"--pch"} == {
+        *sass.OPTIONS,
+        "-arch=sm_90",
+    }
 
 
 # ------------------------------------------------------------------------------------------- errors in one sentence
@@ -346,7 +402,9 @@ def test_the_kernels_are_compiled_in_tests_as_cupy_compiles_them(cupy, monkeypat
 
 def test_a_kernel_that_does_not_compile(cupy, tmp_path):
     file = tmp_path / "wrong.cu"
-    file.write_text('extern "C" __global__ void wrong(long long count, real *x)\n{\n    x[0] = nonsense;\n}\n')
+    file.write_text(
+        'extern "C" __global__ void wrong(long long count, real *x)\n{\n    x[0] = nonsense;\n}\n'
+    )
     with pytest.raises(RawconvError) as refusal, clear_errors():
         launch(str(file), "wrong", 1, cupy.zeros(1))
     assert_one_sentence(refusal, "A GPU kernel does not compile", "nonsense")
@@ -378,14 +436,18 @@ def test_a_memory_full_before_cupy_s_pool_notices(cupy):
     assert_one_sentence(refusal, "The GPU's memory is full", "lower --batch")
 
 
-@pytest.mark.parametrize(("number", "line"), [(2, "Error: The GPU's memory is full"), (700, "Error: The GPU failed")])
+@pytest.mark.parametrize(
+    ("number", "line"), [(2, "Error: The GPU's memory is full"), (700, "Error: The GPU failed")]
+)
 def test_a_command_says_it_in_one_line(number, line, cupy):
     @common.command("rawconv-test")
     def fail():
         raise cupy.cuda.runtime.CUDARuntimeError(number)
 
     result = CliRunner().invoke(fail)
-    assert result.exit_code == 1 and result.stderr.startswith(line) and result.stderr.count("\n") == 1
+    assert (
+        result.exit_code == 1 and result.stderr.startswith(line) and result.stderr.count("\n") == 1
+    )
 
 
 def test_other_errors_pass(cupy):
@@ -427,8 +489,8 @@ def test_batches_arrive_whole_whatever_their_size(cupy):
 
 
 def test_a_copy_waits_for_the_work_on_the_batch_whose_memory_it_may_take(cupy, monkeypatch):
-    """The software GPU runs a stream at once, so only the order of calls can be seen: each copy waits for what was
-    enqueued when the copy before began, and the work waits for the copy."""
+    """The software GPU runs a stream at once, so only the order of calls can be seen: each copy
+    waits for what was enqueued when the copy before began, and the work waits for the copy."""
     told = []
 
     class Stream(cupy.cuda.Stream):
@@ -446,7 +508,10 @@ def test_a_copy_waits_for_the_work_on_the_batch_whose_memory_it_may_take(cupy, m
         for _ in range(3):
             upload(np.zeros((2, 2), np.uint8))
     copy = upload.stream
-    places = {kind: [i for i, one in enumerate(told) if one[:2] == kind] for kind in {one[:2] for one in told}}
+    places = {
+        kind: [i for i, one in enumerate(told) if one[:2] == kind]
+        for kind in {one[:2] for one in told}
+    }
     worked, waits = places["record", work], places["wait", copy]
     assert [told[i][2] for i in waits] == [told[i][2] for i in (worked[0], worked[0], worked[1])]
     assert all(began < wait for began, wait in zip(worked, waits, strict=True))

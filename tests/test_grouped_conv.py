@@ -1,4 +1,6 @@
-"""Filters with holes, one filter a map, many groups: PyTorch as a witness, files, and what runs beside what."""
+"""Filters with holes, one filter a map, many groups: PyTorch as a witness, files, and what runs
+beside what.
+"""
 
 import numpy as np
 import pytest
@@ -26,14 +28,18 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_torch_agrees(case):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness (pip install torch)")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: no witness (pip install torch)"
+    )
     shape, filters, settings = CASES[case]
     layer, weight, bias, _ = make(np, "float64", shape, filters, settings | {"ceil_mode": False})
     x = np.random.default_rng(3).standard_normal((2, *shape))
     arrays = (x.transpose(0, 3, 1, 2), weight.transpose(3, 2, 0, 1), bias)
     t = [torch.tensor(np.ascontiguousarray(array), requires_grad=True) for array in arrays]
     window = layer.window
-    theirs = torch.nn.functional.conv2d(*t, window.stride, window.pad[:2], window.dilation, layer.groups)
+    theirs = torch.nn.functional.conv2d(
+        *t, window.stride, window.pad[:2], window.dilation, layer.groups
+    )
     y, cache = layer.forward(x)
     assert_close(y.transpose(0, 3, 1, 2), theirs.detach().numpy(), 1e-12)
     dy = np.random.default_rng(4).standard_normal(y.shape)
@@ -68,11 +74,20 @@ def test_what_does_not_fit_a_faster_way_goes_the_exact_one(case, conv):
 def test_depthwise_has_loops_of_its_own_and_small_groups_one_product_together():
     window = Window.of(3, 1, 1, True)
     assert choose("auto", 1, (9, 9), (3, 3, 1, 32), window, 32).forward is depthwise.forward
-    assert choose("gemm", 1, (9, 9), (3, 3, 1, 32), window, 32).weight_gradient is depthwise.weight_gradient
-    assert choose("auto", 32, (64, 64), (3, 3, 256, 256), window._replace(dilation=(2, 1))).forward is gemm.forward
+    assert (
+        choose("gemm", 1, (9, 9), (3, 3, 1, 32), window, 32).weight_gradient
+        is depthwise.weight_gradient
+    )
+    assert (
+        choose("auto", 32, (64, 64), (3, 3, 256, 256), window._replace(dilation=(2, 1))).forward
+        is gemm.forward
+    )
     seen = []
     layer = make(np, "float32", (6, 5, 128), 128, dict(size=3, pad=1, groups=32))[0]
-    layer._each_part(lambda channels, filters, count: seen.append((channels, count)) or np.zeros((1, 1)), np.zeros(1))
+    layer._each_part(
+        lambda channels, filters, count: seen.append((channels, count)) or np.zeros((1, 1)),
+        np.zeros(1),
+    )
     assert seen == [(slice(start, start + 64), 16) for start in (0, 64)]
 
 
@@ -109,7 +124,10 @@ def net_of_all(shape=(21, 26, 3)):
 
 
 def test_a_file_keeps_dilation_and_old_settings_have_none(tmp_path):
-    net, x = net_of_all(), np.random.default_rng(0).standard_normal((2, 21, 26, 3)).astype("float32")
+    net, x = (
+        net_of_all(),
+        np.random.default_rng(0).standard_normal((2, 21, 26, 3)).astype("float32"),
+    )
     checkpoint.save(tmp_path / "net.h5", net, {})
     again = checkpoint.load(tmp_path / "net.h5").net
     assert again["conv4"].window == net["conv4"].window and again["conv2"].window.dilation == (2, 2)
@@ -118,12 +136,19 @@ def test_a_file_keeps_dilation_and_old_settings_have_none(tmp_path):
 
 
 def test_onnxruntime_agrees(tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
+    onnxruntime = pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)"
+    )
     from rawconv.convert.to_onnx import export
 
-    net, x = net_of_all(), np.random.default_rng(5).standard_normal((2, 21, 26, 3)).astype(np.float32)
+    net, x = (
+        net_of_all(),
+        np.random.default_rng(5).standard_normal((2, 21, 26, 3)).astype(np.float32),
+    )
     export(net, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
     theirs = session.run(None, {"pixels": x.transpose(0, 3, 1, 2)})[0]
     assert_close(net.forward(x)[0].reshape(2, -1), theirs, 1e-5)
 

@@ -1,4 +1,6 @@
-"""A net and classes it has not seen: what is pretrained, what is left out, and what is refused before any training."""
+"""A net and classes it has not seen: what is pretrained, what is left out, and what is refused
+before any training.
+"""
 
 import numpy as np
 import pytest
@@ -30,24 +32,42 @@ def quick(tmp_path, monkeypatch):
 
 def test_the_first_half_of_the_classes_is_learned_and_the_second_is_new(quick):
     about = quick()
-    assert about.net.classes == ["face", "cat", "car", "house", "fish", "bird"] and about.net.model == "lenet"
+    assert (
+        about.net.classes == ["face", "cat", "car", "house", "fish", "bird"]
+        and about.net.model == "lenet"
+    )
     assert about.data.classes == ["butterfly", "flower", "tree", "clock", "cup", "boat"]
-    assert about.info["data"] == "scenes:48@face,cat,car,house,fish,bird" and len(about.data.train) == 24
+    assert (
+        about.info["data"] == "scenes:48@face,cat,car,house,fish,bird"
+        and len(about.data.train) == 24
+    )
     assert not set(about.info["data"].rpartition("@")[2].split(",")) & set(about.data.classes)
     assert len(quick.said) >= 1 and quick.said[0].startswith("Training lenet on scenes:48@face")
     again = quick(no_train=True)  # found, not trained
     assert again.weights == about.weights
     other = quick(seed=1)
-    assert other.weights != about.weights and not np.array_equal(other.net["fc4"].weight, about.net["fc4"].weight)
-    assert held_out.origin(about).startswith("lenet pretrained on 6 classes (face, cat, car, house, fish, bird), tried")
+    assert other.weights != about.weights and not np.array_equal(
+        other.net["fc4"].weight, about.net["fc4"].weight
+    )
+    assert held_out.origin(about).startswith(
+        "lenet pretrained on 6 classes (face, cat, car, house, fish, bird), tried"
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
         ({"no_train": True}, UsageError, "leave --no-train out, or name a net with --weights"),
-        ({"data": "scenes:48@cat,car,cup"}, RawconvError, "3 classes.*needs four; name a net with --weights"),
-        ({"least": 5}, RawconvError, "Class butterfly .* has 4 training pictures; choose --per-class 4 at most"),
+        (
+            {"data": "scenes:48@cat,car,cup"},
+            RawconvError,
+            "3 classes.*needs four; name a net with --weights",
+        ),
+        (
+            {"least": 5},
+            RawconvError,
+            "Class butterfly .* has 4 training pictures; choose --per-class 4 at most",
+        ),
         ({"data": "nowhere"}, UsageError, "nowhere does not exist"),
     ],
 )
@@ -63,7 +83,10 @@ def test_classes_that_a_checkpoint_knows_are_left_out(place):  # noqa: F811
         held_out.load(file, say=said.append)
     with pytest.raises(RawconvError, match="2 of the 2 classes .* or add --all-classes"):
         held_out.load(file, "pictures", say=said.append)
-    assert held_out.load(file, "pictures", all_classes=True, say=said.append).data.classes == ["cat", "sea dog"]
+    assert held_out.load(file, "pictures", all_classes=True, say=said.append).data.classes == [
+        "cat",
+        "sea dog",
+    ]
     assert not said
     net = small_net()
     net.classes = ["sea dog", "cow"]
@@ -79,10 +102,15 @@ def test_classes_that_a_checkpoint_knows_are_left_out(place):  # noqa: F811
 def test_what_cannot_be_told_apart_or_is_too_few_is_refused():
     data = data_of(12)
     enough(data, 6)
-    with pytest.raises(RawconvError, match=r"Class cat of nowhere has 6 training pictures; choose --per-class 6 at mo"):
+    with pytest.raises(
+        RawconvError,
+        match=r"Class cat of nowhere has 6 training pictures; choose --per-class 6 at mo",
+    ):
         enough(data, 7)
     lonely = data._replace(train=take(data.train, [0, 2, 1]))
-    with pytest.raises(RawconvError, match="Class sea dog of nowhere has 1 training picture; choose --per-class 1"):
+    with pytest.raises(
+        RawconvError, match="Class sea dog of nowhere has 1 training picture; choose --per-class 1"
+    ):
         enough(lonely, 2)
     with pytest.raises(RawconvError, match="0 training pictures; add some"):
         enough(data._replace(train=take(data.train, [0, 2])), 1)
@@ -94,9 +122,18 @@ def test_what_cannot_be_told_apart_or_is_too_few_is_refused():
 
 def test_folds_are_drawn_anew_and_fewer_are_part_of_more():
     data = data_of(40)
-    (train, test), (less, same), (other, _) = (drawn(data, n, 4, 7, fold) for n, fold in ((8, 0), (3, 0), (8, 1)))
-    assert np.bincount(train.labels).tolist() == [8, 8] and np.bincount(test.labels).tolist() == [4, 4]
-    assert set(less.names) < set(train.names) and same.names == test.names and other.names != train.names
+    (train, test), (less, same), (other, _) = (
+        drawn(data, n, 4, 7, fold) for n, fold in ((8, 0), (3, 0), (8, 1))
+    )
+    assert np.bincount(train.labels).tolist() == [8, 8] and np.bincount(test.labels).tolist() == [
+        4,
+        4,
+    ]
+    assert (
+        set(less.names) < set(train.names)
+        and same.names == test.names
+        and other.names != train.names
+    )
 
 
 def test_deviation_is_the_samples():

@@ -1,4 +1,6 @@
-"""Ctrl-C and kills at every line of what goes on later: nothing is counted twice, nothing that was done is lost."""
+"""Ctrl-C and kills at every line of what goes on later: nothing is counted twice, nothing that was
+done is lost.
+"""
 
 import contextlib
 import json
@@ -69,7 +71,8 @@ def at_line(count, functions, error=KeyboardInterrupt):
 
 
 def every_line(functions, attempt, error=KeyboardInterrupt, step=1):
-    """`error` before line 1, 1 + step, ... in turn, until one try comes to its end; how many lines there were.
+    """`error` before line 1, 1 + step, ... in turn, until one try comes to its end; how many lines
+    there were.
 
     attempt: number -> (what is interrupted, what is checked afterwards), both without arguments.
     """
@@ -93,8 +96,12 @@ def some(request):
 
 
 @pytest.mark.parametrize("seconds", [0, 1e9])
-def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(tmp_path, monkeypatch, some, seconds):
-    """seconds: between two records, so that they are written after every batch, or at the interruption alone."""
+def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(
+    tmp_path, monkeypatch, some, seconds
+):
+    """seconds: between two records, so that they are written after every batch, or at the
+    interruption alone.
+    """
     net, split = integer_net(), split_of(24)
     whole, _ = top_activations.scan_once(
         net, "data", split, ["conv1"], 5, folder(tmp_path, "whole/out"), progress=False
@@ -104,7 +111,11 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(tmp_path, 
     def attempt(count):
         def scan():
             here = folder(tmp_path, f"{count}/out")
-            found.append(top_activations.scan_once(net, "data", split, ["conv1"], 5, here, progress=False, batch=8)[0])
+            found.append(
+                top_activations.scan_once(
+                    net, "data", split, ["conv1"], 5, here, progress=False, batch=8
+                )[0]
+            )
 
         def check():
             scan()
@@ -125,7 +136,9 @@ def folder(root, name):
 
 
 def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monkeypatch):
-    """A record was written after a batch, and Ctrl-C came in the next: the second record has the first one's name."""
+    """A record was written after a batch, and Ctrl-C came in the next: the second record has the
+    first one's name.
+    """
     net, split, scan_batch, seen = integer_net(), split_of(24), top_activations._scan_batch, []
 
     def stopping(*arguments):
@@ -137,7 +150,9 @@ def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monke
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
     monkeypatch.setattr(top_activations, "_scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
-        top_activations.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8)
+        top_activations.scan_once(
+            net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8
+        )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan-8.hdf5"]
 
 
@@ -152,7 +167,9 @@ def test_what_a_scan_found_is_kept_before_its_record_is_removed(tmp_path, monkey
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
     monkeypatch.setattr(top_activations, "save", dies)
     with pytest.raises(Killed):
-        top_activations.scan_once(net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8)
+        top_activations.scan_once(
+            net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8
+        )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan-24.hdf5"]
 
 
@@ -167,7 +184,9 @@ def test_the_record_of_a_scan_under_way_is_left_to_it(tmp_path, monkeypatch):
         if ids[0] == 8:
             monkeypatch.setattr(top_activations, "_scan_batch", scan_batch)
             monkeypatch.setattr(top_activations, "holder", lambda path: path.name == "one")
-            top_activations.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "two", False, 8, said.append)
+            top_activations.scan_once(
+                net, "data", split, ["conv1"], 5, tmp_path / "two", False, 8, said.append
+            )
             assert (tmp_path / "one" / "scan-8.hdf5").exists() and not said
         return scan_batch(net, pictures, ids, *more)
 
@@ -186,7 +205,13 @@ def test_a_packing_ended_at_any_line_goes_on_to_the_same_bytes(tmp_path, monkeyp
 
     def attempt(count):
         def pack():
-            packing.pack(source, folder(tmp_path, f"{count}") / "pets.h5", 16, progress=False, say=lambda line: None)
+            packing.pack(
+                source,
+                folder(tmp_path, f"{count}") / "pets.h5",
+                16,
+                progress=False,
+                say=lambda line: None,
+            )
 
         def check():
             if not (tmp_path / f"{count}" / "pets.h5").exists():
@@ -196,17 +221,28 @@ def test_a_packing_ended_at_any_line_goes_on_to_the_same_bytes(tmp_path, monkeyp
 
         return pack, check
 
-    functions = [packing._Work.fill, packing._Work._save, packing._Work._resume, packing._Work.__init__]
+    functions = [
+        packing._Work.fill,
+        packing._Work._save,
+        packing._Work._resume,
+        packing._Work.__init__,
+    ]
     every_line([*functions, packing._Work.finish, packing._work_off], attempt, error, some(23))
 
 
 def test_the_note_of_a_finished_packing_is_not_believed_of_a_new_one(tmp_path, monkeypatch):
-    """Killed between the file's name and the note's end; again with --force, and killed before the first note."""
+    """Killed between the file's name and the note's end; again with --force, and killed before the
+    first note.
+    """
     source, out, _ = pack_photos(tmp_path / "made")
     target, unlink = folder(tmp_path, "new") / "pets.h5", packing.Path.unlink
     with monkeypatch.context() as patch:
         patch.setattr(packing, "sync_folder", die)
-        patch.setattr(packing.Path, "unlink", lambda path, **how: None if target.exists() else unlink(path, **how))
+        patch.setattr(
+            packing.Path,
+            "unlink",
+            lambda path, **how: None if target.exists() else unlink(path, **how),
+        )
         with pytest.raises(Killed):
             packing.pack(source, target, 16, progress=False)
     assert target.exists() and (tmp_path / "new" / "pets.h5.partial.npz").exists()
@@ -239,11 +275,15 @@ def test_features_ended_at_any_line_go_on_to_the_same_rows(tmp_path, monkeypatch
 
         return write, check
 
-    every_line([features._write, features._fill, features._begin, features._noted], attempt, error, some(9))
+    every_line(
+        [features._write, features._fill, features._begin, features._noted], attempt, error, some(9)
+    )
 
 
 def test_the_note_of_finished_features_is_not_believed_of_a_new_file(tmp_path, monkeypatch):
-    """Killed before the note was removed, written again, and killed before a row was: those are no features."""
+    """Killed before the note was removed, written again, and killed before a row was: those are no
+    features.
+    """
     subject, file = subject_of(), tmp_path / "f.h5"
     features.write(subject, 1, "val", file, 4, False)
     want, note = features.read(file)[0], tmp_path / ".f.h5.json"
@@ -277,13 +317,25 @@ def toy(where, calls, name="toy", root=None):
     return begun.finish(Result(numbers, [{"n": 1}], b"PNG", ["A sentence."]))
 
 
-FUNCTIONS = [begin, study.Study.__init__, study.Study._step, study.Study.finish, study._same, study._is_blank, toy]
+FUNCTIONS = [
+    begin,
+    study.Study.__init__,
+    study.Study._step,
+    study.Study.finish,
+    study._same,
+    study._is_blank,
+    toy,
+]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Killed])
 @pytest.mark.parametrize("named", [True, False])
-def test_an_experiment_ended_at_any_line_is_gone_on_with_by_the_same_command(tmp_path, some, error, named):
-    """With --out and without; it is never said to exist, no step is computed three times, and nothing else is left."""
+def test_an_experiment_ended_at_any_line_is_gone_on_with_by_the_same_command(
+    tmp_path, some, error, named
+):
+    """With --out and without; it is never said to exist, no step is computed three times, and
+    nothing else is left.
+    """
 
     def attempt(count):
         calls, root = [], folder(tmp_path, f"{count}")
@@ -295,12 +347,17 @@ def test_an_experiment_ended_at_any_line_is_gone_on_with_by_the_same_command(tmp
         def check():
             done = [path for path in root.glob("*/toy.json") if not (path.parent / WHOLE).exists()]
             if done and not (done[0].parent / UNFINISHED).exists():
-                results.append(json.loads(done[0].read_text()))  # it was complete, all but saying so
+                # it was complete, all but saying so
+                results.append(json.loads(done[0].read_text()))
             if not results:
                 run()
-            assert results[-1]["numbers"] == {"squares": [1, 4, 9]} and max(map(calls.count, calls)) <= 2
+            assert (
+                results[-1]["numbers"] == {"squares": [1, 4, 9]}
+                and max(map(calls.count, calls)) <= 2
+            )
             (done,) = root.iterdir()
-            names = sorted({path.name for path in done.iterdir()} - {".lock"})  # it goes with the process
+            # it goes with the process
+            names = sorted({path.name for path in done.iterdir()} - {".lock"})
             assert names == ["toy.csv", "toy.json", "toy.png"], names
             assert json.loads((done / "toy.json").read_text())["numbers"] == {"squares": [1, 4, 9]}
 
@@ -310,7 +367,9 @@ def test_an_experiment_ended_at_any_line_is_gone_on_with_by_the_same_command(tmp
     assert every_line(FUNCTIONS, attempt, error, some(3)) > 60
 
 
-def test_an_experiment_killed_while_its_steps_are_removed_computes_nothing_again(tmp_path, monkeypatch):
+def test_an_experiment_killed_while_its_steps_are_removed_computes_nothing_again(
+    tmp_path, monkeypatch
+):
     calls = []
 
     def half(path, **_):

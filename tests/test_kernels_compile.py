@@ -1,4 +1,6 @@
-"""Every .cu file, compiled for real cards without one: no warning, no spill, few registers; and the house rules."""
+"""Every .cu file, compiled for real cards without one: no warning, no spill, few registers; and the
+house rules.
+"""
 
 import importlib
 import re
@@ -25,26 +27,38 @@ FILES = sorted(ROOT.rglob("*.cu"))
 CASES = [
     (file, dict(zip(names, chosen, strict=True)))
     for file in FILES
-    for names in [[name for name, sign in SIGNS.items() if re.search(rf"\b({sign})\b", file.read_text())]]
+    for names in [
+        [name for name, sign in SIGNS.items() if re.search(rf"\b({sign})\b", file.read_text())]
+    ]
     for chosen in product(*(TYPES[name] for name in names))
 ]
 
 
 @pytest.fixture(scope="module")
 def table(request):
-    """{(kernel, types): {architecture: registers}}, printed as a table when the last test of this file is done."""
+    """{(kernel, types): {architecture: registers}}, printed as a table when the last test of this
+    file is done.
+    """
     rows = {}
     yield rows
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         names = [name for name in ARCHITECTURES if any(name in row for row in rows.values())]
         print("\n\nregisters of a thread (no spills)".ljust(52), *(name.rjust(6) for name in names))
         for (kernel, types), row in sorted(rows.items()):
-            print(kernel.ljust(16), types.ljust(33), *(str(row.get(name, "")).rjust(6) for name in names))
+            print(
+                kernel.ljust(16),
+                types.ljust(33),
+                *(str(row.get(name, "")).rjust(6) for name in names),
+            )
 
 
-@pytest.mark.parametrize(("file", "types"), CASES, ids=[f"{f.stem}-{'-'.join(t.values())}" for f, t in CASES])
+@pytest.mark.parametrize(
+    ("file", "types"), CASES, ids=[f"{f.stem}-{'-'.join(t.values())}" for f, t in CASES]
+)
 def test_compiles_for_real_cards_without_spills(file, types, table):
-    """With CuPy's own options, in every way the launcher asks for; 64-bit indices for the oldest and newest card."""
+    """With CuPy's own options, in every way the launcher asks for; 64-bit indices for the oldest
+    and newest card.
+    """
     if sass.nvrtc() is None:
         pytest.skip("no NVRTC here: pip install nvidia-cuda-nvrtc")
     architectures = [name for name in ARCHITECTURES if name in sass.architectures()]
@@ -56,7 +70,9 @@ def test_compiles_for_real_cards_without_spills(file, types, table):
         _, log = sass.compile_kernels(file, architecture, wide, pack, **types)
         assert "warning" not in log, log
         found = resources(log)
-        assert set(found) == set(kernels(file)), f"compiled {sorted(found)}, the file has {kernels(file)}"
+        assert set(found) == set(kernels(file)), (
+            f"compiled {sorted(found)}, the file has {kernels(file)}"
+        )
         for kernel, (registers, spilled) in found.items():
             how = f"{kernel} for {architecture}, {64 if wide else 32}-bit indices, packs of {pack},"
             assert spilled == 0, f"{how} spills {spilled} bytes"
@@ -70,7 +86,10 @@ def resources(report):
     found = {}
     for part in re.split(r"Compiling entry function", report)[1:]:
         spills = sum(map(int, re.findall(r"(\d+) bytes spill (?:stores|loads)", part)))
-        found[re.search(r"'(\w+)'", part).group(1)] = int(re.search(r"Used (\d+) registers", part).group(1)), spills
+        found[re.search(r"'(\w+)'", part).group(1)] = (
+            int(re.search(r"Used (\d+) registers", part).group(1)),
+            spills,
+        )
     return found
 
 
@@ -91,17 +110,25 @@ ptxas info    : Used 32 registers"""
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_house_rules(file):
-    """Each kernel has a CPU loop of its name beside it or in cpu/, takes its count first, and is for CUDA and HIP."""
+    """Each kernel has a CPU loop of its name beside it or in cpu/, takes its count first, and is
+    for CUDA and HIP.
+    """
     text = file.read_text()
-    beside = [path for path in (file.with_suffix(".py"), file.parent / "cpu/gemm.py") if path.exists()]
+    beside = [
+        path for path in (file.with_suffix(".py"), file.parent / "cpu/gemm.py") if path.exists()
+    ]
     names = [".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in beside]
     modules = [importlib.import_module(name) for name in names]
     assert kernels(file) and len(kernels(file)) == text.count("__global__")
     for kernel in kernels(file):
-        assert any(hasattr(getattr(module, kernel, None), "py_func") for module in modules), f"{kernel} has no twin"
+        assert any(hasattr(getattr(module, kernel, None), "py_func") for module in modules), (
+            f"{kernel} has no twin"
+        )
         assert re.search(rf"void {kernel}\(\s*index_t count,", text)
     for word in ("asm", "warpSize", "__shfl", "__ballot", "__syncwarp", "<<<"):
         assert not re.search(rf"\b{word}", text), f"{word} is not for every card"
     code = re.sub(r"//.*", "", text)
     assert '#include "kernels.cuh"' in code or '#include "../layers/kernels.cuh"' in code
-    assert not re.search(r"\b(int|unsigned|long) +\w+ *= *(i|rest|blockIdx)", code), "indices are of index_t"
+    assert not re.search(r"\b(int|unsigned|long) +\w+ *= *(i|rest|blockIdx)", code), (
+        "indices are of index_t"
+    )

@@ -1,7 +1,8 @@
 """The kernels beyond 2^31 elements, checked by their index arithmetic: nobody has so much memory in a test.
 
-Each .cu file is compiled for the host, and one thread of the largest grid walks through arrays of address space: it
-touches about 150 elements, some of them beyond 2^31, and the operating system backs only the pages these lie on.
+Each .cu file is compiled for the host, and one thread of the largest grid walks through arrays of
+address space: it touches about 150 elements, some of them beyond 2^31, and the operating system
+backs only the pages these lie on.
 """
 
 import ctypes
@@ -36,7 +37,8 @@ CASES = pytest.mark.parametrize(
         (LAST, 4, False),
     ],
 )
-BEFORE, AFTER = 1 << 31, 1 << 34  # elements around the start of an array: where an index of 32 bits would fall
+# elements around the start of an array: where an index of 32 bits would fall
+BEFORE, AFTER = 1 << 31, 1 << 34
 MAP_NORESERVE = 0x4000  # Python names it from 3.13 on; Linux
 
 SHIM = """
@@ -84,7 +86,11 @@ extern "C" void block_of_{name}(unsigned block, unsigned blocks, unsigned thread
     together(block, blocks, threads, [=] {{ {name}({names}); }});
 }}
 """
-BLOCKS_OF = {lrn.CU: ["lrn", "lrn_back"], im2col.CU: ["sum_rows"], optimizer.CU: ["sgd_filters", "scale_filters"]}
+BLOCKS_OF = {
+    lrn.CU: ["lrn", "lrn_back"],
+    im2col.CU: ["sum_rows"],
+    optimizer.CU: ["sgd_filters", "scale_filters"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +107,15 @@ def host(tmp_path_factory):
         text = SHIM % (shared, kernels.source(path), kernels.THREADS, BLOCKS)
         source.write_text(text + "".join(together(path, name) for name in BLOCKS_OF.get(path, [])))
         options = kernels.definitions(wide, pack, *TYPES.items())
-        flags = ["-O1", "-ffp-contract=off", "-std=c++20", "-pthread", "-Wno-attributes", "-shared", "-fPIC"]
+        flags = [
+            "-O1",
+            "-ffp-contract=off",
+            "-std=c++20",
+            "-pthread",
+            "-Wno-attributes",
+            "-shared",
+            "-fPIC",
+        ]
         subprocess.run(["g++", *flags, *options, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library))
 
@@ -110,9 +124,13 @@ def host(tmp_path_factory):
 
 def together(path, name):
     """A function that runs one block of a kernel, its threads side by side."""
-    words = [(kind + " *" * is_array, label) for kind, label, is_array in kernels.signature(path, name)]
+    words = [
+        (kind + " *" * is_array, label) for kind, label, is_array in kernels.signature(path, name)
+    ]
     parameters = ", ".join(f"{kind} {label}" for kind, label in words)
-    return TOGETHER.format(name=name, parameters=parameters, names=", ".join(label for _, label in words))
+    return TOGETHER.format(
+        name=name, parameters=parameters, names=", ".join(label for _, label in words)
+    )
 
 
 class Huge:
@@ -153,7 +171,9 @@ def converted(path, name, wide, pack, *arguments):
     kinds = kernels.signature(path, name)
     return [
         value.pointer if is_array else as_c(kernels._value(kind, value, TYPES, pack, wide))
-        for (kind, _, is_array), value in zip(kinds, (arguments[0] // pack, *arguments[1:]), strict=True)
+        for (kind, _, is_array), value in zip(
+            kinds, (arguments[0] // pack, *arguments[1:]), strict=True
+        )
     ]
 
 
@@ -203,7 +223,9 @@ ROOMIER = OH * OW * KH * KW / (H * W)  # columns have so many times the elements
 
 
 def windows(y, x):
-    """Every window over the place (y, x), in reading order, with the place's number in it: (oy, ox, ky, kx)."""
+    """Every window over the place (y, x), in reading order, with the place's number in it: (oy, ox,
+    ky, kx).
+    """
     for oy, ox in np.ndindex(OH, OW):
         ky, kx = y - oy * SH + TOP, x - ox * SW + LEFT
         if 0 <= ky < KH and 0 <= kx < KW:
@@ -225,7 +247,9 @@ def test_im2col(thread, channels, wide, host):
         iy, ix = oy * SH - TOP + ky, ox * SW - LEFT + kx
         if 0 <= iy < H and 0 <= ix < W:
             x[at(n, iy, ix, c, H, W, channels)] = i % 251 + 1
-    walk(host, im2col.CU, "im2col", case, count, x, columns, (H, W, channels, OH, OW, *WINDOW), first)
+    walk(
+        host, im2col.CU, "im2col", case, count, x, columns, (H, W, channels, OH, OW, *WINDOW), first
+    )
     for i in visited(count, case, im2col.CU):
         ky, kx = digits(i, KH, KW, channels)[1:3]
         n, oy, ox = digits(i // (KH * KW * channels) + first * OW, OH, OW)
@@ -246,7 +270,9 @@ def test_col2im(thread, channels, wide, host):
                 dcolumns[source] = value = i % 251 + 1000 * number
                 total += value
             assert step == "fill" or dx[i] == total
-        walk(host, im2col.CU, "col2im", case, count, dcolumns, dx, (H, W, channels, OH, OW, *WINDOW))
+        walk(
+            host, im2col.CU, "col2im", case, count, dcolumns, dx, (H, W, channels, OH, OW, *WINDOW)
+        )
 
 
 @CASES
@@ -277,7 +303,17 @@ def test_pool(thread, channels, wide, host):
             ky, kx, iy, ix = places[i % len(places)]
             x[at(n, iy, ix, c, H, W, channels)] = i % 251 + 1
             assert step == "fill" or (y[i], switches[i]) == (i % 251 + 1, ky * KW + kx)
-        walk(host, max_pool.CU, "pool", case, count, x, y, switches, (H, W, channels, OH, OW, *WINDOW))
+        walk(
+            host,
+            max_pool.CU,
+            "pool",
+            case,
+            count,
+            x,
+            y,
+            switches,
+            (H, W, channels, OH, OW, *WINDOW),
+        )
 
 
 @CASES
@@ -294,17 +330,33 @@ def test_unpool(thread, channels, wide, host):
                 dy[source], switches[source] = i % 251 + 1000 * number, ky * KW + kx
                 total += i % 251 + 1000 * number
             assert step == "fill" or dx[i] == total
-        walk(host, max_pool.CU, "unpool", case, count, dx, dy, switches, (H, W, channels, OH, OW, *WINDOW), 0)
+        walk(
+            host,
+            max_pool.CU,
+            "unpool",
+            case,
+            count,
+            dx,
+            dy,
+            switches,
+            (H, W, channels, OH, OW, *WINDOW),
+            0,
+        )
 
 
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("channels", [1, 5, 96])
 def test_lrn(channels, wide, host):
-    """Its threads work together, so a whole block of 32 runs, on the host's threads, in a grid that it soon passes."""
+    """Its threads work together, so a whole block of 32 runs, on the host's threads, in a grid that
+    it soon passes.
+    """
     x, dy, y, dx = Huge(), Huge(), Huge(), Huge()
     block, threads, count = 15_000_000, 32, (MORE if wide else LESS) // 480 * 480
     blocks = (1 << 24) + 1
-    runs = [range(start, min(start + threads, count)) for start in range(block * threads, count, blocks * threads)]
+    runs = [
+        range(start, min(start + threads, count))
+        for start in range(block * threads, count, blocks * threads)
+    ]
     assert (runs[-1][0] > 1 << 31) == wide and len(runs) > 1
     constants = dict(size=3, alpha=0.5, beta=0.75, k=2.0)
     for step in ("fill", "check"):
@@ -317,11 +369,15 @@ def test_lrn(channels, wide, host):
                 assert abs(y[i] - ref.lrn_up(place, **constants)[c]) < 1e-6
                 assert abs(dx[i] - ref.lrn_back(dplace, place, **constants)[c]) < 1e-6
         for name, given, out in (("lrn", x, y), ("lrn_back", dy, dx)):
-            arguments = converted(lrn.CU, name, wide, 1, count, x, given, out, channels, 1, 0.5, 0.75, 2.0)
+            arguments = converted(
+                lrn.CU, name, wide, 1, count, x, given, out, channels, 1, 0.5, 0.75, 2.0
+            )
             host(lrn.CU, wide, 1)[f"block_of_{name}"](block, blocks, threads, *arguments)
 
 
-MATRIX = pytest.mark.parametrize(("filters", "wide"), [(3, True), (40, True), (40, False), (96, False)])
+MATRIX = pytest.mark.parametrize(
+    ("filters", "wide"), [(3, True), (40, True), (40, False), (96, False)]
+)
 
 
 def last_tile(filters, wide, step):
@@ -341,7 +397,9 @@ def test_sum_rows(filters, wide, host):
         for f in columns:
             matrix[r * filters + f] = (r + 7 * f) % 11
     count = across * parts * kernels.THREADS
-    arguments = converted(im2col.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step)
+    arguments = converted(
+        im2col.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step
+    )
     host(im2col.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
     for f in columns:
         assert sums[(parts - 1) * filters + f] == sum((r + 7 * f) % 11 for r in own)
@@ -367,7 +425,10 @@ def test_sgd_filters(filters, wide, host):
         for f in columns:
             values = [(r + f) % 5 * (1 + f % 2) for r in own]
             total = sum(value**2 for value in values)
-            assert squares[(parts - 1) * filters + f] == total and ((total / rows) ** 0.5 > radius) == f % 2
+            assert (
+                squares[(parts - 1) * filters + f] == total
+                and ((total / rows) ** 0.5 > radius) == f % 2
+            )
             share = radius / (total / rows) ** 0.5 if f % 2 and name == "scale_filters" else 1
             for r, value in zip(own, values, strict=True):
                 at = r * filters + f
@@ -386,8 +447,26 @@ def test_dropout(thread, channels, wide, host):
             words = ref.philox4x32((block, sample, 9, 0), (5, 6))
             for e in range(4 * block, min(4 * block + 4, length)):
                 x[n * length + e] = e + 1
-                assert step == "fill" or y[n * length + e] == (words[e % 4] >= 1 << 31) * 2 * (e + 1)
-        walk(host, dropout.CU, "dropout", case, count, x, y, samples, length, blocks, 1 << 31, 2.0, 5, 6, 9)
+                assert step == "fill" or y[n * length + e] == (words[e % 4] >= 1 << 31) * 2 * (
+                    e + 1
+                )
+        walk(
+            host,
+            dropout.CU,
+            "dropout",
+            case,
+            count,
+            x,
+            y,
+            samples,
+            length,
+            blocks,
+            1 << 31,
+            2.0,
+            5,
+            6,
+            9,
+        )
 
 
 @CASES
@@ -417,7 +496,14 @@ def test_relu_grad(thread, channels, wide, host):
 def test_crops(thread, channels, wide, host):
     case = thread, channels, wide
     """Crops of 3 x 3 at (top, left) = (4, -1), every second one mirrored; two of each picture."""
-    pictures, rows, places, mean, y, size = Huge("uint8"), Huge("int64"), Huge("int64"), Huge(), Huge(), 3
+    pictures, rows, places, mean, y, size = (
+        Huge("uint8"),
+        Huge("int64"),
+        Huge("int64"),
+        Huge(),
+        Huge(),
+        3,
+    )
 
     count = count_for(case, H * W / size**2)
 
@@ -434,7 +520,23 @@ def test_crops(thread, channels, wide, host):
             pictures[place] = i % 251
     for i in range(H * W * channels):
         mean[i] = i
-    walk(host, augment.CU, "crops", case, count, pictures, rows, places, mean, y, H, W, channels, size, size)
+    walk(
+        host,
+        augment.CU,
+        "crops",
+        case,
+        count,
+        pictures,
+        rows,
+        places,
+        mean,
+        y,
+        H,
+        W,
+        channels,
+        size,
+        size,
+    )
     for i in visited(count, case):
         _, inside, place = source(i)
         assert y[i] == (i % 251 - place % (H * W * channels) if inside else 0)
@@ -442,9 +544,18 @@ def test_crops(thread, channels, wide, host):
 
 @CASES
 def test_cutouts(thread, channels, wide, host):
-    """Windows of 3 x 2 at (top, left) = (2, -1), or (u % 3, 2), which hang over a map of 4 x 3 here and there."""
+    """Windows of 3 x 2 at (top, left) = (2, -1), or (u % 3, 2), which hang over a map of 4 x 3 here
+    and there.
+    """
     case, h, w, height, width = (thread, channels, wide), 3, 2, 4, 3
-    r, clear, pasted, whole, corner, at_ = Huge(), Huge(), Huge(), Huge(), Huge("int64"), Huge("int64")
+    r, clear, pasted, whole, corner, at_ = (
+        Huge(),
+        Huge(),
+        Huge(),
+        Huge(),
+        Huge("int64"),
+        Huge("int64"),
+    )
 
     def top_left(u):
         return (2, -1) if u % 2 else (u % 3, 2)

@@ -11,6 +11,8 @@ TOOL = pathlib.Path(__file__).parent.parent / "tools" / "kill_test.py"
 
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_killed_at_random_moments_and_resumed_the_run_ends_with_the_same_bits(kills):
-    done = subprocess.run([sys.executable, TOOL, "--kills", str(kills)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, TOOL, "--kills", str(kills)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{kills} kills; weights, momentum" in done.stdout

@@ -34,13 +34,17 @@ def flat(folder=""):
 def listed(rows):
     """The file of such rows, each repeated for 10 pictures of its class."""
     lines = rows.splitlines(keepends=True)
-    return "".join(line.format(k, k + 10) for line in lines for k in (range(10) if "{" in line else range(1)))
+    return "".join(
+        line.format(k, k + 10) for line in lines for k in (range(10) if "{" in line else range(1))
+    )
 
 
 def check(found):
     assert found.classes == ["cat, big", "dog"] and len(found.train) == 18 and len(found.val) == 2
     for split in (found.train, found.val):
-        for name, label, pixels in zip(split.names, split.labels, split.read(range(len(split))), strict=True):
+        for name, label, pixels in zip(
+            split.names, split.labels, split.read(range(len(split))), strict=True
+        ):
             number = int(name.rpartition("/")[2].partition(".")[0])
             assert found.classes[label] == NAMES[number] and (pixels == picture(number)).all()
 
@@ -49,7 +53,10 @@ def check(found):
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_a_list_of_names_and_classes(rows, kind, tmp_path, capsys):
     (tmp_path / "list.csv").write_bytes(listed(rows).encode())
-    where, path = write if kind == "folder" else write_zip, tmp_path / ("mine" if kind == "folder" else "mine.zip")
+    where, path = (
+        write if kind == "folder" else write_zip,
+        tmp_path / ("mine" if kind == "folder" else "mine.zip"),
+    )
     path = where(path, flat("images/") | {"images/notes.txt": b"x"})
     check(open_data(source_text(str(path), labels=str(tmp_path / "list.csv")), 6, progress=False))
     assert capsys.readouterr().err.count("\n") == 1  # of the tenth held out
@@ -62,27 +69,44 @@ def test_a_column_a_class(head, marks, tmp_path, capsys):
     one, zero = marks
     rows = f'{head}"cat, big"\n{{0}},{one},{zero},{zero}\n{{1}},{zero},{zero},{one}\n'
     (tmp_path / "list.csv").write_text(listed(rows))
-    check(open_data(source_text(str(write(tmp_path / "mine", flat())), labels=str(tmp_path / "list.csv")), 6))
+    check(
+        open_data(
+            source_text(str(write(tmp_path / "mine", flat())), labels=str(tmp_path / "list.csv")), 6
+        )
+    )
     assert "no pictures" not in capsys.readouterr().err
 
 
 def test_names_with_accents_as_one_character_or_two(tmp_path):
     for one, two in (("NFC", "NFD"), ("NFD", "NFC")):
-        files = {unicodedata.normalize(one, f"é/à{name}"): content for name, content in flat().items()}
+        files = {
+            unicodedata.normalize(one, f"é/à{name}"): content for name, content in flat().items()
+        }
         write(tmp_path / one, files)
         rows = unicodedata.normalize(two, 'é/à{0}.png,dog\né/à{1}.png,"cat, big"\n')
         (tmp_path / f"{one}.csv").write_text(listed(rows), encoding="utf-8")
-        found = open_data(source_text(str(tmp_path / one), labels=str(tmp_path / f"{one}.csv")), 6, progress=False)
+        found = open_data(
+            source_text(str(tmp_path / one), labels=str(tmp_path / f"{one}.csv")), 6, progress=False
+        )
         assert (len(found.train), len(found.val), found.classes) == (18, 2, ["cat, big", "dog"])
 
 
 def test_what_a_list_and_a_folder_do_not_share_is_said(tmp_path, capsys):
     write(tmp_path / "mine", flat() | {"99.png": png(picture(1)), "98.jpg": b""})
     (tmp_path / "list.csv").write_text(listed(ROWS["header"]) + "gone.png,6,dog\nlost.png,6,emu\n")
-    check(open_data(source_text(str(tmp_path / "mine"), labels=str(tmp_path / "list.csv")), 6, progress=False))
+    check(
+        open_data(
+            source_text(str(tmp_path / "mine"), labels=str(tmp_path / "list.csv")),
+            6,
+            progress=False,
+        )
+    )
     said = capsys.readouterr().err
     assert (
-        "2 names in" in said and "gone.png, lost.png" in said and "are not in the list" in said and "2 (98.jpg" in said
+        "2 names in" in said
+        and "gone.png, lost.png" in said
+        and "are not in the list" in said
+        and "2 (98.jpg" in said
     )
 
 
@@ -97,7 +121,11 @@ def test_a_list_for_flat_splits(tmp_path):
     with open(tmp_path / "list.csv", "a") as file:
         file.write('50.png,6,dog\n51.png,6,"cat, big"\n52.png,6,dog\n')
     found = open_data(source, 6, progress=False)
-    assert len(found.train) == 20 and found.test is found.val and sorted(found.val.labels.tolist()) == [0, 1]
+    assert (
+        len(found.train) == 20
+        and found.test is found.val
+        and sorted(found.val.labels.tolist()) == [0, 1]
+    )
     assert {name[-6:] for name in found.val.names} == {"51.png", "52.png"}
 
 
@@ -115,15 +143,23 @@ def test_a_list_for_flat_splits(tmp_path):
         (b'0.png,"' + b"x" * 200000, "line 1 of .* cannot be read"),
         (b"1\n2\n", "numbers alone; .* --synsets FILE"),
         (b"0.png,dog\n", "one class only"),
-        (b"image,dog,cat\n0.png,1,0\n1.png,1,1\n", "line 3 of .* marks 2 of the classes .* a picture is of one"),
+        (
+            b"image,dog,cat\n0.png,1,0\n1.png,1,1\n",
+            "line 3 of .* marks 2 of the classes .* a picture is of one",
+        ),
         (b"image,dog,cat\n0.png,0,0\n1.png,0,1\n", "line 2 of .* marks 0 of the classes"),
     ],
 )
 def test_bad_lists_are_refused_in_a_sentence(text, words, tmp_path):
-    write(tmp_path / "mine", {f"in/{k}.png": png(picture(k)) for k in range(3)} | {f"d{k}/a.png": b"" for k in (1, 2)})
+    write(
+        tmp_path / "mine",
+        {f"in/{k}.png": png(picture(k)) for k in range(3)} | {f"d{k}/a.png": b"" for k in (1, 2)},
+    )
     (tmp_path / "l.csv").write_bytes(text)
     with pytest.raises(RawconvError, match=words) as error:
-        open_data(source_text(str(tmp_path / "mine"), labels=str(tmp_path / "l.csv")), 6, progress=False)
+        open_data(
+            source_text(str(tmp_path / "mine"), labels=str(tmp_path / "l.csv")), 6, progress=False
+        )
     sentence(error)
 
 
@@ -139,32 +175,53 @@ TINY = "val_0.JPEG\tn00000002\t0\t32\t44\t62\nval_1.JPEG\tn00000001\t52\t55\t57\
 
 @pytest.mark.parametrize("around", ["", "tiny-imagenet-200/"])
 def test_tiny_imagenet_as_it_comes(around, tmp_path, capsys):
-    """train/<wnid>/images/, val/images/ with val_annotations.txt, test/images/ without labels, wnids.txt, words.txt."""
-    files = {f"train/{n}/images/{n}_{k}.JPEG": png(picture(k)) for n in ("n00000001", "n00000002") for k in range(3)}
+    """train/<wnid>/images/, val/images/ with val_annotations.txt, test/images/ without labels,
+    wnids.txt, words.txt.
+    """
+    files = {
+        f"train/{n}/images/{n}_{k}.JPEG": png(picture(k))
+        for n in ("n00000001", "n00000002")
+        for k in range(3)
+    }
     files |= {f"val/images/val_{k}.JPEG": png(picture(10 + k)) for k in range(2)}
     files |= {"val/val_annotations.txt": TINY.encode(), "test/images/test_0.JPEG": png(picture(20))}
-    files = {around + name: contents for name, contents in (files | {"wnids.txt": b"", "words.txt": b""}).items()}
+    files = {
+        around + name: contents
+        for name, contents in (files | {"wnids.txt": b"", "words.txt": b""}).items()
+    }
     found = open_data(write_zip(tmp_path / "tiny.zip", files), 6, progress=False)
     assert found.classes == found.wnids == ["n00000001", "n00000002"] and len(found.train) == 6
     assert found.val.names[0].endswith("val_1.JPEG") and found.val.labels.tolist() == [0, 1]
     assert (found.val.read([1])[0] == picture(10)).all() and found.test is None
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "in test that no folder or list gives a class, left out: 1" in said
+    assert (
+        said.count("\n") == 1
+        and "in test that no folder or list gives a class, left out: 1" in said
+    )
 
 
 def ilsvrc():
     """train/<wnid>_<name>/ and a flat val/ of four pictures, of classes 2, 1, 1, 2."""
     files = {name: contents for name, contents in tree().items() if name.startswith("train")}
-    return files | {f"val/ILSVRC2012_val_0000000{k}.JPEG": png(picture(60 + k)) for k in range(1, 5)}
+    return files | {
+        f"val/ILSVRC2012_val_0000000{k}.JPEG": png(picture(60 + k)) for k in range(1, 5)
+    }
 
 
 TRUTH, SYNSETS = "2\n1\n1\n2\n", "n00000002 cat, house cat\nn00000001 dog\n"
 
 
 def check_ilsvrc(found):
-    assert found.classes == ["dog", "cat"] and found.wnids == ["n00000001", "n00000002"] and len(found.train) == 6
+    assert (
+        found.classes == ["dog", "cat"]
+        and found.wnids == ["n00000001", "n00000002"]
+        and len(found.train) == 6
+    )
     assert found.val.labels.tolist() == [0, 0, 1, 1]
-    assert found.val.names[0].endswith("_00000001.JPEG") and (found.val.read([2])[0] == picture(62)).all()
+    assert (
+        found.val.names[0].endswith("_00000001.JPEG")
+        and (found.val.read([2])[0] == picture(62)).all()
+    )
 
 
 @pytest.mark.parametrize("synsets", [SYNSETS, "n00000001 2 dog\nn00000002 1 cat\n"])
@@ -174,7 +231,9 @@ def test_the_flat_validation_pictures_of_ilsvrc(synsets, tmp_path, capsys):
     how = {"labels": str(tmp_path / "truth.txt"), "synsets": str(tmp_path / "synsets.txt")}
     root = write(tmp_path / "imagenet", ilsvrc())
     check_ilsvrc(open_data(source_text(str(root), **how), 6, progress=False))
-    check_ilsvrc(open_data(source_text(train=f"{root}/train", val=f"{root}/val", **how), 6, progress=False))
+    check_ilsvrc(
+        open_data(source_text(train=f"{root}/train", val=f"{root}/val", **how), 6, progress=False)
+    )
     whole = open_data(source_text(f"{root}/val", **how), 6, progress=False, whole=True)
     assert whole.classes == ["n00000001", "n00000002"] and whole.val.labels.tolist() == [0, 0, 1, 1]
     write(root, {f"kit/{label_files.TRUTH}": TRUTH.encode(), "kit/synsets.txt": synsets.encode()})
@@ -184,7 +243,12 @@ def test_the_flat_validation_pictures_of_ilsvrc(synsets, tmp_path, capsys):
 
 def test_numbers_that_do_not_fit_are_refused(tmp_path):
     root = write(tmp_path / "imagenet", ilsvrc())
-    files = {"truth.txt": TRUTH, "short.txt": "1\n2\n", "high.txt": "1\n3\n1\n1\n", "synsets.txt": SYNSETS}
+    files = {
+        "truth.txt": TRUTH,
+        "short.txt": "1\n2\n",
+        "high.txt": "1\n3\n1\n1\n",
+        "synsets.txt": SYNSETS,
+    }
     files["sorted.txt"] = "".join(f"n{k:08d} word\n" for k in range(1000))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -206,22 +270,39 @@ def test_kaggles_boxes_are_not_part_of_a_class():
 
 
 def test_wnids():
-    names = ["n01882714_koala", "n01882714", "n0188271", "n018827145", "N01882714", "koala", "n01882714koala"]
+    names = [
+        "n01882714_koala",
+        "n01882714",
+        "n0188271",
+        "n018827145",
+        "N01882714",
+        "koala",
+        "n01882714koala",
+    ]
     assert [wnid(name) for name in names] == ["n01882714"] * 2 + [""] * 5
 
 
 def test_a_training_keeps_the_list_and_the_wnids(tmp_path, monkeypatch):
-    """The checkpoint names the data set with its list, so that it is found again; --labels and --train as options."""
+    """The checkpoint names the data set with its list, so that it is found again; --labels and
+    --train as options.
+    """
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "d", {name.replace("cat", "cat, big"): contents for name, contents in tree(12).items()})
+    write(
+        tmp_path / "d",
+        {name.replace("cat", "cat, big"): contents for name, contents in tree(12).items()},
+    )
     words = "--model zf32 --epochs 1 --batch 8 --device cpu --out r"
-    done = CliRunner().invoke(train_command, ["--train", "d/train", "--val", "d/val", *words.split()])
+    done = CliRunner().invoke(
+        train_command, ["--train", "d/train", "--val", "d/val", *words.split()]
+    )
     assert done.exit_code == 0, done.output
     net, info, _ = checkpoint.load("r/last.h5")
     assert info["wnids"] == ["n00000001", "n00000002"] and net.classes == ["dog", "cat, big"]
     words = "--weights r/last.h5 --device cpu --json --out t"
     done = CliRunner().invoke(train_command, ["--test-only", *words.split()])
-    assert done.exit_code == 0 and '"split": "val"' in done.stdout and '"pictures": 24' in done.stdout, done.output
+    assert (
+        done.exit_code == 0 and '"split": "val"' in done.stdout and '"pictures": 24' in done.stdout
+    ), done.output
     for wrong in ("--val d/val", "--data d --train d/train", "--data d --synsets x", "--split val"):
         assert CliRunner().invoke(train_command, wrong.split()).exit_code == 2
     assert np.isfinite(info["history"][0]["val_loss"])
@@ -231,5 +312,7 @@ def test_a_list_beside_class_folders_that_it_does_not_concern(tmp_path):
     write(tmp_path / "mine", tree())
     (tmp_path / "l.csv").write_text("7.png,dog\n")
     with pytest.raises(RawconvError, match="no name in"):
-        open_data(source_text(str(tmp_path / "mine"), labels=str(tmp_path / "l.csv")), 6, progress=False)
+        open_data(
+            source_text(str(tmp_path / "mine"), labels=str(tmp_path / "l.csv")), 6, progress=False
+        )
     check_tree(open_data(tmp_path / "mine", 6, progress=False))

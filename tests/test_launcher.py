@@ -1,4 +1,6 @@
-"""The launcher of kernels without a card: how a division becomes a multiplication, and which instance it chooses."""
+"""The launcher of kernels without a card: how a division becomes a multiplication, and which
+instance it chooses.
+"""
 
 from types import SimpleNamespace
 
@@ -30,12 +32,17 @@ def test_every_small_division():
     n = np.arange(1 << 12, dtype=np.uint64)
     for length in range(1, 300):
         made = kernels.divisor(length)
-        np.testing.assert_array_equal((n * int(made["factor"]) >> 32) + n >> int(made["shift"]), n // length)
+        np.testing.assert_array_equal(
+            (n * int(made["factor"]) >> 32) + n >> int(made["shift"]), n // length
+        )
 
 
 def test_a_window_counts_in_packs():
     made = kernels._window((9, 7, 8, 5, 6, 3, 2, 2, 1, 1, 4), 4, False)
-    lengths = {name: made[name]["length"] for name in ("height", "width", "channels", "oh", "ow", "kh", "kw", "run")}
+    lengths = {
+        name: made[name]["length"]
+        for name in ("height", "width", "channels", "oh", "ow", "kh", "kw", "run")
+    }
     assert list(lengths.values()) == [9, 7, 2, 5, 6, 3, 2, 4]
     assert [made[name] for name in ("top", "left", "row", "step", "indent")] == [1, 4, 14, 2, 8]
 
@@ -57,7 +64,9 @@ def launched(monkeypatch):
     found = []
 
     def kernel(path, name, wide, pack, *types):
-        return lambda grid, block, arguments, shared_mem: found.append((wide, pack, grid[0] * block[0], arguments[0]))
+        return lambda grid, block, arguments, shared_mem: found.append(
+            (wide, pack, grid[0] * block[0], arguments[0])
+        )
 
     monkeypatch.setattr(kernels, "_kernel", kernel)
 
@@ -73,27 +82,40 @@ SMALL = (1 << 31) - (1 << 22)
 
 @pytest.mark.parametrize(
     ("size", "first", "wide"),
-    [(1 << 20, 7, False), (SMALL, 7, False), (1 << 31, 7, True), (1 << 20, 1 << 31, True), (3 << 31, 7, True)],
+    [
+        (1 << 20, 7, False),
+        (SMALL, 7, False),
+        (1 << 31, 7, True),
+        (1 << 20, 1 << 31, True),
+        (3 << 31, 7, True),
+    ],
 )
 def test_indices_have_as_many_bits_as_the_arrays_need(size, first, wide, launched):
     """Of either array, and of a number that is added to an index."""
     window = (9, 7, 4, 5, 6, 3, 2, 2, 1, 1, 0)
     for x, columns in ((size, 800), (800, size)):
         found = launched(im2col.CU, "im2col", columns, Array(x), Array(columns), window, first)
-        assert found[:2] == (wide, 1 if wide else 4) and type(found[3]) is (np.int64 if wide else np.int32)
+        assert found[:2] == (wide, 1 if wide else 4) and type(found[3]) is (
+            np.int64 if wide else np.int32
+        )
 
 
 @pytest.mark.parametrize(
-    ("channels", "start", "pack"), [(8, 0, 4), (4, 16, 4), (6, 0, 1), (3, 0, 1), (8, 4, 1), (8, 8, 1), (1, 0, 1)]
+    ("channels", "start", "pack"),
+    [(8, 0, 4), (4, 16, 4), (6, 0, 1), (3, 0, 1), (8, 4, 1), (8, 8, 1), (1, 0, 1)],
 )
 def test_four_channels_at_once_where_they_lie_so(channels, start, pack, launched):
     """Their number is a multiple of four and every array starts at a multiple of 16 bytes."""
     size = 9 * 7 * channels
-    found = launched(im2col.CU, "add_bias", size, Array(size), Array(channels, start=start), channels, 1)
+    found = launched(
+        im2col.CU, "add_bias", size, Array(size), Array(channels, start=start), channels, 1
+    )
     assert found[1] == pack and found[3] == size // pack and found[2] >= size // pack
     switches = Array(size, "uint8", start // 4)
     window = (9, 7, channels, 9, 7, 1, 1, 1, 1, 0, 0)
-    assert launched(max_pool.CU, "pool", size, Array(size), Array(size), switches, window)[1] == pack
+    assert (
+        launched(max_pool.CU, "pool", size, Array(size), Array(size), switches, window)[1] == pack
+    )
     assert launched(lrn.CU, "lrn", size, *[Array(size)] * 3, channels, 1, 1.0, 0.75, 1.0)[1] == 1
 
 

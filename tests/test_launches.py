@@ -1,4 +1,6 @@
-"""How much the host asks of the device: kernels, copies, products, CuPy's own included, and that it never waits."""
+"""How much the host asks of the device: kernels, copies, products, CuPy's own included, and that it
+never waits.
+"""
 
 import sys
 from pathlib import Path
@@ -17,7 +19,9 @@ def counted(xp):
     if xp is np:
         pytest.skip("only a GPU is asked for anything: pytest --device gpu")
     if not xp.cuda.runtime.is_hip:
-        pytest.skip("the preload that counts knows HIP's functions only, as the software GPU has them")
+        pytest.skip(
+            "the preload that counts knows HIP's functions only, as the software GPU has them"
+        )
     return count_launches.counted()
 
 
@@ -32,4 +36,6 @@ def test_few_operations_and_no_wait(part, counted):
 def test_windows_are_put_and_cleared_by_a_kernel_each(counted):
     """However many there are: 64 units went down, 200 squares went up through a layer after the other."""
     kernels = counted["projection of 64 units"]["kernel"] | counted["200 squares"]["kernel"]
-    assert kernels["put_windows"] == 1 and max(kernels["clear_outside"], kernels["paste_windows"]) <= 6
+    assert (
+        kernels["put_windows"] == 1 and max(kernels["clear_outside"], kernels["paste_windows"]) <= 6
+    )

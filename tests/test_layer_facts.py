@@ -1,4 +1,6 @@
-"""What a layer is stands with its class: who else asks for its class, by a look at the syntax trees; and every fact."""
+"""What a layer is stands with its class: who else asks for its class, by a look at the syntax
+trees; and every fact.
+"""
 
 import ast
 import pathlib
@@ -22,18 +24,35 @@ from rawconv.net import Net
 from rawconv.visualize import units
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "rawconv"
-MOST = 5  # places outside layers/ and convert/ that ask for a class of layers, each argued in a comment beside it
-FACTS = {name for name in vars(Layer) if not name.startswith("_")} - {"build"}  # which others have too
+# places outside layers/ and convert/ that ask for a class of layers, each argued in a comment
+# beside it
+MOST = 5
+# which others have too
+FACTS = {name for name in vars(Layer) if not name.startswith("_")} - {"build"}
 SPELT = ("conv", "fc", "pool", "relu", "norm", "drop")  # how names of layers begin in our own nets
-LAYERS = [Conv(4, 3, pad=1), ReLU(), ReLU(6), LRN(), MaxPool(3, 2), AveragePool(3, 2), Dropout(0.5), Add(), Concat()]
+LAYERS = [
+    Conv(4, 3, pad=1),
+    ReLU(),
+    ReLU(6),
+    LRN(),
+    MaxPool(3, 2),
+    AveragePool(3, 2),
+    Dropout(0.5),
+    Add(),
+    Concat(),
+]
 
 
 def asking(source):
-    """[(line, what is asked)] of a module: isinstance and type tests on classes of layers, and facts by getattr."""
+    """[(line, what is asked)] of a module: isinstance and type tests on classes of layers, and
+    facts by getattr.
+    """
     tree, classes, found = ast.parse(source), set(), []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and "layers." in (node.module or ""):
-            classes |= {alias.asname or alias.name for alias in node.names if alias.name[0].isupper()}
+            classes |= {
+                alias.asname or alias.name for alias in node.names if alias.name[0].isupper()
+            }
     for node in ast.walk(tree):
         parts = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -54,7 +73,9 @@ def is_type(node):
 
 
 def spelling(source):
-    """[(line, call)] of a module: tests of how a name begins or ends that layers have, and patterns over such names."""
+    """[(line, call)] of a module: tests of how a name begins or ends that layers have, and patterns
+    over such names.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -92,13 +113,17 @@ def test_nobody_asks_how_a_name_is_spelt():
 ])  # fmt: skip
 def test_such_a_question_is_seen(line):
     head = "from ..layers.conv import Conv\nfrom ..layers.max_pool import Cache, MaxPool\n"
-    assert len(asking(head + line)) == 1 and not asking(head + "isinstance(x, int); type(layer).__name__; WORDS[x]")
+    assert len(asking(head + line)) == 1 and not asking(
+        head + "isinstance(x, int); type(layer).__name__; WORDS[x]"
+    )
     assert spelling("name.startswith('conv')") and not spelling("name.startswith('gpu')")
 
 
 def test_every_class_is_found_by_its_name():
     kinds = {type(layer) for layer in LAYERS}
-    assert kinds <= set(registry.by_name().values()) and all(issubclass(k, Layer) for k in registry.by_name().values())
+    assert kinds <= set(registry.by_name().values()) and all(
+        issubclass(k, Layer) for k in registry.by_name().values()
+    )
     assert all(registry.by_name()[kind.__name__] is kind for kind in kinds)
 
 
@@ -111,14 +136,21 @@ def test_the_facts_are_true(layer):
     x = 8 * rng.standard_normal((2, *shape)).astype(np.float32)  # beyond a ceiling of 6
     y, cache = layer.forward(x, x) if layer.joins else layer.forward(x)
     r = rng.standard_normal(y.shape).astype(np.float32)
-    assert layer.verb and schema.check(layer.limits, {}, "x") is None if not layer.settings else True
+    assert (
+        layer.verb and schema.check(layer.limits, {}, "x") is None if not layer.settings else True
+    )
     assert layer.params.keys() == (layer.param_shapes(shape) if layer.params else {}).keys()
     if not layer.joins:
-        ways = [np.asarray(layer.deconv(r, cache, rules)) for rules in (Rules(), Rules("gradient", "gradient"))]
+        ways = [
+            np.asarray(layer.deconv(r, cache, rules))
+            for rules in (Rules(), Rules("gradient", "gradient"))
+        ]
         assert layer.passive == all(np.array_equal(way, r) for way in ways)
         assert bool(layer.rule in ("relu", "lrn")) == (not np.array_equal(*ways))
     if layer.relu_ceiling is not None:
-        assert np.array_equal(y, np.clip(x, 0, layer.relu_ceiling)) and y.max() == min(x.max(), layer.relu_ceiling)
+        assert np.array_equal(y, np.clip(x, 0, layer.relu_ceiling)) and y.max() == min(
+            x.max(), layer.relu_ceiling
+        )
     assert layer.switches == isinstance(cache, Cache) and layer.rectifier == isinstance(layer, ReLU)
     if layer.fuses_relu:
         for ceiling in (6.0, np.inf):
@@ -138,7 +170,9 @@ def test_the_rules_by_which_a_cache_is_read(rule):
     for layer in (ReLU(), ReLU(0.5), LRN(alpha=0.5)):
         rules = Rules(rule, "identity" if rule == "deconv" else "gradient")
         cache = layer.forward(x)[1]
-        same = np.array_equal(layer.deconv(r, cache, rules), layer.deconv(r, np.roll(cache, 1, axis=1), rules))
+        same = np.array_equal(
+            layer.deconv(r, cache, rules), layer.deconv(r, np.roll(cache, 1, axis=1), rules)
+        )
         assert same == (getattr(rules, layer.rule) not in layer.cached_rules)
 
 
@@ -151,10 +185,22 @@ def test_what_the_names_of_nodes_mean_to_a_user():
         ("relu4", ReLU()), ("mean", AveragePool(2, 1)), ("drop", Dropout()), ("both", Concat(), "drop", "drop"),
         ("relu5", ReLU()), ("fc6", Conv(2, None)), ("relu6", ReLU()), ("fc7", Conv(2, None)),
     ])  # fmt: skip
-    own, above = ("conv2", "conv3", "pool1", "pool2", "mean"), {"conv1": "relu1", "sum": "relu4", "both": "relu5"}
+    own, above = (
+        ("conv2", "conv3", "pool1", "pool2", "mean"),
+        {"conv1": "relu1", "sum": "relu4", "both": "relu5"},
+    )
     names = {name: name for name in own} | above
     assert units.layer_names(net) == names | {"fc6": "relu6", "scores": "fc7"}
-    assert units.layer_numbers(net) == {"1": "conv1", "2": "conv2", "3": "conv3", "6": "fc6", "7": "fc7"}
+    assert units.layer_numbers(net) == {
+        "1": "conv1",
+        "2": "conv2",
+        "3": "conv3",
+        "6": "fc6",
+        "7": "fc7",
+    }
     assert units.is_score(net, "fc7") and not units.is_score(net, "relu6")
-    assert net.convolutions == ["conv1", "conv2", "conv3"] and net.fuses_relu == {"conv1": 6.0, "fc6": np.inf}
+    assert net.convolutions == ["conv1", "conv2", "conv3"] and net.fuses_relu == {
+        "conv1": 6.0,
+        "fc6": np.inf,
+    }
     assert feature_layers(net) == {1: "relu2", 2: "pool2", 3: "conv3", 6: "relu6"}

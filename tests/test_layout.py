@@ -1,4 +1,6 @@
-"""Who may import whom: arrows between the folders of the package point one way, and no import goes in a circle."""
+"""Who may import whom: arrows between the folders of the package point one way, and no import goes
+in a circle.
+"""
 
 import ast
 import pathlib
@@ -13,7 +15,10 @@ ORDER = (
 )  # fmt: skip
 # ... and these besides, each for a reason.
 EXCEPTIONS = {
-    ("rawconv.data.summary", "rawconv.report.gallery"): "rawconv-data show draws a gallery, as it needs it",
+    (
+        "rawconv.data.summary",
+        "rawconv.report.gallery",
+    ): "rawconv-data show draws a gallery, as it needs it",
 }
 RELU = "rawconv.layers.relu"  # a convolution that a ReLU follows rectifies its output on the way
 
@@ -24,7 +29,9 @@ def module_of(path: pathlib.Path) -> str:
 
 
 def imports(path: pathlib.Path) -> set[str]:
-    """The modules of the package that a file imports, in functions as well, but not for type checkers alone."""
+    """The modules of the package that a file imports, in functions as well, but not for type
+    checkers alone.
+    """
     tree, found = ast.parse(path.read_text()), set()
     package = path.relative_to(ROOT).parts[:-1]
     skipped = {
@@ -36,7 +43,10 @@ def imports(path: pathlib.Path) -> set[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not node.level or id(node) in skipped:
             continue
-        base = [*package[: len(package) - node.level + 1], *(node.module.split(".") if node.module else [])]
+        base = [
+            *package[: len(package) - node.level + 1],
+            *(node.module.split(".") if node.module else []),
+        ]
         for name in node.names:
             whole = ROOT.joinpath(*base, name.name)
             is_module = whole.is_dir() or whole.with_suffix(".py").exists()
@@ -65,7 +75,11 @@ def test_arrows_point_one_way():
 
 
 def test_every_folder_has_a_place():
-    folders = {path.name.removesuffix(".py") for path in (ROOT / "rawconv").iterdir() if path.suffix in ("", ".py")}
+    folders = {
+        path.name.removesuffix(".py")
+        for path in (ROOT / "rawconv").iterdir()
+        if path.suffix in ("", ".py")
+    }
     assert folders - {"__init__", "__main__", "__pycache__"} <= set(ORDER)
 
 
@@ -85,7 +99,11 @@ def test_looking_and_training_do_not_know_each_other(one, other):
 
 def test_layers_do_not_import_each_other():
     """What they share (the contract, windows, memory) has no forward pass."""
-    files = [path for path in (ROOT / "rawconv/layers").glob("*.py") if "def forward(self" in path.read_text()]
+    files = [
+        path
+        for path in (ROOT / "rawconv/layers").glob("*.py")
+        if "def forward(self" in path.read_text()
+    ]
     layers = {module_of(path) for path in files}
     assert len(layers) > 5
     found = {layer: IMPORTS[layer] & layers for layer in layers if IMPORTS[layer] & layers}

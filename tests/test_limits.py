@@ -15,7 +15,10 @@ def machine(tmp_path):
     """machine(own groups, {path below /sys/fs/cgroup: text}): the folder that stands for "/"."""
 
     def pretend(groups, files):
-        for name, text in [("proc/self/cgroup", groups), *((f"sys/fs/cgroup/{n}", t) for n, t in files.items())]:
+        for name, text in [
+            ("proc/self/cgroup", groups),
+            *((f"sys/fs/cgroup/{n}", t) for n, t in files.items()),
+        ]:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(f"{text}\n")
         return tmp_path
@@ -63,7 +66,11 @@ def test_the_smallest_quota_on_the_way_up_holds(groups, files, quota, machine):
     [
         ("0::/", {"memory.max": "max"}, None),
         ("0::/a", {"memory.max": "5000000", "a/memory.max": "max"}, 5_000_000),
-        ("7:memory:/a", {"memory/a/memory.limit_in_bytes": "4096", "memory/memory.limit_in_bytes": HUGE}, 4096),
+        (
+            "7:memory:/a",
+            {"memory/a/memory.limit_in_bytes": "4096", "memory/memory.limit_in_bytes": HUGE},
+            4096,
+        ),
         ("7:memory:/a", {"memory/memory.limit_in_bytes": HUGE}, None),
     ],
 )

@@ -59,7 +59,9 @@ def test_who_holds_it_is_said(tmp_path, other):
     file = leave(tmp_path, other)
     with pytest.raises(RawconvError) as refusal, locked(tmp_path):
         pass
-    assert f"Process {other.pid} on {other.host} is at work on {tmp_path} since 20" in str(refusal.value)
+    assert f"Process {other.pid} on {other.host} is at work on {tmp_path} since 20" in str(
+        refusal.value
+    )
     assert "remove" not in str(refusal.value) and os.path.exists(file)
     assert holder(tmp_path) == other
 
@@ -67,7 +69,10 @@ def test_who_holds_it_is_said(tmp_path, other):
 @pytest.mark.parametrize("change", ["host", "machine", "space"])
 def test_of_a_process_elsewhere_nobody_knows_so_the_lock_to_remove_is_named(tmp_path, change):
     file = leave(tmp_path, this()._replace(pid=ended(), **{change: "another"}))
-    with pytest.raises(RawconvError, match="if it is no longer running, remove ") as refusal, locked(tmp_path):
+    with (
+        pytest.raises(RawconvError, match="if it is no longer running, remove ") as refusal,
+        locked(tmp_path),
+    ):
         pass
     assert file in str(refusal.value) and os.path.exists(file)
 
@@ -114,7 +119,10 @@ def test_a_lock_that_names_nobody_is_waited_for_and_then_taken_over(tmp_path, te
 
 
 def test_a_place_that_cannot_be_locked_is_refused_in_a_sentence(tmp_path):
-    with pytest.raises(RawconvError, match="could not be written .No such file"), locked(tmp_path / "no" / "folder.h5"):
+    with (
+        pytest.raises(RawconvError, match="could not be written .No such file"),
+        locked(tmp_path / "no" / "folder.h5"),
+    ):
         pass
 
 
@@ -134,10 +142,15 @@ def _rush(folder, start, inside, failures):
 
 
 def test_of_many_that_find_an_abandoned_lock_one_alone_gets_in(tmp_path):
-    """Again and again a lock of a process that is gone lies there, and four processes break it at the same moment."""
+    """Again and again a lock of a process that is gone lies there, and four processes break it at
+    the same moment.
+    """
     context = multiprocessing.get_context("spawn")
     start, inside, failures = context.Event(), context.Value("i", 0), context.Value("i", 0)
-    processes = [context.Process(target=_rush, args=(str(tmp_path), start, inside, failures)) for _ in range(4)]
+    processes = [
+        context.Process(target=_rush, args=(str(tmp_path), start, inside, failures))
+        for _ in range(4)
+    ]
     for process in processes:
         process.start()
     start.set()
@@ -177,7 +190,11 @@ def test_temporary_files_of_processes_at_work_are_not_swept(tmp_path, other):
     for name in ("far and old", "old version"):
         os.utime(files[name], (time.time() - 2 * 24 * 3600,) * 2)
     storage.replace_file(tmp_path / "last.h5", b"whole")
-    assert {name for name, file in files.items() if file.exists()} == {"other", "far", "old version at work"}
+    assert {name for name, file in files.items() if file.exists()} == {
+        "other",
+        "far",
+        "old version at work",
+    }
     assert (tmp_path / "last.h5").read_bytes() == b"whole"
 
 
@@ -185,7 +202,9 @@ def test_a_process_marks_its_own_temporary_files(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "replace", lambda old, new: seen.append(os.path.basename(old)))
     storage.replace_file(tmp_path / "a", b"")
-    assert seen == [f".a.{processes.mark()}.tmp"] and not processes.is_left_behind(tmp_path / seen[0], processes.mark())
+    assert seen == [f".a.{processes.mark()}.tmp"] and not processes.is_left_behind(
+        tmp_path / seen[0], processes.mark()
+    )
 
 
 # The commands
@@ -197,7 +216,9 @@ def photos(tmp_path_factory):
     for kind in ("cat", "dog"):
         (root / kind).mkdir()
         for k in range(12):
-            Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).save(root / kind / f"{k:02d}.png")
+            Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).save(
+                root / kind / f"{k:02d}.png"
+            )
     return root
 
 
@@ -222,7 +243,17 @@ def commands(folder, photos):
 
 @pytest.mark.parametrize(
     "what",
-    ["train", "resume", "resume a file", "pack", "pack over", "ablation", "filters", "features", "visualize"],
+    [
+        "train",
+        "resume",
+        "resume a file",
+        "pack",
+        "pack over",
+        "ablation",
+        "filters",
+        "features",
+        "visualize",
+    ],
 )
 def test_the_second_of_two_commands_says_who_is_at_work_and_changes_nothing(
     tmp_path, monkeypatch, photos, other, what
@@ -234,20 +265,26 @@ def test_the_second_of_two_commands_says_who_is_at_work_and_changes_nothing(
     leave(tmp_path / place, other)
     before = sorted(path.as_posix() for path in tmp_path.rglob("*"))
     done = CliRunner().invoke(command, words)
-    assert done.exit_code == 1 and f"Process {other.pid} on {other.host} is at work on" in done.output, done.output
+    assert (
+        done.exit_code == 1 and f"Process {other.pid} on {other.host} is at work on" in done.output
+    ), done.output
     assert sorted(path.as_posix() for path in tmp_path.rglob("*")) == before
 
 
 def test_two_packings_into_one_file_at_once_leave_a_whole_one(tmp_path, photos):
     """Both begin before either has written anything; one may even be done before the other looks."""
     words = [sys.executable, "-m", "rawconv.cli.data", "pack", str(photos), "p.h5", "--size", "64"]
-    both = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     said = [process.communicate(timeout=120)[1] for process in both]
     codes = [process.returncode for process in both]
     assert 0 in codes and set(codes) <= {0, 1, 2} and codes.count(0) == 1, said
     refusal = said[1 - codes.index(0)]
     assert "is at work on p.h5" in refusal or "p.h5 exists" in refusal
-    verified = subprocess.run([*words[:3], "verify", "p.h5"], cwd=tmp_path, capture_output=True, text=True)
+    verified = subprocess.run(
+        [*words[:3], "verify", "p.h5"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert verified.returncode == 0, verified.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["p.h5"]
 
@@ -260,7 +297,9 @@ def test_a_training_that_was_killed_leaves_a_lock_that_stops_nobody(tmp_path, ph
     while not (tmp_path / "run/last.h5").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    second = subprocess.run([*words, "--resume", "run"], cwd=tmp_path, capture_output=True, text=True)
+    second = subprocess.run(
+        [*words, "--resume", "run"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert second.returncode == 1 and f"Process {process.pid} on" in second.stderr
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -26,15 +26,26 @@ def run(tmp_path_factory):
         about = runs.start("lenet", "scenes:96", changes=changes)
         patch.setattr(loop, "train_step", counted)
         runs.train_run(about, folder, Device(), say=lambda line: None, progress=False)
-    return folder, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()], steps, about
+    return (
+        folder,
+        [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()],
+        steps,
+        about,
+    )
 
 
 def test_training_numbers_are_means_over_the_epoch_s_pictures(run):
     _, rows, steps, about = run
-    assert [count for _, count in steps] == [40, 40, 16] * 3 and [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [count for _, count in steps] == [40, 40, 16] * 3 and [row["epoch"] for row in rows] == [
+        1,
+        2,
+        3,
+    ]
     for epoch, row in enumerate(rows):
         loss, top1, top5 = sum(sums for sums, _ in steps[3 * epoch : 3 * epoch + 3]) / 96
-        assert (row["train_loss"], row["train_top1"], row["train_top5"]) == pytest.approx((loss, top1, top5))
+        assert (row["train_loss"], row["train_top1"], row["train_top5"]) == pytest.approx(
+            (loss, top1, top5)
+        )
         assert row["train_top1"] <= row["train_top5"] <= 1
         t = (epoch + 80 / 96) / 3  # the last step's rate
         assert row["lr"] == pytest.approx(about.recipe.lr * (1 + np.cos(np.pi * t)) / 2)
@@ -44,7 +55,11 @@ def test_training_numbers_are_means_over_the_epoch_s_pictures(run):
 def test_validation_numbers_are_those_of_the_nets_that_were_kept(run):
     folder, rows, _, about = run
     labels = about.data.val.labels
-    for path, row in (("snapshots/epoch-001.h5", rows[0]), ("snapshots/epoch-002.h5", rows[1]), ("last.h5", rows[2])):
+    for path, row in (
+        ("snapshots/epoch-001.h5", rows[0]),
+        ("snapshots/epoch-002.h5", rows[1]),
+        ("last.h5", rows[2]),
+    ):
         answers = evaluation.answer(checkpoint.load(folder / path).net, about.data.val, Device())
         for name, value in evaluation.measures(answers).items():
             assert row[f"val_{name}"] == pytest.approx(value, rel=1e-5)
@@ -68,7 +83,9 @@ def test_the_table_has_the_rows_of_the_log(run):
     folder, rows, *_ = run
     with open(folder / "log.csv") as file:
         table = list(csv.DictReader(file))
-    plain = [{name: value for name, value in row.items() if name != "val_per_class"} for row in rows]
+    plain = [
+        {name: value for name, value in row.items() if name != "val_per_class"} for row in rows
+    ]
     assert [{name: float(value) for name, value in row.items()} for row in table] == plain
     assert log.read_log(folder, 2) == rows[:2]
 

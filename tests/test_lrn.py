@@ -1,4 +1,6 @@
-"""LRN across channels.  With the paper's alpha of 1e-4 a window one short would not show: most cases take 0.5."""
+"""LRN across channels.  With the paper's alpha of 1e-4 a window one short would not show: most
+cases take 0.5.
+"""
 
 import numpy as np
 import pytest
@@ -51,9 +53,13 @@ def check_three_walks(xp, dtype, shape, settings, seed=0):
 
 
 def test_by_hand(xp, dtype):
-    """size 3, alpha 0.5 (not divided by 3), beta 1, k 1: 1 / (1 + (1 + 4) / 2), 2 / (1 + (1 + 4 + 16) / 2), ..."""
+    """size 3, alpha 0.5 (not divided by 3), beta 1, k 1: 1 / (1 + (1 + 4) / 2), 2 / (1 + (1 + 4 +
+    16) / 2), ...
+    """
     layer = LRN(size=3, alpha=0.5, beta=1.0, k=1.0)
-    y = to_cpu(layer.forward(xp.asarray(np.array([1, 2, 4, 0], dtype).reshape(1, 1, 1, 4)))[0]).ravel()
+    y = to_cpu(
+        layer.forward(xp.asarray(np.array([1, 2, 4, 0], dtype).reshape(1, 1, 1, 4)))[0]
+    ).ravel()
     assert_close(y, np.array([1 / 3.5, 2 / 11.5, 4 / 11, 0]), 1e-6)
 
 
@@ -113,8 +119,12 @@ def test_arrays_that_are_not_contiguous(xp, dtype):
     for odd_x, odd_dy in zip(strided(xp, x), strided(xp, dy), strict=True):
         y, cache = layer.forward(odd_x)
         assert_close(y, ref.lrn_up(x, alpha=0.5), TOLERANCE[dtype])
-        assert_close(layer.backward(odd_dy, cache)[0], ref.lrn_back(dy, x, alpha=0.5), TOLERANCE[dtype])
-        assert_close(layer.deconv(odd_dy, cache, GRADIENT), ref.lrn_back(dy, x, alpha=0.5), TOLERANCE[dtype])
+        assert_close(
+            layer.backward(odd_dy, cache)[0], ref.lrn_back(dy, x, alpha=0.5), TOLERANCE[dtype]
+        )
+        assert_close(
+            layer.deconv(odd_dy, cache, GRADIENT), ref.lrn_back(dy, x, alpha=0.5), TOLERANCE[dtype]
+        )
 
 
 def test_arguments_stay_as_they_were(xp, dtype):

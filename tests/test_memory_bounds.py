@@ -29,7 +29,10 @@ pytestmark = pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("shape", [(2, 10_000, 10_000), (100_000_000, 1, 1)])
 def test_a_gzipped_idx_file(shape, tmp_path):
     head = bytes([0, 0, 8, 3]) + struct.pack(">3I", *shape)
-    files = {f"{part}-images-idx3-ubyte.gz": gzip.compress(head + os.urandom(200_000)) for part in ("train", "t10k")}
+    files = {
+        f"{part}-images-idx3-ubyte.gz": gzip.compress(head + os.urandom(200_000))
+        for part in ("train", "t10k")
+    }
     labels = gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + bytes(2))
     files |= {f"{part}-labels-idx1-ubyte.gz": labels for part in ("train", "t10k")}
     with pytest.raises(RawconvError, match=LIMIT):
@@ -99,7 +102,9 @@ def test_a_constant_that_an_onnx_file_makes_of_its_shape(tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 128, 128])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16384])
     graph = helper.make_graph(nodes, "g", [x], [y], [shape])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "a.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "a.onnx"
+    )
     with pytest.raises(RawconvError, match=f"16384, 16384.*{LIMIT}"):
         import_net(tmp_path / "a.onnx")
 
@@ -107,7 +112,9 @@ def test_a_constant_that_an_onnx_file_makes_of_its_shape(tmp_path):
 LARGE = {
     "pictures of 4096": lambda: Net((4096, 4096, 3), [("conv1", Conv(2, 7, 64))]),
     "pictures of 16384": lambda: Net((16384, 16384, 3), [("conv1", Conv(2, 7, 4096))]),
-    "padding of 4096": lambda: Net((8, 8, 3), [("conv1", Conv(2, 3, 4096, 4096)), ("conv2", Conv(2, 3, 1, 1))]),
+    "padding of 4096": lambda: Net(
+        (8, 8, 3), [("conv1", Conv(2, 3, 4096, 4096)), ("conv2", Conv(2, 3, 1, 1))]
+    ),
     "maps": lambda: Net((600, 600, 3), [("conv1", Conv(512, 1))]),
     "stored pictures": lambda: Net((8, 8, 3), [("conv1", Conv(2, 8))], stored=(16384, 16384)),
 }
@@ -125,7 +132,10 @@ def test_a_checkpoint_whose_pictures_or_maps_are_large(kind, path, monkeypatch):
 
 def test_the_shipped_checkpoint_and_the_papers_net_are_fair(path):
     checkpoint.load(pathlib.Path(checkpoint.__file__).parent.parent / "scenes.h5")
-    net = Net((225, 225, 3), [("conv1", Conv(96, 7, 2, 1)), ("conv2", Conv(256, 5, 2)), ("conv3", Conv(384, 3, 1, 1))])
+    net = Net(
+        (225, 225, 3),
+        [("conv1", Conv(96, 7, 2, 1)), ("conv2", Conv(256, 5, 2)), ("conv3", Conv(384, 3, 1, 1))],
+    )
     checkpoint.save(path, net, {})
     checkpoint.load(path)
 
@@ -142,5 +152,8 @@ def test_cifar_pickles_of_any_protocol_are_read(tmp_path):
     contents = {b"label_names": [b"cat", b"dog", b"emu"]}
     for make in (python2, lambda value: pickle.dumps(value, 4)):
         assert (
-            open_data(write(tmp_path, files | {"batches.meta": make(contents)}), 32, progress=False).classes[0] == "cat"
+            open_data(
+                write(tmp_path, files | {"batches.meta": make(contents)}), 32, progress=False
+            ).classes[0]
+            == "cat"
         )

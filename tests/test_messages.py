@@ -24,8 +24,16 @@ def test_only_two_files_write_to_the_terminal():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                written = called in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
-                assert not written or path.name in SPEAKERS, f"{path.name}, line {node.lineno}: {called}"
+                written = called in (
+                    "print",
+                    "click.echo",
+                    "click.secho",
+                    "sys.stdout.write",
+                    "sys.stderr.write",
+                )
+                assert not written or path.name in SPEAKERS, (
+                    f"{path.name}, line {node.lineno}: {called}"
+                )
 
 
 @pytest.mark.parametrize("speak", [common.say, common.echo])
@@ -54,7 +62,13 @@ def test_names_inside_a_zip_are_printed_safely_by_every_command(tmp_path, monkey
     files[f"train/n00000002_cat/{evil}.png"] = b"no picture"
     files[f"train/n00000002_cat/{evil}2.png"] = files["train/n00000002_cat/0.png"]
     write_zip(tmp_path / "evil.zip", files)
-    for words in ("info evil.zip", "pack evil.zip evil.h5 --size 8", "info evil.h5", "mean evil.zip", "show evil.zip"):
+    for words in (
+        "info evil.zip",
+        "pack evil.zip evil.h5 --size 8",
+        "info evil.h5",
+        "mean evil.zip",
+        "show evil.zip",
+    ):
         done = CliRunner().invoke(data_command, words.split())
         written = done.output + "".join(capfd.readouterr())
         assert done.exit_code == 0 and "\x1b" not in written and "\x07" not in written, written
@@ -62,10 +76,18 @@ def test_names_inside_a_zip_are_printed_safely_by_every_command(tmp_path, monkey
 
 
 def every_command():
-    names = sorted(path.stem for path in (PACKAGE / "cli").glob("*.py") if path.stem not in ("__init__", "common"))
+    names = sorted(
+        path.stem
+        for path in (PACKAGE / "cli").glob("*.py")
+        if path.stem not in ("__init__", "common")
+    )
     mains = [importlib.import_module(f"rawconv.cli.{name}").main for name in names]
     mains += [experiments.main.get_command(None, name) for name in experiments.NAMES]
-    return [one for main in mains for one in (getattr(main, "commands", None) or {main.name: main}).values()]
+    return [
+        one
+        for main in mains
+        for one in (getattr(main, "commands", None) or {main.name: main}).values()
+    ]
 
 
 def test_what_is_given_empty_is_a_usage_error_of_every_command():
@@ -73,16 +95,34 @@ def test_what_is_given_empty_is_a_usage_error_of_every_command():
     for main in every_command():
         needed = [param for param in main.params if isinstance(param, click.Argument)]
         for param in main.params:
-            text = not isinstance(param.type, click.Choice | click.types.IntParamType | click.types.FloatParamType)
+            text = not isinstance(
+                param.type, click.Choice | click.types.IntParamType | click.types.FloatParamType
+            )
             if not text or getattr(param, "is_flag", False):
                 continue
             words = ["" if one is param else "x" for one in needed]
-            words += [f"{option.opts[0]}=x" for option in main.params if option.required and option not in needed]
+            words += [
+                f"{option.opts[0]}=x"
+                for option in main.params
+                if option.required and option not in needed
+            ]
             words += [f"{param.opts[0]}="] if isinstance(param, click.Option) else []
             done = CliRunner().invoke(main, words)
-            assert done.exit_code == 2 and "is empty; give it a value, or leave it out" in done.stderr, (main, words)
+            assert (
+                done.exit_code == 2 and "is empty; give it a value, or leave it out" in done.stderr
+            ), (main, words)
             seen.add(param.opts[0])
-    assert seen >= {"--data", "--out", "--weights", "--report", "--resume", "--val", "--classes", "pictures", "source"}
+    assert seen >= {
+        "--data",
+        "--out",
+        "--weights",
+        "--report",
+        "--resume",
+        "--val",
+        "--classes",
+        "pictures",
+        "source",
+    }
 
 
 @pytest.mark.parametrize("kind", [RawconvError, UsageError])

@@ -1,4 +1,6 @@
-"""The nets against the numbers of the paper (ZFNet: Fig. 3; AlexNet: Krizhevsky 2012; the variants: Table 3)."""
+"""The nets against the numbers of the paper (ZFNet: Fig. 3; AlexNet: Krizhevsky 2012; the variants:
+Table 3).
+"""
 
 import numpy as np
 import pytest
@@ -17,11 +19,25 @@ def parameters(net):
 def test_zfnet_is_the_papers():
     net = models.build("zfnet", 1000)
     assert parameters(net) == 62_357_608
-    sides = [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")]
+    sides = [
+        net.shapes[name][0]
+        for name in ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")
+    ]
     assert sides == [110, 55, 26, 13, 13, 13, 13, 6]
     assert net.shapes["fc8"] == (1, 1, 1000)
-    counts = [net[name].weight.size + net[name].bias.size for name, layer in net.layers if layer.params]
-    assert counts == [14_208, 614_656, 885_120, 1_327_488, 884_992, 37_752_832, 16_781_312, 4_097_000]
+    counts = [
+        net[name].weight.size + net[name].bias.size for name, layer in net.layers if layer.params
+    ]
+    assert counts == [
+        14_208,
+        614_656,
+        885_120,
+        1_327_488,
+        884_992,
+        37_752_832,
+        16_781_312,
+        4_097_000,
+    ]
 
 
 ZFNET_FIELDS = {
@@ -35,7 +51,9 @@ ZF32_FIELDS = dict(zip(ZFNET_FIELDS, (5, 7, 15, 19, 27, 35, 43, 51), strict=True
 @pytest.mark.parametrize("size, sides", [(96, [46, 23, 10, 5, 5, 2]), (128, [62, 31, 14, 7, 7, 3])])
 def test_zfnet_on_smaller_pictures(size, sides):
     net = models.build("zfnet-fc2048", 10, size)
-    assert [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == sides
+    assert [
+        net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")
+    ] == sides
     for name, (width, jump, start) in ZFNET_FIELDS.items():
         assert fields(net)[name] == ((width, width), (jump, jump), (start, start))
 
@@ -52,7 +70,10 @@ def test_small_nets():
 
 
 def test_lenet():
-    assert parameters(models.build("lenet", 10)) == (75 * 20 + 20) + (500 * 50 + 50) + (800 * 500 + 500) + 5010
+    assert (
+        parameters(models.build("lenet", 10))
+        == (75 * 20 + 20) + (500 * 50 + 50) + (800 * 500 + 500) + 5010
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,10 +127,16 @@ def test_the_widths_and_groups_of_every_model():
             set() if groups == 1 else {"2", "4", "5"} & convs.keys()
         ), name
         drops = {at: layer for at, layer in layers if isinstance(layer, Dropout)}
-        assert all(layer.stream == int(at[-1]) for at, layer in drops.items()), "each has random numbers of its own"
-        assert {layer.rate for _, layer in layers if isinstance(layer, Dropout)} <= {0.3 if "64" in name else 0.5}
+        assert all(layer.stream == int(at[-1]) for at, layer in drops.items()), (
+            "each has random numbers of its own"
+        )
+        assert {layer.rate for _, layer in layers if isinstance(layer, Dropout)} <= {
+            0.3 if "64" in name else 0.5
+        }
         small = [layer.settings for number, layer in convs.items() if number in "345"]
-        assert {(about["size"], about["stride"], about["pad"]) for about in small} == {((3, 3), (1, 1), (1,) * 4)}, name
+        assert {(about["size"], about["stride"], about["pad"]) for about in small} == {
+            ((3, 3), (1, 1), (1,) * 4)
+        }, name
 
 
 @pytest.mark.parametrize("base", ["alexnet", "alex64"])
@@ -133,7 +160,9 @@ def test_what_is_removed_goes_with_its_relu_and_dropout(base):
 
 def test_alexnet_sides_and_fields():
     net = models.build("alexnet-groups", 10)
-    assert [net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")] == [
+    assert [
+        net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")
+    ] == [
         55,
         27,
         27,

@@ -38,10 +38,15 @@ def test_sheets_of_tiles_stay_as_they_are_whatever_the_names(name, monkeypatch):
     pages = [
         figures.grid([block, block], 1, name, name, name),
         figures.overview([block] * 3, name, name, name),
-        figures.one_picture(TILE, [(figures.Tile(TILE, TILE), (0, 0, 4, 4), name, name)], name, name, name),
+        figures.one_picture(
+            TILE, [(figures.Tile(TILE, TILE), (0, 0, 4, 4), name, name)], name, name, name
+        ),
         gallery.gallery([gallery.Picture(TILE, name, name)], name, name, name),
         strips.draw(
-            [strips.Strip(name, [name], [f"{name}\n{name}"], [[TILE]], feet=[(name, [name])])], name, name, name
+            [strips.Strip(name, [name], [f"{name}\n{name}"], [[TILE]], feet=[(name, [name])])],
+            name,
+            name,
+            name,
         ),
     ]
     for text, _, _ in texts:
@@ -64,7 +69,9 @@ def test_fitted_takes_as_many_characters_as_fit(width):
     cut = text
     while cut and fonts.length(cut + "…", 13) > width:
         cut = cut[:-1]
-    assert figures.fitted(text, width, 13) == (text if fonts.length(text, 13) <= width else cut + "…")
+    assert figures.fitted(text, width, 13) == (
+        text if fonts.length(text, 13) <= width else cut + "…"
+    )
 
 
 @charts.styled
@@ -94,8 +101,13 @@ def test_the_sentence_below_a_title_is_whole_and_names_beside_axes_are_cut():
 
 def test_a_folder_that_is_not_utf_8_goes_through_every_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    files = {name.replace("n00000002_cat", "caf\udce9"): contents for name, contents in tree(12).items()}
-    write(tmp_path / "d", {name.replace(".png", "\udce8.png"): contents for name, contents in files.items()})
+    files = {
+        name.replace("n00000002_cat", "caf\udce9"): contents for name, contents in tree(12).items()
+    }
+    write(
+        tmp_path / "d",
+        {name.replace(".png", "\udce8.png"): contents for name, contents in files.items()},
+    )
     for main, words in (
         (train, "--data d --model zf32 --epochs 1 --batch 12 --out r --device cpu"),
         (visualize, "--weights r/last.h5 --layer 1 --units 1 --out v --report v.html --device cpu"),

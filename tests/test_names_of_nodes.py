@@ -17,7 +17,9 @@ from rawconv.visualize.units import Unit, is_score, layer_names, layer_object, p
 
 
 def imported():
-    """A Fire module, a residual block, a batch norm below a ReLU, and scores that are an average above a ReLU."""
+    """A Fire module, a residual block, a batch norm below a ReLU, and scores that are an average
+    above a ReLU.
+    """
     scale = Conv(8, 1, groups=8)
     return Net((12, 12, 3), [
         ("stem:0", Conv(4, 3)), ("stem/relu", ReLU()),
@@ -47,7 +49,9 @@ def test_the_names_that_are_listed_find_themselves():
     names = layer_names(net)
     assert "scores" in names and is_score(net, "classifier.3") and not is_score(net, "classifier.2")
     for name, found in names.items():
-        assert layer_object(net, name) == found and layer_object(net, user_name(net, found)) == found
+        assert (
+            layer_object(net, name) == found and layer_object(net, user_name(net, found)) == found
+        )
     with pytest.raises(UsageError, match="no layer 'fire'"):
         layer_object(net, "fire")
     chain = Net((4, 4, 3), [(f"a{k}", Conv(3, 1)) for k in range(100)])
@@ -64,7 +68,9 @@ def test_units_are_read_from_the_right(text, unit):
     assert parse_unit(imported(), text) == unit and parse_unit(imported(), str(unit)) == unit
 
 
-@pytest.mark.parametrize("text", ["fire2:1:2", "fire2", "nowhere:1", ":1", "fire2:8", "stem:0:0:10:0"])
+@pytest.mark.parametrize(
+    "text", ["fire2:1:2", "fire2", "nowhere:1", ":1", "fire2:8", "stem:0:0:10:0"]
+)
 def test_what_is_no_unit(text):
     with pytest.raises(UsageError):
         parse_unit(imported(), text)

@@ -30,7 +30,9 @@ def test_the_gradients_of_a_net_equal_finite_differences(training, batch, xp):
     rng_key = (3, 1, np.arange(10, 10 + batch)) if training else None
 
     def loss(x):
-        return float(softmax_cross_entropy(net.forward(xp.asarray(x.copy()), rng_key=rng_key)[0], labels)[0])
+        return float(
+            softmax_cross_entropy(net.forward(xp.asarray(x.copy()), rng_key=rng_key)[0], labels)[0]
+        )
 
     scores, caches = net.forward(xp.asarray(x.copy()), rng_key=rng_key)
     dx, grads = net.backward(softmax_cross_entropy(scores, labels)[1], caches)
@@ -54,7 +56,9 @@ def test_the_gradients_of_a_net_equal_finite_differences(training, batch, xp):
 
 
 def test_gradients_are_sums_over_the_pictures(xp):
-    """A batch of three = three batches of one, also with dropout: nothing is divided, the mask follows the sample."""
+    """A batch of three = three batches of one, also with dropout: nothing is divided, the mask
+    follows the sample.
+    """
     net, x, samples = nets.make(xp, FULL), picture(batch=3), np.array([70, 3, 12])
     y, caches = net.forward(xp.asarray(x.copy()), rng_key=(1, 2, samples))
     y = to_cpu(y).copy()
@@ -62,7 +66,9 @@ def test_gradients_are_sums_over_the_pictures(xp):
     dx, grads = net.backward(xp.asarray(dy.copy()), caches)
     dx, total = to_cpu(dx).copy(), {}
     for n in range(3):
-        y1, caches1 = net.forward(xp.asarray(x[n : n + 1].copy()), rng_key=(1, 2, samples[n : n + 1]))
+        y1, caches1 = net.forward(
+            xp.asarray(x[n : n + 1].copy()), rng_key=(1, 2, samples[n : n + 1])
+        )
         assert_close(y1, y[n : n + 1], 1e-12)
         dx1, grads1 = net.backward(xp.asarray(dy[n : n + 1].copy()), caches1)
         assert_close(dx1, dx[n : n + 1], 1e-12)
@@ -82,8 +88,12 @@ def test_stop_names_a_layer_and_includes_it(xp):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp, dtype, monkeypatch):
-    """Scores, gradients and projections as where layers are called one by one; and no ReLU has a pass of its own."""
+def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(
+    batch, xp, dtype, monkeypatch
+):
+    """Scores, gradients and projections as where layers are called one by one; and no ReLU has a
+    pass of its own.
+    """
     net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(picture(batch=batch).astype(dtype))
     rng_key, y, caches = (3, 1, np.arange(batch)), x.copy(), {}
     for name, layer in net.layers:
@@ -91,7 +101,10 @@ def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp,
     monkeypatch.delattr(ReLU, "forward")
     fused_y, fused_caches = net.forward(x.copy(), rng_key=rng_key)
     assert_same(fused_y, to_cpu(y))
-    (dx, grads), (fused_dx, fused_grads) = net.backward(y, caches), net.backward(fused_y, fused_caches)
+    (dx, grads), (fused_dx, fused_grads) = (
+        net.backward(y, caches),
+        net.backward(fused_y, fused_caches),
+    )
     assert_same(fused_dx, to_cpu(dx))
     for name, key in product(nets.convs(FULL), ["weight", "bias"]):
         assert_same(fused_grads[name][key], to_cpu(grads[name][key]))
@@ -102,7 +115,9 @@ def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(batch, xp,
 def test_a_convolution_that_is_asked_for_keeps_what_is_below_0(xp):
     net, x = nets.make(xp, FULL), picture()
     outputs, _ = reference_up(net, FULL, x)
-    for (name, y, _), want in zip(net.up(xp.asarray(x), asked=nets.convs(FULL)), outputs[1:], strict=True):
+    for (name, y, _), want in zip(
+        net.up(xp.asarray(x), asked=nets.convs(FULL)), outputs[1:], strict=True
+    ):
         assert name not in nets.convs(FULL) or want.min() < 0
         assert_close(y, want, 1e-11)
 
@@ -171,7 +186,12 @@ def test_the_thread_count_changes_no_bit():
         paths = os.pathsep.join([here, os.path.dirname(here), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {"RAWCONV_NUM_THREADS": count, "PYTHONPATH": paths}
         run = subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, "-c", PROGRAM],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert run.returncode == 0, run.stderr
         found.add(run.stdout)
@@ -196,8 +216,14 @@ class Scale(Layer):
 
 
 def test_the_lowest_layer_that_learns_needs_no_function_of_its_own():
-    """Its gradients alone are asked for: of a Conv without those of its input, of any other layer by its backward."""
-    layers = [("scale1", Scale(np.array([2.0, -3.0]))), ("relu1", ReLU()), ("scores", Conv(3, None))]
+    """Its gradients alone are asked for: of a Conv without those of its input, of any other layer
+    by its backward.
+    """
+    layers = [
+        ("scale1", Scale(np.array([2.0, -3.0]))),
+        ("relu1", ReLU()),
+        ("scores", Conv(3, None)),
+    ]
     net = Net((4, 5, 2), layers, dtype="float64")
     y, caches = net.forward(np.random.default_rng(8).standard_normal((2, 4, 5, 2)))
     dx, grads = net.backward(y, caches, stop="scale1")
@@ -210,7 +236,10 @@ def test_a_layer_that_is_not_there_is_named_beside_those_that_are():
     net = nets.make(np, nets.LINEAR)
     with pytest.raises(ValueError) as error:
         net.forward(nets.picture(), "conv9")
-    assert str(error.value) == "There is no layer 'conv9'; the layers are conv1, pool1, conv2, pool2, drop2, scores."
+    assert (
+        str(error.value)
+        == "There is no layer 'conv9'; the layers are conv1, pool1, conv2, pool2, drop2, scores."
+    )
 
 
 @pytest.mark.parametrize("walk", ["forward", "backward", "deconv"])
@@ -218,7 +247,11 @@ def test_what_no_walk_can_take_is_refused_in_a_sentence(walk):
     """Whole numbers, another precision, a list, and an array without the pictures' axis."""
     net = nets.make(np, nets.LINEAR)
     y, caches = net.forward(nets.picture(batch=2))
-    good, what = (nets.picture(batch=2), "x") if walk == "forward" else (y, {"backward": "dy", "deconv": "r"}[walk])
+    good, what = (
+        (nets.picture(batch=2), "x")
+        if walk == "forward"
+        else (y, {"backward": "dy", "deconv": "r"}[walk])
+    )
     call = net.forward if walk == "forward" else lambda given: getattr(net, walk)(given, caches)
     call(good)
     size = "x".join(map(str, good.shape))
@@ -230,4 +263,6 @@ def test_what_no_walk_can_take_is_refused_in_a_sentence(walk):
     ):
         with pytest.raises(ValueError) as error:
             call(given)
-        assert str(error.value).startswith(f"This net takes {what} (N, H, W, C)") and says in str(error.value)
+        assert str(error.value).startswith(f"This net takes {what} (N, H, W, C)") and says in str(
+            error.value
+        )

@@ -29,7 +29,11 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(numba_cache, "_warned", [])
         made = numba_cache.loop(function)
         assert [made(14), made(1.5)] == [function(14), function(1.5)]
-        return len(made.stats.cache_hits), len(made.stats.cache_misses), capsys.readouterr().err.splitlines()
+        return (
+            len(made.stats.cache_hits),
+            len(made.stats.cache_misses),
+            capsys.readouterr().err.splitlines(),
+        )
 
     return run
 
@@ -105,12 +109,17 @@ def test_the_next_process_reads_what_this_one_kept(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, tmp_path / "module.py"]
-    outs = [subprocess.run(command, env=environment, capture_output=True, text=True).stdout for _ in range(2)]
+    outs = [
+        subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+        for _ in range(2)
+    ]
     assert outs == ["36 0\n", "36 1\n"]
 
 
 def test_a_full_disk(monkeypatch, tmp_path, capsys):
-    """A file that grows beyond the limit is refused as one on a full disk is: in the middle of the writing."""
+    """A file that grows beyond the limit is refused as one on a full disk is: in the middle of the
+    writing.
+    """
     resource = pytest.importorskip("resource")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     monkeypatch.setattr(numba_cache, "_warned", [])
@@ -124,7 +133,9 @@ def test_a_full_disk(monkeypatch, tmp_path, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and said.startswith(f"Compiled loops cannot be kept in {folder} (File too large)")
+    assert said.count("\n") == 1 and said.startswith(
+        f"Compiled loops cannot be kept in {folder} (File too large)"
+    )
     assert list(folder.iterdir()) == [] and numba_cache.why_unwritable(folder) is None
 
 
@@ -143,7 +154,8 @@ def test_folders(monkeypatch, tmp_path):
 
 
 def test_a_user_without_a_home(monkeypatch):
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # so it answers where nobody knows the user
+    # so it answers where nobody knows the user
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert numba_cache.folders() == [ROOT / "rawconv" / "__pycache__"]
@@ -151,12 +163,25 @@ def test_a_user_without_a_home(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("NUMBA_OPT", "7"), ("NUMBA_DEBUG", "x"), ("NUMBA_NUM_THREADS", "0"), ("NUMBA_DISABLE_JIT", "1")],
+    [
+        ("NUMBA_OPT", "7"),
+        ("NUMBA_DEBUG", "x"),
+        ("NUMBA_NUM_THREADS", "0"),
+        ("NUMBA_DISABLE_JIT", "1"),
+    ],
 )
 def test_what_numba_does_not_take_is_one_sentence(name, value):
     command = [sys.executable, "-c", "import rawconv.layers.conv"]
     done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT), name: value}, capture_output=True, text=True
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT), name: value},
+        capture_output=True,
+        text=True,
     )
     last = done.stderr.splitlines()[-1]
-    assert done.returncode == 1 and last.startswith("rawconv.errors.UsageError") and name in last and "unset" in last
+    assert (
+        done.returncode == 1
+        and last.startswith("rawconv.errors.UsageError")
+        and name in last
+        and "unset" in last
+    )

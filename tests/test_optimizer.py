@@ -21,10 +21,14 @@ def within(weight, radius):
     return weight * np.where(rms > radius, radius / rms, 1)
 
 
-@pytest.mark.parametrize(("filters", "channels"), [(1, 3), (4, 3), (7, 3), (9, 3), (65, 3), (130, 3), (33, 40)])
+@pytest.mark.parametrize(
+    ("filters", "channels"), [(1, 3), (4, 3), (7, 3), (9, 3), (65, 3), (130, 3), (33, 40)]
+)
 @pytest.mark.parametrize("renorm", [None, 0.3])
 def test_three_steps_are_the_formula(filters, channels, renorm, xp, dtype):
-    """Filters of RMS 0.3 lie on both sides of the radius; those of 40 channels are cut into parts on a GPU."""
+    """Filters of RMS 0.3 lie on both sides of the radius; those of 40 channels are cut into parts
+    on a GPU.
+    """
     net, rng, tolerance = (
         small_net(xp, filters, dtype, channels),
         np.random.default_rng(1),
@@ -45,9 +49,14 @@ def test_three_steps_are_the_formula(filters, channels, renorm, xp, dtype):
             weights["conv1", "weight"] = within(weights["conv1", "weight"], renorm)
         optimizer.update(grads, lr, 1 / 8)
     for key, value in net.params.items():
-        np.testing.assert_allclose(to_cpu(value), weights[key], rtol=tolerance[dtype], atol=tolerance[dtype] / 100)
         np.testing.assert_allclose(
-            to_cpu(optimizer.velocity[key]), speeds[key], rtol=tolerance[dtype], atol=tolerance[dtype] / 100
+            to_cpu(value), weights[key], rtol=tolerance[dtype], atol=tolerance[dtype] / 100
+        )
+        np.testing.assert_allclose(
+            to_cpu(optimizer.velocity[key]),
+            speeds[key],
+            rtol=tolerance[dtype],
+            atol=tolerance[dtype] / 100,
         )
 
 
@@ -56,7 +65,10 @@ def test_renormalisation_scales_only_what_is_too_large(xp):
     weight = rng.standard_normal((3, 3, 3, 6)) * np.array([0.01, 0.05, 0.09, 0.15, 0.5, 2.0])
     rms = np.sqrt(np.mean(weight**2, axis=(0, 1, 2)))
     assert (rms[:3] < 0.1).all() and (rms[3:] > 0.1).all()
-    grads = {name: {key: xp.zeros_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
+    grads = {
+        name: {key: xp.zeros_like(value) for key, value in layer.params.items()}
+        for name, layer in net.layers
+    }
 
     def renormalised(weight):
         net.params["conv1", "weight"][:] = xp.asarray(weight)
@@ -74,7 +86,10 @@ def test_renormalisation_scales_only_what_is_too_large(xp):
 def test_renormalisation_leaves_fully_connected_layers_and_biases(xp):
     net = small_net(xp)
     before = {key: to_cpu(value).copy() for key, value in net.params.items()}
-    grads = {name: {key: xp.zeros_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
+    grads = {
+        name: {key: xp.zeros_like(value) for key, value in layer.params.items()}
+        for name, layer in net.layers
+    }
     SGD(net, weight_decay=0.0, max_filter_rms=0.1).update(grads, 0.1, 1.0)
     for key, value in net.params.items():
         changed = not np.array_equal(to_cpu(value), before[key])
@@ -96,16 +111,23 @@ def test_plateau_cuts_after_five_epochs_and_stops_after_three_cuts():
 
 def test_cosine_step_constant_and_warmup():
     cosine = Schedule("cosine", 0.1, epochs=10, warmup=1)
-    assert cosine.rate(0) < 0.001 and cosine.rate(5) == pytest.approx(0.05) and cosine.rate(10) == pytest.approx(0)
+    assert (
+        cosine.rate(0) < 0.001
+        and cosine.rate(5) == pytest.approx(0.05)
+        and cosine.rate(10) == pytest.approx(0)
+    )
     step = Schedule("step", 0.1, epochs=9)
-    assert [step.rate(t) for t in (0, 2.9, 3, 6, 9)] == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
+    assert [step.rate(t) for t in (0, 2.9, 3, 6, 9)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.001, 0.001]
+    )
     assert Schedule("constant", 0.1, epochs=9).rate(8) == 0.1
     with pytest.raises(ValueError, match="cosine"):
         Schedule("cosnie", 0.1, 9)
 
 
 def test_what_is_not_said_is_the_papers():
-    """Momentum 0.9, weight decay 5e-4, filters within 0.1: one step by hand on numbers that show each of them.
+    """Momentum 0.9, weight decay 5e-4, filters within 0.1: one step by hand on numbers that show
+    each of them.
 
     A convolution is what has a window smaller than its input, whatever it is called.
     """
@@ -132,10 +154,17 @@ def test_a_layer_learns_at_its_own_rate_and_a_frozen_one_not_at_all():
     net = small_net(np)
     before = {key: value.copy() for key, value in net.params.items()}
     optimizer = SGD(
-        net, momentum=0.5, weight_decay=0.0, max_filter_rms=None, lr_multipliers={"conv1": 0.0, "fc2": 0.25}
+        net,
+        momentum=0.5,
+        weight_decay=0.0,
+        max_filter_rms=None,
+        lr_multipliers={"conv1": 0.0, "fc2": 0.25},
     )
     assert optimizer.lowest == "fc2" and SGD(net).lowest == "conv1"
-    grads = {name: {key: np.ones_like(value) for key, value in layer.params.items()} for name, layer in net.layers}
+    grads = {
+        name: {key: np.ones_like(value) for key, value in layer.params.items()}
+        for name, layer in net.layers
+    }
     optimizer.update(grads, 0.8, 0.5)
     for key, value in net.params.items():
         np.testing.assert_allclose(value, before[key] - (0.1 if key[0] == "fc2" else 0), rtol=1e-12)

@@ -40,7 +40,9 @@ def test_the_packed_pictures_are_those_of_the_folder(made, capsys):
         assert_same(one.labels, other.labels[ids])
         assert_same(one.read(np.arange(len(one))), other.read(ids))
     assert_same(mean_image(found.train), mean_image(plain.train))
-    assert found.train.names != sorted(found.train.names), "training pictures are stored in random order"
+    assert found.train.names != sorted(found.train.names), (
+        "training pictures are stored in random order"
+    )
 
 
 def test_any_hdf5_reader_sees_the_same(made):
@@ -63,7 +65,10 @@ def test_another_size_is_resized(made, size):
     assert small.train.shape == (size, size, 3)
     want = decode.resize_center_crop(Image.fromarray(packed_size.train.read([5])[0]), size)
     assert_same(small.train.read([5])[0], want)
-    assert_same(mean_image(small.train), small.train.read(np.arange(len(small.train))).mean(0, np.float64).astype("f4"))
+    assert_same(
+        mean_image(small.train),
+        small.train.read(np.arange(len(small.train))).mean(0, np.float64).astype("f4"),
+    )
 
 
 # ---------------------------------------------------------------------------------------------- order and reading
@@ -79,13 +84,20 @@ def test_every_epoch_visits_each_picture_once_chunk_by_chunk(count, first, chunk
     assert_same(ids, packed.chunk_order(count, first, *order, chunk, window))
     chunks = (first + ids) // chunk
     # A chunk that was begun is done with before more than `window` others are.
-    begun = [(int(np.flatnonzero(chunks == c)[0]), int(np.flatnonzero(chunks == c)[-1])) for c in np.unique(chunks)]
+    begun = [
+        (int(np.flatnonzero(chunks == c)[0]), int(np.flatnonzero(chunks == c)[-1]))
+        for c in np.unique(chunks)
+    ]
     for low, high in begun:
         assert len(np.unique(chunks[low : high + 1])) <= window
 
 
 def test_epochs_and_seeds_differ_and_neighbours_are_parted():
-    orders = {packed.chunk_order(200, 0, seed, epoch, 4, 10).tobytes() for seed in range(4) for epoch in range(4)}
+    orders = {
+        packed.chunk_order(200, 0, seed, epoch, 4, 10).tobytes()
+        for seed in range(4)
+        for epoch in range(4)
+    }
     assert len(orders) == 16
     ids = packed.chunk_order(4000, 0, 0, 0, 8, 50)
     assert (np.diff(ids) == 1).mean() < 0.02
@@ -125,7 +137,8 @@ def test_memory_stays_flat_over_an_epoch_of_ten_times_the_window(tmp_path, monke
     total = 540 * one
     monkeypatch.setattr(packed, "CHUNK", 8 * one)
     monkeypatch.setattr(packed, "WINDOW", total // 10)
-    monkeypatch.setattr(packed, "_check_images", lambda root, end: (600, 48))  # it was packed in larger chunks
+    # it was packed in larger chunks
+    monkeypatch.setattr(packed, "_check_images", lambda root, end: (600, 48))
     split = open_data(tmp_path / "x.h5", 48, progress=False).train
     split.read([0])
     seen, peaks = [], []
@@ -226,7 +239,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("change, message", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_file_that_is_not_sound_is_refused_in_a_sentence(change, message, made, tmp_path, monkeypatch):
+def test_a_file_that_is_not_sound_is_refused_in_a_sentence(
+    change, message, made, tmp_path, monkeypatch
+):
     monkeypatch.chdir(pathlib.Path(__file__).parent.parent)
     path = tmp_path / "pets.h5"
     shutil.copy(made[1], path)
@@ -241,7 +256,8 @@ def test_any_byte_may_be_wrong(place, value, made, tmp_path_factory):
     """Structures are sealed, pictures have checksums: a changed byte is found by opening or by `damaged`."""
     data = bytearray(made[1].read_bytes())
     place %= len(data)
-    room = packed.START + 37 * 16 * 16 * 3 <= place < end_of(data)  # of the last chunk, not yet taken by pictures
+    # of the last chunk, not yet taken by pictures
+    room = packed.START + 37 * 16 * 16 * 3 <= place < end_of(data)
     changed, data[place] = data[place] != value, value
     path = tmp_path_factory.getbasetemp() / "flipped.h5"
     path.write_bytes(data)

@@ -30,14 +30,18 @@ def test_packing_leaves_out_and_reports(made, capsys):
     packing.report(facts)
     text = capsys.readouterr().err
     assert "2 of 39 files are no readable pictures" in text and "in two classes: 1" in text
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["pets", "pets.h5"], "nothing else is left"
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["pets", "pets.h5"], (
+        "nothing else is left"
+    )
 
 
 def test_train_and_val_folders_a_zip_and_a_folder_elsewhere(tmp_path):
     files = {f"train/{name}/{k}.png": png(picture(k)) for name in "ab" for k in range(3)}
     held = {f"{name}/{k}.png": png(picture(10 + k)) for name in "ab" for k in range(2)}
     whole = write(tmp_path / "whole", files | {f"val/{name}": data for name, data in held.items()})
-    zipped = write_zip(tmp_path / "zipped.zip", {name.removeprefix("train/"): data for name, data in files.items()})
+    zipped = write_zip(
+        tmp_path / "zipped.zip", {name.removeprefix("train/"): data for name, data in files.items()}
+    )
     apart = write(tmp_path / "apart", held)
     for source, val in ((whole, None), (zipped, apart)):
         facts = packing.pack(source, tmp_path / "out.h5", 6, val=val, progress=False)
@@ -58,7 +62,9 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("block", [0, 1, 3, 99])
-def test_an_interrupted_packing_goes_on_and_ends_with_the_same_bytes(block, made, tmp_path, monkeypatch):
+def test_an_interrupted_packing_goes_on_and_ends_with_the_same_bytes(
+    block, made, tmp_path, monkeypatch
+):
     folder, out, facts = made
     monkeypatch.setattr(packing, "SYNC", 0)
     seen, write_bytes = [], packing._write
@@ -94,8 +100,12 @@ def test_a_packing_that_was_killed_goes_on(made, tmp_path):
     note = tmp_path / "pets.h5.partial.npz"
     for _ in range(3):
         before = note.stat().st_mtime_ns if note.exists() else 0
-        process = subprocess.Popen([sys.executable, "-c", code, folder, tmp_path / "pets.h5"], stderr=subprocess.PIPE)
-        while process.poll() is None and (note.stat().st_mtime_ns if note.exists() else 0) == before:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, folder, tmp_path / "pets.h5"], stderr=subprocess.PIPE
+        )
+        while (
+            process.poll() is None and (note.stat().st_mtime_ns if note.exists() else 0) == before
+        ):
             time.sleep(0.005)
         process.kill()
         process.communicate()
@@ -173,8 +183,14 @@ def test_what_is_left_of_a_packing_may_be_broken(spoil, made, tmp_path, monkeypa
 def test_what_cannot_be_packed(tmp_path, monkeypatch):
     files = {f"{name}/{k}.png": png(picture(k)) for name in "ab" for k in range(3)}
     with pytest.raises(RawconvError, match="no readable training picture"):
-        packing.pack(write(tmp_path / "x", files | {f"c/{k}.png": b"" for k in range(3)}), tmp_path / "x.h5", 6)
-    held = {f"train/{name}": data for name, data in files.items()} | {f"val/{name}/0.png": b"" for name in "ab"}
+        packing.pack(
+            write(tmp_path / "x", files | {f"c/{k}.png": b"" for k in range(3)}),
+            tmp_path / "x.h5",
+            6,
+        )
+    held = {f"train/{name}": data for name, data in files.items()} | {
+        f"val/{name}/0.png": b"" for name in "ab"
+    }
     with pytest.raises(RawconvError, match="no readable validation picture"):
         packing.pack(write(tmp_path / "y", held), tmp_path / "y.h5", 6)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))

@@ -1,4 +1,6 @@
-"""The page's scripts: ES modules that a server can serve as they are, put into one script for the page in one file."""
+"""The page's scripts: ES modules that a server can serve as they are, put into one script for the
+page in one file.
+"""
 
 import functools
 import http.server
@@ -47,14 +49,28 @@ def test_each_module_runs_once_after_those_it_imports_and_keeps_its_own_names(ru
     ("main", "says"),
     [
         ('import { b } from "./other.js";\n', "main.js imports b, which other.js does not export"),
-        ('import * as other from "./other.js";\n', "main.js: this form is not known here: import [*] as other"),
-        ('import { a as b } from "./other.js";\n', "this form is not known here: import { a as b }"),
+        (
+            'import * as other from "./other.js";\n',
+            "main.js: this form is not known here: import [*] as other",
+        ),
+        (
+            'import { a as b } from "./other.js";\n',
+            "this form is not known here: import { a as b }",
+        ),
         ("export default 3;\n", "this form is not known here: export default 3;"),
-        ('import { a } from "./around.js";\nexport const b = a;\n', "main.js imports itself: main -> around -> main"),
+        (
+            'import { a } from "./around.js";\nexport const b = a;\n',
+            "main.js imports itself: main -> around -> main",
+        ),
     ],
 )
 def test_what_cannot_be_put_together_is_refused(tmp_path, main, says):
-    write(tmp_path, main=main, other="export const a = 1;\n", around='import { b } from "./main.js";\n')
+    write(
+        tmp_path,
+        main=main,
+        other="export const a = 1;\n",
+        around='import { b } from "./main.js";\n',
+    )
     with pytest.raises(ValueError, match=says):
         bundle(tmp_path, "main.js")
 
@@ -71,7 +87,10 @@ def served(tmp_path):
     """The address of the page with its modules beside it, each fetched by itself."""
     page = make(count=4)[0].decode()
     page = re.sub(
-        '<script type="module">.*?</script>', '<script type="module" src="main.js"></script>', page, flags=re.S
+        '<script type="module">.*?</script>',
+        '<script type="module" src="main.js"></script>',
+        page,
+        flags=re.S,
     )
     page = re.sub("<meta http-equiv=[^>]*>", "", page)
     (tmp_path / "index.html").write_text(page)
@@ -82,7 +101,9 @@ def served(tmp_path):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/index.html"
         server.shutdown()
@@ -104,11 +125,18 @@ def test_on_paper_all_is_drawn_and_light(visit, viewport):  # noqa: F811
     tab = visit("#conv2/7", viewport, "dark")
     tab.emulate_media(media="print", color_scheme="dark")
     tab.wait_for_selector(".thumbs canvas[data-drawn]")
-    assert tab.locator("#unit canvas:not([data-drawn])").count() == 0 and tab.locator(".thumbs canvas").count() > 15
+    assert (
+        tab.locator("#unit canvas:not([data-drawn])").count() == 0
+        and tab.locator(".thumbs canvas").count() > 15
+    )
     color = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert color == "rgb(255, 255, 255)" and tab.locator("#title").is_visible()
-    assert not any(tab.locator(part).is_visible() for part in ("#gallery", "#layers", ".steps", ".back"))
-    assert tab.evaluate("getComputedStyle(document.querySelector('#detail')).overflowY") == "visible"
+    assert not any(
+        tab.locator(part).is_visible() for part in ("#gallery", "#layers", ".steps", ".back")
+    )
+    assert (
+        tab.evaluate("getComputedStyle(document.querySelector('#detail')).overflowY") == "visible"
+    )
 
 
 def test_narrow_paper_takes_no_map_away(visit):  # noqa: F811
@@ -123,9 +151,13 @@ def test_narrow_paper_takes_no_map_away(visit):  # noqa: F811
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
 def test_the_page_is_accessible(visit, viewport, colors):  # noqa: F811
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
     for where in ("#conv2/7", "#net"):
         tab = visit(where, viewport, colors)
         tab.wait_for_timeout(100)
         found = axe.Axe().run(tab).response["violations"]
-        assert [(rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found] == [], where
+        assert [
+            (rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found
+        ] == [], where

@@ -38,7 +38,9 @@ def data_of(split):
 
 
 @pytest.mark.parametrize("workspace", [64 << 20, 1, 3 * 24 * 24 * 12])
-@pytest.mark.parametrize(("layer", "look"), [("conv1", Look()), ("conv2", Look(GRADIENT, 100)), ("scores", Look())])
+@pytest.mark.parametrize(
+    ("layer", "look"), [("conv1", Look()), ("conv2", Look(GRADIENT, 100)), ("scores", Look())]
+)
 def test_each_tile_is_its_own_unit(monkeypatch, layer, look, workspace):
     monkeypatch.setattr(projection, "PROJECTION_BYTES", workspace)
     net, split = square_net(), split_of(11)
@@ -49,7 +51,11 @@ def test_each_tile_is_its_own_unit(monkeypatch, layer, look, workspace):
     assert list(drawn) == maps and all(len(row) == 3 for row in drawn.values())
     for number in maps:
         for rank, tile in enumerate(drawn[number]):
-            y, x, stored = found.y[number, rank], found.x[number, rank], split.read([found.picture[number, rank]])[0]
+            y, x, stored = (
+                found.y[number, rank],
+                found.x[number, rank],
+                split.read([found.picture[number, rank]])[0],
+            )
             unit = Unit(0, user_name(net, name), number, y, x)
             box, r = unit.shown_box(net), project(net, stored, str(unit), look.rules)
             want = display(crop(r, box, 0), look.percentile).astype(int)
@@ -72,11 +78,19 @@ def test_a_changed_maximum_is_an_error():
     net, split = square_net(), split_of(5)
     found = scan(net, split, ["conv2"], 2, progress=False)["conv2"]
     largest = found.value.max()
-    for change, wrong in ((0.5e-4, False), (-0.5e-4, False), (2e-4, True), (-2e-4, True), (np.nan, True)):
+    for change, wrong in (
+        (0.5e-4, False),
+        (-0.5e-4, False),
+        (2e-4, True),
+        (-2e-4, True),
+        (np.nan, True),
+    ):
         value = found.value.copy()
         value[1, 1] += change * largest
         if wrong:
-            with pytest.raises(RawconvError, match=r"Map \d of relu2 .* the data or the weights have changed"):
+            with pytest.raises(
+                RawconvError, match=r"Map \d of relu2 .* the data or the weights have changed"
+            ):
                 tiles(net, split, "conv2", found._replace(value=value), [0, 1], 2)
         else:
             tiles(net, split, "conv2", found._replace(value=value), [0, 1], 2)
@@ -95,11 +109,20 @@ def test_choose():
 def test_description():
     net, split = square_net(), split_of(9)
     found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
-    figures, about = layer_pages(net, data_of(split), split, "conv2", found, "title", [4, 2], count=2)
-    assert [file for file, _ in figures] == ["conv2.png", "conv2-all.png"] == [f["file"] for f in about["figures"]]
+    figures, about = layer_pages(
+        net, data_of(split), split, "conv2", found, "title", [4, 2], count=2
+    )
+    assert (
+        [file for file, _ in figures]
+        == ["conv2.png", "conv2-all.png"]
+        == [f["file"] for f in about["figures"]]
+    )
     unit = about["units"]["4"][1]
     assert len(about["units"]["4"]) == 2 and unit["id"] == found.picture[4, 1]
-    assert unit["picture"] == f"picture {unit['id']}" and unit["label"] == ["cat", "dog", "car", "hat"][unit["id"] % 4]
+    assert (
+        unit["picture"] == f"picture {unit['id']}"
+        and unit["label"] == ["cat", "dog", "car", "hat"][unit["id"] % 4]
+    )
     assert unit["value"] == pytest.approx(found.value[4, 1], rel=1e-5)
     assert unit["box"] == list(fields(net)["relu2"].box(unit["y"], unit["x"]))
 
@@ -107,7 +130,9 @@ def test_description():
 def test_classify():
     net, split = square_net(), split_of(3)
     scores = (
-        net.forward((split.read(range(3)) - net.mean)[:, 1:25, 1:25].astype(np.float32))[0].reshape(3, 4).astype(float)
+        net.forward((split.read(range(3)) - net.mean)[:, 1:25, 1:25].astype(np.float32))[0]
+        .reshape(3, 4)
+        .astype(float)
     )
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -123,7 +148,9 @@ def test_picture_page_lists_the_strongest_units():
     best = y.reshape(-1, 7).max(axis=0)
     passed = forward_pass(net, picture())
     _, about = picture_page(passed, 0, "conv2", "title", count=4)
-    assert [unit["map"] for unit in about["units"]] == [k for k in np.argsort(-best, kind="stable")[:4] if best[k] > 0]
+    assert [unit["map"] for unit in about["units"]] == [
+        k for k in np.argsort(-best, kind="stable")[:4] if best[k] > 0
+    ]
     for unit in about["units"]:
         assert unit["value"] == pytest.approx(best[unit["map"]], rel=1e-4)
         assert y[unit["y"], unit["x"], unit["map"]] == best[unit["map"]]

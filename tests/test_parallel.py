@@ -1,4 +1,6 @@
-"""Several processes train as one: the same weights, one writer, and no process left waiting for a dead one."""
+"""Several processes train as one: the same weights, one writer, and no process left waiting for a
+dead one.
+"""
 
 import json
 import os
@@ -29,7 +31,9 @@ from rawconv.training.log import LISTS
 from rawconv.training.loop import TIMES, zero_gradients
 
 STEPS = pathlib.Path(__file__).with_name("mpi_steps.py")
-MPIRUN = shutil.which("mpirun", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]))
+MPIRUN = shutil.which(
+    "mpirun", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,9 @@ def mpirun():
 
     def run(count, words, folder, **more):
         command = [MPIRUN, "-n", str(count), sys.executable, *map(str, words)]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, **more)
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=300, **more
+        )
 
     return run
 
@@ -52,7 +58,8 @@ def results(name):
 
 
 LIMITS = {"float32": 1e-6, "float64": 1e-9}
-CASES = ("1,float32,13", "20,float64,13", "20,float64,4", "20,float64,1")  # 4: too few pictures for five processes
+# 4: too few pictures for five processes
+CASES = ("1,float32,13", "20,float64,13", "20,float64,4", "20,float64,1")
 
 
 def assert_all_hold(found, one, limits):
@@ -86,8 +93,8 @@ def test_what_all_processes_find_is_said_once(mpirun, tmp_path):
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_several_processes_are_one(mpirun, one, tmp_path, count):
-    """Batches that do not come out even, and whose last picture leaves all processes but one without any: the weights,
-    validation, and what --test-only finds from 1 and from 10 views."""
+    """Batches that do not come out even, and whose last picture leaves all processes but one
+    without any: the weights, validation, and what --test-only finds from 1 and from 10 views."""
     done = mpirun(count, [STEPS, "found", "cpu", *CASES], tmp_path)
     assert done.returncode == 0, done.stderr
     found = results(tmp_path / "found")
@@ -109,7 +116,9 @@ def branching():
 
 
 @pytest.mark.parametrize("lowest", [None, 0, 1, 2])
-@pytest.mark.parametrize("make", [lambda: models.build("zf32", ["cat", "dog"]), branching], ids=["chain", "branches"])
+@pytest.mark.parametrize(
+    "make", [lambda: models.build("zf32", ["cat", "dog"]), branching], ids=["chain", "branches"]
+)
 def test_a_step_over_no_pictures_hands_on_the_same_layers_in_the_same_order(make, lowest):
     """Else the processes would sum different arrays: conv1's of one with fc8's of another."""
     net, some, none = make(), [], []
@@ -122,12 +131,16 @@ def test_a_step_over_no_pictures_hands_on_the_same_layers_in_the_same_order(make
         [(name, key, grad.shape, grad.dtype) for name, part in found for key, grad in part.items()]
         for found in (some, none)
     ]
-    assert shapes[0] == shapes[1] and not any(grad.any() for part in grads.values() for grad in part.values())
+    assert shapes[0] == shapes[1] and not any(
+        grad.any() for part in grads.values() for grad in part.values()
+    )
     assert sums.tolist() == [0, 0, 0] and sums.dtype == np.float64
 
 
 def test_gpu_processes_sum_by_nccl(xp, mpirun, tmp_path):
-    """Two processes, each on a card of its own, against one on the CPU; the second has no picture of the last batch."""
+    """Two processes, each on a card of its own, against one on the CPU; the second has no picture
+    of the last batch.
+    """
     if xp is np:
         pytest.skip("NCCL is for GPUs: pytest --device gpu")
     if (cards := xp.cuda.runtime.getDeviceCount()) < 2:
@@ -141,20 +154,39 @@ def test_gpu_processes_sum_by_nccl(xp, mpirun, tmp_path):
     assert_all_hold(found, results(tmp_path / "cpu")[0], {"float64": 1e-12})
 
 
-TRAIN = ["-m", "rawconv.cli.train", "--model", "lenet", "--data", "scenes:257", "--batch", "64", "--lr", "0.0001"]
+TRAIN = [
+    "-m",
+    "rawconv.cli.train",
+    "--model",
+    "lenet",
+    "--data",
+    "scenes:257",
+    "--batch",
+    "64",
+    "--lr",
+    "0.0001",
+]
 
 
 def test_the_command_trains_evaluates_and_resumes_on_other_numbers_of_processes(mpirun, tmp_path):
     """The last batch has a single picture."""
-    alone = subprocess.run([sys.executable, *TRAIN, "--epochs", "2", "--out", "one"], cwd=tmp_path, capture_output=True)
+    alone = subprocess.run(
+        [sys.executable, *TRAIN, "--epochs", "2", "--out", "one"], cwd=tmp_path, capture_output=True
+    )
     assert alone.returncode == 0
     done = mpirun(2, [*TRAIN, "--epochs", "2", "--out", "two"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["two"], "only the first process speaks"
-    rows = [json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]) for name in ("one", "two")]
+    rows = [
+        json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1])
+        for name in ("one", "two")
+    ]
     for key in set(rows[0]) - {*TIMES, *LISTS}:
-        # The losses differ by rounding.  A hit is all or nothing, and the scores of a net so young are nearly equal.
-        assert rows[1][key] == pytest.approx(rows[0][key], rel=1e-4, abs=0.01 if "top" in key else 0)
+        # The losses differ by rounding.  A hit is all or nothing, and the scores of a net so young
+        # are nearly equal.
+        assert rows[1][key] == pytest.approx(
+            rows[0][key], rel=1e-4, abs=0.01 if "top" in key else 0
+        )
     last = checkpoint.load(tmp_path / "two/last.h5")
     last.info["recipe"]["epochs"] = 3
     checkpoint.save(tmp_path / "two/last.h5", *last)
@@ -166,7 +198,9 @@ def test_the_command_trains_evaluates_and_resumes_on_other_numbers_of_processes(
 def _started(folder, count=2):
     """A training of very many epochs, after its first one is saved; with the process ids of its members."""
     command = [MPIRUN, "-n", str(count), sys.executable, *TRAIN, "--epochs", "500", "--out", "run"]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     last = folder / "run/last.h5"  # best.h5 comes before it
     while not (last.exists() and checkpoint.load(last).state["progress"]["epoch"]):
         assert process.poll() is None, process.stderr.read()
@@ -180,7 +214,9 @@ def _started(folder, count=2):
     return process, members
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc/self/cmdline").exists(), reason="needs /proc to find the processes")
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/cmdline").exists(), reason="needs /proc to find the processes"
+)
 def test_a_killed_process_ends_all_and_the_run_resumes(mpirun, tmp_path):
     process, members = _started(tmp_path.resolve())
     assert len(members) == 2
@@ -191,19 +227,28 @@ def test_a_killed_process_ends_all_and_the_run_resumes(mpirun, tmp_path):
     assert checkpoint.load(tmp_path / "run/last.h5").state["progress"]["epoch"] >= 1
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc/self/cmdline").exists(), reason="needs /proc to find the processes")
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/cmdline").exists(), reason="needs /proc to find the processes"
+)
 def test_a_signal_to_one_process_stops_all_at_the_same_step(mpirun, tmp_path):
     process, members = _started(tmp_path.resolve())
     os.kill(members[1], signal.SIGTERM)
     message = process.communicate(timeout=60)[1]
-    assert process.returncode != 0 and "rawconv-train --resume run" in message and "Traceback" not in message
+    assert (
+        process.returncode != 0
+        and "rawconv-train --resume run" in message
+        and "Traceback" not in message
+    )
     assert checkpoint.load(tmp_path / "run/last.h5").state is not None
 
 
 def test_an_error_of_all_is_said_once_and_ends_all(mpirun, tmp_path):
     done = mpirun(2, ["-m", "rawconv.cli.train", "--data", "nowhere"], tmp_path)
     assert done.returncode == 2
-    assert len(re.findall("nowhere does not exist", done.stderr)) == 1 and "Traceback" not in done.stderr
+    assert (
+        len(re.findall("nowhere does not exist", done.stderr)) == 1
+        and "Traceback" not in done.stderr
+    )
 
 
 class Beside(NamedTuple):
@@ -228,17 +273,26 @@ class Beside(NamedTuple):
             1,
             "2 processes were started on this machine, and it has 1 GPU; start at most one process for each",
         ),
-        ("gpu:1", 2, 2, "2 processes were started on this machine, and gpu:1 is one GPU; use --device gpu, start at"),
+        (
+            "gpu:1",
+            2,
+            2,
+            "2 processes were started on this machine, and gpu:1 is one GPU; use --device gpu, start at",
+        ),
     ],
 )
-def test_more_processes_than_gpus_are_refused_in_a_sentence(name, beside, cards, words, monkeypatch):
+def test_more_processes_than_gpus_are_refused_in_a_sentence(
+    name, beside, cards, words, monkeypatch
+):
     """By all of them: one alone would leave the others waiting."""
     monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: None)
     monkeypatch.setattr(arrays, "gpu_count", lambda: cards)
     for local in range(beside):
         with pytest.raises(UsageError) as caught:
             _choose(name, Beside(local, beside), print)
-        assert str(caught.value).startswith(words) and str(caught.value).endswith("or use --device cpu.")
+        assert str(caught.value).startswith(words) and str(caught.value).endswith(
+            "or use --device cpu."
+        )
 
 
 def test_each_process_takes_the_gpu_of_its_own_number(monkeypatch):
@@ -252,14 +306,20 @@ def test_each_process_takes_the_gpu_of_its_own_number(monkeypatch):
 def test_launchers_without_mpi4py_or_with_another_mpi_are_told(monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "4")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(RawconvError, match=r"4 processes .* pip install 'rawconv\[mpi\]'"), parallel.init_distributed():
+    with (
+        pytest.raises(RawconvError, match=r"4 processes .* pip install 'rawconv\[mpi\]'"),
+        parallel.init_distributed(),
+    ):
         pass
 
 
 def test_alone_nothing_changes():
     with parallel.init_distributed() as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
-        assert ranks.shard([1, 2, 3]) == [1, 2, 3] and ranks.any_rank([True, False]) == [True, False]
+        assert ranks.shard([1, 2, 3]) == [1, 2, 3] and ranks.any_rank([True, False]) == [
+            True,
+            False,
+        ]
 
 
 def test_several_processes_find_what_one_finds_when_testing(mpirun, tmp_path):
@@ -269,4 +329,6 @@ def test_several_processes_find_what_one_finds_when_testing(mpirun, tmp_path):
     assert done.returncode == 0, done.stderr
     one, two = (json.loads((tmp_path / name / "test.json").read_text()) for name in ("one", "two"))
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-6) and two["top1"] == one["top1"]
-    assert (tmp_path / "one/confusion.csv").read_text() == (tmp_path / "two/confusion.csv").read_text()
+    assert (tmp_path / "one/confusion.csv").read_text() == (
+        tmp_path / "two/confusion.csv"
+    ).read_text()

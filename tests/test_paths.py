@@ -38,7 +38,10 @@ def test_the_way_down_by_hand():
     want = np.full((12, 24), 128)
     want[4, 6], want[4, 7] = 255, 128 + 64  # all maps in one have no sign
     want[4, 12 + 6], want[4, 12 + 7] = 255, 128 - 64
-    assert np.abs(pixels.pixels.astype(int) - want).max() <= 1 and (pixels.pixels[want == 128] == 128).all()
+    assert (
+        np.abs(pixels.pixels.astype(int) - want).max() <= 1
+        and (pixels.pixels[want == 128] == 128).all()
+    )
 
 
 def test_the_strongest_maps_of_a_step_come_first_and_four_at_most():
@@ -46,9 +49,16 @@ def test_the_strongest_maps_of_a_step_come_first_and_four_at_most():
     r[0, 0] = [0, 3, -9, 1, 0, 5, 4]
     sight = thumbnails(r)
     assert sight.maps == [2, 5, 6, 1] and sight.pixels.shape == (3, 2 * 5)
-    assert sight.pixels[0, 2:].tolist() == [128 - 127, 128, 199, 128, 184, 128, 170, 128], "all on one scale"
+    assert sight.pixels[0, 2:].tolist() == [128 - 127, 128, 199, 128, 184, 128, 170, 128], (
+        "all on one scale"
+    )
     flat = thumbnails(np.arange(-3.0, 67.0).reshape(1, 1, 70))
-    assert flat.maps == [] and flat.pixels.shape == (3, 32) and flat.pixels[0, 3] == 128 and flat.pixels[2, 5] == 255
+    assert (
+        flat.maps == []
+        and flat.pixels.shape == (3, 32)
+        and flat.pixels[0, 3] == 128
+        and flat.pixels[2, 5] == 255
+    )
     assert (flat.pixels[2, 6:] == 128).all(), "places that have no map"
 
 

@@ -1,4 +1,6 @@
-"""Where a picture has changed: the same numbers as for the whole changed picture, whatever the net, place and size."""
+"""Where a picture has changed: the same numbers as for the whole changed picture, whatever the net,
+place and size.
+"""
 
 import nets
 import numpy as np
@@ -21,7 +23,9 @@ from rawconv.visualize.forward_pass import ForwardPass
 def corners(shape, size, rng, count=12):
     """Places of a window of `size`: the four corners of the picture, and some at random."""
     most = np.array(shape[:2]) - size
-    return np.concatenate([[(0, 0), most, (0, most[1]), (most[0], 0)], rng.integers(0, most + 1, (count, 2))])
+    return np.concatenate(
+        [[(0, 0), most, (0, most[1]), (most[0], 0)], rng.integers(0, most + 1, (count, 2))]
+    )
 
 
 def changed(x, r, corner):
@@ -33,7 +37,9 @@ def changed(x, r, corner):
 
 
 def both(xp, net, x, r, corner, names):
-    """[(name, patched, whole)] of the layers; each layer by itself too, since the way ends at the last one."""
+    """[(name, patched, whole)] of the layers; each layer by itself too, since the way ends at the
+    last one.
+    """
     maps = ForwardPass(net, xp.asarray(x.copy())).maps
     found = perturbed.forward(net, maps, xp.asarray(r), corner, names)
     for name in names:
@@ -79,7 +85,9 @@ def test_any_window_anywhere(data):
     table, shape = TABLES[name]
     net = nets.make(np, table, shape, seed=data.draw(st.integers(0, 9)))
     size = tuple(data.draw(st.integers(1, length)) for length in shape[:2])
-    corner = np.array([[data.draw(st.integers(0, whole - n)) for whole, n in zip(shape[:2], size, strict=True)]])
+    corner = np.array(
+        [[data.draw(st.integers(0, whole - n)) for whole, n in zip(shape[:2], size, strict=True)]]
+    )
     r = np.random.default_rng(1).standard_normal((1, *size, shape[2]))
     for _, got, want in both(np, net, nets.picture(shape=shape), r, corner, [list(net.shapes)[-1]]):
         assert_close(got, want, 1e-12)
@@ -87,8 +95,15 @@ def test_any_window_anywhere(data):
 
 @pytest.mark.parametrize("pad", [1, (2, 0)])
 def test_a_pool_of_negative_maps_sees_nothing_beside_the_picture(pad):
-    """Its padding is less than any number, as in the whole map, and no zero, which would win every window there."""
-    net = Net((9, 11, 2), [("conv1", Conv(3, 3, pad=1)), ("pool1", MaxPool(3, 2, pad))], seed=2, dtype="float64")
+    """Its padding is less than any number, as in the whole map, and no zero, which would win every
+    window there.
+    """
+    net = Net(
+        (9, 11, 2),
+        [("conv1", Conv(3, 3, pad=1)), ("pool1", MaxPool(3, 2, pad))],
+        seed=2,
+        dtype="float64",
+    )
     net["conv1"].bias = net["conv1"].bias - 9
     rng = np.random.default_rng(5)
     x, corner = rng.random((1, 9, 11, 2)), corners((9, 11), (2, 3), rng)
@@ -115,7 +130,10 @@ def test_in_float32_by_the_fast_convolutions(monkeypatch):
         if isinstance(layer, Conv):
             scale = np.float32(np.sqrt(2 / np.prod(layer.weight.shape[:3])))
             layer.weight = rng.standard_normal(layer.weight.shape, np.float32) * scale
-    x, corner = rng.standard_normal((1, 64, 64, 3), np.float32), corners((64, 64), (12, 12), rng, 30)
+    x, corner = (
+        rng.standard_normal((1, 64, 64, 3), np.float32),
+        corners((64, 64), (12, 12), rng, 30),
+    )
     r = rng.standard_normal((len(corner), 12, 12, 3), np.float32)
     whole = {name: got for name, got, _ in both(np, net, x, r, corner, ["relu5", "fc8"])}
     monkeypatch.setattr(perturbed, "CACHE_BYTES", 1 << 20)

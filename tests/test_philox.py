@@ -1,4 +1,6 @@
-"""Philox4x32-10: the published vectors, and the rule that makes counters and keys of (seed, stream; sample, epoch)."""
+"""Philox4x32-10: the published vectors, and the rule that makes counters and keys of (seed, stream;
+sample, epoch).
+"""
 
 import numpy as np
 import pytest
@@ -12,9 +14,21 @@ from rawconv.machine.philox import philox4x32, words
 
 # Random123, tests/kat_vectors, "philox4x32 10": counter, key, result
 KNOWN = [
-    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    (
+        "00000000 00000000 00000000 00000000",
+        "00000000 00000000",
+        "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+    ),
+    (
+        "ffffffff ffffffff ffffffff ffffffff",
+        "ffffffff ffffffff",
+        "408f276d 41c83b0e a20bc7c6 6d5451fd",
+    ),
+    (
+        "243f6a88 85a308d3 13198a2e 03707344",
+        "a4093822 299f31d0",
+        "d16cfe09 94fdcceb 5001e420 24126ea1",
+    ),
 ]
 
 
@@ -27,8 +41,12 @@ def test_known_answers(counter, key, result):
     assert list(ref.philox4x32(numbers(counter), numbers(key))) == numbers(result)
     fast = philox4x32(*[np.uint64(word) for word in numbers(counter) + numbers(key)])
     assert [int(word) for word in fast] == numbers(result)
-    wide = [np.uint64(word + (k << 32)) for k, word in enumerate(numbers(counter) + numbers(key), 1)]
-    assert [int(word) for word in philox4x32(*wide)] == numbers(result), "the low 32 bits of each word count"
+    wide = [
+        np.uint64(word + (k << 32)) for k, word in enumerate(numbers(counter) + numbers(key), 1)
+    ]
+    assert [int(word) for word in philox4x32(*wide)] == numbers(result), (
+        "the low 32 bits of each word count"
+    )
 
 
 @given(
@@ -52,7 +70,9 @@ def test_a_mask_knows_the_low_32_bits_of_a_seed(xp, shift):
     layer, other = Dropout(0.5, stream=6), Dropout(0.5, stream=7)
     y, shifted = (to_cpu(layer.forward(x, (seed, 1, ids))[0]) for seed in (9, 9 + shift))
     np.testing.assert_array_equal(shifted, y)
-    np.testing.assert_array_equal(y != 0, ref.dropout_mask(x.shape, 0.5, (9 + shift, 1, ids), 6) != 0)
+    np.testing.assert_array_equal(
+        y != 0, ref.dropout_mask(x.shape, 0.5, (9 + shift, 1, ids), 6) != 0
+    )
     assert (to_cpu(other.forward(x, (9, 1, ids))[0]) != y).any()
 
 

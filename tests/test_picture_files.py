@@ -1,4 +1,6 @@
-"""Picture files as people have them: why one is no picture, more than 8 bits, small files that ask for much memory."""
+"""Picture files as people have them: why one is no picture, more than 8 bits, small files that ask
+for much memory.
+"""
 
 import io
 import logging
@@ -56,9 +58,27 @@ def flat_png(side, bits=8, colour=2):
 
 def tiff(bits, kind, data, side=6):
     """A grey TIFF without compression.  kind: 1 unsigned, 2 signed, 3 floating point."""
-    tags = {256: side, 257: side, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: side, 279: len(data), 339: kind}
+    tags = {
+        256: side,
+        257: side,
+        258: bits,
+        259: 1,
+        262: 1,
+        273: 8,
+        277: 1,
+        278: side,
+        279: len(data),
+        339: kind,
+    }
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+    return (
+        b"II*\0"
+        + struct.pack("<I", 8 + len(data))
+        + data
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+    )
 
 
 def twelve_bits(values):
@@ -69,11 +89,14 @@ def twelve_bits(values):
 # ---------------------------------------------------------------------------------------------- which formats
 
 
-@pytest.mark.parametrize(("kind", "options"), [("tga", {}), ("ico", {"sizes": [(6, 6)]}), ("avif", {"quality": 100})])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("tga", {}), ("ico", {"sizes": [(6, 6)]}), ("avif", {"quality": 100})]
+)
 def test_further_formats_are_read(kind, options):
     if kind.upper() not in picture_file.formats():
         pytest.skip(f"this Pillow does not read {kind}")
-    pixels = np.full((6, 6, 3), [200, 100, 50], np.uint8) if kind == "avif" else picture(0)  # AVIF loses details
+    # AVIF loses details
+    pixels = np.full((6, 6, 3), [200, 100, 50], np.uint8) if kind == "avif" else picture(0)
     got = decode_one(io.BytesIO(saved(pixels, kind, **options)), 6)
     assert np.abs(got.astype(int) - pixels).max() <= 3 * (kind == "avif")
 
@@ -99,7 +122,10 @@ def bad_files():
     return {
         "bomb.png": (flat_png(13_000, 16, 0), "too large (13000x13000 pixels take 507 MB"),
         "empty.png": (b"", "empty"),
-        "float.tif": (saved(GREY.astype(np.float32), "tiff"), "of floating-point pixels (--range LOW:HIGH"),
+        "float.tif": (
+            saved(GREY.astype(np.float32), "tiff"),
+            "of floating-point pixels (--range LOW:HIGH",
+        ),
         "huge.png": (flat_png(13_000)[:16] + struct.pack(">II", 30_000, 30_000) + bytes(30), None),
         "short.png": (png(picture(1, 60, 60))[:-1000], "cut off or damaged"),
         "short.jpg": (saved(picture(1, 60, 60), "jpeg")[:-300], "cut off or damaged"),
@@ -135,11 +161,16 @@ def mixed(tmp_path):
 
 def test_training_and_packing_say_why_by_kind(mixed, tmp_path, capsys):
     open_data(mixed, 6, progress=False)
-    assert capsys.readouterr().err == WANTED.format(12, " and were skipped:", *[f"{mixed}/{DOG}"] * 6)
+    assert capsys.readouterr().err == WANTED.format(
+        12, " and were skipped:", *[f"{mixed}/{DOG}"] * 6
+    )
     facts = packing.pack(mixed, tmp_path / "out.h5", 6, progress=False)
     packing.report(facts)
     lines = capsys.readouterr().err.splitlines(True)
-    words = [re.findall(r"\w+", text) for text in (lines[0], WANTED.format(18, ", left out:", *[DOG] * 6))]
+    words = [
+        re.findall(r"\w+", text)
+        for text in (lines[0], WANTED.format(18, ", left out:", *[DOG] * 6))
+    ]
     assert sorted(words[0]) == sorted(words[1])  # the order is that of the training pictures
     assert facts["reasons"][f"{DOG}empty.png"] == "empty" and len(facts["reasons"]) == 6
 
@@ -159,9 +190,13 @@ def test_an_interrupted_packing_remembers_why(mixed, tmp_path, monkeypatch):
 
 def test_what_a_zip_cannot_give(tmp_path, capsys):
     """An encrypted entry, and one that is compressed with deflate64: only the headers say so."""
-    path = write_zip(tmp_path / "a.zip", tree() | {f"{DOG}8.png": png(picture(8)), f"{DOG}9.png": png(picture(9))})
+    path = write_zip(
+        tmp_path / "a.zip",
+        tree() | {f"{DOG}8.png": png(picture(8)), f"{DOG}9.png": png(picture(9))},
+    )
     raw = bytearray(path.read_bytes())
-    for name, offset, value in ((b"8.png", 8, 1), (b"9.png", 10, 9)):  # general purpose flag bit 0; method 9
+    # general purpose flag bit 0; method 9
+    for name, offset, value in ((b"8.png", 8, 1), (b"9.png", 10, 9)):
         with zipfile.ZipFile(path) as archive:
             local = archive.getinfo(f"{DOG}{name.decode()}").header_offset
         raw[local + offset - 2] = value  # in the entry itself
@@ -176,7 +211,9 @@ def test_what_a_zip_cannot_give(tmp_path, capsys):
 
 
 def test_pillow_warns_nobody():
-    """Neither with the source line of a warning nor through its log; whoever wants its log can listen to it."""
+    """Neither with the source line of a warning nor through its log; whoever wants its log can
+    listen to it.
+    """
     code = (
         "import io, sys; from rawconv.data.decode import decode; from PIL import Image\n"
         "image, out = Image.new('RGB', (4, 4)), io.BytesIO()\n"
@@ -186,15 +223,32 @@ def test_pillow_warns_nobody():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("PIL").handlers)
+    assert any(
+        isinstance(handler, logging.NullHandler) for handler in logging.getLogger("PIL").handlers
+    )
 
 
 # ---------------------------------------------------------------------------------------------- more than 8 bits
 
 DEEP = {
-    "12 bits in 16": (saved(GREY), (0, 4095), "from 0 to 4095 and come in nearly black", "--range 0:4095"),
-    "8 bits in 32": (saved(GREY.astype(np.int32) // 17, "tiff"), (0, 240), "from 0 to 240", "--range 0:255"),
-    "signed": (tiff(16, 2, (GREY.astype("<i2") - 1000).tobytes()), (-1000, 3095), "negative", "--range -1000:3095"),
+    "12 bits in 16": (
+        saved(GREY),
+        (0, 4095),
+        "from 0 to 4095 and come in nearly black",
+        "--range 0:4095",
+    ),
+    "8 bits in 32": (
+        saved(GREY.astype(np.int32) // 17, "tiff"),
+        (0, 240),
+        "from 0 to 240",
+        "--range 0:255",
+    ),
+    "signed": (
+        tiff(16, 2, (GREY.astype("<i2") - 1000).tobytes()),
+        (-1000, 3095),
+        "negative",
+        "--range -1000:3095",
+    ),
 }
 
 
@@ -217,7 +271,10 @@ def test_a_range_says_what_is_black_and_white(kind):
     got = decode_one(io.BytesIO(contents), 6, chosen)
     values = np.asarray(Image.open(io.BytesIO(contents))).astype(float)
     want = np.round(255 * (values - values.min()) / (values.max() - values.min()))
-    assert np.abs(got - want[..., None]).max() <= (high - low != np.ptp(values)) and chosen.advice() is None
+    assert (
+        np.abs(got - want[..., None]).max() <= (high - low != np.ptp(values))
+        and chosen.advice() is None
+    )
 
 
 def test_floating_point_pixels_with_a_range():
@@ -239,7 +296,12 @@ def test_colours_of_16_bits_that_come_in_black_are_noticed(white):
     rows = np.full((6, 18), white, ">u2")
     data = b"".join(b"\0" + row.tobytes() for row in rows)
     head = struct.pack(">IIBBBBB", 6, 6, 16, 2, 0, 0, 0)
-    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    file = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
     seen = Levels()
     decode_one(io.BytesIO(file), 6, seen)
     assert ("--range 0:4095" in (seen.advice() or "")) == (white == 4095)
@@ -255,7 +317,9 @@ def test_bright_pictures_and_those_of_8_bits_need_no_advice():
     assert dark.advice() is None
 
 
-@pytest.mark.parametrize("text", ["4095", "0:", "9:3", "0:nan", "0:inf", "a:b", "1:1", "0:1e999", "0:1:2"])
+@pytest.mark.parametrize(
+    "text", ["4095", "0:", "9:3", "0:nan", "0:inf", "a:b", "1:1", "0:1e999", "0:1:2"]
+)
 def test_a_range_that_is_none(text):
     with pytest.raises(UsageError, match="is not LOW:HIGH"):
         Levels.of(text)
@@ -276,7 +340,9 @@ FLAT = {
     "webp": lambda: saved(Image.new("RGB", (SIDE, SIDE)), "webp", method=0, lossless=True),
     "avif": lambda: saved(Image.new("RGB", (SIDE, SIDE)), "avif", speed=10),
     "jpeg 2000": lambda: saved(Image.new("RGB", (SIDE, SIDE)), "jpeg2000"),
-    "progressive": lambda: saved(Image.new("RGB", (SIDE, SIDE)), "jpeg", progressive=True, subsampling=0),
+    "progressive": lambda: saved(
+        Image.new("RGB", (SIDE, SIDE)), "jpeg", progressive=True, subsampling=0
+    ),
     "cmyk": lambda: saved(Image.new("CMYK", (SIDE, SIDE)), "tiff", compression="tiff_lzw"),
     "int32": lambda: saved(np.zeros((SIDE, SIDE), np.int32), "tiff", compression="tiff_deflate"),
 }
@@ -288,7 +354,8 @@ def turned():
     return exif
 
 
-# A fresh process, which forks for each file: how much the child's largest size is above the one it began with.
+# A fresh process, which forks for each file: how much the child's largest size is above the one it
+# began with.
 MEASURE = """
 import os, resource, sys
 from PIL import Image
@@ -306,7 +373,9 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sizes of processes are those of Linux")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="sizes of processes are those of Linux"
+)
 def test_a_picture_takes_no_more_than_is_reckoned_with(tmp_path):
     """What decides whether a picture is refused, against what decoding it takes a process."""
     kinds = [kind for kind in FLAT if kind != "avif" or "AVIF" in picture_file.formats()]
@@ -371,7 +440,9 @@ def test_range_in_the_name_of_the_data_and_in_packing(kind, tmp_path, capsys):
     assert done.exit_code == 0, done.output
     assert_same(open_data(tmp_path / "a.h5", 6, progress=False).val.read([3])[0], want)
     assert "--range" not in done.output + capsys.readouterr().err
-    done = CliRunner().invoke(data_command, ["pack", str(source), str(tmp_path / "b.h5"), "--range", "9:1"])
+    done = CliRunner().invoke(
+        data_command, ["pack", str(source), str(tmp_path / "b.h5"), "--range", "9:1"]
+    )
     assert done.exit_code == 2 and "--range 9:1 is not LOW:HIGH" in done.output
 
 
@@ -395,7 +466,9 @@ def test_range_where_there_is_nothing_to_scale(tmp_path):
 
 def test_visualize_takes_a_range_for_pictures(place):  # noqa: F811
     (place / "deep.tif").write_bytes(saved(np.kron(GREY, np.ones((10, 10), np.uint16)), "tiff"))
-    (place / "float.tif").write_bytes(saved(np.kron(GREY, np.ones((10, 10), np.uint16)).astype(np.float32), "tiff"))
+    (place / "float.tif").write_bytes(
+        saved(np.kron(GREY, np.ones((10, 10), np.uint16)).astype(np.float32), "tiff")
+    )
     run = CliRunner().invoke
     for name, options, code, words in (
         ("deep.tif", [], 0, "--range 0:4095, or"), ("float.tif", [], 1, "floating-point pixels"),

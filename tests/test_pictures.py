@@ -1,4 +1,6 @@
-"""What a user brings: paths, Pillow pictures, arrays, several of them; and what is refused, each in one sentence."""
+"""What a user brings: paths, Pillow pictures, arrays, several of them; and what is refused, each in
+one sentence.
+"""
 
 import pathlib
 import warnings
@@ -42,16 +44,23 @@ def ways(file):
 def test_every_way_to_bring_a_picture_is_the_same_picture(file):
     net = square_net()
     want, classes = resize_center_crop(Image.fromarray(RGB), 26), rawconv.classify(net, RGB)
-    r, best = rawconv.project(net, RGB, UNIT), rawconv.scan(net, [RGB], ["conv2"], 1, progress=False)["conv2"]
+    r, best = (
+        rawconv.project(net, RGB, UNIT),
+        rawconv.scan(net, [RGB], ["conv2"], 1, progress=False)["conv2"],
+    )
     for name, given in ways(file).items():
         np.testing.assert_array_equal(stored_image(given, 26), want, err_msg=name)
         np.testing.assert_array_equal(rawconv.project(net, given, UNIT), r, err_msg=name)
         assert rawconv.classify(net, given) == classes
         found = rawconv.scan(net, given, ["conv2"], 1, progress=False)["conv2"]
         assert all(np.array_equal(one, other) for one, other in zip(found, best, strict=True)), name
-        one, two = (next(projections(forward_pass(net, image), [UNIT])).steps() for image in (given, RGB))
+        one, two = (
+            next(projections(forward_pass(net, image), [UNIT])).steps() for image in (given, RGB)
+        )
         np.testing.assert_array_equal(one[0].r, two[0].r)
-    assert [round(sum(p for _, p in classes), 5), len(classes)] == [1, 4] and classes[0][1] >= classes[1][1]
+    assert [round(sum(p for _, p in classes), 5), len(classes)] == [1, 4] and classes[0][
+        1
+    ] >= classes[1][1]
 
 
 def test_grey_is_three_times_grey_and_what_is_seen_through_is_grey():
@@ -70,10 +79,18 @@ def test_several_pictures(file):
         np.testing.assert_array_equal(rawconv.project(net, batch, UNIT), alone)
         both = rawconv.classify(net, batch, 2)
         for one, picture in zip(both, (RGB, other), strict=True):
-            assert [name for name, _ in one] == [name for name, _ in rawconv.classify(net, picture, 2)]
-            assert [p for _, p in one] == pytest.approx([p for _, p in rawconv.classify(net, picture, 2)], abs=1e-6)
+            assert [name for name, _ in one] == [
+                name for name, _ in rawconv.classify(net, picture, 2)
+            ]
+            assert [p for _, p in one] == pytest.approx(
+                [p for _, p in rawconv.classify(net, picture, 2)], abs=1e-6
+            )
         found = rawconv.scan(net, batch, ["conv2"], 5, progress=False)["conv2"]
-        assert found.value.shape == (7, 2) and set(found.picture.ravel()) == {0, 1} and (found.label == -1).all()
+        assert (
+            found.value.shape == (7, 2)
+            and set(found.picture.ravel()) == {0, 1}
+            and (found.label == -1).all()
+        )
     assert rawconv.project(net, RGB[None], UNIT).shape == (1, 24, 24, 3)
     assert len(rawconv.classify(net, [RGB])) == 1
 
@@ -125,7 +142,13 @@ def test_what_is_no_picture_is_refused_in_one_sentence(given, says):
 
 def assert_one_sentence(caught, says):
     text = str(caught.value)
-    assert says in text and "\n" not in text and text.endswith(".") and ". " not in text and len(text) < 260, text
+    assert (
+        says in text
+        and "\n" not in text
+        and text.endswith(".")
+        and ". " not in text
+        and len(text) < 260
+    ), text
 
 
 def test_files_that_are_no_pictures(tmp_path):
@@ -152,7 +175,9 @@ def test_a_scan_takes_a_folder_and_refuses_a_whole_data_set(tmp_path):
         for split in ("train", "val"):
             for name in ("cat", "dog"):
                 (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
-                Image.fromarray(RNG.integers(0, 256, (26, 26, 3), np.uint8)).save(tmp_path / split / name / f"{k}.png")
+                Image.fromarray(RNG.integers(0, 256, (26, 26, 3), np.uint8)).save(
+                    tmp_path / split / name / f"{k}.png"
+                )
     data = rawconv.open_data(tmp_path, 26, progress=False)
     want = rawconv.scan(net, data.val, ["conv2"], 3, progress=False)["conv2"]
     found = rawconv.scan(net, tmp_path, ["conv2"], 3, progress=False)["conv2"]
@@ -165,12 +190,16 @@ def test_a_scan_takes_a_folder_and_refuses_a_whole_data_set(tmp_path):
 
 def test_a_scan_answers_under_the_names_it_was_asked_by():
     net = square_net()
-    found = scan(net, np.stack([RGB, RGB[::-1]]), ["conv2", 1, "relu1", "scores", "fc3"], 1, progress=False)
+    found = scan(
+        net, np.stack([RGB, RGB[::-1]]), ["conv2", 1, "relu1", "scores", "fc3"], 1, progress=False
+    )
     assert list(found) == ["conv2", 1, "relu1", "scores", "fc3"]
     for one, other in ((1, "relu1"), ("scores", "fc3")):
         np.testing.assert_array_equal(found[one].value, found[other].value)
     assert found["conv2"].value.shape == (7, 1) and found[1].value.shape == (5, 1)
-    assert list(scan(net, RGB, "conv2", progress=False)) == ["conv2"], "one layer is no list of letters"
+    assert list(scan(net, RGB, "conv2", progress=False)) == ["conv2"], (
+        "one layer is no list of letters"
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +211,11 @@ def test_a_scan_answers_under_the_names_it_was_asked_by():
 def test_a_net_refuses_other_arrays_in_one_sentence(x):
     net = square_net()
     passed, caches = net.forward(np.zeros((1, 24, 24, 3), np.float32), "relu1")
-    for walk in (lambda: net.forward(x), lambda: net.deconv(x, caches), lambda: net.backward(x, caches)):
+    for walk in (
+        lambda: net.forward(x),
+        lambda: net.deconv(x, caches),
+        lambda: net.backward(x, caches),
+    ):
         with pytest.raises(ValueError, match=r"^This net takes [^\n]*\.$"):
             walk()
     with pytest.raises(ValueError, match="preprocessing.preprocess"):
@@ -191,7 +224,10 @@ def test_a_net_refuses_other_arrays_in_one_sentence(x):
 
 
 def test_the_name_of_a_rule_is_no_rules():
-    with pytest.raises(UsageError, match=r"^rules are a rawconv\.layers\.Rules, as Rules\('guided'\), not 'guided'\.$"):
+    with pytest.raises(
+        UsageError,
+        match=r"^rules are a rawconv\.layers\.Rules, as Rules\('guided'\), not 'guided'\.$",
+    ):
         rawconv.project(square_net(), RGB, UNIT, rules="guided")
 
 
@@ -201,7 +237,9 @@ def test_a_path_is_no_net_and_no_count_is_below_one():
             lambda net=net: rawconv.classify(net, RGB), lambda net=net: rawconv.project(net, RGB, UNIT),
             lambda net=net: rawconv.scan(net, RGB, ["conv2"]),
         ):  # fmt: skip
-            with pytest.raises(UsageError, match=rf"^{net!r} is no net; rawconv\.load makes one [^\n]*\.$"):
+            with pytest.raises(
+                UsageError, match=rf"^{net!r} is no net; rawconv\.load makes one [^\n]*\.$"
+            ):
                 call()
     net = square_net()
     for count in (0, -1, 2.5, "2", None):
@@ -209,7 +247,9 @@ def test_a_path_is_no_net_and_no_count_is_below_one():
             ("count", lambda count=count: rawconv.classify(net, RGB, count)),
             ("k", lambda count=count: rawconv.scan(net, RGB, ["conv2"], count)),
         ):
-            with pytest.raises(UsageError, match=rf"^{name} is {count!r}; give a whole number from 1 on\.$"):
+            with pytest.raises(
+                UsageError, match=rf"^{name} is {count!r}; give a whole number from 1 on\.$"
+            ):
                 call()
     assert len(rawconv.classify(net, RGB, np.int64(2))) == 2
 
@@ -244,7 +284,9 @@ def test_a_dead_unit_is_said_to_be_dead_with_its_strongest_place():
     other = f"conv2:3:{5 - top}:{5 - left}"
     with pytest.warns(UserWarning) as told:
         r = rawconv.project(net, RGB, other)
-    assert len(told) == 1 and pathlib.Path(told[0].filename) == pathlib.Path(__file__) and not r.any()
+    assert (
+        len(told) == 1 and pathlib.Path(told[0].filename) == pathlib.Path(__file__) and not r.any()
+    )
     assert str(told[0].message) == forward_pass(net, RGB).dead(other) == (
         f"{other} is 0 in this picture: it is dead there and its projection is empty; the strongest place of its map "
         f"is conv2:3:{top}:{left}, with {value:.4g}."

@@ -39,14 +39,18 @@ SHARED = ["add", "max", "overwrite"]
 
 
 def values(rng, shape, kind="distinct"):
-    """Inputs that are hard on a max: `ties` after a ReLU, `negative` (a pad must not count as 0), `special` values."""
+    """Inputs that are hard on a max: `ties` after a ReLU, `negative` (a pad must not count as 0),
+    `special` values.
+    """
     x = clear_of_kinks(rng, shape)
     if kind == "ties":
         x = np.maximum(rng.integers(-2, 3, shape), 0).astype(float)
     elif kind == "negative":
         x = -1 - np.abs(x)
     elif kind == "special":
-        x = rng.choice([np.nan, -np.inf, np.inf, 0.0, -0.0, -1.0], shape, p=[0.05, 0.5, 0.05, 0.15, 0.15, 0.1])
+        x = rng.choice(
+            [np.nan, -np.inf, np.inf, 0.0, -0.0, -1.0], shape, p=[0.05, 0.5, 0.05, 0.15, 0.15, 0.1]
+        )
     return x
 
 
@@ -61,7 +65,8 @@ def check_three_walks(xp, dtype, batch, shape, settings, kind="distinct", seed=0
     assert_same(cache.switches, switches)
     assert tuple(layer.out_shape(shape)) == y.shape[1:] and isinstance(y, xp.ndarray)
     window = {name: value for name, value in settings.items() if name != "ceil_mode"}
-    r = rng.integers(-9, 10, y.shape).astype(dtype)  # small integers: their sums are exact in any order
+    # small integers: their sums are exact in any order
+    r = rng.integers(-9, 10, y.shape).astype(dtype)
     for shared in SHARED:
         down = ref.pool_down(r, switches, x.shape, **window, shared_switches=shared).astype(dtype)
         got = layer.deconv(xp.asarray(r), cache, Rules("deconv", "identity", shared))
@@ -81,22 +86,30 @@ def check_three_walks(xp, dtype, batch, shape, settings, kind="distinct", seed=0
 
 
 def test_a_pool_by_hand(xp, dtype):
-    """3x3/2 on a 4x5 map, ceil: the second row of windows is clipped to rows 2 and 3; 9 is shared by two windows."""
+    """3x3/2 on a 4x5 map, ceil: the second row of windows is clipped to rows 2 and 3; 9 is shared
+    by two windows.
+    """
     picture = [[0, 0, 0, 0, 0], [0, 1, 9, 1, 7], [2, 0, 3, 3, 0], [0, 2, 0, 0, 4]]
     layer = MaxPool(3, 2)
     y, cache = layer.forward(xp.asarray(np.array(picture, dtype).reshape(1, 4, 5, 1)))
     assert to_cpu(y).squeeze().tolist() == [[9, 9], [3, 4]]
-    assert to_cpu(cache.switches).squeeze().tolist() == [[1 * 3 + 2, 1 * 3 + 0], [0 * 3 + 2, 1 * 3 + 2]]
+    assert to_cpu(cache.switches).squeeze().tolist() == [
+        [1 * 3 + 2, 1 * 3 + 0],
+        [0 * 3 + 2, 1 * 3 + 2],
+    ]
     r = xp.asarray(np.array([[-2, -5], [3, 4]], dtype).reshape(1, 2, 2, 1))
     for shared, nine in [("add", -7), ("max", -2), ("overwrite", -5)]:
         down = to_cpu(layer.deconv(r, cache, Rules("deconv", "identity", shared))).squeeze()
         assert (down[1, 2], down[2, 2], down[3, 4]) == (nine, 3, 4) and np.count_nonzero(down) == 3
     single = xp.asarray(np.array([[6, 0], [0, 0]], dtype).reshape(1, 2, 2, 1))
-    for shared, nine in [("add", 6), ("max", 6), ("overwrite", 0)]:  # the zero of the later window overwrites the 6
+    # the zero of the later window overwrites the 6
+    for shared, nine in [("add", 6), ("max", 6), ("overwrite", 0)]:
         down = to_cpu(layer.deconv(single, cache, Rules("deconv", "identity", shared))).squeeze()
         assert down[1, 2] == nine and np.count_nonzero(down) == (nine != 0), shared
     negative = xp.asarray(np.array([[-6, -8], [0, 0]], dtype).reshape(1, 2, 2, 1))
-    assert to_cpu(layer.deconv(negative, cache, Rules("deconv", "identity", "max")))[0, 1, 2, 0] == -6, "not over 0"
+    assert (
+        to_cpu(layer.deconv(negative, cache, Rules("deconv", "identity", "max")))[0, 1, 2, 0] == -6
+    ), "not over 0"
 
 
 @pytest.mark.parametrize("kind", ["distinct", "ties", "negative", "special"])
@@ -115,7 +128,11 @@ def pools(draw):
     w = draw(st.integers(max(1, size[1] - 2 * pad[1]), 10))
     ceil_mode = draw(st.booleans())
     shape = h, w, draw(st.integers(1, 5))
-    return draw(st.integers(0, 3)), shape, dict(size=size, stride=stride, pad=pad, ceil_mode=ceil_mode)
+    return (
+        draw(st.integers(0, 3)),
+        shape,
+        dict(size=size, stride=stride, pad=pad, ceil_mode=ceil_mode),
+    )
 
 
 @given(case=pools(), kind=st.sampled_from(["distinct", "ties", "negative", "special"]))
@@ -145,11 +162,15 @@ def test_down_is_the_transpose_of_up_at_fixed_switches(case, xp):
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_equal_finite_differences(case, xp):
     batch, shape, settings = CASES[case]
-    check_backward(xp, MaxPool(**settings), clear_of_kinks(np.random.default_rng(4), (batch, *shape)))
+    check_backward(
+        xp, MaxPool(**settings), clear_of_kinks(np.random.default_rng(4), (batch, *shape))
+    )
 
 
 def test_a_layer_of_real_size(xp):
-    """Many pictures of pool1's shape (values that tie, too): whatever the layer cuts them into, nothing is lost."""
+    """Many pictures of pool1's shape (values that tie, too): whatever the layer cuts them into,
+    nothing is lost.
+    """
     if xp is not np:
         pytest.skip("real layer sizes are for the CPU run and real cards")
     check_three_walks(xp, "float32", 3, (32, 31, 24), dict(size=3, stride=2), "ties")
@@ -170,7 +191,9 @@ def test_a_value_that_is_not_finite_goes_to_its_switch_alone(bad, xp, dtype):
 
 @pytest.mark.parametrize("shape", [(9, 9, 2), (8, 10, 3)])
 def test_unpool_of_pool_keeps_the_maxima_only(shape, xp, dtype):
-    """With `max` and `overwrite` (of windows that share a place, all carry its value) the picture at its switches."""
+    """With `max` and `overwrite` (of windows that share a place, all carry its value) the picture
+    at its switches.
+    """
     x = clear_of_kinks(np.random.default_rng(5), (2, *shape)).astype(dtype)
     layer = MaxPool(3, 2)
     y, cache = layer.forward(xp.asarray(x))
@@ -192,7 +215,9 @@ def test_no_pictures(case, xp, dtype):
         assert layer.deconv(y, cache, Rules("deconv", "identity", shared)).shape == (0, *shape)
 
 
-@pytest.mark.parametrize("case", ["paper, clipped", "non-square", "pad", "odd channels", "more than 256 places"])
+@pytest.mark.parametrize(
+    "case", ["paper, clipped", "non-square", "pad", "odd channels", "more than 256 places"]
+)
 def test_arrays_that_are_not_contiguous(case, xp, dtype):
     _, shape, settings = CASES[case]
     layer = MaxPool(**settings)
@@ -200,7 +225,10 @@ def test_arrays_that_are_not_contiguous(case, xp, dtype):
     x = values(rng, (3, *shape)).astype(dtype)
     y, cache = layer.forward(xp.asarray(x))
     r = rng.integers(-9, 10, y.shape).astype(dtype)
-    want = {shared: to_cpu(layer.deconv(xp.asarray(r), cache, Rules(shared_switches=shared))) for shared in SHARED}
+    want = {
+        shared: to_cpu(layer.deconv(xp.asarray(r), cache, Rules(shared_switches=shared)))
+        for shared in SHARED
+    }
     for odd_x, odd_r in zip(strided(xp, x), strided(xp, r), strict=True):
         y2, cache2 = layer.forward(odd_x)
         assert_same(y2, to_cpu(y))
@@ -219,7 +247,10 @@ def test_one_forward_serves_any_number_of_ways_down(xp, dtype):
     y, cache = layer.forward(device_x)
     r = rng.standard_normal(y.shape).astype(dtype)
     device_r, y_then = xp.asarray(r.copy()), to_cpu(y).copy()
-    first = [to_cpu(layer.deconv(device_r, cache, Rules(shared_switches=shared))).copy() for shared in SHARED]
+    first = [
+        to_cpu(layer.deconv(device_r, cache, Rules(shared_switches=shared))).copy()
+        for shared in SHARED
+    ]
     layer.deconv(xp.asarray(-r), layer.forward(xp.asarray(other))[1])
     for shared, before in zip(SHARED, first, strict=True):
         assert_same(layer.deconv(device_r, cache, Rules(shared_switches=shared)), before)
@@ -236,10 +267,14 @@ def test_one_forward_serves_any_number_of_ways_down(xp, dtype):
         ((13, 13, 3), dict(size=3, stride=2), (6, 6)),
         ((110, 13, 3), dict(size=3, stride=2, ceil_mode=False), (54, 6)),
         ((32, 33, 3), dict(size=3, stride=2), (16, 16)),
-        ((5, 6, 3), dict(size=1, stride=3), (2, 2)),  # a third window would start at 6 of 5, and at 6 of 6: dropped
-        ((4, 5, 3), dict(size=2, stride=3, pad=1), (2, 2)),  # a third window of (4 + 2) would start at 5: dropped
-        ((4, 6, 3), dict(size=3, stride=2, pad=1), (3, 4)),  # a fourth window of (6 + 2) starts at 5 of 6: kept
-        ((7, 2, 3), dict(size=2, stride=2, pad=1), (4, 2)),  # the window after that would hold the pad alone
+        # a third window would start at 6 of 5, and at 6 of 6: dropped
+        ((5, 6, 3), dict(size=1, stride=3), (2, 2)),
+        # a third window of (4 + 2) would start at 5: dropped
+        ((4, 5, 3), dict(size=2, stride=3, pad=1), (2, 2)),
+        # a fourth window of (6 + 2) starts at 5 of 6: kept
+        ((4, 6, 3), dict(size=3, stride=2, pad=1), (3, 4)),
+        # the window after that would hold the pad alone
+        ((7, 2, 3), dict(size=2, stride=2, pad=1), (4, 2)),
     ],
 )
 def test_map_sizes(shape, settings, want):

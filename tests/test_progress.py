@@ -24,7 +24,8 @@ class Terminal(io.StringIO):
 
 
 def terminal_of(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())  # not in a fixture: pytest puts its own in place before the test
+    # not in a fixture: pytest puts its own in place before the test
+    monkeypatch.setattr(sys, "stderr", Terminal())
     return sys.stderr
 
 
@@ -34,7 +35,12 @@ def test_a_bar_of_long_work_has_rate_and_time_left_and_stays(monkeypatch):
         bar.update(1)
         bar.refresh()
     last = terminal.getvalue().rsplit("\r", 1)[1]
-    assert last.startswith("scan:  50%") and "5/10 [" in last and "<" in last and " pictures/s]" in last
+    assert (
+        last.startswith("scan:  50%")
+        and "5/10 [" in last
+        and "<" in last
+        and " pictures/s]" in last
+    )
     assert last.endswith("\n")
 
 
@@ -61,7 +67,9 @@ def test_hidden_where_asked_and_where_nobody_watches(monkeypatch):
     assert sys.stderr.getvalue() == ""
 
 
-@pytest.mark.parametrize(("name", "value"), [("TQDM_MININTERVAL", "q"), ("TQDM_BAR_FORMAT", "{nothing}")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("TQDM_MININTERVAL", "q"), ("TQDM_BAR_FORMAT", "{nothing}")]
+)
 def test_a_value_of_the_environment_that_tqdm_cannot_use_is_one_sentence(name, value):
     code = (
         "import sys\n"
@@ -72,7 +80,9 @@ def test_a_value_of_the_environment_that_tqdm_cannot_use_is_one_sentence(name, v
         "except UsageError as error: print(error)\n"
     )
     environment = os.environ | {name: value}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
     assert result.stdout.startswith(f"tqdm cannot use {name} of the environment:"), result
     assert result.stdout.endswith("; unset it.\n") and result.stderr == ""
 
@@ -92,9 +102,16 @@ def test_there_is_no_other_way_to_make_them():
     saves, bars = set(), set()
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "save":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "save"
+            ):
                 words = [word.value for word in node.args if isinstance(word, ast.Constant)]
                 saves |= {path.name} if "png" in str(words).lower() else set()
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("tqdm", "trange"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+                "tqdm",
+                "trange",
+            ):
                 bars.add(path.name)
     assert saves == {"png.py"} and bars == {"progress.py"}

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import reference as ref
 from laws import assert_close
-from nets import FULL, LINEAR, SHAPE, assert_slope, one_hot, picture, reference_up, slopes, strongest
+from nets import (
+    FULL,
+    LINEAR,
+    SHAPE,
+    assert_slope,
+    one_hot,
+    picture,
+    reference_up,
+    slopes,
+    strongest,
+)
 
 from rawconv.layers import GRADIENT, PAPER, Rules
 from rawconv.layers.conv import Conv
@@ -17,7 +27,10 @@ from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 
 ALL_RULES = [
-    Rules(*r) for r in product(["deconv", "gradient", "guided"], ["identity", "gradient"], ["add", "max", "overwrite"])
+    Rules(*r)
+    for r in product(
+        ["deconv", "gradient", "guided"], ["identity", "gradient"], ["add", "max", "overwrite"]
+    )
 ]
 
 
@@ -27,7 +40,9 @@ ALL_RULES = [
 @pytest.mark.parametrize("stop", ["conv1", "pool1", "conv2", "pool2", "scores"])
 @pytest.mark.parametrize("rank", [0, 3])
 def test_without_relu_and_lrn_a_projection_is_activation_times_gradient(stop, rank, xp):
-    """By the paper's rules, and by finite differences of the unit itself: no bias, no other rule in between."""
+    """By the paper's rules, and by finite differences of the unit itself: no bias, no other rule in
+    between.
+    """
     net, x = nets.make(xp, LINEAR), picture()
     y, caches = net.forward(xp.asarray(x), stop=stop)
     y = to_cpu(y)
@@ -45,7 +60,9 @@ def test_without_relu_and_lrn_a_projection_is_activation_times_gradient(stop, ra
     assert_close(projection, y[unit] * back, 1e-12)
 
 
-@pytest.mark.parametrize("stop", ["relu1", "pool1", "norm1", "relu2", "pool2", "conv3", "relu3", "relu4", "scores"])
+@pytest.mark.parametrize(
+    "stop", ["relu1", "pool1", "norm1", "relu2", "pool2", "conv3", "relu3", "relu4", "scores"]
+)
 def test_the_gradient_rule_is_activation_times_gradient_in_any_net(stop, xp):
     net, x = nets.make(xp, FULL), picture()
     y, caches = net.forward(xp.asarray(x.copy()), stop=stop)
@@ -68,7 +85,9 @@ def reference_down(net, table, outputs, switches, r, rules):
     """The projection, by the naive loops."""
     for (name, kind, settings), x in reversed(list(zip(table, outputs, strict=False))):
         if kind is Conv:
-            known = {key: value for key, value in settings.items() if key not in ("filters", "size")}
+            known = {
+                key: value for key, value in settings.items() if key not in ("filters", "size")
+            }
             r = ref.conv_down(r, x.shape, to_cpu(net[name].weight), **known)
         elif kind is ReLU:
             r = ref.relu_down(r, x, rules.relu)
@@ -76,7 +95,9 @@ def reference_down(net, table, outputs, switches, r, rules):
             r = ref.lrn_back(r, x, **settings)
         elif kind is MaxPool:
             known = {key: value for key, value in settings.items() if key != "ceil_mode"}
-            r = ref.pool_down(r, switches[name], x.shape, **known, shared_switches=rules.shared_switches)
+            r = ref.pool_down(
+                r, switches[name], x.shape, **known, shared_switches=rules.shared_switches
+            )
     return r
 
 
@@ -98,7 +119,9 @@ def test_every_rule_equals_the_walk_of_the_reference(stop, xp):
         seen.append(want.tobytes())
     assert len(set(seen)) > len(ALL_RULES), "the rules differ on this net"
     assert_close(
-        net.deconv(xp.asarray(whole), caches), reference_down(net, table, outputs, switches, whole, PAPER), 1e-11
+        net.deconv(xp.asarray(whole), caches),
+        reference_down(net, table, outputs, switches, whole, PAPER),
+        1e-11,
     )
 
 
@@ -112,12 +135,16 @@ def test_a_projection_is_homogeneous_in_its_seed(rules, xp):
     assert np.count_nonzero(once) > 10
     np.testing.assert_array_equal(to_cpu(net.deconv(xp.asarray(4 * r), caches, rules)), 4 * once)
     assert_close(net.deconv(xp.asarray(3 * r), caches, rules), 3 * once, 1e-12)
-    assert not to_cpu(net.deconv(xp.asarray(0 * r), caches, rules)).any(), "a dead unit has an empty picture"
+    assert not to_cpu(net.deconv(xp.asarray(0 * r), caches, rules)).any(), (
+        "a dead unit has an empty picture"
+    )
 
 
 @pytest.mark.parametrize("stop", ["relu1", "pool1"])
 def test_layer_1_projects_its_filter(stop, xp):
-    """Activation x filter, pasted at the unit's window (of a pooled unit: that of its switch), cut at the border."""
+    """Activation x filter, pasted at the unit's window (of a pooled unit: that of its switch), cut
+    at the border.
+    """
     net, x = nets.make(xp, FULL, seed=3), picture(seed=4)
     y, caches = net.forward(xp.asarray(x.copy()), stop=stop)
     y = to_cpu(y).copy()
@@ -128,7 +155,9 @@ def test_layer_1_projects_its_filter(stop, xp):
             switch = int(to_cpu(caches["pool1"].switches)[unit])
             i, j = 2 * i + switch // 3, 2 * j + switch % 3
         want = np.zeros((1, SHAPE[0] + 9, SHAPE[1] + 9, SHAPE[2]))
-        want[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] = y[unit] * to_cpu(net["conv1"].weight)[..., c]
+        want[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] = (
+            y[unit] * to_cpu(net["conv1"].weight)[..., c]
+        )
         assert_close(projection, want[:, : SHAPE[0], : SHAPE[1]], 1e-13)
 
 
@@ -192,7 +221,11 @@ def test_with_weights_of_1_and_sums_for_maxima_it_is_the_receptive_box(xp):
     """Every pixel of the box, and no other: pools become convolutions with ones."""
     shape = (31, 34, 1)
     table = [
-        (name, Conv, dict(filters=1) | {key: value for key, value in settings.items() if key != "filters"})
+        (
+            name,
+            Conv,
+            dict(filters=1) | {key: value for key, value in settings.items() if key != "filters"},
+        )
         for name, kind, settings in DEEP
         if kind in (Conv, MaxPool)
     ]
@@ -201,7 +234,9 @@ def test_with_weights_of_1_and_sums_for_maxima_it_is_the_receptive_box(xp):
         net[name].weight = xp.ones_like(net[name].weight)
     y, caches = net.forward(xp.asarray(picture(shape=shape)))
     for i, j in product(range(y.shape[1]), range(y.shape[2])):
-        projection = to_cpu(net.deconv(xp.asarray(one_hot(np.zeros(y.shape), (0, i, j, 0), 1.0)), caches))
+        projection = to_cpu(
+            net.deconv(xp.asarray(one_hot(np.zeros(y.shape), (0, i, j, 0), 1.0)), caches)
+        )
         want = np.zeros(shape[:2], bool)
         want[box(table, (i, j), shape)] = True
         np.testing.assert_array_equal(projection[0, :, :, 0] > 0, want)

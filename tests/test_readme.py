@@ -47,7 +47,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.skipif(
-    not (pathlib.Path(sys.executable).parent / "rawconv-train").exists(), reason="rawconv is not installed"
+    not (pathlib.Path(sys.executable).parent / "rawconv-train").exists(),
+    reason="rawconv is not installed",
 )
 def test_every_command_runs(folder):
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
@@ -55,7 +56,13 @@ def test_every_command_runs(folder):
         words = QUICK.get(command, command)
         environment = os.environ | {"PATH": path, "PYTHON": sys.executable}
         result = subprocess.run(
-            words, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200
+            words,
+            shell=True,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=1200,
         )
         assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
 

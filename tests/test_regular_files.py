@@ -1,4 +1,6 @@
-"""Only files are read, and only files are overwritten: a FIFO would wait for ever, a device may do something."""
+"""Only files are read, and only files are overwritten: a FIFO would wait for ever, a device may do
+something.
+"""
 
 import os
 import pathlib
@@ -36,8 +38,12 @@ def fifo(tmp_path):
 READERS = {
     "a picture": lambda path: pictures.read(path, 8),
     "a data set": lambda path: open_data(path, 8, progress=False),
-    "validation pictures": lambda path: open_data(f"{write(path.parent / 'x', tree())},val={path}", 8, progress=False),
-    "a list of labels": lambda path: open_data(f"{write(path.parent / 'x', tree())},labels={path}", 8, progress=False),
+    "validation pictures": lambda path: open_data(
+        f"{write(path.parent / 'x', tree())},val={path}", 8, progress=False
+    ),
+    "a list of labels": lambda path: open_data(
+        f"{write(path.parent / 'x', tree())},labels={path}", 8, progress=False
+    ),
     "a packed file": packed.load,
     "weights": checkpoint.load,
     "features": features.read,
@@ -62,7 +68,11 @@ def test_a_fifo_in_a_class_folder_is_no_picture(tmp_path, capsys):
 def test_records_that_are_fifos_count_as_none(fifo, tmp_path):
     split = open_data(write(tmp_path / "x", tree()), 26, progress=False).val
     assert top_activations.load(fifo, small_net(), "", "", split) == {}
-    assert experiments._read(fifo) is None and experiments._bytes(fifo) == b"" and study._read(fifo) is None
+    assert (
+        experiments._read(fifo) is None
+        and experiments._bytes(fifo) == b""
+        and study._read(fifo) is None
+    )
     (tmp_path / "run").mkdir()
     os.mkfifo(tmp_path / "run" / "log.jsonl")
     with pytest.raises(OSError, match="Not a regular file"):
@@ -124,12 +134,18 @@ def test_force_leaves_what_the_command_reads(tmp_path):
         (data_command, ["mean", zipped, "--out", zipped]),
     ):
         done = CliRunner().invoke(command, [*map(str, args), "--force"])
-        assert done.exit_code == 2 and "is what this command reads" in done.output, (command.name, args, done.output)
+        assert done.exit_code == 2 and "is what this command reads" in done.output, (
+            command.name,
+            args,
+            done.output,
+        )
     assert net.read_bytes() == before and zipped.read_bytes() == b"text"
 
 
 def test_an_unfinished_packing_that_is_a_fifo(tmp_path):
     folder = write(tmp_path / "x", tree())
     os.mkfifo(tmp_path / "out.h5.partial")
-    done = CliRunner().invoke(data_command, ["pack", str(folder), str(tmp_path / "out.h5"), "--force"])
+    done = CliRunner().invoke(
+        data_command, ["pack", str(folder), str(tmp_path / "out.h5"), "--force"]
+    )
     assert done.exit_code == 2 and "neither a file nor a folder" in done.output

@@ -66,7 +66,9 @@ def test_the_four_quadrants(x, r, deconv, gradient, guided, in_place, xp, dtype)
         (np.inf, 6, 3, 3, 0, 0),
     ],
 )
-def test_the_quadrants_below_and_at_a_ceiling(x, y, r, deconv, gradient, guided, in_place, xp, dtype):
+def test_the_quadrants_below_and_at_a_ceiling(
+    x, y, r, deconv, gradient, guided, in_place, xp, dtype
+):
     def full(value):
         return xp.full((1, 2, 1, 3), value, dtype)
 
@@ -107,7 +109,8 @@ def test_the_three_walks_equal_the_equations(shape, seed, ceiling, in_place, xp)
         got = to_cpu(layer.deconv(xp.asarray(r.copy()), cache, Rules(relu=rule)))
         np.testing.assert_array_equal(got, ref.relu_down(r, x, rule, ceiling))
     np.testing.assert_array_equal(
-        to_cpu(layer.backward(xp.asarray(r.copy()), cache, in_place)[0]), ref.relu_down(r, x, "gradient", ceiling)
+        to_cpu(layer.backward(xp.asarray(r.copy()), cache, in_place)[0]),
+        ref.relu_down(r, x, "gradient", ceiling),
     )
 
 
@@ -115,7 +118,8 @@ def test_the_three_walks_equal_the_equations(shape, seed, ceiling, in_place, xp)
 def test_gradients_equal_finite_differences(shape, xp):
     x = clear_of_kinks(np.random.default_rng(1), shape)
     check_backward(xp, ReLU(), x)
-    check_backward(xp, ReLU(max(GAP, round(x.max() / 2, 2))), x)  # halfway between two of the values
+    # halfway between two of the values
+    check_backward(xp, ReLU(max(GAP, round(x.max() / 2, 2))), x)
 
 
 def test_the_way_back_in_place_and_the_way_down_not():
@@ -191,12 +195,18 @@ def test_the_layers_of_a_net_keep_their_ceilings(tmp_path):
     for name in ("relu1", "relu2", "scores"):
         assert_same(net.forward(x, name)[0], found[name])
         assert_same(again.forward(x, name)[0], found[name])
-    assert found["relu1"].max() == 1.5 and (found["relu1"] == 1.5).any() and found["relu2"].max() == 1
+    assert (
+        found["relu1"].max() == 1.5 and (found["relu1"] == 1.5).any() and found["relu2"].max() == 1
+    )
 
 
 def test_torch_and_onnxruntime_agree_about_a_ceiling(tmp_path):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no witness (pip install torch)")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: no witness (pip install torch)"
+    )
+    onnxruntime = pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed (pip install onnxruntime)"
+    )
     from rawconv.convert.to_onnx import export
 
     rng = np.random.default_rng(3)
@@ -209,6 +219,8 @@ def test_torch_and_onnxruntime_agree_about_a_ceiling(tmp_path):
     np.testing.assert_array_equal(ReLU(6).backward(dy, cache)[0], t.grad.numpy())
     net, x = ceiling_net(), rng.standard_normal((2, 9, 9, 3)).astype("float32")
     export(net, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
+    )
     got = session.run(None, {"pixels": x.transpose(0, 3, 1, 2)})[0]
     assert_close(net.forward(x)[0].reshape(2, -1), got, 1e-5)

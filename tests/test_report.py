@@ -19,12 +19,19 @@ from rawconv.visualize.units import Unit, layer_object
 
 def test_asks_for_nothing_from_outside():
     page = make()[0].decode()
-    addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`]*", re.sub(r"data:image/[^\"]+", "", page)))
+    addresses = set(
+        re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`]*", re.sub(r"data:image/[^\"]+", "", page))
+    )
     assert addresses <= {"https://arxiv.org/abs/1311.2901", "//www.w3.org/2000/svg"}
     assert not re.search(
-        r"<link(?![^>]*href=\"data:)|@import|url\(|<iframe|\bfetch\(|XMLHttpRequest|\bsrc=\"(?!data)", page
+        r"<link(?![^>]*href=\"data:)|@import|url\(|<iframe|\bfetch\(|XMLHttpRequest|\bsrc=\"(?!data)",
+        page,
     )
-    assert "default-src 'none'" in page and "innerHTML" not in page and "{{" not in page.replace("{{data}}", "")
+    assert (
+        "default-src 'none'" in page
+        and "innerHTML" not in page
+        and "{{" not in page.replace("{{data}}", "")
+    )
 
 
 def test_names_are_never_markup():
@@ -66,13 +73,18 @@ def test_every_unit_is_there():
 
 
 def test_chosen_maps_only_and_of_very_many_the_strongest(monkeypatch):
-    assert [m["n"] for m in data_in(make(maps={"relu2": [7, 2]}, layers=["conv2"])[0])["layers"][0]["maps"]] == [7, 2]
+    assert [
+        m["n"]
+        for m in data_in(make(maps={"relu2": [7, 2]}, layers=["conv2"])[0])["layers"][0]["maps"]
+    ] == [7, 2]
     monkeypatch.setattr(html, "MAPS", 5)
     shown = [m["n"] for m in data_in(make(layers=["conv2"])[0])["layers"][0]["maps"]]
     assert len(shown) == 5 and 3 not in shown
 
 
-@pytest.mark.parametrize(("layer", "look"), [("conv2", Look()), ("conv1", Look(GRADIENT, 100)), ("scores", Look())])
+@pytest.mark.parametrize(
+    ("layer", "look"), [("conv2", Look()), ("conv1", Look(GRADIENT, 100)), ("scores", Look())]
+)
 def test_tiles_are_the_projections_and_patches(layer, look):
     net, data = net_of(), data_of()
     page, found = make(net, [layer], look=look, data=data)
@@ -104,7 +116,9 @@ def test_steps_are_those_of_the_walk_down():
     assert verbs == [("rectify", "relu2"), ("filter", "conv2"), ("norm", "norm1"), ("unpool", "pool1"),
                      ("rectify", "relu1"), ("filter", "conv1")]  # fmt: skip
     assert [step["skipped"] for step in layer["steps"]] == [False, False, True, False, False, False]
-    assert layer["steps"][-1]["shape"] == [24, 24, 3] and layer["steps"][1]["shape"] == list(net.shapes["norm1"])
+    assert layer["steps"][-1]["shape"] == [24, 24, 3] and layer["steps"][1]["shape"] == list(
+        net.shapes["norm1"]
+    )
     unit = layer["maps"][5]["units"][2]
     stored = data.val.read([best.picture[5, 2]])
     y, caches = net.forward(preprocess(net, stored), "relu2")
@@ -121,9 +135,16 @@ def test_shares_count_what_can_be_and_nothing_more(conv):
     """Whatever computes the convolutions, one unit of conv2 reaches no more than 3x3 places below it."""
     net = net_of()
     net.execution = Execution(conv)
-    units = [unit for one in data_in(make(net, ["conv2"])[0])["layers"][0]["maps"] for unit in one["units"]]
+    units = [
+        unit
+        for one in data_in(make(net, ["conv2"])[0])["layers"][0]["maps"]
+        for unit in one["units"]
+    ]
     height, width, _ = net.shapes["norm1"]
-    assert all(unit["share"][0] in (0, pytest.approx(1 / (height * width * 20), rel=1e-3)) for unit in units)
+    assert all(
+        unit["share"][0] in (0, pytest.approx(1 / (height * width * 20), rel=1e-3))
+        for unit in units
+    )
     assert max(unit["share"][1] for unit in units) == pytest.approx(9 / (height * width), rel=1e-3)
     assert net.execution == Execution(conv)
 
@@ -133,7 +154,11 @@ def test_thumbnails():
     r[1, 2, 4], r[0, 0, 7], r[5, 4, 7] = 2, -1, -3
     seen = thumbnails(r)
     assert seen.maps == [7, 4] and seen.pixels.shape == (6, 15)
-    assert seen.pixels[5, 9] == 1 and seen.pixels[1, 12] == 128 + round(127 * 2 / 3) and seen.pixels[2, 11] == 128
+    assert (
+        seen.pixels[5, 9] == 1
+        and seen.pixels[1, 12] == 128 + round(127 * 2 / 3)
+        and seen.pixels[2, 11] == 128
+    )
     assert thumbnails(r * 0).maps == [] and (thumbnails(r * 0).pixels == 128).all()
     assert thumbnails(np.ones((1, 1, 70), np.float32)).pixels.shape == (3, 32)
     assert thumbnails(np.ones((110, 90, 3), np.float32)).pixels.shape == (32, 4 * 26)
@@ -152,17 +177,28 @@ def test_the_page_keeps_its_size(monkeypatch):
     monkeypatch.setattr(html, "PIXELS", 1000)
     monkeypatch.setattr(html, "SMALLEST", 8)
     layer = data_in(make(layers=["scores"])[0])["layers"][0]
-    assert layer["tile"] == [8, 8] and layer["shrunk"] and pixels(layer["maps"][0]["sheet"]).shape == (16, 32, 3)
+    assert (
+        layer["tile"] == [8, 8]
+        and layer["shrunk"]
+        and pixels(layer["maps"][0]["sheet"]).shape == (16, 32, 3)
+    )
 
 
 def test_facts_and_curves_and_what_foreign_checkpoints_say_instead():
     about = data_in(make(layers=["conv1"])[0])
     facts = dict(about["facts"])
-    assert facts["Validation top-1"] == "83.3%" and facts["Epochs trained"] == "5" and facts["Recipe: lr"] == "0.01"
     assert (
-        facts["Trained on"] == "pictures" and facts["Parameters"] == f"{sum(r['parameters'] for r in about['net']):,}"
+        facts["Validation top-1"] == "83.3%"
+        and facts["Epochs trained"] == "5"
+        and facts["Recipe: lr"] == "0.01"
     )
-    assert [row["epoch"] for row in about["history"]] == [1, 2, 3, 4, 5] and about["filters"]["count"] == 6
+    assert (
+        facts["Trained on"] == "pictures"
+        and facts["Parameters"] == f"{sum(r['parameters'] for r in about['net']):,}"
+    )
+    assert [row["epoch"] for row in about["history"]] == [1, 2, 3, 4, 5] and about["filters"][
+        "count"
+    ] == 6
     for history in (
         None,
         3,
@@ -172,7 +208,10 @@ def test_facts_and_curves_and_what_foreign_checkpoints_say_instead():
         [dict(HISTORY[0], lr="x")],
     ):
         about = data_in(
-            make(layers=["conv1"], info={"history": history, "recipe": 3, "data": 4, "seed": float("inf")})[0]
+            make(
+                layers=["conv1"],
+                info={"history": history, "recipe": 3, "data": 4, "seed": float("inf")},
+            )[0]
         )
         assert about["history"] == [] and dict(about["facts"])["Seed"] == "inf"
     assert data_in(make(layers=["conv1"], info={})[0])["history"] == []

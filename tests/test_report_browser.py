@@ -9,13 +9,21 @@ import pytest
 from PIL import Image
 from reports import make
 
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
 def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright here: pip install playwright"
+    )
     chromium = shutil.which("chromium")
     if not chromium:
         pytest.skip("no chromium here: apt-get install chromium")
@@ -34,7 +42,9 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, address):
-    """A function (where in the page, how wide, colours) -> the opened tab; no tab may complain or ask for anything."""
+    """A function (where in the page, how wide, colours) -> the opened tab; no tab may complain or
+    ask for anything.
+    """
     complaints, contexts = [], []
 
     def visit(where="", viewport=DESKTOP, colors="light"):
@@ -43,7 +53,12 @@ def visit(browser, address):
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
-        tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
+        tab.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("file:", "data:")) or complaints.append(request.url)
+            ),
+        )
         tab.goto(address + where)
         return tab
 
@@ -54,7 +69,9 @@ def visit(browser, address):
 
 
 def chosen(tab):
-    return tab.locator(".card[aria-current]").get_attribute("data-map"), tab.locator("#map-title").inner_text()
+    return tab.locator(".card[aria-current]").get_attribute("data-map"), tab.locator(
+        "#map-title"
+    ).inner_text()
 
 
 def test_the_page_draws(visit):
@@ -74,12 +91,17 @@ def test_clicking(visit):
     assert chosen(tab) == ("7", "Map 7") and tab.url.endswith("#conv2/7")
     tab.click(".nine >> nth=1 >> .tile >> nth=4")
     assert tab.url.endswith("#conv2/7/5") and "Unit 5" in tab.locator("#unit h3").first.inner_text()
-    assert tab.locator(".tile[aria-pressed=true]").count() == 2 and tab.locator(".thumbs").count() == 0
+    assert (
+        tab.locator(".tile[aria-pressed=true]").count() == 2 and tab.locator(".thumbs").count() == 0
+    )
     assert [text.split()[0] for text in tab.locator(".way .verb b").all_inner_texts()] == [
         "start", "rectify", "filter", "norm", "unpool", "rectify", "filter"
     ]  # fmt: skip
     tab.click(".nine >> nth=0 >> .tile >> nth=0")
-    assert tab.locator(".thumbs").count() == 5 and "picture " in tab.locator("#unit .facts").inner_text()
+    assert (
+        tab.locator(".thumbs").count() == 5
+        and "picture " in tab.locator("#unit .facts").inner_text()
+    )
     tab.click("nav >> text=conv1")
     assert tab.locator(".card").count() == 6 and tab.locator(".weights canvas").count() == 1
     tab.go_back()
@@ -104,7 +126,10 @@ def test_keyboard(visit):
     assert tab.evaluate("document.activeElement.className") == "tile"
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("ArrowDown")
-    assert tab.url.endswith(f"#conv2/{below}/5") and tab.evaluate("document.activeElement.dataset.rank") == "4"
+    assert (
+        tab.url.endswith(f"#conv2/{below}/5")
+        and tab.evaluate("document.activeElement.dataset.rank") == "4"
+    )
     tab.keyboard.press("Escape")
     assert tab.evaluate("document.activeElement.dataset.map") == below
     tab.keyboard.press("/")
@@ -116,32 +141,47 @@ def test_search_and_sort(visit):
     tab.fill("#search", "LION")
     found = tab.locator(".card .note").all_inner_texts()
     hits = [int(re.fullmatch(r"(\d) of 9", note)[1]) for note in found]
-    assert hits == sorted(hits, reverse=True) and "with “LION”" in tab.locator("#count").inner_text()
+    assert (
+        hits == sorted(hits, reverse=True) and "with “LION”" in tab.locator("#count").inner_text()
+    )
     own = int(tab.locator(".card[aria-current] .note").inner_text()[0])
     assert tab.locator(".tile.match").count() == 2 * own
     tab.fill("#search", "12")
-    assert tab.locator(".card").evaluate_all("cards => cards.map(card => card.dataset.map)") == ["12"]
+    assert tab.locator(".card").evaluate_all("cards => cards.map(card => card.dataset.map)") == [
+        "12"
+    ]
     assert chosen(tab)[0] == "12"
     tab.fill("#search", "nothing like it")
-    assert tab.locator(".card").count() == 0 and tab.locator("#count").inner_text().startswith("0 of 20")
+    assert tab.locator(".card").count() == 0 and tab.locator("#count").inner_text().startswith(
+        "0 of 20"
+    )
     tab.keyboard.press("Escape")
     assert tab.locator(".card").count() == 20
     tab.select_option("#sort", "number")
-    assert tab.locator(".card").evaluate_all("cards => cards.map(card => +card.dataset.map)") == list(range(20))
+    assert tab.locator(".card").evaluate_all(
+        "cards => cards.map(card => +card.dataset.map)"
+    ) == list(range(20))
     tab.select_option("#face", "patch")
     tab.wait_for_selector(".card canvas[data-drawn]")
 
 
 def test_hostile_names_are_shown_as_text(visit):
     tab = visit("#scores/1")
-    assert tab.locator("#map-title").inner_text().startswith("</script><script>alert(1)</script><img")
+    assert (
+        tab.locator("#map-title").inner_text().startswith("</script><script>alert(1)</script><img")
+    )
     assert tab.locator("img").count() == 0
 
 
 def test_the_net(visit):
     tab = visit("#net")
     words = tab.locator("#net").inner_text()
-    assert "Validation top-1" in words and "83.3%" in words and "1 / 1" not in words and "conv2" in words
+    assert (
+        "Validation top-1" in words
+        and "83.3%" in words
+        and "1 / 1" not in words
+        and "conv2" in words
+    )
     assert tab.locator("#net svg polyline").count() == 6 and tab.locator(".filters a").count() == 6
     tab.click(".filters a >> nth=2")
     assert chosen(tab)[1] == "Map 2"
@@ -151,7 +191,10 @@ def test_the_net(visit):
 def test_phone_never_scrolls_sideways_and_begins_at_the_top(visit, where):
     tab = visit(where, PHONE)
     tab.wait_for_timeout(100)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"] and tab.evaluate("scrollY") == 0
+    assert (
+        tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        and tab.evaluate("scrollY") == 0
+    )
 
 
 def test_phone_shows_one_thing_at_a_time(visit):
@@ -169,7 +212,8 @@ def test_phone_shows_one_thing_at_a_time(visit):
 def test_dark_and_light(visit):
     color = "getComputedStyle(document.documentElement).backgroundColor"
     dark, light = (
-        sum(map(int, re.findall(r"\d+", visit("", colors=scheme).evaluate(color)))) for scheme in ("dark", "light")
+        sum(map(int, re.findall(r"\d+", visit("", colors=scheme).evaluate(color))))
+        for scheme in ("dark", "light")
     )
     assert dark < 150 and light > 600
 

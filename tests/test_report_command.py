@@ -25,5 +25,8 @@ def test_report_refusals(place):  # noqa: F811
 
 def test_a_page_that_cannot_be_written_leaves_the_figures(place):  # noqa: F811
     result = run("--layer", 2, "--report", "a.png/out.html", "--out", "out", code=1)
-    assert "a.png/out.html could not be written" in result.stderr and result.stdout.splitlines()[-1] == "out"
+    assert (
+        "a.png/out.html could not be written" in result.stderr
+        and result.stdout.splitlines()[-1] == "out"
+    )
     assert pathlib.Path("out/conv2.png").exists() and pathlib.Path("out/index.json").exists()

@@ -23,7 +23,9 @@ PUBLISHED = {"rows": [{"nets": "the paper, 1 net", "top1_error": 38.4}], "epochs
 
 def leave(root, name="filters", options=None, stem="a", rows=3, sentences=("Three.",)):
     """A finished experiment on the net of net_of(); its folder."""
-    options = {"weights_sha256": fingerprint(net_of()), "data": "nowhere 12 ab", "units": 4} | (options or {})
+    options = {"weights_sha256": fingerprint(net_of()), "data": "nowhere 12 ab", "units": 4} | (
+        options or {}
+    )
     study = begin(name, options, pathlib.Path(root), f"{stem}-{name}")
     table = [{"filter": k, "rms": k / 3, "net": "zf64"} for k in range(rows)]
     study.finish(Result({"n": float("nan")}, table, PNG, list(sentences), PUBLISHED))
@@ -38,7 +40,11 @@ def test_what_belongs_to_the_net(tmp_path):
     own = fingerprint(net_of())
     leave(tmp_path / "runs")
     leave(tmp_path / "runs" / "mine", "occlusion")
-    leave(tmp_path / "runs", "ensemble", {"weights_sha256": "other", "others_sha256": ["another", own]})
+    leave(
+        tmp_path / "runs",
+        "ensemble",
+        {"weights_sha256": "other", "others_sha256": ["another", own]},
+    )
     leave(tmp_path / "runs", "ablation", {"weights_sha256": "other"})
     assert [one["name"] for one in found(tmp_path / "runs")] == ["ensemble", "filters", "occlusion"]
     assert found(tmp_path / "runs", net_of(5)) == [] and found(tmp_path / "nothing") == []
@@ -65,17 +71,27 @@ def test_what_the_page_gets(tmp_path):
     folder = leave(tmp_path, rows=100)
     (one,) = found(tmp_path)
     assert base64.b64decode(one["figure"].partition(",")[2]) == PNG and "Three." in one["alt"]
-    assert one["columns"] == ["filter", "rms", "net"] and one["count"] == 100 and len(one["rows"]) == module.ROWS
+    assert (
+        one["columns"] == ["filter", "rms", "net"]
+        and one["count"] == 100
+        and len(one["rows"]) == module.ROWS
+    )
     assert one["rows"][2] == ["2", "0.666667", "zf64"]
     assert ["units", "4"] in one["options"]
-    assert one["published"] == [["rows", "nets the paper, 1 net, top1 error 38.4"], ["epochs", "1, 2, 5"]]
+    assert one["published"] == [
+        ["rows", "nets the paper, 1 net, top1 error 38.4"],
+        ["epochs", "1, 2, 5"],
+    ]
     for file in one["files"]:
-        assert base64.b64decode(file["uri"].partition(",")[2]) == (folder / file["name"]).read_bytes()
+        assert (
+            base64.b64decode(file["uri"].partition(",")[2]) == (folder / file["name"]).read_bytes()
+        )
     assert {file["name"] for file in one["files"]} == {"filters.json", "filters.csv"}
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"experiment": "filters"}', '{"experiment": 3, "options": {}}', "[" * 9999]
+    "text",
+    ["", "[]", "{", '{"experiment": "filters"}', '{"experiment": 3, "options": {}}', "[" * 9999],
 )
 def test_files_that_are_something_else_are_left_out(tmp_path, text):
     folder = leave(tmp_path)
@@ -109,7 +125,10 @@ def page(tmp_path_factory):
 
 def test_hostile_words_are_text(page):
     text = (page / "page.html").read_bytes()
-    assert text.count(b"</script>") == 2 and data_in(text)["experiments"][1]["sentences"][0][:40] in HOSTILE
+    assert (
+        text.count(b"</script>") == 2
+        and data_in(text)["experiments"][1]["sentences"][0][:40] in HOSTILE
+    )
 
 
 @pytest.mark.parametrize("colors", ["light", "dark"])
@@ -121,7 +140,9 @@ def test_the_section_in_a_browser(page, visit, colors):  # noqa: F811
     assert tab.locator(".experiment h2").all_inner_texts()[0].startswith("filters")
     pictures = tab.locator(".experiment img")
     assert pictures.count() == 2 and all(pictures.nth(k).get_attribute("alt") for k in range(2))
-    assert pictures.first.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
+    assert (
+        pictures.first.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
+    )
     first = tab.locator(".experiment").first
     first.locator("summary >> nth=0").click()
     assert first.locator("tbody tr").count() == module.ROWS and "of 100 rows" in first.inner_text()

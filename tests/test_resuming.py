@@ -1,4 +1,6 @@
-"""What a run that goes on keeps, takes and refuses; and a run that diverges leaves the last sound checkpoint."""
+"""What a run that goes on keeps, takes and refuses; and a run that diverges leaves the last sound
+checkpoint.
+"""
 
 import math
 import shutil
@@ -133,7 +135,9 @@ def test_resume_and_test_only_are_not_both_taken(interrupted):
 
 
 def test_a_rate_given_by_hand_holds_from_the_next_step_and_is_kept(begun, monkeypatch):
-    """lenet's cosine: from the interruption in epoch 2 on it falls from the given rate to 0, as by the formula."""
+    """lenet's cosine: from the interruption in epoch 2 on it falls from the given rate to 0, as by
+    the formula.
+    """
     from rawconv.training import loop
 
     rates, step = [], loop.train_step
@@ -199,7 +203,9 @@ def photos(tmp_path_factory):
     for kind in ("cat", "dog"):
         (root / "here" / kind).mkdir(parents=True)
         for k in range(20):
-            Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).save(root / "here" / kind / f"{k:02d}.png")
+            Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).save(
+                root / "here" / kind / f"{k:02d}.png"
+            )
     shutil.copytree(root / "here", root / "elsewhere" / "moved")
     shutil.copytree(root / "here", root / "others")
     for path in (root / "others").rglob("*.png"):
@@ -224,7 +230,11 @@ def test_data_that_moved_are_named_anew_and_others_are_refused(photos, tmp_path,
     state = run.joinpath("last.h5").read_bytes()
     shutil.move(tmp_path / "pictures", tmp_path / "renamed")
     gone = call("--resume", run, *CPU)
-    assert gone.exit_code == 2 and f"{tmp_path}/pictures, which is not here" in gone.output and "--data" in gone.output
+    assert (
+        gone.exit_code == 2
+        and f"{tmp_path}/pictures, which is not here" in gone.output
+        and "--data" in gone.output
+    )
     for other, sentence in (("others", "other pictures"), ("fewer", "pictures, not 36 and 4")):
         done = call("--resume", run, "--data", photos / other, *CPU)
         assert done.exit_code == 1 and sentence in done.output, done.output
@@ -236,7 +246,9 @@ def test_data_that_moved_are_named_anew_and_others_are_refused(photos, tmp_path,
 
 
 def test_pictures_that_changed_in_their_place_are_spoken_of(photos, tmp_path):
-    """Not refused: another machine's decoder may differ in the last bit.  Other numbers of them are refused."""
+    """Not refused: another machine's decoder may differ in the last bit.  Other numbers of them are
+    refused.
+    """
     shutil.copytree(photos / "here", tmp_path / "data")
     run = runs.start("lenet", tmp_path / "data", changes={"epochs": 1, "batch": 16})
     go(run, tmp_path)
@@ -268,7 +280,10 @@ def test_what_names_a_data_set_everywhere(photos, monkeypatch):
 def test_the_fingerprint_is_of_labels_pictures_and_order():
     data = open_data("scenes:40", 32)
     kept = fingerprint(data)
-    assert kept == fingerprint(open_data("scenes:40", 32)) and (kept["train"], kept["val"]) == (40, 48)
+    assert kept == fingerprint(open_data("scenes:40", 32)) and (kept["train"], kept["val"]) == (
+        40,
+        48,
+    )
     train = data.train
     for change in (
         lambda: setattr(train, "labels", np.roll(train.labels, 1)),
@@ -286,30 +301,54 @@ def test_the_fingerprint_is_of_labels_pictures_and_order():
 
 def test_a_run_that_diverges_keeps_its_last_sound_checkpoint_and_names_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = call("--data", "scenes:18", "--model", "zf32", "--epochs", 60, "--lr", 0.05, "--out", "run", *CPU)
+    done = call(
+        "--data", "scenes:18", "--model", "zf32", "--epochs", 60, "--lr", 0.05, "--out", "run", *CPU
+    )
     assert done.exit_code == 1 and "the run diverges" in done.output
-    assert "rawconv-train --weights run/best.h5 with the same --data --lr " in done.output, "last.h5 is on its way up"
+    assert "rawconv-train --weights run/best.h5 with the same --data --lr " in done.output, (
+        "last.h5 is on its way up"
+    )
     for name in ("last", "best"):
         found = checkpoint.load(f"run/{name}.h5")
         x = open_data("scenes:18", 32).val.read(np.arange(48)).astype("float32") - found.net.mean
         assert np.isfinite(found.net.forward(x, keep=False)[0]).all()
         assert all(row["train_loss"] <= 10 * math.log(12) for row in found.info["history"])
-    on = call("--weights", "run/best.h5", "--lr", 0.001, "--data", "scenes:18", "--epochs", 3, "--out", "on", *CPU)
+    on = call(
+        "--weights",
+        "run/best.h5",
+        "--lr",
+        0.001,
+        "--data",
+        "scenes:18",
+        "--epochs",
+        3,
+        "--out",
+        "on",
+        *CPU,
+    )
     assert on.exit_code == 0, on.output
 
 
-def test_a_net_that_begins_with_a_large_loss_trains_at_a_small_rate_and_not_at_a_large_one(tmp_path, monkeypatch):
-    """As nets that are built by hand do, whose mean is 0: no rate would be low enough for the bound of other nets."""
+def test_a_net_that_begins_with_a_large_loss_trains_at_a_small_rate_and_not_at_a_large_one(
+    tmp_path, monkeypatch
+):
+    """As nets that are built by hand do, whose mean is 0: no rate would be low enough for the bound
+    of other nets.
+    """
     monkeypatch.chdir(tmp_path)
     net = models.build("zf32", list(CLASSES), None, np.full((32, 32, 3), 128, np.float32), 0)
     last = net["fc8"]
-    last.weight = 300 * np.random.default_rng(0).standard_normal(last.weight.shape).astype(np.float32)
+    last.weight = 300 * np.random.default_rng(0).standard_normal(last.weight.shape).astype(
+        np.float32
+    )
     checkpoint.save("a.h5", net, {"data": "scenes:18"})
     words = ["--data", "scenes:18", "--weights", "a.h5", "--epochs", 2, *CPU]
     done = call(*words, "--lr", 1e-7, "--out", "small")
     assert done.exit_code == 0, done.output
     rows = checkpoint.load("small/last.h5").info["history"]
-    assert len(rows) == 2 and min(row["train_loss"] for row in rows) > diagnostics.bound(12), "or nothing is tested"
+    assert len(rows) == 2 and min(row["train_loss"] for row in rows) > diagnostics.bound(12), (
+        "or nothing is tested"
+    )
     done = call(*words, "--lr", 10, "--out", "large")
     assert done.exit_code == 1 and "diverges" in done.output
 
@@ -328,7 +367,11 @@ def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
 
     def loss_of(self, *arguments):
         row = finish(self, *arguments)
-        return row | {"train_loss": 10.01 * math.log(12)} if broken == "train_loss" and row["epoch"] == 2 else row
+        return (
+            row | {"train_loss": 10.01 * math.log(12)}
+            if broken == "train_loss" and row["epoch"] == 2
+            else row
+        )
 
     finish = loop._Run.finish_epoch
     monkeypatch.setattr(loop, "evaluate", second_breaks)
@@ -341,7 +384,9 @@ def test_the_epoch_that_diverges_is_not_kept(tmp_path, monkeypatch, broken):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_save_within_an_epoch_does_not_replace_a_sound_checkpoint_by_one_that_diverges(tmp_path, monkeypatch):
+def test_a_save_within_an_epoch_does_not_replace_a_sound_checkpoint_by_one_that_diverges(
+    tmp_path, monkeypatch
+):
     from rawconv.training import loop
 
     step, grown = loop.train_step, iter([1, *[1e4] * 99])
@@ -349,7 +394,14 @@ def test_a_save_within_an_epoch_does_not_replace_a_sound_checkpoint_by_one_that_
     interrupt(monkeypatch, 2)
     said = []
     with pytest.raises(KeyboardInterrupt):
-        runs.train_run(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), said.append, False, minutes=0)
+        runs.train_run(
+            runs.start("lenet", DATA, changes=CHANGES),
+            tmp_path,
+            Device(),
+            said.append,
+            False,
+            minutes=0,
+        )
     at = checkpoint.load(tmp_path / "last.h5").state["progress"]["position"]
     assert at == 32, "after the first step, whose loss is yet sound"
     assert "not saved" in said[-1]

@@ -39,13 +39,17 @@ def test_the_counts_by_hand(roofline):
     fc6 = 4 * (2 * 6 * 6 * 256 + 2 * 4096 + 6 * 6 * 256 * 4096)
     assert rows["fc6", "down"][2:] == (2 * 2 * 6 * 6 * 256 * 4096, fc6, fc6)
     assert rows["pool1", "up"].moved == 2 * 96 * (4 * 110 * 110 + 5 * 55 * 55)
-    assert rows["relu3", "back"].moved == 4 * 3 * y and ("relu3", "up") not in rows, "done with the bias of conv3"
+    assert rows["relu3", "back"].moved == 4 * 3 * y and ("relu3", "up") not in rows, (
+        "done with the bias of conv3"
+    )
     assert rows["norm1", "back"].moved == 2 * 96 * 55 * 55 * 4 * 3 and ("norm1", "down") not in rows
     assert rows["update", "step"].moved == 62_357_608 * 5 * 4
 
 
 def test_a_relu_that_is_not_above_a_convolution_has_a_way_up_of_its_own(roofline):
-    net = Net((4, 4, 3), [("relu1", ReLU()), ("conv2", Conv(5, 3)), ("relu2", ReLU()), ("relu3", ReLU())])
+    net = Net(
+        (4, 4, 3), [("relu1", ReLU()), ("conv2", Conv(5, 3)), ("relu2", ReLU()), ("relu3", ReLU())]
+    )
     up = {one.layer: one.moved for one in roofline.work_of(net, 1) if one.direction == "up"}
     assert (
         up.keys() == {"relu1", "conv2", "relu3"}
@@ -57,7 +61,11 @@ def test_a_relu_that_is_not_above_a_convolution_has_a_way_up_of_its_own(roofline
 def test_groups_see_their_own_channels_only(roofline):
     """As many columns, half the operations and weights."""
     ours, whole = (
-        next(one for one in roofline.work_of(models.build(name), 1) if (one.layer, one.direction) == ("conv2", "up"))
+        next(
+            one
+            for one in roofline.work_of(models.build(name), 1)
+            if (one.layer, one.direction) == ("conv2", "up")
+        )
         for name in ("alexnet-groups", "alexnet")
     )
     assert 2 * ours.operations == whole.operations
@@ -71,11 +79,25 @@ def test_a_floor_is_the_larger_of_two_times(roofline):
 
 def test_dry_it_runs_anywhere(tmp_path):
     path = tmp_path / "floors.json"
-    command = [*BENCH, "gpu", "--dry", "--model", "zf32", "--batch", "4", "--card", "a100", "--json", str(path)]
+    command = [
+        *BENCH,
+        "gpu",
+        "--dry",
+        "--model",
+        "zf32",
+        "--batch",
+        "4",
+        "--card",
+        "a100",
+        "--json",
+        str(path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(path.read_text())
     assert "a100: 19.5 TFLOP/s, 2039 GB/s (data sheet)" in done.stdout and found["peak_gbs"] == 2039
-    assert all(0 < one["least_floor_ms"] <= one["floor_ms"] and "ms" not in one for one in found["rows"])
+    assert all(
+        0 < one["least_floor_ms"] <= one["floor_ms"] and "ms" not in one for one in found["rows"]
+    )
 
 
 def test_the_cpu_is_refused():
@@ -87,7 +109,13 @@ def test_on_the_device_every_row_is_timed(xp, tmp_path):
     if xp is np:
         pytest.skip("only a GPU can fail this: pytest --device gpu")
     path = tmp_path / "times.json"
-    subprocess.run([*BENCH, "gpu", "--model", "lenet", "--batch", "2", "--json", str(path)], check=True)
+    subprocess.run(
+        [*BENCH, "gpu", "--model", "lenet", "--batch", "2", "--json", str(path)], check=True
+    )
     found = json.loads(path.read_text())
-    assert all(one["ms"] > 0 and one["times_floor"] > 0 for one in found["rows"] if one["direction"] != "step")
+    assert all(
+        one["ms"] > 0 and one["times_floor"] > 0
+        for one in found["rows"]
+        if one["direction"] != "step"
+    )
     assert found["whole"].keys() == {"forward", "step", "down from pool2"}

@@ -26,7 +26,9 @@ def test_instructions_an_element(case):
     if (major.value, minor.value) != COMPILER:
         pytest.skip(f"counted in the machine code of NVRTC {COMPILER[0]}.{COMPILER[1]}")
     each, once = sass.count(case)
-    assert each <= MOST[case.kernel, case.pack], f"{case.kernel} takes {each:.1f} instructions an element"
+    assert each <= MOST[case.kernel, case.pack], (
+        f"{case.kernel} takes {each:.1f} instructions an element"
+    )
     assert once <= 40, "a thread's own"
 
 

@@ -25,7 +25,9 @@ def options(request):
 def test_a_scene_does_not_depend_on_its_batch(options):
     pictures, labels = scenes.draw(IDS, **options)
     alone = [scenes.draw([i], **options) for i in IDS]
-    assert all(np.array_equal(pictures[k], alone[k][0][0]) and labels[k] == alone[k][1][0] for k in IDS)
+    assert all(
+        np.array_equal(pictures[k], alone[k][0][0]) and labels[k] == alone[k][1][0] for k in IDS
+    )
     backwards, _ = scenes.draw(IDS[::-1], **options)
     assert np.array_equal(pictures, backwards[::-1])
 
@@ -38,8 +40,12 @@ def test_a_scene_does_not_depend_on_threads(monkeypatch):
 
 def test_seed_and_id_and_alignment_change_the_picture():
     first = scenes.draw([3])[0]
-    ids = [3 + len(scenes.CLASSES), 1_000_000_000 + 11, 3 + 12 * 2**32]  # the same class; the last needs both id words
-    others = [scenes.draw([i])[0] for i in ids] + [scenes.draw([3], seed=1)[0], scenes.draw([3], aligned=True)[0]]
+    # the same class; the last needs both id words
+    ids = [3 + len(scenes.CLASSES), 1_000_000_000 + 11, 3 + 12 * 2**32]
+    others = [scenes.draw([i])[0] for i in ids] + [
+        scenes.draw([3], seed=1)[0],
+        scenes.draw([3], aligned=True)[0],
+    ]
     assert all((np.abs(first.astype(int) - other) > 20).mean() > 0.3 for other in others)
 
 
@@ -99,7 +105,10 @@ def test_the_mask_is_where_the_picture_shows_the_object():
 def test_parts_have_their_names():
     faces = [scenes.truth(int(i)).parts for i in FACES]
     assert all({"left_eye", "right_eye", "nose", "mouth"} <= set(parts) for parts in faces)
-    assert all(p["left_eye"][1] < p["nose"][1] < p["right_eye"][1] and p["nose"][0] < p["mouth"][0] for p in faces)
+    assert all(
+        p["left_eye"][1] < p["nose"][1] < p["right_eye"][1] and p["nose"][0] < p["mouth"][0]
+        for p in faces
+    )
     cars = [scenes.truth(int(i) + scenes.CLASSES.index("car"), aligned=True).parts for i in FACES]
     assert all(parts["rear_wheel"][1] < parts["front_wheel"][1] for parts in cars)
 
@@ -107,7 +116,10 @@ def test_parts_have_their_names():
 def test_aligned_faces_have_their_parts_in_the_same_place():
     def spread(aligned):
         parts = [scenes.truth(int(i), aligned=aligned).parts for i in FACES]
-        return max(np.std([p[name] for p in parts], 0).max() for name in ("left_eye", "right_eye", "nose", "mouth"))
+        return max(
+            np.std([p[name] for p in parts], 0).max()
+            for name in ("left_eye", "right_eye", "nose", "mouth")
+        )
 
     assert spread(True) < 1.5 < 4 < spread(False)
     pictures = scenes.draw(FACES, aligned=True)[0].astype(float)
@@ -141,7 +153,9 @@ def test_no_ids_give_no_pictures():
 
 @pytest.mark.long
 def test_pixels_alone_do_not_give_the_class():
-    """Softmax regression on raw pixels stays below 60 % (and above chance): gradient descent, 10,000 scenes."""
+    """Softmax regression on raw pixels stays below 60 % (and above chance): gradient descent,
+    10,000 scenes.
+    """
     x, labels = scenes.draw(np.arange(10_000))
     test, wanted = scenes.draw(np.arange(2_000) + 1_000_000_000)
     x, test = (a.reshape(len(a), -1).astype(np.float32) for a in (x, test))
@@ -152,15 +166,24 @@ def test_pixels_alone_do_not_give_the_class():
     for _ in range(200):
         scores = x @ weight
         p = np.exp(scores - scores.max(1, keepdims=True))
-        speed[:] = 0.9 * speed - 2e-3 * (x.T @ (p / p.sum(1, keepdims=True) - targets) / len(x) + 0.3 * weight)
+        speed[:] = 0.9 * speed - 2e-3 * (
+            x.T @ (p / p.sum(1, keepdims=True) - targets) / len(x) + 0.3 * weight
+        )
         weight += speed
         best = max(best, (np.argmax(test @ weight, 1) == wanted).mean())
     assert 0.2 < best < 0.6
 
 
 def test_the_scenes_are_those_that_the_shipped_nets_have_learnt():
-    """Means over 4 x 4 pixels of 96 scenes: a row of tiles for each class.  Who changes them trains all nets anew."""
+    """Means over 4 x 4 pixels of 96 scenes: a row of tiles for each class.  Who changes them trains
+    all nets anew.
+    """
     kept = np.asarray(Image.open(pathlib.Path(__file__).parent / "scenes.png")).astype(int)
     pictures, _ = scenes.draw(np.arange(8 * len(scenes.CLASSES)), size=64)
-    found = pictures.reshape(8, 12, 16, 4, 16, 4, 3).mean((3, 5)).transpose(1, 2, 0, 3, 4).reshape(12 * 16, 8 * 16, 3)
+    found = (
+        pictures.reshape(8, 12, 16, 4, 16, 4, 3)
+        .mean((3, 5))
+        .transpose(1, 2, 0, 3, 4)
+        .reshape(12 * 16, 8 * 16, 3)
+    )
     assert np.abs(found - kept).max() < 2

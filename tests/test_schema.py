@@ -28,16 +28,31 @@ BAD_INFO = {
     "seed true": (INFO | {"seed": True}, "info.seed"),
     "history a number": (INFO | {"history": 3}, "info.history is 3, not a list"),
     "history of numbers": (INFO | {"history": [1]}, r"info.history\[0\]"),
-    "history without loss": (INFO | {"history": [{"epoch": 1, "lr": 0.1}]}, r"info.history\[0\] has no train_loss"),
-    "history of texts": (INFO | {"history": [ROW | {"val_top1": "x"}]}, r"info.history\[0\].val_top1"),
+    "history without loss": (
+        INFO | {"history": [{"epoch": 1, "lr": 0.1}]},
+        r"info.history\[0\] has no train_loss",
+    ),
+    "history of texts": (
+        INFO | {"history": [ROW | {"val_top1": "x"}]},
+        r"info.history\[0\].val_top1",
+    ),
     "recipe null": (INFO | {"recipe": None}, "info.recipe"),
-    "no lr": (INFO | {"recipe": {key: RECIPE[key] for key in RECIPE if key != "lr"}}, "info.recipe has no lr"),
+    "no lr": (
+        INFO | {"recipe": {key: RECIPE[key] for key in RECIPE if key != "lr"}},
+        "info.recipe has no lr",
+    ),
     "unknown": (
         INFO | {"recipe": RECIPE | {"lrr": 1}},
         "info.recipe has 'lrr', which this rawconv does not know.*newer",
     ),
-    "no data to resume from": ({key: INFO[key] for key in INFO if key != "data"}, "info has no data"),
-    "no seed to resume with": ({key: INFO[key] for key in INFO if key != "seed"}, "info has no seed"),
+    "no data to resume from": (
+        {key: INFO[key] for key in INFO if key != "data"},
+        "info has no data",
+    ),
+    "no seed to resume with": (
+        {key: INFO[key] for key in INFO if key != "seed"},
+        "info has no seed",
+    ),
     "a note too deep": (INFO | {"note": json.loads("[" * 30 + "]" * 30)}, "info.note"),
     "a note with a huge number": (INFO | {"note": 10**400}, "info.note"),
 }
@@ -101,7 +116,9 @@ def test_progress_that_cannot_be(good, key):
     for value in BAD_PROGRESS[key]:
         edit(good, put("optimizer/progress", PROGRESS | {key: value}))
         refused(good, rf"is damaged: progress\.({key}\b|sums)")
-    edit(good, put("optimizer/progress", {name: PROGRESS[name] for name in PROGRESS if name != key}))
+    edit(
+        good, put("optimizer/progress", {name: PROGRESS[name] for name in PROGRESS if name != key})
+    )
     refused(good, f"is damaged: progress has no {key}")
 
 
@@ -119,7 +136,9 @@ def test_a_recipe_that_does_not_fit_the_net(good, recipe, match):
     refused(good, match)
 
 
-@pytest.mark.parametrize("line", ["{", "3", json.dumps({"epoch": 1}), json.dumps(ROW | {"lr": "x"}), "\xff"])
+@pytest.mark.parametrize(
+    "line", ["{", "3", json.dumps({"epoch": 1}), json.dumps(ROW | {"lr": "x"}), "\xff"]
+)
 def test_a_log_that_is_none(tmp_path, line):
     from rawconv.training.log import read_log
 
@@ -139,7 +158,13 @@ def test_no_json_at_all(good):
         '{"seed": ' + "1" * 5000 + "}",
         "\ud800".encode("utf-8", "surrogatepass"),
     ):
-        edit(good, lambda file, text=text: (file.__delitem__("info"), file.__setitem__("info", np.bytes_(text))))
+        edit(
+            good,
+            lambda file, text=text: (
+                file.__delitem__("info"),
+                file.__setitem__("info", np.bytes_(text)),
+            ),
+        )
         refused(good, "damaged")
 
 
@@ -151,9 +176,15 @@ def test_every_recipe_of_ours_may_be_kept(path):
             class_weights=[0.5, 2.0],
         )  # fmt: skip
         for one in (recipe, full):
-            checkpoint.save(path, tiny_net(), INFO | {"recipe": one.to_json(), "history": [ROW]}, state(tiny_net()))
+            checkpoint.save(
+                path,
+                tiny_net(),
+                INFO | {"recipe": one.to_json(), "history": [ROW]},
+                state(tiny_net()),
+            )
             found = Recipe.from_json(checkpoint.load(path).info["recipe"])
-            lists = {name: list(getattr(one, name)) for name in ("pca_jitter", "class_weights")}  # JSON knows no tuples
+            # JSON knows no tuples
+            lists = {name: list(getattr(one, name)) for name in ("pca_jitter", "class_weights")}
             assert found == one._replace(**lists)
 
 
@@ -175,7 +206,13 @@ def test_nothing_is_written_that_could_not_be_read(path):
 def test_names_are_bounded(path):
     """A class of 100,000 characters; a layer's and a model's name."""
     checkpoint.save(path, tiny_net(), {})
-    edit(path, lambda file: (file.__delitem__("labels"), file.__setitem__("labels", np.array([b"a" * 10**5, b"b"]))))
+    edit(
+        path,
+        lambda file: (
+            file.__delitem__("labels"),
+            file.__setitem__("labels", np.array([b"a" * 10**5, b"b"])),
+        ),
+    )
     refused(path, "name of a class of 100,000 characters, more than 1,000")
     checkpoint.save(path, tiny_net(), {})
     edit(path, lambda file: file.move("layers/00_conv1", "layers/00_" + "x" * 3000))
@@ -203,7 +240,10 @@ def test_class_folders_in_a_zip(tmp_path, name, match):
             for k in range(4):
                 out.writestr(f"{where}/{k}.png", png(20 * k))
     file.write_bytes(file.read_bytes().replace("é".encode() * 3, b"\xed\xa0\x80\xff\xff\xff"))
-    for read in (lambda: open_data(str(file), 8, False), lambda: packing.pack(file, tmp_path / "out.h5", 8)):
+    for read in (
+        lambda: open_data(str(file), 8, False),
+        lambda: packing.pack(file, tmp_path / "out.h5", 8),
+    ):
         with pytest.raises(RawconvError, match=match) as caught:
             read()
         assert "\n" not in str(caught.value) and str(file) in str(caught.value)
@@ -229,7 +269,9 @@ def test_names_in_a_packed_file(tmp_path, path):
     rename(b"\xed\xa0\x80")
     assert packed.load(path).classes == [r"\xed\xa0\x80", "b"]
     rename(b"a" * 100_000)
-    with pytest.raises(RawconvError, match="name of a class of 100,000 characters, more than 1,000"):
+    with pytest.raises(
+        RawconvError, match="name of a class of 100,000 characters, more than 1,000"
+    ):
         packed.load(path)
 
 
@@ -241,7 +283,9 @@ def test_classes_that_an_import_brings(name):
 
 
 def test_bytes_that_are_no_text_are_kept(path):
-    """As Python keeps the bytes of a file name in a path; in the name of a class as text that can be shown."""
+    """As Python keeps the bytes of a file name in a path; in the name of a class as text that can
+    be shown.
+    """
     net = tiny_net()
     net.classes[0] = "caf\udce9"
     checkpoint.save(path, net, {"data": "/data/caf\udce9"})
@@ -257,7 +301,9 @@ def test_a_norm_that_divides_by_nothing(path, settings, match):
 
     def change(file):
         group = file["layers/03_norm1"]
-        group.attrs["settings"] = np.bytes_(json.dumps(json.loads(group.attrs["settings"]) | settings))
+        group.attrs["settings"] = np.bytes_(
+            json.dumps(json.loads(group.attrs["settings"]) | settings)
+        )
 
     edit(path, change)
     refused(path, match)

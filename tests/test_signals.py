@@ -47,7 +47,9 @@ def test_raised_at_once_in_plain_code(number, error):
 @pytest.mark.parametrize(("number", "error"), SIGNALS)
 def test_an_import_comes_to_its_end_first(number, error, module):
     name, after = (
-        module(f"import signal\nsignal.raise_signal({int(number)})\nfor i in range(9): str(i)\ndone = True"),
+        module(
+            f"import signal\nsignal.raise_signal({int(number)})\nfor i in range(9): str(i)\ndone = True"
+        ),
         [],
     )
     with pytest.raises(error), signals.raised():
@@ -65,7 +67,9 @@ def test_a_second_ctrl_c_does_not_wait(module):
 
 
 def test_a_second_sigterm_is_ignored(module):
-    name = module("import signal\nfor i in range(2): signal.raise_signal(signal.SIGTERM)\ndone = True")
+    name = module(
+        "import signal\nfor i in range(2): signal.raise_signal(signal.SIGTERM)\ndone = True"
+    )
     with signals.raised():
         with pytest.raises(signals.Terminated):
             __import__(name)
@@ -119,7 +123,9 @@ def swallowed_in_a_weakref_callback():
     gc.collect()
 
 
-@pytest.mark.parametrize("swallow", [swallowed_in_a_ctypes_callback, swallowed_in_del, swallowed_in_a_weakref_callback])
+@pytest.mark.parametrize(
+    "swallow", [swallowed_in_a_ctypes_callback, swallowed_in_del, swallowed_in_a_weakref_callback]
+)
 def test_what_a_callback_swallows_is_raised_after_it(swallow, capsys):
     after = []
     with pytest.raises(KeyboardInterrupt), signals.raised():
@@ -186,7 +192,8 @@ def interrupt(program, folder, seed):
         process.kill()
         return f"{seed}: {number.name} after {moment:.2f} s is lost: {process.communicate()[1]}"
     started = process.returncode == 128 + number and err.endswith(ENDS[number])
-    loading = process.returncode == -number and "rawconv-train" not in err.partition("Traceback")[0]  # not begun yet
+    # not begun yet
+    loading = process.returncode == -number and "rawconv-train" not in err.partition("Traceback")[0]
     if not (started or loading) or ("Traceback" in err and "importlib" not in err):
         return f"{seed}: {number.name} after {moment:.2f} s ends with {process.returncode}: {err}"
     return None

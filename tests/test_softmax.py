@@ -12,30 +12,44 @@ from laws import STEP, assert_close, assert_same
 from rawconv.layers.softmax import softmax, softmax_cross_entropy
 from rawconv.machine.arrays import to_cpu
 
-SHAPES = pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 5), (1, 1, 1, 1), (1, 7), (4, 2), (2, 1000)])
+SHAPES = pytest.mark.parametrize(
+    "shape", [(3, 1, 1, 5), (3, 5), (1, 1, 1, 1), (1, 7), (4, 2), (2, 1000)]
+)
 TOLERANCE = {"float64": 1e-11, "float32": 1e-5}
 
 
 @SHAPES
 def test_the_equations(shape, xp, dtype):
     rng = np.random.default_rng(1)
-    scores, labels = (3 * rng.standard_normal(shape)).astype(dtype), rng.integers(0, shape[-1], shape[0])
+    scores, labels = (
+        (3 * rng.standard_normal(shape)).astype(dtype),
+        rng.integers(0, shape[-1], shape[0]),
+    )
     device_scores = xp.asarray(scores.copy())
     loss, dscores = softmax_cross_entropy(device_scores, xp.asarray(labels))
     want_loss, want = ref.softmax_cross_entropy(scores, labels)
     assert abs(float(loss) - want_loss) <= TOLERANCE[dtype] * max(want_loss, 1)
     assert_close(dscores, want, TOLERANCE[dtype])
     assert_close(softmax(device_scores), ref.softmax(scores), TOLERANCE[dtype])
-    assert dscores.dtype == dtype and softmax(device_scores).dtype == dtype and isinstance(dscores, xp.ndarray)
+    assert (
+        dscores.dtype == dtype
+        and softmax(device_scores).dtype == dtype
+        and isinstance(dscores, xp.ndarray)
+    )
     assert_same(device_scores, scores)
 
 
 @SHAPES
 def test_weighted_classes_are_the_equations(shape, xp, dtype):
     rng = np.random.default_rng(4)
-    scores, labels = (3 * rng.standard_normal(shape)).astype(dtype), rng.integers(0, shape[-1], shape[0])
+    scores, labels = (
+        (3 * rng.standard_normal(shape)).astype(dtype),
+        rng.integers(0, shape[-1], shape[0]),
+    )
     weights = rng.uniform(0, 5, shape[-1]).astype(dtype)
-    loss, dscores = softmax_cross_entropy(xp.asarray(scores), xp.asarray(labels), xp.asarray(weights))
+    loss, dscores = softmax_cross_entropy(
+        xp.asarray(scores), xp.asarray(labels), xp.asarray(weights)
+    )
     want_loss, want = ref.softmax_cross_entropy(scores, labels, weights)
     assert abs(float(loss) - want_loss) <= TOLERANCE[dtype] * want_loss
     assert_close(dscores, want, TOLERANCE[dtype])
@@ -44,22 +58,34 @@ def test_weighted_classes_are_the_equations(shape, xp, dtype):
 
 def test_weights_of_one_change_no_bit(xp, dtype):
     rng = np.random.default_rng(5)
-    scores, labels = xp.asarray(rng.standard_normal((5, 7)).astype(dtype)), xp.asarray(rng.integers(0, 7, 5))
-    plain, weighted = softmax_cross_entropy(scores, labels), softmax_cross_entropy(scores, labels, xp.ones(7, dtype))
+    scores, labels = (
+        xp.asarray(rng.standard_normal((5, 7)).astype(dtype)),
+        xp.asarray(rng.integers(0, 7, 5)),
+    )
+    plain, weighted = (
+        softmax_cross_entropy(scores, labels),
+        softmax_cross_entropy(scores, labels, xp.ones(7, dtype)),
+    )
     assert float(plain[0]) == float(weighted[0])
     assert_same(to_cpu(plain[1]), to_cpu(weighted[1]))
 
 
 def test_by_hand(xp, dtype):
     """Equal scores: -log(1/4) for each of two pictures (a sum, not a mean), and p - t = 1/4, 1/4 - 1."""
-    loss, dscores = softmax_cross_entropy(xp.ones((2, 1, 1, 4), dtype), xp.asarray(np.array([1, 3])))
+    loss, dscores = softmax_cross_entropy(
+        xp.ones((2, 1, 1, 4), dtype), xp.asarray(np.array([1, 3]))
+    )
     assert abs(float(loss) - 2 * math.log(4)) < 1e-5
     want = np.full((2, 1, 1, 4), 0.25)
     want[0, 0, 0, 1] = want[1, 0, 0, 3] = -0.75
     assert_close(dscores, want, 1e-6)
 
 
-@given(shape=st.tuples(st.integers(0, 4), st.integers(1, 9)), seed=st.integers(0, 99), offset=st.floats(-500, 500))
+@given(
+    shape=st.tuples(st.integers(0, 4), st.integers(1, 9)),
+    seed=st.integers(0, 99),
+    offset=st.floats(-500, 500),
+)
 def test_a_constant_added_to_all_scores_changes_nothing(shape, seed, offset, xp):
     rng = np.random.default_rng(seed)
     scores, labels = rng.standard_normal(shape), rng.integers(0, shape[1], shape[0])
@@ -91,8 +117,13 @@ def test_the_gradient_equals_finite_differences(xp):
     dscores = to_cpu(softmax_cross_entropy(xp.asarray(scores), labels)[1])
     for _ in range(3):
         v = rng.uniform(-1, 1, scores.shape)
-        ahead, behind = (float(softmax_cross_entropy(xp.asarray(scores + h * v), labels)[0]) for h in (STEP, -STEP))
-        assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(dscores)
+        ahead, behind = (
+            float(softmax_cross_entropy(xp.asarray(scores + h * v), labels)[0])
+            for h in (STEP, -STEP)
+        )
+        assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(
+            dscores
+        )
 
 
 def test_the_weighted_gradient_equals_finite_differences(xp):
@@ -106,15 +137,22 @@ def test_the_weighted_gradient_equals_finite_differences(xp):
     for _ in range(3):
         v = rng.uniform(-1, 1, scores.shape)
         ahead, behind = (
-            float(softmax_cross_entropy(xp.asarray(scores + h * v), labels, weights)[0]) for h in (STEP, -STEP)
+            float(softmax_cross_entropy(xp.asarray(scores + h * v), labels, weights)[0])
+            for h in (STEP, -STEP)
         )
-        assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(dscores)
+        assert abs((ahead - behind) / (2 * STEP) - (dscores * v).sum()) < 1e-7 * np.linalg.norm(
+            dscores
+        )
 
 
 def test_no_pictures(xp, dtype):
-    loss, dscores = softmax_cross_entropy(xp.zeros((0, 5), dtype), xp.asarray(np.zeros(0, np.int64)), xp.ones(5, dtype))
+    loss, dscores = softmax_cross_entropy(
+        xp.zeros((0, 5), dtype), xp.asarray(np.zeros(0, np.int64)), xp.ones(5, dtype)
+    )
     assert float(loss) == 0 and dscores.shape == (0, 5)
-    loss, dscores = softmax_cross_entropy(xp.zeros((0, 1, 1, 5), dtype), xp.asarray(np.zeros(0, np.int64)))
+    loss, dscores = softmax_cross_entropy(
+        xp.zeros((0, 1, 1, 5), dtype), xp.asarray(np.zeros(0, np.int64))
+    )
     assert float(loss) == 0 and dscores.shape == (0, 1, 1, 5)
 
 
@@ -123,7 +161,9 @@ def test_a_label_that_is_no_class_makes_the_loss_nan(label, xp, dtype):
     scores = np.arange(6, dtype=dtype).reshape(2, 3)
     loss, dscores = softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([1, label])))
     assert math.isnan(float(loss))
-    weighted = softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([1, label])), xp.zeros(3, dtype))
+    weighted = softmax_cross_entropy(
+        xp.asarray(scores), xp.asarray(np.array([1, label])), xp.zeros(3, dtype)
+    )
     assert math.isnan(float(weighted[0])), "whatever the weights"
     assert_close(dscores[:1], ref.softmax_cross_entropy(scores[:1], np.array([1]))[1], 1e-6)
 
@@ -133,11 +173,16 @@ def test_a_label_that_is_no_class_makes_the_loss_nan(label, xp, dtype):
 def test_a_score_that_is_not_a_number_makes_the_loss_nan(score, place, xp, dtype):
     scores = np.zeros((1, 300), dtype)
     scores[0, place] = score
-    assert math.isnan(float(softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([7])))[0]))
+    assert math.isnan(
+        float(softmax_cross_entropy(xp.asarray(scores), xp.asarray(np.array([7])))[0])
+    )
 
 
 def test_scores_that_are_not_contiguous(xp, dtype):
-    scores, labels = np.random.default_rng(3).standard_normal((6, 8)).astype(dtype), np.array([0, 3, 1])
+    scores, labels = (
+        np.random.default_rng(3).standard_normal((6, 8)).astype(dtype),
+        np.array([0, 3, 1]),
+    )
     loss, dscores = softmax_cross_entropy(xp.asarray(scores)[::2, ::2], xp.asarray(labels))
     want_loss, want = ref.softmax_cross_entropy(scores[::2, ::2], labels)
     assert abs(float(loss) - want_loss) <= TOLERANCE[dtype] * want_loss

@@ -1,4 +1,6 @@
-"""Folders as people have them: what is for training, for validation, for a test, and what is nobody's picture."""
+"""Folders as people have them: what is for training, for validation, for a test, and what is
+nobody's picture.
+"""
 
 import contextlib
 import os
@@ -33,7 +35,8 @@ def moved(files, train, val):
     """tree()'s files in folders of other names."""
     new = {"train": train, "val": val}
     return {
-        f"{new[split]}/{rest}": files[f"{split}/{rest}"] for split, _, rest in (name.partition("/") for name in files)
+        f"{new[split]}/{rest}": files[f"{split}/{rest}"]
+        for split, _, rest in (name.partition("/") for name in files)
     }
 
 
@@ -46,14 +49,20 @@ def test_splits_are_recognised_by_their_words(pair, around, tmp_path, capsys):
 
 
 def test_doubled_folders(tmp_path, capsys):
-    files = moved(tree(), "seg_train/seg_train", "seg_test/seg_test") | {"seg_pred/seg_pred/7.png": png(picture(7))}
+    files = moved(tree(), "seg_train/seg_train", "seg_test/seg_test") | {
+        "seg_pred/seg_pred/7.png": png(picture(7))
+    }
     check_tree(opened(write_zip(tmp_path / "intel.zip", files)))
     said = capsys.readouterr().err
-    assert "neither training nor validation, left out: seg_pred (1)" in said and said.count("\n") == 1
+    assert (
+        "neither training nor validation, left out: seg_pred (1)" in said and said.count("\n") == 1
+    )
 
 
 def test_a_third_split_is_for_tests(tmp_path):
-    write(tmp_path, tree() | {f"test/n00000002_cat/{k}.png": png(picture(50 + k)) for k in range(2)})
+    write(
+        tmp_path, tree() | {f"test/n00000002_cat/{k}.png": png(picture(50 + k)) for k in range(2)}
+    )
     assert opened(tmp_path).test is None
     found = opened(tmp_path, test=True)
     check_tree(found)
@@ -101,9 +110,13 @@ def test_folders_inside_classes_are_no_splits(tmp_path):
 
 def test_annotations_beside_the_pictures_are_no_split(tmp_path):
     """Stanford Dogs: Images/<breed>/ and, of the same names, Annotation/<breed>/ without pictures."""
-    files = {name.replace("train", "Images"): file for name, file in tree(splits=("train/",)).items()}
+    files = {
+        name.replace("train", "Images"): file for name, file in tree(splits=("train/",)).items()
+    }
     write(tmp_path, files | {name.replace("Images", "Annotation")[:-4]: b"<xml>" for name in files})
-    with pytest.raises(RawconvError, match="class folder Annotation of .* has no readable training picture"):
+    with pytest.raises(
+        RawconvError, match="class folder Annotation of .* has no readable training picture"
+    ):
         opened(tmp_path)
     assert opened(source_text(train=tmp_path / "Images")).classes == ["dog", "cat"]
 
@@ -113,7 +126,10 @@ def test_pictures_without_classes_are_left_out_or_asked_about(tmp_path, capsys):
     write(tmp_path, files | {"test/1.jpg": png(picture(0)), "test/2.jpg": png(picture(1))})
     assert len(opened(tmp_path).val) == 4
     said = capsys.readouterr().err
-    assert "in test that no folder or list gives a class, left out: 2\n" in said and "a tenth of each class" in said
+    assert (
+        "in test that no folder or list gives a class, left out: 2\n" in said
+        and "a tenth of each class" in said
+    )
     (tmp_path / "test").rename(tmp_path / "val")
     with pytest.raises(RawconvError, match="val of .* holds no class folders; .* --labels FILE"):
         opened(tmp_path)
@@ -128,15 +144,24 @@ def test_folders_of_systems_are_never_classes(kind, tmp_path, capsys):
     files = tree()
     for name in JUNK:
         for where in ("", "train/", "val/", "train/n00000001_dog/", "val/n00000002_cat/deep/"):
-            files |= {f"{where}{name}/0.png": png(picture(99)), f"{where}{name}/x/1.png": png(picture(98))}
+            files |= {
+                f"{where}{name}/0.png": png(picture(99)),
+                f"{where}{name}/x/1.png": png(picture(98)),
+            }
     files |= {"train/n00000001_dog/Thumbs.db": b"x", "val/desktop.ini": b"x"}
-    path = write(tmp_path / "a", files) if kind == "folder" else write_zip(tmp_path / "a.zip", files)
+    path = (
+        write(tmp_path / "a", files) if kind == "folder" else write_zip(tmp_path / "a.zip", files)
+    )
     check_tree(opened(path))
     assert capsys.readouterr() == ("", "")
 
 
 def test_loose_pictures_are_counted_and_said(tmp_path, capsys):
-    files = tree() | {f"train/{k}.PNG": png(picture(k)) for k in range(4)} | {"cover.jpg": b"", "train/notes.txt": b""}
+    files = (
+        tree()
+        | {f"train/{k}.PNG": png(picture(k)) for k in range(4)}
+        | {"cover.jpg": b"", "train/notes.txt": b""}
+    )
     check_tree(opened(write(tmp_path, files)))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and f"Pictures of {tmp_path} that lie beside the class folders" in said[0]
@@ -165,7 +190,9 @@ def test_what_may_not_be_read_is_named_and_refused(what):
         (path / what).chmod(0)
         if os.geteuid() == 0:
             os.seteuid(65534)
-        with pytest.raises(RawconvError, match=rf"{what} cannot be read \(Permission denied\)") as error:
+        with pytest.raises(
+            RawconvError, match=rf"{what} cannot be read \(Permission denied\)"
+        ) as error:
             opened(path)
         assert "change its permissions" in sentence(error)
 
@@ -182,7 +209,9 @@ def test_a_class_that_is_a_link_to_nowhere_is_named_and_refused(name, tmp_path):
     write(tmp_path, tree())
     (tmp_path / "train" / name).symlink_to("/gone/disk")
     (tmp_path / "train/.#hidden").symlink_to("nobody@nowhere")
-    with pytest.raises(RawconvError, match=rf"train/{name} is a link to /gone/disk, which is not there") as error:
+    with pytest.raises(
+        RawconvError, match=rf"train/{name} is a link to /gone/disk, which is not there"
+    ) as error:
         opened(tmp_path)
     sentence(error)
     (tmp_path / "train" / name).unlink()
@@ -192,7 +221,10 @@ def test_a_class_that_is_a_link_to_nowhere_is_named_and_refused(name, tmp_path):
 def test_accents_as_one_character_or_two_are_the_same_class(tmp_path, capsys):
     """A Mac's file names have them as two, and a person's lists as one."""
     for one, two in (("NFC", "NFD"), ("NFD", "NFC")):
-        names = {"train": unicodedata.normalize(one, "café"), "val": unicodedata.normalize(two, "café")}
+        names = {
+            "train": unicodedata.normalize(one, "café"),
+            "val": unicodedata.normalize(two, "café"),
+        }
         files = {
             f"{split}/{folder}/{k}.png": png(picture(k))
             for split, name in names.items() for folder in (name, "dog") for k in range(2)
@@ -200,8 +232,14 @@ def test_accents_as_one_character_or_two_are_the_same_class(tmp_path, capsys):
         found = opened(write(tmp_path / one, files))
         assert found.classes == [unicodedata.normalize("NFC", "café"), "dog"]
         assert found.val.labels.tolist() == [0, 0, 1, 1]
-    both = {f"{unicodedata.normalize(form, 'é')}/{k}.png": png(picture(k)) for form in ("NFC", "NFD") for k in (1, 2)}
-    assert len(set(opened(write(tmp_path / "both", both)).classes)) == 2, "of folders that differ in it alone"
+    both = {
+        f"{unicodedata.normalize(form, 'é')}/{k}.png": png(picture(k))
+        for form in ("NFC", "NFD")
+        for k in (1, 2)
+    }
+    assert len(set(opened(write(tmp_path / "both", both)).classes)) == 2, (
+        "of folders that differ in it alone"
+    )
     assert "differ" not in capsys.readouterr().err
 
 
@@ -211,9 +249,18 @@ def test_packing_takes_splits_by_name(tmp_path):
     done = CliRunner().invoke(data_command, [*words, f"{tmp_path}/a.h5"])
     assert done.exit_code == 0, done.output
     found = load(tmp_path / "a.h5")
-    assert found.train == 6 and found.classes == ["dog", "cat"] and found.info["wnids"] == ["n00000001", "n00000002"]
+    assert (
+        found.train == 6
+        and found.classes == ["dog", "cat"]
+        and found.info["wnids"] == ["n00000001", "n00000002"]
+    )
     assert opened(tmp_path / "a.h5").wnids == ["n00000001", "n00000002"]
-    for wrong in ([f"{tmp_path}/b.h5"], ["x", "--train", "y", "z"], ["x", "y", "z"], ["--val", "x", "nothere", "y"]):
+    for wrong in (
+        [f"{tmp_path}/b.h5"],
+        ["x", "--train", "y", "z"],
+        ["x", "y", "z"],
+        ["--val", "x", "nothere", "y"],
+    ):
         done = CliRunner().invoke(data_command, ["pack", *wrong])
         assert done.exit_code == 2 and "Traceback" not in done.output, done.output
 
@@ -231,7 +278,9 @@ def test_sources_in_a_line_of_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert source_text() is None and source_text("scenes:30") == "scenes:30"
     text = source_text("a, b", labels="l@1.csv", synsets="s.txt")
-    assert parse(text) == Source("a, b", False, None, "l@1.csv", "s.txt") and divided(f"{text}@x,y") == (
+    assert parse(text) == Source("a, b", False, None, "l@1.csv", "s.txt") and divided(
+        f"{text}@x,y"
+    ) == (
         text,
         ["x", "y"],
     )
@@ -239,7 +288,12 @@ def test_sources_in_a_line_of_text(tmp_path, monkeypatch):
     for name in ("a,val=b", "x@y", "a", "train=a"):
         (tmp_path / name).mkdir()
         assert parse(name) == Source(name) and divided(name) == (name, None)
-    assert absolute("train=a,val=x@y") == f"train={tmp_path}/a,val={tmp_path}/x@y" != absolute("scenes:3") == "scenes:3"
+    assert (
+        absolute("train=a,val=x@y")
+        == f"train={tmp_path}/a,val={tmp_path}/x@y"
+        != absolute("scenes:3")
+        == "scenes:3"
+    )
     assert absolute("a@cat,dog") == f"{tmp_path}/a@cat,dog"
     for wrong in ("", "a,val=b,val=c", "a,labels=", "train="):
         (tmp_path / "a,val=b").exists() and (tmp_path / "a,val=b").rmdir()
@@ -261,5 +315,9 @@ def write_h5(path):
 def test_a_tenth_is_not_held_out_of_pictures_that_are_tested_whole(tmp_path, capsys):
     write(tmp_path, tree(1, ("",)))
     found = opened(tmp_path, whole=True)
-    assert found.val is found.train is found.test and len(found.val) == 2 and capsys.readouterr() == ("", "")
+    assert (
+        found.val is found.train is found.test
+        and len(found.val) == 2
+        and capsys.readouterr() == ("", "")
+    )
     assert folder.find(Source(str(tmp_path)), 0, True).tests

@@ -52,7 +52,10 @@ OUT, ERR = "out: Käse 🐱\n", "err: Käse\n"
 def test_what_cannot_be_written_has_the_right_code(words, code, out, err, tmp_path):
     (tmp_path / "main.py").write_text(COMMAND)
     line = f"set -o pipefail; {{ read; exec {sys.executable} main.py WORDS"
-    line = line.replace("WORDS", words.replace("| true", "; } < <(sleep 0.3; echo) | true") if "|" in words else words)
+    line = line.replace(
+        "WORDS",
+        words.replace("| true", "; } < <(sleep 0.3; echo) | true") if "|" in words else words,
+    )
     line = line if "|" in words else f"{sys.executable} main.py {words}"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=60)  # fmt: skip
@@ -65,7 +68,8 @@ def test_no_encoding_stops_a_command(environment, tmp_path):
     (tmp_path / "main.py").write_text(COMMAND)
     done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
                           | environment, text=True, capture_output=True, timeout=60)  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, OUT, ERR)  # UTF-8, since ASCII is hardly ever meant
+    # UTF-8, since ASCII is hardly ever meant
+    assert (done.returncode, done.stdout, done.stderr) == (0, OUT, ERR)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
@@ -105,7 +109,8 @@ def hidden():
     try:
         raise MemoryError
     finally:
-        raise ValueError("I/O operation on closed file.")  # HDF5, when it closes what it could not write
+        # HDF5, when it closes what it could not write
+        raise ValueError("I/O operation on closed file.")
 
 
 def no_strerror():

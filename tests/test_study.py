@@ -63,7 +63,8 @@ def test_results_are_written_and_the_steps_forgotten(tmp_path):
             {"y": "2", "p": "", "best": "cat, grey"},
         ]
     assert not (study.folder / UNFINISHED).exists()
-    assert begin("toy", OPTIONS, tmp_path, "toy").folder != study.folder  # it is complete: a new one
+    # it is complete: a new one
+    assert begin("toy", OPTIONS, tmp_path, "toy").folder != study.folder
 
 
 def test_out_is_used_if_it_is_empty_or_holds_this_study(tmp_path):

@@ -61,7 +61,9 @@ def test_the_mean_is_red_green_blue(tmp_path):
 @pytest.mark.parametrize(("split", "first", "words"), [
     ("train", 0, "5 of 9 training pictures of 6x6"), ("val", 100, "4 of 4 validation pictures of 6x6"),
 ])  # fmt: skip
-def test_the_pictures_shown_are_drawn_by_seed_and_stand_class_by_class(split, first, words, monkeypatch):
+def test_the_pictures_shown_are_drawn_by_seed_and_stand_class_by_class(
+    split, first, words, monkeypatch
+):
     from rawconv.report import gallery
 
     seen = []

@@ -16,7 +16,9 @@ helped = pytest.mark.skipif(threads.thread_count() == 1, reason="one thread: nob
 
 @pytest.mark.parametrize("over", ["raise", "ignore"])
 def test_the_callers_errstate_is_everybodys(over):
-    """NumPy keeps it for each thread by itself, so that a run that diverges would fill stderr with warnings."""
+    """NumPy keeps it for each thread by itself, so that a run that diverges would fill stderr with
+    warnings.
+    """
     caught = []
 
     def overflow(block):
@@ -36,7 +38,11 @@ def test_large_work_is_shared_and_small_work_is_not():
     meet = threading.Barrier(2, timeout=60)
     run_blocks(lambda block: meet.wait(), range(2))  # neither block ends before the other begins
     names = []
-    run_blocks(lambda block: names.append(threading.current_thread()), range(100), threads.WORTH_SHARING - 1)
+    run_blocks(
+        lambda block: names.append(threading.current_thread()),
+        range(100),
+        threads.WORTH_SHARING - 1,
+    )
     assert set(names) == {threading.current_thread()} and len(names) == 100
 
 
@@ -68,7 +74,9 @@ def test_blocks_may_hand_out_blocks():
     found = np.zeros((8, 8))
 
     def outer(i):
-        run_blocks(lambda j: np.add(found[i], np.eye(8)[j], out=found[i]) if j == i else None, range(8))
+        run_blocks(
+            lambda j: np.add(found[i], np.eye(8)[j], out=found[i]) if j == i else None, range(8)
+        )
 
     run_blocks(outer, range(8))
     assert np.array_equal(found, np.eye(8))

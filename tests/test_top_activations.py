@@ -28,7 +28,9 @@ def integer_net(xp=np, seed=0):
     net = Net((12, 12, 3), layers, list("abcde"), np.zeros(3, np.float32), "")
     rng = np.random.default_rng(seed)
     for name in ("conv1", "conv2", "fc3"):
-        net[name].weight = xp.asarray(rng.integers(-1, 2, net[name].weight.shape).astype(np.float32))
+        net[name].weight = xp.asarray(
+            rng.integers(-1, 2, net[name].weight.shape).astype(np.float32)
+        )
         net[name].bias = xp.zeros(net[name].filters, np.float32)
     net["conv1"].weight[..., 2] = -1
     return net
@@ -43,7 +45,9 @@ def split_of(count, seed=1, levels=3):
 
 def naive(net, split, layer, k):
     """Everything at once, sorted by (value descending, id), places first in reading order."""
-    y, _ = net.forward(split.read(range(len(split))).astype(np.float32), top_activations.layer_object(net, layer))
+    y, _ = net.forward(
+        split.read(range(len(split))).astype(np.float32), top_activations.layer_object(net, layer)
+    )
     columns = [[] for _ in TopActivations._fields]
     for number in range(y.shape[3]):
         best = [(-m.max(), picture) for picture, m in enumerate(y[..., number])]
@@ -63,7 +67,8 @@ def assert_same_units(got, want):
 
 
 @pytest.mark.parametrize(
-    ("count", "k", "batch"), [(53, 9, 16), (53, 9, 53), (53, 1, 7), (20, 9, 1), (5, 9, 2), (9, 9, 100)]
+    ("count", "k", "batch"),
+    [(53, 9, 16), (53, 9, 53), (53, 1, 7), (20, 9, 1), (5, 9, 2), (9, 9, 100)],
 )
 def test_scan_is_a_full_sort(count, k, batch):
     net, split = integer_net(), split_of(count)
@@ -73,7 +78,10 @@ def test_scan_is_a_full_sort(count, k, batch):
     for layer, strongest in zip(LAYERS, found.values(), strict=True):
         want = naive(net, split, layer, k)
         assert_same_units(strongest, want)
-        assert strongest.value.shape == (net.shapes[top_activations.layer_object(net, layer)][2], min(k, count))
+        assert strongest.value.shape == (
+            net.shapes[top_activations.layer_object(net, layer)][2],
+            min(k, count),
+        )
         ties += (want.value[:, 1:] == want.value[:, :-1]).sum()
     assert ties or k == 1, "the case has no ties to decide"
 
@@ -127,7 +135,9 @@ def forbid(monkeypatch):
 def test_twice_the_same_file(folder, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name / "out").mkdir(parents=True)
-        scan_once(integer_net(), "here", split_of(20), LAYERS, 3, tmp_path / name / "out", progress=False)
+        scan_once(
+            integer_net(), "here", split_of(20), LAYERS, 3, tmp_path / name / "out", progress=False
+        )
     first, second = ((tmp_path / name / "out/topk.hdf5").read_bytes() for name in ("a", "b"))
     assert first == second
 
@@ -142,7 +152,9 @@ def test_second_visualisation_needs_no_scan(folder, monkeypatch):
     for where in (folder, beside):
         for layers, k in ((LAYERS, 5), (["pool1"], 5), (["scores", "conv1"], 2)):
             again, spared = scan_once(net, "here", split, layers, k, where, progress=False)
-            assert spared and list(again) == [top_activations.layer_object(net, layer) for layer in layers]
+            assert spared and list(again) == [
+                top_activations.layer_object(net, layer) for layer in layers
+            ]
             for name, strongest in again.items():
                 assert_same_units(strongest, found[name].first(k))
         scan_once(net, "here", split, LAYERS, 5, where, progress=False)
@@ -233,7 +245,9 @@ def damage_version_1(path):
     """As older ones wrote it: without a checksum."""
     with h5py.File(path) as file, h5py.File(path.with_name("old"), "w") as old:
         file.copy("relu1", old)
-        old.attrs.update({key: file.attrs[key].decode() for key in ("format", "weights", "data")}, version=1)
+        old.attrs.update(
+            {key: file.attrs[key].decode() for key in ("format", "weights", "data")}, version=1
+        )
     path.with_name("old").replace(path)
 
 
@@ -254,7 +268,9 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_file_counts_as_none(folder, name):
-    """And somebody is told: the checksum finds chance damage, the checks what someone did who knows the format."""
+    """And somebody is told: the checksum finds chance damage, the checks what someone did who knows
+    the format.
+    """
     net, split, said, (damage, match) = integer_net(), split_of(20), [], DAMAGES[name]
     want, _ = scan_once(net, "here", split, ["conv1"], 5, folder, progress=False)
     record = folder / "topk.hdf5"
@@ -265,27 +281,45 @@ def test_a_damaged_file_counts_as_none(folder, name):
             damage(file)
         with open(record, "r+b") as file:
             write_seal(file, top_activations.KIND, top_activations.VERSION)
-    found, spared = scan_once(net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append)
+    found, spared = scan_once(
+        net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append
+    )
     assert spared is None and len(said) == 1
     assert re.fullmatch(rf"{record} .*{match}.*; the pictures are scanned anew\.", said[0])
     assert_same_units(found["relu1"], want["relu1"])
-    assert scan_once(net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append)[1] and len(said) == 1
+    assert (
+        scan_once(net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append)[1]
+        and len(said) == 1
+    )
 
 
 def test_a_scan_of_other_pictures_is_no_damage(folder):
     said = []
     for source in ("here", "there"):
-        scan_once(integer_net(), source, split_of(20), ["conv1"], 5, folder, progress=False, say=said.append)
+        scan_once(
+            integer_net(),
+            source,
+            split_of(20),
+            ["conv1"],
+            5,
+            folder,
+            progress=False,
+            say=said.append,
+        )
     assert not said
 
 
 @pytest.mark.parametrize("stop", [1, 3])
 def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
-    """Ctrl-C in the batch after `stop` batches; another run in a folder beside it sees the rest only, and agrees."""
+    """Ctrl-C in the batch after `stop` batches; another run in a folder beside it sees the rest
+    only, and agrees.
+    """
     net, split = integer_net(), split_of(40)
     for name in ("whole", "one", "two"):
         (tmp_path / name).mkdir()
-    whole, _ = scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "whole", progress=False, batch=8)
+    whole, _ = scan_once(
+        net, "data", split, ["conv1", "conv2"], 5, tmp_path / "whole", progress=False, batch=8
+    )
     (tmp_path / "whole" / "topk.hdf5").unlink()
     seen, scan_batch = [], top_activations._scan_batch
 
@@ -297,12 +331,18 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
 
     monkeypatch.setattr(top_activations, "_scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
-        scan_once(net, "data", split, ["conv1", "conv2"], 5, tmp_path / "one", progress=False, batch=8)
+        scan_once(
+            net, "data", split, ["conv1", "conv2"], 5, tmp_path / "one", progress=False, batch=8
+        )
     assert (tmp_path / "one" / f"scan-{8 * stop}.hdf5").exists()
     seen.extend([0] * 10)
     said, where = [], tmp_path / "two"
-    found, _ = scan_once(net, "data", split, ["conv1", "conv2"], 5, where, progress=False, batch=8, say=said.append)
-    assert sum(seen) == 40 and said == [f"Going on with the scan that was interrupted after {8 * stop} pictures."]
+    found, _ = scan_once(
+        net, "data", split, ["conv1", "conv2"], 5, where, progress=False, batch=8, say=said.append
+    )
+    assert sum(seen) == 40 and said == [
+        f"Going on with the scan that was interrupted after {8 * stop} pictures."
+    ]
     for name, strongest in whole.items():
         assert_same_units(found[name], strongest)
     assert not list(tmp_path.glob("*/scan-*.hdf5"))
@@ -316,10 +356,14 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
     ],
 )  # fmt: skip
 def test_what_a_scan_cannot_have_found_is_damaged(field, place, number):
-    """Of 6 pictures and maps of 4 x 7 places: values that fall, pictures, rows and columns that are there, labels."""
+    """Of 6 pictures and maps of 4 x 7 places: values that fall, pictures, rows and columns that are
+    there, labels.
+    """
     split = split_of(6)
     value, picture = np.array([[9.0, 7, 7], [3, 2, 1]]), np.array([[5, 0, 4], [1, 2, 3]])
-    found = TopActivations(value, picture, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[picture])
+    found = TopActivations(
+        value, picture, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[picture]
+    )
     assert top_activations._sound(found, (4, 7, 2), split)
     if field == "label":
         number = found.label[place] + 1

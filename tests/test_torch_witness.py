@@ -16,13 +16,17 @@ from rawconv.layers.relu import ReLU
 from rawconv.layers.softmax import softmax_cross_entropy
 from rawconv.machine.arrays import to_cpu
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: the witness tests need it (pip install torch)")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed: the witness tests need it (pip install torch)"
+)
 F = torch.nn.functional
 
 
 def to_torch(array, grad=False):
     """NHWC -> NCHW (filters (KH, KW, C, F) -> (F, C, KH, KW) are turned by the caller)."""
-    return torch.tensor(np.ascontiguousarray(np.asarray(array).transpose(0, 3, 1, 2)), requires_grad=grad)
+    return torch.tensor(
+        np.ascontiguousarray(np.asarray(array).transpose(0, 3, 1, 2)), requires_grad=grad
+    )
 
 
 def from_torch(tensor):
@@ -30,7 +34,9 @@ def from_torch(tensor):
 
 
 def filters_to_torch(weight, grad=False):
-    return torch.tensor(np.ascontiguousarray(to_cpu(weight).transpose(3, 2, 0, 1)), requires_grad=grad)
+    return torch.tensor(
+        np.ascontiguousarray(to_cpu(weight).transpose(3, 2, 0, 1)), requires_grad=grad
+    )
 
 
 def torch_conv(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True):
@@ -40,7 +46,9 @@ def torch_conv(x, weight, bias, stride=1, pad=0, groups=1, ceil_mode=True):
     if ceil_mode:
         bottom += -(h + top + bottom - kh) % sh
         right += -(w + left + right - kw) % sw
-    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, stride=(sh, sw), groups=groups)
+    return F.conv2d(
+        F.pad(x, (left, right, top, bottom)), weight, bias, stride=(sh, sw), groups=groups
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,9 +98,15 @@ def test_conv(settings, xp):
     ],
 )
 def test_max_pool(settings, ties, xp):
-    """Values and indices: PyTorch, too, drops a last window that starts beyond the input, and takes the first tie."""
+    """Values and indices: PyTorch, too, drops a last window that starts beyond the input, and takes
+    the first tie.
+    """
     rng = np.random.default_rng(2)
-    x = rng.integers(0, 3, (3, 11, 12, 5)).astype(float) if ties else clear_of_kinks(rng, (3, 11, 12, 5))
+    x = (
+        rng.integers(0, 3, (3, 11, 12, 5)).astype(float)
+        if ties
+        else clear_of_kinks(rng, (3, 11, 12, 5))
+    )
     y, cache = MaxPool(**settings).forward(xp.asarray(x))
     tx = to_torch(x, True)
     size, stride, pad = (ref.pair(settings.get(key, 0)) for key in ("size", "stride", "pad"))
@@ -108,7 +122,9 @@ def test_max_pool(settings, ties, xp):
     assert_close(MaxPool(**settings).backward(xp.asarray(dy), cache)[0], from_torch(tx.grad), 1e-12)
 
 
-@pytest.mark.parametrize("settings", [dict(alpha=0.5), dict(), dict(size=3, alpha=0.5, beta=1.0, k=1.0)])
+@pytest.mark.parametrize(
+    "settings", [dict(alpha=0.5), dict(), dict(size=3, alpha=0.5, beta=1.0, k=1.0)]
+)
 @pytest.mark.parametrize("channels", [1, 3, 5, 8, 13])
 def test_lrn(settings, channels, xp):
     """PyTorch divides alpha by the window's length, we do not."""
@@ -117,7 +133,9 @@ def test_lrn(settings, channels, xp):
     x, dy = rng.standard_normal((2, 3, 4, 5, channels))
     y, cache = LRN(**settings).forward(xp.asarray(x))
     tx = to_torch(x, True)
-    ty = F.local_response_norm(tx, known["size"], known["alpha"] * known["size"], known["beta"], known["k"])
+    ty = F.local_response_norm(
+        tx, known["size"], known["alpha"] * known["size"], known["beta"], known["k"]
+    )
     assert_close(y, from_torch(ty), 1e-12)
     ty.backward(to_torch(dy))
     assert_close(LRN(**settings).backward(xp.asarray(dy), cache)[0], from_torch(tx.grad), 1e-12)
@@ -154,7 +172,9 @@ class TorchLRN(torch.autograd.Function):
 
 def torch_lrn(x, settings):
     known = dict(size=5, alpha=1e-4, beta=0.75, k=2.0) | settings
-    return F.local_response_norm(x, known["size"], known["alpha"] * known["size"], known["beta"], known["k"])
+    return F.local_response_norm(
+        x, known["size"], known["alpha"] * known["size"], known["beta"], known["k"]
+    )
 
 
 def torch_net(net, table, x, rules=GRADIENT, masks=None):
@@ -162,7 +182,9 @@ def torch_net(net, table, x, rules=GRADIENT, masks=None):
     params = {}
     for name, kind, settings in table:
         if kind is Conv:
-            known = {key: value for key, value in settings.items() if key not in ("filters", "size")}
+            known = {
+                key: value for key, value in settings.items() if key not in ("filters", "size")
+            }
             weight = params[name, "weight"] = filters_to_torch(net[name].weight, True)
             bias = params[name, "bias"] = torch.tensor(to_cpu(net[name].bias), requires_grad=True)
             x = torch_conv(x, weight, bias, **known)
@@ -171,7 +193,9 @@ def torch_net(net, table, x, rules=GRADIENT, masks=None):
         elif kind is LRN:
             x = torch_lrn(x, settings) if rules.lrn == "gradient" else TorchLRN.apply(x, settings)
         elif kind is MaxPool:
-            x = F.max_pool2d(x, settings["size"], settings["stride"], settings.get("pad", 0), ceil_mode=True)
+            x = F.max_pool2d(
+                x, settings["size"], settings["stride"], settings.get("pad", 0), ceil_mode=True
+            )
         elif kind is Dropout and masks:
             x = x * to_torch(masks[name])
     return x, params
@@ -182,18 +206,23 @@ def torch_net(net, table, x, rules=GRADIENT, masks=None):
 def test_a_training_step(batch, weights, xp):
     """Scores, loss and every gradient of the net with all kinds of layers, under the same dropout mask.
 
-    weights: of the classes; the sum over the pictures is PyTorch's reduction="sum", which nobody divides by weights.
+    weights: of the classes; the sum over the pictures is PyTorch's reduction="sum", which nobody
+    divides by weights.
     """
     net, x = nets.make(xp, FULL), picture(batch=batch)
     labels, rng_key = np.arange(batch) % 5, (4, 1, np.arange(batch))
     scores, caches = net.forward(xp.asarray(x.copy()), rng_key=rng_key)
-    loss, dscores = softmax_cross_entropy(scores, xp.asarray(labels), None if weights is None else xp.asarray(weights))
+    loss, dscores = softmax_cross_entropy(
+        scores, xp.asarray(labels), None if weights is None else xp.asarray(weights)
+    )
     dx, grads = net.backward(dscores, caches)
     mask = ref.dropout_mask((batch, 1, 1, 16), 0.5, rng_key, stream=3)
     tx = to_torch(x, True)
     ty, params = torch_net(net, FULL, tx, masks={"drop4": mask})
     given = None if weights is None else torch.tensor(weights, dtype=torch.float64)
-    tloss = torch.nn.CrossEntropyLoss(given, reduction="sum")(ty.reshape(batch, 5), torch.tensor(labels))
+    tloss = torch.nn.CrossEntropyLoss(given, reduction="sum")(
+        ty.reshape(batch, 5), torch.tensor(labels)
+    )
     tloss.backward()
     assert_close(scores, from_torch(ty), 1e-11)
     assert abs(float(loss) - tloss.item()) < 1e-11
@@ -201,7 +230,9 @@ def test_a_training_step(batch, weights, xp):
     for (name, key), tensor in params.items():
         want = tensor.grad.numpy()
         assert np.abs(want).max() > 0
-        assert_close(grads[name][key], want.transpose(2, 3, 1, 0) if key == "weight" else want, 1e-11)
+        assert_close(
+            grads[name][key], want.transpose(2, 3, 1, 0) if key == "weight" else want, 1e-11
+        )
 
 
 @pytest.mark.parametrize("relu", ["deconv", "gradient", "guided"])

@@ -32,7 +32,10 @@ def test_it_ends_in_the_projection_and_each_step_is_the_layers_own(unit, rules):
     x = (stored - net.mean)[None, 1:25, 1:25].astype(np.float32)
     _, caches = net.forward(x)
     names = list(net.shapes)
-    above = {name: net.shapes[names[place - 1]] if place else net.shape for place, name in enumerate(names)}
+    above = {
+        name: net.shapes[names[place - 1]] if place else net.shape
+        for place, name in enumerate(names)
+    }
     r = steps[0].r[None]
     for step in steps[1:]:
         r = net[step.layer].deconv(r, caches[step.layer], rules)
@@ -52,7 +55,11 @@ def test_words():
 def test_dropout_is_no_step():
     net = models.build("zf32", classes=2)
     _, steps = trace(net, picture(32), "fc7:1")
-    assert not any(step.layer.startswith("drop") for step in steps) and steps[-1].r.shape == (32, 32, 3)
+    assert not any(step.layer.startswith("drop") for step in steps) and steps[-1].r.shape == (
+        32,
+        32,
+        3,
+    )
 
 
 def test_numbers():
@@ -61,7 +68,11 @@ def test_numbers():
     assert first["shape"] == [6, 6, 7] and first["nonzero"] == 1 / 252 and first["min"] == 0
     assert first["energy"] == pytest.approx(first["max"] ** 2)
     n = last.numbers()
-    assert n["energy"] == pytest.approx((last.r.astype(float) ** 2).sum()) and n["shape"] == [24, 24, 3]
+    assert n["energy"] == pytest.approx((last.r.astype(float) ** 2).sum()) and n["shape"] == [
+        24,
+        24,
+        3,
+    ]
     assert n["nonzero"] == np.count_nonzero(last.r) / last.r.size < 1, "exactly 0 outside the field"
     assert (n["min"], n["max"]) == (last.r.min(), last.r.max())
 
@@ -93,14 +104,18 @@ def test_a_unit_that_is_not_there():
 
 
 def test_the_table_of_steps_made_by_hand():
-    """Numbers that are sums of squares, shares and ends of a few written values; layer and step left, numbers right."""
+    """Numbers that are sums of squares, shares and ends of a few written values; layer and step
+    left, numbers right.
+    """
     r = np.zeros((100, 100, 2), np.float32)
     r[0, 0], r[5, 5, 0] = (3, -4), 0.5
     steps = [
         Step("conv2", "unit", np.full((1, 2, 1), 12, np.float32)),
         Step("conv1", "filter", r),
         Step("pool1", "unpool", np.zeros((2, 2, 1), np.float32)),
-        Step("norm1", "norm, identity", np.where(np.arange(20_000) == 7, 1, 0).reshape(20_000, 1, 1)),
+        Step(
+            "norm1", "norm, identity", np.where(np.arange(20_000) == 7, 1, 0).reshape(20_000, 1, 1)
+        ),
     ]
     assert steps[1].numbers() == {
         "layer": "conv1", "step": "filter", "shape": [100, 100, 2], "energy": 25.25, "nonzero": 3 / 20_000, "min": -4,

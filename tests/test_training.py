@@ -1,4 +1,6 @@
-"""Training runs: same seed same bits, interrupted and resumed, on any number of threads, and refusals in words."""
+"""Training runs: same seed same bits, interrupted and resumed, on any number of threads, and
+refusals in words.
+"""
 
 import json
 import os
@@ -40,7 +42,9 @@ def log(folder):
 
 def run_train(folder, *words, **environment):
     command = [sys.executable, "-m", "rawconv.cli.train", *words]
-    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +56,19 @@ def undisturbed(tmp_path_factory):
 
 
 def test_a_run_leaves_all_it_promises(undisturbed):
-    found = {path.relative_to(undisturbed).as_posix() for path in undisturbed.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(undisturbed).as_posix()
+        for path in undisturbed.rglob("*")
+        if path.is_file()
+    }
     assert found == {
         "last.h5", "best.h5", "log.jsonl", "log.csv", "curves.png", "snapshots/epoch-001.h5", "snapshots/epoch-002.h5",
         "classes.csv",
     }  # fmt: skip
     rows = [json.loads(line) for line in (undisturbed / "log.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == [1, 2] and all(np.isfinite(row["val_loss"]) for row in rows)
+    assert [row["epoch"] for row in rows] == [1, 2] and all(
+        np.isfinite(row["val_loss"]) for row in rows
+    )
     assert (undisturbed / "log.csv").read_text().splitlines()[0].split(",") == [
         key for key in rows[0] if key not in LISTS
     ]
@@ -82,12 +92,16 @@ def test_a_run_that_is_done_may_be_resumed_without_its_log(undisturbed, tmp_path
 
 
 def test_another_seed_gives_other_weights(undisturbed, tmp_path):
-    runs.train_run(runs.start("lenet", DATA, seed=1, changes=CHANGES), tmp_path, Device(), progress=False)
+    runs.train_run(
+        runs.start("lenet", DATA, seed=1, changes=CHANGES), tmp_path, Device(), progress=False
+    )
     assert not same(weights(tmp_path / "last.h5"), weights(undisturbed / "last.h5"))
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5, 7])
-def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_path, monkeypatch, stop_after):
+def test_interrupted_anywhere_and_resumed_gives_the_same_bits(
+    undisturbed, tmp_path, monkeypatch, stop_after
+):
     """Ctrl-C after some steps (five to an epoch), twice, then to the end."""
     from rawconv.training import loop
 
@@ -101,7 +115,9 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
 
     monkeypatch.setattr(loop, "train_step", interrupting)
     with pytest.raises(KeyboardInterrupt):
-        runs.train_run(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False)
+        runs.train_run(
+            runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False
+        )
     steps.clear()
     try:
         runs.train_run(runs.resume(tmp_path, {}), tmp_path, Device(), progress=False)
@@ -111,14 +127,24 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(undisturbed, tmp_p
     assert log(tmp_path) == log(undisturbed)
 
 
-def test_killed_between_an_epoch_s_last_step_and_its_end_the_log_is_the_same(undisturbed, tmp_path, monkeypatch):
-    """last.h5 is then of the epoch's last step, and the process that resumes it has no step to make in that epoch."""
+def test_killed_between_an_epoch_s_last_step_and_its_end_the_log_is_the_same(
+    undisturbed, tmp_path, monkeypatch
+):
+    """last.h5 is then of the epoch's last step, and the process that resumes it has no step to make
+    in that epoch.
+    """
     from rawconv.training import loop
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "evaluate", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            runs.train_run(runs.start("lenet", DATA, changes=CHANGES), tmp_path, Device(), progress=False, minutes=0)
+            runs.train_run(
+                runs.start("lenet", DATA, changes=CHANGES),
+                tmp_path,
+                Device(),
+                progress=False,
+                minutes=0,
+            )
     resumed = runs.resume(tmp_path, {})
     assert resumed.state["progress"]["position"] == len(resumed.data.train)
     runs.train_run(resumed, tmp_path, Device(), progress=False)
@@ -151,7 +177,9 @@ def test_training_learns(tmp_path):
 
 def test_a_loss_that_is_no_number_is_said_in_words(tmp_path):
     run = runs.start("lenet", DATA, changes={"epochs": 1, "batch": 16, "lr": 1e9})
-    with pytest.raises(RawconvError, match=r"The loss became (nan|inf).*diverges.*last\.h5.*--resume .*--lr "):
+    with pytest.raises(
+        RawconvError, match=r"The loss became (nan|inf).*diverges.*last\.h5.*--resume .*--lr "
+    ):
         runs.train_run(run, tmp_path, Device(), progress=False)
     assert checkpoint.load(tmp_path / "last.h5").state["progress"]["epoch"] == 0
 
@@ -168,13 +196,18 @@ def test_check_gradients_passes_and_catches_a_wrong_layer(monkeypatch):
 
 
 def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_path, monkeypatch):
-    """The rate is cut after every epoch but the first; said again where such a run is resumed, which trains no more."""
+    """The rate is cut after every epoch but the first; said again where such a run is resumed,
+    which trains no more.
+    """
     from rawconv.training.optimizer import Schedule
 
     monkeypatch.setattr(Schedule, "PATIENCE", 1)
     monkeypatch.setattr(Schedule, "BETTER", 1.0)
     changes = {"epochs": 30, "batch": 24, "schedule": "plateau"}
-    for start in (lambda: runs.start("lenet", "scenes:24", changes=changes), lambda: runs.resume(tmp_path, {})):
+    for start in (
+        lambda: runs.start("lenet", "scenes:24", changes=changes),
+        lambda: runs.resume(tmp_path, {}),
+    ):
         said = []
         result = runs.train_run(start(), tmp_path, Device(), say=said.append, progress=False)
         assert result["epoch"] == 4 and result["stopped_early"]
@@ -183,7 +216,10 @@ def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_pa
             "Stopped early, after epoch 4 of 30: the learning rate was cut three times without a better validation "
             "accuracy. There will be no snapshots of epochs 5, 10, 20, 30; --schedule step goes on to the end."
         )
-    assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["epoch-001.h5", "epoch-002.h5"]
+    assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == [
+        "epoch-001.h5",
+        "epoch-002.h5",
+    ]
 
 
 def test_a_run_whose_last_cut_is_in_its_last_epoch_does_not_stop_early(tmp_path, monkeypatch):
@@ -191,8 +227,13 @@ def test_a_run_whose_last_cut_is_in_its_last_epoch_does_not_stop_early(tmp_path,
 
     monkeypatch.setattr(Schedule, "PATIENCE", 1)
     monkeypatch.setattr(Schedule, "BETTER", 1.0)
-    said, run = [], runs.start("lenet", "scenes:24", changes={"epochs": 4, "batch": 24, "schedule": "plateau"})
-    assert not runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)["stopped_early"]
+    said, run = (
+        [],
+        runs.start("lenet", "scenes:24", changes={"epochs": 4, "batch": 24, "schedule": "plateau"}),
+    )
+    assert not runs.train_run(run, tmp_path, Device(), say=said.append, progress=False)[
+        "stopped_early"
+    ]
     assert not any("Stopped" in line for line in said)
 
 
@@ -234,12 +275,24 @@ def test_resume_refuses_other_options_and_weights_without_state(undisturbed):
 
 
 def test_dropout_is_what_was_asked_in_a_new_net_and_in_given_weights(tmp_path):
-    words = ("--data", "scenes:64", "--epochs", "1", "--batch", "32", "--device", "cpu", "--dropout")
+    words = (
+        "--data",
+        "scenes:64",
+        "--epochs",
+        "1",
+        "--batch",
+        "32",
+        "--device",
+        "cpu",
+        "--dropout",
+    )
     for name, dropout, more in (("a", "0.25", ()), ("b", "0", ("--weights", "a/last.h5"))):
         done = run_train(tmp_path, *words, dropout, "--out", name, *more)
         assert done.returncode == 0, done.stderr
         found = checkpoint.load(tmp_path / name / "last.h5").net
-        assert [layer.rate for at, layer in found.layers if at.startswith("drop")] == [float(dropout)] * 2
+        assert [layer.rate for at, layer in found.layers if at.startswith("drop")] == [
+            float(dropout)
+        ] * 2
     for more, sentence in (
         (("--model", "lenet", "--out", "c"), "A lenet has no dropout; leave --dropout out."),
         (("--resume", "a"), "leave --epochs, --batch, --dropout out."),
@@ -270,8 +323,12 @@ def test_waiting_for_pictures_is_measured_and_said(tmp_path, capsys):
         time.sleep(0.2)
         return run.data.train.read(ids)
 
-    data = run.data._replace(train=Split(slow, run.data.train.labels, run.data.train.names, run.data.train.shape))
+    data = run.data._replace(
+        train=Split(slow, run.data.train.labels, run.data.train.names, run.data.train.shape)
+    )
     (row,) = train(run.net, data, run.recipe, tmp_path, Device())
     assert row["seconds"] > 0.8 and 0.3 < row["wait"] <= 1
     assert f"{row['wait']:.0%} waiting for pictures" in capsys.readouterr().err
-    assert "wait" not in checkpoint.load(tmp_path / "last.h5").info["history"][0], "or equal runs would differ"
+    assert "wait" not in checkpoint.load(tmp_path / "last.h5").info["history"][0], (
+        "or equal runs would differ"
+    )

@@ -1,4 +1,6 @@
-"""Nets for pictures that are not square, nets without a classifier, nets whose scores are an average: all the way."""
+"""Nets for pictures that are not square, nets without a classifier, nets whose scores are an
+average: all the way.
+"""
 
 import json
 
@@ -32,17 +34,25 @@ TRUNK = [("conv1", 6, 3), ("conv2", 5, 3)]
 
 
 def net_of(shape=WIDE, end="average"):
-    """A chain that ends in an average of score maps, in a fully connected layer, or in no classifier ("trunk")."""
+    """A chain that ends in an average of score maps, in a fully connected layer, or in no
+    classifier ("trunk").
+    """
     layers = [
         ("conv1", Conv(6, 3, stride=2, init_std="he")), ("relu1", ReLU()), ("pool1", MaxPool(3, 2)),
         ("conv2", Conv(5, (3, 2), init_std="he")), ("relu2", ReLU()),
     ]  # fmt: skip
     layers += {
-        "average": [("conv3", Conv(2, 1, init_std="he")), ("relu3", ReLU()), ("pool3", AveragePool(None))],
+        "average": [
+            ("conv3", Conv(2, 1, init_std="he")),
+            ("relu3", ReLU()),
+            ("pool3", AveragePool(None)),
+        ],
         "dense": [("fc3", Conv(2, None, init_std="he"))],
         "trunk": [("conv3", Conv(4, 2, init_std="he"))],
     }[end]
-    return Net(shape, layers, [] if end == "trunk" else CLASSES, np.full(3, 120, np.float32), seed=1)
+    return Net(
+        shape, layers, [] if end == "trunk" else CLASSES, np.full(3, 120, np.float32), seed=1
+    )
 
 
 @pytest.fixture
@@ -67,7 +77,11 @@ def call(command, *arguments, code=0):
 
 def test_a_wide_net_keeps_square_pictures_and_sees_their_centre():
     net = net_of()
-    assert net.stored == (34, 34) and stored_size(net) == 34 and net_of((12, 9, 3), "dense").stored == (12, 12)
+    assert (
+        net.stored == (34, 34)
+        and stored_size(net) == 34
+        and net_of((12, 9, 3), "dense").stored == (12, 12)
+    )
     picture = np.random.default_rng(1).integers(0, 256, (50, 40, 3), np.uint8)
     passed = forward_pass(net, picture, ["conv2"])
     assert passed.x.shape == (1, *WIDE) and passed.center_crops().shape == (1, *WIDE)
@@ -84,7 +98,9 @@ def test_crops_of_pictures_that_are_not_square(xp):
         tops, lefts = (range(n - k + 1) for n, k in zip(wide.shape[1:3], size, strict=True))
         for image, got in zip(wide, y, strict=True):
             slices = [image[t : t + size[0], s : s + size[1]] for t in tops for s in lefts]
-            assert any(np.array_equal(got, one) or np.array_equal(got, one[:, ::-1]) for one in slices), crop
+            assert any(
+                np.array_equal(got, one) or np.array_equal(got, one[:, ::-1]) for one in slices
+            ), crop
     views = to_cpu(ten_views(xp.asarray(images[:1]), np.zeros(3), (8, 12)))
     assert views.shape == (10, 8, 12, 3)
     assert_same(views[4], images[0, 1:9, 0:12].astype(np.float32))
@@ -100,11 +116,15 @@ def test_crops_of_pictures_that_are_not_square(xp):
 
 def test_every_unit_of_a_wide_net_comes_down_through_its_field():
     net = net_of().astype("float64")
-    passed = forward_pass(net, np.random.default_rng(1).integers(0, 256, (34, 34, 3), np.uint8), layer_names(net))
+    passed = forward_pass(
+        net, np.random.default_rng(1).integers(0, 256, (34, 34, 3), np.uint8), layer_names(net)
+    )
     for layer in ("conv1", "pool1", "conv2", "conv3", "scores"):
         height, width, maps = net.shapes[layer_names(net)[layer]]
         units = [Unit(0, layer, (y + x) % maps, y, x) for y in range(height) for x in range(width)]
-        for one, full in zip(project(passed, units), project(passed, units, full=True), strict=True):
+        for one, full in zip(
+            project(passed, units), project(passed, units, full=True), strict=True
+        ):
             assert one.pixels.shape == WIDE
             assert_close(one.pixels, full.pixels, 1e-12)
             top, left, bottom, right = one.unit.box(net)
@@ -124,18 +144,44 @@ def test_a_wide_net_goes_through_every_command(place, end):
     about = json.loads((place / "figures/index.json").read_text())
     assert len(about["pictures"][0]["classes"]) == 2
     call(train, "--test-only", "--weights", "net.h5", "--out", "tested", "--views", "10")
-    call(train, "--data", "data", "--weights", "net.h5", "--epochs", "1", "--out", "more", "--batch", "4")
-    call(experiment, "occlusion", "--weights", "net.h5", "--layer", "2", "--out", "covered", "data/val/cat/0.png")
+    call(
+        train,
+        "--data",
+        "data",
+        "--weights",
+        "net.h5",
+        "--epochs",
+        "1",
+        "--out",
+        "more",
+        "--batch",
+        "4",
+    )
+    call(
+        experiment,
+        "occlusion",
+        "--weights",
+        "net.h5",
+        "--layer",
+        "2",
+        "--out",
+        "covered",
+        "data/val/cat/0.png",
+    )
     assert json.loads(call(info, "net.h5", "--json").stdout)["shape"] == list(WIDE)
 
 
 def test_scores_may_be_an_average():
-    """A map of scores, its ReLU, a global average, as in SqueezeNet: the scores are the average, seeded with 1."""
+    """A map of scores, its ReLU, a global average, as in SqueezeNet: the scores are the average,
+    seeded with 1.
+    """
     net, picture = net_of(), np.random.default_rng(1).integers(0, 256, (34, 34, 3), np.uint8)
     assert layer_names(net)["scores"] == "pool3" and net.has_scores
     passed = forward_pass(net, picture)
     assert_same(passed.logits[0], net.forward(passed.x)[0].reshape(-1))
-    assert [name for name, _ in rawconv.classify(net, picture)] == [CLASSES[k] for k in np.argsort(-passed.logits[0])]
+    assert [name for name, _ in rawconv.classify(net, picture)] == [
+        CLASSES[k] for k in np.argsort(-passed.logits[0])
+    ]
     (one,) = project(passed, [Unit(0, "scores", 1, 0, 0)], full=True)
     seed = np.zeros_like(passed["scores"])
     seed[..., 1] = 1
@@ -144,7 +190,11 @@ def test_scores_may_be_an_average():
 
 def test_a_trunk_is_looked_into_and_scanned_and_not_tested(place):
     net = net_of((24, 20, 3), "trunk")
-    assert "scores" not in layer_names(net) and not net.has_scores and layer_names(net)["conv3"] == "conv3"
+    assert (
+        "scores" not in layer_names(net)
+        and not net.has_scores
+        and layer_names(net)["conv3"] == "conv3"
+    )
     checkpoint.save("net.h5", net, {"data": "data"})
     asked = ["--weights", "net.h5", "--layer", "conv3", "--layer", "2", "--top", "2"]
     call(visualize, *asked, "--out", "scanned", "--report", "page.html")
@@ -154,8 +204,12 @@ def test_a_trunk_is_looked_into_and_scanned_and_not_tested(place):
     assert about["pictures"][0]["classes"] == [] and len(about["pictures"][0]["layers"]) == 2
     passed = forward_pass(net, np.full((24, 24, 3), 9, np.uint8))
     (one,) = project(passed, [Unit(0, "conv3", 1, 2, 1)])
-    assert float(one.value) == float(passed["conv3"][0, 2, 1, 1]), "a unit of a trunk keeps its value"
-    sentence = "Layer conv3 of this net ends in maps of .*, not in one score a class; look into its layers"
+    assert float(one.value) == float(passed["conv3"][0, 2, 1, 1]), (
+        "a unit of a trunk keeps its value"
+    )
+    sentence = (
+        "Layer conv3 of this net ends in maps of .*, not in one score a class; look into its layers"
+    )
     with pytest.raises(RawconvError, match=sentence):
         rawconv.classify(net, np.zeros((24, 24, 3), np.uint8))
     with pytest.raises(UsageError, match="There is no layer 'scores'"):
@@ -163,8 +217,29 @@ def test_a_trunk_is_looked_into_and_scanned_and_not_tested(place):
     for command, *arguments in (
         (train, "--test-only", "--weights", "net.h5"),
         (train, "--data", "data", "--weights", "net.h5", "--epochs", "1", "--out", "a"),
-        (train, "--data", "data", "--weights", "net.h5", "--epochs", "1", "--out", "b", "--fine-tune"),
-        (experiment, "occlusion", "--weights", "net.h5", "--layer", "2", "--out", "c", "data/val/cat/0.png"),
+        (
+            train,
+            "--data",
+            "data",
+            "--weights",
+            "net.h5",
+            "--epochs",
+            "1",
+            "--out",
+            "b",
+            "--fine-tune",
+        ),
+        (
+            experiment,
+            "occlusion",
+            "--weights",
+            "net.h5",
+            "--layer",
+            "2",
+            "--out",
+            "c",
+            "data/val/cat/0.png",
+        ),
     ):
         stderr = call(command, *arguments, code=1).stderr
         assert "Layer conv3 of this net ends in maps of" in stderr and "Traceback" not in stderr

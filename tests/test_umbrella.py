@@ -16,15 +16,25 @@ ROOT = pathlib.Path(__file__).parent.parent
 def test_it_has_every_command_that_is_installed():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    scripts = dict(line.split(" = ") for line in config["options.entry_points"]["console_scripts"].split("\n") if line)
+    scripts = dict(
+        line.split(" = ")
+        for line in config["options.entry_points"]["console_scripts"].split("\n")
+        if line
+    )
     assert scripts.pop("rawconv") == "rawconv.cli.rawconv:main"
     assert {f"rawconv-{name}": f"{module}:main" for name, module in main.modules.items()} == scripts
 
 
 def test_it_lists_them_with_what_they_do():
-    done = subprocess.run([sys.executable, "-m", "rawconv", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "rawconv", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "Usage: rawconv [OPTIONS] COMMAND" in done.stdout
-    for name, line in [("train", "Train a net."), ("info", ""), ("experiment", "Repeat the experiments")]:
+    for name, line in [
+        ("train", "Train a net."),
+        ("info", ""),
+        ("experiment", "Repeat the experiments"),
+    ]:
         assert f"  {name} " in done.stdout and line in done.stdout
 
 

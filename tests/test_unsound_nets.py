@@ -25,7 +25,13 @@ from rawconv.visualize.top_activations import scan
 
 
 def net_with(fault=None):
-    layers = [("conv1", Conv(3, 3)), ("relu1", ReLU()), ("norm1", LRN(3)), ("conv2", Conv(4, 3)), ("relu2", ReLU())]
+    layers = [
+        ("conv1", Conv(3, 3)),
+        ("relu1", ReLU()),
+        ("norm1", LRN(3)),
+        ("conv2", Conv(4, 3)),
+        ("relu2", ReLU()),
+    ]
     net = Net(
         (12, 12, 3),
         [*layers, ("fc3", Conv(2, None, init_std=0.1))],
@@ -96,7 +102,9 @@ def test_every_command_names_the_layer(place, fault):
 def test_info_lists_the_net_and_names_the_layer(place, fault):
     checkpoint.save("net.h5", net_with(fault), {"data": "data"})
     result = CliRunner().invoke(info, ["net.h5"])
-    assert result.exit_code == 0 and "conv2" in result.stdout and re.search(SAYS[fault], result.stderr)
+    assert (
+        result.exit_code == 0 and "conv2" in result.stdout and re.search(SAYS[fault], result.stderr)
+    )
     result = CliRunner().invoke(info, ["net.h5", "--json"])
     assert re.search(SAYS[fault], json.loads(result.stdout)["fault"])
 
@@ -105,19 +113,28 @@ def test_a_sound_net_has_no_fault(place):
     checkpoint.save("net.h5", net_with(), {"data": "data"})
     result = CliRunner().invoke(info, ["net.h5", "--json"])
     assert "fault" not in json.loads(result.stdout) and not result.stderr
-    assert runs.test_checkpoint("net.h5", None, Device(), lambda line: None, out="tested")["pictures"] == 6
+    assert (
+        runs.test_checkpoint("net.h5", None, Device(), lambda line: None, out="tested")["pictures"]
+        == 6
+    )
     assert len(classify(net_with(), np.zeros((2, 12, 12, 3), np.uint8))) == 2
 
 
 def test_a_net_that_does_not_end_in_one_score_a_class(place):
-    maps = Net((12, 12, 3), [("conv1", Conv(2, 3)), ("relu1", ReLU()), ("conv2", Conv(2, 3))], ["cat", "dog"])
+    maps = Net(
+        (12, 12, 3),
+        [("conv1", Conv(2, 3)), ("relu1", ReLU()), ("conv2", Conv(2, 3))],
+        ["cat", "dog"],
+    )
     checkpoint.save("net.h5", maps, {"data": "data"})
     match = "Layer conv2 of this net ends in maps of 8x8, not in one score a class"
     assert match in told(train, "--test-only", "--weights", "net.h5")
     assert match in told(train, "--data", "data", "--weights", "net.h5")
     few = net_with()
     few.classes = ["cat"]
-    with pytest.raises(RawconvError, match="Layer fc3 of this net has 2 scores, and 1 classes have names"):
+    with pytest.raises(
+        RawconvError, match="Layer fc3 of this net has 2 scores, and 1 classes have names"
+    ):
         classify(few, np.zeros((1, 12, 12, 3), np.uint8))
 
 

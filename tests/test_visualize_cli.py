@@ -29,7 +29,9 @@ def small_net(seed=0):
         ("norm1", LRN(alpha=1e-3)), ("conv2", Conv(20, 3, pad=1, init_std="he")), ("relu2", ReLU()),
         ("fc3", Conv(2, None, init_std="he")),
     ]  # fmt: skip
-    net = Net((24, 24, 3), layers, ["cat", "sea dog"], np.full((26, 26, 3), 120, np.float32), "tiny", seed)
+    net = Net(
+        (24, 24, 3), layers, ["cat", "sea dog"], np.full((26, 26, 3), 120, np.float32), "tiny", seed
+    )
     net["conv2"].bias[:] = 500  # alive on any picture
     net["conv2"].bias[3] = -1e6  # dead
     return net
@@ -55,7 +57,9 @@ def run(*arguments, code=0):
     result = CliRunner().invoke(main, [*map(str, arguments), "--device", "cpu"])
     told = result.stdout + result.stderr
     assert result.exit_code == code, told
-    assert "Traceback" not in told and not (result.exception and not isinstance(result.exception, SystemExit))
+    assert "Traceback" not in told and not (
+        result.exception and not isinstance(result.exception, SystemExit)
+    )
     return result
 
 
@@ -79,9 +83,18 @@ def test_no_more_than_a_layer(place):
     result = run("--layer", 2)
     folder = pathlib.Path(result.stdout.splitlines()[-1])
     assert folder == pathlib.Path("runs/tiny-pictures-1/visualize-1")
-    assert sorted(p.name for p in folder.iterdir()) == ["conv2-all.png", "conv2.png", "index.json", "topk.hdf5"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "conv2-all.png",
+        "conv2.png",
+        "index.json",
+        "topk.hdf5",
+    ]
     about = index(folder)
-    assert about["data"] == "pictures" and about["pictures"] == 2 and about["weights"].endswith("last.h5")
+    assert (
+        about["data"] == "pictures"
+        and about["pictures"] == 2
+        and about["weights"].endswith("last.h5")
+    )
     layer = about["layers"][0]
     assert layer["layer"] == "conv2" and layer["dead"] == [3] and layer["field"] == [17, 17]
     assert [figure["file"] for figure in layer["figures"]] == ["conv2.png", "conv2-all.png"]
@@ -94,7 +107,9 @@ def test_no_more_than_a_layer(place):
 
 def test_second_time_a_new_folder_no_scan_and_the_same_files(place):
     first, second = (run("--layer", 2, "--layer", 1) for _ in range(2))
-    assert "no new scan" not in first.stderr and "visualize-1/topk.hdf5; no new scan" in second.stderr
+    assert (
+        "no new scan" not in first.stderr and "visualize-1/topk.hdf5; no new scan" in second.stderr
+    )
     one, two = (pathlib.Path(result.stdout.splitlines()[-1]) for result in (first, second))
     assert two.name == "visualize-2"
     assert [p.name for p in sorted(one.iterdir())] == [p.name for p in sorted(two.iterdir())]
@@ -105,7 +120,13 @@ def test_second_time_a_new_folder_no_scan_and_the_same_files(place):
 def test_every_convolution_by_default_and_filters_of_the_first(place):
     run("--out", "out")
     names = {path.name for path in pathlib.Path("out").glob("*.png")}
-    assert names == {"conv1.png", "conv1-all.png", "conv1-filters.png", "conv2.png", "conv2-all.png"}
+    assert names == {
+        "conv1.png",
+        "conv1-all.png",
+        "conv1-filters.png",
+        "conv2.png",
+        "conv2-all.png",
+    }
 
 
 @pytest.mark.parametrize("layer", ["conv1", "pool1", "norm1", "relu2", "3", "fc3", "scores"])
@@ -132,7 +153,9 @@ def test_default_maps_are_those_with_the_largest_last_activation(place):
     with h5py.File("out/topk.hdf5") as file:
         values = file["relu2/value"][...]
     assert values.shape == (20, 9)
-    assert [int(number) for number in index("out")["layers"][0]["units"]] == sorted(np.argsort(-values[:, -1])[:18])
+    assert [int(number) for number in index("out")["layers"][0]["units"]] == sorted(
+        np.argsort(-values[:, -1])[:18]
+    )
 
 
 def test_top(place):
@@ -155,11 +178,17 @@ def test_rules(place, options):
     run("--layer", 2, "--out", "plain")
     run("--layer", 2, *options, "--out", "out")
     assert list(index("out")["rules"].values()) == OPTIONS[options]
-    assert pathlib.Path("out/conv2.png").read_bytes() != pathlib.Path("plain/conv2.png").read_bytes()
+    assert (
+        pathlib.Path("out/conv2.png").read_bytes() != pathlib.Path("plain/conv2.png").read_bytes()
+    )
 
 
 def test_percentile_and_patches(place):
-    for name, options in {"plain": (), "full": ("--percentile", 100), "bare": ("--no-patches",)}.items():
+    for name, options in {
+        "plain": (),
+        "full": ("--percentile", 100),
+        "bare": ("--no-patches",),
+    }.items():
         run("--layer", 2, *options, "--out", name)
     plain, full, bare = (Image.open(f"{name}/conv2.png") for name in ("plain", "full", "bare"))
     assert plain.size == full.size and plain.tobytes() != full.tobytes()
@@ -174,13 +203,18 @@ def test_other_data_and_weights(place):
     assert result.stdout.splitlines()[-1] == "runs/tiny-elsewhere-visualize-1"
     assert index("runs/tiny-elsewhere-visualize-1")["weights"] == "mine.h5"
     result = run("--layer", 2, "--data", "elsewhere")
-    assert result.stdout.splitlines()[-1] == "runs/tiny-pictures-1/visualize-1", "a visualisation was taken for a run"
+    assert result.stdout.splitlines()[-1] == "runs/tiny-pictures-1/visualize-1", (
+        "a visualisation was taken for a run"
+    )
 
 
 def test_json(place):
     result = run("--layer", 2, "--json")
     about = json.loads(result.stdout)
-    assert about["folder"] == "runs/tiny-pictures-1/visualize-1" and pathlib.Path(about["index"]).exists()
+    assert (
+        about["folder"] == "runs/tiny-pictures-1/visualize-1"
+        and pathlib.Path(about["index"]).exists()
+    )
     assert about["layers"] == index(about["folder"])["layers"]
 
 
@@ -189,7 +223,9 @@ def test_nothing_is_overwritten_without_force(place):
     refused("--layer", 2, "--out", "out", code=2, says="--force")
     pathlib.Path("out/mine.txt").write_text("kept")
     run("--layer", 1, "--out", "out", "--force")
-    assert {"conv1.png", "conv2.png", "mine.txt"} <= {path.name for path in pathlib.Path("out").iterdir()}
+    assert {"conv1.png", "conv2.png", "mine.txt"} <= {
+        path.name for path in pathlib.Path("out").iterdir()
+    }
 
 
 def test_changed_data_are_noticed(place):
@@ -210,7 +246,10 @@ def test_a_picture(place):
     assert lines[0].startswith("a.png: ") and "sea dog" in lines[0] and lines[0].count("%") == 2
     assert lines[-1] == "runs/tiny-pictures-1/visualize-1"
     about = index(lines[-1])
-    assert sorted(p.name for p in pathlib.Path(lines[-1]).iterdir()) == ["conv2-a.png", "index.json"]
+    assert sorted(p.name for p in pathlib.Path(lines[-1]).iterdir()) == [
+        "conv2-a.png",
+        "index.json",
+    ]
     layer = about["pictures"][0]["layers"][0]
     values = [unit["value"] for unit in layer["units"]]
     assert values == sorted(values, reverse=True) and len(values) == 9
@@ -220,7 +259,20 @@ def test_a_picture(place):
 def test_pictures_of_one_name_and_chosen_units(place):
     pathlib.Path("b").mkdir()
     Image.open("a.png").convert("L").save("b/a.png")
-    run("--layer", 1, "--layer", "scores", "a.png", "b/a.png", "--units", "0", "--top", "1", "--out", "out")
+    run(
+        "--layer",
+        1,
+        "--layer",
+        "scores",
+        "a.png",
+        "b/a.png",
+        "--units",
+        "0",
+        "--top",
+        "1",
+        "--out",
+        "out",
+    )
     names = {path.name for path in pathlib.Path("out").glob("*.png")}
     assert names == {"conv1-a.png", "scores-a.png", "conv1-a_2.png", "scores-a_2.png"}
     assert [unit["map"] for unit in index("out")["pictures"][0]["layers"][0]["units"]] == [0]
@@ -233,7 +285,14 @@ def test_names_of_pictures_that_collide_with_numbered_ones(place):
         pathlib.Path(file).parent.mkdir(exist_ok=True)
         Image.open("a.png").save(file)
     found, trouble = read_pictures(files, small_net())
-    assert [name for name, *_ in found] == ["a", "a_3", "a_2", "A_4", "a_5", "a_2_2"] and not trouble
+    assert [name for name, *_ in found] == [
+        "a",
+        "a_3",
+        "a_2",
+        "A_4",
+        "a_5",
+        "a_2_2",
+    ] and not trouble
     assert [path for _, path, _ in found] == files
 
 
@@ -248,7 +307,10 @@ def test_a_bad_picture_does_not_keep_the_good_ones(place):
     pathlib.Path("half.png").write_bytes(pathlib.Path("a.png").read_bytes()[:300])
     result = run("--layer", 2, "text.jpg", "a.png", "half.png", "--out", "out", code=1)
     assert pathlib.Path("out/conv2-a.png").exists()
-    assert "text.jpg is not a picture" in result.stderr and "half.png is not a picture" in result.stderr
+    assert (
+        "text.jpg is not a picture" in result.stderr
+        and "half.png is not a picture" in result.stderr
+    )
     assert result.stdout.splitlines()[-1] == "out" and len(index("out")["errors"]) == 2
 
 
@@ -262,9 +324,15 @@ def test_only_bad_pictures(place):
 
 @pytest.mark.parametrize("name", ["random-weights", "other-switches", "no-switches"])
 def test_controls(place, name):
-    for options, out in (((), "plain"), (("--control", name), "out"), (("--control", name), "again")):
+    for options, out in (
+        ((), "plain"),
+        (("--control", name), "out"),
+        (("--control", name), "again"),
+    ):
         run("--layer", 2, "--split", "train", "--out", out, *options)
-    plain, out, again = (pathlib.Path(f"{folder}/conv2.png").read_bytes() for folder in ("plain", "out", "again"))
+    plain, out, again = (
+        pathlib.Path(f"{folder}/conv2.png").read_bytes() for folder in ("plain", "out", "again")
+    )
     assert out == again != plain
     assert index("out")["control"] == name and index("plain")["control"] is None
     units = [index(folder)["layers"][0]["units"] for folder in ("plain", "out")]
@@ -276,7 +344,10 @@ def test_controls_of_pictures(place, name):
     Image.open("a.png").rotate(90).save("b.png")
     run("--layer", 2, "a.png", "b.png", "--out", "plain")
     run("--layer", 2, "a.png", "b.png", "--out", "out", "--control", name)
-    assert pathlib.Path("plain/conv2-a.png").read_bytes() != pathlib.Path("out/conv2-a.png").read_bytes()
+    assert (
+        pathlib.Path("plain/conv2-a.png").read_bytes()
+        != pathlib.Path("out/conv2-a.png").read_bytes()
+    )
 
 
 def test_other_switches_of_a_single_picture(place):
@@ -287,17 +358,35 @@ def test_trace(place):
     before = sorted(place.rglob("*"))
     lines = run("--trace", "conv2:1", "a.png").stdout.splitlines()
     assert lines[0].startswith("a.png, conv2:1:") and lines[1].split()[0] == "layer"
-    assert [line.split()[0] for line in lines[2:]] == ["conv2", "relu2", "conv2", "norm1", "pool1", "relu1", "conv1"]
+    assert [line.split()[0] for line in lines[2:]] == [
+        "conv2",
+        "relu2",
+        "conv2",
+        "norm1",
+        "pool1",
+        "relu1",
+        "conv1",
+    ]
     about = json.loads(run("--trace", "conv2:1", "a.png", "--rule", "guided", "--json").stdout)
     (traced,) = about["traces"]
     assert traced["picture"] == "a.png" and traced["unit"] == lines[0].split(", ")[1]
-    assert traced["steps"][0].keys() == {"layer", "step", "shape", "energy", "nonzero", "min", "max"}
+    assert traced["steps"][0].keys() == {
+        "layer",
+        "step",
+        "shape",
+        "energy",
+        "nonzero",
+        "min",
+        "max",
+    }
     assert traced["steps"][-1]["shape"] == [24, 24, 3] and about["rules"]["relu"] == "guided"
     assert sorted(place.rglob("*")) == before
 
 
 def test_trace_of_a_dead_unit_says_so_and_where_its_map_is_strongest(place):
-    """Map 3 is dead everywhere; map 5 is 0 but at one place, the one that the net finds when asked for the map."""
+    """Map 3 is dead everywhere; map 5 is 0 but at one place, the one that the net finds when asked
+    for the map.
+    """
     net = small_net()
     net["conv2"].weight[..., 5] = 0
     net["conv2"].weight[0, 0, :, 5], net["conv2"].bias[5] = 1, -1e-3
@@ -308,7 +397,9 @@ def test_trace_of_a_dead_unit_says_so_and_where_its_map_is_strongest(place):
     ]  # fmt: skip
     strongest = run("--trace", "conv2:5", "a.png").stdout.splitlines()[0].split(", ")[1]
     (traced,) = json.loads(run("--trace", "conv2:5:0:0", "a.png", "--json").stdout)["traces"]
-    value = json.loads(run("--trace", strongest, "a.png", "--json").stdout)["traces"][0]["steps"][0]["max"]
+    value = json.loads(run("--trace", strongest, "a.png", "--json").stdout)["traces"][0]["steps"][
+        0
+    ]["max"]
     assert traced["unit"] == "conv2:5:0:0" and traced["dead"] == (
         "conv2:5:0:0 is 0 in this picture: it is dead there and its projection is empty; the strongest place of its "
         f"map is {strongest}, with {value:.4g}."
@@ -346,7 +437,10 @@ USAGE = {
     "trace of no unit": (("--trace", "conv2:99", "a.png"), "20 maps"),
     "trace of no layer": (("--trace", "conv7:1", "a.png"), "the layers are conv1"),
     "trace into a folder": (("--trace", "conv2:1", "a.png", "--out", "x"), "leave out --out"),
-    "trace of a control": (("--trace", "conv2:1", "a.png", "--control", "no-switches"), "leave out --control"),
+    "trace of a control": (
+        ("--trace", "conv2:1", "a.png", "--control", "no-switches"),
+        "leave out --control",
+    ),
 }
 
 
@@ -354,14 +448,22 @@ USAGE = {
 def test_usage_errors(place, arguments, says):
     before = sorted(place.rglob("*"))
     result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == 2 and says in result.stderr and result.stdout == "" and "Traceback" not in result.stderr
+    assert (
+        result.exit_code == 2
+        and says in result.stderr
+        and result.stdout == ""
+        and "Traceback" not in result.stderr
+    )
     assert sorted(place.rglob("*")) == before
 
 
 def test_data_that_went_away_is_asked_for(place):
     os.rename("pictures", "gone")
     refused(
-        "--layer", 2, code=2, says="was trained on pictures, which is not here; name it, or other pictures, with --data"
+        "--layer",
+        2,
+        code=2,
+        says="was trained on pictures, which is not here; name it, or other pictures, with --data",
     )
     checkpoint.save("runs/tiny-pictures-1/last.h5", small_net(), {})
     refused("--layer", 2, code=2, says="--data")
@@ -406,12 +508,19 @@ def test_help_is_quick_and_has_examples():
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     before = os.times()
     command = [sys.executable, "-m", "rawconv.cli.visualize", "--help"]
-    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    out = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=True
+    ).stdout
     after = os.times()
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.5
+    assert (
+        after.children_user + after.children_system - before.children_user - before.children_system
+        < 0.5
+    )
     assert "rawconv-visualize --layer 4\n" in out and out.count("  rawconv-visualize ") == 2
     heavy = "import sys, rawconv.cli.visualize; print({'numpy', 'numba', 'h5py', 'PIL'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", heavy], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout.strip() == "set()"
 
 

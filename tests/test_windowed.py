@@ -1,4 +1,6 @@
-"""Through the receptive field alone: the same numbers as through whole maps, whatever the net, unit and options."""
+"""Through the receptive field alone: the same numbers as through whole maps, whatever the net, unit
+and options.
+"""
 
 import itertools
 
@@ -29,7 +31,9 @@ EVERY_RULE = [
         ("deconv", "gradient", "guided"), ("identity", "gradient"), ("add", "max", "overwrite")
     )
 ]
-ODD = [  # asymmetric in all that can be, every window hangs over somewhere, several layers before it is worth the whole
+# asymmetric in all that can be, every window hangs over somewhere, several layers before it is
+# worth the whole
+ODD = [
     ("conv1", Conv, dict(filters=4, size=(3, 4), stride=2, pad=(0, 1, 2, 1))),
     ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=3, stride=2)),
@@ -44,7 +48,8 @@ ODD = [  # asymmetric in all that can be, every window hangs over somewhere, sev
     ("pool3", MaxPool, dict(size=2, stride=3)),
 ]
 ODD_SHAPE = (39, 52, 2)
-DENSE = [  # padded convolutions in a row; windows that overlap much, and that `floor` drops inside the map
+# padded convolutions in a row; windows that overlap much, and that `floor` drops inside the map
+DENSE = [
     ("conv1", Conv, dict(filters=4, size=3, pad=1)),
     ("relu1", ReLU, {}),
     ("pool1", MaxPool, dict(size=4, stride=2, ceil_mode=False)),
@@ -58,7 +63,8 @@ DENSE = [  # padded convolutions in a row; windows that overlap much, and that `
 GAPS = [  # strides beyond windows, and a pool of few places under one of many
     ("conv1", Conv, dict(filters=3, size=2, stride=3)),
     ("relu1", ReLU, {}),
-    ("pool1", MaxPool, dict(size=(16, 17), stride=(4, 5), pad=(15, 3))),  # 272 places: switches of 16 bits
+    # 272 places: switches of 16 bits
+    ("pool1", MaxPool, dict(size=(16, 17), stride=(4, 5), pad=(15, 3))),
     ("conv2", Conv, dict(filters=4, size=1)),
     ("relu2", ReLU, {}),
     ("pool2", MaxPool, dict(size=4, stride=5, pad=2)),
@@ -111,11 +117,15 @@ TABLES = {
 
 
 def every_unit(net, name, pictures=2, enough=40):
-    """All places of a layer, each in maps and of pictures drawn at random: once, and until there are `enough`."""
+    """All places of a layer, each in maps and of pictures drawn at random: once, and until there
+    are `enough`.
+    """
     height, width, maps = net.shapes[name]
     rng = np.random.default_rng(8)
     places = np.argwhere(np.ones((-(-enough // (height * width)), height, width)))[:, 1:]
-    return np.column_stack([rng.integers(0, pictures, len(places)), rng.integers(0, maps, len(places)), places])
+    return np.column_stack(
+        [rng.integers(0, pictures, len(places)), rng.integers(0, maps, len(places)), places]
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,9 @@ def test_every_place_of_every_layer_by_every_rule(xp, name, rules):
     net, x = nets.make(xp, table, shape), xp.asarray(nets.picture(batch=2, shape=shape))
     for name in net.shapes:
         units = every_unit(net, name)
-        want, value = (to_cpu(a) for a in project_units(net, x.copy(), name, units, rules, full=True))
+        want, value = (
+            to_cpu(a) for a in project_units(net, x.copy(), name, units, rules, full=True)
+        )
         r, values = project_units(net, x.copy(), name, units, rules)
         assert_same(values, value)
         assert want.any()
@@ -156,13 +168,19 @@ def test_with_whole_numbers_not_a_bit_differs(xp, name, relu, shared):
     x = xp.asarray(rng.integers(-3, 4, (2, *shape)).astype(float))
     for layer in net.shapes:
         units = every_unit(net, layer)
-        want, _ = project_units(net, x.copy(), layer, units, Rules(relu, "identity", shared), full=True)
+        want, _ = project_units(
+            net, x.copy(), layer, units, Rules(relu, "identity", shared), full=True
+        )
         r, _ = project_units(net, x.copy(), layer, units, Rules(relu, "identity", shared))
         np.testing.assert_array_equal(to_cpu(r), to_cpu(want))
 
 
 @given(
-    st.lists(st.tuples(st.booleans(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 3)), min_size=2, max_size=4),
+    st.lists(
+        st.tuples(st.booleans(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 3)),
+        min_size=2,
+        max_size=4,
+    ),
     st.integers(12, 40),
     st.integers(12, 40),
     st.sampled_from(EVERY_RULE),
@@ -172,10 +190,20 @@ def test_any_net(windows, height, width, rules):
     table = []
     for number, (pools, size, stride, pad) in enumerate(windows):
         if pools:
-            table.append((f"pool{number}", MaxPool, dict(size=size, stride=stride, pad=(min(pad, size - 1), 0))))
+            table.append(
+                (
+                    f"pool{number}",
+                    MaxPool,
+                    dict(size=size, stride=stride, pad=(min(pad, size - 1), 0)),
+                )
+            )
         else:
             table += [
-                (f"conv{number}", Conv, dict(filters=3, size=size, stride=stride, pad=(pad, 0, 1, pad))),
+                (
+                    f"conv{number}",
+                    Conv,
+                    dict(filters=3, size=size, stride=stride, pad=(pad, 0, 1, pad)),
+                ),
                 (f"relu{number}", ReLU, {}),
             ]
     try:
@@ -201,7 +229,9 @@ def test_sizes_of_the_papers_net():
 @pytest.mark.parametrize("model", ["zf32", "lenet"])
 def test_from_the_top_of_a_net_whole_maps_go_down(model):
     net = models.build(model, classes=3)
-    assert windowed.window_sizes(net, list(net.shapes)[-1]) == windowed.whole_maps(net, list(net.shapes)[-1])
+    assert windowed.window_sizes(net, list(net.shapes)[-1]) == windowed.whole_maps(
+        net, list(net.shapes)[-1]
+    )
 
 
 @pytest.mark.parametrize("name", ["relu1", "pool1", "relu3", "pool3"])
@@ -214,7 +244,9 @@ def test_a_window_is_never_smaller_than_the_field(name):
 @pytest.mark.parametrize("shared", ["add", "max", "overwrite"])
 @pytest.mark.parametrize("name", ["odd", "dense", "full"])
 def test_switches_that_no_maximum_chose(xp, name, shared):
-    """As controls use: pooled units that do not exist must stay silent without help from the order of the values."""
+    """As controls use: pooled units that do not exist must stay silent without help from the order
+    of the values.
+    """
     table, shape = TABLES[name]
     net, rng = nets.make(xp, table, shape), np.random.default_rng(7)
     last, rules = table[-1][0], Rules("gradient", "identity", shared)
@@ -227,7 +259,15 @@ def test_switches_that_no_maximum_chose(xp, name, shared):
     seed = np.zeros((len(units), 1, 1, y.shape[3]))
     seed[np.arange(len(units)), 0, 0, number] = 1
     ways = [
-        to_cpu(windowed.go_down(net, caches, windows_of(xp.asarray(seed.copy()), corner, row), sizes(net, last), rules))
+        to_cpu(
+            windowed.go_down(
+                net,
+                caches,
+                windows_of(xp.asarray(seed.copy()), corner, row),
+                sizes(net, last),
+                rules,
+            )
+        )
         for sizes in (windowed.window_sizes, windowed.whole_maps)
     ]
     assert ways[1].any()
@@ -243,7 +283,10 @@ def anywhere(rng, window, cache):
     places = np.zeros(cache.switches.shape, np.int64)
     for axis in range(2):
         first = np.arange(places.shape[1 + axis]) * window.stride[axis] - window.pad[axis]
-        low, high = np.maximum(0, -first), np.minimum(window.size[axis], cache.shape[1 + axis] - first)
+        low, high = (
+            np.maximum(0, -first),
+            np.minimum(window.size[axis], cache.shape[1 + axis] - first),
+        )
         low, high = (a.reshape((-1, 1, 1) if axis == 0 else (-1, 1)) for a in (low, high))
         places = places * window.size[axis] + rng.integers(low, high, places.shape)
     return places.astype(to_cpu(cache.switches).dtype)
@@ -262,7 +305,9 @@ def test_put(xp, size):
 
 
 def test_no_units(xp):
-    r, values = project_units(nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE)), "relu1", [])
+    r, values = project_units(
+        nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE)), "relu1", []
+    )
     assert r.shape == (0, *ODD_SHAPE) and values.shape == (0,)
 
 

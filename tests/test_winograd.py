@@ -1,4 +1,6 @@
-"""Winograd's ways round: narrow tiles at the end of a map, taps that a filter lacks, pictures that do not touch."""
+"""Winograd's ways round: narrow tiles at the end of a map, taps that a filter lacks, pictures that
+do not touch.
+"""
 
 from itertools import product
 
@@ -31,16 +33,28 @@ SIZES = {
 
 @st.composite
 def convolutions(draw):
-    """(batch, (H, W, C), filters, settings) of every kind of fold; maps of y of 1 to 10 positions along an axis."""
+    """(batch, (H, W, C), filters, settings) of every kind of fold; maps of y of 1 to 10 positions
+    along an axis.
+    """
     (_, stride), size = draw(st.sampled_from(sorted(SIZES.items())))
     pad = draw(st.tuples(*[st.integers(0, 2)] * 2))
     height, width = (
-        max(1, (draw(st.integers(1, 10)) - 1) * stride + n - 2 * p - draw(st.integers(0, stride - 1)))
+        max(
+            1,
+            (draw(st.integers(1, 10)) - 1) * stride + n - 2 * p - draw(st.integers(0, stride - 1)),
+        )
         for n, p in zip(size, pad, strict=True)
     )
-    height, width = (max(length, n - 2 * p) for length, n, p in zip((height, width), size, pad, strict=True))
+    height, width = (
+        max(length, n - 2 * p) for length, n, p in zip((height, width), size, pad, strict=True)
+    )
     settings = dict(size=size, stride=stride, pad=pad, ceil_mode=draw(st.booleans()))
-    return draw(st.integers(1, 9)), (height, width, draw(st.integers(1, 3))), draw(st.integers(1, 3)), settings
+    return (
+        draw(st.integers(1, 9)),
+        (height, width, draw(st.integers(1, 3))),
+        draw(st.integers(1, 3)),
+        settings,
+    )
 
 
 @given(case=convolutions())
@@ -61,9 +75,13 @@ def passes(x, dy, weight, window):
     return convolve(x, weight, None, window, Execution("winograd")), down
 
 
-@pytest.mark.parametrize("settings", [dict(size=3, pad=1), dict(size=5, stride=2), dict(size=5, pad=2)])
+@pytest.mark.parametrize(
+    "settings", [dict(size=3, pad=1), dict(size=5, stride=2), dict(size=5, pad=2)]
+)
 def test_no_picture_touches_another(settings):
-    """Not by a rounding error beside one that is a billion times as large, nor by a NaN: a dead unit stays empty."""
+    """Not by a rounding error beside one that is a billion times as large, nor by a NaN: a dead
+    unit stays empty.
+    """
     layer, rng = Conv(17, **settings), np.random.default_rng(0)
     layer.build((13, 14, 5), rng)
     x = rng.standard_normal((4, 13, 14, 5), np.float32)
@@ -86,7 +104,9 @@ def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     square = winograd._square(weight.dtype)
     folded = winograd._fold_filters(weight, how)
     for filters, position in ((folded, 5), (folded[::-1, ::-1], 0)):
-        transformed = winograd._transform(square, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:]))
+        transformed = winograd._transform(
+            square, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:])
+        )
         for values, span in zip(transformed, how.spans(2, position), strict=True):
             used = np.flatnonzero(values.any(axis=1))
             assert used.tolist() == list(range(span.start, span.stop))
@@ -96,10 +116,13 @@ def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     ("size", "window", "want"),
     [
         ((4, 4), (3, 1), 36),
-        ((13, 13), (3, 1), (3 * 6 + 3) ** 2),  # the paper's conv3 to conv5: F(4, 3) three times and F(1, 3)
+        # the paper's conv3 to conv5: F(4, 3) three times and F(1, 3)
+        ((13, 13), (3, 1), (3 * 6 + 3) ** 2),
         ((6, 15), (3, 1), (6 + 4) * (18 + 5)),
-        ((4, 8), (5, 2), 2 * (4 * 25 + 2 * 5 + 2 * 5 + 1)),  # of four blocks, two have a third row, two a third column
-        ((26, 26), (5, 2), (6 * 11 + 7) ** 2),  # its conv2: five positions see two blocks, infinity sees one
+        # of four blocks, two have a third row, two a third column
+        ((4, 8), (5, 2), 2 * (4 * 25 + 2 * 5 + 2 * 5 + 1)),
+        # its conv2: five positions see two blocks, infinity sees one
+        ((26, 26), (5, 2), (6 * 11 + 7) ** 2),
         ((27, 27), (5, 1), (6 * 11 + 9) ** 2),  # Krizhevsky's
         ((4, 4), (11, 4), (5 * 4 + 3) ** 2),
     ],
@@ -115,7 +138,10 @@ def test_every_place_of_a_map_is_in_one_tile():
         for top, left, down, across, high, wide in Tiles.of(size).rectangles:
             for i in range(down):
                 for j in range(across):
-                    covered[top + i * high : top + (i + 1) * high, left + j * wide : left + (j + 1) * wide] += 1
+                    covered[
+                        top + i * high : top + (i + 1) * high,
+                        left + j * wide : left + (j + 1) * wide,
+                    ] += 1
         assert (covered == 1).all()
 
 
@@ -126,12 +152,17 @@ def test_the_matrices_are_those_of_their_points(n):
     np.testing.assert_allclose(winograd_tiles.AT[n], at, atol=1e-12)
     np.testing.assert_allclose(winograd_tiles.BT[n], bt, atol=1e-12)
     np.testing.assert_allclose(winograd_tiles.G[[*range(n + 1), 5]], g, atol=1e-12)
-    d, taps = np.random.default_rng(0).standard_normal(n + 2), np.random.default_rng(1).standard_normal(3)
+    d, taps = (
+        np.random.default_rng(0).standard_normal(n + 2),
+        np.random.default_rng(1).standard_normal(3),
+    )
     np.testing.assert_allclose(at @ (g @ taps * (bt @ d)), np.correlate(d, taps), atol=1e-12)
 
 
 def tiles_of(size):
-    """(number of the tile in all, image, rows, columns, outputs down, outputs across), in the order they stand in."""
+    """(number of the tile in all, image, rows, columns, outputs down, outputs across), in the order
+    they stand in.
+    """
     start = 0
     for top, left, down, across, high, wide in Tiles.of(size).rectangles:
         for number, (n, i, j) in enumerate(product(range(2), range(down), range(across)), start):
@@ -144,11 +175,18 @@ def tiles_of(size):
 def test_tiles_are_transformed_by_their_matrices(size, gradients):
     """The loops of inputs and of gradients, exactly, in whole numbers."""
     more = 0 if gradients else 2
-    x = np.random.default_rng(0).integers(-9, 9, (2, size[0] + more, size[1] + more, 32)).astype(float)
-    tiles = winograd._to_tiles(x, Tiles.of(size), PLAIN, (0, 0), 32, gradients).reshape(-1, 6, 6, 32)
+    x = (
+        np.random.default_rng(0)
+        .integers(-9, 9, (2, size[0] + more, size[1] + more, 32))
+        .astype(float)
+    )
+    tiles = winograd._to_tiles(x, Tiles.of(size), PLAIN, (0, 0), 32, gradients).reshape(
+        -1, 6, 6, 32
+    )
     for number, n, top, left, high, wide in tiles_of(size):
         down, across = (
-            ref.winograd_matrices(k)[0].T if gradients else ref.winograd_matrices(k)[1] for k in (high, wide)
+            ref.winograd_matrices(k)[0].T if gradients else ref.winograd_matrices(k)[1]
+            for k in (high, wide)
         )
         d = x[n, top : top + high + more, left : left + wide + more]
         want = np.einsum("ai,ijc,bj->abc", down, d, across)
@@ -169,15 +207,20 @@ def test_outputs_are_those_of_the_matrices(size):
         used = products[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
         down, across = (ref.winograd_matrices(k)[0] for k in (high, wide))
         want = np.einsum("ia,abc,jb->ijc", down, used, across) + bias
-        np.testing.assert_allclose(y[n, top : top + high, left : left + wide], want, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            y[n, top : top + high, left : left + wide], want, rtol=0, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(
-    "settings", [dict(size=3), dict(size=3, pad=1), dict(size=5, stride=2, pad=1), dict(size=5, pad=2)]
+    "settings",
+    [dict(size=3), dict(size=3, pad=1), dict(size=5, stride=2, pad=1), dict(size=5, pad=2)],
 )
 def test_on_the_way_down_zeros_are_those_of_the_plain_product(settings, groups):
-    """Of one unit, of two in one picture, of none, in one group of filters, and by filters that lack a tap."""
+    """Of one unit, of two in one picture, of none, in one group of filters, and by filters that
+    lack a tap.
+    """
     layer, rng = Conv(16, groups=groups, **settings), np.random.default_rng(1)
     layer.build((13, 14, 8), rng)
     layer.weight[0] = 0
@@ -186,15 +229,21 @@ def test_on_the_way_down_zeros_are_those_of_the_plain_product(settings, groups):
     r[3] = rng.standard_normal(r.shape[1:])
     got, want = {}, {}
     for found, execution in ((got, Execution("winograd")), (want, GEMM)):
-        found["back"], found["down"] = (layer.transpose(r, (13, 14), execution, exact) for exact in (False, True))
+        found["back"], found["down"] = (
+            layer.transpose(r, (13, 14), execution, exact) for exact in (False, True)
+        )
     np.testing.assert_array_equal(got["down"] != 0, want["down"] != 0)
-    assert not np.array_equal(got["back"] != 0, want["back"] != 0), "Winograd by itself leaves rounding errors"
+    assert not np.array_equal(got["back"] != 0, want["back"] != 0), (
+        "Winograd by itself leaves rounding errors"
+    )
     np.testing.assert_allclose(got["down"], want["down"], atol=1e-5)
     assert got["down"][3].any() and not got["down"][2].any()
 
 
 def blocked_net(conv):
-    """A unit that is alive, and whose way down ends at the ReLU below: all its filters' weights are negative."""
+    """A unit that is alive, and whose way down ends at the ReLU below: all its filters' weights are
+    negative.
+    """
     rng, build = np.random.default_rng(2), [Conv(8, 3, pad=1), ReLU(), Conv(16, 3, pad=1), ReLU()]
     net = Net((13, 13, 3), list(zip(["conv1", "relu1", "conv2", "relu2"], build, strict=True)))
     net["conv1"].weight[:] = rng.standard_normal(net["conv1"].weight.shape)
@@ -207,7 +256,10 @@ def blocked_net(conv):
 @pytest.mark.parametrize("conv", ["gemm", "winograd"])
 @pytest.mark.parametrize("full", [False, True])
 def test_a_projection_that_is_exactly_empty_stays_empty(conv, full):
-    net, x = blocked_net(conv), np.random.default_rng(3).standard_normal((2, 13, 13, 3)).astype(np.float32)
+    net, x = (
+        blocked_net(conv),
+        np.random.default_rng(3).standard_normal((2, 13, 13, 3)).astype(np.float32),
+    )
     units = [(row, number, 4, 7) for row in (0, 1) for number in range(16)]
     r, values = project_units(net, x, "conv2", units, full=full)
     assert (values > 0).all() and not r.any()
@@ -215,5 +267,7 @@ def test_a_projection_that_is_exactly_empty_stays_empty(conv, full):
 
 def test_the_weight_gradient_of_no_pictures_is_zero():
     window = Window.of(5, 2, 0, True)
-    found = weight_gradient(np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, Execution("winograd"))
+    found = weight_gradient(
+        np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, Execution("winograd")
+    )
     assert found.shape == (5, 5, 3, 4) and not found.any()

@@ -1,4 +1,6 @@
-"""File systems that cannot lock (NFS, ENOLCK): HDF5's own lock, which would fail there, is never asked for."""
+"""File systems that cannot lock (NFS, ENOLCK): HDF5's own lock, which would fail there, is never
+asked for.
+"""
 
 import contextlib
 import fcntl
@@ -36,4 +38,6 @@ def test_features_are_written_and_read(locked, tmp_path):
 
 def test_hdf5_is_opened_in_one_place():
     sources = pathlib.Path(rawconv.__file__).parent.rglob("*.py")
-    assert [path.name for path in sources if re.search(r"\bh5py\.File\(", path.read_text())] == ["storage.py"]
+    assert [path.name for path in sources if re.search(r"\bh5py\.File\(", path.read_text())] == [
+        "storage.py"
+    ]

@@ -1,4 +1,6 @@
-"""The words of the package: names are the field's terms, helps stand alone, docstrings begin with what is done."""
+"""The words of the package: names are the field's terms, helps stand alone, docstrings begin with
+what is done.
+"""
 
 import ast
 import importlib
@@ -28,7 +30,8 @@ NOT_YET = ("report/", "convert/", "layers/", "cli/visualize.py")
 NOT_YET_REFERENCE = ("rawconv.convert",)
 # What a help does not begin with: an answer to a question that is not printed.
 ANSWERS = (
-    "Of In At On To By From With Without Where Which Whose What How Its Their Up Between Beside Also Most Least If"
+    "Of In At On To By From With Without Where Which Whose What How Its Their "
+    "Up Between Beside Also Most Least If"
 )
 # What the docstring of a function of the reference does not begin with.
 NOT_VERBS = [
@@ -57,7 +60,9 @@ NOT_VERBS = [
 
 
 def defined(tree):
-    """{name: line} of everything that a file names itself: functions, classes, arguments, variables, attributes."""
+    """{name: line} of everything that a file names itself: functions, classes, arguments,
+    variables, attributes.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name, node.lineno
@@ -95,7 +100,8 @@ def commands(group, path):
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [pytest.param(*pair, id=pair[0]) for pair in commands(rawconv.main, "rawconv")]
+    ("name", "command"),
+    [pytest.param(*pair, id=pair[0]) for pair in commands(rawconv.main, "rawconv")],
 )
 def test_helps_of_options_stand_alone(name, command):
     for option in command.params:
@@ -109,7 +115,9 @@ def test_helps_of_options_stand_alone(name, command):
 def reference():
     """{module: its members, or None for all public ones} of docs/api.md."""
     text = (ROOT / "docs/api.md").read_text()
-    for name, members in re.findall(r"^::: (\S+)\n(?:    options: \{members: \[(.*)\]\})?", text, re.M):
+    for name, members in re.findall(
+        r"^::: (\S+)\n(?:    options: \{members: \[(.*)\]\})?", text, re.M
+    ):
         yield name, [part.strip() for part in members.split(",")] if members else None
 
 
@@ -121,7 +129,9 @@ def public_functions():
         if not (path.with_suffix(".py").exists() or path.is_dir()):
             module, _, last = name.rpartition(".")
             path, wanted = ROOT.joinpath(*module.split(".")), [last]
-        tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+        tree = ast.parse(
+            (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+        )
         for node in tree.body:
             if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
                 continue
@@ -135,7 +145,11 @@ def public_functions():
 def in_contract(name):
     """Whether layers/__init__.py says what the method of a layer does."""
     text = (ROOT / "rawconv/layers/__init__.py").read_text()
-    return name.startswith("rawconv.layers.") and name.count(".") > 3 and name.rpartition(".")[2] in text
+    return (
+        name.startswith("rawconv.layers.")
+        and name.count(".") > 3
+        and name.rpartition(".")[2] in text
+    )
 
 
 def is_loop(node):
@@ -146,7 +160,9 @@ def is_loop(node):
 FUNCTIONS = [
     (name, node)
     for name, node in public_functions()
-    if isinstance(node, ast.FunctionDef) and not is_loop(node) and not name.startswith(NOT_YET_REFERENCE)
+    if isinstance(node, ast.FunctionDef)
+    and not is_loop(node)
+    and not name.startswith(NOT_YET_REFERENCE)
 ]
 
 
@@ -165,8 +181,16 @@ def test_the_reference_begins_with_what_is_done():
 def test_the_reference_is_annotated():
     wrong = []
     for name, node in FUNCTIONS:
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
-        missing = [a.arg for a in arguments if a and not a.annotation and a.arg not in ("self", "cls")]
+        arguments = [
+            *node.args.posonlyargs,
+            *node.args.args,
+            *node.args.kwonlyargs,
+            node.args.vararg,
+            node.args.kwarg,
+        ]
+        missing = [
+            a.arg for a in arguments if a and not a.annotation and a.arg not in ("self", "cls")
+        ]
         if missing or node.returns is None:
             wrong.append(f"{name}: {', '.join(missing)}{'' if node.returns else ' and the result'}")
     assert not wrong, "\n".join(wrong)

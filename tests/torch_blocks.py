@@ -14,8 +14,13 @@ class Basic(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, filters, 3, stride, 1, bias=False)
         self.bn1, self.relu = nn.BatchNorm2d(filters), nn.ReLU()
-        self.conv2, self.bn2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False), nn.BatchNorm2d(filters)
-        short = nn.Sequential(nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters))
+        self.conv2, self.bn2 = (
+            nn.Conv2d(filters, filters, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(filters),
+        )
+        short = nn.Sequential(
+            nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters)
+        )
         self.downsample = short if stride > 1 or channels != filters else None
 
     def forward(self, x):
@@ -44,7 +49,11 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     def __init__(self, *layers, classes=5, maps=16):
         super().__init__()
-        self.conv1, self.bn1, self.relu = nn.Conv2d(3, 6, 7, 2, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU()
+        self.conv1, self.bn1, self.relu = (
+            nn.Conv2d(3, 6, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+        )
         self.maxpool, self.avgpool = nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1)
         for number, layer in enumerate(layers, 1):
             setattr(self, f"layer{number}", layer)
@@ -63,11 +72,17 @@ class Fire(nn.Module):
         super().__init__()
         self.squeeze, self.squeeze_activation = nn.Conv2d(channels, squeeze, 1), nn.ReLU()
         self.expand1x1, self.expand1x1_activation = nn.Conv2d(squeeze, expand, 1), nn.ReLU()
-        self.expand3x3, self.expand3x3_activation = nn.Conv2d(squeeze, expand, 3, padding=1), nn.ReLU()
+        self.expand3x3, self.expand3x3_activation = (
+            nn.Conv2d(squeeze, expand, 3, padding=1),
+            nn.ReLU(),
+        )
 
     def forward(self, x):
         x = self.squeeze_activation(self.squeeze(x))
-        parts = self.expand1x1_activation(self.expand1x1(x)), self.expand3x3_activation(self.expand3x3(x))
+        parts = (
+            self.expand1x1_activation(self.expand1x1(x)),
+            self.expand3x3_activation(self.expand3x3(x)),
+        )
         return torch.cat(parts, 1)
 
 
@@ -80,7 +95,9 @@ class Squeeze(nn.Module):
             nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), Fire(6, 3, 4), Fire(8, 3, 5),
             nn.MaxPool2d(3, 2, ceil_mode=True), Fire(10, 4, 6),
         )  # fmt: skip
-        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(12, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.classifier = nn.Sequential(
+            nn.Dropout(), nn.Conv2d(12, classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        )
 
     def forward(self, x):
         return torch.flatten(self.classifier(self.features(x)), 1)
@@ -103,7 +120,9 @@ class DenseLayer(nn.Module):
 
 class DenseBlock(nn.ModuleDict):
     def __init__(self, count, channels, growth):
-        super().__init__({f"denselayer{k + 1}": DenseLayer(channels + k * growth, growth) for k in range(count)})
+        super().__init__(
+            {f"denselayer{k + 1}": DenseLayer(channels + k * growth, growth) for k in range(count)}
+        )
 
     def forward(self, x):
         features = [x]
@@ -139,7 +158,10 @@ class Unit(nn.Module):
 
     def __init__(self, channels, filters, size, **about):
         super().__init__()
-        self.conv, self.bn = nn.Conv2d(channels, filters, size, bias=False, **about), nn.BatchNorm2d(filters, eps=1e-3)
+        self.conv, self.bn = (
+            nn.Conv2d(channels, filters, size, bias=False, **about),
+            nn.BatchNorm2d(filters, eps=1e-3),
+        )
 
     def forward(self, x):
         return F.relu(self.bn(self.conv(x)))
@@ -150,28 +172,47 @@ class Inception(nn.Module):
         super().__init__()
         self.branch1 = Unit(channels, 3, 1)
         self.branch2 = nn.Sequential(Unit(channels, 3, 1), Unit(3, 4, 3, padding=1))
-        self.branch3 = nn.Sequential(Unit(channels, 3, (1, 7), padding=(0, 3)), Unit(3, 3, (7, 1), padding=(3, 0)))
+        self.branch3 = nn.Sequential(
+            Unit(channels, 3, (1, 7), padding=(0, 3)), Unit(3, 3, (7, 1), padding=(3, 0))
+        )
         self.branch4 = nn.Sequential(nn.MaxPool2d(3, 1, 1, ceil_mode=True), Unit(channels, 2, 1))
         self.branch_pool = Unit(channels, 2, 1)
 
     def forward(self, x):
         pooled = self.branch_pool(F.avg_pool2d(x, 3, 1, 1))
-        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x), pooled], 1)
+        return torch.cat(
+            [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x), pooled], 1
+        )
 
 
 class Google(nn.Module):
-    """transform_input takes ImageNet's mean and deviation back, a channel at a time; a head more while training."""
+    """transform_input takes ImageNet's mean and deviation back, a channel at a time; a head more
+    while training.
+    """
 
     def __init__(self, classes=5):
         super().__init__()
-        self.conv1, self.maxpool1 = Unit(3, 6, 7, stride=2, padding=3), nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.conv1, self.maxpool1 = (
+            Unit(3, 6, 7, stride=2, padding=3),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+        )
         self.inception3a, self.inception3b = Inception(6), Inception(14)
-        self.avgpool, self.dropout, self.fc = nn.AdaptiveAvgPool2d(1), nn.Dropout(0.2), nn.Linear(14, classes)
+        self.avgpool, self.dropout, self.fc = (
+            nn.AdaptiveAvgPool2d(1),
+            nn.Dropout(0.2),
+            nn.Linear(14, classes),
+        )
         self.aux1 = nn.Linear(14, classes)
 
     def forward(self, x):
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        x = torch.cat([torch.unsqueeze(x[:, c], 1) * (std[c] / 0.5) + (mean[c] - 0.5) / 0.5 for c in range(3)], 1)
+        x = torch.cat(
+            [
+                torch.unsqueeze(x[:, c], 1) * (std[c] / 0.5) + (mean[c] - 0.5) / 0.5
+                for c in range(3)
+            ],
+            1,
+        )
         x = self.inception3b(self.inception3a(self.maxpool1(self.conv1(x))))
         scores = self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
         return (scores, self.aux1(x.mean((2, 3)))) if self.training else scores
@@ -184,7 +225,11 @@ class Inverted(nn.Module):
         super().__init__()
         hidden = expand * channels
         self.adds = stride == 1 and channels == filters
-        first = [nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6())]
+        first = [
+            nn.Sequential(
+                nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6()
+            )
+        ]
         wide = nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False)
         self.conv = nn.Sequential(
             *(first if expand > 1 else []), nn.Sequential(wide, nn.BatchNorm2d(hidden), nn.ReLU6()),
@@ -199,7 +244,9 @@ class Mobile(nn.Module):
     def __init__(self, classes=5):
         super().__init__()
         stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU6())
-        self.features = nn.Sequential(stem, Inverted(6, 4, 1, 1), Inverted(4, 6, 2), Inverted(6, 6, 1))
+        self.features = nn.Sequential(
+            stem, Inverted(6, 4, 1, 1), Inverted(4, 6, 2), Inverted(6, 6, 1)
+        )
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(6, classes))
 
     def forward(self, x):
@@ -219,7 +266,9 @@ NETS = {
 
 def resnet18(classes=5):
     pairs = [(6, 6, 1), (6, 7, 2), (7, 8, 2), (8, 9, 2)]
-    return ResNet(*(nn.Sequential(Basic(c, f, s), Basic(f, f)) for c, f, s in pairs), classes=classes, maps=9)
+    return ResNet(
+        *(nn.Sequential(Basic(c, f, s), Basic(f, f)) for c, f, s in pairs), classes=classes, maps=9
+    )
 
 
 def resnext(counts=(3, 4, 6, 3), classes=5):
@@ -234,9 +283,19 @@ def resnext(counts=(3, 4, 6, 3), classes=5):
 
 def squeezenet1_1(classes=5):
     net = Squeeze(classes)
-    pool, fires = lambda: nn.MaxPool2d(3, 2, ceil_mode=True), [Fire(6, 3, 4), *(Fire(8, 3, 4) for _ in range(7))]
+    pool, fires = (
+        lambda: nn.MaxPool2d(3, 2, ceil_mode=True),
+        [Fire(6, 3, 4), *(Fire(8, 3, 4) for _ in range(7))],
+    )
     net.features = nn.Sequential(
-        nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), pool(), *fires[:2], pool(), *fires[2:4], pool(), *fires[4:]
+        nn.Conv2d(3, 6, 3, stride=2),
+        nn.ReLU(),
+        pool(),
+        *fires[:2],
+        pool(),
+        *fires[2:4],
+        pool(),
+        *fires[4:],
     )
     net.classifier[1] = nn.Conv2d(8, classes, 1)
     return net
@@ -289,7 +348,11 @@ class GoogLeNet(nn.Module):
 
     def __init__(self, classes=5):
         super().__init__()
-        self.conv1, self.conv2, self.conv3 = Unit(3, 6, 7, stride=2, padding=3), Unit(6, 6, 1), Unit(6, 6, 3, padding=1)
+        self.conv1, self.conv2, self.conv3 = (
+            Unit(3, 6, 7, stride=2, padding=3),
+            Unit(6, 6, 1),
+            Unit(6, 6, 3, padding=1),
+        )
         self.pools, channels = {"3a": 3, "4a": 3, "5a": 2}, 6
         for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
             setattr(self, f"inception{name}", Module(channels))
@@ -312,7 +375,9 @@ WHOLE = {
 
 
 def calibrated(net, side=32, seed=0, channels=3):
-    """The net in eval mode, with weights that keep its maps alive and its batch norms' statistics those of a batch."""
+    """The net in eval mode, with weights that keep its maps alive and its batch norms' statistics
+    those of a batch.
+    """
     torch.manual_seed(seed)
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -329,7 +394,9 @@ def calibrated(net, side=32, seed=0, channels=3):
 
 
 def outputs(net, x):
-    """(scores, {path of a module without children: what it made}); used again, a module is called path_1, path_2."""
+    """(scores, {path of a module without children: what it made}); used again, a module is called
+    path_1, path_2.
+    """
     found = {}
 
     def hook(path):
@@ -342,7 +409,11 @@ def outputs(net, x):
 
         return keep
 
-    hooks = [m.register_forward_hook(hook(path)) for path, m in net.named_modules() if path and not list(m.children())]
+    hooks = [
+        m.register_forward_hook(hook(path))
+        for path, m in net.named_modules()
+        if path and not list(m.children())
+    ]
     with torch.no_grad():
         scores = net(x)
     for one in hooks:

@@ -1,4 +1,6 @@
-"""Small nets in PyTorch, with the structure and the names of torchvision's AlexNet and VGG and of pytorchcv's ZFNet."""
+"""Small nets in PyTorch, with the structure and the names of torchvision's AlexNet and VGG and of
+pytorchcv's ZFNet.
+"""
 
 import torch
 from torch import nn
@@ -9,7 +11,11 @@ class Vision(nn.Module):
 
     def __init__(self, features, size, classifier):
         super().__init__()
-        self.features, self.avgpool, self.classifier = features, nn.AdaptiveAvgPool2d(size), classifier
+        self.features, self.avgpool, self.classifier = (
+            features,
+            nn.AdaptiveAvgPool2d(size),
+            classifier,
+        )
 
     def forward(self, x):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
@@ -45,7 +51,11 @@ def vgg(name, norm=False, maps=(4, 5, 6, 7), fc=16, classes=5):
             layers.append(nn.MaxPool2d(2, 2))
             continue
         filters = maps[int(letter) - 1]
-        layers += [nn.Conv2d(channels, filters, 3, padding=1), *([nn.BatchNorm2d(filters)] if norm else []), nn.ReLU()]
+        layers += [
+            nn.Conv2d(channels, filters, 3, padding=1),
+            *([nn.BatchNorm2d(filters)] if norm else []),
+            nn.ReLU(),
+        ]
         channels = filters
     classifier = nn.Sequential(
         nn.Linear(channels * 49, fc), nn.ReLU(), nn.Dropout(), nn.Linear(fc, fc), nn.ReLU(), nn.Dropout(),
@@ -92,14 +102,20 @@ class ZFNet(nn.Module):
             stage.add_module(f"pool{i}", nn.MaxPool2d(3, 2, ceil_mode=True))
             self.features.add_module(f"stage{i}", stage)
         self.output = nn.Module()
-        self.output.fc1, self.output.fc2, self.output.fc3 = Dense(36 * e, fc), Dense(fc, fc), nn.Linear(fc, classes)
+        self.output.fc1, self.output.fc2, self.output.fc3 = (
+            Dense(36 * e, fc),
+            Dense(fc, fc),
+            nn.Linear(fc, classes),
+        )
 
     def forward(self, x):
         return self.output.fc3(self.output.fc2(self.output.fc1(self.features(x).flatten(1))))
 
 
 def random(net, seed=0):
-    """`net` in eval mode with weights of a size that keeps its maps near 1, and batch norms that do something."""
+    """`net` in eval mode with weights of a size that keeps its maps near 1, and batch norms that do
+    something.
+    """
     torch.manual_seed(seed)
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -23,8 +23,8 @@ SHORTEST = 0.02  # seconds of a turn: shorter work is repeated
 def main(tree, rounds, only, path):
     """Convolutions and training steps: the time here over the time in TREE, at batches of 1, 3, 32 and 128.
 
-    Of each round's ratio the median and its 95 % interval; of all rounds the ratio of the shortest.  The same of the
-    processor's time, which other programs disturb less.
+    Of each round's ratio the median and its 95 % interval; of all rounds the ratio of the shortest.
+    The same of the processor's time, which other programs disturb less.
     """
     with _start(HERE.parent, only) as here, _start(pathlib.Path(tree).resolve(), only) as there:
         times = _take_turns(here, there, rounds)
@@ -35,13 +35,19 @@ def main(tree, rounds, only, path):
         click.echo(line(row))
     click.echo(conditions(about := machine()))
     if path:
-        pathlib.Path(path).write_text(json.dumps({"command": "against", "rows": rows, **about}, indent=1))
+        pathlib.Path(path).write_text(
+            json.dumps({"command": "against", "rows": rows, **about}, indent=1)
+        )
 
 
 def _take_turns(here, there, rounds):
-    """{work: ([(seconds, CPU seconds) of each round here], [there])}; who begins changes from round to round."""
+    """{work: ([(seconds, CPU seconds) of each round here], [there])}; who begins changes from round
+    to round.
+    """
     names, _ = (json.loads(worker.stdout.readline()) for worker in (here, there))
-    repeats = {name: max(1, min(50, math.ceil(SHORTEST / _ask(there, name, 1)[0]))) for name in names}
+    repeats = {
+        name: max(1, min(50, math.ceil(SHORTEST / _ask(there, name, 1)[0]))) for name in names
+    }
     times = {name: ([], []) for name in names}
     for number in range(rounds):
         for name in names:
@@ -54,7 +60,9 @@ def _take_turns(here, there, rounds):
 def _start(tree, only):
     command = [sys.executable, str(HERE / "bench_worker.py"), *filter(None, only.split(","))]
     environment = os.environ | {"PYTHONPATH": str(tree)}
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def _ask(worker, name, repeats):
@@ -73,7 +81,8 @@ def compare(here, there):
     for which, prefix in enumerate(("", "cpu_")):
         ours, theirs = ([times[which] for times in side] for side in (here, there))
         ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-        low = max(0, math.floor(len(ratios) / 2 - 0.98 * math.sqrt(len(ratios))))  # of the median, by its rank
+        # of the median, by its rank
+        low = max(0, math.floor(len(ratios) / 2 - 0.98 * math.sqrt(len(ratios))))
         found[f"{prefix}ratio"] = statistics.median(ratios)
         found[f"{prefix}interval"] = (ratios[low], ratios[-1 - low])
         found[f"{prefix}shortest"] = min(ours) / min(theirs)

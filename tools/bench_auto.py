@@ -1,4 +1,6 @@
-"""The constants by which `auto` chooses Winograd (layers/cpu/winograd.py): each pass both ways, for many shapes."""
+"""The constants by which `auto` chooses Winograd (layers/cpu/winograd.py): each pass both ways, for
+many shapes.
+"""
 
 import functools
 import itertools
@@ -19,7 +21,8 @@ FILTERS = ((3, 1), (5, 1), (5, 2))  # size, stride
 CHANNELS = (8, 16, 32, 64, 96, 128, 256, 512)
 MAPS = (4, 6, 8, 13, 16, 27, 32, 64)  # of the output
 BATCHES = (1, 3, 8, 32, 128)
-LEAST, MOST = 2e6, 6e9  # additions and multiplications of a pass: what is smaller or larger is left out
+# additions and multiplications of a pass: what is smaller or larger is left out
+LEAST, MOST = 2e6, 6e9
 TRIED = {  # the constants, in the order of winograd.figures
     "FEWEST_CHANNELS": (1, 16, 24, 40, 80, 112),
     "FEWEST_POSITIONS": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
@@ -34,13 +37,20 @@ TRIED = {  # the constants, in the order of winograd.figures
 def main(rounds, path):
     """Winograd's time over the product's, and the constants of `auto` that lose least."""
     found = []
-    for (size, stride), batch, side, channels in itertools.product(FILTERS, BATCHES, MAPS, CHANNELS):
+    for (size, stride), batch, side, channels in itertools.product(
+        FILTERS, BATCHES, MAPS, CHANNELS
+    ):
         if LEAST <= 2 * batch * (side * channels * size) ** 2 <= MOST:
             found += measured(Conv(channels, size, stride, size // 2), batch, side * stride, rounds)
     click.echo(table(found))
     present = tuple(getattr(winograd, name) for name in TRIED)
     best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
-    for what, constants in (("now", present), ("least loss", best), ("always", (0,) * 4), ("never", (math.inf,) * 4)):
+    for what, constants in (
+        ("now", present),
+        ("least loss", best),
+        ("always", (0,) * 4),
+        ("never", (math.inf,) * 4),
+    ):
         named = ", ".join(f"{name} {value}" for name, value in zip(TRIED, constants, strict=True))
         click.echo(f"{what:12}{loss(found, constants):7.1%} slower than the faster way    {named}")
     click.echo(conditions(about := machine()))
@@ -58,8 +68,14 @@ def measured(layer, batch, side, rounds):
     shape = Shape(batch, size, layer.weight.shape, layer.window)
     passes = {
         "up": (lambda execution: layer.forward(x, execution=execution), False),
-        "back to x": (lambda execution: layer.transpose(dy, size, execution), layer.window.stride != (1, 1)),
-        "back to weight": (lambda execution: layer.parameter_gradients(dy, Cache(x, execution)), False),
+        "back to x": (
+            lambda execution: layer.transpose(dy, size, execution),
+            layer.window.stride != (1, 1),
+        ),
+        "back to weight": (
+            lambda execution: layer.parameter_gradients(dy, Cache(x, execution)),
+            False,
+        ),
     }
     found = []
     for name, (function, transposed) in passes.items():
@@ -68,15 +84,22 @@ def measured(layer, batch, side, rounds):
         figures = winograd.figures(shape, transposed)
         ratio = statistics.median(times["winograd"]) / statistics.median(times["gemm"])
         found.append(
-            (f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}", figures, ratio)
+            (
+                f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}",
+                figures,
+                ratio,
+            )
         )
     return found
 
 
 def loss(found, constants):
-    """By how much these constants' choices are slower than the faster way, in the (geometric) mean of all passes."""
+    """By how much these constants' choices are slower than the faster way, in the (geometric) mean
+    of all passes.
+    """
     logs = [
-        math.log(ratio if all(map(operator.ge, figures, constants)) else 1) - math.log(min(ratio, 1))
+        math.log(ratio if all(map(operator.ge, figures, constants)) else 1)
+        - math.log(min(ratio, 1))
         for _, figures, ratio in found
     ]
     return math.exp(statistics.mean(logs)) - 1
@@ -88,9 +111,17 @@ def table(found):
     for name, rows in itertools.groupby(sorted(found), key=lambda row: row[0]):
         cells = {}
         for _, (channels, positions, _, _), ratio in rows:
-            cells.setdefault(2 ** round(math.log2(positions)), {}).setdefault(channels, []).append(ratio)
-        lines.append(f"\n{name}\n{'positions':>8}" + "".join(f"{f'C {channels}':>7}" for channels in CHANNELS))
+            cells.setdefault(2 ** round(math.log2(positions)), {}).setdefault(channels, []).append(
+                ratio
+            )
+        lines.append(
+            f"\n{name}\n{'positions':>8}"
+            + "".join(f"{f'C {channels}':>7}" for channels in CHANNELS)
+        )
         for positions in sorted(cells):
             medians = (cells[positions].get(channels) for channels in CHANNELS)
-            lines.append(f"{positions:8}" + "".join(f"{statistics.median(m):7.2f}" if m else " " * 7 for m in medians))
+            lines.append(
+                f"{positions:8}"
+                + "".join(f"{statistics.median(m):7.2f}" if m else " " * 7 for m in medians)
+            )
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""Each layer and direction on a GPU, the whole step, and the same net in PyTorch, beside the floor of the card.
+"""Each layer and direction on a GPU, the whole step, and the same net in PyTorch, beside the floor
+of the card.
 
 The floor table alone needs no GPU (`--dry`): it is arithmetic, see roofline.py.
 """
@@ -23,16 +24,21 @@ ROUNDS = 10
 
 @click.command()
 @click.option("--device", default="gpu", show_default=True, help="gpu or gpu:N.")
-@click.option("--dry", is_flag=True, help="Only the floors, by arithmetic, for --card: on any machine.")
-@click.option("--card", type=click.Choice(sorted(CARDS)), default="h100", show_default=True, help="For --dry.")
+@click.option(
+    "--dry", is_flag=True, help="Only the floors, by arithmetic, for --card: on any machine."
+)
+@click.option(
+    "--card", type=click.Choice(sorted(CARDS)), default="h100", show_default=True, help="For --dry."
+)
 @click.option("--model", type=click.Choice(list(models.MODELS)), default="zfnet", show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--json", "path", type=click.Path(dir_okay=False), help="Write the results there.")
 def main(device, dry, card, model, batch, path):
     """Milliseconds, TFLOP/s and GB/s of each layer and direction, beside the floor that the card sets.
 
-    floor: by our kernels' operations and bytes; least: with every input, weight and output moved once, as an implicit
-    convolution would.  Peaks are measured on the card (a product, a copy); with --dry they are its data sheet's.
+    floor: by our kernels' operations and bytes; least: with every input, weight and output moved
+    once, as an implicit convolution would.  Peaks are measured on the card (a product, a copy);
+    with --dry they are its data sheet's.
     """
     net, times, whole = models.build(model, 1000), {}, {}
     if dry:
@@ -40,13 +46,25 @@ def main(device, dry, card, model, batch, path):
     else:
         place = choose_device(device)
         if str(place) == "cpu":
-            raise click.UsageError("--device must be a gpu; the CPU has `tools/bench.py layers` and `step`.")
+            raise click.UsageError(
+                "--device must be a gpu; the CPU has `tools/bench.py layers` and `step`."
+            )
         others = torch_times(net, batch)
         net.to(place)
         name, tflops, gbs = peaks(place)
         times, whole = layer_times(net, batch), whole_times(net, batch, others)
-    rows = [row(work, tflops, gbs, times.get((work.layer, work.direction))) for work in work_of(net, batch)]
-    found = {"model": model, "batch": batch, "card": name, "peak_tflops": tflops, "peak_gbs": gbs, "dry": dry}
+    rows = [
+        row(work, tflops, gbs, times.get((work.layer, work.direction)))
+        for work in work_of(net, batch)
+    ]
+    found = {
+        "model": model,
+        "batch": batch,
+        "card": name,
+        "peak_tflops": tflops,
+        "peak_gbs": gbs,
+        "dry": dry,
+    }
     found |= {"rows": rows, "whole": whole, "date": datetime.date.today().isoformat()}
     click.echo(table(found))
     if path:
@@ -68,7 +86,9 @@ def row(work, tflops, gbs, seconds=None):
 
 
 def seconds(function, repeat=ROUNDS):
-    """The median time on the GPU.  PyTorch runs on the same stream, the default one, so that this times it as well."""
+    """The median time on the GPU.  PyTorch runs on the same stream, the default one, so that this
+    times it as well.
+    """
     from cupyx.profiler import benchmark
 
     return float(np.median(benchmark(function, n_repeat=repeat, n_warmup=2).gpu_times))
@@ -88,17 +108,25 @@ def peaks(place, side=4096):
 
 
 def layer_times(net, batch):
-    """{(layer, direction): seconds}, on random numbers of the right shapes.  A convolution goes up with its ReLU."""
+    """{(layer, direction): seconds}, on random numbers of the right shapes.  A convolution goes up
+    with its ReLU.
+    """
     import cupy
 
     found, rng, shape = {}, cupy.random.RandomState(0), net.shape
     for name, layer in net.layers:
-        x, y = (rng.standard_normal((batch, *size), "float32") for size in (shape, net.shapes[name]))
+        x, y = (
+            rng.standard_normal((batch, *size), "float32") for size in (shape, net.shapes[name])
+        )
         rng_key = (0, 0, np.arange(batch))
         cache = layer.forward(x.copy(), rng_key)[1]
         lowest = name == net.layers[0][0]
         back = layer.parameter_gradients if lowest else layer.backward
-        up = partial(layer.forward, fuse_relu=net.fuses_relu[name]) if name in net.fuses_relu else layer.forward
+        up = (
+            partial(layer.forward, fuse_relu=net.fuses_relu[name])
+            if name in net.fuses_relu
+            else layer.forward
+        )
         found[name, "up"] = seconds(lambda up=up, x=x, rng_key=rng_key: up(x, rng_key))
         found[name, "back"] = seconds(lambda back=back, y=y, cache=cache: back(y, cache))
         found[name, "down"] = seconds(lambda layer=layer, y=y, cache=cache: layer.deconv(y, cache))
@@ -107,30 +135,47 @@ def layer_times(net, batch):
 
 
 def whole_times(net, batch, others):
-    """{what: {"ms", "torch_ms", "ratio"}}: the way up, a training step, and the projection of a whole layer."""
+    """{what: {"ms", "torch_ms", "ratio"}}: the way up, a training step, and the projection of a
+    whole layer.
+    """
     import cupy
 
     size = net.stored[0]
-    pictures = cupy.random.RandomState(1).randint(0, 256, (batch, size, size, net.shape[2])).astype("uint8")
-    labels, optimizer, rng_key = cupy.arange(batch) % len(net.classes), SGD(net), (0, 0, np.arange(batch))
+    pictures = (
+        cupy.random.RandomState(1)
+        .randint(0, 256, (batch, size, size, net.shape[2]))
+        .astype("uint8")
+    )
+    labels, optimizer, rng_key = (
+        cupy.arange(batch) % len(net.classes),
+        SGD(net),
+        (0, 0, np.arange(batch)),
+    )
     x = cupy.random.RandomState(2).standard_normal((batch, *net.shape), "float32")
     top = [name for name, layer in net.layers if isinstance(layer, MaxPool)][-1]
     y, caches = net.forward(x, top)
     ours = {
         "forward": lambda: net.forward(x, keep=False),
-        "step": lambda: train_step(net, pictures, labels, rng_key, recipe_of(net).crop, optimizer, 1e-6),
+        "step": lambda: train_step(
+            net, pictures, labels, rng_key, recipe_of(net).crop, optimizer, 1e-6
+        ),
         f"down from {top}": lambda: net.deconv(y, caches),
     }
     found = {}
     for what, work in ours.items():
         found[what] = {"ms": seconds(work) * 1e3}
         if what in others:
-            found[what] |= {"torch_ms": others[what] * 1e3, "ratio": found[what]["ms"] / others[what] / 1e3}
+            found[what] |= {
+                "torch_ms": others[what] * 1e3,
+                "ratio": found[what]["ms"] / others[what] / 1e3,
+            }
     return found
 
 
 def torch_times(net, batch):
-    """{"forward", "step": seconds} of the same net in PyTorch on the same card, no TF32; {} where it is not there."""
+    """{"forward", "step": seconds} of the same net in PyTorch on the same card, no TF32; {} where
+    it is not there.
+    """
     try:
         import torch
     except ImportError:
@@ -143,7 +188,10 @@ def torch_times(net, batch):
     torch.backends.cudnn.benchmark = True
     x, labels = bench_step.some_pictures(net, batch)
     kinds = ("forward", "step")
-    return {kind: seconds(bench_step.torchs(net, x, labels, kind, "channels_last", device="cuda")) for kind in kinds}
+    return {
+        kind: seconds(bench_step.torchs(net, x, labels, kind, "channels_last", device="cuda"))
+        for kind in kinds
+    }
 
 
 def table(found):
@@ -157,13 +205,19 @@ def table(found):
         line = f"{one['layer']:10}{one['direction']:6}{one['operations'] / 1e9:10.2f}{one['moved'] / 1e6:10.1f}"
         line += f"{one['least'] / 1e6:10.1f}{one['floor_ms']:10.3f}{one['least_floor_ms']:10.3f}"
         if "ms" in one:
-            line += f"{one['ms']:10.3f}{one['times_floor']:9.2f}{one['tflops']:9.2f}{one['gbs']:8.0f}"
+            line += (
+                f"{one['ms']:10.3f}{one['times_floor']:9.2f}{one['tflops']:9.2f}{one['gbs']:8.0f}"
+            )
         text.append(line)
     for direction in ("up", "back", "down"):
         rows = [one for one in found["rows"] if one["direction"] == direction]
         floors = (sum(one[key] for one in rows) for key in ("floor_ms", "least_floor_ms"))
         text.append(f"{'all':10}{direction:36}" + "".join(f"{floor:10.3f}" for floor in floors))
     for what, one in found["whole"].items():
-        other = f", PyTorch {one['torch_ms']:.3f} ms, ratio {one['ratio']:.2f}" if "ratio" in one else ""
+        other = (
+            f", PyTorch {one['torch_ms']:.3f} ms, ratio {one['ratio']:.2f}"
+            if "ratio" in one
+            else ""
+        )
         text.append(f"{what}: {one['ms']:.3f} ms{other}")
     return "\n".join(text)

@@ -17,7 +17,9 @@ from rawconv.layers.relu import ReLU
 @click.command()
 @click.option("--model", type=click.Choice(list(models.MODELS)), default="zfnet", show_default=True)
 @click.option("--batch", type=click.IntRange(1), help="[32 for pictures of 224 pixels, else 128]")
-@click.option("--only", default="", help="Layers whose names start with one of these, e.g. conv,pool.")
+@click.option(
+    "--only", default="", help="Layers whose names start with one of these, e.g. conv,pool."
+)
 @click.option("--algorithm", default="auto", show_default=True, help="rawconv's --conv.")
 @rounds_option
 @json_option
@@ -29,23 +31,33 @@ def main(model, batch, only, algorithm, rounds, path):
     for name, layer in net.layers:
         if name.startswith(starts):
             how = {"execution": Execution(algorithm)} if isinstance(layer, Conv) else {}
-            rows += layer_rows(f"{model} {name}", layer, shape, batch, rounds, how, name == net.layers[0][0])
+            rows += layer_rows(
+                f"{model} {name}", layer, shape, batch, rounds, how, name == net.layers[0][0]
+            )
         shape = net.shapes[name]
     report("layers", rows, path, model=model, batch=batch)
 
 
 def layer_rows(name, layer, shape, batch, rounds, how, lowest):
-    """The passes of one layer on random numbers; the lowest's way back to the pixels is not asked for in training."""
+    """The passes of one layer on random numbers; the lowest's way back to the pixels is not asked
+    for in training.
+    """
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *shape), np.float32)
     dy = rng.standard_normal((batch, *layer.out_shape(shape)), np.float32)
     ways = {"rawconv": ours(layer, x, dy, how)}
     ways |= {layout: torchs(layer, x, dy, layout) for layout in rival.LAYOUTS}
-    flops = 2 * batch * math.prod(layer.out_shape(shape)) * math.prod(layer.weight.shape[:3]) if layer.params else 0
+    flops = (
+        2 * batch * math.prod(layer.out_shape(shape)) * math.prod(layer.weight.shape[:3])
+        if layer.params
+        else 0
+    )
     rows = []
     for what in ways["rawconv"]:
         if what != "back to x" or not lowest:
-            seconds = take_turns({way: passes[what] for way, passes in ways.items()}, rounds, say=False)
+            seconds = take_turns(
+                {way: passes[what] for way, passes in ways.items()}, rounds, say=False
+            )
             rows.append(row(f"{name} {what}", seconds, flops))
             click.echo(f"{rows[-1]['work']}: {rows[-1]['ratio']:.2f}", err=True)
     return rows
@@ -85,5 +97,8 @@ def torchs(layer, x, dy, layout):
     def back(*to):
         return lambda: torch.autograd.grad(y, to, dy, retain_graph=True)
 
-    passes = {"up": lambda: module(detached if isinstance(layer, ReLU) else inputs), "back to x": back(inputs)}
+    passes = {
+        "up": lambda: module(detached if isinstance(layer, ReLU) else inputs),
+        "back to x": back(inputs),
+    }
     return passes | ({"back to weight": back(*module.parameters())} if layer.params else {})

@@ -18,9 +18,13 @@ WARM = 5  # steps that are not timed
 
 @click.command()
 @click.option("--model", default="zf64", show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Over all processes.")
+@click.option(
+    "--batch", type=click.IntRange(1), default=128, show_default=True, help="Over all processes."
+)
 @click.option("--processes", type=click.IntRange(2), default=2, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=20, show_default=True, help="Timed in each round.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=20, show_default=True, help="Timed in each round."
+)
 @click.option("--worker", is_flag=True, hidden=True)
 @rounds_option
 def main(model, batch, processes, steps, worker, rounds):
@@ -30,9 +34,20 @@ def main(model, batch, processes, steps, worker, rounds):
     """
     if worker:
         return work(model, batch, steps)
-    words = [sys.executable, __file__, "--worker", "--model", model, "--batch", str(batch), "--steps", str(steps)]
+    words = [
+        sys.executable,
+        __file__,
+        "--worker",
+        "--model",
+        model,
+        "--batch",
+        str(batch),
+        "--steps",
+        str(steps),
+    ]
     mpirun = shutil.which(
-        "mpirun", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+        "mpirun",
+        path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]),
     )
     if not mpirun:
         raise click.ClickException("There is no mpirun: pip install 'rawconv[mpi]'.")
@@ -66,11 +81,19 @@ def work(model, batch, steps):
         rng, seconds = np.random.default_rng(0), []
         pictures = rng.integers(0, 256, (batch, chosen.stored, chosen.stored, 3), np.uint8)
         labels, ids = rng.integers(0, len(net.classes) or 10, batch), ranks.shard(np.arange(batch))
-        optimizer = SGD(net, chosen.momentum, chosen.weight_decay, chosen.max_filter_rms, chosen.layer_rates(net))
+        optimizer = SGD(
+            net,
+            chosen.momentum,
+            chosen.weight_decay,
+            chosen.max_filter_rms,
+            chosen.layer_rates(net),
+        )
         for number in range(WARM + steps):
             began = time.perf_counter()
             rng_key = (0, number, ids)
-            train_step(net, pictures[ids], labels[ids], rng_key, chosen.crop, optimizer, 0.01, ranks, batch)
+            train_step(
+                net, pictures[ids], labels[ids], rng_key, chosen.crop, optimizer, 0.01, ranks, batch
+            )
             if number >= WARM:
                 seconds.append(time.perf_counter() - began)
         if ranks.rank == 0:

@@ -27,10 +27,12 @@ BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastes
 @click.option("--rounds", type=click.IntRange(1), help="[3; quick: 1]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def main(quick, rounds, as_json):
-    """P(one class) with a square of 50 pixels at 900 places of a picture of 224, every 6 pixels, through all of ZFNet.
+    """P(one class) with a square of 50 pixels at 900 places of a picture of 224, every 6 pixels,
+    through all of ZFNet.
 
-    Random weights, whose scores are scaled so that P varies, and random pixels.  Ours computes again what the square
-    reaches; whole: ours through whole pictures; Captum at the best of three batch sizes and two memory layouts.
+    Random weights, whose scores are scaled so that P varies, and random pixels.  Ours computes
+    again what the square reaches; whole: ours through whole pictures; Captum at the best of three
+    batch sizes and two memory layouts.
     """
     stride, rounds = 29 if quick else 6, rounds or (1 if quick else 3)
     net = paper_net()
@@ -46,7 +48,9 @@ def main(quick, rounds, as_json):
         "captum": lambda: captum.map(stride, batch, layout),
     }
     found = {}
-    seconds = take_turns({way: lambda way=way: found.update({way: ways[way]()}) for way in ways}, rounds)
+    seconds = take_turns(
+        {way: lambda way=way: found.update({way: ways[way]()}) for way in ways}, rounds
+    )
     results = summary(found, seconds, len(boxes)) | {"captum_batch": batch, "captum_layout": layout}
     click.echo(json.dumps(results) if as_json else lines(results))
 
@@ -77,7 +81,9 @@ def whole(net, picture, boxes, label):
 
 
 def rival(net):
-    """The net in PyTorch: zeros exactly where ours has them, and products where a filter covers its whole input."""
+    """The net in PyTorch: zeros exactly where ours has them, and products where a filter covers its
+    whole input.
+    """
     import torch
 
     modules, shape = [], net.shape
@@ -85,7 +91,11 @@ def rival(net):
         covers = getattr(layer, "window", None) and layer.window.size == shape[:2]
         if covers and shape[:2] != (1, 1):
             modules.append(torch.nn.Flatten())
-        modules.append(bench_rival.linear(layer, shape) if covers else bench_rival.module(layer, shape, exact=True))
+        modules.append(
+            bench_rival.linear(layer, shape)
+            if covers
+            else bench_rival.module(layer, shape, exact=True)
+        )
         shape = net.shapes[name]
     return torch.nn.Sequential(*modules).eval()
 
@@ -109,7 +119,12 @@ class Captum:
         self.seen = []
         x, grey = (bench_rival.tensor(one, layout) for one in (self.x, self.grey))
         Occlusion(self._probabilities).attribute(
-            x, (3, SQUARE, SQUARE), (3, stride, stride), grey, self.label, perturbations_per_eval=batch
+            x,
+            (3, SQUARE, SQUARE),
+            (3, stride, stride),
+            grey,
+            self.label,
+            perturbations_per_eval=batch,
         )
         p = np.concatenate(self.seen[1:])  # the first is of the picture as it is
         side = round(len(p) ** 0.5)
@@ -144,7 +159,10 @@ def lines(r):
     text = [f"{'way':10}{'places/s':>10}{'lowest':>9}{'highest':>9}"]
     for way, rates in r["places_a_second"].items():
         text.append(f"{way:10}{statistics.median(rates):10.2f}{min(rates):9.2f}{max(rates):9.2f}")
-    times, p = f"{r['times_captum']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})", "{:.3f} to {:.3f}".format(*r["p"])
+    times, p = (
+        f"{r['times_captum']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})",
+        "{:.3f} to {:.3f}".format(*r["p"]),
+    )
     text.append(
         f"ours / captum {times}, medians of {r['rounds']} rounds in turns over {r['places']} places, "
         f"captum by {r['captum_batch']}, {r['captum_layout']}; P from {p}, "

@@ -19,10 +19,11 @@ RULES = Rules("deconv", "gradient", "add")  # what a deconvnet by autograd compu
 @rounds_option
 @json_option
 def main(model, layer, batch, rounds, path):
-    """Milliseconds of `batch` pictures up to a layer, one unit of each kept, and all of them down to the pixels.
+    """Milliseconds of `batch` pictures up to a layer, one unit of each kept, and all of them down
+    to the pixels.
 
-    The rival is PyTorch's autograd with a ReLU that is blind to its input on the way down, as Captum builds it, but for
-    the whole batch at once.
+    The rival is PyTorch's autograd with a ReLU that is blind to its input on the way down, as
+    Captum builds it, but for the whole batch at once.
     """
     net = models.build(model)
     x = np.random.default_rng(0).standard_normal((batch, *net.shape), np.float32) * 60
@@ -33,8 +34,12 @@ def main(model, layer, batch, rounds, path):
     def ours():
         net.deconv(seed, net.forward(x, layer)[1], RULES)
 
-    ways = {"rawconv": ours} | {layout: torchs(net, x, seed, layer, layout) for layout in rival.LAYOUTS}
-    report("project", [row(f"{model} {batch} projection from {layer}", take_turns(ways, rounds))], path)
+    ways = {"rawconv": ours} | {
+        layout: torchs(net, x, seed, layer, layout) for layout in rival.LAYOUTS
+    }
+    report(
+        "project", [row(f"{model} {batch} projection from {layer}", take_turns(ways, rounds))], path
+    )
 
 
 class Blind(torch.autograd.Function):
@@ -55,7 +60,9 @@ class BlindReLU(torch.nn.Module):
 
 
 def torchs(net, x, seed, layer, layout):
-    modules = rival.twin(net)[: list(net.shapes).index(layer) + 1].to(memory_format=rival.LAYOUTS[layout])
+    modules = rival.twin(net)[: list(net.shapes).index(layer) + 1].to(
+        memory_format=rival.LAYOUTS[layout]
+    )
     for i, module in enumerate(modules):
         if isinstance(module, torch.nn.ReLU):
             modules[i] = BlindReLU()

@@ -1,4 +1,6 @@
-"""How fast packed pictures are read: into batches, and on into a net's crops, from files the system has in memory."""
+"""How fast packed pictures are read: into batches, and on into a net's crops, from files the system
+has in memory.
+"""
 
 import os
 import pathlib
@@ -18,22 +20,36 @@ SIZE, CROP, BATCH, DIFFERENT = 256, 224, 128, 96
 
 @click.command()
 @click.option(
-    "--pictures", type=click.IntRange(BATCH), default=14_000, show_default=True, help="1,400 fill the window."
+    "--pictures",
+    type=click.IntRange(BATCH),
+    default=14_000,
+    show_default=True,
+    help="1,400 fill the window.",
 )
-@click.option("--file", type=click.Path(dir_okay=False), help="Packed before: read this one.  [made, and removed]")
-@click.option("--keep", type=click.Path(dir_okay=False), help="Only make the file, and leave it there.")
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False),
+    help="Packed before: read this one.  [made, and removed]",
+)
+@click.option(
+    "--keep", type=click.Path(dir_okay=False), help="Only make the file, and leave it there."
+)
 @rounds_option
 def main(pictures, file, keep, rounds):
-    """Images a second and memory over epochs of packed 256x256 pictures, far more than the window they are mixed in.
+    """Images a second and memory over epochs of packed 256x256 pictures, far more than the window
+    they are mixed in.
 
-    read: batches of 128, uint8, in the seeded order, by the thread that reads ahead.  uint8: and each picture cut to
-    one of its ten crops, 224x224.  float32: the same minus the mean, as a training step on the CPU begins.  The
-    pictures are JPEGs of 500x375, packed by rawconv-data, whose own rate is told as well.
+    read: batches of 128, uint8, in the seeded order, by the thread that reads ahead.  uint8: and
+    each picture cut to one of its ten crops, 224x224.  float32: the same minus the mean, as a
+    training step on the CPU begins.  The pictures are JPEGs of 500x375, packed by rawconv-data,
+    whose own rate is told as well.
     """
     with tempfile.TemporaryDirectory() as place:
         if not file:
             file = keep or pathlib.Path(place, "pictures.h5")
-            facts = packing.pack(photos(pathlib.Path(place, "photos"), pictures), file, SIZE, say=lambda line: None)
+            facts = packing.pack(
+                photos(pathlib.Path(place, "photos"), pictures), file, SIZE, say=lambda line: None
+            )
             click.echo(f"pack: {facts['images_a_second']:.0f} images/s from 500x375 JPEGs")
         if not keep:
             measure(open_data(file, SIZE).train, rounds)
@@ -65,18 +81,25 @@ def measure(split, rounds):
         for ids, pictures, _ in batches(split, BATCH, order):
             prepare(pictures, mean, CROP, (*order, ids), "ten", dtype)
 
-    ways = {"uint8": lambda: crops(np.zeros(3), np.uint8), "float32": lambda: crops(split.mean, np.float32)}
+    ways = {
+        "uint8": lambda: crops(np.zeros(3), np.uint8),
+        "float32": lambda: crops(split.mean, np.float32),
+    }
     seconds = take_turns({"read": read} | ways, rounds)
     for way, times in seconds.items():
         found = spread([len(split) / time for time in times])
-        click.echo(f"{way:7} {found['median']:7.0f} images/s  [{found['low']:.0f} {found['high']:.0f}]")
+        click.echo(
+            f"{way:7} {found['median']:7.0f} images/s  [{found['low']:.0f} {found['high']:.0f}]"
+        )
     size, window = len(split) * SIZE * SIZE * 3, packed.WINDOW
     click.echo(
         f"{size / 1e9:.1f} GB, {size / window:.0f} times the window; resident memory {memory[1] / 1e6:.0f} MB after "
         f"ten batches of the first epoch, at most {max(memory) / 1e6:.0f} MB until its end"
     )
     about = machine()
-    click.echo(f"{about['cpu']}, {about['threads']} threads; Python {about['python']}; {about['date']}")
+    click.echo(
+        f"{about['cpu']}, {about['threads']} threads; Python {about['python']}; {about['date']}"
+    )
 
 
 def resident():

@@ -17,9 +17,9 @@ torch.set_num_threads(thread_count())
 def twin(net, exact=False, lrn=True):
     """The same layers and weights as a torch.nn.Sequential.
 
-    exact: the zeros that `ceil` adds are padded explicitly, and every layer is a convolution.  Otherwise as a user of
-    PyTorch would write it for speed: symmetric padding that gives maps of the same size, Flatten and Linear at the end.
-    lrn=False leaves the normalisation out.
+    exact: the zeros that `ceil` adds are padded explicitly, and every layer is a convolution.
+    Otherwise as a user of PyTorch would write it for speed: symmetric padding that gives maps of
+    the same size, Flatten and Linear at the end. lrn=False leaves the normalisation out.
     """
     modules, shape = torch.nn.Sequential(), net.shape
     for name, layer in net.layers:
@@ -42,7 +42,9 @@ def module(layer, shape, exact=False):
     if isinstance(layer, LRN):
         return torch.nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k)
     if isinstance(layer, MaxPool):
-        return torch.nn.MaxPool2d(layer.window.size, layer.window.stride, layer.window.pad[:2], ceil_mode=True)
+        return torch.nn.MaxPool2d(
+            layer.window.size, layer.window.stride, layer.window.pad[:2], ceil_mode=True
+        )
     if isinstance(layer, Dropout):
         return torch.nn.Dropout(layer.rate)
     raise TypeError(type(layer).__name__)
@@ -57,7 +59,12 @@ def convolution(layer, shape, exact=False):
     else:
         padding = tuple(_symmetric(shape[i], size[i], stride[i], out[i]) for i in (0, 1))
     conv = torch.nn.Conv2d(shape[2], layer.filters, size, stride, padding, groups=layer.groups)
-    conv.load_state_dict({"weight": torch.tensor(layer.weight.transpose(3, 2, 0, 1)), "bias": torch.tensor(layer.bias)})
+    conv.load_state_dict(
+        {
+            "weight": torch.tensor(layer.weight.transpose(3, 2, 0, 1)),
+            "bias": torch.tensor(layer.bias),
+        }
+    )
     return torch.nn.Sequential(zeros, conv) if exact else conv
 
 
@@ -67,7 +74,8 @@ def _symmetric(length, size, stride, out):
 
 def linear(layer, shape):
     found = torch.nn.Linear(shape[0] * shape[1] * shape[2], layer.filters)
-    weight = layer.weight.transpose(3, 2, 0, 1).reshape(layer.filters, -1)  # Flatten counts (C, H, W)
+    # Flatten counts (C, H, W)
+    weight = layer.weight.transpose(3, 2, 0, 1).reshape(layer.filters, -1)
     found.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(layer.bias)})
     return found
 

@@ -21,11 +21,26 @@ WAYS = ("rawconv", *rival.LAYOUTS, *(layout + WITHOUT for layout in rival.LAYOUT
 @click.command()
 @click.option("--model", "names", multiple=True, help="Repeatable.  [zfnet]")
 @click.option("--batch", type=click.IntRange(1), help="[32 for pictures of 224 pixels, else 128]")
-@click.option("--what", type=click.Choice(["step", "forward", "both"]), default="both", show_default=True)
-@click.option("--no-lrn", is_flag=True, help="Also against PyTorch with its normalisation deleted (ours is kept).")
-@click.option("--compile", "compiled", is_flag=True, help="Also against torch.compile (channels_last).")
-@click.option("--memory", is_flag=True, help="Also the peak memory of a step, each in a process of its own.")
-@click.option("--peak-of", type=click.Choice(WAYS), hidden=True, help="Print the peak of two steps of one way as JSON.")
+@click.option(
+    "--what", type=click.Choice(["step", "forward", "both"]), default="both", show_default=True
+)
+@click.option(
+    "--no-lrn",
+    is_flag=True,
+    help="Also against PyTorch with its normalisation deleted (ours is kept).",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Also against torch.compile (channels_last)."
+)
+@click.option(
+    "--memory", is_flag=True, help="Also the peak memory of a step, each in a process of its own."
+)
+@click.option(
+    "--peak-of",
+    type=click.Choice(WAYS),
+    hidden=True,
+    help="Print the peak of two steps of one way as JSON.",
+)
 @rounds_option
 @json_option
 def main(names, batch, what, no_lrn, compiled, memory, peak_of, rounds, path):
@@ -58,7 +73,11 @@ def main(names, batch, what, no_lrn, compiled, memory, peak_of, rounds, path):
             plain = {way: times for way, times in seconds.items() if not way.endswith(WITHOUT)}
             rows.append(row(work, plain, flops, **more))
             if no_lrn:
-                bare = {way: times for way, times in seconds.items() if way.endswith(WITHOUT) or way == "rawconv"}
+                bare = {
+                    way: times
+                    for way, times in seconds.items()
+                    if way.endswith(WITHOUT) or way == "rawconv"
+                }
                 rows.append(row(work + WITHOUT, bare, flops))
     report("step", rows, path)
 
@@ -73,7 +92,9 @@ def why_not(work):
 
 def some_pictures(net, batch):
     rng = np.random.default_rng(0)
-    return rng.standard_normal((batch, *net.shape), np.float32) * 60, rng.integers(0, len(net.classes), batch)
+    return rng.standard_normal((batch, *net.shape), np.float32) * 60, rng.integers(
+        0, len(net.classes), batch
+    )
 
 
 def ours(net, x, labels, kind):
@@ -91,7 +112,11 @@ def ours(net, x, labels, kind):
 
 def torchs(net, x, labels, kind, layout, lrn=True, wrap=lambda modules: modules, device="cpu"):
     modules = rival.twin(net, lrn=lrn).to(device, memory_format=rival.LAYOUTS[layout])
-    x, labels, run = rival.tensor(x, layout).to(device), torch.tensor(labels, device=device), wrap(modules)
+    x, labels, run = (
+        rival.tensor(x, layout).to(device),
+        torch.tensor(labels, device=device),
+        wrap(modules),
+    )
     optimizer = torch.optim.SGD(modules.parameters(), 1e-5, 0.9, weight_decay=5e-4)
 
     def step():
@@ -108,14 +133,22 @@ def torchs(net, x, labels, kind, layout, lrn=True, wrap=lambda modules: modules,
 
 
 def step_flops(net, batch, kind):
-    """Multiplications and additions of the convolutions as written, however they are done; the lowest has no dx."""
+    """Multiplications and additions of the convolutions as written, however they are done; the
+    lowest has no dx.
+    """
     shapes = zip(net.layers, net.shapes.values(), strict=True)
-    each = [2 * batch * int(np.prod([*layer.weight.shape[:3], *out])) for (_, layer), out in shapes if layer.params]
+    each = [
+        2 * batch * int(np.prod([*layer.weight.shape[:3], *out]))
+        for (_, layer), out in shapes
+        if layer.params
+    ]
     return sum(each) if kind == "forward" else 3 * sum(each) - each[0]
 
 
 def peak(name, batch, way):
-    """Bytes of two steps in a process of its own, above what it had with everything imported and no net built."""
+    """Bytes of two steps in a process of its own, above what it had with everything imported and no
+    net built.
+    """
     command = [sys.executable, __file__.replace("bench_step", "bench"), "step"]
     command += ["--model", name, "--batch", str(batch), "--peak-of", way]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

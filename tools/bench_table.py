@@ -9,7 +9,9 @@ from bench_timing import conditions
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 def main(files):
-    """Print the JSON of `step`, `layers` and `project` as one Markdown table, under the machine it was measured on."""
+    """Print the JSON of `step`, `layers` and `project` as one Markdown table, under the machine it
+    was measured on.
+    """
     for path in files:
         with open(path) as file:
             click.echo(markdown(json.load(file)))
@@ -23,9 +25,16 @@ def markdown(results):
         "|---|---|---|---|---|---|---|",
     ]
     for one in results["rows"]:
-        ours, others = one["ways"]["rawconv"], [v for way, v in one["ways"].items() if way != "rawconv"]
+        ours, others = (
+            one["ways"]["rawconv"],
+            [v for way, v in one["ways"].items() if way != "rawconv"],
+        )
         rival = min(others, key=lambda value: value["median"])
-        share = f"{one['gflops']:.0f} | {one['gflops'] / results['sgemm_peak']:.0%}" if one["gflops"] else " | "
+        share = (
+            f"{one['gflops']:.0f} | {one['gflops'] / results['sgemm_peak']:.0%}"
+            if one["gflops"]
+            else " | "
+        )
         peaks = one.get("memory", {})
         least = min((value for way, value in peaks.items() if way != "rawconv"), default=0)
         memory = f"{peaks['rawconv'] / 1e6:.0f} / {least / 1e6:.0f}" if peaks else ""

@@ -14,11 +14,15 @@ import numpy as np
 
 from rawconv.machine.threads import run_blocks, thread_count
 
-PAUSE = 0.01  # seconds between two ways: OpenMP's threads spin for a while after their work and would disturb the next
+# seconds between two ways: OpenMP's threads spin for a while after their work and would disturb the
+# next
+PAUSE = 0.01
 
 
 def take_turns(ways, rounds, say=True, pause=PAUSE):
-    """{way: [seconds of each round]} of {way: function}: each goes once a round, after a round that is not counted."""
+    """{way: [seconds of each round]} of {way: function}: each goes once a round, after a round that
+    is not counted.
+    """
     seconds = {way: [] for way in ways}
     for number in range(rounds + 1):
         for way, work in ways.items():
@@ -34,20 +38,32 @@ def take_turns(ways, rounds, say=True, pause=PAUSE):
 
 def spread(seconds):
     """{"median", "low", "high"}: the middle half of some times lies between low and high."""
-    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    low, median, high = (
+        statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    )
     return {"median": median, "low": low, "high": high}
 
 
 def row(work, seconds, flops=0, **more):
-    """One line of a table: {way: spread}, ours over the fastest other (`ratio`), and what ours computes a second."""
+    """One line of a table: {way: spread}, ours over the fastest other (`ratio`), and what ours
+    computes a second.
+    """
     found = {way: spread(times) for way, times in seconds.items()}
     others = [value["median"] for way, value in found.items() if way != "rawconv"]
     ours = found["rawconv"]["median"]
-    return {"work": work, "ways": found, "ratio": ours / min(others), "gflops": flops / ours / 1e9, **more}
+    return {
+        "work": work,
+        "ways": found,
+        "ratio": ours / min(others),
+        "gflops": flops / ours / 1e9,
+        **more,
+    }
 
 
 def sgemm_peak(size=1536, rounds=8):
-    """GFLOP/s of the best of some products of square float32 matrices, one BLAS thread on each of our threads."""
+    """GFLOP/s of the best of some products of square float32 matrices, one BLAS thread on each of
+    our threads.
+    """
     count = thread_count()
     a = np.random.default_rng(0).random((2, size, size), np.float32)
     out, best = np.empty((count, size, size), np.float32), 0
@@ -73,7 +89,9 @@ def machine():
 
 
 def report(command, rows, path, **more):
-    """Print the rows as a table; with a path, write them and the machine as JSON, from which bench.py table reads."""
+    """Print the rows as a table; with a path, write them and the machine as JSON, from which
+    bench.py table reads.
+    """
     results = {"command": command, "rows": rows, **machine(), **more}
     click.echo(lines(results))
     if path:
@@ -86,16 +104,31 @@ def lines(results):
     head = f"{'':34}{'rawconv':>26}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>8}   others"
     text = [head]
     for one in results["rows"]:
-        ways = {way: "{median:.2f} [{low:.2f} {high:.2f}]".format(**_ms(value)) for way, value in one["ways"].items()}
+        ways = {
+            way: "{median:.2f} [{low:.2f} {high:.2f}]".format(**_ms(value))
+            for way, value in one["ways"].items()
+        }
         ours = ways.pop("rawconv")
-        rate = f"{one['gflops']:9.1f}{one['gflops'] / results['sgemm_peak']:8.0%}" if one["gflops"] else " " * 17
+        rate = (
+            f"{one['gflops']:9.1f}{one['gflops'] / results['sgemm_peak']:8.0%}"
+            if one["gflops"]
+            else " " * 17
+        )
         others = "   ".join(f"{way} {value}" for way, value in ways.items())
         memory = (
-            "   peak MB " + ", ".join(f"{k} {v / 1e6:.0f}" for k, v in one["memory"].items()) if "memory" in one else ""
+            "   peak MB " + ", ".join(f"{k} {v / 1e6:.0f}" for k, v in one["memory"].items())
+            if "memory" in one
+            else ""
         )
-        missing = "".join(f"   {way} does not run here: {why}" for way, why in one.get("missing", {}).items())
-        text.append(f"{one['work']:34}{ours:>26}{one['ratio']:7.2f}{rate}   {others}{memory}{missing}")
-    text.append(f"milliseconds, medians [quartiles]; ratio: to the fastest other; {conditions(results)}")
+        missing = "".join(
+            f"   {way} does not run here: {why}" for way, why in one.get("missing", {}).items()
+        )
+        text.append(
+            f"{one['work']:34}{ours:>26}{one['ratio']:7.2f}{rate}   {others}{memory}{missing}"
+        )
+    text.append(
+        f"milliseconds, medians [quartiles]; ratio: to the fastest other; {conditions(results)}"
+    )
     return "\n".join(text)
 
 
@@ -111,4 +144,6 @@ def _ms(value):
 
 
 rounds_option = click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
-json_option = click.option("--json", "path", type=click.Path(dir_okay=False), help="Write the results there.")
+json_option = click.option(
+    "--json", "path", type=click.Path(dir_okay=False), help="Write the results there."
+)

@@ -23,21 +23,36 @@ SCANNED, TOP = 256, 9
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="A share of the work and 2 rounds: to see that it runs.")
+@click.option(
+    "--quick", is_flag=True, help="A share of the work and 2 rounds: to see that it runs."
+)
 @click.option("--rounds", type=click.IntRange(1), help="[7; quick: 2]")
-@click.option("--captum-units", type=click.IntRange(1), help="Units of a round for Captum.  [24; quick: 3]")
-@click.option("--distinct", "apart", type=click.IntRange(1), help="Units of the distinct case.  [all; quick: 32]")
-@click.option("--full/--no-full", default=True, help="Time the way through whole maps as well.  [full]")
+@click.option(
+    "--captum-units", type=click.IntRange(1), help="Units of a round for Captum.  [24; quick: 3]"
+)
+@click.option(
+    "--distinct",
+    "apart",
+    type=click.IntRange(1),
+    help="Units of the distinct case.  [all; quick: 32]",
+)
+@click.option(
+    "--full/--no-full", default=True, help="Time the way through whole maps as well.  [full]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def main(quick, rounds, captum_units, apart, full, as_json):
-    """Projections of all maps x 9 of ZFNet's conv5, in units a second: ours against Captum, one unit at a time.
+    """Projections of all maps x 9 of ZFNet's conv5, in units a second: ours against Captum, one
+    unit at a time.
 
-    Random He weights, random pictures, the same rule for all (NeuronDeconvolution's), reading and drawing not counted.
-    scanned: the 9 strongest of each map in 256 pictures.  distinct: as many units, each of a picture of its own.
-    Captum is timed with the net cut after conv5, which spares it the fully connected layers, and with the whole net.
+    Random He weights, random pictures, the same rule for all (NeuronDeconvolution's), reading and
+    drawing not counted.
+    scanned: the 9 strongest of each map in 256 pictures.  distinct: as many units, each of a
+    picture of its own. Captum is timed with the net cut after conv5, which spares it the fully
+    connected layers, and with the whole net.
     """
     rounds, captum_units = rounds or (2 if quick else 7), captum_units or (3 if quick else 24)
-    pictures, top = (SCANNED // TOP, 1) if quick else (SCANNED, TOP)  # as many units a picture in both
+    # as many units a picture in both
+    pictures, top = (SCANNED // TOP, 1) if quick else (SCANNED, TOP)
     net = paper_net()
     cases = {"scanned": scanned(net, pictures, top)}
     cases["distinct"] = distinct(cases["scanned"][1], apart or (32 if quick else None))
@@ -45,10 +60,17 @@ def main(quick, rounds, captum_units, apart, full, as_json):
     ways = {(case, "windowed"): ours(net, *data, False) for case, data in cases.items()}
     if full:
         ways |= {(case, "full"): ours(net, *data, True) for case, data in cases.items()}
-    ways |= {(None, name): loop_over(loop, net, *cases["scanned"], captum_units) for name, loop in captum.items()}
+    ways |= {
+        (None, name): loop_over(loop, net, *cases["scanned"], captum_units)
+        for name, loop in captum.items()
+    }
     error = disagreement(net, *cases["scanned"], captum["captum, cut"])
     seconds = take_turns({way: work for way, (work, _) in ways.items()}, rounds)
-    results = summary(cases, ways, seconds, captum_units) | {"rounds": rounds, "quick": quick, "disagreement": error}
+    results = summary(cases, ways, seconds, captum_units) | {
+        "rounds": rounds,
+        "quick": quick,
+        "disagreement": error,
+    }
     click.echo(json.dumps(results) if as_json else lines(results))
 
 
@@ -80,7 +102,12 @@ def distinct(units, count=None):
 def noise(count):
     """A split of `count` pictures."""
     pictures = np.random.default_rng(2).integers(0, 256, (count, 224, 224, 3), np.uint8)
-    return Split(pictures.__getitem__, np.zeros(count, np.int64), [str(i) for i in range(count)], pictures.shape[1:])
+    return Split(
+        pictures.__getitem__,
+        np.zeros(count, np.int64),
+        [str(i) for i in range(count)],
+        pictures.shape[1:],
+    )
 
 
 # ---------------------------------------------------------------------------------------------- the ways
@@ -102,13 +129,17 @@ def captum_loops(net):
     import captum.attr
     import torch
 
-    warnings.filterwarnings("ignore", message="Setting .* hooks on ReLU|Input Tensor 0 did not already require")
+    warnings.filterwarnings(
+        "ignore", message="Setting .* hooks on ReLU|Input Tensor 0 did not already require"
+    )
     whole = bench_rival.twin(net, exact=True).eval()
     last = list(net.shapes).index("relu5") + 1
 
     def loop(modules):
         witness = captum.attr.NeuronDeconvolution(modules, modules.relu5)
-        return lambda x, *unit: witness.attribute(torch.tensor(x.transpose(2, 0, 1).copy())[None], unit)
+        return lambda x, *unit: witness.attribute(
+            torch.tensor(x.transpose(2, 0, 1).copy())[None], unit
+        )
 
     return {"captum, cut": loop(whole[:last]), "captum, whole net": loop(whole)}
 
@@ -128,9 +159,14 @@ def loop_over(attribute, net, split, units, count):
 def disagreement(net, split, units, attribute):
     """The largest difference from activation x Captum, in float32, of 3 units; 1 is the largest value."""
     some = units[:: max(1, len(units) // 3)][:3]
-    passed, errors = ForwardPass(net, preprocess(net, split.read([unit.image for unit in some])), ["conv5"]), []
+    passed, errors = (
+        ForwardPass(net, preprocess(net, split.read([unit.image for unit in some])), ["conv5"]),
+        [],
+    )
     for x, found in zip(
-        passed.x, project(passed, [u._replace(image=k) for k, u in enumerate(some)], RULES), strict=True
+        passed.x,
+        project(passed, [u._replace(image=k) for k, u in enumerate(some)], RULES),
+        strict=True,
     ):
         gradient = attribute(x, found.unit.channel, found.unit.y, found.unit.x)
         want = found.value * gradient.detach().numpy()[0].transpose(1, 2, 0)
@@ -156,12 +192,21 @@ def summary(cases, ways, seconds, captum_units):
             "units_a_second": median[case, name],
             "lowest": min(rates[case, name]),
             "highest": max(rates[case, name]),
-            "times_full": median[case, name] / median[case, "full"] if (case, "full") in ways else None,
-            "times_captum": {other: median[case, name] / median[None, other] for c, other in ways if c is None},
+            "times_full": median[case, name] / median[case, "full"]
+            if (case, "full") in ways
+            else None,
+            "times_captum": {
+                other: median[case, name] / median[None, other] for c, other in ways if c is None
+            },
         }
         for case, name in ways
     ]
-    return {"rows": rows, "scanned_pictures": len(cases["scanned"][0]), **machine(), "captum": captum.__version__}
+    return {
+        "rows": rows,
+        "scanned_pictures": len(cases["scanned"][0]),
+        **machine(),
+        "captum": captum.__version__,
+    }
 
 
 def lines(results):
@@ -172,7 +217,9 @@ def lines(results):
         ratios = ", ".join(f"{ratio:.2f}" for ratio in row["times_captum"].values())
         full = f"{row['times_full']:.2f}" if row["times_full"] else ""
         numbers = f"{row['units_a_second']:10.2f}{row['lowest']:9.2f}{row['highest']:9.2f}{full:>8}   {ratios}"
-        text.append(f"{row['case'] or '':10}{row['way']:20}{row['units']:7}{row['pictures']:10}{numbers}")
+        text.append(
+            f"{row['case'] or '':10}{row['way']:20}{row['units']:7}{row['pictures']:10}{numbers}"
+        )
     text.append(
         f"medians of {results['rounds']} rounds in turns; {results['scanned_pictures']} pictures scanned; largest "
         f"difference from activation x Captum {results['disagreement']:.1e} of the maximum; {conditions(results)}, "

@@ -1,7 +1,8 @@
-"""One side of `bench.py against`: the work of a rawconv, timed on request.  Whichever version PYTHONPATH names.
+"""One side of `bench.py against`: the work of a rawconv, timed on request.  Whichever version
+PYTHONPATH names.
 
-It says its work as a line of JSON; then every line "NAME REPEATS" that it reads is answered by "SECONDS CPU_SECONDS"
-for one repeat, CPU_SECONDS summed over its threads.
+It says its work as a line of JSON; then every line "NAME REPEATS" that it reads is answered by
+"SECONDS CPU_SECONDS" for one repeat, CPU_SECONDS summed over its threads.
 """
 
 import json
@@ -27,7 +28,10 @@ def convolution(name, batch, filters, size, stride, pad, shape):
     layer.build(shape, rng)
     x = rng.standard_normal((batch, *shape), np.float32)
     y, cache = layer.forward(x)
-    return {f"{name} {batch} up": lambda: layer.forward(x), f"{name} {batch} back": lambda: layer.backward(y, cache)}
+    return {
+        f"{name} {batch} up": lambda: layer.forward(x),
+        f"{name} {batch} back": lambda: layer.backward(y, cache),
+    }
 
 
 def step(model, batch):
@@ -49,7 +53,11 @@ def main(wanted):
             work |= convolution(name, batch, *convolved)
         for model in ("zf32", "zf64"):
             work |= step(model, batch)
-    work = {name: function for name, function in work.items() if not wanted or any(part in name for part in wanted)}
+    work = {
+        name: function
+        for name, function in work.items()
+        if not wanted or any(part in name for part in wanted)
+    }
     for function in work.values():
         function()
     print(json.dumps(list(work)), flush=True)

@@ -1,7 +1,7 @@
 """Breaks that survive and harm nobody, each with the reason; tools/break_code.py lists them apart.
 
-A row: the file and the broken text, as regular expressions, and the function between them, * for any; then why its
-breaks change nothing a user sees.
+A row: the file and the broken text, as regular expressions, and the function between them, * for
+any; then why its breaks change nothing a user sees.
 """
 
 import re
@@ -20,6 +20,10 @@ HARMLESS = (
 def reason(one):
     """Why this Break is harmless, or None."""
     for path, scope, pattern, why in HARMLESS:
-        if re.fullmatch(path, one.path) and scope in ("*", one.scope) and re.search(pattern, one.was):
+        if (
+            re.fullmatch(path, one.path)
+            and scope in ("*", one.scope)
+            and re.search(pattern, one.was)
+        ):
             return why
     return None

@@ -10,8 +10,24 @@ import collections
 import hashlib
 import typing
 
-ARITHMETIC = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "//", ast.Pow: "*"}
-SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**"}
+ARITHMETIC = {
+    ast.Add: "-",
+    ast.Sub: "+",
+    ast.Mult: "/",
+    ast.Div: "*",
+    ast.FloorDiv: "*",
+    ast.Mod: "//",
+    ast.Pow: "*",
+}
+SIGNS = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+}
 COMPARISONS = {
     ast.Lt: ("<", "<=", ">"), ast.LtE: ("<=", "<", ">="), ast.Gt: (">", ">=", "<"), ast.GtE: (">=", ">", "<="),
     ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.In: ("in", "not in"), ast.NotIn: ("not in", "in"),
@@ -25,13 +41,16 @@ TWINS = (
     ("startswith", "endswith"), ("add", "discard"),
 )  # fmt: skip
 OTHER = {a: b for pair in TWINS for a, b in (pair, pair[::-1])}
-WORDS = ("help", "metavar", "desc", "unit", "strict")  # keywords that are words, or checks of what holds
+# keywords that are words, or checks of what holds
+WORDS = ("help", "metavar", "desc", "unit", "strict")
 EVEN = ("min", "max", "minimum", "maximum", "add", "logaddexp")  # of two arguments, in any order
 DANGEROUS = ("rmtree",)  # what a break beside it deletes may be yours
 
 
 class Break(typing.NamedTuple):
-    """path:line, in `scope` (Class.function): the bytes start..end, which say `was`, become `now`.  kind: a word."""
+    """path:line, in `scope` (Class.function): the bytes start..end, which say `was`, become `now`.
+    kind: a word.
+    """
 
     path: str
     line: int
@@ -84,13 +103,16 @@ def counts(source, one):
 def sample(sources, seed, count):
     """`count` breaks of {path: source}, every kind as often as any other while it lasts.
 
-    Each break has its own lot, a hash of itself and the seed: where a file did not change, neither does its share.
+    Each break has its own lot, a hash of itself and the seed: where a file did not change, neither
+    does its share.
     """
     kinds = collections.defaultdict(list)
     for path, source in sources.items():
         for one in breaks_of(path, source):
             kinds[one.kind].append(one)
-    piles = [sorted(kinds[kind], key=lambda one: one.draw(seed), reverse=True) for kind in sorted(kinds)]
+    piles = [
+        sorted(kinds[kind], key=lambda one: one.draw(seed), reverse=True) for kind in sorted(kinds)
+    ]
     found = []
     while len(found) < count and any(piles):
         for pile in piles:
@@ -119,20 +141,30 @@ class _Finder(ast.NodeVisitor):
         return self.raw[start:end].decode()
 
     def add(self, kind, node, now, end_node=None):
-        """A break of `node`, or of all from it to `end_node`.  now: its new text, or a function of the old one."""
+        """A break of `node`, or of all from it to `end_node`.  now: its new text, or a function of
+        the old one.
+        """
         (start, end), line = self.span(node), node.lineno
         if end_node is not None:
             end = self.span(end_node)[1]
         was = self.raw[start:end].decode()
-        self.found.append(Break(self.path, line, ".".join(self.scope), kind, start, end, was, now, 0))
+        self.found.append(
+            Break(self.path, line, ".".join(self.scope), kind, start, end, was, now, 0)
+        )
 
     # What is walked through, and what is left alone.
 
     def _scope(self, node):
-        if any(word in self.text(node) for word in DANGEROUS) and not isinstance(node, ast.ClassDef):
+        if any(word in self.text(node) for word in DANGEROUS) and not isinstance(
+            node, ast.ClassDef
+        ):
             return
         self.scope.append(node.name)
-        for child in [*node.decorator_list, *([] if isinstance(node, ast.ClassDef) else [node.args]), *node.body]:
+        for child in [
+            *node.decorator_list,
+            *([] if isinstance(node, ast.ClassDef) else [node.args]),
+            *node.body,
+        ]:
             self.visit(child)
         self.scope.pop()
 
@@ -178,7 +210,16 @@ class _Finder(ast.NodeVisitor):
             if whole.startswith(head) and whole.endswith(tail):
                 broken = head + between.replace(was, now) + tail
                 self.found.append(
-                    Break(self.path, line, scope, kind, *(self.span(left)[0], self.span(right)[1]), whole, broken, 0)
+                    Break(
+                        self.path,
+                        line,
+                        scope,
+                        kind,
+                        *(self.span(left)[0], self.span(right)[1]),
+                        whole,
+                        broken,
+                        0,
+                    )
                 )
 
     def visit_BinOp(self, node):
@@ -207,7 +248,9 @@ class _Finder(ast.NodeVisitor):
         for operator, right in zip(node.ops, node.comparators, strict=True):
             if isinstance(operator, ast.In | ast.NotIn):
                 self.no_order(right)
-        for left, operator, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
+        for left, operator, right in zip(
+            [node.left, *node.comparators], node.ops, node.comparators, strict=False
+        ):
             was, *others = COMPARISONS[type(operator)]
             for now in others:
                 self._between(left, right, was, now)
@@ -263,7 +306,17 @@ class _Finder(ast.NodeVisitor):
         if "#" not in was:
             scope = ".".join(self.scope)
             self.found.append(
-                Break(self.path, keyword.lineno, scope, "keyword dropped", start, end, was, self.text(before), 0)
+                Break(
+                    self.path,
+                    keyword.lineno,
+                    scope,
+                    "keyword dropped",
+                    start,
+                    end,
+                    was,
+                    self.text(before),
+                    0,
+                )
             )
 
     def visit_Tuple(self, node):

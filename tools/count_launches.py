@@ -2,8 +2,8 @@
 
     $RAWCONV_SOFTGPU run --venv .venv-gpu -- python tools/count_launches.py
 
-A preload (launches.cpp) notes each kernel, copy, fill, product and wait of a second turn, in which nothing is compiled
-or uploaded for the first time.
+A preload (launches.cpp) notes each kernel, copy, fill, product and wait of a second turn, in which
+nothing is compiled or uploaded for the first time.
 """
 
 import argparse
@@ -47,7 +47,10 @@ def training_step(model="zf64", batch=8):
     net = models.build(model, classes=64).to(device)
     upload, optimizer = HostToDevice(device), SGD(net)
     size = max(recipe.stored, net.shape[0])
-    images, labels = rng.integers(0, 256, (batch, size, size, 3), np.uint8), rng.integers(0, 64, batch)
+    images, labels = (
+        rng.integers(0, 256, (batch, size, size, 3), np.uint8),
+        rng.integers(0, 64, batch),
+    )
 
     def step(turn):
         key = (0, turn, np.arange(batch))
@@ -88,7 +91,11 @@ def squares(model="zf64", count=200):
     return lambda turn: forward(net, maps, r, corner, ["relu4", list(net.shapes)[-1]])
 
 
-PARTS = {"training step": training_step, "projection of 64 units": projection, "200 squares": squares}
+PARTS = {
+    "training step": training_step,
+    "projection of 64 units": projection,
+    "200 squares": squares,
+}
 
 
 def counted():
@@ -96,17 +103,27 @@ def counted():
     with tempfile.TemporaryDirectory() as folder:
         library, notes = Path(folder, "launches.so"), Path(folder, "notes")
         source = str(HERE / "launches.cpp")
-        subprocess.run(["g++", "-O1", "-shared", "-fPIC", "-o", str(library), source, "-ldl"], check=True)
-        preload = f"{library}:{os.environ['LD_PRELOAD']}" if "LD_PRELOAD" in os.environ else str(library)
+        subprocess.run(
+            ["g++", "-O1", "-shared", "-fPIC", "-o", str(library), source, "-ldl"], check=True
+        )
+        preload = (
+            f"{library}:{os.environ['LD_PRELOAD']}" if "LD_PRELOAD" in os.environ else str(library)
+        )
         environment = os.environ | {"LD_PRELOAD": preload, "LAUNCHES": str(notes)}
         done = subprocess.run(
-            [sys.executable, __file__, "--inside"], env=environment, stdout=subprocess.PIPE, text=True, check=True
+            [sys.executable, __file__, "--inside"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
         return json.loads(done.stdout)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     if parser.parse_args().inside:
         print(json.dumps({name: measured(part()) for name, part in PARTS.items()}))
@@ -114,7 +131,9 @@ def main():
     for name, kinds in counted().items():
         print(f"\n{name}: {sum(sum(names.values()) for names in kinds.values())} operations")
         for kind, names in sorted(kinds.items()):
-            most = ", ".join(f"{count} {label}" for label, count in collections.Counter(names).most_common(12))
+            most = ", ".join(
+                f"{count} {label}" for label, count in collections.Counter(names).most_common(12)
+            )
             print(f"  {sum(names.values()):4d} {kind:8} {most}")
 
 

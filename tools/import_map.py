@@ -2,8 +2,9 @@
 
     order = nearest(root, "rawconv/data/idx.py", "open_split")      ["tests/test_data_sources.py", ...]
 
-By the syntax trees alone: imports anywhere in a file, `rawconv.net` as an expression, and names of modules in strings
-("rawconv.cli.train", or "filters" in a file that imports by name, beside which there is such a module).
+By the syntax trees alone: imports anywhere in a file, `rawconv.net` as an expression, and names of
+modules in strings ("rawconv.cli.train", or "filters" in a file that imports by name, beside which
+there is such a module).
 """
 
 import ast
@@ -18,8 +19,8 @@ PACKAGE = "rawconv"
 def nearest(root, path, name=""):
     """The test files that import the module of `path`, as far as one of them goes.
 
-    First those that are named after it, then those that speak of `name`, then those named after a module that it
-    imports, then by how many imports lie between.
+    First those that are named after it, then those that speak of `name`, then those named after a
+    module that it imports, then by how many imports lie between.
     """
     graph, names = _graph(pathlib.Path(root))
     target, steps = _module(path), {}
@@ -43,7 +44,14 @@ def nearest(root, path, name=""):
         words = {word.rstrip("s") for word in test.removeprefix("test_").split("_")}
         speaks = spoken is not None and spoken.search(names[test]) is not None
         helps = test.removeprefix("test_") in below  # named after what the module is made of
-        return (not own & words, not speaks, not helps, steps[test], -len(parts & words), len(names[test]))
+        return (
+            not own & words,
+            not speaks,
+            not helps,
+            steps[test],
+            -len(parts & words),
+            len(names[test]),
+        )
 
     tests = [name for name in steps if name.startswith("test_") and name in names]
     return [f"tests/{test}.py" for test in sorted(tests, key=distance)]
@@ -58,7 +66,9 @@ def importers(root, path):
         new = graph[line.pop()] - found
         found |= new
         line += new
-    return [one for one in root.glob(f"{PACKAGE}/**/*.py") if _module(one.relative_to(root)) in found]
+    return [
+        one for one in root.glob(f"{PACKAGE}/**/*.py") if _module(one.relative_to(root)) in found
+    ]
 
 
 def module_of(root, path):
@@ -79,7 +89,9 @@ def _graph(root):
     known, graph = files.keys() | texts.keys(), collections.defaultdict(set)
     for name, path in files.items():
         here, text = name if path.stem == "__init__" else name.rpartition(".")[0], path.read_text()
-        for imported in _imports(ast.parse(text), here, known, "import_module" in text or "LazyGroup" in text):
+        for imported in _imports(
+            ast.parse(text), here, known, "import_module" in text or "LazyGroup" in text
+        ):
             graph[imported].add(name)
     for name, text in texts.items():
         for imported in _imports(ast.parse(text), "", known, False):
@@ -88,7 +100,9 @@ def _graph(root):
 
 
 def _imports(tree, here, known, by_name):
-    """The names of modules that a file speaks of.  here: its package.  by_name: strings may name modules beside it."""
+    """The names of modules that a file speaks of.  here: its package.  by_name: strings may name
+    modules beside it.
+    """
     found, later = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -103,11 +117,16 @@ def _imports(tree, here, known, by_name):
             base = ".".join([*parts, *([node.module] if node.module else [])])
             below = {f"{base}.{alias.name}" for alias in node.names}
             found |= {base, *below}
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE:
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == PACKAGE
+        ):
             found.add(f"{PACKAGE}.{node.attr}")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.update(re.findall(rf"\b{PACKAGE}(?:\.\w+)+", node.value))
-            if below := re.search(rf"\b{PACKAGE}(?:\.\w+)*\.$", node.value):  # f"rawconv.cli.{name}"
+            # f"rawconv.cli.{name}"
+            if below := re.search(rf"\b{PACKAGE}(?:\.\w+)*\.$", node.value):
                 found.update(name for name in known if name.rpartition(".")[0] + "." == below[0])
             if by_name and here != PACKAGE:
                 found.add(f"{here}.{node.value}")

@@ -1,9 +1,10 @@
-"""Kill a small training again and again with SIGKILL, resume it each time, and compare with an undisturbed run.
+"""Kill a small training again and again with SIGKILL, resume it each time, and compare with an
+undisturbed run.
 
     python tools/kill_test.py              100 kills at random moments (some minutes); --kills 5 for a short one
 
-Exit code 0 where the weights, the momentum and the log are the undisturbed run's bit for bit, and no file was left
-damaged at any time.
+Exit code 0 where the weights, the momentum and the log are the undisturbed run's bit for bit, and
+no file was left damaged at any time.
 """
 
 import json
@@ -34,7 +35,9 @@ def command(folder, epochs):
 
 
 def check_files(folder):
-    """Every checkpoint and log line that lies there is sound, whatever was happening when the process died."""
+    """Every checkpoint and log line that lies there is sound, whatever was happening when the
+    process died.
+    """
     for path in folder.rglob("*.h5"):
         checkpoint.load(path)
     for path in folder.glob("log.jsonl"):
@@ -44,7 +47,10 @@ def check_files(folder):
 def result(folder):
     """All that must be equal: weights, momentum, position, and the log without its times."""
     found = checkpoint.load(folder / "last.h5")
-    log = [json.loads(line) | dict.fromkeys(TIMES, 0) for line in (folder / "log.jsonl").read_text().splitlines()]
+    log = [
+        json.loads(line) | dict.fromkeys(TIMES, 0)
+        for line in (folder / "log.jsonl").read_text().splitlines()
+    ]
     return found.net.params, found.state["momentum"], found.state["progress"], log
 
 
@@ -56,7 +62,9 @@ def differences(one, other):
         for key in sorted(a.keys() | b.keys())
         if key not in a or key not in b or not np.array_equal(a[key], b[key])
     ]
-    return found + [what for what, a, b in zip(("position", "log"), one[2:], other[2:], strict=True) if a != b]
+    return found + [
+        what for what, a, b in zip(("position", "log"), one[2:], other[2:], strict=True) if a != b
+    ]
 
 
 @click.command()
@@ -71,7 +79,9 @@ def main(kills, seed):
         subprocess.run(command(undisturbed, epochs), check=True, capture_output=True)
         print(f"undisturbed: {epochs} epochs in {time.monotonic() - began:.0f} s", flush=True)
         while done < kills:
-            process = subprocess.Popen(command(killed, epochs), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command(killed, epochs), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
             try:
                 process.wait(dice.uniform(0, 3))  # a process takes about a second to begin
                 break  # it came to its end
@@ -85,8 +95,12 @@ def main(kills, seed):
                 sys.exit(f"after {done} kills a file is damaged: {error}")
         subprocess.run(command(killed, epochs), check=True, capture_output=True)
         if found := differences(result(undisturbed), result(killed)):
-            sys.exit(f"after {done} kills the run ended otherwise than the undisturbed one: {', '.join(found)}")
-    print(f"{done} kills; weights, momentum, position and log are those of the undisturbed run, bit for bit")
+            sys.exit(
+                f"after {done} kills the run ended otherwise than the undisturbed one: {', '.join(found)}"
+            )
+    print(
+        f"{done} kills; weights, momentum, position and log are those of the undisturbed run, bit for bit"
+    )
 
 
 if __name__ == "__main__":

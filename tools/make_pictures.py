@@ -3,7 +3,8 @@
 python tools/make_pictures.py                    all of them
 python tools/make_pictures.py book-pooling       one;  --out FOLDER for another place
 
-The same bytes on one kind of machine: what decides the last bits stands as Comment in each picture (docs/pictures.md).
+The same bytes on one kind of machine: what decides the last bits stands as Comment in each picture
+(docs/pictures.md).
 """
 
 import os
@@ -53,10 +54,14 @@ def scene():
 
 
 def strip(rows, labels=(), heads=(), side=96):
-    """Rows of pictures, uint8 (h, w, 3), enlarged to `side`; a label left of each row, a head over each column."""
+    """Rows of pictures, uint8 (h, w, 3), enlarged to `side`; a label left of each row, a head over
+    each column.
+    """
     left = max([length(label, 15) for label in labels] + [0]) + (GAP if labels else 0)
     top, columns = (26 if heads else 0) + GAP, max(map(len, rows))
-    page = Image.new("RGB", (round(left) + columns * (side + GAP) + GAP, top + len(rows) * (side + GAP)), WHITE)
+    page = Image.new(
+        "RGB", (round(left) + columns * (side + GAP) + GAP, top + len(rows) * (side + GAP)), WHITE
+    )
     draw = ImageDraw.Draw(page)
     for x, head in enumerate(heads):
         write(draw, (left + GAP + x * (side + GAP) + side / 2, 22), head, INK, 15, "ms")
@@ -64,7 +69,10 @@ def strip(rows, labels=(), heads=(), side=96):
         if labels:
             write(draw, (GAP / 2, top + y * (side + GAP) + side / 2), labels[y], INK, 15, "lm")
         for x, pixels in enumerate(row):
-            page.paste(enlarge(pixels, side), (round(left) + GAP + x * (side + GAP), top + y * (side + GAP)))
+            page.paste(
+                enlarge(pixels, side),
+                (round(left) + GAP + x * (side + GAP), top + y * (side + GAP)),
+            )
     return page
 
 
@@ -77,7 +85,9 @@ def grey(plane):
 def strongest(y, count):
     """(map, y, x) of the strongest place of the `count` maps of y (H, W, C) with the largest values."""
     order = np.argsort(-y.max(axis=(0, 1)), kind="stable")[:count]
-    return [(int(m), *map(int, np.unravel_index(int(y[:, :, m].argmax()), y.shape[:2]))) for m in order]
+    return [
+        (int(m), *map(int, np.unravel_index(int(y[:, :, m].argmax()), y.shape[:2]))) for m in order
+    ]
 
 
 def book_up():
@@ -114,7 +124,9 @@ def table(draw, left, top, values, fill=lambda y, x: WHITE, cell=44):
 
 
 def book_pooling():
-    x = np.array([[1, 2, 0, 3, 1], [0, 4, 1, 0, 2], [2, 1, 4, 1, 0], [5, 0, 1, 2, 7], [1, 3, 0, 6, 1]], float)
+    x = np.array(
+        [[1, 2, 0, 3, 1], [0, 4, 1, 0, 2], [2, 1, 4, 1, 0], [5, 0, 1, 2, 7], [1, 3, 0, 6, 1]], float
+    )
     pool = MaxPool(3, 2)
     y, cache = pool.forward(x[None, :, :, None])
     r = np.array([[10, 20], [30, 40]], float)
@@ -141,7 +153,10 @@ def projections(layer, count, **options):
     """The first scenes' strongest unit each: (pictures, projections), cut to the fields."""
     ours = net()
     pictures, _ = scenes.draw(range(2 * count), ours.shape[0])
-    passed, others = forward_pass(ours, pictures, [layer]), (np.arange(2 * count) + count) % (2 * count)
+    passed, others = (
+        forward_pass(ours, pictures, [layer]),
+        (np.arange(2 * count) + count) % (2 * count),
+    )
     units = [unit for row in range(count) for unit in passed.strongest(layer, 1, image=row)]
     exchanged = control(ours, options.pop("control", None))
     found = project(passed, units, control=exchanged, others=others, **options)
@@ -159,7 +174,9 @@ def book_rules():
 def book_controls():
     pictures, ours = projections("relu4", 7)
     rows = [pictures, ours, *(projections("relu4", 7, control=name)[1] for name in SENTENCES)]
-    return strip(rows, ("picture", "deconvnet", *(name.replace("-", " ") for name in SENTENCES)), side=110)
+    return strip(
+        rows, ("picture", "deconvnet", *(name.replace("-", " ") for name in SENTENCES)), side=110
+    )
 
 
 def book_lrn():
@@ -190,7 +207,10 @@ def book_unit():
         tiles.append(display(step.r) if step.r.shape[2] == 3 else grey(energy))
         heads.append(f"{step.step.split(',')[0]} {step.layer}")
     half = (len(tiles) + 1) // 2
-    pages = [strip([tiles[:half]], heads=heads[:half], side=124), strip([tiles[half:]], heads=heads[half:], side=124)]
+    pages = [
+        strip([tiles[:half]], heads=heads[:half], side=124),
+        strip([tiles[half:]], heads=heads[half:], side=124),
+    ]
     page = Image.new("RGB", (max(p.width for p in pages), sum(p.height for p in pages)), WHITE)
     for number, part in enumerate(pages):
         page.paste(part, (0, number * pages[0].height))
@@ -226,7 +246,9 @@ def figure_2(weights, source, maps, patches=True):
 
 def photos():
     if "RAWCONV_PHOTOS" not in os.environ:
-        raise click.ClickException("photos-conv4 needs RAWCONV_PHOTOS, the folder of tinyimagenet64c.zip.")
+        raise click.ClickException(
+            "photos-conv4 needs RAWCONV_PHOTOS, the folder of tinyimagenet64c.zip."
+        )
     source = pathlib.Path(os.environ["RAWCONV_PHOTOS"], "tinyimagenet64c.zip")
     return figure_2("weights/photos.h5", source, [9, 29, 26, 120, 124], patches=False)
 
@@ -282,15 +304,23 @@ PICTURES = {
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(PICTURES)))
-@click.option("--out", type=click.Path(file_okay=False), default=ROOT / "docs/pictures", help="[docs/pictures]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    default=ROOT / "docs/pictures",
+    help="[docs/pictures]",
+)
 def main(names, out):
     """Make the pictures of README and docs."""
     pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-    for name in names or [name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ]:
+    for name in names or [
+        name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ
+    ]:
         path = pathlib.Path(out, f"{name}.png")
         picture = PICTURES[name]()
         if name != "scene":  # an input, exact
-            picture = picture.quantize(256, kmeans=name.startswith(("experiment-", "photos-")))  # better, slower
+            # better, slower
+            picture = picture.quantize(256, kmeans=name.startswith(("experiment-", "photos-")))
         about = PngImagePlugin.PngInfo()
         about.add_text("Comment", machine())
         picture.save(path, optimize=True, pnginfo=about)

@@ -1,8 +1,10 @@
-"""What each layer must compute and move, by arithmetic, and the time below which no card can do it (its roofline).
+"""What each layer must compute and move, by arithmetic, and the time below which no card can do it
+(its roofline).
 
-floor = max(operations / peak, bytes / bandwidth).  Bytes are counted twice: as rawconv's kernels move them (a
-convolution writes and reads its columns), and the least possible (every input, weight and output once), which is what
-an implicit product, one that never writes columns, could reach.  A ReLU above a convolution costs nothing on the way
+floor = max(operations / peak, bytes / bandwidth).  Bytes are counted twice: as rawconv's kernels
+move them (a convolution writes and reads its columns), and the least possible (every input, weight
+and output once), which is what an implicit product, one that never writes columns, could reach.  A
+ReLU above a convolution costs nothing on the way
 up: it is done where the bias is added.
 """
 
@@ -32,7 +34,10 @@ class Work(NamedTuple):
 
     def floors(self, tflops, gbs):
         """(seconds as our kernels move the bytes, seconds with the least bytes)."""
-        return tuple(max(self.operations / tflops / 1e12, size / gbs / 1e9) for size in (self.moved, self.least))
+        return tuple(
+            max(self.operations / tflops / 1e12, size / gbs / 1e9)
+            for size in (self.moved, self.least)
+        )
 
 
 def work_of(net, batch):
@@ -57,18 +62,25 @@ def work_of(net, batch):
 
 
 def _counts(layer, x, y, places, lowest):
-    """{direction: (operations, moved, least)} of a layer from x to y numbers; places: of its output, less channels."""
+    """{direction: (operations, moved, least)} of a layer from x to y numbers; places: of its
+    output, less channels.
+    """
     if isinstance(layer, Conv):
         return _conv(layer, x, y, places, lowest)
     if isinstance(layer, MaxPool):
-        operations, floats = y * math.prod(layer.window.size), dict.fromkeys(("up", "back", "down"), x + y * 5 / 4)
+        operations, floats = (
+            y * math.prod(layer.window.size),
+            dict.fromkeys(("up", "back", "down"), x + y * 5 / 4),
+        )
     elif isinstance(layer, LRN):  # down it is the identity
         operations, floats = y * (2 * layer.size + 5), {"up": 2 * y, "back": 3 * y}
     elif isinstance(layer, ReLU):
         operations, floats = y, {"up": 2 * y, "back": 3 * y, "down": 2 * y}
     elif isinstance(layer, Dropout):
         operations, floats = y, {"up": 2 * y, "back": 2 * y}
-    return {direction: (operations, *[int(count * FLOAT)] * 2) for direction, count in floats.items()}
+    return {
+        direction: (operations, *[int(count * FLOAT)] * 2) for direction, count in floats.items()
+    }
 
 
 def _conv(layer, x, y, places, lowest):
@@ -76,7 +88,8 @@ def _conv(layer, x, y, places, lowest):
     kh, kw, channels, filters = layer.weight.shape
     length = kh * kw * channels
     operations, least = 2 * places * length * filters, (x + y + layer.weight.size) * FLOAT
-    covers = places * length * layer.groups == x  # one window is the whole input: x itself is the columns
+    # one window is the whole input: x itself is the columns
+    covers = places * length * layer.groups == x
     columns = 0 if covers else 2 * places * length * layer.groups * FLOAT
     bias = 2 * y * FLOAT  # a second pass over y, which does the ReLU above as well
     ways = 1 if lowest else 2

@@ -1,13 +1,15 @@
-"""How many instructions a GPU executes for one element of each kernel, counted in its machine code, without a card.
+"""How many instructions a GPU executes for one element of each kernel, counted in its machine code,
+without a card.
 
     python tools/sass.py                      a table of all cases, for sm_90
     python tools/sass.py --show col2im        its machine code, each line with how often a thread executes it
 
-NVIDIA's NVRTC compiles the kernel with the very options that CuPy passes (pip install nvidia-cuda-nvrtc) and nvdisasm
-prints its instructions (pip install nvidia-cuda-nvdisasm).  A kernel is a loop over its elements with loops inside.
-What one turn of the outer loop executes is the sum over its instructions of the turns of the loops around each: an
-upper bound, since both arms of a branch count; only what calls a function (a division or root of a subnormal number,
-pow) is left out.  `once` is what a thread does before and after all its elements.
+NVIDIA's NVRTC compiles the kernel with the very options that CuPy passes (pip install
+nvidia-cuda-nvrtc) and nvdisasm prints its instructions (pip install nvidia-cuda-nvdisasm).  A
+kernel is a loop over its elements with loops inside. What one turn of the outer loop executes is
+the sum over its instructions of the turns of the loops around each: an upper bound, since both arms
+of a branch count; only what calls a function (a division or root of a subnormal number, pow) is
+left out.  `once` is what a thread does before and after all its elements.
 """
 
 import argparse
@@ -27,11 +29,14 @@ import rawconv
 from rawconv.machine import kernels
 
 ROOT = Path(rawconv.__file__).parent
-OPTIONS = ("--fmad=false", "--std=c++17", "-ftz=true", "--device-as-default-execution-space")  # and -arch
+# and -arch
+OPTIONS = ("--fmad=false", "--std=c++17", "-ftz=true", "--device-as-default-execution-space")
 
 
 class Case(NamedTuple):
-    """A kernel at some size.  turns: of each loop in the order of the machine code, per turn of the one around it."""
+    """A kernel at some size.  turns: of each loop in the order of the machine code, per turn of the
+    one around it.
+    """
 
     kernel: str
     file: str
@@ -60,14 +65,19 @@ CASES = [
 def nvrtc():
     """NVIDIA's run-time compiler, from PyPI or the system; None where there is none."""
     wheels = Path(sysconfig.get_paths()["purelib"], "nvidia")
-    found = [*sorted(wheels.glob("*/lib/libnvrtc.so.*[0-9]")), *glob.glob("/usr/local/cuda*/lib64/libnvrtc.so")]
+    found = [
+        *sorted(wheels.glob("*/lib/libnvrtc.so.*[0-9]")),
+        *glob.glob("/usr/local/cuda*/lib64/libnvrtc.so"),
+    ]
     return ctypes.CDLL(str(found[0])) if found else None
 
 
 def nvdisasm():
     """The path of the disassembler; None where there is none."""
     wheels = Path(sysconfig.get_paths()["purelib"], "nvidia")
-    return next((str(path) for path in sorted(wheels.glob("*/bin/nvdisasm"))), None) or shutil.which("nvdisasm")
+    return next(
+        (str(path) for path in sorted(wheels.glob("*/bin/nvdisasm"))), None
+    ) or shutil.which("nvdisasm")
 
 
 def architectures():
@@ -87,10 +97,14 @@ def compile_kernels(path, architecture="sm_90", wide=False, pack=1, **types):
     """
     library, program, size = nvrtc(), ctypes.c_void_p(), ctypes.c_size_t()
     options = kernels.definitions(
-        wide, pack, *({"real": "float", "switch_t": "unsigned char", "item": "float"} | types).items()
+        wide,
+        pack,
+        *({"real": "float", "switch_t": "unsigned char", "item": "float"} | types).items(),
     )
     options = [*options, *OPTIONS, f"-arch={architecture}", "--ptxas-options=-v"]
-    library.nvrtcCreateProgram(ctypes.byref(program), kernels.source(path).encode(), b"", 0, None, None)
+    library.nvrtcCreateProgram(
+        ctypes.byref(program), kernels.source(path).encode(), b"", 0, None, None
+    )
     try:
         words = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         failed = library.nvrtcCompileProgram(program, len(options), words)
@@ -108,11 +122,15 @@ def compile_kernels(path, architecture="sm_90", wide=False, pack=1, **types):
 
 
 def disassemble(code, kernel):
-    """The instructions of a kernel, [(address, text)], and its labels, {label: address of the next instruction}."""
+    """The instructions of a kernel, [(address, text)], and its labels, {label: address of the next
+    instruction}.
+    """
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code)
         file.flush()
-        text = subprocess.run([nvdisasm(), "-c", file.name], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [nvdisasm(), "-c", file.name], capture_output=True, text=True, check=True
+        ).stdout
     part = re.search(rf"^\.text\.{kernel}:(.*?)(?=^//-----|\Z)", text, re.MULTILINE | re.DOTALL)[1]
     instructions, labels, waiting = [], {}, []
     for line in part.splitlines():
@@ -122,8 +140,10 @@ def disassemble(code, kernel):
             instructions.append((int(found[1], 16), found[2]))
             labels |= dict.fromkeys(waiting, instructions[-1][0])
             waiting = []
-    stop = next(address for address, text in instructions if _target(text, labels) == address)  # a branch to itself
-    stop = min([stop, *(address for label, address in labels.items() if label.startswith("$"))])  # functions it calls
+    # a branch to itself
+    stop = next(address for address, text in instructions if _target(text, labels) == address)
+    # functions it calls
+    stop = min([stop, *(address for label, address in labels.items() if label.startswith("$"))])
     return [(address, text) for address, text in instructions if address < stop], labels
 
 
@@ -145,11 +165,17 @@ def executed(instructions, labels, turns):
             loops[target] = max(address, loops.get(target, 0))
     loops = sorted(loops.items(), key=lambda loop: (loop[0], -loop[1]))
     if len(loops) != len(turns):
-        raise ValueError(f"{len(loops)} loops in the machine code, {len(turns)} in the case: {loops}")
+        raise ValueError(
+            f"{len(loops)} loops in the machine code, {len(turns)} in the case: {loops}"
+        )
     calls = _calling(instructions, labels)
     times = []
     for number, (address, _) in enumerate(instructions):
-        inside = [turn for (first, last), turn in zip(loops, turns, strict=True) if first <= address <= last]
+        inside = [
+            turn
+            for (first, last), turn in zip(loops, turns, strict=True)
+            if first <= address <= last
+        ]
         count = 0 if number in calls else None if not inside else 1
         for turn in inside:
             count *= turn
@@ -160,7 +186,9 @@ def executed(instructions, labels, turns):
 def _calling(instructions, labels):
     """The numbers of the instructions in blocks (from label or branch to the next) that call a function."""
     starts = {0, *(i for i, (address, _) in enumerate(instructions) if address in labels.values())}
-    starts |= {i + 1 for i, (_, text) in enumerate(instructions) if re.search(r"\b(BRA|EXIT|RET)\b", text)}
+    starts |= {
+        i + 1 for i, (_, text) in enumerate(instructions) if re.search(r"\b(BRA|EXIT|RET)\b", text)
+    }
     starts = [*sorted(starts), len(instructions)]
     found = set()
     for first, last in itertools.pairwise(starts):
@@ -177,21 +205,29 @@ def count(case, architecture="sm_90", real="float"):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--real", choices=["float", "double"], default="float")
     parser.add_argument("--show", metavar="KERNEL")
     options = parser.parse_args()
     if nvrtc() is None or nvdisasm() is None:
-        parser.exit(1, "It takes NVRTC and nvdisasm: pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm\n")
+        parser.exit(
+            1, "It takes NVRTC and nvdisasm: pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm\n"
+        )
     for case in CASES:
         if options.show and case.kernel != options.show:
             continue
         if options.show:
-            code, _ = compile_kernels(ROOT / case.file, options.arch, pack=case.pack, real=options.real)
+            code, _ = compile_kernels(
+                ROOT / case.file, options.arch, pack=case.pack, real=options.real
+            )
             instructions, labels = disassemble(code, case.kernel)
             print(f"\n{case.kernel}, {case.what}")
-            for (address, text), times in zip(instructions, executed(instructions, labels, case.turns), strict=True):
+            for (address, text), times in zip(
+                instructions, executed(instructions, labels, case.turns), strict=True
+            ):
                 print(f"{address:5x} {'' if times is None else times:>6}  {text}")
         each, once = count(case, options.arch, options.real)
         print(f"{case.kernel:12} {case.what:24} {each:8.1f} an element, {once:3d} once")

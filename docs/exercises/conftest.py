@@ -12,7 +12,9 @@ sys.path.insert(0, str(HERE.parent.parent / "tests"))  # for laws.py, which ever
 
 def pytest_addoption(parser):
     parser.addoption("--solutions", action="store_true", help="test the solutions")
-    parser.addoption("--exercise", help="test this one alone: unpool, transpose, switches, mean_pool")
+    parser.addoption(
+        "--exercise", help="test this one alone: unpool, transpose, switches, mean_pool"
+    )
 
 
 def pytest_collection_modifyitems(config, items):

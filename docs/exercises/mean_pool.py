@@ -22,14 +22,18 @@ class MeanPool(Layer):
 
     def out_shape(self, shape):
         """(H, W, C) -> (OH, OW, C)."""
-        raise NotImplementedError("exercise 4: drop a last window that lies outside, as MaxPool does")
+        raise NotImplementedError(
+            "exercise 4: drop a last window that lies outside, as MaxPool does"
+        )
 
     def forward(self, x, rng_key=None):
         """x (N, H, W, C) -> y (N, OH, OW, C), and all that the ways down need."""
         raise NotImplementedError("exercise 4: up")
 
     def backward(self, dy, cache):
-        """dx: every output gives an equal part of its dy to each place of its window.  No parameters, no gradients."""
+        """dx: every output gives an equal part of its dy to each place of its window.  No
+        parameters, no gradients.
+        """
         raise NotImplementedError("exercise 4: back")
 
     def deconv(self, r, cache, rules=PAPER):

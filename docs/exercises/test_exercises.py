@@ -10,7 +10,9 @@ from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 
 
-@pytest.mark.parametrize("shape, size, stride", [((5, 5), 3, 2), ((8, 7), 3, 2), ((6, 6), 2, 2), ((7, 9), 4, 1)])
+@pytest.mark.parametrize(
+    "shape, size, stride", [((5, 5), 3, 2), ((8, 7), 3, 2), ((6, 6), 2, 2), ((7, 9), 4, 1)]
+)
 def test_unpool_is_the_layer_s_and_the_transpose_of_pooling(exercise, shape, size, stride):
     rng = np.random.default_rng(0)
     pool, x = MaxPool(size, stride), rng.standard_normal(shape)

@@ -4,16 +4,24 @@ import numpy as np
 
 
 def convolve(x, weight, stride, pad):
-    """y[i, j, f] = sum of x[i * stride + k - pad, j * stride + l - pad, c] * weight[k, l, c, f]; outside x is 0."""
+    """y[i, j, f] = sum of x[i * stride + k - pad, j * stride + l - pad, c] * weight[k, l, c, f];
+    outside x is 0.
+    """
     kh, kw, _, filters = weight.shape
     x = np.pad(x, ((pad, pad), (pad, pad), (0, 0)))
     size = (x.shape[0] - kh) // stride + 1, (x.shape[1] - kw) // stride + 1
     y = np.empty((*size, filters))
     for i, j in np.ndindex(size):
-        y[i, j] = np.tensordot(x[i * stride : i * stride + kh, j * stride : j * stride + kw], weight, 3)
+        y[i, j] = np.tensordot(
+            x[i * stride : i * stride + kh, j * stride : j * stride + kw], weight, 3
+        )
     return y
 
 
 def transpose(r, weight, stride, pad, shape):
-    """The transpose of `convolve` in x, r (OH, OW, F) -> shape (H, W, C): <convolve(x), r> = <x, transpose(r)>."""
-    raise NotImplementedError("exercise 2: each r[i, j] paints its filters at its window; then cut the padding off")
+    """The transpose of `convolve` in x, r (OH, OW, F) -> shape (H, W, C): <convolve(x), r> = <x,
+    transpose(r)>.
+    """
+    raise NotImplementedError(
+        "exercise 2: each r[i, j] paints its filters at its window; then cut the padding off"
+    )

@@ -6,8 +6,9 @@ import numpy as np
 def unpool(r, switches, size, stride, shape):
     """Put each value of r back at its switch, adding where windows share a place.
 
-    r (OH, OW): what comes down; switches (OH, OW): row * size + column of the winner in its uncut window; size, stride:
-    of the windows, equal in both directions; shape (H, W): of the map that was pooled.  Returns that map.
+    r (OH, OW): what comes down; switches (OH, OW): row * size + column of the winner in its uncut
+    window; size, stride: of the windows, equal in both directions; shape (H, W): of the map that
+    was pooled.  Returns that map.
     """
     down = np.zeros(shape)
     raise NotImplementedError("exercise 1: fill in `down`")

@@ -11,17 +11,19 @@
     /optimizer/00_conv1    momentum, in the shapes of weight and bias
     /optimizer/progress    JSON
 
-Version 1 does not say `stored`: a mean picture or the name of the model does.  Its settings have older names
-(VERSION_1), and its ReLUs one more, in_place, which is the net's own decision now.
+Version 1 does not say `stored`: a mean picture or the name of the model does.  Its settings have
+older names (VERSION_1), and its ReLUs one more, in_place, which is the net's own decision now.
 
-What rawconv-train keeps in /info: data (the source, with its whole path), pictures {train, val: numbers, sha256: of
-data.identity.fingerprint}, recipe (the fields of recipes.Recipe), seed, history [a row of the log for each epoch],
-options {conv, workspace (MB)}: how the net is computed, where that changes bits.  In /optimizer/progress: epoch and
-position (whole epochs and pictures that are done), sums (loss, top-1, top-5 of this epoch), best (top-1), schedule
-{best, waited, cuts, since (epochs; when the rate was set by hand)} of optimizer.Schedule.
+What rawconv-train keeps in /info: data (the source, with its whole path), pictures {train, val:
+numbers, sha256: of data.identity.fingerprint}, recipe (the fields of recipes.Recipe), seed, history
+[a row of the log for each epoch], options {conv, workspace (MB)}: how the net is computed, where
+that changes bits.  In /optimizer/progress: epoch and position (whole epochs and pictures that are
+done), sums (loss, top-1, top-5 of this epoch), best (top-1), schedule {best, waited, cuts, since
+(epochs; when the rate was set by hand)} of optimizer.Schedule.
 
-Equal content gives equal bytes.  The checksum finds chance damage before HDF5 reads a byte; against malice every size,
-link and type is checked before anything is allocated, and nothing in the file is executed.
+Equal content gives equal bytes.  The checksum finds chance damage before HDF5 reads a byte; against
+malice every size, link and type is checked before anything is allocated, and nothing in the file is
+executed.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-t
 
 
 class Checkpoint(NamedTuple):
-    """net; info: what `save` was given; state: {"momentum": {(layer, parameter): array}, "progress": dict}, or None."""
+    """net; info: what `save` was given; state: {"momentum": {(layer, parameter): array},
+    "progress": dict}, or None.
+    """
 
     net: Net
     info: dict
@@ -88,15 +92,17 @@ class Checkpoint(NamedTuple):
 
 
 def save(path: str | os.PathLike[str], net: Net, info: dict, state: dict | None = None) -> None:
-    """Write net, info and state to `path`, all or nothing: a crash at any instant leaves the old file or the new one.
+    """Write net, info and state to `path`, all or nothing: a crash at any instant leaves the old
+    file or the new one.
 
     info: a dict for JSON (data source, options, metrics, provenance, epoch).  state, for resuming:
-    {"momentum": {(layer name, parameter name): array}, "progress": a dict for JSON}.  Arrays may be on the GPU.
-    Takes the size of the file in memory.  RawconvError where it cannot be written.
+    {"momentum": {(layer name, parameter name): array}, "progress": a dict for JSON}.  Arrays may be
+    on the GPU. Takes the size of the file in memory.  RawconvError where it cannot be written.
     """
     texts = _check(net, info, state)
     image = io.BytesIO()
-    # v108 is one fixed dialect, with checksums on all metadata: a newer HDF5 writes it too, and any since 1.8 reads it.
+    # v108 is one fixed dialect, with checksums on all metadata: a newer HDF5 writes it too, and any
+    # since 1.8 reads it.
     with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:
         _write_net(file, net, texts["info"])
         if state is not None:
@@ -108,10 +114,16 @@ def save(path: str | os.PathLike[str], net: Net, info: dict, state: dict | None 
 def _check(net, info, state):
     """The JSON {"info", "progress"}; ValueError, before anything is written, where `load` would refuse it."""
     values = {"info": info} | ({"progress": state["progress"]} if state else {})
-    texts = {name: json.dumps(value, default=lambda number: number.item()) for name, value in values.items()}  # NumPy's
+    # NumPy's
+    texts = {
+        name: json.dumps(value, default=lambda number: number.item())
+        for name, value in values.items()
+    }
     try:
         _check_names(net)
-        parsed = {name: parse(text, getattr(schema, name.upper()), name) for name, text in texts.items()}
+        parsed = {
+            name: parse(text, getattr(schema, name.upper()), name) for name, text in texts.items()
+        }
         if state:
             _check_training(net, **parsed)
     except Wrong as wrong:
@@ -123,7 +135,8 @@ def _write_net(file, net, info):
     file.attrs.update(format=fixed_text("rawconv"), version=VERSION, model=fixed_text(net.model))
     file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = fixed_text(info)
-    file.create_group("input")["mean"] = floats(net.mean)  # a group that a path makes on the way would keep the time
+    # a group that a path makes on the way would keep the time
+    file.create_group("input")["mean"] = floats(net.mean)
     names = [escaped(name).encode() for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
     write_nodes(file.create_group("layers"), net)
@@ -135,7 +148,9 @@ def _write_state(group, net, momentum, progress):
 
 
 def seal(path: str | os.PathLike[str]) -> None:
-    """Renew the checksum of a checkpoint that was edited by hand, which `load` would otherwise take for damage."""
+    """Renew the checksum of a checkpoint that was edited by hand, which `load` would otherwise take
+    for damage.
+    """
     with open(path, "r+b") as file:
         match = re.match(rb"rawconv checkpoint, version (\d{1,9}),", file.read(SEAL))
         write_seal(file, KIND, int(match[1]) if match else VERSION)
@@ -148,7 +163,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint: -> Checkpoint(net, info, state), state None where the file holds none.
 
     The net is of the file's dtype, and nothing larger than the file is allocated.
-    UsageError: there is no such file.  RawconvError: it is no checkpoint, is damaged, or is of another version.
+    UsageError: there is no such file.  RawconvError: it is no checkpoint, is damaged, or is of
+    another version.
     """
     try:
         with open_file(path, "runs/zf64-scenes-1/last.h5") as file:
@@ -160,7 +176,9 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     except Wrong as wrong:
         raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong
     except PermissionError as error:
-        raise RawconvError(f"{path} may not be read. Change its permissions, or copy it.") from error
+        raise RawconvError(
+            f"{path} may not be read. Change its permissions, or copy it."
+        ) from error
     except Exception as error:  # HDF5 complains in every type there is
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
@@ -168,7 +186,10 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 
 def _check_version(version):
     if not 1 <= version <= VERSION:
-        raise Wrong(f"is a checkpoint of version {version}, and this rawconv reads versions 1 to {VERSION}", NEWER)
+        raise Wrong(
+            f"is a checkpoint of version {version}, and this rawconv reads versions 1 to {VERSION}",
+            NEWER,
+        )
 
 
 def _read(root):
@@ -200,7 +221,10 @@ def _read(root):
     info, state = parse(info.read().item(), schema.INFO, "info"), None
     if resumes:
         arrays = {key: data.read() for key, data in momentum.items()}
-        state = {"momentum": arrays, "progress": parse(progress.read().item(), schema.PROGRESS, "progress")}
+        state = {
+            "momentum": arrays,
+            "progress": parse(progress.read().item(), schema.PROGRESS, "progress"),
+        }
         _check_training(net, info, state["progress"])
     return Checkpoint(net, info, state)
 
@@ -221,7 +245,9 @@ def _read_stored(root, version, shape, mean):
         stored = max(size, shape[0]), max(size, shape[1])
     fits = all(low <= side <= LARGEST_SIDE for low, side in zip(shape[:2], stored, strict=True))
     if not fits or (len(mean) == 3 and mean[:2] != stored):
-        raise Wrong(f"has stored pictures of {stored} and a mean of {mean} for a net that sees {shape}")
+        raise Wrong(
+            f"has stored pictures of {stored} and a mean of {mean} for a net that sees {shape}"
+        )
     check_room((*stored, shape[2]), root.size, "its stored pictures")
     return stored
 
@@ -232,7 +258,9 @@ def _check_training(net, info, progress):
     try:
         Recipe.from_json(info["recipe"]).layer_rates(net)
     except UsageError as error:
-        raise Wrong(f"is damaged: info.recipe does not fit the layers ({str(error).rstrip('.')})") from error
+        raise Wrong(
+            f"is damaged: info.recipe does not fit the layers ({str(error).rstrip('.')})"
+        ) from error
 
 
 def _check_names(net):
@@ -262,7 +290,9 @@ def default() -> pathlib.Path:
     file = newest() or shipped()
     if not file.is_file():
         where = "There is no checkpoint in runs/ and none in the package"
-        raise RawconvError(f"{where}. Train one with rawconv-train, or name one with --weights FILE.")
+        raise RawconvError(
+            f"{where}. Train one with rawconv-train, or name one with --weights FILE."
+        )
     return file
 
 

@@ -1,9 +1,11 @@
-"""The layers in a checkpoint: a group for each node, how they are written, and how they are read with nothing trusted.
+"""The layers in a checkpoint: a group for each node, how they are written, and how they are read
+with nothing trusted.
 
     write_nodes(group, net)                        /layers, and write_momentum /optimizer
     nodes, weights = read_nodes(group, shape, 2)   no array is read yet: `weights` are datasets of the shapes that fit
 
-What a layer's settings may be stands with its class (`limits`); one table says what version 1 called otherwise.
+What a layer's settings may be stands with its class (`limits`); one table says what version 1
+called otherwise.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ Arrays = dict[tuple[str, str], Any]  # {(layer name, parameter name): array or d
 
 LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
 ESCAPED = "%/:"  # in the names of groups; the first before the others, which are written with it
-COPIES = 12  # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
-VERSION_1 = {  # settings that it called otherwise: (their name, {value: the value of today}); any other value stays
+# bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
+COPIES = 12
+# settings that it called otherwise: (their name, {value: the value of today}); any other value
+# stays
+VERSION_1 = {
     "rounding": ("ceil_mode", {"ceil": True, "floor": False}), "std": ("init_std", {}),
 }  # fmt: skip
 
@@ -37,7 +42,9 @@ def write_nodes(group: h5py.Group, net: Net) -> None:
     before = IMAGE
     for i, (name, layer, inputs) in enumerate(net.nodes.values()):
         part = group.create_group(group_name(i, name))
-        part.attrs.update(type=fixed_text(type(layer).__name__), settings=fixed_text(json.dumps(layer.settings)))
+        part.attrs.update(
+            type=fixed_text(type(layer).__name__), settings=fixed_text(json.dumps(layer.settings))
+        )
         if inputs != (before,):
             part.attrs["inputs"] = fixed_text(json.dumps(inputs))
         before = name
@@ -76,9 +83,11 @@ def floats(array: Array) -> np.ndarray:
 
 
 def read_nodes(group: Group, shape: tuple, version: int) -> tuple[list[tuple], Arrays]:
-    """Read the layers of a net for images of `shape`: [(name, layer, *inputs)], without parameters, and their datasets.
+    """Read the layers of a net for images of `shape`: [(name, layer, *inputs)], without parameters,
+    and their datasets.
 
-    {(layer name, parameter name): dataset}: none is read yet, and their shapes fit.  Wrong where anything does not.
+    {(layer name, parameter name): dataset}: none is read yet, and their shapes fit.  Wrong where
+    anything does not.
     """
     nodes, weights, shapes, before = [], {}, {IMAGE: shape}, IMAGE
     for name, part in _in_order(group):
@@ -99,11 +108,15 @@ def read_nodes(group: Group, shape: tuple, version: int) -> tuple[list[tuple], A
 
 
 def _check_inputs(name, layer, inputs, shapes):
-    """Wrong where a layer's name is taken, or its inputs are not layers before it; shapes: {layer: ...} of those."""
+    """Wrong where a layer's name is taken, or its inputs are not layers before it; shapes: {layer:
+    ...} of those.
+    """
     if name in shapes:
         raise Wrong(f"is damaged: it has two layers of one name, {name}")
     if missing := [below for below in inputs if below not in shapes]:
-        raise Wrong(f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it")
+        raise Wrong(
+            f"is damaged: layer {name} takes the output of {missing[0]!r:.80}, which is no layer before it"
+        )
     if len(inputs) != 1 and not layer.joins:
         raise Wrong(f"is damaged: layer {name} has {len(inputs)} inputs")
 
@@ -127,7 +140,9 @@ def _in_order(group):
 def _read_layer(name, group, version):
     kind = group.text("type")
     if kind not in registry.by_name():
-        raise Wrong(f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER)
+        raise Wrong(
+            f"has a layer {name} of type {kind!r:.80}, which this rawconv does not know", NEWER
+        )
     layer, where = registry.by_name()[kind], f"layer {name}"
     settings = parse(group.text("settings"), schema.OBJECT, where)
     settings = settings if version > 1 else _renamed(settings)
@@ -145,7 +160,9 @@ def _renamed(settings):
 
 
 def read_momentum(group: Group, nodes: list[tuple], weights: Arrays) -> Arrays:
-    """Find {(layer name, parameter name): dataset} of the parameters that have momentum, in their shape and dtype."""
+    """Find {(layer name, parameter name): dataset} of the parameters that have momentum, in their
+    shape and dtype.
+    """
     places = {name: group_name(i, name) for i, (name, *_) in enumerate(nodes)}
     momentum = {}
     for (name, key), data in weights.items():
@@ -169,9 +186,14 @@ def check_shape(shape: tuple, what: str) -> None:
 
 
 def check_room(shape: tuple, size: int, what: str) -> None:
-    """Raise Wrong where maps or a picture of this shape would take more than a file of `size` bytes may ask for."""
+    """Raise Wrong where maps or a picture of this shape would take more than a file of `size` bytes
+    may ask for.
+    """
     if excess_text := excess(COPIES * math.prod(shape), size):
-        raise Wrong(f"says that {what} are of {shape}, which would take {excess_text}", "Use another checkpoint.")
+        raise Wrong(
+            f"says that {what} are of {shape}, which would take {excess_text}",
+            "Use another checkpoint.",
+        )
 
 
 def _padded(layer, shape):

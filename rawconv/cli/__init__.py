@@ -1,4 +1,6 @@
-"""The commands.  Where this process is one, a Ctrl-C while it is still being loaded ends it without a traceback."""
+"""The commands.  Where this process is one, a Ctrl-C while it is still being loaded ends it without
+a traceback.
+"""
 
 import os
 import signal

@@ -35,7 +35,12 @@ REMEDIES = {
     errno.ENOMEM: "close other programs, or use a smaller --batch",
 }
 NO_MEMORY = "There is not enough memory for this; use a smaller --batch, or close other programs."
-SIGNS_OF_MEMORY = ("failed to map segment", "annot allocate memory", "memory allocation failed", "out of memory")
+SIGNS_OF_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "memory allocation failed",
+    "out of memory",
+)
 
 
 # How a command ends
@@ -56,7 +61,11 @@ class _Guarded:
             values = ctx.params.get(param.name)
             for value in values if isinstance(values, tuple) else (values,):
                 if trouble := _trouble(value):
-                    name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+                    name = (
+                        max(param.opts, key=len)
+                        if isinstance(param, click.Option)
+                        else param.human_readable_name
+                    )
                     raise click.UsageError(f"{name} {trouble}.", ctx)
         return rest
 
@@ -71,7 +80,8 @@ def _trouble(value):
     """Return what is wrong with an option's value, although its type is right; None where nothing is."""
     if value == "":
         return "is empty; give it a value, or leave it out"
-    if isinstance(value, float) and not math.isfinite(value):  # a range lets NaN pass: it is never outside
+    # a range lets NaN pass: it is never outside
+    if isinstance(value, float) and not math.isfinite(value):
         return f"is {value}; give it a finite number"
     return None
 
@@ -87,7 +97,9 @@ class Group(_Guarded, click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose subcommands are imported when they are asked for.  modules: {name: the module of its `main`}."""
+    """A group whose subcommands are imported when they are asked for.  modules: {name: the module
+    of its `main`}.
+    """
 
     modules: dict = {}
 
@@ -107,7 +119,9 @@ def command(name, cls=Command):
 
 @contextlib.contextmanager
 def _guard():
-    """Turn errors that a user can mend into one line on stderr and an exit code; a bug keeps its traceback."""
+    """Turn errors that a user can mend into one line on stderr and an exit code; a bug keeps its
+    traceback.
+    """
     try:
         yield
     except click.exceptions.Exit:
@@ -119,7 +133,8 @@ def _guard():
     except BrokenPipeError:
         sys.exit(128 + signal.SIGPIPE)
     except EOFError as error:
-        raise RuntimeError("A file or stream ended too early.") from error  # click would only print Aborted
+        # click would only print Aborted
+        raise RuntimeError("A file or stream ended too early.") from error
     except signals.Terminated:
         say("Terminated.")
         sys.exit(128 + signal.SIGTERM)
@@ -199,7 +214,9 @@ def echo(line):
 
 
 def finish(folder, results, as_json=False):
-    """Print the last line of stdout: the output folder or, with --json, `results` and "folder" as one JSON object."""
+    """Print the last line of stdout: the output folder or, with --json, `results` and "folder" as
+    one JSON object.
+    """
     if as_json:
         folder = {} if folder is None else {"folder": str(folder)}
         click.echo(json.dumps(plain(folder | results)))
@@ -215,7 +232,8 @@ def new_run_folder(model, data, root="runs"):
 def refuse_existing(path, force=False, inputs=()):
     """UsageError: `path` exists and --force was not given.  An empty folder may be used.
 
-    inputs: paths, or None, that the command reads; neither these nor a device or FIFO are overwritten, even by force.
+    inputs: paths, or None, that the command reads; neither these nor a device or FIFO are
+    overwritten, even by force.
     RawconvError: another process works there.
     """
     path = pathlib.Path(path)
@@ -289,12 +307,18 @@ workspace_option = click.option(
     help="Memory for the columns of a convolution on a GPU, and for the feature maps of images that are looked into.",
 )  # fmt: skip
 force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every result and path.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object with every result and path."
+)
 weights_option = click.option(
-    "--weights", metavar="FILE", help="Checkpoint of the net.  [default: the newest in runs/, else the shipped one]"
+    "--weights",
+    metavar="FILE",
+    help="Checkpoint of the net.  [default: the newest in runs/, else the shipped one]",
 )
 data_option = click.option(
-    "--data", metavar="DATA", help="Data set: a folder, .zip or packed file of pictures, or a built-in one."
+    "--data",
+    metavar="DATA",
+    help="Data set: a folder, .zip or packed file of pictures, or a built-in one.",
 )
 
 
@@ -311,27 +335,44 @@ def list_options(function):
     for option in (
         range_option,
         click.option(
-            "--synsets", metavar="FILE", help="List of the classes that the numbers of --labels stand for, one a line."
+            "--synsets",
+            metavar="FILE",
+            help="List of the classes that the numbers of --labels stand for, one a line.",
         ),
-        click.option("--labels", metavar="FILE", help="List of pictures and their classes, such as labels.csv."),
+        click.option(
+            "--labels",
+            metavar="FILE",
+            help="List of pictures and their classes, such as labels.csv.",
+        ),
         click.option(
             "--val",
             metavar="FOLDER",
             help="Folder of the validation pictures.  [recognised by its name, else a tenth of each class]",
         ),
         click.option(
-            "--train", metavar="FOLDER", help="Folder of the training pictures; the folders in it are the classes."
+            "--train",
+            metavar="FOLDER",
+            help="Folder of the training pictures; the folders in it are the classes.",
         ),
     ):
         function = option(function)
     return function
 
 
-out_option = click.option("--out", metavar="PATH", help="Folder to write to.  [default: a new one in runs/]")
+out_option = click.option(
+    "--out", metavar="PATH", help="Folder to write to.  [default: a new one in runs/]"
+)
 
 
 def where_options(function):
     """Add the options of commands that look at pictures and write a folder: --data, --out, --device, ..."""
-    for option in (json_option, force_option, workspace_option, device_option, out_option, data_option):
+    for option in (
+        json_option,
+        force_option,
+        workspace_option,
+        device_option,
+        out_option,
+        data_option,
+    ):
         function = option(function)
     return function

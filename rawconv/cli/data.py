@@ -66,7 +66,9 @@ def pack(paths, size, train, val, labels, synsets, value_range, seed, force, as_
     source = sources.source_text(*source or [None], train, val, labels, synsets, value_range)
     for path in sources.parse(source).paths().values():
         if not os.path.exists(os.path.expanduser(path)):
-            raise UsageError(f"{path} does not exist; name a folder or zip of pictures, or a list of labels.")
+            raise UsageError(
+                f"{path} does not exist; name a folder or zip of pictures, or a list of labels."
+            )
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
     with locked(out):
@@ -116,12 +118,18 @@ def verify(file, as_json):
 
     wrong, same_mean, count = summary.verify(file)
     if as_json:
-        finish(None, {"file": file, "pictures": count, "damaged": wrong, "mean_fits": same_mean}, True)
+        finish(
+            None, {"file": file, "pictures": count, "damaged": wrong, "mean_fits": same_mean}, True
+        )
     if wrong:
         few = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
-        raise RawconvError(f"{len(wrong)} of {count} pictures of {file} are damaged ({few}); pack it again.")
+        raise RawconvError(
+            f"{len(wrong)} of {count} pictures of {file} are damaged ({few}); pack it again."
+        )
     if not same_mean:
-        raise RawconvError(f"The mean in {file} is not that of its training pictures; pack it again.")
+        raise RawconvError(
+            f"The mean in {file} is not that of its training pictures; pack it again."
+        )
     if not as_json:
         echo(f"{file}: all {count} pictures and their mean are as they were packed.")
 
@@ -130,7 +138,9 @@ def verify(file, as_json):
 @click.argument("source")
 @size_option
 @click.option(
-    "--out", metavar="PATH", help="File to write: a .png of the mean picture, or a .npy of float32 (H, W, 3)."
+    "--out",
+    metavar="PATH",
+    help="File to write: a .png of the mean picture, or a .npy of float32 (H, W, 3).",
 )
 @force_option
 @json_option
@@ -159,8 +169,20 @@ def mean(source, size, out, force, as_json):
 @size_option
 @click.option("--split", type=click.Choice(("train", "val")), default="train", show_default=True,
               help="Split whose pictures are drawn.")  # fmt: skip
-@click.option("--count", type=click.IntRange(1, 1000), default=40, show_default=True, help="Number of pictures.")
-@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Class to show, instead of all; repeatable.")
+@click.option(
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=40,
+    show_default=True,
+    help="Number of pictures.",
+)
+@click.option(
+    "--class",
+    "wanted",
+    multiple=True,
+    metavar="NAME",
+    help="Class to show, instead of all; repeatable.",
+)
 @click.option("--out", metavar="FILE", help="File to write.  [<name>-<split>.png]")
 @seed_option
 @force_option

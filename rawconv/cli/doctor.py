@@ -10,9 +10,13 @@ SIGNS = {"ok": "ok", "missing": "--", "broken": "!!"}
 
 @command("rawconv-doctor")
 @device_option
-@click.option("--memory", is_flag=True, help="Only list the memory of a training step, layer by layer.")
+@click.option(
+    "--memory", is_flag=True, help="Only list the memory of a training step, layer by layer."
+)
 @click.option("--model", help="Model for --memory.  [zf64]")
-@click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step, for --memory.  [128]")
+@click.option(
+    "--batch", type=click.IntRange(1), help="Number of pictures in a step, for --memory.  [128]"
+)
 @click.option("--classes", type=click.IntRange(1), help="Number of classes, for --memory.  [1000]")
 @click.option(
     "--workspace",
@@ -30,7 +34,10 @@ def main(device, memory, as_json, **sizes):
     """
     options_given = {name: value for name, value in sizes.items() if value is not None}
     if memory:
-        return _memory(as_json, **{"model": "zf64", "batch": 128, "classes": 1000, "workspace": 256} | options_given)
+        return _memory(
+            as_json,
+            **{"model": "zf64", "batch": 128, "classes": 1000, "workspace": 256} | options_given,
+        )
     if options_given:
         raise UsageError(f"--{next(iter(options_given))} is for --memory; add that.")
     from ..doctor import examine
@@ -66,7 +73,9 @@ def _memory(as_json, model, batch, classes, workspace):
 
 
 def _print_memory(facts):
-    echo(f"{facts['model']}, {facts['classes']} classes, {facts['batch']} pictures a step, float32; MB of 2^20 bytes")
+    echo(
+        f"{facts['model']}, {facts['classes']} classes, {facts['batch']} pictures a step, float32; MB of 2^20 bytes"
+    )
     echo("")
     names = ("kept", "parameters", "gradients", "momentum", "columns", "transient")
     echo(f"{'layer':8s}" + "".join(f"{name:>12s}" for name in names))
@@ -76,13 +85,18 @@ def _print_memory(facts):
     echo("")
     parts = " + ".join(f"{name} {value / 2**20:.1f}" for name, value in facts["peak_parts"].items())
     echo(f"peak {facts['peak'] / 2**20:.1f} MB, {facts['peak_at']}: {parts}")
-    echo("kept: for the way back; transient: only while the step is in that layer, its columns included.")
-    echo("The driver's own memory comes on top, and what CuPy's pool keeps for later (up to a quarter more).")
+    echo(
+        "kept: for the way back; transient: only while the step is in that layer, its columns included."
+    )
+    echo(
+        "The driver's own memory comes on top, and what CuPy's pool keeps for later (up to a quarter more)."
+    )
 
 
 def _line(name, *values):
     cells = "".join(
-        f"{value if value == '' else format(value / 2**20, '.1f') if value else '-':>12s}" for value in values
+        f"{value if value == '' else format(value / 2**20, '.1f') if value else '-':>12s}"
+        for value in values
     )
     echo(f"{name:8s}{cells}")
 

@@ -12,23 +12,37 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
 @click.argument("file", metavar="FILE")
 @click.argument("out", metavar="OUT.h5")
 @click.option(
-    "--classes", metavar="FILE", help="Text file with a class name on each line.  [those in FILE, else 0, 1, ...]"
+    "--classes",
+    metavar="FILE",
+    help="Text file with a class name on each line.  [those in FILE, else 0, 1, ...]",
 )
 @click.option(
-    "--size", type=click.IntRange(1, 4096), help="Rows and columns of the net's input, if FILE leaves them open."
+    "--size",
+    type=click.IntRange(1, 4096),
+    help="Rows and columns of the net's input, if FILE leaves them open.",
 )
-@click.option("--prototxt", metavar="FILE", help="File with the layers and the input size of a Caffe net.")
-@click.option("--arch", metavar="NAME", help="Architecture of a PyTorch file, if its tensors leave it open.")
-@click.option("--output", metavar="NAME", help="Output that is the class scores, if FILE has several.")
+@click.option(
+    "--prototxt", metavar="FILE", help="File with the layers and the input size of a Caffe net."
+)
+@click.option(
+    "--arch", metavar="NAME", help="Architecture of a PyTorch file, if its tensors leave it open."
+)
+@click.option(
+    "--output", metavar="NAME", help="Output that is the class scores, if FILE has several."
+)
 @click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
               help="Range of the pixels: [0,255], [0,1], or as in PyTorch or Caffe.  [what FILE says]")  # fmt: skip
 @click.option(
-    "--channels", type=click.Choice(("rgb", "bgr", "grey")), help="Order of the channels that the net expects."
+    "--channels",
+    type=click.Choice(("rgb", "bgr", "grey")),
+    help="Order of the channels that the net expects.",
 )
 @click.option("--mean", metavar="NUMBERS|FILE",
               help="Mean to subtract from pixels in [0,255]: 104,117,123 in that order, or a file.")  # fmt: skip
 @click.option(
-    "--std", metavar="NUMBERS", help="Standard deviation to divide by afterwards: 58.4,57.1,57.4, or one number."
+    "--std",
+    metavar="NUMBERS",
+    help="Standard deviation to divide by afterwards: 58.4,57.1,57.4, or one number.",
 )
 @click.option("--resize", type=click.IntRange(1, 4096), metavar="N",
               help="Smallest side of a picture when its centre is cut out.  [256 for nets of 224 to 256]")  # fmt: skip
@@ -64,14 +78,20 @@ def main(file, out, classes, picture, force, as_json, **how):
     picture_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
     how["mean"] = None if picture_mean else how["mean"]
     wanted = Wanted(how["arch"], how["prototxt"], picture_mean, how["size"], how["output"])
-    imported = import_net(file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ())
+    imported = import_net(
+        file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ()
+    )
     facts = imported.info["imported"]
     if picture:
         facts["verified"] = verify(imported, picture)
     checkpoint.save(out, imported.net, imported.info)
     if not as_json:
         _tell(facts)
-    finish(None if as_json else out, {"checkpoint": str(out), "model": imported.net.model, **facts}, as_json)
+    finish(
+        None if as_json else out,
+        {"checkpoint": str(out), "model": imported.net.model, **facts},
+        as_json,
+    )
 
 
 def _tell(facts):
@@ -103,7 +123,9 @@ def _numbers(option, text):
         numbers = ()
     low = 1e-6 if option == "--std" else -1e6
     if len(numbers) not in (1, 3) or not all(low <= number <= 1e6 for number in numbers):
-        raise UsageError(f"{option} {text!r} is not one number or three with commas, such as 104,117,123.")
+        raise UsageError(
+            f"{option} {text!r} is not one number or three with commas, such as 104,117,123."
+        )
     return numbers
 
 

@@ -54,13 +54,24 @@ def describe(net):
 
 def _print(facts):
     classes = f"{len(facts['classes'])} classes, " if facts["classes"] else ""
-    echo(f"{facts['file']}: {facts['model'] or 'a net'}, pictures {_size(facts['shape'])}, {classes}{facts['dtype']}")
+    echo(
+        f"{facts['file']}: {facts['model'] or 'a net'}, pictures {_size(facts['shape'])}, {classes}{facts['dtype']}"
+    )
     echo("")
     rows = [("layer", "type", "window", "output", "field", "jump", "start", "parameters")]
     for layer in facts["layers"]:
         sees = [_size(layer[key]) for key in ("size", "jump", "start")]
         count = f"{layer['parameters']:,}" if layer["parameters"] else ""
-        rows.append((layer["name"], layer["type"], _settings(layer["settings"]), _size(layer["output"]), *sees, count))
+        rows.append(
+            (
+                layer["name"],
+                layer["type"],
+                _settings(layer["settings"]),
+                _size(layer["output"]),
+                *sees,
+                count,
+            )
+        )
     rows.append(("", "", "", "", "", "", "total", f"{facts['parameters']:,}"))
     _table(rows, left=3)
     for title, value in (("info", facts["info"]), ("resumes from", facts["progress"])):
@@ -92,7 +103,9 @@ def _size(numbers):
 def _settings(settings):
     """7/2 p2: a window of 7 by 7, stride 2, padding 2; of other layers, name=value."""
     if "size" not in settings or "stride" not in settings:
-        return " ".join(f"{key}={value:g}" for key, value in settings.items() if not isinstance(value, bool))
+        return " ".join(
+            f"{key}={value:g}" for key, value in settings.items() if not isinstance(value, bool)
+        )
     pad, groups = settings["pad"], settings.get("groups", 1)
     parts = [f"{_size(settings['size'])}/{_size(settings['stride'])}"]
     parts += [f"p{pad[0] if len(set(pad)) == 1 else ','.join(map(str, pad))}"] if any(pad) else []

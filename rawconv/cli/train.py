@@ -29,11 +29,16 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 
 @command("rawconv-train")
 @click.option(
-    "--data", help="Data set: scenes:N, framed:N; a folder, .zip or packed file of classes; CIFAR, MNIST.  [scenes]"
+    "--data",
+    help="Data set: scenes:N, framed:N; a folder, .zip or packed file of classes; CIFAR, MNIST.  [scenes]",
 )
 @list_options
-@click.option("--model", help="Model: zf64, zf32, lenet, zfnet, alexnet or a variant of one of them.  [zf64]")
-@click.option("--epochs", type=click.IntRange(1), help="Number of passes over the training pictures.")
+@click.option(
+    "--model", help="Model: zf64, zf32, lenet, zfnet, alexnet or a variant of one of them.  [zf64]"
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Number of passes over the training pictures."
+)
 @click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.")
 @click.option(
@@ -41,17 +46,31 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
     type=click.Choice(("plateau", "cosine", "step", "constant")),
     help="Schedule by which the learning rate falls.",
 )
-@click.option("--warmup", type=click.FloatRange(0), help="Number of epochs over which the learning rate rises to --lr.")
-@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Momentum of the gradient descent.")
+@click.option(
+    "--warmup",
+    type=click.FloatRange(0),
+    help="Number of epochs over which the learning rate rises to --lr.",
+)
+@click.option(
+    "--momentum",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Momentum of the gradient descent.",
+)
 @click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
 @click.option(
     "--dropout",
     type=click.FloatRange(0, 1, max_open=True),
     help="Dropout rate of the fully connected layers.  [the model's own]",
 )
-@click.option("--renorm", type=click.FloatRange(0), help="Largest RMS of a filter, scaled back beyond it; 0: no limit.")
 @click.option(
-    "--crop", type=click.Choice(("ten", "random", "pad4")), help="Crops of a picture that the net learns from."
+    "--renorm",
+    type=click.FloatRange(0),
+    help="Largest RMS of a filter, scaled back beyond it; 0: no limit.",
+)
+@click.option(
+    "--crop",
+    type=click.Choice(("ten", "random", "pad4")),
+    help="Crops of a picture that the net learns from.",
 )
 @click.option(
     "--colour",
@@ -78,12 +97,23 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
     help="Algorithm of the convolutions.  [auto]",
 )
 @click.option("--out", type=click.Path(), help="Folder of the new run.  [runs/<model>-<data>-<n>]")
-@click.option("--resume", type=click.Path(), help="Continue an interrupted run: its folder or its last.h5.")
-@click.option("--weights", type=click.Path(), help="Checkpoint whose weights to start from, or to test.")
 @click.option(
-    "--fine-tune", is_flag=True, help="Replace the last layer of --weights by a new one, for the classes of --data."
+    "--resume", type=click.Path(), help="Continue an interrupted run: its folder or its last.h5."
 )
-@click.option("--freeze", "frozen", metavar="LAYER", help="Highest layer that does not learn; nor do those below it.")
+@click.option(
+    "--weights", type=click.Path(), help="Checkpoint whose weights to start from, or to test."
+)
+@click.option(
+    "--fine-tune",
+    is_flag=True,
+    help="Replace the last layer of --weights by a new one, for the classes of --data.",
+)
+@click.option(
+    "--freeze",
+    "frozen",
+    metavar="LAYER",
+    help="Highest layer that does not learn; nor do those below it.",
+)
 @click.option(
     "--save-every",
     type=click.FloatRange(0, min_open=True),
@@ -91,7 +121,11 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
     metavar="MINUTES",
     help="Time between two checkpoints within an epoch.  [10]",
 )
-@click.option("--watch", is_flag=True, help="Log the update ratio and the number of dead channels of every layer.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Log the update ratio and the number of dead channels of every layer.",
+)
 @click.option(
     "--test-only",
     is_flag=True,
@@ -100,9 +134,15 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 @click.option("--split", type=click.Choice(("train", "val", "test", "all")),
               help="Pictures that --test-only tests.  [val; all of a folder without any]")  # fmt: skip
 @click.option(
-    "--views", type=click.Choice(("1", "10")), help="Number of crops of each picture that --test-only averages.  [1]"
+    "--views",
+    type=click.Choice(("1", "10")),
+    help="Number of crops of each picture that --test-only averages.  [1]",
 )
-@click.option("--check-grads", is_flag=True, help="Only compare the gradients with finite differences, in float64.")
+@click.option(
+    "--check-grads",
+    is_flag=True,
+    help="Only compare the gradients with finite differences, in float64.",
+)
 @workspace_option
 @seed_option
 @device_option
@@ -129,7 +169,9 @@ def main(
 
     _check_together(test_only, views, split, resume)
     data = source_text(data, train, val, labels, synsets, value_range)
-    changes = {FIELDS.get(name, name): value for name, value in changes.items() if value is not None}
+    changes = {
+        FIELDS.get(name, name): value for name, value in changes.items() if value is not None
+    }
     if lr_multipliers:
         changes["lr_multipliers"] = dict(map(_layer_and_factor, lr_multipliers))
     with init_distributed() as ranks:
@@ -140,7 +182,16 @@ def main(
         with _choose(device, ranks, tell) as device, contextlib.ExitStack() as held:
             if test_only:
                 results = runs.test_checkpoint(
-                    weights, data, device, speak, workspace, conv, int(views or 1), out, ranks, split
+                    weights,
+                    data,
+                    device,
+                    speak,
+                    workspace,
+                    conv,
+                    int(views or 1),
+                    out,
+                    ranks,
+                    split,
                 )
                 return end(results.pop("folder", None), results, as_json)
             if resume:
@@ -158,7 +209,9 @@ def main(
                 return end(None, runs.check_gradients(run, speak), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
-            results = runs.train_run(run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch)
+            results = runs.train_run(
+                run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch
+            )
             _tell_lowest(results, run.data.classes, tell)
             end(folder, results, as_json)
 
@@ -170,16 +223,22 @@ def _check_together(test_only, views, split, resume):
     if split and not test_only:
         raise click.UsageError("--split is for --test-only; training takes the training pictures.")
     if resume and test_only:
-        raise click.UsageError("--resume trains and --test-only does not; name the checkpoint to test with --weights.")
+        raise click.UsageError(
+            "--resume trains and --test-only does not; name the checkpoint to test with --weights."
+        )
 
 
 def _resume(path, data, tell):
-    """Return (the interrupted Run, its algorithm of convolution: None keeps it, the workspace of the command line)."""
+    """Return (the interrupted Run, its algorithm of convolution: None keeps it, the workspace of
+    the command line).
+    """
     from ..training import runs
 
     chosen = {name: value for name, value in options_given().items() if name not in NAMED_DATA}
     chosen |= {"data": data} if data else {}
-    run = runs.resume(path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell)
+    run = runs.resume(
+        path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell
+    )
     return run, None, chosen.get("workspace")
 
 
@@ -202,7 +261,9 @@ def _layer_and_factor(text):
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e6:
-        raise click.UsageError(f"--rate {text!r} is not LAYER=SHARE; write, for example, conv1=0.1.")
+        raise click.UsageError(
+            f"--rate {text!r} is not LAYER=SHARE; write, for example, conv1=0.1."
+        )
     return layer, value
 
 
@@ -218,7 +279,9 @@ def _choose(name, ranks, tell):
         return device
     cards = 1 if ":" in name else gpu_count()
     if ranks.beside > cards:
-        what = f"{name} is one GPU" if ":" in name else f"it has {cards} GPU{'s' if cards > 1 else ''}"
+        what = (
+            f"{name} is one GPU" if ":" in name else f"it has {cards} GPU{'s' if cards > 1 else ''}"
+        )
         remedy = "use --device gpu, " if ":" in name else ""
         raise UsageError(
             f"{ranks.beside} processes were started on this machine, and {what}; {remedy}start at most one process for "
@@ -228,7 +291,9 @@ def _choose(name, ranks, tell):
 
 
 def _check_batch(run, device, ranks):
-    """UsageError: the batch does not fit into memory, or is smaller than the number of processes of a new run."""
+    """UsageError: the batch does not fit into memory, or is smaller than the number of processes of
+    a new run.
+    """
     from ..training.memory_model import check_batch
 
     if run.recipe.batch < ranks.size and not run.state:
@@ -245,7 +310,8 @@ def _folder(run, out, held):
     folder.mkdir(parents=True, exist_ok=True)
     held.enter_context(locked(folder))
     if not run.folder:
-        refuse_existing(folder)  # again: another process may have begun and ended there while the data were read
+        # again: another process may have begun and ended there while the data were read
+        refuse_existing(folder)
     return folder
 
 

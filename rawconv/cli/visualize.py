@@ -9,7 +9,16 @@ import click
 
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
-from .common import command, echo, finish, range_option, refuse_existing, say, weights_option, where_options
+from .common import (
+    command,
+    echo,
+    finish,
+    range_option,
+    refuse_existing,
+    say,
+    weights_option,
+    where_options,
+)
 
 
 @command("rawconv-visualize")
@@ -22,7 +31,9 @@ from .common import command, echo, finish, range_option, refuse_existing, say, w
     help="Layer to show: 4, conv4, pool5, fc6, scores; repeatable.  [every conv]",
 )
 @click.option(
-    "--units", metavar="MAPS", help="Feature maps to show: 3,17,40-47 or all.  [18, by a rule the figure states]"
+    "--units",
+    metavar="MAPS",
+    help="Feature maps to show: 3,17,40-47 or all.  [18, by a rule the figure states]",
 )
 @click.option(
     "--top",
@@ -55,7 +66,9 @@ from .common import command, echo, finish, range_option, refuse_existing, say, w
 @click.option("--percentile", default=99.5, show_default=True, type=click.FloatRange(50, 100),
               help="Percentile of |value| that is drawn with full contrast; 100 clips nothing.")  # fmt: skip
 @click.option(
-    "--patches/--no-patches", default=True, help="Draw the picture's own pixels beside each projection.  [patches]"
+    "--patches/--no-patches",
+    default=True,
+    help="Draw the picture's own pixels beside each projection.  [patches]",
 )
 @click.option(
     "--split",
@@ -65,7 +78,9 @@ from .common import command, echo, finish, range_option, refuse_existing, say, w
     help="Split whose pictures are scanned.",
 )
 @click.option(
-    "--report", metavar="FILE.html", help="File for one page for a browser, with every feature map and its units."
+    "--report",
+    metavar="FILE.html",
+    help="File for one page for a browser, with every feature map and its units.",
 )
 @range_option
 @weights_option
@@ -114,7 +129,9 @@ def main(
     from ..visualize import controls
 
     look = Look(
-        Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches), percentile, patches
+        Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches),
+        percentile,
+        patches,
     )
     weights = pathlib.Path(weights) if weights else checkpoint.default()
     levels = Levels.of(value_range)
@@ -122,7 +139,9 @@ def main(
     _need_files(pictures)
     _need_report(report, pictures, control, force)
     if trace:
-        _only_a_trace(pictures, {"--layer": layers, "--units": units, "--out": out, "--control": control})
+        _only_a_trace(
+            pictures, {"--layer": layers, "--units": units, "--out": out, "--control": control}
+        )
     if control == "other-switches" and len(pictures) == 1:
         raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
     if out:
@@ -136,21 +155,39 @@ def main(
             return _trace(net, pictures, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
-        about = {"command": "rawconv-visualize", "weights": str(weights), "model": net.model, "top": top}
-        about |= {"rules": look.rules._asdict(), "percentile": percentile, "patches": patches, "control": control}
+        about = {
+            "command": "rawconv-visualize",
+            "weights": str(weights),
+            "model": net.model,
+            "top": top,
+        }
+        about |= {
+            "rules": look.rules._asdict(),
+            "percentile": percentile,
+            "patches": patches,
+            "control": control,
+        }
         if pictures:
             stored, trouble = figure2.read_pictures(pictures, net, levels)
-            folder = _folder(out, held) or new_folder(*result_folder(weights, net, info.get("data"), "visualize"))
+            folder = _folder(out, held) or new_folder(
+                *result_folder(weights, net, info.get("data"), "visualize")
+            )
             tell = figure2.silent if as_json else echo
-            about |= figure2.draw_pictures(net, stored, asked, look, top, folder, tell, workspace << 20)
+            about |= figure2.draw_pictures(
+                net, stored, asked, look, top, folder, tell, workspace << 20
+            )
         else:
             source, trouble = data_of(net, weights, info, data), []
-            folder = _folder(out, held) or new_folder(*result_folder(weights, net, source.source, "visualize"))
+            folder = _folder(out, held) or new_folder(
+                *result_folder(weights, net, source.source, "visualize")
+            )
             drawn = net, source, split, asked, look, top, folder, say, bool(report), workspace << 20
             shown, described = figure2.draw_layers(*drawn)
             about |= described
             if report:
-                trouble += figure2.draw_report(report, net, info, source, split, shown, look, top, weights, say)
+                trouble += figure2.draw_report(
+                    report, net, info, source, split, shown, look, top, weights, say
+                )
                 about["report"] = report
         if trouble:
             about["errors"] = trouble
@@ -187,7 +224,9 @@ def _maps(units, net, name):
             raise UsageError(f"--units {units} is no list of maps; write 3,17,40-47 or all.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last >= count or first > last:
-            raise UsageError(f"--units {units}: {user_name(net, name)} has the maps 0 to {count - 1}.")
+            raise UsageError(
+                f"--units {units}: {user_name(net, name)} has the maps 0 to {count - 1}."
+            )
         found += range(first, last + 1)
     return list(dict.fromkeys(found))
 
@@ -197,17 +236,25 @@ def _need_files(pictures):
         if not pathlib.Path(picture).exists():
             raise UsageError(f"There is no picture {picture}.")
         if pathlib.Path(picture).is_dir():
-            raise UsageError(f"{picture} is a folder; name the pictures in it, or scan it with --data {picture}.")
+            raise UsageError(
+                f"{picture} is a folder; name the pictures in it, or scan it with --data {picture}."
+            )
 
 
 def _need_report(report, pictures, control, force):
-    """UsageError where a page cannot be: of single pictures, in the place of a folder or of what is there already."""
+    """UsageError where a page cannot be: of single pictures, in the place of a folder or of what is
+    there already.
+    """
     if report and pictures:
-        raise UsageError("--report shows the units of a data set; leave it out with pictures, or the pictures with it.")
+        raise UsageError(
+            "--report shows the units of a data set; leave it out with pictures, or the pictures with it."
+        )
     if report and control:
         raise UsageError("--report shows a net as it is; leave --control or --report out.")
     if report and pathlib.Path(report).is_dir():
-        raise UsageError(f"--report {report} is a folder; name a file, as {report.rstrip('/')}/report.html.")
+        raise UsageError(
+            f"--report {report} is a folder; name a file, as {report.rstrip('/')}/report.html."
+        )
     if report and not force and os.path.lexists(report):
         raise UsageError(f"{report} exists; name another --report, or add --force to overwrite it.")
 
@@ -245,13 +292,21 @@ def _trace(net, pictures, unit, rules, weights, as_json, levels):
         passed = forward_pass(net, picture, [layer])
         (projection,) = project(passed, [unit], rules)
         sentence, steps = passed.dead(projection.unit), projection.steps()
-        traces.append({"picture": path, "unit": str(projection.unit)} | ({"dead": sentence} if sentence else {}))
+        traces.append(
+            {"picture": path, "unit": str(projection.unit)}
+            | ({"dead": sentence} if sentence else {})
+        )
         traces[-1]["steps"] = [step.numbers() for step in steps]
         if not as_json:
             echo(f"{path}, {projection.unit}")
             for line in [sentence] * bool(sentence) + table(steps).splitlines():
                 echo(line)
-    about = {"command": "rawconv-visualize", "weights": weights, "model": net.model, "rules": rules._asdict()}
+    about = {
+        "command": "rawconv-visualize",
+        "weights": weights,
+        "model": net.model,
+        "rules": rules._asdict(),
+    }
     finish(None, about | {"traces": traces} | ({"errors": trouble} if trouble else {}), as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))

@@ -1,7 +1,9 @@
-"""From a reader's layers to a Net of ours: names, the pixels' order and scale folded in, a checkpoint's limits kept.
+"""From a reader's layers to a Net of ours: names, the pixels' order and scale folded in, a
+checkpoint's limits kept.
 
-A user calls layer 4 of a chain what its 4th convolution makes, wherever the net comes from: so the layers of a chain
-are named by counting, and the file's own names go into the provenance.  A net that branches keeps the file's names.
+A user calls layer 4 of a chain what its 4th convolution makes, wherever the net comes from: so the
+layers of a chain are named by counting, and the file's own names go into the provenance.  A net
+that branches keeps the file's names.
 """
 
 import numpy as np
@@ -27,12 +29,16 @@ LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey picture, as Pillow's con
 def assemble(foreign, pixels, stored, classes, model):
     """(Net, {our name of a layer with parameters: the file's}); Wrong where a checkpoint could not hold it.
 
-    pixels: a Pixels.  stored: rows and columns of a picture as it is kept, of which the net sees the centre.
-    A net that ends in maps is a trunk, without classes.
+    pixels: a Pixels.  stored: rows and columns of a picture as it is kept, of which the net sees
+    the centre. A net that ends in maps is a trunk, without classes.
     """
     _check_input(foreign.shape, pixels)
     height, width, _ = foreign.shape
-    given = [entry for entry in foreign.layers if not (isinstance(entry[1], Dropout) and entry is foreign.layers[-1])]
+    given = [
+        entry
+        for entry in foreign.layers
+        if not (isinstance(entry[1], Dropout) and entry is foreign.layers[-1])
+    ]
     chain = all(len(entry) == 2 for entry in given)
     _check(given, foreign.shape)
     layers, theirs = _named(given, foreign.shape) if chain else (given, {})
@@ -49,16 +55,23 @@ def assemble(foreign, pixels, stored, classes, model):
 def _check_input(shape, pixels):
     height, width, channels = shape
     if channels not in (1, 3):
-        raise Wrong(f"takes {height}x{width} pictures of {channels} channels, not of 3 (or 1: grey)")
+        raise Wrong(
+            f"takes {height}x{width} pictures of {channels} channels, not of 3 (or 1: grey)"
+        )
     if (pixels.order == "grey") != (channels == 1):
-        raise Wrong(f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels.")
+        raise Wrong(
+            f"takes {channels} channels, which are not {pixels.order}", "Name the right --channels."
+        )
 
 
 def _check_classes(net):
     """Wrong: the net has no score for each of its classes, whose names are numbers by default."""
     scores = net.shapes[net.output]
     if not net.has_scores and net.classes:
-        raise Wrong(f"ends in maps of {scores[0]}x{scores[1]}, which have no class names", "Leave --classes out.")
+        raise Wrong(
+            f"ends in maps of {scores[0]}x{scores[1]}, which have no class names",
+            "Leave --classes out.",
+        )
     if not net.has_scores:
         return
     if net[net.output].rectifier:
@@ -66,12 +79,17 @@ def _check_classes(net):
     if not net.classes:
         net.classes = [str(i) for i in range(scores[2])]
     if len(net.classes) != scores[2]:
-        raise Wrong(f"has {scores[2]} scores, and there are {len(net.classes)} class names", "Mend --classes.")
+        raise Wrong(
+            f"has {scores[2]} scores, and there are {len(net.classes)} class names",
+            "Mend --classes.",
+        )
     check_names("class", net.classes)
 
 
 def _check(layers, shape):
-    """Wrong, naming the file's layer, where a checkpoint could not hold it or it does not fit on those below."""
+    """Wrong, naming the file's layer, where a checkpoint could not hold it or it does not fit on
+    those below.
+    """
     if not layers:
         raise Wrong("does not end in class scores, nor in maps: it has no layers")
     if len(layers) > checkpoint.MOST_LAYERS:
@@ -108,28 +126,38 @@ def _kind(layer, shape):
 
 def _pixels(pixels, inside):
     """(matrix (3, C), mean (..., 3)): the net's first input = (RGB - mean) @ matrix."""
-    matrix = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array(LUMA)[:, None]}[pixels.order]
+    matrix = {"rgb": np.eye(3), "bgr": np.eye(3)[::-1], "grey": np.array(LUMA)[:, None]}[
+        pixels.order
+    ]
     mean, scale = np.asarray(pixels.mean, np.float64), 1 / np.asarray(pixels.std, np.float64)
     if inside:
         mean, scale = mean + np.asarray(inside[0]) / scale, scale * np.asarray(inside[1])
     channels = matrix.shape[1]
     mean = np.broadcast_to(mean, (*mean.shape[:-1], channels))
-    return matrix * np.broadcast_to(scale, channels), mean @ (np.ones((1, 3)) if channels == 1 else matrix.T)
+    return matrix * np.broadcast_to(scale, channels), mean @ (
+        np.ones((1, 3)) if channels == 1 else matrix.T
+    )
 
 
 def _fold(layers, matrix):
-    """The layers for RGB pixels minus mean: the convolutions that take the picture, or one of 1x1 before all that do,
-    take the matrix in."""
+    """The layers for RGB pixels minus mean: the convolutions that take the picture, or one of 1x1
+    before all that do, take the matrix in."""
     if np.array_equal(matrix, np.eye(3)):
         return layers
-    first = [number for number, (_, _, *inputs) in enumerate(layers) if IMAGE in inputs or (not inputs and not number)]
+    first = [
+        number
+        for number, (_, _, *inputs) in enumerate(layers)
+        if IMAGE in inputs or (not inputs and not number)
+    ]
     if not all(isinstance(layers[number][1], Conv) for number in first):
         return _with_pixels(layers, matrix)
     layers = list(layers)
     for number in first:
         name, layer, *inputs = layers[number]
         folded = Conv(**(layer.settings | {"groups": 1}))
-        folded.weight = finite(np.einsum("rc,klcf->klrf", matrix, _dense(layer)), layer.weight.dtype)
+        folded.weight = finite(
+            np.einsum("rc,klcf->klrf", matrix, _dense(layer)), layer.weight.dtype
+        )
         folded.bias = layer.bias
         layers[number] = name, folded, *inputs
     return layers
@@ -152,7 +180,10 @@ def _another(name, layers):
 
 
 def _dtype(layers):
-    return next((layer.weight.dtype for _, layer, *_ in layers if isinstance(layer, Conv)), np.dtype("float32"))
+    return next(
+        (layer.weight.dtype for _, layer, *_ in layers if isinstance(layer, Conv)),
+        np.dtype("float32"),
+    )
 
 
 def _dense(layer):
@@ -172,7 +203,8 @@ def _mean(mean, stored, size):
     """
     if stored < max(size):
         raise Wrong(
-            f"takes pictures of {max(size)} pixels, more than the {stored} they are kept in", "Name another --resize."
+            f"takes pictures of {max(size)} pixels, more than the {stored} they are kept in",
+            "Name another --resize.",
         )
     if mean.ndim == 1:
         return mean
@@ -180,17 +212,27 @@ def _mean(mean, stored, size):
         borders = [((stored - side) // 2, (stored - side + 1) // 2) for side in size]
         mean = np.pad(mean, (*borders, (0, 0)), "edge")
     if mean.ndim == 3 and mean.shape[:2] != (stored, stored):
-        raise Wrong(f"has a mean of {mean.shape[0]}x{mean.shape[1]} pixels for pictures kept in {stored}")
+        raise Wrong(
+            f"has a mean of {mean.shape[0]}x{mean.shape[1]} pixels for pictures kept in {stored}"
+        )
     return np.ascontiguousarray(mean)
 
 
 def default_stored(foreign, pixels):
-    """Rows and columns of a stored picture: what the file says; the mean picture's; else as recipes.stored_for."""
-    return foreign.stored or (len(pixels.mean) if np.ndim(pixels.mean) == 3 else stored_for(max(foreign.shape[:2])))
+    """Rows and columns of a stored picture: what the file says; the mean picture's; else as
+    recipes.stored_for.
+    """
+    return foreign.stored or (
+        len(pixels.mean) if np.ndim(pixels.mean) == 3 else stored_for(max(foreign.shape[:2]))
+    )
 
 
 def known_pixels(foreign):
     """What the file, its kind, or nobody says of its pixels."""
     if foreign.pixels is not None:
         return foreign.pixels
-    return PIXELS["raw"] if foreign.shape[2] == 3 else PIXELS["raw"]._replace(order="grey", mean=(0.0,), std=(1.0,))
+    return (
+        PIXELS["raw"]
+        if foreign.shape[2] == 3
+        else PIXELS["raw"]._replace(order="grey", mean=(0.0,), std=(1.0,))
+    )

@@ -1,8 +1,9 @@
 """Caffe's nets: a .caffemodel, with the .prototxt that says how large its pictures are, and its mean picture.
 
-A .caffemodel holds layers and weights as the net was trained; a .prototxt (deploy or train_val) holds layers alone,
-and takes the weights of the layers of the same name.  The walk follows the blob that began as the picture from layer to
-layer; layers of training alone (data, losses, accuracy) are left out.
+A .caffemodel holds layers and weights as the net was trained; a .prototxt (deploy or train_val)
+holds layers alone, and takes the weights of the layers of the same name.  The walk follows the blob
+that began as the picture from layer to layer; layers of training alone (data, losses, accuracy) are
+left out.
 """
 
 import itertools
@@ -23,7 +24,16 @@ TYPES = {
     "SILENCE": "Silence",
 }  # fmt: skip
 SILENT = ("Input", "DummyData", "DUMMY_DATA")  # sources that say nothing of pixels
-SOURCES = (*SILENT, "Data", "ImageData", "MemoryData", "HDF5Data", "HDF5_DATA", "WindowData", "WINDOW_DATA")
+SOURCES = (
+    *SILENT,
+    "Data",
+    "ImageData",
+    "MemoryData",
+    "HDF5Data",
+    "HDF5_DATA",
+    "WindowData",
+    "WINDOW_DATA",
+)
 TRAINING = ("SoftmaxWithLoss", "Accuracy", "Silence")  # they end the chain, or only watch it
 TEST = 1  # of the enumeration Phase
 MOST_TEXT = 1 << 18  # bytes of a .prototxt
@@ -51,7 +61,10 @@ def read(path, wanted):
 def _parse(data, name="NetParameter", what="is damaged: it"):
     from google.protobuf.message import DecodeError
 
-    if sum(1 for _ in itertools.islice(fields(memoryview(data), name), MOST_FIELDS + 1)) > MOST_FIELDS:
+    if (
+        sum(1 for _ in itertools.islice(fields(memoryview(data), name), MOST_FIELDS + 1))
+        > MOST_FIELDS
+    ):
         raise Wrong(f"has more than {MOST_FIELDS} fields, which is no sensible net")
     try:
         return message(name).FromString(data)
@@ -71,14 +84,19 @@ def _text(path):
         text_format.Parse(text.decode(), net, allow_unknown_field=True)
     except (text_format.ParseError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split())[:200]
-        raise Wrong(f"cannot be read with {path}, which is no net in Caffe's text form ({what})") from error
+        raise Wrong(
+            f"cannot be read with {path}, which is no net in Caffe's text form ({what})"
+        ) from error
     return net
 
 
 def _layers(net):
     """The layers of either version that are there when the net is used."""
     if any(layer.HasField("layer") for layer in net.layers):
-        raise Wrong("is of Caffe's first format", "Caffe's tool upgrade_net_proto_binary makes a newer one of it.")
+        raise Wrong(
+            "is of Caffe's first format",
+            "Caffe's tool upgrade_net_proto_binary makes a newer one of it.",
+        )
     return [*net.layer, *net.layers]
 
 
@@ -97,10 +115,14 @@ def _used(layer):
 
 
 def _chain(net, layers):
-    """([layers from the picture to the scores], softmax, name of the picture's blob).  Wrong at the first branch."""
+    """([layers from the picture to the scores], softmax, name of the picture's blob).  Wrong at the
+    first branch.
+    """
     given = [*net.input, *(top for layer in layers if kind(layer) in SOURCES for top in layer.top)]
     if not given:
-        raise Wrong("has no layer of data and no input, so nothing says where a picture goes in", DEPLOY)
+        raise Wrong(
+            "has no layer of data and no input, so nothing says where a picture goes in", DEPLOY
+        )
     start = given[0]
     labels = set(given) - ({start} if net.input else set())
     here, chain, softmax = {start}, [], ""
@@ -124,9 +146,13 @@ def _computes(layer):
 def _check_next(layer, here, softmax):
     """Wrong where a layer does not follow the blobs `here` alone, or is of no type that can."""
     if len(layer.bottom) != 1 or len(layer.top) != 1 or not set(layer.bottom) <= here:
-        raise Wrong(f"has a branch at {_label(layer)}: rawconv takes one layer after another", ADVICE)
+        raise Wrong(
+            f"has a branch at {_label(layer)}: rawconv takes one layer after another", ADVICE
+        )
     if kind(layer) != "Softmax" and (softmax or kind(layer) not in LAYERS):
-        raise Wrong(f"has {_label(layer)}; rawconv takes chains of {', '.join(LAYERS)} and Softmax", ADVICE)
+        raise Wrong(
+            f"has {_label(layer)}; rawconv takes chains of {', '.join(LAYERS)} and Softmax", ADVICE
+        )
 
 
 def _label(layer):
@@ -191,7 +217,9 @@ def _transform(layer):
 
 
 def _pixels(layers, channels, mean_path):
-    """(Pixels, what was assumed or ""), from the layers of data, of testing first; an Input says nothing of pixels."""
+    """(Pixels, what was assumed or ""), from the layers of data, of testing first; an Input says
+    nothing of pixels.
+    """
     sources = [layer for layer in layers if kind(layer) in SOURCES and kind(layer) not in SILENT]
     sources.sort(key=lambda layer: not _used(layer))
     about = _transform(sources[0]) if sources else None
@@ -205,13 +233,18 @@ def _pixels(layers, channels, mean_path):
 
 def _check_pixels(mean, scale, channels):
     if mean.shape[-1] != channels:
-        raise Wrong(f"has a mean of {mean.shape[-1]} channels for pictures of {channels}", "Name another with --mean.")
+        raise Wrong(
+            f"has a mean of {mean.shape[-1]} channels for pictures of {channels}",
+            "Name another with --mean.",
+        )
     if not (1e-9 < scale < 1e9 and (np.abs(mean) < 1e9).all()):
         raise Wrong("scales its pixels, or subtracts from them, by what is no sensible number")
 
 
 def _mean(about, channels):
-    """(the mean that the layer of data has, ImageNet's where it names a file, or nothing; what was assumed or "")."""
+    """(the mean that the layer of data has, ImageNet's where it names a file, or nothing; what was
+    assumed or "").
+    """
     mean = np.array(getattr(about, "mean_value", ()), float)
     if mean.size or channels != 3 or not (about is None or about.mean_file):
         return mean, ""
@@ -228,8 +261,15 @@ def read_mean(path):
         found = numbers(blob)
     except ValueError as error:
         raise Wrong(f"cannot be used with the mean {path}: {error}") from error
-    if len(dims) != 3 or min(dims) < 1 or dims[0] * dims[1] * dims[2] != len(found) or dims[1] != dims[2]:
-        raise Wrong(f"cannot be used with the mean {path}: its {len(found)} numbers are no square picture ({dims})")
+    if (
+        len(dims) != 3
+        or min(dims) < 1
+        or dims[0] * dims[1] * dims[2] != len(found)
+        or dims[1] != dims[2]
+    ):
+        raise Wrong(
+            f"cannot be used with the mean {path}: its {len(found)} numbers are no square picture ({dims})"
+        )
     mean = np.ascontiguousarray(found.reshape(dims).transpose(1, 2, 0), np.float32)
     return mean[0, 0] if mean.shape[:2] == (1, 1) else mean
 
@@ -240,7 +280,9 @@ def _ours(chain, blobs, shape):
     for layer in chain:
         try:
             with np.errstate(all="ignore"):  # parts.py refuses what is not finite in the end
-                made = LAYERS[kind(layer)](layer, blobs.get(layer.name, []), shape, layers[-1][1] if layers else None)
+                made = LAYERS[kind(layer)](
+                    layer, blobs.get(layer.name, []), shape, layers[-1][1] if layers else None
+                )
         except ValueError as error:
             raise Wrong(f"has {_label(layer)}, which rawconv cannot take: {error}") from error
         if made is not None:
@@ -260,7 +302,9 @@ def _conventions(chain, assumed):
 
 
 def scores(path, x, wanted):
-    """What OpenCV's own reader of Caffe files makes of x.  It wants the layers as text, the weights as they are."""
+    """What OpenCV's own reader of Caffe files makes of x.  It wants the layers as text, the weights
+    as they are.
+    """
     import cv2
     from google.protobuf import text_format
 

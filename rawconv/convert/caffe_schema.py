@@ -1,7 +1,9 @@
-"""Caffe's messages, as far as a net needs them: a description for the protobuf library, made when first asked for.
+"""Caffe's messages, as far as a net needs them: a description for the protobuf library, made when
+first asked for.
 
-Numbers and names are those of caffe.proto (BVLC, version 1); what is not listed is skipped by the library.  A packed
-list of floats is, in the file, its bytes, and is read as such: a hundred million weights need not become Python's.
+Numbers and names are those of caffe.proto (BVLC, version 1); what is not listed is skipped by the
+library.  A packed list of floats is, in the file, its bytes, and is read as such: a hundred million
+weights need not become Python's.
 """
 
 import functools
@@ -85,8 +87,13 @@ def message(name):
 
 
 def fields(data, title="NetParameter"):
-    """The numbers of all fields of a message and of the messages in it, one by one, without making anything of them."""
-    inner = {int(number): kind.removesuffix("*") for _, kind, number in map(str.split, MESSAGES[title].split(", "))}
+    """The numbers of all fields of a message and of the messages in it, one by one, without making
+    anything of them.
+    """
+    inner = {
+        int(number): kind.removesuffix("*")
+        for _, kind, number in map(str.split, MESSAGES[title].split(", "))
+    }
     place = 0
     while place < len(data):
         tag, place = varint(data, place)

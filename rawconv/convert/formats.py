@@ -26,7 +26,8 @@ def recognise(file):
         return found
     if found is None:
         raise Wrong(
-            "is of no format that rawconv knows", f"It reads {', '.join(name for _, name in READERS.values())}."
+            "is of no format that rawconv knows",
+            f"It reads {', '.join(name for _, name in READERS.values())}.",
         )
     raise Wrong(f"is {found}, which rawconv does not read", ONNX_ROUTE)
 
@@ -41,7 +42,10 @@ def _by_signature(head):
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite model"
     if head[257:262] == b"ustar":
-        raise Wrong("is a tar archive, as PyTorch wrote before version 0.2", "Load and save it with a newer PyTorch.")
+        raise Wrong(
+            "is a tar archive, as PyTorch wrote before version 0.2",
+            "Load and save it with a newer PyTorch.",
+        )
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "pickle"
     if head[8:10] in (b'{"', b"{}", b"{ "):
@@ -67,7 +71,9 @@ def _by_zip(file, head):
 
 
 def _by_protobuf(head):
-    """ONNX's ModelProto begins with its ir_version, Caffe's NetParameter with its name or layers; see `_fields`."""
+    """ONNX's ModelProto begins with its ir_version, Caffe's NetParameter with its name or layers;
+    see `_fields`.
+    """
     for number, kind in _fields(head):
         if (number, kind) in ((1, 0), (7, 2), (8, 2)):
             return "onnx"
@@ -77,7 +83,9 @@ def _by_protobuf(head):
 
 
 def _fields(head):
-    """(number, wire type) of the first fields of a message, as far as `head` holds them and they make sense."""
+    """(number, wire type) of the first fields of a message, as far as `head` holds them and they
+    make sense.
+    """
     place = 0
     while place < len(head):
         tag, place = varint(head, place)

@@ -38,16 +38,21 @@ def from_torch(
 
     PyTorch exports the model to ONNX, which is imported; the scores of a random picture are compared.
 
-    model: from (N, C, *size) to class scores (N, K).  size: rows and columns of its pictures, one number for both.
-    mean, std: of pixels in [0, 1], one number a channel, as in torchvision's Normalize; one each for a grey model.
+    model: from (N, C, *size) to class scores (N, K).  size: rows and columns of its pictures, one
+    number for both.
+    mean, std: of pixels in [0, 1], one number a channel, as in torchvision's Normalize; one each
+    for a grey model.
     classes: their names.  stored: rows and columns of a picture before its centre is cut out.
 
-    RawconvError: the model cannot be exported, is no net of ReLUs, or its scores differ by 1e-4 of the largest.
+    RawconvError: the model cannot be exported, is no net of ReLUs, or its scores differ by 1e-4 of
+    the largest.
     """
     import torch
 
     order = "grey" if len(mean) == 1 else "rgb"
-    pixels = Pixels(order, *(tuple(255 * float(number) for number in numbers) for numbers in (mean, std)))
+    pixels = Pixels(
+        order, *(tuple(255 * float(number) for number in numbers) for numbers in (mean, std))
+    )
     like = next(iter(model.parameters()), torch.zeros(0))
     image = np.random.default_rng(0).integers(0, 256, (len(mean), *pair(size))) / 255
     x = (image - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
@@ -69,7 +74,9 @@ def _imported(path, model, pixels, stored, classes):
     try:
         imported = import_net(path, None, pixels._asdict(), stored, classes)
     except RawconvError as error:
-        raise RawconvError(str(error).replace(str(path), f"This {type(model).__name__}", 1)) from error
+        raise RawconvError(
+            str(error).replace(str(path), f"This {type(model).__name__}", 1)
+        ) from error
     return imported.net, imported.foreign.softmax
 
 
@@ -91,7 +98,9 @@ def _in_eval_mode(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _exported(model, x):
-    """The bytes of an ONNX file, by PyTorch's older exporter, which needs no further package; else by its newer one."""
+    """The bytes of an ONNX file, by PyTorch's older exporter, which needs no further package; else
+    by its newer one.
+    """
     import torch
 
     errors = []
@@ -110,7 +119,9 @@ def _exported(model, x):
 def _compare(ours, theirs):
     """RawconvError where the scores are not those of the model."""
     if ours.shape != theirs.shape:
-        raise RawconvError(f"The model makes {theirs.size} numbers of a picture, and the import {ours.size}.")
+        raise RawconvError(
+            f"The model makes {theirs.size} numbers of a picture, and the import {ours.size}."
+        )
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
     if not difference <= TOLERANCE:
         raise RawconvError(

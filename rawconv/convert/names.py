@@ -1,8 +1,10 @@
-"""What the nodes of an imported net are called: what their file calls them, so that a user finds `layer2.0` again.
+"""What the nodes of an imported net are called: what their file calls them, so that a user finds
+`layer2.0` again.
 
-In the order of preference: the scope of a node (the module of PyTorch's that it is, which both of its exporters write
-down), the name of its weight, its own name or that of what it makes; else its kind and number: `conv4`, `add2`.
-Chains are not named here: their layers are counted (see assemble.py).
+In the order of preference: the scope of a node (the module of PyTorch's that it is, which both of
+its exporters write down), the name of its weight, its own name or that of what it makes; else its
+kind and number: `conv4`, `add2`. Chains are not named here: their layers are counted (see
+assemble.py).
 """
 
 import ast
@@ -25,8 +27,11 @@ KINDS = {
     Add: "add", Concat: "concat",
 }  # fmt: skip
 LONGEST = 200  # characters of a name
-OF_WEIGHTS = re.compile(r"(.+?)[./_](?:weight|kernel|gamma|scale|filter|w)(?:_\d+)?(?::\d+)?", re.IGNORECASE)
-AUTOMATIC = re.compile(r"\D?\d*|.*(?:::|getitem|_output_\d).*")  # names that exporters give to tensors without one
+OF_WEIGHTS = re.compile(
+    r"(.+?)[./_](?:weight|kernel|gamma|scale|filter|w)(?:_\d+)?(?::\d+)?", re.IGNORECASE
+)
+# names that exporters give to tensors without one
+AUTOMATIC = re.compile(r"\D?\d*|.*(?:::|getitem|_output_\d).*")
 TENSORFLOW = "Conv2D|convolution|depthwise|BiasAdd|FusedBatchNorm.*|BatchNorm.*|Relu6?|MaxPool.*|AvgPool.*|Mean|MatMul"
 OF_TENSORFLOW = re.compile(rf"(.+)/(?:{TENSORFLOW})(?:_?\d+)?(?:__\d+)?", re.IGNORECASE)
 
@@ -37,14 +42,20 @@ def kind(layer):
 
 
 def path_of(node, weight=""):
-    """Where an ONNX node stands in the net that was exported: "layer2.0.conv1"; "" for its outermost level, None where
-    the file does not say.  weight: the name of the tensor that is its weight, if it has one.
+    """Where an ONNX node stands in the net that was exported: "layer2.0.conv1"; "" for its
+    outermost level, None where the file does not say.  weight: the name of the tensor that is its
+    weight, if it has one.
     """
-    scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "")
+    scopes = next(
+        (entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"),
+        "",
+    )
     name, weight, made = (text[:LONGEST] for text in (node.name, weight, *node.output[:1]))
     given = OF_WEIGHTS.fullmatch(weight)
-    if scopes.startswith("["):  # PyTorch's newer exporter: from the outermost module to the operation itself
-        # A convolution into which it folded a batch norm stands at that norm's place: its weight knows better.
+    # PyTorch's newer exporter: from the outermost module to the operation itself
+    if scopes.startswith("["):
+        # A convolution into which it folded a batch norm stands at that norm's place: its weight
+        # knows better.
         return given.group(1) if given else _last_but_one(scopes)
     if name.startswith("/"):  # PyTorch's older one
         return _joined(name.split("/")[1:-1])
@@ -52,7 +63,9 @@ def path_of(node, weight=""):
 
 
 def _given_name(texts, operator):
-    """The first of the texts that somebody chose, without what TensorFlow appends; None where none is chosen."""
+    """The first of the texts that somebody chose, without what TensorFlow appends; None where none
+    is chosen.
+    """
     own = [text for text in texts if not AUTOMATIC.fullmatch(text) and not _counted(text, operator)]
     if not own:
         return None
@@ -87,11 +100,20 @@ def _joined(parts):
 def names(found):
     """A name for each (path, layer), all different.
 
-    A path that holds others, or layers of several kinds, is that of a module with several: the kind is put after it.
+    A path that holds others, or layers of several kinds, is that of a module with several: the kind
+    is put after it.
     """
-    found = [(None if path is None else printable(path)[:LONGEST], kind(layer)) for path, layer in found]
-    holds = {path[: place.start()] for path, _ in found if path for place in re.finditer("[./]", path)}
-    modules = holds | {""} | {path for path, count in Counter(map(itemgetter(0), set(found))).items() if count > 1}
+    found = [
+        (None if path is None else printable(path)[:LONGEST], kind(layer)) for path, layer in found
+    ]
+    holds = {
+        path[: place.start()] for path, _ in found if path for place in re.finditer("[./]", path)
+    }
+    modules = (
+        holds
+        | {""}
+        | {path for path, count in Counter(map(itemgetter(0), set(found))).items() if count > 1}
+    )
     counts, taken, result = Counter(), {}, []
     for path, what in found:
         counts[what] += 1
@@ -100,7 +122,9 @@ def names(found):
 
 
 def _own_name(path, what, number, modules):
-    """The name of a layer of this kind, the file's `number`th; modules: paths that are those of several layers."""
+    """The name of a layer of this kind, the file's `number`th; modules: paths that are those of
+    several layers.
+    """
     if path is None:
         return f"{what}{number}"
     if path not in modules:

@@ -1,4 +1,6 @@
-"""The operators of ONNX that take several values, or a value and a constant: sums, scales, shifts, concatenations."""
+"""The operators of ONNX that take several values, or a value and a constant: sums, scales, shifts,
+concatenations.
+"""
 
 import math
 
@@ -12,7 +14,9 @@ from .onnx_walk import Prepared
 
 
 def _arithmetic(walk, node, about, *values):
-    """Add, Sub, Mul, Div: of a constant a scale and shift (of the picture, or of maps); of several values a sum."""
+    """Add, Sub, Mul, Div: of a constant a scale and shift (of the picture, or of maps); of several
+    values a sum.
+    """
     operator = node.op_type
     if operator == "Div" and (lrn := spelled_out(walk.graph, node)):
         return walk.add(node, lrn, values[0])
@@ -89,7 +93,9 @@ def _concat(walk, node, about, *values):
     if all(value.prepared and not value.prepared.row for value in values):
         return _beside(values)
     _alike(values, "puts side by side")
-    return walk.add(node, Concat(), *values)._replace(positive=all(value.positive for value in values))
+    return walk.add(node, Concat(), *values)._replace(
+        positive=all(value.positive for value in values)
+    )
 
 
 def _beside(values):
@@ -105,7 +111,9 @@ def _beside(values):
 
 
 def _alike(values, does):
-    """ValueError where values are not laid out alike, so that what a layer of ours makes of them is something else."""
+    """ValueError where values are not laid out alike, so that what a layer of ours makes of them is
+    something else.
+    """
     if any((value.last, value.flat) != (values[0].last, values[0].flat) for value in values):
         raise ValueError(f"it {does} what was flattened and what was not")
     if values[0].flat and any(value.shape[:2] != (1, 1) for value in values):

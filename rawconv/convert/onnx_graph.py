@@ -1,7 +1,8 @@
-"""An ONNX file as a graph: who makes a tensor, who takes it, and the constants, computed when they are asked for.
+"""An ONNX file as a graph: who makes a tensor, who takes it, and the constants, computed when they
+are asked for.
 
-Nothing is run: a constant is an initialiser, in the file or beside it, or comes from a few operators that move numbers
-about, as those with which exporters compute the shape for a Reshape.
+Nothing is run: a constant is an initialiser, in the file or beside it, or comes from a few
+operators that move numbers about, as those with which exporters compute the shape for a Reshape.
 """
 
 import math
@@ -15,7 +16,8 @@ from ..errors import RawconvError
 from ..files.storage import Wrong, excess, open_regular
 
 SINGLE = 4  # bytes of a number that ConstantOfShape makes, in the net: AlexNet's take 244 MB
-MOST_MOVED = 1 << 10  # numbers that an operator which copies them may take in all: enough for shapes
+# numbers that an operator which copies them may take in all: enough for shapes
+MOST_MOVED = 1 << 10
 DEEPEST = 100  # operators one after another in a constant
 
 
@@ -24,7 +26,9 @@ def onnx_package():
     try:
         import onnx
     except ImportError as error:
-        raise RawconvError("ONNX files need the onnx package: pip install 'rawconv[onnx]'.") from error
+        raise RawconvError(
+            "ONNX files need the onnx package: pip install 'rawconv[onnx]'."
+        ) from error
     return onnx
 
 
@@ -51,7 +55,13 @@ class Graph:
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = [given for given in graph.input if given.name not in self.tensors]
         self.producers, self.consumers = self._producers(), _consumers(graph.node)
-        self.external, self.shapes, self._known, self._constant, self._computed = [], {}, {}, set(), 0
+        self.external, self.shapes, self._known, self._constant, self._computed = (
+            [],
+            {},
+            {},
+            set(),
+            0,
+        )
 
     def _producers(self):
         """{tensor: node that makes it}."""
@@ -63,7 +73,10 @@ class Graph:
 
     def opset(self):
         """The version of ONNX's own operators."""
-        return max((found.version for found in self.model.opset_import if found.domain in ("", "ai.onnx")), default=1)
+        return max(
+            (found.version for found in self.model.opset_import if found.domain in ("", "ai.onnx")),
+            default=1,
+        )
 
     def needed(self, output):
         """{id} of the nodes that the tensor `output` is made of."""
@@ -76,13 +89,17 @@ class Graph:
         return found
 
     def is_constant(self, name, depth=0):
-        """Whether `constant` can have it: initialisers, what is computed from them, and shapes of known tensors."""
+        """Whether `constant` can have it: initialisers, what is computed from them, and shapes of
+        known tensors.
+        """
         if not name or name in self.tensors or name in self._constant:
             return True
         node = self.producers.get(name)
         if name in self.shapes or depth > DEEPEST or getattr(node, "op_type", None) not in COMPUTED:
             return False
-        known = self._knows_shape(node) or all(self.is_constant(given, depth + 1) for given in node.input)
+        known = self._knows_shape(node) or all(
+            self.is_constant(given, depth + 1) for given in node.input
+        )
         if known:  # else not kept: it may be one once the shape of another tensor is known
             self._constant.add(name)
         return known
@@ -92,7 +109,9 @@ class Graph:
         return node.op_type == "Shape" and node.input[0] in self.shapes
 
     def constant(self, name, depth=0):
-        """The value of a constant tensor, perhaps a view that must not be written to.  Wrong where it is none."""
+        """The value of a constant tensor, perhaps a view that must not be written to.  Wrong where
+        it is none.
+        """
         if name not in self._known:
             if depth > DEEPEST:
                 raise Wrong(f"computes {name!r:.80} in more than {DEEPEST} steps")
@@ -109,7 +128,9 @@ class Graph:
         values = [self.constant(given, depth + 1) if given else None for given in node.input]
         size = sum(value.size for value in filter(_is_given, values))
         if size > MOST_MOVED and (node.op_type not in VIEWS or not all(map(_in_order, values[:1]))):
-            raise Wrong(f"computes large constants with {label(node)}, which rawconv does not follow")
+            raise Wrong(
+                f"computes large constants with {label(node)}, which rawconv does not follow"
+            )
         return COMPUTED[node.op_type](self, attributes(node), *values)
 
     def reserve(self, shape):
@@ -126,13 +147,28 @@ class Graph:
         """A TensorProto as an array.  Its size is checked against the bytes that are there."""
         helper = onnx_package().numpy_helper
         kind = onnx_package().TensorProto
-        if tensor.data_type not in (kind.FLOAT, kind.DOUBLE, kind.FLOAT16, kind.BFLOAT16, kind.INT32, kind.INT64):
-            name = kind.DataType.Name(tensor.data_type) if tensor.data_type in kind.DataType.values() else "unknown"
-            raise Wrong(f"has the constant {tensor.name!r:.80} of type {name}; rawconv reads floats and integers")
+        if tensor.data_type not in (
+            kind.FLOAT,
+            kind.DOUBLE,
+            kind.FLOAT16,
+            kind.BFLOAT16,
+            kind.INT32,
+            kind.INT64,
+        ):
+            name = (
+                kind.DataType.Name(tensor.data_type)
+                if tensor.data_type in kind.DataType.values()
+                else "unknown"
+            )
+            raise Wrong(
+                f"has the constant {tensor.name!r:.80} of type {name}; rawconv reads floats and integers"
+            )
         if tensor.data_location == kind.EXTERNAL:
             return self._outside(tensor, helper)
         if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > self.size:
-            raise Wrong(f"is damaged: it cannot hold {tensor.name!r:.80} of shape {tuple(tensor.dims)}")
+            raise Wrong(
+                f"is damaged: it cannot hold {tensor.name!r:.80} of shape {tuple(tensor.dims)}"
+            )
         array = helper.to_array(tensor)
         return array.astype(np.float32) if array.dtype.itemsize == 2 else array
 
@@ -141,19 +177,29 @@ class Graph:
         about = {entry.key: entry.value for entry in tensor.external_data}
         location = about.get("location", "")
         path = os.path.realpath(os.path.join(self.folder, location))
-        if os.path.dirname(path) != os.path.realpath(self.folder) or not os.path.isfile(path):  # "" is the folder
-            raise Wrong(f"keeps {tensor.name!r:.80} in {location!r:.80}, which is no file in the same folder")
+        # "" is the folder
+        if os.path.dirname(path) != os.path.realpath(self.folder) or not os.path.isfile(path):
+            raise Wrong(
+                f"keeps {tensor.name!r:.80} in {location!r:.80}, which is no file in the same folder"
+            )
         offset, length = _whole_numbers(about, tensor, location)
         dtype = np.dtype(onnx_package().helper.tensor_dtype_to_np_dtype(tensor.data_type))
         count = math.prod(tensor.dims)
         length = length or count * dtype.itemsize
         if min(tensor.dims, default=1) < 0 or length != count * dtype.itemsize:
-            raise Wrong(f"is damaged: {length} bytes are no {tensor.name!r:.80} of shape {tuple(tensor.dims)}")
+            raise Wrong(
+                f"is damaged: {length} bytes are no {tensor.name!r:.80} of shape {tuple(tensor.dims)}"
+            )
         if offset + length > os.path.getsize(path):
-            raise Wrong(f"needs {tensor.name!r:.80}, and {location} is too short for it", "Fetch both files again.")
+            raise Wrong(
+                f"needs {tensor.name!r:.80}, and {location} is too short for it",
+                "Fetch both files again.",
+            )
         if path not in self.external:
             self.external.append(path)
-        array = np.fromfile(path, dtype.newbyteorder("<"), count, offset=offset).reshape(tuple(tensor.dims))
+        array = np.fromfile(path, dtype.newbyteorder("<"), count, offset=offset).reshape(
+            tuple(tensor.dims)
+        )
         return array.astype(np.float32) if dtype.itemsize == 2 else array
 
 
@@ -171,7 +217,9 @@ def _is_given(value):
 
 def _no_constant(name, node):
     how = f", which {label(node)} makes" if node else ""
-    return Wrong(f"needs the constant {name!r:.80}{how}; rawconv reads initialisers and {', '.join(COMPUTED)}")
+    return Wrong(
+        f"needs the constant {name!r:.80}{how}; rawconv reads initialisers and {', '.join(COMPUTED)}"
+    )
 
 
 def _consumers(nodes):
@@ -201,13 +249,16 @@ def attributes(node):
     for one in node.attribute:
         if one.type not in (onnx.AttributeProto.TENSOR, onnx.AttributeProto.GRAPH):
             value = onnx.helper.get_attribute_value(one)
-            found[one.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            found[one.name] = (
+                value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            )
         else:
             found[one.name] = one.t if one.type == onnx.AttributeProto.TENSOR else one.g
     return found
 
 
-# The operators in constants: (graph, attributes, *input values) -> value.  Up to opset 12 some inputs were attributes.
+# The operators in constants: (graph, attributes, *input values) -> value.  Up to opset 12 some
+# inputs were attributes.
 
 
 def _fill(graph, about, shape):
@@ -233,7 +284,10 @@ def _axes(about, axes):
 
 
 def _slice(graph, about, x, starts=None, ends=None, axes=None, steps=None):
-    starts, ends = (about[key] if value is None else value for key, value in (("starts", starts), ("ends", ends)))
+    starts, ends = (
+        about[key] if value is None else value
+        for key, value in (("starts", starts), ("ends", ends))
+    )
     axes = about.get("axes", range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -266,4 +320,13 @@ COMPUTED = {
     "Mul": lambda graph, about, a, b: a * b,
     "Div": lambda graph, about, a, b: a // b if a.dtype.kind == "i" else a / b,
 }
-VIEWS = ("Constant", "ConstantOfShape", "Identity", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Shape")
+VIEWS = (
+    "Constant",
+    "ConstantOfShape",
+    "Identity",
+    "Reshape",
+    "Transpose",
+    "Unsqueeze",
+    "Squeeze",
+    "Shape",
+)

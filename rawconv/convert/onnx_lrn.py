@@ -1,7 +1,8 @@
-"""LRN as PyTorch exports it: not as one operator but spelled out, x / (k + alpha * mean of x^2 over channels)^beta.
+"""LRN as PyTorch exports it: not as one operator but spelled out, x / (k + alpha * mean of x^2 over
+channels)^beta.
 
-x -> Mul(x, x) -> a map of depth C -> zeros at both its ends -> AveragePool over `size` channels -> back to four
-dimensions -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .)
+x -> Mul(x, x) -> a map of depth C -> zeros at both its ends -> AveragePool over `size` channels ->
+back to four dimensions -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .)
 """
 
 from .onnx_graph import attributes
@@ -25,7 +26,9 @@ def spelled_out(graph, div):
 
 
 def _constants(graph, power):
-    """(tensor that is averaged, alpha, k, beta) of Pow(Add(Mul(tensor, alpha), k), beta); None if it is not that."""
+    """(tensor that is averaged, alpha, k, beta) of Pow(Add(Mul(tensor, alpha), k), beta); None if
+    it is not that.
+    """
     tensor, numbers = power.output[0], []
     for operator in ("Pow", "Add", "Mul"):
         node = graph.producers.get(tensor)
@@ -41,7 +44,9 @@ def _constants(graph, power):
 
 
 def _operands(graph, node, operator):
-    """(the tensor, the number) that an operator takes; None if it does not take one of each, a Pow in this order."""
+    """(the tensor, the number) that an operator takes; None if it does not take one of each, a Pow
+    in this order.
+    """
     given = [name for name in node.input if graph.is_constant(name)]
     rest = [name for name in node.input if name not in given]
     if len(given) != 1 or len(rest) != 1 or (operator == "Pow" and rest[0] != node.input[0]):
@@ -51,7 +56,9 @@ def _operands(graph, node, operator):
 
 
 def _window(graph, tensor, x):
-    """The number of channels averaged over, from what lies between Mul(x, x) and `tensor`; None if it is not that."""
+    """The number of channels averaged over, from what lies between Mul(x, x) and `tensor`; None if
+    it is not that.
+    """
     size, pads = None, [0, 0]
     for _ in range(MOST_STEPS):
         node = graph.producers.get(tensor)
@@ -95,7 +102,9 @@ def _depth(about, pads):
 
 
 def _ends(graph, about, node, pads):
-    """Zeros that a Pad adds before and after the channels, on top of `pads`; None where it adds any elsewhere."""
+    """Zeros that a Pad adds before and after the channels, on top of `pads`; None where it adds any
+    elsewhere.
+    """
     added = [int(n) for n in (about["pads"] if "pads" in about else graph.constant(node.input[1]))]
     rank = len(added) // 2
     depth = {5: 2, 4: 2}.get(rank)  # (N, 1, C, H, W), or (N, 1, C, H * W)

@@ -26,7 +26,9 @@ def read(path, wanted):
     graph = Graph(path)
     output = _output(graph, wanted.output)
     name, batch, shape, last = _input(graph, wanted.size, output)
-    picture = Value(IMAGE, shape, last, prepared=Prepared(tuple(range(shape[2])), np.zeros(1), np.ones(1)))
+    picture = Value(
+        IMAGE, shape, last, prepared=Prepared(tuple(range(shape[2])), np.zeros(1), np.ones(1))
+    )
     walk = Walk(graph, OPERATORS, (name, picture), batch)
     end = walk.run(output)
     return _foreign(walk, end, _layers(walk, end, wanted.dtype))
@@ -44,21 +46,31 @@ def scores(path, x, wanted):
     given = next(one for one in session.get_inputs() if one.name == used)
     channels_last = given.shape[3] in (1, 3) and given.shape[1] not in (1, 3)
     x = x.transpose(0, 2, 3, 1) if channels_last else x
-    x = np.ascontiguousarray(x, {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(given.type))
+    x = np.ascontiguousarray(
+        x, {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(given.type)
+    )
     return session.run([output], {given.name: x})[0].reshape(len(x), -1)
 
 
 def _output(graph, wanted):
-    """The name of the output that the net ends in: the one wanted, the only one, or the only one that nothing takes."""
+    """The name of the output that the net ends in: the one wanted, the only one, or the only one
+    that nothing takes.
+    """
     if wanted is not None and wanted not in graph.outputs:
-        raise UsageError(f"There is no output {wanted!r}; its outputs are {', '.join(graph.outputs)}.")
+        raise UsageError(
+            f"There is no output {wanted!r}; its outputs are {', '.join(graph.outputs)}."
+        )
     if wanted is not None:
         return wanted
-    last = [name for name in graph.outputs if name not in graph.consumers]  # some show what their layers make as well
+    # some show what their layers make as well
+    last = [name for name in graph.outputs if name not in graph.consumers]
     found = graph.outputs if len(graph.outputs) == 1 else last
     if len(found) != 1:
         several = ", ".join(map(repr, (last or graph.outputs)[:5]))
-        raise Wrong(f"has {len(found)} outputs that may be its scores, of {several[:300]}", "Name one with --output.")
+        raise Wrong(
+            f"has {len(found)} outputs that may be its scores, of {several[:300]}",
+            "Name one with --output.",
+        )
     return found[0]
 
 
@@ -72,13 +84,19 @@ def _layers(walk, end, dtype):
         return [(made.node.name or made.node.output[0], made.layer) for made in walk.made]
     called = names([(path_of(made.node, made.weight), made.layer) for made in walk.made])
     return [
-        (name, made.layer, *(IMAGE if number == IMAGE else called[number] for number in made.inputs))
+        (
+            name,
+            made.layer,
+            *(IMAGE if number == IMAGE else called[number] for number in made.inputs),
+        )
         for name, made in zip(called, walk.made, strict=True)
     ]
 
 
 def _is_chain(layers):
-    return all(made.inputs == ((number - 1) if number else IMAGE,) for number, made in enumerate(layers))
+    return all(
+        made.inputs == ((number - 1) if number else IMAGE,) for number, made in enumerate(layers)
+    )
 
 
 def _own(layer, node, dtype, folds):
@@ -107,7 +125,9 @@ def _foreign(walk, end, layers):
     if len(walk.graph.outputs) > 1:
         said["output"] = walk.output
     said["made by"] = f"{model.producer_name} {model.producer_version}".strip()[:80] or "?"
-    return Foreign(walk.given, layers, pixels, end.ending, inside, stored, classes, said, walk.graph.external)
+    return Foreign(
+        walk.given, layers, pixels, end.ending, inside, stored, classes, said, walk.graph.external
+    )
 
 
 def _own_words(text, least):
@@ -115,9 +135,13 @@ def _own_words(text, least):
     ours = {}
     with contextlib.suppress(ValueError):
         ours = json.loads(text)
-    classes, stored = (ours.get("classes"), ours.get("stored")) if isinstance(ours, dict) else (None, None)
+    classes, stored = (
+        (ours.get("classes"), ours.get("stored")) if isinstance(ours, dict) else (None, None)
+    )
     good = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    return classes if good else [], stored if isinstance(stored, int) and least <= stored <= 4096 else None
+    return classes if good else [], stored if isinstance(
+        stored, int
+    ) and least <= stored <= 4096 else None
 
 
 def _input(graph, size, output):
@@ -127,19 +151,29 @@ def _input(graph, size, output):
     batch, height, width, channels = dims if last else (dims[0], dims[2], dims[3], dims[1])
     height, width = _sides(height, width, size)
     if min(height, width) < 1 or max(height, width) > SIDE or channels not in (0, 1, 3):
-        raise Wrong(f"takes pictures of {height}x{width} with {channels} channels, which are not RGB or grey")
+        raise Wrong(
+            f"takes pictures of {height}x{width} with {channels} channels, which are not RGB or grey"
+        )
     return given.name, max(1, batch), (height, width, channels or 3), last
 
 
 def _one_input(graph, output):
     """(the input, its four lengths, 0 for one that is left open) that `output` is made of."""
     needed = graph.needed(output)
-    used = [given for given in graph.inputs if any(id(node) in needed for node in graph.consumers.get(given.name, ()))]
+    used = [
+        given
+        for given in graph.inputs
+        if any(id(node) in needed for node in graph.consumers.get(given.name, ()))
+    ]
     if len(used) != 1:
         raise Wrong(f"takes {len(used)} inputs; rawconv takes nets of one picture")
-    dims = [d.dim_value if d.HasField("dim_value") else 0 for d in used[0].type.tensor_type.shape.dim]
+    dims = [
+        d.dim_value if d.HasField("dim_value") else 0 for d in used[0].type.tensor_type.shape.dim
+    ]
     if len(dims) != 4:
-        raise Wrong(f"takes an input of {len(dims)} dimensions, not (picture, channel, row, column)")
+        raise Wrong(
+            f"takes an input of {len(dims)} dimensions, not (picture, channel, row, column)"
+        )
     return used[0], dims
 
 
@@ -159,16 +193,30 @@ def _unit_pixels(channels, inside):
     return grey._replace(std=(1.0,) * channels) if large else grey
 
 
-RANGES = {"NominalRange_0_255": (0.0, 1.0), "Normalized_0_1": (0.0, 255.0), "Normalized_1_1": (127.5, 127.5)}
+RANGES = {
+    "NominalRange_0_255": (0.0, 1.0),
+    "Normalized_0_1": (0.0, 255.0),
+    "Normalized_1_1": (127.5, 127.5),
+}
 
 
 def _expected(about, producer, channels, inside):
-    """(Pixels or None, why): ONNX's own words about pictures, else how nets of this producer are usually trained."""
-    order = {"Bgr8": "bgr", "Rgb8": "rgb", "Gray8": "grey"}.get(about.get("Image.BitmapPixelFormat"))
+    """(Pixels or None, why): ONNX's own words about pictures, else how nets of this producer are
+    usually trained.
+    """
+    order = {"Bgr8": "bgr", "Rgb8": "rgb", "Gray8": "grey"}.get(
+        about.get("Image.BitmapPixelFormat")
+    )
     level = RANGES.get(about.get("Image.NominalPixelRange"))
     if order and level:
         return Pixels(order, (level[0],) * channels, (level[1],) * channels), ""
-    kind = "caffe" if "caffe" in producer.lower() else "torch" if "pytorch" in producer.lower() else None
+    kind = (
+        "caffe"
+        if "caffe" in producer.lower()
+        else "torch"
+        if "pytorch" in producer.lower()
+        else None
+    )
     if kind is None:
         return None, ""
     if inside or channels == 1:

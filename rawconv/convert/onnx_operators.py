@@ -1,5 +1,6 @@
-"""The operators of ONNX that make layers: each takes the walk, its node, the node's attributes and the Values of its
-inputs that are no constants, and returns the Value of its output; a ValueError says what rawconv cannot take.
+"""The operators of ONNX that make layers: each takes the walk, its node, the node's attributes and
+the Values of its inputs that are no constants, and returns the Value of its output; a ValueError
+says what rawconv cannot take.
 """
 
 import math
@@ -21,12 +22,16 @@ def _conv(walk, node, about, x):
     weight, bias = walk.weight(node, 1), walk.weight(node, 2)
     groups = about.get("group", 1)
     if weight.ndim != 4 or groups < 1 or weight.shape[1] * groups != channels:
-        raise ValueError(f"its weight {weight.shape} in {groups} groups does not fit {channels} channels")
+        raise ValueError(
+            f"its weight {weight.shape} in {groups} groups does not fit {channels} channels"
+        )
     if "kernel_shape" in about and tuple(about["kernel_shape"]) != weight.shape[2:]:
         raise ValueError(f"its weight {weight.shape} is not of its kernel {about['kernel_shape']}")
     x, pad = padding(walk, node, x, 0.0)
     _, stride, own, dilation = window(about, padded(x.shape, pad), weight.shape[2:])
-    layer = parts.conv(weight, bias, stride, together(pad, own), groups, view=True, dilation=dilation)
+    layer = parts.conv(
+        weight, bias, stride, together(pad, own), groups, view=True, dilation=dilation
+    )
     return walk.add(node, layer, x, weight=node.input[1])
 
 
@@ -47,7 +52,9 @@ def _clip(walk, node, about, x):
 
 
 def _extreme(walk, node, about, *values):
-    """The maximum of 0 and x, or the minimum of a ceiling and what is above 0, as TensorFlow writes a ReLU6."""
+    """The maximum of 0 and x, or the minimum of a ceiling and what is above 0, as TensorFlow writes
+    a ReLU6.
+    """
     (x,) = values
     place = 1 if node.input[0] in walk.values else 0
     bound = float(walk.constant(node, place).reshape(()))
@@ -75,7 +82,9 @@ def _gemm(walk, node, about, *values):
     if about.get("transA", 0):
         raise ValueError("its first matrix must be what comes before, not transposed")
     weight = walk.weight(node, 1)
-    y = _fully(walk, node, x, weight if about.get("transB", 0) else weight.T, about.get("alpha", 1.0))
+    y = _fully(
+        walk, node, x, weight if about.get("transB", 0) else weight.T, about.get("alpha", 1.0)
+    )
     if (bias := walk.weight(node, 2)) is not None:
         return walk.affine(node, y, np.float64(1), about.get("beta", 1.0) * row(bias))
     return y
@@ -89,7 +98,9 @@ def _matmul(walk, node, about, *values):
 def _first(node, values):
     """The value that a matrix product takes on its left; its right must be a constant."""
     if len(values) != 1:
-        raise ValueError("it multiplies what the picture makes with what the picture makes, as attention does")
+        raise ValueError(
+            "it multiplies what the picture makes with what the picture makes, as attention does"
+        )
     return values[0]
 
 
@@ -99,9 +110,13 @@ def _fully(walk, node, x, weight, factor=1.0):
     if not x.flat or weight.ndim != 2 or node.input[0] not in walk.values:
         raise ValueError("it needs (picture, number) on its left, and its weight two dimensions")
     if x.last and weight.shape[1] == math.prod(x.shape):
-        weight = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(weight.shape)
+        weight = (
+            weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(weight.shape)
+        )
     weight = weight if factor == 1 else weight * np.float64(factor)
-    return walk.add(node, parts.fully_connected(weight, None, x.shape, view=True), x, weight=node.input[1])
+    return walk.add(
+        node, parts.fully_connected(weight, None, x.shape, view=True), x, weight=node.input[1]
+    )
 
 
 def _dropout(walk, node, about, x):
@@ -114,7 +129,9 @@ def _dropout(walk, node, about, x):
 
 def _lrn(walk, node, about, x):
     maps(x)
-    layer = parts.lrn(about["size"], about.get("alpha", 1e-4), about.get("beta", 0.75), about.get("bias", 1.0))
+    layer = parts.lrn(
+        about["size"], about.get("alpha", 1e-4), about.get("beta", 0.75), about.get("bias", 1.0)
+    )
     return walk.add(node, layer, x)
 
 

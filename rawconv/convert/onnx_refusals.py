@@ -33,7 +33,9 @@ TAKEN = (
 
 
 def refusal(node, walk, after=None):
-    """The end of a sentence: what the operator is, and what rawconv takes.  after: the node that takes its output."""
+    """The end of a sentence: what the operator is, and what rawconv takes.  after: the node that
+    takes its output.
+    """
     what = WHAT.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if after is not None and after.op_type == "Mul" and node.input[0] in after.input:
         what = "SiLU (x times its sigmoid), an activation other than the ReLU"

@@ -1,4 +1,6 @@
-"""The operators of ONNX that make no layer: they change how a tensor lies, or say what a net's scores end as."""
+"""The operators of ONNX that make no layer: they change how a tensor lies, or say what a net's
+scores end as.
+"""
 
 import math
 
@@ -45,7 +47,9 @@ def _reshape(walk, node, about, x):
         return x._replace(flat=False, last=False)
     if len(shape) == 5:
         raise ValueError("it splits the channels into groups, as ShuffleNet does to shuffle them")
-    if len(shape) != 2 or not (shape[1] == flat or (shape[1] == -1 and shape[0] in (1, walk.batch))):
+    if len(shape) != 2 or not (
+        shape[1] == flat or (shape[1] == -1 and shape[0] in (1, walk.batch))
+    ):
         raise ValueError(f"to {shape}; rawconv takes one that flattens {have} to (picture, {flat})")
     return _flat(walk, node, x)
 
@@ -59,7 +63,9 @@ def _asked(walk, node, about, have):
 
 def _keeps(shape, have):
     """Whether a Reshape to `shape`, -1 for any length, leaves maps as they are."""
-    return len(shape) == len(have) == 4 and all(n in (-1, h) for n, h in zip(shape[1:], have[1:], strict=True))
+    return len(shape) == len(have) == 4 and all(
+        n in (-1, h) for n, h in zip(shape[1:], have[1:], strict=True)
+    )
 
 
 def _squeeze(walk, node, about, x):
@@ -89,7 +95,9 @@ def _unsqueeze(walk, node, about, x):
 def _transpose(walk, node, about, x):
     perm = tuple(about.get("perm", ()))
     if x.flat or perm != ((0, 3, 1, 2) if x.last else (0, 2, 3, 1)):
-        raise ValueError(f"to {perm}; rawconv takes those that move the channels to the front or back")
+        raise ValueError(
+            f"to {perm}; rawconv takes those that move the channels to the front or back"
+        )
     return x._replace(last=not x.last)
 
 
@@ -124,7 +132,9 @@ def _channels(x, places):
     places = [place % x.shape[2] for place in places]
     channels, mean, scale, _ = x.prepared
     if not places or mean.ndim > 1:
-        raise ValueError("it takes no channel of the picture, or one from which a picture was subtracted")
+        raise ValueError(
+            "it takes no channel of the picture, or one from which a picture was subtracted"
+        )
     mean, scale = (np.broadcast_to(numbers, (x.shape[2],))[places] for numbers in (mean, scale))
     prepared = Prepared(tuple(channels[place] for place in places), mean, scale)
     return x._replace(shape=(*x.shape[:2], len(places)), prepared=prepared)

@@ -1,5 +1,6 @@
-"""The walk over an ONNX graph, from its output down to the picture and up again: each tensor becomes a Value, each
-operator (onnx_operators.py, onnx_shapes.py) makes layers of ours, or changes how a value is to be read.
+"""The walk over an ONNX graph, from its output down to the picture and up again: each tensor
+becomes a Value, each operator (onnx_operators.py, onnx_shapes.py) makes layers of ours, or changes
+how a value is to be read.
 """
 
 import math
@@ -23,14 +24,15 @@ SHARED = 1 << 14  # numbers in a constant that several operators may take
 MOST_MADE = 1 << 21  # weights that are made here and not in the file, together
 NO_PAD = (0, 0, 0, 0)
 HUGE = 3e38  # a bound that is none
-SEVERAL = ("Add", "Sub", "Mul", "Div", "Sum", "Concat", "Gemm", "MatMul", "Max", "Min")  # may take several Values
+# may take several Values
+SEVERAL = ("Add", "Sub", "Mul", "Div", "Sum", "Concat", "Gemm", "MatMul", "Max", "Min")
 
 
 class Prepared(NamedTuple):
     """A picture on its way to the first layer: (x - mean) * scale of these channels of the file's input.
 
-    mean, scale: one number a channel, (1,) or (C,); mean also a picture (H, W, C).  row: whether the channel axis of a
-    single channel is gone, (N, H, W).
+    mean, scale: one number a channel, (1,) or (C,); mean also a picture (H, W, C).  row: whether
+    the channel axis of a single channel is gone, (N, H, W).
     """
 
     channels: tuple
@@ -40,12 +42,13 @@ class Prepared(NamedTuple):
 
 
 class Value(NamedTuple):
-    """What a tensor of the file holds: the output of our layer number `layer` (IMAGE: the picture), of `shape`
-    (H, W, C), and how the file lays it out.
+    """What a tensor of the file holds: the output of our layer number `layer` (IMAGE: the picture),
+    of `shape` (H, W, C), and how the file lays it out.
 
-    last: the channels come last; flat: (N, H * W * C).  pad: (top, left, bottom, right) that a Pad filled with `fill`.
-    alone: only one operator takes it.  positive: no number is below 0.  ending: "softmax", "log" or "sigmoid" if it is
-    that of the layer's output.  prepared: a Prepared, of the picture only.
+    last: the channels come last; flat: (N, H * W * C).  pad: (top, left, bottom, right) that a Pad
+    filled with `fill`.
+    alone: only one operator takes it.  positive: no number is below 0.  ending: "softmax", "log" or
+    "sigmoid" if it is that of the layer's output.  prepared: a Prepared, of the picture only.
     """
 
     layer: int | str
@@ -70,8 +73,9 @@ class Made(NamedTuple):
 
 
 class Walk:
-    """graph: a Graph.  values: {tensor: Value}.  made: [Made], from the bottom up.  folds: {number of a Conv in it:
-    [(scale, shift)]}, still to be folded in.  inside: (mean, scale) with which the file itself prepares a picture."""
+    """graph: a Graph.  values: {tensor: Value}.  made: [Made], from the bottom up.  folds: {number
+    of a Conv in it: [(scale, shift)]}, still to be folded in.  inside: (mean, scale) with which the
+    file itself prepares a picture."""
 
     def __init__(self, graph, operators, picture, batch):
         self.graph, self.operators, self.batch = graph, operators, batch
@@ -94,7 +98,9 @@ class Walk:
                 raise Wrong(f"is damaged: nothing makes {tensor!r:.80}")
             missing = self._missing(node)
             if begun.intersection(missing):
-                raise Wrong(f"is damaged: {label(node)} needs what it makes itself: its graph goes round in a circle")
+                raise Wrong(
+                    f"is damaged: {label(node)} needs what it makes itself: its graph goes round in a circle"
+                )
             if missing:
                 begun.add(tensor)
                 waiting += reversed(missing)
@@ -118,15 +124,18 @@ class Walk:
         return not tensor or tensor in self.values or self.graph.is_constant(tensor)
 
     def _missing(self, node):
-        """The tensors that are still needed before an operator.  An LRN spelled out ends in a Div, whose first input is
-        all that has to be known."""
+        """The tensors that are still needed before an operator.  An LRN spelled out ends in a Div,
+        whose first input is all that has to be known."""
         if node.op_type == "Div" and self._known(node.input[0]) and spelled_out(self.graph, node):
             return []
         missing = [name for name in node.input if not self._known(name)]
         return missing[:1] if node.op_type == "Div" else missing
 
     def _apply(self, node):
-        about, values = attributes(node), [self.values[name] for name in node.input if name in self.values]
+        about, values = (
+            attributes(node),
+            [self.values[name] for name in node.input if name in self.values],
+        )
         operator = self.operators.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if operator is None:
             raise Wrong(f"has {label(node)}{refusal(node, self)}", "Export a net of these.")
@@ -143,7 +152,9 @@ class Walk:
 
     def _check_operands(self, values, node):
         if node.op_type not in SEVERAL and (len(values) != 1 or node.input[0] not in self.values):
-            raise ValueError(f"it takes {len(values)} tensors made of the picture, and not as its first alone")
+            raise ValueError(
+                f"it takes {len(values)} tensors made of the picture, and not as its first alone"
+            )
 
     def _check_after(self, values, node):
         """Wrong where an operator that computes takes probabilities."""
@@ -151,8 +162,13 @@ class Walk:
         if value is None or node.op_type in ("Flatten", "Reshape", "Squeeze", "Identity", "Cast"):
             return
         if value.ending == "sigmoid" or node.op_type in ("Mul", "MatMul"):
-            raise Wrong(f"has {label(self.ended)}{refusal(self.ended, self, node)}", "Export a net of these.")
-        raise Wrong(f"has {label(node)} after its softmax, where rawconv takes nothing more", CHANGE)
+            raise Wrong(
+                f"has {label(self.ended)}{refusal(self.ended, self, node)}",
+                "Export a net of these.",
+            )
+        raise Wrong(
+            f"has {label(node)} after its softmax, where rawconv takes nothing more", CHANGE
+        )
 
     def _put(self, tensor, value):
         self.values[tensor] = value._replace(alone=value.alone and self.counts.get(tensor, 1) <= 1)
@@ -166,7 +182,11 @@ class Walk:
         height, width = height + value.pad[0] + value.pad[2], width + value.pad[1] + value.pad[3]
         if value.prepared is not None and value.prepared.row:
             return self.batch, height, width
-        return (self.batch, height, width, channels) if value.last else (self.batch, channels, height, width)
+        return (
+            (self.batch, height, width, channels)
+            if value.last
+            else (self.batch, channels, height, width)
+        )
 
     # Constants
 
@@ -175,17 +195,23 @@ class Walk:
         if len(node.input) <= place or not node.input[place]:
             return default
         if node.input[place] in self.values:
-            raise ValueError(f"its input {place} is made of the picture, where rawconv takes a constant")
+            raise ValueError(
+                f"its input {place} is made of the picture, where rawconv takes a constant"
+            )
         return self.graph.constant(node.input[place])
 
     def weight(self, node, place):
-        """A constant input that becomes a parameter: floats, and large ones for one layer only, which copies them."""
+        """A constant input that becomes a parameter: floats, and large ones for one layer only,
+        which copies them.
+        """
         value = self.constant(node, place)
         if value is None:
             return None
         name = node.input[place]
         if value.dtype.kind != "f" or (value.size > SHARED and name in self.taken):
-            raise ValueError(f"its weights {name!r:.80} are no floats, or another operator has them too")
+            raise ValueError(
+                f"its weights {name!r:.80} are no floats, or another operator has them too"
+            )
         self.taken.add(name)
         return value
 
@@ -198,7 +224,9 @@ class Walk:
     # Layers
 
     def add(self, node, layer, *inputs, weight=""):
-        """The Value of a new layer over these; it lies as the first of them does.  weight: the name of its weight."""
+        """The Value of a new layer over these; it lies as the first of them does.  weight: the name
+        of its weight.
+        """
         inputs = [self.settled(value, node) for value in inputs]
         return self._append(node, layer, inputs, weight)
 
@@ -209,7 +237,9 @@ class Walk:
         if max(shape[:2]) > SIDE or shape[2] > MOST_FILTERS:
             raise ValueError(f"its maps are of {'x'.join(map(str, shape))}")
         if len(self.made) >= MOST_LAYERS:
-            raise ValueError(f"there are more than {MOST_LAYERS} layers, which rawconv does not take")
+            raise ValueError(
+                f"there are more than {MOST_LAYERS} layers, which rawconv does not take"
+            )
         self.made.append(Made(layer, node, tuple(value.layer for value in inputs), weight))
         return Value(len(self.made) - 1, shape, inputs[0].last, inputs[0].flat)
 
@@ -219,34 +249,46 @@ class Walk:
             return
         channels, mean, scale, row = value.prepared
         if row or channels != tuple(range(self.given[2])):
-            raise ValueError(f"it takes the channels {', '.join(map(str, channels))} of the picture, not all in order")
+            raise ValueError(
+                f"it takes the channels {', '.join(map(str, channels))} of the picture, not all in order"
+            )
         if self.inside is None:
             self.inside = mean, scale
         if not all(map(self._same, (mean, scale), self.inside)):
             raise ValueError("it takes the picture prepared in another way than another layer")
 
     def _same(self, numbers, others):
-        return np.array_equal(np.broadcast_to(numbers, self.given), np.broadcast_to(others, self.given))
+        return np.array_equal(
+            np.broadcast_to(numbers, self.given), np.broadcast_to(others, self.given)
+        )
 
     def settled(self, value, node=None):
-        """The value with the zeros around it in its map: for what does not pad by itself, a convolution of 1x1."""
+        """The value with the zeros around it in its map: for what does not pad by itself, a
+        convolution of 1x1.
+        """
         if not any(value.pad):
             return value
         if value.fill != 0 or value.flat or value.last:
             raise ValueError(f"it takes a map that was padded by {value.fill:g}, not by 0")
         channels, bare = value.shape[2], value._replace(pad=NO_PAD)
         self.reserve(2 * channels)
-        layer = parts.conv(np.ones((channels, 1, 1, 1), np.float32), None, 1, value.pad, channels, view=True)
+        layer = parts.conv(
+            np.ones((channels, 1, 1, 1), np.float32), None, 1, value.pad, channels, view=True
+        )
         return self._append(node, layer, [bare])._replace(alone=False, positive=value.positive)
 
     def affine(self, node, value, scale, shift):
-        """scale * x + shift, one number a map: of the picture, into the convolution that alone makes x, or a layer."""
+        """scale * x + shift, one number a map: of the picture, into the convolution that alone
+        makes x, or a layer.
+        """
         if value.layer == IMAGE:
             return self._prepare(value, scale, shift)
         channels = value.shape[2]
         if value.flat and value.shape[:2] != (1, 1):
             raise ValueError("it is not one number a map")
-        scale, shift = (np.broadcast_to(np.asarray(numbers), (channels,)) for numbers in (scale, shift))
+        scale, shift = (
+            np.broadcast_to(np.asarray(numbers), (channels,)) for numbers in (scale, shift)
+        )
         if value.alone and not any(value.pad) and isinstance(self.made[value.layer].layer, Conv):
             self.folds.setdefault(value.layer, []).append((scale, shift))
             return value._replace(positive=False)
@@ -260,4 +302,6 @@ class Walk:
             raise ValueError("it changes a picture that was padded before")
         if np.ndim(scale) > 1 or not np.all(scale):
             raise ValueError("it scales the input by 0, or by more than one number a channel")
-        return value._replace(prepared=Prepared(channels, mean - shift / before, before * scale, row))
+        return value._replace(
+            prepared=Prepared(channels, mean - shift / before, before * scale, row)
+        )

@@ -1,4 +1,6 @@
-"""The operators of ONNX that move a window over maps, pools and paddings; the geometry is that of Conv as well."""
+"""The operators of ONNX that move a window over maps, pools and paddings; the geometry is that of
+Conv as well.
+"""
 
 import numpy as np
 
@@ -15,7 +17,9 @@ def window(about, shape, size):
     stride, pad = about.get("strides", [1, 1]), about.get("pads", [0, 0, 0, 0])
     dilation = about.get("dilations", [1, 1])
     if len(stride) != 2 or len(pad) != 4 or len(dilation) != 2 or min(*stride, *dilation) < 1:
-        raise ValueError(f"strides {stride}, pads {pad}, dilations {dilation} are not those of rows and columns")
+        raise ValueError(
+            f"strides {stride}, pads {pad}, dilations {dilation} are not those of rows and columns"
+        )
     kind = about.get("auto_pad", "NOTSET")
     if kind != "NOTSET":
         spans = [(k - 1) * apart + 1 for k, apart in zip(size, dilation, strict=True)]
@@ -29,7 +33,10 @@ def _auto_pad(kind, shape, stride, size):
         return [0, 0, 0, 0]
     if kind not in ("SAME_UPPER", "SAME_LOWER"):
         raise ValueError(f"auto_pad {kind!r:.40} is unknown")
-    total = [max(0, (-(-n // s) - 1) * s + k - n) for n, s, k in zip(shape[:2], stride, size, strict=False)]
+    total = [
+        max(0, (-(-n // s) - 1) * s + k - n)
+        for n, s, k in zip(shape[:2], stride, size, strict=False)
+    ]
     less, more = [n // 2 for n in total], [n - n // 2 for n in total]
     return less + more if kind == "SAME_UPPER" else more + less
 
@@ -43,7 +50,9 @@ def padded(shape, pad):
 
 
 def padding(walk, node, x, fill):
-    """(x without what a Pad put around it, that padding), where it is of `fill`; else (x with it in its map, none)."""
+    """(x without what a Pad put around it, that padding), where it is of `fill`; else (x with it in
+    its map, none).
+    """
     if any(x.pad) and x.fill == fill:
         return x._replace(pad=NO_PAD), x.pad
     return walk.settled(x, node), NO_PAD
@@ -67,7 +76,9 @@ def _max_pool(walk, node, about, x):
 
 
 def _average_pool(walk, node, about, x):
-    """What is counted of a window that hangs over: its cells in the map, or with count_include_pad in its padding."""
+    """What is counted of a window that hangs over: its cells in the map, or with count_include_pad
+    in its padding.
+    """
     maps(x)
     x, around = padding(walk, node, x, 0.0)
     size, stride, pad = _pooling(about, padded(x.shape, around))
@@ -76,7 +87,9 @@ def _average_pool(walk, node, about, x):
     if size == (1, 1) and stride == (1, 1) and not any(around) and not any(pad):
         return x  # an AdaptiveAvgPool to the size that is there already
     count = "padded" if any(around) or about.get("count_include_pad", 0) else "map"
-    return _average(walk, node, x, size, stride, together(around, pad), bool(about.get("ceil_mode", 0)), count)
+    return _average(
+        walk, node, x, size, stride, together(around, pad), bool(about.get("ceil_mode", 0)), count
+    )
 
 
 def _average(walk, node, x, *about):
@@ -104,7 +117,9 @@ def _reduce(walk, node, about, x):
 
 
 def _pad(walk, node, about, x):
-    """Zeros around maps (or what is less than all, for a maximum), which the next layer takes for its own padding."""
+    """Zeros around maps (or what is less than all, for a maximum), which the next layer takes for
+    its own padding.
+    """
     if about.get("mode", "constant") != "constant":
         raise ValueError(f"it pads by {about['mode']!r:.40}, where rawconv has constants only")
     pads, fill = walk.constant(node, 1), walk.constant(node, 2, 0.0)

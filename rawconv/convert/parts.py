@@ -1,8 +1,8 @@
 """Layers as other libraries describe them -> ours, with their weights in our layout.
 
-Theirs are NCHW: weight (F, C // groups, KH, KW), a fully connected one (F, C * H * W); ours (KH, KW, C // groups, F).
-All of them become float32, or float64 where that is asked for.  ValueError, saying what does not fit, before anything
-is allocated.
+Theirs are NCHW: weight (F, C // groups, KH, KW), a fully connected one (F, C * H * W); ours (KH,
+KW, C // groups, F). All of them become float32, or float64 where that is asked for.  ValueError,
+saying what does not fit, before anything is allocated.
 """
 
 import math
@@ -13,14 +13,27 @@ from ..layers.conv import Conv
 from ..layers.lrn import LRN
 
 
-def conv(weight, bias=None, stride=1, pad=0, groups=1, ceil_mode=False, view=False, dtype="float32", dilation=1):
-    """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top, left, bottom, right)
-    where it is four numbers.
+def conv(
+    weight,
+    bias=None,
+    stride=1,
+    pad=0,
+    groups=1,
+    ceil_mode=False,
+    view=False,
+    dtype="float32",
+    dilation=1,
+):
+    """A Conv of weight (F, C // groups, KH, KW) and bias (F,); None: zeros.  pad: as Conv's, (top,
+    left, bottom, right) where it is four numbers.
 
-    view: do not copy the weights yet; `own` does it, once a reader has seen that all its layers fit on one another.
+    view: do not copy the weights yet; `own` does it, once a reader has seen that all its layers fit
+    on one another.
     """
     if weight.ndim != 4 or 0 in weight.shape:
-        raise ValueError(f"a convolution's weight has four dimensions, none of them 0, not {weight.shape}")
+        raise ValueError(
+            f"a convolution's weight has four dimensions, none of them 0, not {weight.shape}"
+        )
     filters = weight.shape[0]
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"a bias of shape {bias.shape} does not fit {filters} filters")
@@ -37,10 +50,14 @@ def own(layer, dtype="float32"):
 
 
 def fully_connected(weight, bias, shape, view=False):
-    """A Conv over the whole of maps of `shape` (H, W, C), of weight (F, C * H * W): the maps one after another."""
+    """A Conv over the whole of maps of `shape` (H, W, C), of weight (F, C * H * W): the maps one
+    after another.
+    """
     height, width, channels = shape
     if weight.ndim != 2 or weight.shape[1] != math.prod(shape):
-        raise ValueError(f"a weight of shape {weight.shape} does not fit maps of {height}x{width}x{channels}")
+        raise ValueError(
+            f"a weight of shape {weight.shape} does not fit maps of {height}x{width}x{channels}"
+        )
     return conv(weight.reshape(-1, channels, height, width), bias, view=view)
 
 
@@ -52,7 +69,9 @@ def lrn(size, alpha, beta, k):
 def fold_batch_norm(layer, scale, shift):
     """Turn a Conv's output y into scale * y + shift, one number a filter each, by its parameters alone."""
     if scale.shape != layer.bias.shape or shift.shape != layer.bias.shape:
-        raise ValueError(f"{scale.size} scales and {shift.size} shifts do not fit {layer.filters} filters")
+        raise ValueError(
+            f"{scale.size} scales and {shift.size} shifts do not fit {layer.filters} filters"
+        )
     dtype = layer.weight.dtype
     if (scale != 1).any():
         layer.weight = finite(layer.weight * scale, dtype)
@@ -61,7 +80,9 @@ def fold_batch_norm(layer, scale, shift):
 
 def batch_norm(weight, bias, mean, variance, epsilon):
     """(scale, shift) of y = weight * (x - mean) / sqrt(variance + epsilon) + bias, in float64."""
-    weight, bias, mean, variance = (np.asarray(a, np.float64) for a in (weight, bias, mean, variance))
+    weight, bias, mean, variance = (
+        np.asarray(a, np.float64) for a in (weight, bias, mean, variance)
+    )
     if len({a.shape for a in (weight, bias, mean, variance)}) > 1:
         raise ValueError("a batch norm's four arrays differ in shape")
     with np.errstate(all="ignore"):  # fold_batch_norm refuses what is not finite

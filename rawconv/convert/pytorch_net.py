@@ -1,5 +1,5 @@
-"""PyTorch's state dicts of nets that are known by the names and shapes of their tensors (architectures/).  PyTorch
-itself is not needed.
+"""PyTorch's state dicts of nets that are known by the names and shapes of their tensors
+(architectures/).  PyTorch itself is not needed.
 """
 
 import numpy as np
@@ -68,16 +68,24 @@ def _architecture(shapes, arch):
         return exact[0]
     if similar := _fitting(shapes, False):
         names = " or ".join(similar)
-        raise Wrong(f"has the tensors of {names} in other widths", f"If that is what it is, add --arch {similar[0]}.")
+        raise Wrong(
+            f"has the tensors of {names} in other widths",
+            f"If that is what it is, add --arch {similar[0]}.",
+        )
     count = sum(not name.endswith(".num_batches_tracked") for name in shapes)
     first = next(iter(shapes), "none")
-    raise Wrong(f"holds {count} tensors ({first:.80} ...) of no net that is known by its weights alone", ONNX)
+    raise Wrong(
+        f"holds {count} tensors ({first:.80} ...) of no net that is known by its weights alone",
+        ONNX,
+    )
 
 
 def _asked(shapes, arch):
     """`arch`, where tensors of these shapes are of it."""
     if arch not in ARCHITECTURES:
-        raise UsageError(f"There is no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}.")
+        raise UsageError(
+            f"There is no architecture {arch!r}; there are {', '.join(ARCHITECTURES)}."
+        )
     about = ARCHITECTURES[arch]
     if wrong := misfit(about.steps, _own(shapes, about), widths=False):
         raise Wrong(f"is no {arch}: {wrong}", f"Name another --arch. Or: {ONNX}")
@@ -86,7 +94,11 @@ def _asked(shapes, arch):
 
 def _fitting(shapes, widths):
     """The names in ARCHITECTURES of what has tensors of these shapes, in its own widths or in any."""
-    return [name for name, about in ARCHITECTURES.items() if misfit(about.steps, _own(shapes, about), widths) is None]
+    return [
+        name
+        for name, about in ARCHITECTURES.items()
+        if misfit(about.steps, _own(shapes, about), widths) is None
+    ]
 
 
 def _layers(about, tensors, size, dtype):
@@ -97,7 +109,10 @@ def _layers(about, tensors, size, dtype):
         below = name
         if isinstance(step, Flat):
             if under[0][:2] != (step.size, step.size):
-                raise Wrong(f"takes pictures of {about.size}x{about.size}, not {size}x{size}", "Leave --size out.")
+                raise Wrong(
+                    f"takes pictures of {about.size}x{about.size}, not {size}x{size}",
+                    "Leave --size out.",
+                )
             shapes[name] = under[0]
             continue
         try:
@@ -120,7 +135,9 @@ def _layer(name, step, tensors, shape, dtype):
         case Filters():
             bias = tensors.read(f"{name}.bias") if step.bias else None
             groups = shape[2] if step.groups == DEPTHWISE else step.groups
-            layer = parts.conv(tensors.read(f"{name}.weight"), bias, step.stride, step.pad, groups, dtype=dtype)
+            layer = parts.conv(
+                tensors.read(f"{name}.weight"), bias, step.stride, step.pad, groups, dtype=dtype
+            )
             if step.norm:
                 parts.fold_batch_norm(layer, *norm(step.norm))
             return layer
@@ -136,7 +153,9 @@ def _layer(name, step, tensors, shape, dtype):
 LAYERS = {  # of the steps without tensors: function(step, shape of the maps)
     Norm: lambda step, shape: parts.lrn(*step),
     Pool: lambda step, shape: MaxPool(step.size, step.stride, step.pad, step.ceil_mode),
-    Average: lambda step, shape: AveragePool(step.size or shape[:2], step.stride, step.pad, False, "padded"),
+    Average: lambda step, shape: AveragePool(
+        step.size or shape[:2], step.stride, step.pad, False, "padded"
+    ),
     Drop: lambda step, shape: Dropout(step.rate),
     Rectify: lambda step, shape: ReLU(step.ceiling),
     Sum: lambda step, shape: Add(),
@@ -150,7 +169,9 @@ def _conventions(about, name, shapes):
     up = any(isinstance(step, Pool) and step.ceil_mode for step in steps)
     said["rounding"] = "down for convolutions, up for pools" if up else "down, as in PyTorch"
     if about.centred:
-        said["pixels"] = "from -1 to 1, as the released weights take them; a net trained without transform_input: torch"
+        said["pixels"] = (
+            "from -1 to 1, as the released weights take them; a net trained without transform_input: torch"
+        )
     if about.heads and any(one.startswith(about.heads) for one in shapes):
         said["auxiliary heads"] = "left out"
     return said | _of_norms(steps)
@@ -195,7 +216,9 @@ def _in_torch(name, step, w, inputs):
     match step:
         case Filters():
             groups = y.shape[1] if step.groups == DEPTHWISE else step.groups
-            y = F.conv2d(y, w[f"{name}.weight"], w.get(f"{name}.bias"), step.stride, step.pad, 1, groups)
+            y = F.conv2d(
+                y, w[f"{name}.weight"], w.get(f"{name}.bias"), step.stride, step.pad, 1, groups
+            )
             return norm(y, step.norm) if step.norm else y
         case Dense():
             return F.linear(y.flatten(1), w[f"{name}.weight"], w[f"{name}.bias"])
@@ -208,9 +231,12 @@ def _in_torch(name, step, w, inputs):
     return IN_TORCH[type(step)](F, step, y)
 
 
-IN_TORCH = {  # of the steps without tensors that have one input: function(torch.nn.functional, step, y)
+# of the steps without tensors that have one input: function(torch.nn.functional, step, y)
+IN_TORCH = {
     Norm: lambda F, step, y: F.local_response_norm(y, *step),
-    Pool: lambda F, step, y: F.max_pool2d(y, step.size, step.stride, step.pad, ceil_mode=step.ceil_mode),
+    Pool: lambda F, step, y: F.max_pool2d(
+        y, step.size, step.stride, step.pad, ceil_mode=step.ceil_mode
+    ),
     Average: lambda F, step, y: F.avg_pool2d(y, step.size or y.shape[2:], step.stride, step.pad),
     Flat: lambda F, step, y: F.adaptive_avg_pool2d(y, step.size),
     Rectify: lambda F, step, y: y.clamp(0, step.ceiling),
@@ -232,7 +258,9 @@ def _torch_tensors(path, kind):
         tree = torch.load(path, map_location="cpu", weights_only=True)
     trees = [tree, *(tree.get(key) for key in NESTED)]
     (found, *_) = [t for t in trees if isinstance(t, dict) and any(map(_is_weight, t.values()))]
-    return unwrapped({name: value.float() for name, value in found.items() if torch.is_tensor(value)})
+    return unwrapped(
+        {name: value.float() for name, value in found.items() if torch.is_tensor(value)}
+    )
 
 
 def _is_weight(value):

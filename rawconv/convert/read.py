@@ -21,8 +21,8 @@ REMEDY = "Fetch it again, or export it to ONNX with the program that wrote it."
 
 
 class Imported(NamedTuple):
-    """net; info: for the checkpoint, provenance under "imported"; pixels: what the file expects of a picture;
-    foreign, path, wanted and reader (its module): for verify.py."""
+    """net; info: for the checkpoint, provenance under "imported"; pixels: what the file expects of
+    a picture; foreign, path, wanted and reader (its module): for verify.py."""
 
     net: Net
     info: dict
@@ -36,8 +36,8 @@ class Imported(NamedTuple):
 def import_net(path, wanted=None, changes=(), stored=None, classes=()):
     """The Imported of a file in any format of formats.READERS, recognised by its contents.
 
-    changes: {field of Pixels: value} over what the file says.  stored: rows and columns of a picture before its centre
-    is cut out.  classes: their names.
+    changes: {field of Pixels: value} over what the file says.  stored: rows and columns of a
+    picture before its centre is cut out.  classes: their names.
     UsageError: there is no such file.  RawconvError, one sentence: what is wrong with it or not supported.
     """
     path, wanted = Path(path), wanted or Wanted()
@@ -49,13 +49,17 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         foreign = reader.read(path, wanted)
         pixels = known_pixels(foreign)._replace(**dict(changes))
         stored = stored or default_stored(foreign, pixels)
-        net, theirs = assemble(foreign, pixels, stored, list(classes or foreign.classes), clean(path.stem)[:80])
+        net, theirs = assemble(
+            foreign, pixels, stored, list(classes or foreign.classes), clean(path.stem)[:80]
+        )
     except (UsageError, RawconvError, MemoryError):
         raise
     except Wrong as wrong:
         raise RawconvError(f"{path} {_one_line(str(wrong))}. {wrong.remedy or REMEDY}") from wrong
     except PermissionError as error:
-        raise RawconvError(f"{path} may not be read. Change its permissions, or copy it.") from error
+        raise RawconvError(
+            f"{path} may not be read. Change its permissions, or copy it."
+        ) from error
     except Exception as error:  # a library's own complaint about a file it cannot make sense of
         what = _said(error)
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
@@ -68,11 +72,15 @@ def _check_wanted(path, wanted, reader, name_of_format):
     """UsageError where an option was given that says nothing to the reader of this format."""
     for name, value in wanted._asdict().items():
         if value is not None and name not in (*reader.WANTS, "dtype"):
-            raise UsageError(f"{path} is of the format {name_of_format}, to which --{name} says nothing.")
+            raise UsageError(
+                f"{path} is of the format {name_of_format}, to which --{name} says nothing."
+            )
 
 
 def _about(foreign, pixels, known, stored, theirs):
-    """What a checkpoint keeps of a foreign file.  known: whether the file or the user said how pixels are prepared."""
+    """What a checkpoint keeps of a foreign file.  known: whether the file or the user said how
+    pixels are prepared.
+    """
     about = {
         "files": {Path(other).name: sha256(other) for other in foreign.files},
         "pixels": _told(pixels, known), "pictures": f"kept in {stored}x{stored}",

@@ -1,4 +1,5 @@
-"""The tensors of a file by name, in the three formats that PyTorch's nets come in; none is read before it is asked for.
+"""The tensors of a file by name, in the three formats that PyTorch's nets come in; none is read
+before it is asked for.
 
 zip           torch.save since 1.6: data.pkl and, uncompressed, data/0, data/1 ... with the numbers of one storage
 pickle        torch.save before that: five pickles in a row, then the storages, each after its count
@@ -33,13 +34,15 @@ NESTED = (
     "state_dict_ema",
     "model_ema",
 )  # where scripts put it
-WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "backbone.")  # of DataParallel, torch.compile and scripts
+# of DataParallel, torch.compile and scripts
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
 SCRIPT = (
     'In Python, torch.onnx.export(torch.jit.load("net.pt"), torch.zeros(1, 3, 224, 224), "net.onnx", dynamo=False) '
     "makes a file that rawconv can read."
 )
 INNER = "features.module."  # of DataParallel around the convolutions alone
-OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")  # torchvision's released files have it
+# torchvision's released files have it
+OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 
 
 class Tensors:
@@ -61,7 +64,9 @@ class Tensors:
         if place + storage.count * size > len(self.data):
             raise Wrong(f"is damaged: it ends before the numbers of {name}")
         dtype = np.dtype("<u2") if storage.dtype == "bfloat16" else storage.dtype
-        numbers = np.frombuffer(self.data, dtype.newbyteorder() if self.swapped else dtype, storage.count, place)
+        numbers = np.frombuffer(
+            self.data, dtype.newbyteorder() if self.swapped else dtype, storage.count, place
+        )
         numbers = np.lib.stride_tricks.as_strided(
             numbers[offset:], shape, [stride * size for stride in strides], writeable=False
         )
@@ -84,13 +89,18 @@ def _zip(data):
         raise Wrong("is TorchScript, a program, which rawconv does not run", SCRIPT)
     (pickled, *more) = [name for name in names if name.endswith("data.pkl")]
     if more or any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-        raise Wrong("is a zip archive that torch.save did not write: compressed, or of several objects", STATE_DICT)
+        raise Wrong(
+            "is a zip archive that torch.save did not write: compressed, or of several objects",
+            STATE_DICT,
+        )
     folder = pickled.removesuffix("data.pkl")
 
     def member(name):
         """(place, size) of its bytes: after the local header, which has a length of its own."""
         info = archive.getinfo(folder + name)
-        name_length, extra_length = struct.unpack("<HH", data[info.header_offset + 26 : info.header_offset + 30])
+        name_length, extra_length = struct.unpack(
+            "<HH", data[info.header_offset + 26 : info.header_offset + 30]
+        )
         place = info.header_offset + 30 + name_length + extra_length
         if place + info.file_size > len(data):
             raise Wrong(f"is damaged: it ends before {name}")
@@ -103,7 +113,9 @@ def _zip(data):
         if member(f"data/{key}")[1] != storages[key].count * storages[key].itemsize:
             raise Wrong(f"is damaged: data/{key} is not of the size that its tensors have")
     order = member("byteorder") if f"{folder}byteorder" in names else (0, 0)
-    return Tensors(data, found, lambda key: member(f"data/{key}")[0], data[order[0] : sum(order)] == b"big")
+    return Tensors(
+        data, found, lambda key: member(f"data/{key}")[0], data[order[0] : sum(order)] == b"big"
+    )
 
 
 def _old(data):
@@ -131,15 +143,24 @@ def _safe(data):
         if name == "__metadata__":
             continue
         if about["dtype"] not in SAFE:
-            raise Wrong(f"holds {name:.80} of type {about['dtype']!r:.40}, which rawconv does not know")
+            raise Wrong(
+                f"holds {name:.80} of type {about['dtype']!r:.40}, which rawconv does not know"
+            )
         shape, (begin, end) = about["shape"], about["data_offsets"]
         if len(shape) > MOST_PARTS:
             raise Wrong(f"is damaged: {name:.80} has {len(shape)} dimensions")
         storage = Storage(SAFE[about["dtype"]], name, math.prod(shape))
-        found[name] = tensor(storage, 0, shape, [math.prod(shape[i + 1 :]) for i in range(len(shape))])
+        found[name] = tensor(
+            storage, 0, shape, [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        )
         places[name] = 8 + length + begin
-        if not 0 <= begin <= end <= len(data) - 8 - length or end - begin != storage.count * storage.itemsize:
-            raise Wrong(f"is damaged: {name:.80} is not of the size of its shape, or outside the file")
+        if (
+            not 0 <= begin <= end <= len(data) - 8 - length
+            or end - begin != storage.count * storage.itemsize
+        ):
+            raise Wrong(
+                f"is damaged: {name:.80} is not of the size of its shape, or outside the file"
+            )
     return Tensors(data, unwrapped(found), places.__getitem__)
 
 
@@ -149,7 +170,9 @@ def _state_dict(tree):
     Numbers that lie there as tensors (best_acc1) are none: one with a tensor of two dimensions comes first.
     """
     candidates = [tree, *(tree.get(key) for key in NESTED)] if isinstance(tree, dict) else []
-    candidates = [_named_tensors(candidate) for candidate in candidates if isinstance(candidate, dict)]
+    candidates = [
+        _named_tensors(candidate) for candidate in candidates if isinstance(candidate, dict)
+    ]
     for least in (2, 0):
         for found in candidates:
             if any(len(t.shape) >= least for t in found.values()):
@@ -162,8 +185,12 @@ def _named_tensors(tree):
 
 
 def unwrapped(found):
-    """{name: tensor} without what wrappers put before every name, and with the names of today's torchvision."""
-    while wrapper := next((w for w in WRAPPERS if found and all(name.startswith(w) for name in found)), None):
+    """{name: tensor} without what wrappers put before every name, and with the names of today's
+    torchvision.
+    """
+    while wrapper := next(
+        (w for w in WRAPPERS if found and all(name.startswith(w) for name in found)), None
+    ):
         found = {name.removeprefix(wrapper): t for name, t in found.items()}
     found = {name.replace(INNER, "features.", 1): t for name, t in found.items()}
     return {OLD_DENSENET.sub(r"\1\2", name): t for name, t in found.items()}

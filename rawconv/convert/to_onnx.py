@@ -1,8 +1,9 @@
 """A net of ours as an ONNX file: pixels in, class scores out, for onnxruntime and whatever else reads ONNX.
 
-Its input is (N, 3, H, W), RGB in [0, 255], the centre crop of a picture; the mean is subtracted by its first node.
-What ONNX has no word for is spelled out: a convolution that rounds up gets its missing zeros as padding, LRN's alpha is
-multiplied by its size, a layer that covers its whole input becomes Flatten and Gemm.
+Its input is (N, 3, H, W), RGB in [0, 255], the centre crop of a picture; the mean is subtracted by
+its first node. What ONNX has no word for is spelled out: a convolution that rounds up gets its
+missing zeros as padding, LRN's alpha is multiplied by its size, a layer that covers its whole input
+becomes Flatten and Gemm.
 """
 
 import json
@@ -22,7 +23,9 @@ MOST_BYTES = (1 << 31) - (1 << 20)  # what a protobuf message can hold
 
 
 def export(net, path):
-    """Write the net to `path`, all or nothing, as float32.  RawconvError: it is too large, or onnx is not installed."""
+    """Write the net to `path`, all or nothing, as float32.  RawconvError: it is too large, or onnx
+    is not installed.
+    """
     replace_file(path, to_onnx(net).SerializeToString())
 
 
@@ -31,13 +34,17 @@ def to_onnx(net):
     onnx = onnx_package()
     size = 4 * (sum(value.size for value in net.params.values()) + math.prod(net.shape))
     if size > MOST_BYTES:
-        raise RawconvError(f"The net has {size / 1e9:.1f} GB of parameters, and an ONNX file can hold 2 GB.")
+        raise RawconvError(
+            f"The net has {size / 1e9:.1f} GB of parameters, and an ONNX file can hold 2 GB."
+        )
     graph = Writer()
     graph.add("mean", "Sub", _mean(net))
     graph.end(IMAGE)
     for node in net.nodes.values():
         if node.layer.to_onnx is None:
-            raise RawconvError(f"Layer {node.name} is a {type(node.layer).__name__}, which cannot be exported.")
+            raise RawconvError(
+                f"Layer {node.name} is a {type(node.layer).__name__}, which cannot be exported."
+            )
         graph.begin(node, net.shapes.get(node.inputs[0], net.shape), net.shapes[node.name])
         node.layer.to_onnx(graph, node.name)
         graph.end(node.name)
@@ -65,8 +72,8 @@ def to_onnx(net):
 class Writer:
     """The operators and weights so far; a layer adds its own to those of the nodes that it takes.
 
-    shape: (H, W, C) of its input, or of the first of several; out: of its output.  values: the names of what goes into
-    the next operator; flat: whether they are (N, H * W * C) and no maps.
+    shape: (H, W, C) of its input, or of the first of several; out: of its output.  values: the
+    names of what goes into the next operator; flat: whether they are (N, H * W * C) and no maps.
     """
 
     def __init__(self):
@@ -78,7 +85,9 @@ class Writer:
         self.name, self.shape, self.out = node.name, shape, out
         self.values, flat = zip(*(self._made[name] for name in node.inputs), strict=True)
         if len(set(flat)) > 1:
-            raise RawconvError(f"Layer {node.name} joins a fully connected layer and a map, which cannot be exported.")
+            raise RawconvError(
+                f"Layer {node.name} joins a fully connected layer and a map, which cannot be exported."
+            )
         self.flat = flat[0]
 
     def end(self, name):
@@ -90,11 +99,15 @@ class Writer:
         """An operator that takes what the last one made, of several inputs all, and these arrays."""
         if operator in ON_MAPS and self.flat:
             where = "above a fully connected layer"
-            raise RawconvError(f"Layer {self.name} is a {operator} {where}, which cannot be exported.")
+            raise RawconvError(
+                f"Layer {self.name} is a {operator} {where}, which cannot be exported."
+            )
         onnx, inputs = onnx_package(), list(self.values)
         for k, array in enumerate(arrays):
             inputs.append(f"{name}.{k}")
-            self.weights.append(onnx.numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1]))
+            self.weights.append(
+                onnx.numpy_helper.from_array(np.asarray(array, np.float32, order="C"), inputs[-1])
+            )
         self.nodes.append(onnx.helper.make_node(operator, inputs, [f"{name}.out"], name, **about))
         self.values = [f"{name}.out"]
 
@@ -110,6 +123,8 @@ def _mean(net):
     """What the net subtracts from the pixels it sees: (1, C, 1, 1), or (1, C, H, W)."""
     if net.mean.ndim == 1:
         return net.mean.reshape(1, -1, 1, 1)
-    top, left = ((have - want) // 2 for have, want in zip(net.mean.shape, net.shape[:2], strict=False))
+    top, left = (
+        (have - want) // 2 for have, want in zip(net.mean.shape, net.shape[:2], strict=False)
+    )
     mean = net.mean[top : top + net.shape[0], left : left + net.shape[1]].transpose(2, 0, 1)[None]
     return mean[..., :1, :1] if (mean == mean[..., :1, :1]).all() else mean

@@ -1,4 +1,6 @@
-"""Is the import right?  Our class scores beside those that the file's own library computes, for one picture."""
+"""Is the import right?  Our class scores beside those that the file's own library computes, for one
+picture.
+"""
 
 from importlib import metadata
 
@@ -16,25 +18,33 @@ TOLERANCE = 1e-4  # of the largest score
 def verify(found, picture):
     """{"with", "picture", "difference", "ours", "theirs"} of an Imported and the path of a picture.
 
-    difference: the largest |ours - theirs| / the largest |theirs|; ours and theirs: the best class of each, of a trunk
-    its strongest map.
+    difference: the largest |ours - theirs| / the largest |theirs|; ours and theirs: the best class
+    of each, of a trunk its strongest map.
     RawconvError where the difference exceeds 1e-4, or the library is not installed.
     """
     ((_, _, stored),), _ = read_pictures([picture], found.net)
-    ours = ending(found.foreign.softmax, found.net.forward(preprocess(found.net, stored[None]), keep=False)[0])
+    ours = ending(
+        found.foreign.softmax, found.net.forward(preprocess(found.net, stored[None]), keep=False)[0]
+    )
     x = file_input(center_crop(found.net, stored[None]), found.pixels, stored.shape[0])
     name = found.reader.WITNESS
     try:
-        theirs = np.asarray(found.reader.scores(found.path, x, found.wanted), np.float64).reshape(-1)
+        theirs = np.asarray(found.reader.scores(found.path, x, found.wanted), np.float64).reshape(
+            -1
+        )
     except ImportError as error:
         raise RawconvError(
             f"--verify asks {name} for its scores: pip install {name}, or leave --verify out."
         ) from error
     except Exception as error:  # its own complaint about the file
         what = " ".join(str(error).split())[:200]
-        raise RawconvError(f"{found.path}: {name} cannot run it ({what}); leave --verify out.") from error
+        raise RawconvError(
+            f"{found.path}: {name} cannot run it ({what}); leave --verify out."
+        ) from error
     if theirs.shape != ours.shape:
-        raise RawconvError(f"{found.path}: {name} makes {theirs.size} scores of it, and the import {ours.size}.")
+        raise RawconvError(
+            f"{found.path}: {name} makes {theirs.size} scores of it, and the import {ours.size}."
+        )
     difference = float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
     best = [_best(found.net, scores) for scores in (ours, theirs)]
     if not difference <= TOLERANCE:
@@ -65,13 +75,16 @@ def file_input(pictures, pixels, stored):
     mean = np.asarray(pixels.mean, np.float64)
     if mean.ndim == 3:
         top, left = (stored - x.shape[1]) // 2, (stored - x.shape[2]) // 2
-        mean = mean[top : top + x.shape[1], left : left + x.shape[2]] if len(mean) == stored else mean
+        mean = (
+            mean[top : top + x.shape[1], left : left + x.shape[2]] if len(mean) == stored else mean
+        )
     return ((x - mean) / np.asarray(pixels.std)).transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def ending(kind, scores):
     """Our scores as the file ends: as they are, their softmax, its logarithm or their sigmoid."""
-    scores = scores.transpose(0, 3, 1, 2).reshape(-1).astype(np.float64)  # a trunk's maps lie one after the other there
+    # a trunk's maps lie one after the other there
+    scores = scores.transpose(0, 3, 1, 2).reshape(-1).astype(np.float64)
     if kind == "log":
         scores -= scores.max()
         return scores - np.log(np.exp(scores).sum())

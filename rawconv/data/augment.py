@@ -1,7 +1,9 @@
-"""uint8 images -> what a net takes: pixels in [0, 255] minus the mean, cropped; in training at random and mirrored.
+"""uint8 images -> what a net takes: pixels in [0, 255] minus the mean, cropped; in training at
+random and mirrored.
 
-Every crop is (top, left, flip) in the coordinates of the stored image; pixels outside of it are 0.  Random ones come
-from Philox by sample id, so the crop of an image depends neither on its batch nor on the device.
+Every crop is (top, left, flip) in the coordinates of the stored image; pixels outside of it are 0.
+Random ones come from Philox by sample id, so the crop of an image depends neither on its batch nor
+on the device.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def prepare(
 ) -> Array:
     """(images - pixel_mean), cropped: (n, *size, 3), on the device of the images.
 
-    images: uint8 (n, H, W, 3).  pixel_mean: (H, W, 3) or (3,).  size: rows and columns, or one number for both.
+    images: uint8 (n, H, W, 3).  pixel_mean: (H, W, 3) or (3,).  size: rows and columns, or one
+    number for both.
     rng_key: None crops the centre; (seed, epoch, sample ids) crops for training:
     crop: "pad4" is a random crop out of the image with 4 zeros around it, mirrored at random;
     "random" a random crop inside the image, mirrored at random (Krizhevsky 2012);
@@ -56,7 +59,8 @@ def prepare(
 def ten_views(images: Array, pixel_mean: Array, size: Size, dtype: DTypeLike = np.float32) -> Array:
     """Crop four corners and the centre, and mirror these: (10*n, *size, 3), image i in rows 10*i .. 10*i+9.
 
-    An image as large as a crop has only one: it gets 4 zeros around (image - pixel_mean) first, as in training.
+    An image as large as a crop has only one: it gets 4 zeros around (image - pixel_mean) first, as
+    in training.
     """
     (height, width), sides = images.shape[1:3], pair(size)
     positions = _ten_crops(height, width, sides)
@@ -69,7 +73,9 @@ def _slack(height: int, width: int, size: tuple[int, int], pad: int = 0) -> tupl
     down, across = height + 2 * pad - size[0], width + 2 * pad - size[1]
     if min(down, across) < 0:
         wanted = f"{size[0]}x{size[1]}"
-        raise ValueError(f"a crop of {wanted} pixels does not fit pictures of {height}x{width}; open them larger.")
+        raise ValueError(
+            f"a crop of {wanted} pixels does not fit pictures of {height}x{width}; open them larger."
+        )
     return down, across
 
 
@@ -81,8 +87,12 @@ def _ten_crops(height: int, width: int, size: tuple[int, int]) -> np.ndarray:
     return np.array([(top, left, flip) for flip in (0, 1) for top, left in five]) - (pad, pad, 0)
 
 
-def _random_crops(rng_key: RngKey, height: int, width: int, size: tuple[int, int], crop: str) -> np.ndarray:
-    """Return (n, 3): top, left, flip.  A random word w stands for the whole number floor(w * k / 2**32) below k."""
+def _random_crops(
+    rng_key: RngKey, height: int, width: int, size: tuple[int, int], crop: str
+) -> np.ndarray:
+    """Return (n, 3): top, left, flip.  A random word w stands for the whole number floor(w * k /
+    2**32) below k.
+    """
     words = philox.words(rng_key, STREAM, 3).astype(np.uint64)
     if crop == "ten":
         return _ten_crops(height, width, size)[(words[:, 0] * np.uint64(10)) >> np.uint64(32)]
@@ -95,15 +105,25 @@ def _random_crops(rng_key: RngKey, height: int, width: int, size: tuple[int, int
 
 
 def _crop(
-    images: Array, rows: np.ndarray, positions: np.ndarray, pixel_mean: Array, size: tuple[int, int], dtype: DTypeLike
+    images: Array,
+    rows: np.ndarray,
+    positions: np.ndarray,
+    pixel_mean: Array,
+    size: tuple[int, int],
+    dtype: DTypeLike,
 ) -> Array:
     """y[i] = the crop positions[i] of (images[rows[i]] - pixel_mean), 0 outside the image."""
     xp = array_module(images)
     images = xp.ascontiguousarray(images)
-    pixel_mean = xp.ascontiguousarray(xp.broadcast_to(xp.asarray(pixel_mean, dtype), images.shape[1:]))
+    pixel_mean = xp.ascontiguousarray(
+        xp.broadcast_to(xp.asarray(pixel_mean, dtype), images.shape[1:])
+    )
     y = xp.empty((len(rows), *size, images.shape[3]), dtype)
     if xp is np:
-        run_blocks(lambda part: crops(images, rows[part], positions[part], pixel_mean, y[part]), cut(len(rows), 16))
+        run_blocks(
+            lambda part: crops(images, rows[part], positions[part], pixel_mean, y[part]),
+            cut(len(rows), 16),
+        )
     else:
         chosen = (xp.asarray(rows, np.int64), xp.asarray(positions, np.int64))
         launch(CU, "crops", y.size, images, *chosen, pixel_mean, y, *images.shape[1:], *size)
@@ -118,7 +138,8 @@ def crops(images: Any, rows: Any, positions: Any, pixel_mean: Any, y: Any) -> No
     (rows_of_crop, size), (height, width) = y.shape[1:3], pixel_mean.shape[:2]
     for i in range(len(y)):
         top, left, flip = positions[i]
-        first, last = max(0, -left), min(size, width - left)  # the columns of the crop that the picture has
+        # the columns of the crop that the picture has
+        first, last = max(0, -left), min(size, width - left)
         for v in range(rows_of_crop):
             row = y[i, v]
             if not 0 <= top + v < height:
@@ -127,7 +148,10 @@ def crops(images: Any, rows: Any, positions: Any, pixel_mean: Any, y: Any) -> No
             row[:first] = 0
             row[last:] = 0
             pixels = images[rows[i], top + v, left + first : left + last].reshape(-1)
-            mean_row, values = pixel_mean[top + v, left + first : left + last].reshape(-1), row[first:last].reshape(-1)
+            mean_row, values = (
+                pixel_mean[top + v, left + first : left + last].reshape(-1),
+                row[first:last].reshape(-1),
+            )
             for k in range(len(values)):  # in one row of numbers, which vectorises
                 values[k] = pixels[k] - mean_row[k]
             if flip:

@@ -20,7 +20,8 @@ STREAM = 1_000_001  # of the random numbers; layers use small numbers
 def permutation(count: int, seed: int, epoch: int, stream: int = STREAM) -> np.ndarray:
     """Return 0 .. count-1 in an order that depends on (count, seed, epoch, stream) alone: int64 (count,).
 
-    It is the order of random 64-bit keys, one for each number: the same on every machine and with every NumPy.
+    It is the order of random 64-bit keys, one for each number: the same on every machine and with
+    every NumPy.
     """
     words = philox.words((seed, epoch, np.arange(count)), stream, 2).astype(np.uint64)
     return np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable")
@@ -34,13 +35,14 @@ def batches(
     prefetch: int = 2,
     shard: Callable[[np.ndarray], np.ndarray] = lambda ids: ids,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield (ids int64 (n,), images uint8 (n, H, W, 3), labels int64 (n,)), n = batch; the last batch may be smaller.
+    """Yield (ids int64 (n,), images uint8 (n, H, W, 3), labels int64 (n,)), n = batch; the last
+    batch may be smaller.
 
     order: None for 0 .. N-1, or (seed, epoch) for `Split.order`.
     start: the position in that order at which to begin, for resuming in the middle of an epoch.
     shard: takes this process's part of a batch's ids, perhaps none (n = 0).
-    prefetch: how many batches are read ahead; an error in reading is raised at the batch it belongs to.
-    Leaving the loop early ends the thread.
+    prefetch: how many batches are read ahead; an error in reading is raised at the batch it belongs
+    to. Leaving the loop early ends the thread.
     """
     ids = np.arange(len(split)) if order is None else split.order(*order)
 

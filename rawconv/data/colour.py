@@ -2,9 +2,10 @@
 
     x + sum over k of a_k s_k e_k        a_k ~ N(0, strength), one draw for a whole image
 
-e_k: the principal directions of the training pixels' (red, green, blue); s_k: the standard deviation along each.
-(Krizhevsky multiplies by eigenvalues of pixels scaled to some range that he does not give; standard deviations, as in
-general use since, do not depend on the range.)  The a_k come from Philox by sample id, like crops.
+e_k: the principal directions of the training pixels' (red, green, blue); s_k: the standard
+deviation along each. (Krizhevsky multiplies by eigenvalues of pixels scaled to some range that he
+does not give; standard deviations, as in general use since, do not depend on the range.)  The a_k
+come from Philox by sample id, like crops.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ ENOUGH = 2000  # pictures to know the colours from
 
 
 def principal(split: Split, seed: int = 0) -> np.ndarray:
-    """Return the rows s_k e_k, the longest first: float64 (3, 3), in pixels, from at most ENOUGH images of a split."""
+    """Return the rows s_k e_k, the longest first: float64 (3, 3), in pixels, from at most ENOUGH
+    images of a split.
+    """
     total, squares, count = np.zeros(3), np.zeros((3, 3)), 0
     ids = permutation(len(split), seed, 0)[:ENOUGH]
     for start in range(0, len(ids), 100):
@@ -36,7 +39,8 @@ def principal(split: Split, seed: int = 0) -> np.ndarray:
         count += len(pixels)
     mean = total / count
     values, vectors = np.linalg.eigh(squares / count - np.outer(mean, mean))
-    vectors *= np.sign(vectors.sum(axis=0))  # a direction's sign means nothing; this one is always the same
+    # a direction's sign means nothing; this one is always the same
+    vectors *= np.sign(vectors.sum(axis=0))
     return (vectors * np.sqrt(values.clip(0))).T[::-1].copy()
 
 

@@ -16,7 +16,8 @@ BUDGET = 2 << 30  # bytes of decoded images that a split may keep in memory
 class Split:
     """Labelled images of one size.
 
-    len(split): how many.  labels: int64 (N,).  names: of each image (a file's path, "scene 17", "cifar test 5").
+    len(split): how many.  labels: int64 (N,).  names: of each image (a file's path, "scene 17",
+    "cifar test 5").
     shape: (H, W, 3).  mean: float32 (H, W, 3) over all images where it is known beforehand, else None.
     """
 
@@ -29,15 +30,24 @@ class Split:
         order: Callable[[int, int], np.ndarray] | None = None,
         mean: np.ndarray | None = None,
     ) -> None:
-        """`read`: the function ids -> uint8 (n, H, W, 3) behind `Split.read`; order: the one behind `Split.order`."""
-        self._read, self.labels, self.names, self.shape = read, np.asarray(labels, np.int64), names, tuple(shape)
+        """`read`: the function ids -> uint8 (n, H, W, 3) behind `Split.read`; order: the one behind
+        `Split.order`.
+        """
+        self._read, self.labels, self.names, self.shape = (
+            read,
+            np.asarray(labels, np.int64),
+            names,
+            tuple(shape),
+        )
         self._order, self.mean = order, mean
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def read(self, ids: npt.ArrayLike) -> np.ndarray:
-        """Return the images of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous, the caller's own."""
+        """Return the images of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous,
+        the caller's own.
+        """
         return self._read(np.asarray(ids, np.int64))
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
@@ -51,8 +61,8 @@ class DataSet(NamedTuple):
     """A name fit for a folder, the source as the user wrote it, the names of the classes, and two splits.
 
     wnids: the identity of each class in WordNet, "" where it has none.
-    test: further images, or those of `val` where the source calls these a test; None where it has none or they were not
-    asked for.
+    test: further images, or those of `val` where the source calls these a test; None where it has
+    none or they were not asked for.
     """
 
     name: str
@@ -76,14 +86,17 @@ def check_classes(source: object, classes: Sequence[str]) -> None:
 
 
 def mean_image(split: Split, progress: bool = False) -> np.ndarray:
-    """Return the mean over all images: float32 (H, W, 3).  It is summed in integers, so their order does not matter."""
+    """Return the mean over all images: float32 (H, W, 3).  It is summed in integers, so their order
+    does not matter.
+    """
     if split.mean is not None:
         return split.mean
     from ..files.progress import progress_bar
 
     total = np.zeros(split.shape, np.int64)
     with progress_bar(len(split), "mean picture", show=progress) as bar:
-        for start in range(0, len(split), 256):  # 256 pictures: their sum of bytes still fits 16 bits
+        # 256 pictures: their sum of bytes still fits 16 bits
+        for start in range(0, len(split), 256):
             images = split.read(np.arange(start, min(start + 256, len(split))))
             total += images.sum(axis=0, dtype=np.uint16)
             bar.update(len(images))

@@ -23,17 +23,22 @@ from .picture_file import decoding, open_image, reasons, why
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-GREY = 128  # behind transparent parts, and for a file that broke later: near the mean, so about 0 after subtracting it
-STRIP = 1 << 18  # pixels that change their mode at once: a large picture never lies in memory three times
+# behind transparent parts, and for a file that broke later: near the mean, so about 0 after
+# subtracting it
+GREY = 128
+# pixels that change their mode at once: a large picture never lies in memory three times
+STRIP = 1 << 18
 
 
 def decode(file: BinaryIO, size: int, levels: Levels | None = None) -> np.ndarray:
     """Decode an image file (open, binary): uint8 (size, size, 3), upright, RGB, by `resize_center_crop`.
 
-    levels: the Levels of images with more than 8 bits.  Unreadable, or an error of Pillow: it is no readable image.
+    levels: the Levels of images with more than 8 bits.  Unreadable, or an error of Pillow: it is no
+    readable image.
     """
     with open_image(file, size) as image, decoding(image):
-        deep = image.mode[0] != "I" and ";16" in str(image.tile)  # colours of 16 bits, which Pillow reads as 8
+        # colours of 16 bits, which Pillow reads as 8
+        deep = image.mode[0] != "I" and ";16" in str(image.tile)
         white = _white(image)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
@@ -44,7 +49,9 @@ def decode(file: BinaryIO, size: int, levels: Levels | None = None) -> np.ndarra
 
 
 def _white(image: Any) -> int:
-    """Return the largest value of an image with more than 8 bits, where the file states one: TIFF's BitsPerSample."""
+    """Return the largest value of an image with more than 8 bits, where the file states one: TIFF's
+    BitsPerSample.
+    """
     bits = image.tag_v2.get(258, (16,))[0] if image.format == "TIFF" else 16
     return (1 << bits) - 1 if 8 < bits < 16 else WHITE
 
@@ -53,7 +60,9 @@ def rgb(image: Image.Image, levels: Levels | None = None, white: int = WHITE) ->
     """Return any Pillow image as RGB or L: more than 8 bits by `levels`, transparent parts over mid-grey."""
     levels = levels or Levels()
     if image.mode[0] in "IF":
-        return _in_strips(image, "L", lambda part: Image.fromarray(levels.to_bytes(np.asarray(part), white)))
+        return _in_strips(
+            image, "L", lambda part: Image.fromarray(levels.to_bytes(np.asarray(part), white))
+        )
     if image.has_transparency_data:
         return _in_strips(image, "RGB", _over_grey)
     if image.mode in ("L", "RGB"):
@@ -66,8 +75,12 @@ def _over_grey(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, (GREY, GREY, GREY, 255)), image)
 
 
-def _in_strips(image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image] | None) -> Image.Image:
-    """Return convert(change(strip), mode) of all strips of an image, so that large ones take little memory."""
+def _in_strips(
+    image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image] | None
+) -> Image.Image:
+    """Return convert(change(strip), mode) of all strips of an image, so that large ones take little
+    memory.
+    """
     out, rows = Image.new(mode, image.size), max(1, STRIP // image.width)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -76,7 +89,9 @@ def _in_strips(image: Image.Image, mode: str, change: Callable[[Image.Image], Im
 
 
 def resize_center_crop(image: Image.Image, size: int) -> np.ndarray:
-    """Resize the smallest side to `size` (bicubic, antialiased) and cut the centre out: uint8 (size, size, 3)."""
+    """Resize the smallest side to `size` (bicubic, antialiased) and cut the centre out: uint8
+    (size, size, 3).
+    """
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     if side == size:  # nothing to resize: cut whole pixels, do not blur by half of one
@@ -93,9 +108,14 @@ def pool() -> ThreadPoolExecutor:
 
 
 def _attempt(
-    make: Callable[[int], object], ids: Sequence[int] | np.ndarray, out: np.ndarray, bar: tqdm | None = None
+    make: Callable[[int], object],
+    ids: Sequence[int] | np.ndarray,
+    out: np.ndarray,
+    bar: tqdm | None = None,
 ) -> list[tuple[int, str]]:
-    """out[k] = make(ids[k]) on all threads, grey where that fails; return [(k, why)] of those that failed, in order."""
+    """out[k] = make(ids[k]) on all threads, grey where that fails; return [(k, why)] of those that
+    failed, in order.
+    """
 
     def block(part: slice) -> list[tuple[int, str]]:
         failed = []
@@ -126,15 +146,21 @@ def load_split(
     check: Callable[[int], int] | None = None,
     levels: Levels | None = None,
 ) -> Split:
-    """Return the split of the images make(i) -> uint8 (size, size, 3); those that fail are listed and left out.
+    """Return the split of the images make(i) -> uint8 (size, size, 3); those that fail are listed
+    and left out.
 
-    They are decoded once, into memory, if that takes at most BUDGET.  Else only check(i), if given, is called now (it
-    returns 0, or raises for what is no image) and every read decodes again; what fails then is grey, and named once on
-    stderr.  levels: the Levels that make() uses, whose advice is printed.
+    They are decoded once, into memory, if that takes at most BUDGET.  Else only check(i), if given,
+    is called now (it returns 0, or raises for what is no image) and every read decodes again; what
+    fails then is grey, and named once on stderr.  levels: the Levels that make() uses, whose advice
+    is printed.
     """
     count, shape = len(names), (size, size, 3)
     in_memory = count * math.prod(shape) <= BUDGET
-    attempt, pixels = (make, np.empty((count, *shape), np.uint8)) if in_memory else (check, np.empty(count, np.uint8))
+    attempt, pixels = (
+        (make, np.empty((count, *shape), np.uint8))
+        if in_memory
+        else (check, np.empty(count, np.uint8))
+    )
     failed, levels = [], levels or Levels()
     if attempt:
         with progress_bar(count, desc, show=progress) as bar:
@@ -142,7 +168,10 @@ def load_split(
         _report(failed, names)
         levels.tell()
     kept = np.delete(np.arange(count), [k for k, _ in failed])
-    labels, names = np.asarray(labels, np.int64)[kept], [names[i] for i in kept.tolist()] if failed else names
+    labels, names = (
+        np.asarray(labels, np.int64)[kept],
+        [names[i] for i in kept.tolist()] if failed else names,
+    )
     if not in_memory:
         return Split(_reader(make, kept, names, size, levels), labels, names, shape)
     for new, old in enumerate(kept if failed else ()):  # in place: a second copy might not fit
@@ -153,13 +182,19 @@ def load_split(
 def _report(failed: list[tuple[int, str]], names: Sequence[str]) -> None:
     count, said = len(names), reasons((names[k], reason) for k, reason in failed)
     if len(failed) == count:
-        raise RawconvError(f"none of {count} files can be read as a picture: {said}. Is this the right path?")
+        raise RawconvError(
+            f"none of {count} files can be read as a picture: {said}. Is this the right path?"
+        )
     if failed:
         warn(f"{len(failed)} of {count} files are no readable pictures and were skipped: {said}.")
 
 
 def _reader(
-    make: Callable[[int], np.ndarray], kept: np.ndarray, names: Sequence[str], size: int, levels: Levels
+    make: Callable[[int], np.ndarray],
+    kept: np.ndarray,
+    names: Sequence[str],
+    size: int,
+    levels: Levels,
 ) -> Callable[[np.ndarray], np.ndarray]:
     told = set()
 
@@ -168,7 +203,9 @@ def _reader(
         for k, reason in _attempt(make, kept[ids], out):
             if ids[k] not in told:
                 told.add(ids[k])
-                warn(f"{names[ids[k]]} can no longer be read, it is {reason}; it is grey from now on.")
+                warn(
+                    f"{names[ids[k]]} can no longer be read, it is {reason}; it is grey from now on."
+                )
         levels.tell()
         return out
 

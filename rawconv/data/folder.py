@@ -58,7 +58,8 @@ def accepts(path: Path) -> bool:
 class Files(NamedTuple):
     """Image files that are listed and not opened yet.
 
-    classes: {class folder: [file, a tuple of names below `where`]}.  where: what a message writes before a file.
+    classes: {class folder: [file, a tuple of names below `where`]}.  where: what a message writes
+    before a file.
     open_file: the function file -> open binary file.
     """
 
@@ -78,19 +79,30 @@ def open_source(
 ) -> tuple[str, list[str], Split, Split, list[str], Split | None]:
     """Return (name, classes, train, val, wnids, test or None) of a folder or zip.
 
-    source: what the user named beside it (sources.py).  whole: see `find`.  test: read test images as well, if there
-    are others for validation.
+    source: what the user named beside it (sources.py).  whole: see `find`.  test: read test images
+    as well, if there are others for validation.
     """
     source = source or Source(str(path))
     levels, contents = Levels.of(source.range), find(source, seed, whole, test)
     train = _split(contents.train, size, progress, "train", levels)
     check_present(path, contents.train, train.labels)
-    val = train if contents.val is contents.train else _split(contents.val, size, progress, "val", levels)
+    val = (
+        train
+        if contents.val is contents.train
+        else _split(contents.val, size, progress, "val", levels)
+    )
     others = val if contents.tests else None
     if contents.test:
         others = _split(contents.test, size, progress, "test", levels)
     folders = list(contents.train.classes)
-    return contents.name, class_names(folders), train, val, [splits.wnid(name) for name in folders], others
+    return (
+        contents.name,
+        class_names(folders),
+        train,
+        val,
+        [splits.wnid(name) for name in folders],
+        others,
+    )
 
 
 class Contents(NamedTuple):
@@ -120,14 +132,20 @@ def find(source: Source, seed: int, whole: bool = False, test: bool = False) -> 
     train = Files(parts.train, listing.where, listing.open_file)
     tests = _tests(source.path, train, parts.test) if test and parts.test else None
     if parts.val is not None:
-        return Contents(listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests)
+        return Contents(
+            listing.name, train, Files(parts.val, other.where, other.open_file), tests, parts.tests
+        )
     if whole:
         return Contents(listing.name, train, train, tests, not (parts.worded or source.named))
-    train, kept = (train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed))
+    train, kept = (
+        train._replace(classes=some) for some in _hold_out(source.path, train.classes, seed)
+    )
     return Contents(listing.name, train, kept, tests, False)
 
 
-def _parts(source: Source, labels: label_files.Labels | None) -> tuple[splits.Listing, splits.Listing, splits.Parts]:
+def _parts(
+    source: Source, labels: label_files.Labels | None
+) -> tuple[splits.Listing, splits.Listing, splits.Parts]:
     """Return (Listing, Listing of the validation images, Parts) of a Source."""
     listing = other = _list(_path(source.path))
     parts = splits.split(listing, source.named, labels)
@@ -147,7 +165,9 @@ def _path(text: str) -> Path:
     if not path.exists():
         raise UsageError(f"{text} does not exist; name a folder or zip of pictures.")
     if not (path.is_file() or path.is_dir()):
-        raise UsageError(f"{text} is neither a file nor a folder; name a folder or zip of pictures.")
+        raise UsageError(
+            f"{text} is neither a file nor a folder; name a folder or zip of pictures."
+        )
     return path
 
 
@@ -155,7 +175,9 @@ def _tests(path: str, train: Files, classes: Classes) -> Files:
     """Return the Files of a test split in the order of the training classes, of which it may lack some."""
     unknown = [name for name in classes if name not in train.classes]
     if unknown:
-        raise RawconvError(f"the test folder of {path} has the class {unknown[0]}, and the training folder has not.")
+        raise RawconvError(
+            f"the test folder of {path} has the class {unknown[0]}, and the training folder has not."
+        )
     return train._replace(classes={name: classes.get(name, []) for name in train.classes})
 
 
@@ -164,7 +186,9 @@ def check_present(path: object, files: Files, labels: np.ndarray) -> None:
     present = set(labels.tolist())
     for label, folder in enumerate(files.classes):
         if label not in present:
-            raise RawconvError(f"class folder {folder} of {path} has no readable training picture; remove or mend it.")
+            raise RawconvError(
+                f"class folder {folder} of {path} has no readable training picture; remove or mend it."
+            )
 
 
 def _list(path: Path) -> splits.Listing:
@@ -179,8 +203,8 @@ def _list(path: Path) -> splits.Listing:
 
 
 def _list_folder(path: Path) -> tuple[list[Names], list[Names], Callable[[Names], BinaryIO]]:
-    """Return all files and folders below, each a tuple of names, without hidden ones, and a function name -> open
-    file.
+    """Return all files and folders below, each a tuple of names, without hidden ones, and a
+    function name -> open file.
     """
     files, folders, visited = [], [], set()
     for here, subs, names in os.walk(path, onerror=_unreadable, followlinks=True):
@@ -203,15 +227,27 @@ def _unreadable(error: OSError) -> NoReturn:
 
 
 def _check_readable(folder: str, names: list[str]) -> None:
-    """RawconvError: a file or link may not be read.  A class that silently lacks images is worse than an error.
+    """RawconvError: a file or link may not be read.  A class that silently lacks images is worse
+    than an error.
 
     A broken link with the name of an image counts as an unreadable file; any other one may have been a class.
     """
     for name in names:
         path = os.path.join(folder, name)
-        if not _hidden(name) and not os.path.exists(path) and os.path.islink(path) and not splits.is_image((name,)):
-            raise RawconvError(f"{path} is a link to {os.readlink(path)}, which is not there; mend or remove it.")
-        if not _hidden(name) and not os.access(path, os.R_OK, effective_ids=EFFECTIVE) and os.path.exists(path):
+        if (
+            not _hidden(name)
+            and not os.path.exists(path)
+            and os.path.islink(path)
+            and not splits.is_image((name,))
+        ):
+            raise RawconvError(
+                f"{path} is a link to {os.readlink(path)}, which is not there; mend or remove it."
+            )
+        if (
+            not _hidden(name)
+            and not os.access(path, os.R_OK, effective_ids=EFFECTIVE)
+            and os.path.exists(path)
+        ):
             _unreadable(PermissionError(errno.EACCES, os.strerror(errno.EACCES), path))
 
 
@@ -220,12 +256,16 @@ def _list_zip(path: Path) -> tuple[list[Names], list[Names], Callable[[Names], B
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeError, ValueError) as error:
-        raise RawconvError(f"{path} is no folder and no intact zip ({error}); copy or download it again.") from error
+        raise RawconvError(
+            f"{path} is no folder and no intact zip ({error}); copy or download it again."
+        ) from error
     entries: dict[Names, zipfile.ZipInfo] = {}
     folders: set[Names] = {()}
     first = os.getpid()
     for entry in archive.infolist():
-        parts = tuple(part for part in entry.filename.replace("\\", "/").split("/") if part not in ("", "."))
+        parts = tuple(
+            part for part in entry.filename.replace("\\", "/").split("/") if part not in ("", ".")
+        )
         if any(map(_hidden, parts)):
             continue
         folder = parts if entry.is_dir() else parts[:-1]
@@ -235,7 +275,9 @@ def _list_zip(path: Path) -> tuple[list[Names], list[Names], Callable[[Names], B
 
     @functools.cache
     def opened(process: int) -> zipfile.ZipFile:
-        """The archive, opened by this process: forked ones would share one place in the file, and read each other's."""
+        """The archive, opened by this process: forked ones would share one place in the file, and
+        read each other's.
+        """
         return archive if process == first else zipfile.ZipFile(path)
 
     def open_file(parts: Names) -> BinaryIO:
@@ -264,7 +306,9 @@ def _refuse(path: str, train: Classes, val: Classes | None) -> None:
         )
     for folder, files in [*train.items(), *(val or {}).items()]:
         if not files:
-            raise RawconvError(f"class folder {folder} of {path} is empty; remove it or put pictures into it.")
+            raise RawconvError(
+                f"class folder {folder} of {path} is empty; remove it or put pictures into it."
+            )
 
 
 def _hold_out(path: str, classes: Classes, seed: int) -> tuple[Classes, Classes]:
@@ -277,7 +321,9 @@ def _hold_out(path: str, classes: Classes, seed: int) -> tuple[Classes, Classes]
         val[folder] = [file for k, file in enumerate(files) if k in chosen]
     count = sum(map(len, val.values()))
     if not count:
-        raise RawconvError(f"{path} holds one picture per class; validation needs at least one class with two.")
+        raise RawconvError(
+            f"{path} holds one picture per class; validation needs at least one class with two."
+        )
     text = f"{path} has no validation folder: {count} pictures, a tenth of each class, are held out (seed {seed})."
     warn(text)
     return train, val
@@ -305,7 +351,12 @@ def _split(files: Files, size: int, progress: bool, desc: str, levels: Levels) -
 
 
 def class_names(folders: Sequence[str]) -> list[str]:
-    """Return n01443537_goldfish as goldfish, accents as one character; the folder's name where two would share one."""
+    """Return n01443537_goldfish as goldfish, accents as one character; the folder's name where two
+    would share one.
+    """
     short = [composed(re.sub(r"^n\d{8}_(?=.)", "", folder)) for folder in folders]
     count = Counter(short)
-    return [escaped(name if count[name] == 1 else folder) for name, folder in zip(short, folders, strict=True)]
+    return [
+        escaped(name if count[name] == 1 else folder)
+        for name, folder in zip(short, folders, strict=True)
+    ]

@@ -1,10 +1,10 @@
 """Scenes in coloured frames, whose class depends on the object and on the frame together.
 
-Three in ten of these scenes have no frame and show their class.  The others have a frame of one of six colours, and
-the k-th colour (0 to 5: red, yellow, green, cyan, blue, magenta) moves the class on by k + 1: a face in red is a "cat",
-in yellow the class after that.  Neither object nor frame alone tells the class, and no sum of evidence for the one and
-for the other does: a net needs layers enough to see both and then to combine them.  Made for Table 3
-(experiments/ablation.py).
+Three in ten of these scenes have no frame and show their class.  The others have a frame of one of
+six colours, and the k-th colour (0 to 5: red, yellow, green, cyan, blue, magenta) moves the class
+on by k + 1: a face in red is a "cat", in yellow the class after that.  Neither object nor frame
+alone tells the class, and no sum of evidence for the one and for the other does: a net needs layers
+enough to see both and then to combine them.  Made for Table 3 (experiments/ablation.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ CLASSES = scenes.CLASSES
 def draw(ids: npt.ArrayLike, size: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw the framed scenes `ids`: images (n, size, size, 3) uint8 RGB and labels (n,) int64 of CLASSES.
 
-    The objects are those of scenes.draw; image i is a pure function of (seed, i, size).  Errors: as in scenes.draw.
+    The objects are those of scenes.draw; image i is a pure function of (seed, i, size).  Errors: as
+    in scenes.draw.
     """
     images, _ = scenes.draw(ids, size, seed)
     dice = _dice(ids, seed)
@@ -33,7 +34,9 @@ def draw(ids: npt.ArrayLike, size: int = 64, seed: int = 0) -> tuple[np.ndarray,
     paints = np.round(255 * np.array([hsv(*shade) for shade in shades])).astype(np.uint8)
     frame = np.ones((size, size), bool)
     frame[width(size) : -width(size), width(size) : -width(size)] = False
-    images[:] = np.where(((frame_colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], images)
+    images[:] = np.where(
+        ((frame_colours >= 0)[:, None, None] & frame)[..., None], paints[:, None, None], images
+    )
     return images, labels(np.atleast_1d(ids), seed)
 
 

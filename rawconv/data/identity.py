@@ -19,8 +19,9 @@ SOME = 16  # pictures of a split that are looked at
 def fingerprint(data: DataSet) -> dict[str, int | str]:
     """Return {"train", "val": numbers of images, "sha256"} of a DataSet.
 
-    The digest covers all labels, SOME images of each split, and the order in which epochs visit them: data sets with
-    equal digests train alike to the last bit.  Names do not count, so that a folder may be moved.
+    The digest covers all labels, SOME images of each split, and the order in which epochs visit
+    them: data sets with equal digests train alike to the last bit.  Names do not count, so that a
+    folder may be moved.
     """
     digest = hashlib.sha256(np.asarray(data.train.order(0, 0), "<i8").tobytes())
     for split in (data.train, data.val):

@@ -1,6 +1,7 @@
 """MNIST (LeCun 1998) and Fashion-MNIST (Xiao 2017): four idx files in a folder, plain or .gz.
 
-idx: two zero bytes, the type (8: uint8), the number of dimensions; each dimension as 4 bytes, highest first; the data.
+idx: two zero bytes, the type (8: uint8), the number of dimensions; each dimension as 4 bytes,
+highest first; the data.
 """
 
 from __future__ import annotations
@@ -22,9 +23,21 @@ if TYPE_CHECKING:
     from .dataset import Split
 
 NAME = re.compile(r"(train|t10k|test)-(images|labels)[.-]idx[13]-ubyte(\.gz)?")
-FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+FASHION = [
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+]
 DEFLATE = 1032  # times smaller, at the very most
-COPIES, NAME_BYTES = 4, 150  # of a byte in memory: as it is and in three colours; of a picture beside its pixels
+# of a byte in memory: as it is and in three colours; of a picture beside its pixels
+COPIES, NAME_BYTES = 4, 150
 
 
 def accepts(path: Path) -> bool:
@@ -32,8 +45,12 @@ def accepts(path: Path) -> bool:
     return path.is_dir() and bool(_files(path))
 
 
-def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, list[str], Split, Split]:
-    """Return (name, classes, train, val).  The files do not tell which data set it is: "fashion" in the path does."""
+def open_source(
+    path: Path, size: int, progress: bool, seed: int
+) -> tuple[str, list[str], Split, Split]:
+    """Return (name, classes, train, val).  The files do not tell which data set it is: "fashion" in
+    the path does.
+    """
     files = _files(path)
     if "fashion" in str(path.resolve()).lower():
         name, classes = "fashion-mnist", FASHION
@@ -58,12 +75,18 @@ def _open_split(
 ) -> Split:
     for kind in ("images", "labels"):
         if (part, kind) not in files:
-            raise RawconvError(f"{path} lacks {part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte; download it too.")
+            raise RawconvError(
+                f"{path} lacks {part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte; download it too."
+            )
     images, labels = _read(files[part, "images"], 3), _read(files[part, "labels"], 1)
     if len(images) != len(labels):
-        raise RawconvError(f"{path} has {len(images)} {part} pictures but {len(labels)} labels; download it again.")
+        raise RawconvError(
+            f"{path} has {len(images)} {part} pictures but {len(labels)} labels; download it again."
+        )
     if labels.max() > 9:
-        raise RawconvError(f"{path} has a label {labels.max()}, but only the digits 0 to 9 are classes here.")
+        raise RawconvError(
+            f"{path} has a label {labels.max()}, but only the digits 0 to 9 are classes here."
+        )
     grey = np.repeat(images[..., None], 3, axis=3)
     return resized(grey, labels.astype(np.int64), name, size, progress)
 
@@ -81,7 +104,9 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RawconvError(f"{path} is a damaged .gz file ({error}); download it again.") from error
     if len(data) != total:
-        raise RawconvError(f"{path} does not hold the {total} bytes it announces; download it again.")
+        raise RawconvError(
+            f"{path} does not hold the {total} bytes it announces; download it again."
+        )
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 

@@ -6,8 +6,8 @@
     490                                         ILSVRC2012_validation_ground_truth.txt: a number for each image in
                                                 the order of names; a list of synsets says which class is number 1, ...
 
-A name is a path below the data set, or a file's own name, with or without its ending.  A letter and its accent may be
-one character in the list and two in the file's name, or the reverse.
+A name is a path below the data set, or a file's own name, with or without its ending.  A letter and
+its accent may be one character in the list and two in the file's name, or the reverse.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def parse(data: bytes, where: str, synsets: bytes | None = None, synsets_where: 
         classes = _numbered(synsets, synsets_where)
         wrong = next((number for number in numbers if number not in classes), None)
         if wrong is not None:
-            raise RawconvError(f"{where} names class {wrong}, and {synsets_where} has no such; name the right list.")
+            raise RawconvError(
+                f"{where} names class {wrong}, and {synsets_where} has no such; name the right list."
+            )
         return Labels(where, [classes[number] for number in numbers], True)
     return _table(lines, where)
 
@@ -78,9 +80,13 @@ def _content(path: str) -> bytes:
         with open_file(path, "labels.csv") as file:
             data = file.read(LARGEST + 1)
     except Wrong as wrong:
-        raise RawconvError(f"{path} {wrong}. {wrong.remedy or 'Name a list of names and classes.'}") from wrong
+        raise RawconvError(
+            f"{path} {wrong}. {wrong.remedy or 'Name a list of names and classes.'}"
+        ) from wrong
     if len(data) > LARGEST or b"\0" in data:
-        raise RawconvError(f"{Path(path)} is no list of names and classes in UTF-8; save it as UTF-8 text.")
+        raise RawconvError(
+            f"{Path(path)} is no list of names and classes in UTF-8; save it as UTF-8 text."
+        )
     return data
 
 
@@ -92,20 +98,31 @@ def _lines(data: bytes) -> list[tuple[int, str]]:
 
 def _table(lines: list[tuple[int, str]], where: str) -> Labels:
     if not lines:
-        raise RawconvError(f"{where} is empty; each of its lines is a picture's name and its class.")
+        raise RawconvError(
+            f"{where} is empty; each of its lines is a picture's name and its class."
+        )
     rows = _rows(lines, where)
     columns = _columns(rows[0][1])
     if columns is None and _columns_are_classes(rows):
-        return Labels(where, [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]])
+        return Labels(
+            where,
+            [(line, cells[0], _marked(line, cells, rows[0][1], where)) for line, cells in rows[1:]],
+        )
     name, label = columns or (0, 1)
-    labelled = [_row(number, cells, name, label, where) for number, cells in (rows[1:] if columns else rows)]
+    labelled = [
+        _row(number, cells, name, label, where) for number, cells in (rows[1:] if columns else rows)
+    ]
     return Labels(where, labelled, header=columns is None)
 
 
 def _row(number: int, cells: list[str], name: int, label: int, where: str) -> tuple[int, str, str]:
-    """Return (line number, name, class) of a line's cells, of which those numbered `name` and `label` are these."""
+    """Return (line number, name, class) of a line's cells, of which those numbered `name` and
+    `label` are these.
+    """
     if len(cells) <= max(name, label) or not cells[name] or not cells[label]:
-        raise RawconvError(f"line {number} of {where} is not a picture's name and its class; write name,class.")
+        raise RawconvError(
+            f"line {number} of {where} is not a picture's name and its class; write name,class."
+        )
     return number, cells[name], _class(cells[label])
 
 
@@ -126,7 +143,9 @@ def _cells(line: str, delimiter: str, number: int, where: str) -> list[str]:
 def _columns(head: list[str]) -> tuple[int, int] | None:
     """Return (the column of the names, that of the classes) of a header; None where it is not one."""
     head = [cell.lower() for cell in head]
-    name, label = (next((head.index(word) for word in words if word in head), -1) for words in (NAMES, CLASSES))
+    name, label = (
+        next((head.index(word) for word in words if word in head), -1) for words in (NAMES, CLASSES)
+    )
     return None if -1 in (name, label) else (name, label)
 
 
@@ -159,14 +178,20 @@ def _class(text: str) -> str:
 
 
 def _numbered(synsets: bytes, where: str) -> dict[int, str]:
-    """Return {number from 1: class} of a list: "n02119789 kit fox" is the next number, "n02119789 1 kit_fox" is 1."""
+    """Return {number from 1: class} of a list: "n02119789 kit fox" is the next number, "n02119789 1
+    kit_fox" is 1.
+    """
     classes = {}
     for k, (_, line) in enumerate(_lines(synsets), 1):
         own = re.match(r"\s*(n\d{8})\s+(\d{1,9})\b", line)
         wnid = re.match(r"\s*(n\d{8})\b", line)
         classes[int(own[2]) if own else k] = wnid[1] if wnid else line.strip()
     listed = list(classes.values())
-    if len(listed) == IMAGENET and list(classes) == list(range(1, IMAGENET + 1)) and listed == sorted(listed):
+    if (
+        len(listed) == IMAGENET
+        and list(classes) == list(range(1, IMAGENET + 1))
+        and listed == sorted(listed)
+    ):
         raise RawconvError(
             f"{where} has the classes in alphabetical order, and the numbers of {TRUTH} are in the order of the "
             "development kit's meta.mat, which begins with n02119789; name a list in that order."
@@ -182,7 +207,9 @@ def assign(labels: Labels, files: Sequence[Names], where: object) -> dict[Names,
     if labels.numbers:
         files = sorted(files)
         if len(files) != len(labels.rows):
-            raise RawconvError(f"{labels.where} has {len(labels.rows)} lines, and {where} {len(files)} pictures.")
+            raise RawconvError(
+                f"{labels.where} has {len(labels.rows)} lines, and {where} {len(files)} pictures."
+            )
         return dict(zip(files, labels.rows, strict=True))
     names, missing = _names(files), []
     class_of: dict[Names, str] = {}
@@ -191,7 +218,9 @@ def assign(labels: Labels, files: Sequence[Names], where: object) -> dict[Names,
         if file is None:
             missing += [] if row == 0 and labels.header else [name]
         elif class_of.setdefault(file, label) != label:
-            raise RawconvError(f"line {line} of {labels.where} gives {name} a second class, {label}; keep one.")
+            raise RawconvError(
+                f"line {line} of {labels.where} gives {name} a second class, {label}; keep one."
+            )
     if missing and class_of:
         warn(f"{len(missing)} names in {labels.where} are no pictures of {where}: {_few(missing)}")
     return class_of
@@ -209,17 +238,25 @@ def _names(files: Iterable[Names]) -> dict[str, list[Names]]:
 
 def _file(name: str, names: dict[str, list[Names]], line: int, where: str) -> Names | None:
     """Return the file of that name, None where there is none."""
-    parts = tuple(part for part in composed(name).replace("\\", "/").split("/") if part not in ("", "."))
-    candidates = list(filter(lambda file: _below(parts, file), names.get(parts[-1] if parts else "", [])))
+    parts = tuple(
+        part for part in composed(name).replace("\\", "/").split("/") if part not in ("", ".")
+    )
+    candidates = list(
+        filter(lambda file: _below(parts, file), names.get(parts[-1] if parts else "", []))
+    )
     candidates = [parts] if parts in candidates else candidates
     if len(candidates) > 1:
         first, second = ("/".join(file) for file in candidates[:2])
-        raise RawconvError(f"{name} in line {line} of {where} may be {first} or {second}; write its path.")
+        raise RawconvError(
+            f"{name} in line {line} of {where} may be {first} or {second}; write its path."
+        )
     return candidates[0] if candidates else None
 
 
 def _below(parts: Names, file: Names) -> bool:
-    """Whether the folders that both paths have agree: those of a list may begin above the data set, or within it."""
+    """Whether the folders that both paths have agree: those of a list may begin above the data set,
+    or within it.
+    """
     shared = min(len(parts), len(file))
     return parts[-shared:-1] == tuple(map(composed, file[-shared:-1]))
 

@@ -18,12 +18,15 @@ from ..files.messages import warn
 from .picture_file import Unreadable
 
 WHITE = (1 << 16) - 1  # of 16 bits, and of whatever states nothing
-DARK = (WHITE + 1) // 4  # no picture is brighter than this: they have 14 bits or fewer in the place of 16
+# no picture is brighter than this: they have 14 bits or fewer in the place of 16
+DARK = (WHITE + 1) // 4
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
 
 
 class Levels:
-    """The values that become 0 and 255, low and high, or None.  Remembers the range of values that each thread saw."""
+    """The values that become 0 and 255, low and high, or None.  Remembers the range of values that
+    each thread saw.
+    """
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         self.low, self.high, self.told = low, high, False
@@ -37,7 +40,9 @@ class Levels:
         match = re.fullmatch(rf"({NUMBER}):({NUMBER})", text)
         low, high = map(float, match.groups()) if match else (0, 0)
         if not (low < high and math.isfinite(high - low)):
-            raise UsageError(f"--range {text} is not LOW:HIGH, the values that are black and white; write 0:4095.")
+            raise UsageError(
+                f"--range {text} is not LOW:HIGH, the values that are black and white; write 0:4095."
+            )
         return cls(low, high)
 
     def to_bytes(self, values: np.ndarray, white: int = WHITE) -> np.ndarray:
@@ -47,9 +52,13 @@ class Levels:
         """
         if self.low is not None and self.high is not None:
             low, span = self.low, self.high - self.low
-            return np.rint(np.nan_to_num(255 * ((values.astype(np.float64) - low) / span).clip(0, 1))).astype(np.uint8)
+            return np.rint(
+                np.nan_to_num(255 * ((values.astype(np.float64) - low) / span).clip(0, 1))
+            ).astype(np.uint8)
         if values.dtype.kind == "f":
-            raise Unreadable("of floating-point pixels (--range LOW:HIGH says what is black and white)")
+            raise Unreadable(
+                "of floating-point pixels (--range LOW:HIGH says what is black and white)"
+            )
         self._note(int(values.min()), int(values.max()), white)
         values = values.astype(np.int64).clip(0, white)
         return ((510 * values + white) // (2 * white)).astype(np.uint8)

@@ -11,8 +11,8 @@
     /mean             float32 (S, S, 3), of the training pictures
     /info             JSON: source, seed, unreadable, duplicates
 
-packing.py writes it.  HDF5 sees the small parts only; pictures are read from the file itself, by several threads at
-once, which h5py cannot.
+packing.py writes it.  HDF5 sees the small parts only; pictures are read from the file itself, by
+several threads at once, which h5py cannot.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ REMEDY = "Copy it again, or pack it anew with rawconv-data pack."
 
 
 class Packed(NamedTuple):
-    """All that a packed file holds except the pixels.  train: so many images, the first ones, are for training."""
+    """All that a packed file holds except the pixels.  train: so many images, the first ones, are
+    for training.
+    """
 
     path: str
     size: int
@@ -67,12 +69,17 @@ def accepts(path: Path) -> bool:
     if not path.is_file():
         return False
     with open_regular(path) as file:
-        return file.read(8).startswith((SIGNATURE, b"rawconv ")) or path.suffix.lower() in (".h5", ".hdf5")
+        return file.read(8).startswith((SIGNATURE, b"rawconv ")) or path.suffix.lower() in (
+            ".h5",
+            ".hdf5",
+        )
 
 
-def open_source(path: Path, size: int, progress: bool, seed: int) -> tuple[str, list[str], Split, Split, list[str]]:
-    """Return (name, classes, train, val, wnids).  Images of another size are resized: once, if they then fit into
-    memory.
+def open_source(
+    path: Path, size: int, progress: bool, seed: int
+) -> tuple[str, list[str], Split, Split, list[str]]:
+    """Return (name, classes, train, val, wnids).  Images of another size are resized: once, if they
+    then fit into memory.
     """
     packed = load(path)
     read = Reader(path, packed.size)
@@ -87,16 +94,27 @@ def _wnids(packed: Packed) -> list[str]:
     return wnids if len(wnids) == len(packed.classes) else [""] * len(packed.classes)
 
 
-def _split(packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool) -> Split:
+def _split(
+    packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool
+) -> Split:
     def order(seed: int, epoch: int) -> np.ndarray:
         return chunk_order(len(labels), part.start, seed, epoch, *_chunks(size))
 
     labels = packed.labels[part]
     mean = packed.mean if desc == "train" else None
-    return Split(lambda ids: read(ids + part.start), labels, packed.names[part], packed.mean.shape, order, mean)
+    return Split(
+        lambda ids: read(ids + part.start),
+        labels,
+        packed.names[part],
+        packed.mean.shape,
+        order,
+        mean,
+    )
 
 
-def _resized(packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool) -> Split:
+def _resized(
+    packed: Packed, read: Reader, part: slice, desc: str, size: int, progress: bool
+) -> Split:
     from PIL import Image
 
     def make(i: int) -> np.ndarray:
@@ -116,21 +134,24 @@ def _chunks(size: int) -> tuple[int, int]:
     return chunk, max(1, WINDOW // (chunk * size * size * 3))
 
 
-def chunk_order(count: int, first: int, seed: int, epoch: int, chunk: int, window: int) -> np.ndarray:
-    """Return 0 .. count-1 in an order in which chunks are shuffled, and images mixed within every `window` chunks in a
-    row.
+def chunk_order(
+    count: int, first: int, seed: int, epoch: int, chunk: int, window: int
+) -> np.ndarray:
+    """Return 0 .. count-1 in an order in which chunks are shuffled, and images mixed within every
+    `window` chunks in a row.
 
     first: how many images lie in the file before number 0.  A function of (seed, epoch) and the layout alone.
     """
     mixed = permutation(count, seed, epoch)
     of = (first + mixed) // chunk - first // chunk
-    rank = np.argsort(permutation(of.max(initial=-1) + 1, seed, epoch, STREAM))  # of each chunk, in shuffled order
+    # of each chunk, in shuffled order
+    rank = np.argsort(permutation(of.max(initial=-1) + 1, seed, epoch, STREAM))
     return mixed[np.argsort(rank[of] // window, kind="stable")]
 
 
 class Reader:
-    """Reads images by their number in the file: ids -> uint8 (n, S, S, 3), on all threads, without HDF5 and its one
-    lock.
+    """Reads images by their number in the file: ids -> uint8 (n, S, S, 3), on all threads, without
+    HDF5 and its one lock.
     """
 
     def __init__(self, path: str | os.PathLike[str], size: int) -> None:
@@ -176,7 +197,9 @@ class Reader:
 
 
 def load(path: str | os.PathLike[str]) -> Packed:
-    """Read and check all but the pixels.  RawconvError: no packed data set, a damaged one, or of another version."""
+    """Read and check all but the pixels.  RawconvError: no packed data set, a damaged one, or of
+    another version.
+    """
     try:
         with open_regular(path) as file:
             size, end = _check_seal(file)
@@ -201,15 +224,17 @@ def write_seal(file: IO[bytes], end: int) -> None:
 
 
 def _check_seal(file: IO[bytes]) -> tuple[int, int]:
-    """Return (bytes of the file, byte where the images end).  Wrong, before HDF5 reads any of it: something does not
-    fit.
+    """Return (bytes of the file, byte where the images end).  Wrong, before HDF5 reads any of it:
+    something does not fit.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(SEAL)
     if head == UNFINISHED:
         raise Wrong("is not finished", "Give the same rawconv-data pack command again: it goes on.")
-    match = re.fullmatch(LINE.format(r"(\d{1,9})", r"(\d{1,18})", "([0-9a-f]{64})").encode() + rb" *\n", head)
+    match = re.fullmatch(
+        LINE.format(r"(\d{1,9})", r"(\d{1,18})", "([0-9a-f]{64})").encode() + rb" *\n", head
+    )
     if match is None:
         raise foreign(head, KIND)
     version, end = int(match[1]), int(match[2])
@@ -221,7 +246,9 @@ def _check_seal(file: IO[bytes]) -> tuple[int, int]:
     if not START < end <= size:
         raise Wrong(f"is cut off: it has {size} bytes, and its pictures alone end at byte {end}")
     if match[3].decode() != digest(file, (SEAL, START), (end, None)):
-        raise Wrong("is damaged or was edited: its content does not fit the checksum in its first line")
+        raise Wrong(
+            "is damaged or was edited: its content does not fit the checksum in its first line"
+        )
     return size, end
 
 
@@ -231,7 +258,10 @@ def _read(root: Group, end: int, path: str | os.PathLike[str]) -> Packed:
     count, size = _check_images(root, end)
     train, text = root.integers("train", ()), np.dtype(np.uint8)
     parts = [root.numbers("labels", (count,), np.dtype("<i4")), root.numbers("names", dtype=text)]
-    parts += [root.numbers("sha256", (count, 32), text), root.numbers("mean", (size, size, 3), np.dtype("<f4"))]
+    parts += [
+        root.numbers("sha256", (count, 32), text),
+        root.numbers("mean", (size, size, 3), np.dtype("<f4")),
+    ]
     class_texts, info_text = root.texts("classes", 1), root.texts("info", 0)
     root.check_total()
 
@@ -250,7 +280,9 @@ def _read(root: Group, end: int, path: str | os.PathLike[str]) -> Packed:
 def _fits(packed: Packed, count: int) -> bool:
     """Return whether labels, classes and mean of a Packed of so many images fit each other."""
     kinds = len(packed.classes)
-    labelled = 0 < kinds <= MOST_CLASSES and packed.labels.min() >= 0 and packed.labels.max() < kinds
+    labelled = (
+        0 < kinds <= MOST_CLASSES and packed.labels.min() >= 0 and packed.labels.max() < kinds
+    )
     return bool(0 < packed.train < count and labelled and np.isfinite(packed.mean).all())
 
 
@@ -261,7 +293,10 @@ def _check_images(root: Group, end: int) -> tuple[int, int]:
     if data.dtype != np.uint8 or len(shape) != 4 or shape[1:] != (shape[1], shape[1], 3):
         raise Wrong(f"has pictures of {data.dtype} {shape}, not of uint8 (N, S, S, 3)")
     count, size = shape[:2]
-    if not (0 < size <= LARGEST_SIDE and count > 1) or data.chunks != (images_per_chunk(size), *shape[1:]):
+    if not (0 < size <= LARGEST_SIDE and count > 1) or data.chunks != (
+        images_per_chunk(size),
+        *shape[1:],
+    ):
         raise Wrong(f"has pictures of {shape} in chunks of {data.chunks}, as rawconv never does")
     if end - START != -(-count // data.chunks[0]) * data.chunks[0] * size * size * 3:
         raise Wrong(f"is damaged: {count} pictures do not end at byte {end}")
@@ -272,7 +307,9 @@ def _check_images(root: Group, end: int) -> tuple[int, int]:
 
 
 def damaged(packed: Packed, progress: bool = True) -> tuple[list[str], bool]:
-    """Read all images; return (names of those that do not fit their checksums, whether the mean fits the images)."""
+    """Read all images; return (names of those that do not fit their checksums, whether the mean
+    fits the images).
+    """
     read, total, wrong = Reader(packed.path, packed.size), np.zeros(packed.mean.shape, np.int64), []
     with progress_bar(len(packed.labels), "verify", show=progress) as bar:
         for part in cut(len(packed.labels), 128):
@@ -280,7 +317,9 @@ def damaged(packed: Packed, progress: bool = True) -> tuple[list[str], bool]:
             images = read(ids)
             sums = decode.pool().map(lambda image: hashlib.sha256(image).digest(), images)
             wrong += [
-                i for i, checksum in zip(ids.tolist(), sums, strict=True) if checksum != packed.sha256[i].tobytes()
+                i
+                for i, checksum in zip(ids.tolist(), sums, strict=True)
+                if checksum != packed.sha256[i].tobytes()
             ]
             total += images[: max(0, packed.train - part.start)].sum(axis=0, dtype=np.uint16)
             bar.update(len(ids))

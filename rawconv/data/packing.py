@@ -1,9 +1,9 @@
 """Folders of images -> one packed file (packed.py), on all cores, with progress kept on the disk.
 
-While it is written it is called OUT.partial: each image is written at its final position, and OUT.partial.npz says,
-about once a minute, how far all that has reached the disk.  HDF5's own structures are written last, around the images,
-so that a process that dies at any moment loses a minute's work and damages nothing.
-Equal images, in whatever number of attempts, give equal bytes.
+While it is written it is called OUT.partial: each image is written at its final position, and
+OUT.partial.npz says, about once a minute, how far all that has reached the disk.  HDF5's own
+structures are written last, around the images, so that a process that dies at any moment loses a
+minute's work and damages nothing. Equal images, in whatever number of attempts, give equal bytes.
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ def pack(
     progress: bool = True,
     say: Callable[[str], object] = print,
 ) -> dict[str, Any]:
-    """Decode the images of a folder or zip of class folders into the file `out`; return a dict of what became of them.
+    """Decode the images of a folder or zip of class folders into the file `out`; return a dict of
+    what became of them.
 
-    The smallest side is resized to `size` and the centre cut out (decode.py).  Training images are stored in random
-    order, so that neighbours are of different classes.  An interrupted packing of the same files is continued.
+    The smallest side is resized to `size` and the centre cut out (decode.py).  Training images are
+    stored in random order, so that neighbours are of different classes.  An interrupted packing of
+    the same files is continued.
     source, val: as in sources.py.  seed: of the order and of the tenth held out.
     force: discard an unfinished packing of other files.
-    RawconvError: images are missing, the disk is too small, the unfinished packing is of other files, or another
-    process is packing into `out`.
+    RawconvError: images are missing, the disk is too small, the unfinished packing is of other
+    files, or another process is packing into `out`.
     """
     with locked(out):
         named = parse(str(source))
@@ -72,7 +74,9 @@ def pack(
 
 
 def _work_off(work: _Work, progress: bool, say: Callable[[str], object]) -> dict[str, Any]:
-    """Decode what is left and finish the file; return what became of the images.  KeyboardInterrupt: saved before."""
+    """Decode what is left and finish the file; return what became of the images.
+    KeyboardInterrupt: saved before.
+    """
     plan = work.plan
     began = time.perf_counter()
     with stoppable() as stop, open(work.partial, "r+b", buffering=0) as file:
@@ -80,19 +84,32 @@ def _work_off(work: _Work, progress: bool, say: Callable[[str], object]) -> dict
         work.fill(file, stop, progress)
         seconds = time.perf_counter() - began
         if stop:
-            say(f"Interrupted and saved after {work.done} of {plan.count} files; the same command goes on.")
+            say(
+                f"Interrupted and saved after {work.done} of {plan.count} files; the same command goes on."
+            )
         else:
             facts = work.finish(file)
     if stop:
         raise_again(stop)
-    return facts | {"files": plan.count, "seconds": seconds, "images_a_second": (plan.count - before) / seconds}
+    return facts | {
+        "files": plan.count,
+        "seconds": seconds,
+        "images_a_second": (plan.count - before) / seconds,
+    }
 
 
 class _Plan:
-    """Which files become which images.  first: so many are for training.  key: tells this packing from others."""
+    """Which files become which images.  first: so many are for training.  key: tells this packing
+    from others.
+    """
 
     def __init__(self, source: Source, size: int, seed: int) -> None:
-        self.source, self.size, self.seed, self.levels = Path(source.path), size, seed, Levels.of(source.range)
+        self.source, self.size, self.seed, self.levels = (
+            Path(source.path),
+            size,
+            seed,
+            Levels.of(source.range),
+        )
         contents = folder.find(source, seed)
         self.train, held = contents.train, contents.val
         self.wnids = [splits.wnid(name) for name in self.train.classes]
@@ -108,9 +125,11 @@ class _Plan:
         text = json.dumps(identity + [source.range] * bool(source.range))
         self.key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
-    def decode(self, ids: Sequence[int]) -> tuple[np.ndarray, list[int], dict[int, str], list[np.ndarray], np.ndarray]:
-        """Decode files by number: (images uint8 (n, S, S, 3), their ids, {id of what is no image: why}, SHA-256 of
-        each, the sum of those for training).
+    def decode(
+        self, ids: Sequence[int]
+    ) -> tuple[np.ndarray, list[int], dict[int, str], list[np.ndarray], np.ndarray]:
+        """Decode files by number: (images uint8 (n, S, S, 3), their ids, {id of what is no image:
+        why}, SHA-256 of each, the sum of those for training).
         """
         images = np.empty((len(ids), self.size, self.size, 3), np.uint8)
         kept: list[int] = []
@@ -125,11 +144,18 @@ class _Plan:
                 failed[i] = why(error)
         images = images[: len(kept)]
         sha256 = [np.frombuffer(hashlib.sha256(image.data).digest(), np.uint8) for image in images]
-        return images, kept, failed, sha256, images[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16)
+        return (
+            images,
+            kept,
+            failed,
+            sha256,
+            images[np.array(kept, int) < self.first].sum(axis=0, dtype=np.uint16),
+        )
 
 
 class _Work:
-    """An unfinished packing: `done` files were tried; `kept`: those that are images; `failed`: why others are not.
+    """An unfinished packing: `done` files were tried; `kept`: those that are images; `failed`: why
+    others are not.
 
     total: the sum of the training images, for the mean.
     """
@@ -150,11 +176,17 @@ class _Work:
         """Continue from the note; False where there is none."""
         if not (self.partial.exists() and self.note.exists()):
             return False
-        with contextlib.suppress(Exception), open_regular(self.note) as opened, np.load(opened) as note:
+        with (
+            contextlib.suppress(Exception),
+            open_regular(self.note) as opened,
+            np.load(opened) as note,
+        ):
             if note["key"].item() == self.plan.key:
                 if self.partial.stat().st_size < START + len(note["kept"]) * self.bytes:
                     return False  # the file was truncated
-                self.failed = dict(zip(note["failed"].tolist(), note["reasons"].tolist(), strict=True))
+                self.failed = dict(
+                    zip(note["failed"].tolist(), note["reasons"].tolist(), strict=True)
+                )
                 self.done, self.total = note["done"].item(), note["total"]
                 self.kept, self.sha256 = note["kept"], note["sha256"]
                 return True
@@ -168,7 +200,10 @@ class _Work:
     def _check_space(self) -> None:
         """RawconvError now rather than hours later: the disk is too small."""
         here = self.partial.stat().st_size
-        wanted, free = START + self.plan.count * (self.bytes + 200) - here, shutil.disk_usage(self.out.parent).free
+        wanted, free = (
+            START + self.plan.count * (self.bytes + 200) - here,
+            shutil.disk_usage(self.out.parent).free,
+        )
         if wanted > free:
             raise RawconvError(
                 f"{self.plan.count} pictures of {self.plan.size}x{self.plan.size} take {wanted / 1e9:.1f} GB, and "
@@ -189,7 +224,9 @@ class _Work:
                 self.total += total
                 self.done += len(ids) + len(failed)
                 bar.update(len(ids) + len(failed))
-                bar.set_postfix_str(f"{len(self.failed)} unreadable" if self.failed else "", refresh=False)
+                bar.set_postfix_str(
+                    f"{len(self.failed)} unreadable" if self.failed else "", refresh=False
+                )
                 if stop:
                     break
                 if time.monotonic() - saved > SYNC:
@@ -197,13 +234,19 @@ class _Work:
                     saved = time.monotonic()
             self._save(file, kept, sha256)
 
-    def _decoded(self) -> Iterator[tuple[np.ndarray, list[int], dict[int, str], list[np.ndarray], np.ndarray]]:
-        """Yield the results of _Plan.decode for all remaining blocks, in order, while a few more are being decoded."""
+    def _decoded(
+        self,
+    ) -> Iterator[tuple[np.ndarray, list[int], dict[int, str], list[np.ndarray], np.ndarray]]:
+        """Yield the results of _Plan.decode for all remaining blocks, in order, while a few more
+        are being decoded.
+        """
         waiting: deque[Future[Any]] = deque()
         pool = decode.pool()
         try:
             for start in range(self.done, self.plan.count, BLOCK):
-                waiting.append(pool.submit(self.plan.decode, range(start, min(start + BLOCK, self.plan.count))))
+                waiting.append(
+                    pool.submit(self.plan.decode, range(start, min(start + BLOCK, self.plan.count)))
+                )
                 if len(waiting) > 4 * thread_count():
                     yield waiting.popleft().result()
             while waiting:
@@ -213,7 +256,9 @@ class _Work:
                 if not future.cancel():
                     future.exception()  # waits, so that nothing is read any more
 
-    def _save(self, file: IO[bytes], kept: list[int], sha256: list[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
+    def _save(
+        self, file: IO[bytes], kept: list[int], sha256: list[np.ndarray]
+    ) -> tuple[list[int], list[np.ndarray]]:
         """Sync the images to the disk, then write the note; return two empty lists."""
         self.kept = np.concatenate([self.kept, np.array(kept, np.int64)])
         self.sha256 = np.concatenate([self.sha256, np.array(sha256, np.uint8).reshape(-1, 32)])
@@ -231,14 +276,18 @@ class _Work:
         return {self.plan.names[i]: reason for i, reason in self.failed.items()}
 
     def finish(self, file: IO[bytes]) -> dict[str, Any]:
-        """Write HDF5's structures around the images and the seal, rename the file, and return the user's facts."""
+        """Write HDF5's structures around the images and the seal, rename the file, and return the
+        user's facts.
+        """
         plan, train = self.plan, int((self.kept < self.plan.first).sum())
         try:
             folder.check_present(plan.source, plan.train, plan.labels[self.kept[:train]])
         except RawconvError as error:
             raise RawconvError(f"{error} {reasons(self._reasons().items())}.") from None
         if train == len(self.kept):
-            raise RawconvError(f"{plan.source} has no readable validation picture; name others with --val.")
+            raise RawconvError(
+                f"{plan.source} has no readable validation picture; name others with --val."
+            )
         names = [plan.names[i] for i in self.kept]
         labels, twice = plan.labels[self.kept], _duplicates(self.sha256)
         facts = {
@@ -247,11 +296,18 @@ class _Work:
             "duplicates": [[names[i] for i in group] for group in twice],
             **({"wnids": plan.wnids} if any(plan.wnids) else {}),
         }  # fmt: skip
-        end = START + -(-len(names) // images_per_chunk(plan.size)) * images_per_chunk(plan.size) * self.bytes
+        end = (
+            START
+            + -(-len(names) // images_per_chunk(plan.size))
+            * images_per_chunk(plan.size)
+            * self.bytes
+        )
         file.truncate(START + len(names) * self.bytes)
         file.truncate(end)
         mean = (self.total / train).astype(np.float32)
-        packed = Packed(str(self.out), plan.size, train, labels, plan.classes, names, self.sha256, mean, facts)
+        packed = Packed(
+            str(self.out), plan.size, train, labels, plan.classes, names, self.sha256, mean, facts
+        )
         head, tail = _structure(self.partial, end, packed)
         _write(file, head, 0)
         _write(file, tail, end)
@@ -287,10 +343,11 @@ def _duplicates(sha256: np.ndarray) -> list[list[int]]:
 
 
 def _structure(partial: Path, end: int, packed: Packed) -> tuple[bytes, bytes]:
-    """Return what HDF5 writes before and after the images, taken from a file beside `partial` with a hole in their
-    place.
+    """Return what HDF5 writes before and after the images, taken from a file beside `partial` with
+    a hole in their place.
     """
-    hollow = partial.with_name(f".{partial.name}.tmp")  # always this name: what a killed process left is overwritten
+    # always this name: what a killed process left is overwritten
+    hollow = partial.with_name(f".{partial.name}.tmp")
     names, chunk = packed.names, (images_per_chunk(len(packed.mean)), *packed.mean.shape)
     try:
         with hdf5(
@@ -298,7 +355,9 @@ def _structure(partial: Path, end: int, packed: Packed) -> tuple[bytes, bytes]:
             alignment_interval=BEGIN,
         ) as file:  # fmt: skip
             _hole(file, len(names), chunk)
-            file.attrs.update(format=fixed_text("rawconv data set"), version=VERSION, train=packed.train)
+            file.attrs.update(
+                format=fixed_text("rawconv data set"), version=VERSION, train=packed.train
+            )
             file["labels"], file["sha256"], file["mean"] = packed.labels, packed.sha256, packed.mean
             text = "".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape")
             file["names"] = np.frombuffer(text, np.uint8)
@@ -307,9 +366,13 @@ def _structure(partial: Path, end: int, packed: Packed) -> tuple[bytes, bytes]:
             file["info"] = fixed_text(json.dumps(packed.info))
         with hdf5(hollow) as file, open(hollow, "rb") as raw:
             last = (len(names) - 1) // chunk[0] * chunk[0]
-            first, last = (file["pictures"].id.get_chunk_info_by_coord((k, 0, 0, 0)) for k in (0, last))
+            first, last = (
+                file["pictures"].id.get_chunk_info_by_coord((k, 0, 0, 0)) for k in (0, last)
+            )
             if (first.byte_offset, last.byte_offset + last.size) != (START, end):
-                raise RawconvError(f"This HDF5 ({h5py.version.hdf5_version}) lays files out in an unforeseen way.")
+                raise RawconvError(
+                    f"This HDF5 ({h5py.version.hdf5_version}) lays files out in an unforeseen way."
+                )
             head = raw.read(START)
             raw.seek(end)
             return head, raw.read()
@@ -331,18 +394,26 @@ def _hole(file: h5py.File, count: int, chunk: tuple[int, ...]) -> None:
 
 
 def report(facts: dict[str, Any], say: Callable[[str], object] = warn) -> None:
-    """Print what a user should know of a packing: files left out, and images that are there more than once."""
+    """Print what a user should know of a packing: files left out, and images that are there more
+    than once.
+    """
     unreadable, twice = facts["unreadable"], facts["duplicates"]
     if unreadable:
         why_not = reasons(facts["reasons"].items())
-        say(f"{len(unreadable)} of {facts['files']} files are no readable pictures, left out: {why_not}.")
+        say(
+            f"{len(unreadable)} of {facts['files']} files are no readable pictures, left out: {why_not}."
+        )
     if facts["advice"]:
         say(facts["advice"])
     if twice:
         extra = sum(map(len, twice)) - len(twice)
-        say(f"Copies of other pictures, kept: {extra} ({_few([' = '.join(group) for group in twice])})")
+        say(
+            f"Copies of other pictures, kept: {extra} ({_few([' = '.join(group) for group in twice])})"
+        )
     if facts["in_both_splits"]:
-        say(f"Of these in training and in validation: {facts['in_both_splits']}; accuracies will be too good.")
+        say(
+            f"Of these in training and in validation: {facts['in_both_splits']}; accuracies will be too good."
+        )
     if facts["in_two_classes"]:
         say(f"Of these in two classes: {facts['in_two_classes']}; one of the labels is wrong.")
 

@@ -22,9 +22,11 @@ from ..machine.threads import once_a_process
 # No EPS: it would start Ghostscript.  TGA, which has no signature, comes last.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # a pixel, in memory; else 4
-CODECS = {"WEBP": 12, "AVIF": 6, "JPEG2000": 16, "TIFF": 4, "ICO": 4}  # bytes a pixel that decoders take on the way
+# bytes a pixel that decoders take on the way
+CODECS = {"WEBP": 12, "AVIF": 6, "JPEG2000": 16, "TIFF": 4, "ICO": 4}
 
-# Damaged EXIF blocks, large sizes, ...: what is wrong with files is said in one line for all of a kind.
+# Damaged EXIF blocks, large sizes, ...: what is wrong with files is said in one line for all of a
+# kind.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -35,8 +37,8 @@ class Unreadable(ValueError):
 
 @once_a_process
 def formats() -> tuple[str, ...]:
-    """Return those of FORMATS that this Pillow knows.  Pillow's own limit on pixels is raised where the user raises
-    ours.
+    """Return those of FORMATS that this Pillow knows.  Pillow's own limit on pixels is raised where
+    the user raises ours.
     """
     Image.init()
     if room() > ROOM * 10**6:
@@ -45,7 +47,8 @@ def formats() -> tuple[str, ...]:
 
 
 def open_image(file: BinaryIO, size: int) -> Any:
-    """Open a binary file as a Pillow image without decoding it; a JPEG will be scaled down to no less than 2 * size.
+    """Open a binary file as a Pillow image without decoding it; a JPEG will be scaled down to no
+    less than 2 * size.
 
     Unreadable: decoding would take more memory than room() and ten times the file.
     """
@@ -75,13 +78,19 @@ def open_image(file: BinaryIO, size: int) -> Any:
 
 
 def _bytes(image: Any, pixels: int) -> int:
-    """Estimate the most that decoding and converting to RGB take; pixels: of the file, `image` may be scaled down."""
-    inner = image.ico.getimage(image.size).size if image.format == "ICO" else image.size  # a PNG of any size inside
+    """Estimate the most that decoding and converting to RGB take; pixels: of the file, `image` may
+    be scaled down.
+    """
+    # a PNG of any size inside
+    inner = image.ico.getimage(image.size).size if image.format == "ICO" else image.size
     stored = BYTES.get(image.mode, 4)
     result = 0 if image.mode in ("L", "1", "RGB") else 1 if image.mode.startswith("I") else 4
-    late = image.format == "PNG" and "exif" not in image.info  # looking for it behind the pixels would decode them
+    # looking for it behind the pixels would decode them
+    late = image.format == "PNG" and "exif" not in image.info
     result += 4 * (not late and image.getexif().get(0x0112, 1) != 1)  # it is going to be turned
-    total = (stored + result + CODECS.get(image.format, 0)) * max(inner[0] * inner[1], image.width * image.height)
+    total = (stored + result + CODECS.get(image.format, 0)) * max(
+        inner[0] * inner[1], image.width * image.height
+    )
     return total + 2 * len(image.getbands()) * pixels * ("progressive" in image.info)
 
 
@@ -117,7 +126,11 @@ def why(error: BaseException) -> str:
         (Unreadable, "", str(error)),
         (UnidentifiedImageError, "", "in a format that is not read"),  # an OSError without a number
         (Image.DecompressionBombError, "", f"too large ({most})"),
-        (NotImplementedError, "compression", "compressed by a method of zip that is not read, as deflate64"),
+        (
+            NotImplementedError,
+            "compression",
+            "compressed by a method of zip that is not read, as deflate64",
+        ),
         (RuntimeError, "encrypted", "encrypted"),
         (MemoryError, "", "too large for the memory that is free"),
     ):
@@ -129,12 +142,16 @@ def why(error: BaseException) -> str:
 
 
 def reasons(failed: Iterable[tuple[str, str]]) -> str:
-    """[(name, why)] -> "a, b are in a format that is not read; c is empty", the most frequent reason first."""
+    """[(name, why)] -> "a, b are in a format that is not read; c is empty", the most frequent
+    reason first.
+    """
     by_reason: dict[str, list[tuple[str, str]]] = {}
     for name, reason in failed:
         by_reason.setdefault(reason.partition(" (")[0], []).append((name, reason))
     parts = []
     for some in sorted(by_reason.values(), key=len, reverse=True):
         more = f" and {len(some) - 3} more" if len(some) > 3 else ""
-        parts.append(f"{', '.join(name for name, _ in some[:3])}{more} {'are' if some[1:] else 'is'} {some[0][1]}")
+        parts.append(
+            f"{', '.join(name for name, _ in some[:3])}{more} {'are' if some[1:] else 'is'} {some[0][1]}"
+        )
     return "; ".join(parts)

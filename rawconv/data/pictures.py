@@ -1,10 +1,12 @@
-"""What a user passes as an image -> a stored image, uint8 (S, S, 3): the smallest side resized, the centre cut out.
+"""What a user passes as an image -> a stored image, uint8 (S, S, 3): the smallest side resized, the
+centre cut out.
 
     stored_image("cat.jpg", 64)                        one: a path, a Pillow image, or a uint8 array
     stored_batch([a, b], 64)                           (N, S, S, 3): an array (N, H, W, C), or several such images
 
-A uint8 array is (H, W, 3) RGB, (H, W) grey or (H, W, 4) RGB with opacity.  Anything else is a UsageError, a sentence
-that says how to mend it: 0.5 in a float array may be half of white, or nearly black.
+A uint8 array is (H, W, 3) RGB, (H, W) grey or (H, W, 4) RGB with opacity.  Anything else is a
+UsageError, a sentence that says how to mend it: 0.5 in a float array may be half of white, or
+nearly black.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def stored_image(image: ImageLike, size: int) -> np.ndarray:
         raise UsageError(f"{trouble}.")
     if array.shape == (size, size, 3):
         return array
-    return resize_center_crop(rgb(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)), size)
+    return resize_center_crop(
+        rgb(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)), size
+    )
 
 
 def stored_batch(images: ImagesLike, size: int) -> np.ndarray:
@@ -68,8 +72,14 @@ def stored_batch(images: ImagesLike, size: int) -> np.ndarray:
         return stored_image(batch, size)[None]
     if not len(batch):
         raise UsageError("There are no pictures in this batch; give one at least.")
-    if isinstance(batch, (list, tuple)) and not isinstance(batch[0], (str, os.PathLike)) and not _is_pixels(batch[0]):
-        raise UsageError(f"{_what(batch)} of {_what(batch[0], '')} is no batch: {KINDS}{_remedy(batch)}.")
+    if (
+        isinstance(batch, (list, tuple))
+        and not isinstance(batch[0], (str, os.PathLike))
+        and not _is_pixels(batch[0])
+    ):
+        raise UsageError(
+            f"{_what(batch)} of {_what(batch[0], '')} is no batch: {KINDS}{_remedy(batch)}."
+        )
     if _is_array(batch) and (trouble := _trouble(batch[0])):
         raise UsageError(f"{trouble}.")
     return np.stack([stored_image(image, size) for image in batch])
@@ -82,7 +92,8 @@ def check_count(number: object, name: str) -> None:
 
 
 def read(path: str | os.PathLike[str], size: int, levels: Levels | None = None) -> np.ndarray:
-    """Read an image file: uint8 (size, size, 3).  UsageError: no such file.  RawconvError: it is no readable image.
+    """Read an image file: uint8 (size, size, 3).  UsageError: no such file.  RawconvError: it is no
+    readable image.
 
     levels: the data.levels.Levels of an image with more than 8 bits.
     """
@@ -121,7 +132,10 @@ def _from_image(image: Image.Image, size: int) -> np.ndarray:
         raise UsageError("This picture has no pixels; give one of at least 1x1.")
     try:
         return resize_center_crop(rgb(ImageOps.exif_transpose(image)), size)
-    except (ValueError, OSError) as error:  # a mode without a rule, or a file that breaks as its pixels are loaded
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # a mode without a rule, or a file that breaks as its pixels are loaded
         raise UsageError(
             f"This Pillow picture cannot be used, it is {why(error)}; convert it first: picture.convert('RGB')."
         ) from error
@@ -160,10 +174,16 @@ def _trouble(array: Any) -> str | None:
     if array.dtype != np.uint8:
         return f"A picture is uint8 from 0 to 255, not {array.dtype}: {_as_uint8(array)}"
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
-        return f"A picture of shape {shape} has its channels first: write picture.transpose(1, 2, 0)"
+        return (
+            f"A picture of shape {shape} has its channels first: write picture.transpose(1, 2, 0)"
+        )
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         return f"An array of shape {shape} is no picture: {KINDS}"
-    return None if array.size else f"A picture of shape {shape} has no pixels; give one of at least 1x1"
+    return (
+        None
+        if array.size
+        else f"A picture of shape {shape} has no pixels; give one of at least 1x1"
+    )
 
 
 def _as_uint8(array: Any) -> str:
@@ -180,7 +200,11 @@ def _as_uint8(array: Any) -> str:
         return "write numpy.uint8(numpy.rint(255.0 * picture)) where 1 is white"
     if kind in "iu" and 255 < high < 65536:
         return "write numpy.uint8(picture // 257) where 65535 is white"
-    return "write numpy.uint8(numpy.rint(picture)) where 255 is white" if high <= 255 else _scale(low, high)
+    return (
+        "write numpy.uint8(numpy.rint(picture)) where 255 is white"
+        if high <= 255
+        else _scale(low, high)
+    )
 
 
 def _range(array: np.ndarray) -> tuple[float, float]:
@@ -195,7 +219,8 @@ def _scale(low: float, high: float) -> str:
 
 
 def split_of(images: Split | ImagesLike, size: int) -> Split:
-    """Return what a scan goes through: a split, a data set's name or folder (its validation images), one image or more.
+    """Return what a scan goes through: a split, a data set's name or folder (its validation
+    images), one image or more.
 
     UsageError: it is a whole DataSet, or no image.
     """
@@ -210,7 +235,10 @@ def split_of(images: Split | ImagesLike, size: int) -> Split:
         return open_data(os.fspath(images), size).val
     stored = stored_batch(images, size)
     several: Any = images if is_batch(images) else [images]
-    names = [str(image) if isinstance(image, (str, os.PathLike)) else f"picture {k}" for k, image in enumerate(several)]
+    names = [
+        str(image) if isinstance(image, (str, os.PathLike)) else f"picture {k}"
+        for k, image in enumerate(several)
+    ]
     return Split(stored.__getitem__, np.full(len(stored), -1), names, stored.shape[1:])
 
 

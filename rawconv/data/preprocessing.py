@@ -32,12 +32,15 @@ def stored_size(net: Net) -> int:
     UsageError: `net` is not a Net, but its path, perhaps.
     """
     if not isinstance(net, Net):
-        raise UsageError(f"{net!r} is no net; rawconv.load makes one of a checkpoint's path, rawconv.build a new one.")
+        raise UsageError(
+            f"{net!r} is no net; rawconv.load makes one of a checkpoint's path, rawconv.build a new one."
+        )
     return net.stored[0]
 
 
 def stored_image(net: Net, image: ImageLike) -> np.ndarray:
-    """Resize the smaller side of an image and cut out its centre, as a data set would store it: uint8 (S, S, 3).
+    """Resize the smaller side of an image and cut out its centre, as a data set would store it:
+    uint8 (S, S, 3).
 
     image: a path, a Pillow image or a uint8 array; see pictures.py for the errors.
     """
@@ -45,8 +48,8 @@ def stored_image(net: Net, image: ImageLike) -> np.ndarray:
 
 
 def preprocess(net: Net, images: np.ndarray) -> Array:
-    """Subtract the mean from stored images, uint8 (N, S, S, 3), and cut out their centres: (N, H, W, 3), on the net's
-    device and of its dtype, as net.forward takes them."""
+    """Subtract the mean from stored images, uint8 (N, S, S, 3), and cut out their centres: (N, H,
+    W, 3), on the net's device and of its dtype, as net.forward takes them."""
     from .augment import prepare
 
     return prepare(net_module(net).asarray(images), net.mean, net.shape[:2], dtype=net.dtype)
@@ -54,5 +57,7 @@ def preprocess(net: Net, images: np.ndarray) -> Array:
 
 def center_crop(net: Net, images: np.ndarray) -> np.ndarray:
     """Cut the part that the net sees out of stored images, uint8 (N, S, S, 3): uint8 (N, H, W, 3)."""
-    top, left = ((have - want) // 2 for have, want in zip(images.shape[1:3], net.shape[:2], strict=True))
+    top, left = (
+        (have - want) // 2 for have, want in zip(images.shape[1:3], net.shape[:2], strict=True)
+    )
     return images[:, top : top + net.shape[0], left : left + net.shape[1]]

@@ -1,10 +1,11 @@
 """The painter of `scenes`: seeded dice, colours, textures and anti-aliased shapes, all on the CPU in Numba.
 
-Everything is a stroke: a shape with a paint, seen through a frame.  A scene is a backdrop (one or two big strokes),
-clutter (blobs, bars, lone pieces of other objects) and one object, painted in that order.  Lengths are object units
-until a frame (a, b, c, d, centre x, centre y) turns them into pixels:  column = a x + b y + centre x,
-row = c x + d y + centre y; the centre of the first pixel is (0, 0).  What the columns of strokes, groups and paints
-mean stands in scenes_objects.tables and in mix_paint.  One file, because Numba's cache does not see changes elsewhere.
+Everything is a stroke: a shape with a paint, seen through a frame.  A scene is a backdrop (one or
+two big strokes), clutter (blobs, bars, lone pieces of other objects) and one object, painted in
+that order.  Lengths are object units until a frame (a, b, c, d, centre x, centre y) turns them into
+pixels:  column = a x + b y + centre x, row = c x + d y + centre y; the centre of the first pixel is
+(0, 0).  What the columns of strokes, groups and paints mean stands in scenes_objects.tables and in
+mix_paint.  One file, because Numba's cache does not see changes elsewhere.
 """
 
 import math
@@ -23,7 +24,9 @@ OUTLINE = 0.035  # its width in object units
 # --- dice ---------------------------------------------------------------------------------------------------------
 @loop
 def new_dice(seed, scene):
-    """The dice of one scene: counter (block, scene low, scene high), key seed, four words, how many are used."""
+    """The dice of one scene: counter (block, scene low, scene high), key seed, four words, how many
+    are used.
+    """
     dice = np.zeros(9, np.uint64)
     dice[1], dice[2], dice[3] = scene & LOW, scene >> np.uint64(32), seed
     dice[8] = np.uint64(4)
@@ -34,7 +37,9 @@ def new_dice(seed, scene):
 def roll(dice, low, high):
     """A uniform number in [low, high), with 24 random bits."""
     if dice[8] == np.uint64(4):
-        dice[4], dice[5], dice[6], dice[7] = philox4x32(dice[0], dice[1], dice[2], np.uint64(0), dice[3], STREAM)
+        dice[4], dice[5], dice[6], dice[7] = philox4x32(
+            dice[0], dice[1], dice[2], np.uint64(0), dice[3], STREAM
+        )
         dice[0] += np.uint64(1)
         dice[8] = np.uint64(0)
     word = dice[4 + np.int64(dice[8])]
@@ -44,7 +49,9 @@ def roll(dice, low, high):
 
 @loop
 def hashed(key, i, j):
-    """A uniform number in [0, 1) for the place (i, j): cheap noise for textures and grain (murmur's finaliser)."""
+    """A uniform number in [0, 1) for the place (i, j): cheap noise for textures and grain (murmur's
+    finaliser).
+    """
     h = (key + np.uint64(i) * np.uint64(0x9E3779B1) + np.uint64(j) * np.uint64(0x85EBCA77)) & LOW
     h = ((h ^ (h >> np.uint64(16))) * np.uint64(0x85EBCA6B)) & LOW
     h = ((h ^ (h >> np.uint64(13))) * np.uint64(0xC2B2AE35)) & LOW
@@ -59,14 +66,20 @@ def hsv(hue, saturation, value):
     red = min(max(abs(sixth - 3) - 1, 0.0), 1.0)
     green = min(max(2 - abs(sixth - 2), 0.0), 1.0)
     blue = min(max(2 - abs(sixth - 4), 0.0), 1.0)
-    return (grey + saturation * red) * value, (grey + saturation * green) * value, (grey + saturation * blue) * value
+    return (
+        (grey + saturation * red) * value,
+        (grey + saturation * green) * value,
+        (grey + saturation * blue) * value,
+    )
 
 
 @loop
 def mix_paint(dice, recipe, avoid, contrast, paint):
-    """Fill paint: two colours, texture (0 plain, 1 stripes, 2 dots, 3 checks, 4 clouds), cycles, cos, sin, phase, key.
+    """Fill paint: two colours, texture (0 plain, 1 stripes, 2 dots, 3 checks, 4 clouds), cycles,
+    cos, sin, phase, key.
 
-    Of three colours that the recipe (a row of PAINTS) allows, the one farthest from the colour `avoid` is taken.
+    Of three colours that the recipe (a row of PAINTS) allows, the one farthest from the colour
+    `avoid` is taken.
     """
     best = -1.0
     for _ in range(3):
@@ -103,19 +116,25 @@ def lattice_noise(x, y, key):
 
 @loop
 def texture(paint, x, y, pixels):
-    """How much of the second colour shows at (x, y), in [0, 1], with edges one pixel wide at `pixels` per unit."""
+    """How much of the second colour shows at (x, y), in [0, 1], with edges one pixel wide at
+    `pixels` per unit.
+    """
     kind, cycles = paint[6], paint[7]
     across = (x * paint[8] + y * paint[9]) * cycles + paint[10]
     along = (y * paint[8] - x * paint[9]) * cycles + paint[10]
     if kind == 4:
         key = np.uint64(paint[11])
-        cloud = 0.65 * lattice_noise(across, along, key) + 0.35 * lattice_noise(2.3 * across, 2.3 * along, key)
+        cloud = 0.65 * lattice_noise(across, along, key) + 0.35 * lattice_noise(
+            2.3 * across, 2.3 * along, key
+        )
         return min(max(2 * cloud - 0.5, 0.0), 1.0)
     edge = pixels / cycles
     if kind == 1:
         inside = math.sin(2 * math.pi * across) / (2 * math.pi)
     elif kind == 2:
-        inside = 0.31 - math.hypot(across - math.floor(across) - 0.5, along - math.floor(along) - 0.5)
+        inside = 0.31 - math.hypot(
+            across - math.floor(across) - 0.5, along - math.floor(along) - 0.5
+        )
     else:
         inside = math.sin(math.pi * across) * math.sin(math.pi * along) / math.pi
     return min(max(0.5 + inside * edge, 0.0), 1.0)
@@ -152,7 +171,11 @@ def distance(shape, x, y, rx, ry, bend):
     slant = rx * bend / (2 * ry)
     beside = (abs(x) - rx * (1 - bend * (1 - y / ry) / 2)) / math.sqrt(1 + slant * slant)
     above, soft = abs(y) - ry, 0.15 * min(rx, ry)  # corners are a little round
-    return math.hypot(max(beside + soft, 0.0), max(above + soft, 0.0)) + min(max(beside, above) + soft, 0.0) - soft
+    return (
+        math.hypot(max(beside + soft, 0.0), max(above + soft, 0.0))
+        + min(max(beside, above) + soft, 0.0)
+        - soft
+    )
 
 
 @loop
@@ -174,7 +197,9 @@ def reach(stroke, frame):
 
 @loop
 def middle(stroke):
-    """A point well inside the shape, in object units; its own centre may be empty (a ring) or on its edge (a dome)."""
+    """A point well inside the shape, in object units; its own centre may be empty (a ring) or on
+    its edge (a dome).
+    """
     x, y = 0.0, 0.0
     if stroke[0] == RING:
         x = stroke[4]
@@ -190,7 +215,8 @@ def middle(stroke):
 
 @loop
 def paint_stroke(canvas, mask, stroke, paint, frame, look):
-    """Lay one stroke over the canvas (size, size, 3) with anti-aliased edge; mask, if not empty, gets its pixels.
+    """Lay one stroke over the canvas (size, size, 3) with anti-aliased edge; mask, if not empty,
+    gets its pixels.
 
     look: how dark the outline is, and how strongly light falls from above and the left.
     """
@@ -227,14 +253,17 @@ def paint_stroke(canvas, mask, stroke, paint, frame, look):
 def choose(dice, tables, first, last, calm, strokes):
     """Roll the looks of the groups first..last-1 into `strokes`; returns how many there are.
 
-    calm (0..1) scales the moves of groups, not their sizes nor their presence; a group asked for alone has no style.
+    calm (0..1) scales the moves of groups, not their sizes nor their presence; a group asked for
+    alone has no style.
     """
     table, groups = tables[0], tables[1]
     count = 0
     style = roll(dice, 0, 1)
     for g in range(first, last):
         group = groups[g]
-        present = roll(dice, 0, 1) < group[2] and (last - first == 1 or group[7] <= style < group[8])
+        present = roll(dice, 0, 1) < group[2] and (
+            last - first == 1 or group[7] <= style < group[8]
+        )
         grow_x, grow_y = 1 + group[3] * roll(dice, -1, 1), 1 + group[3] * roll(dice, -1, 1)
         spread, lift = 1 + calm * group[4] * roll(dice, -1, 1), calm * group[5] * roll(dice, -1, 1)
         spin = group[6] * roll(dice, -1, 1)
@@ -255,7 +284,9 @@ def choose(dice, tables, first, last, calm, strokes):
 
 @loop
 def pose(scale, angle, stretch, mirrored, size):
-    """The frame of an object: `scale` pixels per unit, turned, wider by the factor `stretch`, perhaps mirrored."""
+    """The frame of an object: `scale` pixels per unit, turned, wider by the factor `stretch`,
+    perhaps mirrored.
+    """
     cos, sin = math.cos(angle), math.sin(angle)
     wide, high = scale * stretch * (-1.0 if mirrored else 1.0), scale / stretch
     middle = (size - 1) / 2
@@ -264,7 +295,8 @@ def pose(scale, angle, stretch, mirrored, size):
 
 @loop
 def place(dice, strokes, count, frame, size, outside):
-    """Move the frame so that the strokes' box lies anywhere in the picture; `outside` pixels of it may hang over.
+    """Move the frame so that the strokes' box lies anywhere in the picture; `outside` pixels of it
+    may hang over.
 
     A box larger than the picture is first shrunk to fit.
     """
@@ -294,7 +326,9 @@ def mix_all(dice, tables, avoid, palette):
 
 @loop
 def backdrop(dice, canvas, recipe, mean):
-    """A wall, or sky above ground: each a gradient with a soft texture.  Leaves the average colour in `mean`."""
+    """A wall, or sky above ground: each a gradient with a soft texture.  Leaves the average colour
+    in `mean`.
+    """
     half = canvas.shape[0] / 2
     frame = np.array([half, 0.0, 0.0, half, half - 0.5, half - 0.5])
     horizon = roll(dice, -0.3, 0.7) if roll(dice, 0, 1) < 0.6 else 1.0
@@ -308,21 +342,37 @@ def backdrop(dice, canvas, recipe, mean):
         above[:] = paint[:3]
         mean += (bottom - top) / 2 * above
         # half a unit more below, so that a tilted ground still covers the corners
-        stroke = np.array([BOX, 0.0, 0.0, (top + bottom) / 2 + 0.25, 1.4, (bottom - top) / 2 + 0.25, tilt, 0.0, 0.0])
+        stroke = np.array(
+            [
+                BOX,
+                0.0,
+                0.0,
+                (top + bottom) / 2 + 0.25,
+                1.4,
+                (bottom - top) / 2 + 0.25,
+                tilt,
+                0.0,
+                0.0,
+            ]
+        )
         look[1] = roll(dice, -0.4, 0.6)
         paint_stroke(canvas, no_mask, stroke, paint, frame, look)
 
 
 @loop
 def clutter(dice, canvas, label, tables, mean, palette, strokes):
-    """Blobs and bars, and between them lone pieces of other objects, so that a wheel alone does not mean car."""
+    """Blobs and bars, and between them lone pieces of other objects, so that a wheel alone does not
+    mean car.
+    """
     size = canvas.shape[0]
     no_mask = np.empty((0, 0), np.bool_)
     look = np.array([roll(dice, 0, 0.6), roll(dice, 0, 0.4)])
     for item in range(int(roll(dice, 2, 8))):
         mix_all(dice, tables, mean, palette)
         scale = 0.5 * size * roll(dice, 0.25, 0.65)
-        frame = pose(scale, roll(dice, -0.6, 0.6), roll(dice, 0.8, 1.25), roll(dice, 0, 1) < 0.5, size)
+        frame = pose(
+            scale, roll(dice, -0.6, 0.6), roll(dice, 0.8, 1.25), roll(dice, 0, 1) < 0.5, size
+        )
         thing = tables[2][int(label + roll(dice, 1, tables[2].shape[0])) % tables[2].shape[0]]
         g = int(roll(dice, thing[0], thing[1]))
         if tables[1][g, 9] == 0:  # means nothing alone: one more try
@@ -343,7 +393,9 @@ def clutter(dice, canvas, label, tables, mean, palette, strokes):
 
 @loop
 def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes, aligned):
-    """Paint the object that gives the scene its class; fill mask (H, W) and parts (number of parts, y and x)."""
+    """Paint the object that gives the scene its class; fill mask (H, W) and parts (number of parts,
+    y and x).
+    """
     size = canvas.shape[0]
     thing = tables[2][label]
     mix_all(dice, tables, mean, palette)
@@ -367,19 +419,29 @@ def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes
 def expose(dice, canvas, image):
     """Contrast, brightness and grain; canvas in [0, 1] -> uint8."""
     size = canvas.shape[0]
-    contrast, brightness, grain = roll(dice, 0.75, 1.1), roll(dice, -0.08, 0.08), roll(dice, 0, 0.05)
+    contrast, brightness, grain = (
+        roll(dice, 0.75, 1.1),
+        roll(dice, -0.08, 0.08),
+        roll(dice, 0, 0.05),
+    )
     key = np.uint64(roll(dice, 0, 2.0**24))
     for row in range(size):
         for column in range(size):
             for k in range(3):
-                noise = hashed(key, row, 6 * column + 2 * k) + hashed(key, row, 6 * column + 2 * k + 1) - 1
+                noise = (
+                    hashed(key, row, 6 * column + 2 * k)
+                    + hashed(key, row, 6 * column + 2 * k + 1)
+                    - 1
+                )
                 value = (canvas[row, column, k] - 0.5) * contrast + 0.5 + brightness + grain * noise
                 image[row, column, k] = np.uint8(min(max(value, 0.0), 1.0) * 255 + 0.5)
 
 
 @loop
 def paint_scene(image, mask, parts, seed, scene, label, tables, aligned):
-    """Scene `scene` of `seed` into picture (size, size, 3) uint8; mask and parts come in empty (False, NaN)."""
+    """Scene `scene` of `seed` into picture (size, size, 3) uint8; mask and parts come in empty
+    (False, NaN).
+    """
     dice = new_dice(seed, scene)
     canvas = np.zeros(image.shape)
     mean, palette = np.empty(3), np.empty((tables[3].shape[0], 12))

@@ -1,8 +1,9 @@
 """The twelve objects of `scenes`, as literal tables: what a face or a car is made of.
 
-An object is a row of groups, drawn first to last; a group is a few strokes that appear, grow and move together (both
-eyes, both wheels, all petals).  Coordinates are object units: the object fills about [-1, 1] x [-1, 1], x to the
-right, y down, and what can face somewhere faces right.  `table()` packs everything into two arrays for Numba.
+An object is a row of groups, drawn first to last; a group is a few strokes that appear, grow and
+move together (both eyes, both wheels, all petals).  Coordinates are object units: the object fills
+about [-1, 1] x [-1, 1], x to the right, y down, and what can face somewhere faces right.  `table()`
+packs everything into two arrays for Numba.
 """
 
 from typing import Any, NamedTuple
@@ -11,8 +12,9 @@ import numpy as np
 
 ELLIPSE, BOX, RING, ARC, DOME, WEDGE = range(6)  # see scenes_draw.distance
 
-# Colours: hue (0 red, 1/3 green, 2/3 blue), its spread, saturation from-to, brightness from-to, how often textured, how
-# often the hue is any hue at all (so that colour alone does not give the class).
+# Colours: hue (0 red, 1/3 green, 2/3 blue), its spread, saturation from-to, brightness from-to, how
+# often textured, how often the hue is any hue at all (so that colour alone does not give the
+# class).
 PAINTS = {
     "scenery": (0.5, 0.5, 0.08, 0.65, 0.30, 1.00, 0.5, 0.0),
     "any": (0.5, 0.5, 0.40, 0.95, 0.40, 1.00, 0.5, 0.0),
@@ -33,7 +35,9 @@ PAINTS = {
 
 
 class Stroke(NamedTuple):
-    """One shape: centre (x, y), half sizes (rx, ry), turned by degrees; bend is its taper or its thickness."""
+    """One shape: centre (x, y), half sizes (rx, ry), turned by degrees; bend is its taper or its
+    thickness.
+    """
 
     shape: int
     paint: str
@@ -47,10 +51,11 @@ class Stroke(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Strokes that vary together: sizes by the factor 1 +- grow, x by 1 +- spread, y by +- lift, all turned by +- spin.
+    """Strokes that vary together: sizes by the factor 1 +- grow, x by 1 +- spread, y by +- lift,
+    all turned by +- spin.
 
-    Drawn with probability `chance`, and only if the object's one style number (uniform in [0, 1)) lies in `style`.
-    A `piece` may also lie about alone, as clutter in scenes of other classes.
+    Drawn with probability `chance`, and only if the object's one style number (uniform in [0, 1))
+    lies in `style`. A `piece` may also lie about alone, as clutter in scenes of other classes.
     """
 
     strokes: list
@@ -76,7 +81,9 @@ def pair(shape, paint, x, y, rx, ry, turn=0.0, bend=0.0, part=""):
 def circle_of(count, radius, x, y, shape, paint, rx, ry):
     """`count` strokes around (x, y), their ry along the radius."""
     turns = [360 * k / count for k in range(count)]
-    places = [(x + radius * np.sin(np.radians(t)), y - radius * np.cos(np.radians(t)), t) for t in turns]
+    places = [
+        (x + radius * np.sin(np.radians(t)), y - radius * np.cos(np.radians(t)), t) for t in turns
+    ]
     return [Stroke(shape, paint, px, py, rx, ry, t) for px, py, t in places]
 
 
@@ -87,7 +94,10 @@ FACE = [
     Group([Stroke(ELLIPSE, "skin", 0, 0.05, 0.72, 0.92)], grow=0.06),
     Group([Stroke(DOME, "hair", 0, 0.42, 0.6, 0.54, 180)], chance=0.2),
     Group([Stroke(DOME, "hair", 0, -0.36, 0.7, 0.54)], chance=0.7, lift=0.06),
-    Group([Stroke(BOX, "any", 0, -0.82, 0.55, 0.3, 0, 0.2), Stroke(BOX, "any", 0, -0.54, 0.86, 0.09)], chance=0.25),
+    Group(
+        [Stroke(BOX, "any", 0, -0.82, 0.55, 0.3, 0, 0.2), Stroke(BOX, "any", 0, -0.54, 0.86, 0.09)],
+        chance=0.25,
+    ),
     Group(pair(BOX, "hair", 0.3, -0.26, 0.17, 0.045, 8), chance=0.8, grow=0.2, lift=0.04),
     Group(
         pair(ELLIPSE, "white", 0.3, -0.03, 0.18, 0.13, 0, 0, "eye")
@@ -98,32 +108,54 @@ FACE = [
         piece=True,
     ),
     Group(
-        [*pair(RING, "dark", 0.31, -0.02, 0.24, 0.2, 0, 0.035), Stroke(BOX, "dark", 0, -0.05, 0.09, 0.03)],
+        [
+            *pair(RING, "dark", 0.31, -0.02, 0.24, 0.2, 0, 0.035),
+            Stroke(BOX, "dark", 0, -0.05, 0.09, 0.03),
+        ],
         chance=0.25,
         piece=True,
     ),
     Group([Stroke(BOX, "skin", 0, 0.21, 0.12, 0.16, 0, 0.8, "nose")], grow=0.2, lift=0.03),
-    Group([Stroke(ARC, "lip", 0, 0.38, 0.32, 0.2, 0, 0.05, "mouth")], grow=0.2, lift=0.04, style=(0, 0.5), piece=True),
-    Group([Stroke(ELLIPSE, "lip", 0, 0.54, 0.26, 0.1, 0, 0, "mouth")], grow=0.2, lift=0.04, style=(0.5, 1)),
+    Group(
+        [Stroke(ARC, "lip", 0, 0.38, 0.32, 0.2, 0, 0.05, "mouth")],
+        grow=0.2,
+        lift=0.04,
+        style=(0, 0.5),
+        piece=True,
+    ),
+    Group(
+        [Stroke(ELLIPSE, "lip", 0, 0.54, 0.26, 0.1, 0, 0, "mouth")],
+        grow=0.2,
+        lift=0.04,
+        style=(0.5, 1),
+    ),
 ]
 
 CAT = [
     Group(
-        pair(BOX, "fur", 0.52, -0.62, 0.28, 0.42, 16, 0.9, "ear") + pair(BOX, "lip", 0.52, -0.58, 0.14, 0.26, 16, 0.9),
+        pair(BOX, "fur", 0.52, -0.62, 0.28, 0.42, 16, 0.9, "ear")
+        + pair(BOX, "lip", 0.52, -0.58, 0.14, 0.26, 16, 0.9),
         grow=0.1,
         piece=True,
     ),
     Group([Stroke(ELLIPSE, "fur", 0, 0.1, 0.86, 0.74)], grow=0.06),
-    Group([Stroke(BOX, "dark", x, -0.44, 0.035, 0.13) for x in (-0.16, 0, 0.16)], chance=0.4, grow=0.2),
     Group(
-        pair(ELLIPSE, "third", 0.36, -0.03, 0.18, 0.17, 0, 0, "eye") + pair(ELLIPSE, "dark", 0.36, -0.03, 0.05, 0.15),
+        [Stroke(BOX, "dark", x, -0.44, 0.035, 0.13) for x in (-0.16, 0, 0.16)], chance=0.4, grow=0.2
+    ),
+    Group(
+        pair(ELLIPSE, "third", 0.36, -0.03, 0.18, 0.17, 0, 0, "eye")
+        + pair(ELLIPSE, "dark", 0.36, -0.03, 0.05, 0.15),
         grow=0.2,
         spread=0.1,
         piece=True,
     ),
     Group(
         [
-            *(Stroke(BOX, "white", s * 0.62, y, 0.36, 0.02, s * t) for s in (-1, 1) for y, t in ((0.3, -8), (0.46, 8))),
+            *(
+                Stroke(BOX, "white", s * 0.62, y, 0.36, 0.02, s * t)
+                for s in (-1, 1)
+                for y, t in ((0.3, -8), (0.46, 8))
+            ),
             *pair(ELLIPSE, "white", 0.16, 0.42, 0.2, 0.16),
             *pair(ARC, "dark", 0.1, 0.4, 0.1, 0.09, 0, 0.025),
             Stroke(BOX, "lip", 0, 0.27, 0.12, 0.09, 180, 0.9, "nose"),
@@ -136,12 +168,21 @@ CAR = [
     Group([Stroke(BOX, "any", -0.1, -0.24, 0.62, 0.3, 0, 0.4)], grow=0.08, style=(0, 0.6)),
     Group([Stroke(BOX, "any", -0.32, -0.28, 0.62, 0.34, 0, 0.12)], grow=0.05, style=(0.6, 1)),
     Group(
-        [Stroke(BOX, "glass", -0.32, -0.2, 0.2, 0.17, 0, 0.3), Stroke(BOX, "glass", 0.13, -0.2, 0.2, 0.17, 0, 0.35)],
+        [
+            Stroke(BOX, "glass", -0.32, -0.2, 0.2, 0.17, 0, 0.3),
+            Stroke(BOX, "glass", 0.13, -0.2, 0.2, 0.17, 0, 0.35),
+        ],
         piece=True,
     ),
     Group([Stroke(BOX, "any", 0, 0.2, 0.98, 0.26, 0, 0.05, "body")], grow=0.06),
     Group([Stroke(BOX, "other", 0, 0.2, 0.9, 0.06)], chance=0.3),
-    Group([Stroke(BOX, "dark", -0.1, 0.15, 0.015, 0.18), Stroke(BOX, "dark", 0.02, 0.08, 0.07, 0.025)], chance=0.7),
+    Group(
+        [
+            Stroke(BOX, "dark", -0.1, 0.15, 0.015, 0.18),
+            Stroke(BOX, "dark", 0.02, 0.08, 0.07, 0.025),
+        ],
+        chance=0.7,
+    ),
     Group([Stroke(ELLIPSE, "beak", 0.88, 0.12, 0.1, 0.09, 0, 0, "headlight")], grow=0.2),
     Group([Stroke(BOX, "lip", -0.92, 0.12, 0.06, 0.08)], grow=0.2),
     Group(
@@ -158,7 +199,12 @@ CAR = [
 ]
 
 HOUSE = [
-    Group([Stroke(BOX, "other", 0.42, -0.62, 0.11, 0.3, 0, 0, "chimney")], chance=0.6, spread=0.2, grow=0.15),
+    Group(
+        [Stroke(BOX, "other", 0.42, -0.62, 0.11, 0.3, 0, 0, "chimney")],
+        chance=0.6,
+        spread=0.2,
+        grow=0.15,
+    ),
     Group([Stroke(BOX, "any", 0, 0.35, 0.72, 0.6)], grow=0.05),
     Group([Stroke(BOX, "third", 0, -0.48, 0.98, 0.42, 0, 0.95, "roof")], grow=0.05, style=(0, 0.6)),
     Group([Stroke(BOX, "third", 0, -0.42, 0.95, 0.34, 0, 0.45, "roof")], grow=0.05, style=(0.6, 1)),
@@ -172,7 +218,10 @@ HOUSE = [
         piece=True,
     ),
     Group(
-        [Stroke(BOX, "wood", 0, 0.62, 0.17, 0.32, 0, 0, "door"), Stroke(ELLIPSE, "beak", 0.09, 0.64, 0.035, 0.035)],
+        [
+            Stroke(BOX, "wood", 0, 0.62, 0.17, 0.32, 0, 0, "door"),
+            Stroke(ELLIPSE, "beak", 0.09, 0.64, 0.035, 0.035),
+        ],
         grow=0.08,
         piece=True,
     ),
@@ -209,7 +258,12 @@ BIRD = [
     Group([Stroke(BOX, "third", 0.3, -0.72, 0.1, 0.2, -25, 0.9)], chance=0.35, grow=0.3),
     Group([Stroke(BOX, "beak", 0.85, -0.34, 0.14, 0.2, 92, 0.95, "beak")], grow=0.2, piece=True),
     Group([Stroke(ELLIPSE, "any", 0.46, -0.36, 0.34, 0.31)], grow=0.1),
-    Group([Stroke(DOME, "other", -0.2, 0.1, 0.42, 0.36, 160, 0, "wing")], grow=0.15, lift=0.05, piece=True),
+    Group(
+        [Stroke(DOME, "other", -0.2, 0.1, 0.42, 0.36, 160, 0, "wing")],
+        grow=0.15,
+        lift=0.05,
+        piece=True,
+    ),
     Group(
         [
             Stroke(ELLIPSE, "white", 0.54, -0.42, 0.11, 0.11, 0, 0, "eye"),
@@ -225,19 +279,28 @@ BUTTERFLY = [
     Group(pair(ELLIPSE, "third", 0.6, -0.42, 0.2, 0.15, -35), chance=0.8, grow=0.3, lift=0.05),
     Group(pair(ELLIPSE, "third", 0.45, 0.5, 0.14, 0.14), chance=0.6, grow=0.3),
     Group(
-        pair(BOX, "dark", 0.16, -0.82, 0.025, 0.24, 30) + pair(ELLIPSE, "dark", 0.28, -1.02, 0.06, 0.06),
+        pair(BOX, "dark", 0.16, -0.82, 0.025, 0.24, 30)
+        + pair(ELLIPSE, "dark", 0.28, -1.02, 0.06, 0.06),
         grow=0.1,
         piece=True,
     ),
     Group(
-        [Stroke(ELLIPSE, "dark", 0, 0.08, 0.09, 0.64), Stroke(ELLIPSE, "dark", 0, -0.58, 0.13, 0.13, 0, 0, "head")],
+        [
+            Stroke(ELLIPSE, "dark", 0, 0.08, 0.09, 0.64),
+            Stroke(ELLIPSE, "dark", 0, -0.58, 0.13, 0.13, 0, 0, "head"),
+        ],
         grow=0.1,
     ),
 ]
 
 FLOWER = [
     Group([Stroke(BOX, "leaf", 0, 0.5, 0.055, 0.56)], grow=0.05),
-    Group(pair(ELLIPSE, "leaf", 0.3, 0.72, 0.3, 0.12, -30, 0, "leaf"), grow=0.15, lift=0.08, piece=True),
+    Group(
+        pair(ELLIPSE, "leaf", 0.3, 0.72, 0.3, 0.12, -30, 0, "leaf"),
+        grow=0.15,
+        lift=0.08,
+        piece=True,
+    ),
     *(
         Group(circle_of(count, 0.4, 0, -0.32, ELLIPSE, "any", wide, 0.28), style=style)
         for count, wide, style in ((5, 0.24, (0, 0.4)), (6, 0.19, (0.4, 0.7)), (9, 0.13, (0.7, 1)))
@@ -284,7 +347,10 @@ TREE = [
 CLOCK = [
     Group(pair(BOX, "metal", 0.5, 0.86, 0.1, 0.18, -30), chance=0.6, grow=0.15),
     Group(
-        [*pair(DOME, "other", 0.5, -0.72, 0.32, 0.3, 35), Stroke(BOX, "metal", 0, -0.92, 0.05, 0.15)],
+        [
+            *pair(DOME, "other", 0.5, -0.72, 0.32, 0.3, 35),
+            Stroke(BOX, "metal", 0, -0.92, 0.05, 0.15),
+        ],
         chance=0.45,
         piece=True,
     ),
@@ -305,12 +371,19 @@ CUP = [
     Group([Stroke(DOME, "any", 0, -0.42, 0.64, 1.16, 180)], grow=0.05, style=(0.6, 1)),
     Group([Stroke(ELLIPSE, "third", 0, 0.15, 0.2, 0.2)], chance=0.35, grow=0.3),
     Group(
-        [Stroke(ELLIPSE, "any", 0, -0.44, 0.65, 0.17, 0, 0, "rim"), Stroke(ELLIPSE, "wood", 0, -0.43, 0.53, 0.11)],
+        [
+            Stroke(ELLIPSE, "any", 0, -0.44, 0.65, 0.17, 0, 0, "rim"),
+            Stroke(ELLIPSE, "wood", 0, -0.43, 0.53, 0.11),
+        ],
         grow=0.03,
         piece=True,
     ),
     Group(
-        [Stroke(ARC, "white", x, y, 0.1, 0.1, t, 0.03) for x in (-0.18, 0.18) for y, t in ((-0.72, 90), (-0.9, -90))],
+        [
+            Stroke(ARC, "white", x, y, 0.1, 0.1, t, 0.03)
+            for x in (-0.18, 0.18)
+            for y, t in ((-0.72, 90), (-0.9, -90))
+        ],
         chance=0.5,
         grow=0.1,
         lift=0.04,
@@ -319,12 +392,28 @@ CUP = [
 
 BOAT = [
     Group([Stroke(BOX, "wood", 0, -0.2, 0.04, 0.74)], grow=0.03),
-    Group([Stroke(WEDGE, "any", 0.42, -0.26, 0.34, 0.54, 0, 0, "main_sail")], grow=0.08, piece=True),
-    Group([Stroke(WEDGE, "other", -0.36, -0.14, -0.28, 0.44, 0, 0, "fore_sail")], chance=0.85, grow=0.1),
-    Group([Stroke(BOX, "lip", -0.17, -0.85, 0.16, 0.11, 0, 0, "flag")], chance=0.7, grow=0.15, piece=True),
+    Group(
+        [Stroke(WEDGE, "any", 0.42, -0.26, 0.34, 0.54, 0, 0, "main_sail")], grow=0.08, piece=True
+    ),
+    Group(
+        [Stroke(WEDGE, "other", -0.36, -0.14, -0.28, 0.44, 0, 0, "fore_sail")],
+        chance=0.85,
+        grow=0.1,
+    ),
+    Group(
+        [Stroke(BOX, "lip", -0.17, -0.85, 0.16, 0.11, 0, 0, "flag")],
+        chance=0.7,
+        grow=0.15,
+        piece=True,
+    ),
     Group([Stroke(BOX, "third", 0, 0.6, 0.96, 0.27, 180, 0.4, "hull")], grow=0.06),
     Group([Stroke(BOX, "white", 0, 0.42, 0.9, 0.05)], chance=0.5),
-    Group([Stroke(ELLIPSE, "glass", x, 0.62, 0.08, 0.08) for x in (-0.4, 0, 0.4)], chance=0.6, grow=0.2, piece=True),
+    Group(
+        [Stroke(ELLIPSE, "glass", x, 0.62, 0.08, 0.08) for x in (-0.4, 0, 0.4)],
+        chance=0.6,
+        grow=0.2,
+        piece=True,
+    ),
 ]
 
 # name: (groups, may it be mirrored, how far it may be rotated in degrees)
@@ -348,10 +437,12 @@ for _groups, *_ in OBJECTS.values():
 
 
 def tables():
-    """Pack the drawings into float64 arrays: (strokes, groups, objects, paints), one row each, for scenes_draw.
+    """Pack the drawings into float64 arrays: (strokes, groups, objects, paints), one row each, for
+    scenes_draw.
 
-    stroke: shape paint x y rx ry turn bend part (radians; part indexes PARTS); group: first and last stroke, chance,
-    grow, spread, lift, spin, style from-to, piece; object: first and last group, mirrored, rotation.
+    stroke: shape paint x y rx ry turn bend part (radians; part indexes PARTS); group: first and
+    last stroke, chance, grow, spread, lift, spin, style from-to, piece; object: first and last
+    group, mirrored, rotation.
     """
     paint_index = {name: k for k, name in enumerate(PAINTS)}
     strokes: list[Any] = []
@@ -363,8 +454,12 @@ def tables():
             first = len(strokes)
             for s in group.strokes:
                 turn, part = np.radians(s.turn), PARTS.index(s.part)
-                strokes.append((s.shape, paint_index[s.paint], s.x, s.y, s.rx, s.ry, turn, s.bend, part))
+                strokes.append(
+                    (s.shape, paint_index[s.paint], s.x, s.y, s.rx, s.ry, turn, s.bend, part)
+                )
             vary = (group.chance, group.grow, group.spread, group.lift, np.radians(group.spin))
             groups.append((first, len(strokes), *vary, *group.style, group.piece))
         objects.append((first_group, len(groups), mirrored, np.radians(rotation)))
-    return tuple(np.array(rows, np.float64) for rows in (strokes, groups, objects, list(PAINTS.values())))
+    return tuple(
+        np.array(rows, np.float64) for rows in (strokes, groups, objects, list(PAINTS.values()))
+    )

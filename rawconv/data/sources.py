@@ -6,7 +6,8 @@ r"""A data set in one line of text, as --data takes it and a checkpoint keeps it
     photos/,range=0:4095                  black and white of pictures with more than 8 bits (levels.py)
     photos/@cat,dog                       two of its classes (subset.py)
 
-A comma within a path or a name is written \, there.  Text that is the path of something that exists is that path.
+A comma within a path or a name is written \, there.  Text that is the path of something that exists
+is that path.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Source(NamedTuple):
         """Return the text that `parse` turns into this Source."""
         plain = self._replace(path="") == Source("")
         path = self.path if plain else join_names([self.path])
-        rest = [f"{key}={join_names([value])}" for key in OPTIONS[1:] if (value := getattr(self, key))]
+        rest = [
+            f"{key}={join_names([value])}" for key in OPTIONS[1:] if (value := getattr(self, key))
+        ]
         return ",".join([f"train={path}" if self.named else path, *rest])
 
     def paths(self) -> dict[str, str]:
@@ -53,7 +56,9 @@ class Source(NamedTuple):
 def parse(text: str) -> Source:
     """Return the Source of a text without @classes.  UsageError: it names a path twice or none."""
     if not text:
-        raise UsageError("The data set is empty text; name a folder, zip or packed file, or 'scenes'.")
+        raise UsageError(
+            "The data set is empty text; name a folder, zip or packed file, or 'scenes'."
+        )
     first, *rest = split_names(text)
     options = [part.partition("=") for part in rest]
     known = all(key in OPTIONS[1:] for key, *_ in options) and (rest or first.startswith("train="))
@@ -70,7 +75,9 @@ def parse(text: str) -> Source:
 def _with(source: Source, key: str, value: str, text: str) -> Source:
     """Return the source with one more of its paths."""
     if getattr(source, key) or not value:
-        raise UsageError(f"{text} names {key} {'twice' if value else 'without a value'}; name it once.")
+        raise UsageError(
+            f"{text} names {key} {'twice' if value else 'without a value'}; name it once."
+        )
     changes: dict[str, Any] = {key: value}
     return source._replace(**changes)
 
@@ -80,7 +87,9 @@ def _exists(path: str) -> bool:
 
 
 def divided(text: str) -> tuple[str, list[str] | None]:
-    """Return (what is before @, the names of the classes after it); (text, None) where it names no classes."""
+    """Return (what is before @, the names of the classes after it); (text, None) where it names no
+    classes.
+    """
     whole, at, classes = text.rpartition("@")
     if not (at and whole) or all(_exists(path) for path in parse(text).paths().values()):
         return text, None
@@ -95,7 +104,8 @@ def source_text(
     synsets: Path | None = None,
     value_range: str | None = None,
 ) -> str | None:
-    """Return the text for --data, --train, --val, --labels, --synsets and --range together; None if none is given.
+    """Return the text for --data, --train, --val, --labels, --synsets and --range together; None if
+    none is given.
 
     UsageError: they contradict each other, or lack the training images.
     """
@@ -113,9 +123,13 @@ def source_text(
 def _check_options(data: Path | None, train: Path | None, options: dict[str, Any]) -> None:
     """UsageError: --data, --train and the other options {name: value} contradict each other."""
     if train and data:
-        raise UsageError("--train names the training pictures, as --data does; leave one of them out.")
+        raise UsageError(
+            "--train names the training pictures, as --data does; leave one of them out."
+        )
     if options and not (train or data):
-        raise UsageError(f"--{next(iter(options))} needs the training pictures; name them with --train or --data.")
+        raise UsageError(
+            f"--{next(iter(options))} needs the training pictures; name them with --train or --data."
+        )
     if "synsets" in options and "labels" not in options:
         raise UsageError("--synsets says what the numbers of --labels mean; name both.")
 
@@ -127,7 +141,9 @@ def absolute(text: Path) -> str:
         return text
     whole, classes = divided(text)
     source = parse(whole)
-    paths: dict[str, Any] = {key: _absolute(path) for key in ("path", *PATHS) if (path := getattr(source, key))}
+    paths: dict[str, Any] = {
+        key: _absolute(path) for key in ("path", *PATHS) if (path := getattr(source, key))
+    }
     return source._replace(**paths).text() + (f"@{join_names(classes)}" if classes else "")
 
 

@@ -4,7 +4,8 @@
     <class>/...                                              no splits
     train/<file>       val/<file>                            with a list of labels (label_files.py)
 
-Any number of folders with a single folder in them may stand around that: archive/seg_train/seg_train/<class>/.
+Any number of folders with a single folder in them may stand around that:
+archive/seg_train/seg_train/<class>/.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Listing(NamedTuple):
 class Parts(NamedTuple):
     """{class folder or label: [files]} of each split; None where there is none.
 
-    tests: `val` is a folder of tests.  listed: a list gave the classes.  worded: `train` has the word in its name.
+    tests: `val` is a folder of tests.  listed: a list gave the classes.  worded: `train` has the
+    word in its name.
     """
 
     train: Classes
@@ -65,10 +67,11 @@ class Parts(NamedTuple):
 
 
 def split(listing: Listing, named: bool = False, labels: Labels | None = None) -> Parts:
-    """Return the Parts of a Listing.  named: it holds training images alone, without splits.  labels: of a list, or
-    None.
+    """Return the Parts of a Listing.  named: it holds training images alone, without splits.
+    labels: of a list, or None.
 
-    RawconvError: folders look like splits and their names do not say which, or a split's images have no classes.
+    RawconvError: folders look like splits and their names do not say which, or a split's images
+    have no classes.
     """
     under = _inside(listing.folders, ())
     chosen = {} if named else _by_words(listing, under, labels)
@@ -91,8 +94,8 @@ def split(listing: Listing, named: bool = False, labels: Labels | None = None) -
 def _by_split(
     listing: Listing, under: Names, chosen: Mapping[str, str], class_of: Mapping[Names, str]
 ) -> dict[str, Classes]:
-    """Return {word: {class: [files]}} of the folders {word: folder} chosen as splits, without tests that have no
-    classes.
+    """Return {word: {class: [files]}} of the folders {word: folder} chosen as splits, without tests
+    that have no classes.
     """
     by_split: dict[str, Classes] = {}
     for word, top in chosen.items():
@@ -100,7 +103,9 @@ def _by_split(
         files = _same_names(classes(listing, inside, class_of), by_split.get("train"))
         if word == "test" and not files.keys() & by_split["train"].keys():
             count = sum(map(is_image, _below(listing.files, inside)))
-            warn(f"Pictures of {listing.path} in {top} that no folder or list gives a class, left out: {count}")
+            warn(
+                f"Pictures of {listing.path} in {top} that no folder or list gives a class, left out: {count}"
+            )
             continue
         if word == "val" and not files:
             raise RawconvError(
@@ -111,9 +116,11 @@ def _by_split(
     return by_split
 
 
-def single_split(listing: Listing, labels: Labels | None = None, like: Mapping[str, object] | None = None) -> Parts:
-    """Return the Parts of a folder or zip of one split, in `train`; like: {class: ...} of another, whose names it
-    takes.
+def single_split(
+    listing: Listing, labels: Labels | None = None, like: Mapping[str, object] | None = None
+) -> Parts:
+    """Return the Parts of a folder or zip of one split, in `train`; like: {class: ...} of another,
+    whose names it takes.
     """
     under = _inside(listing.folders, ())
     class_of = _listed_classes(listing, labels, {}, under)
@@ -122,8 +129,8 @@ def single_split(listing: Listing, labels: Labels | None = None, like: Mapping[s
 
 
 def classes(listing: Listing, under: Names, class_of: Mapping[Names, str] = {}) -> Classes:
-    """Return {class: [files]} of all below `under`: by class_of {file: class} if that names any, else by their
-    folders.
+    """Return {class: [files]} of all below `under`: by class_of {file: class} if that names any,
+    else by their folders.
     """
     below = _below(listing.files, under)
     files_of = defaultdict(list)
@@ -141,7 +148,9 @@ def classes(listing: Listing, under: Names, class_of: Mapping[Names, str] = {}) 
 
 
 def wnid(name: str) -> str:
-    """Return the identity of a class in WordNet, "n01882714" of "n01882714_koala"; "" where its name has none."""
+    """Return the identity of a class in WordNet, "n01882714" of "n01882714_koala"; "" where its
+    name has none.
+    """
     match = re.match(r"n\d{8}(?=_|$)", name)
     return match[0] if match else ""
 
@@ -150,15 +159,17 @@ def wnid(name: str) -> str:
 
 
 def kind(name: str) -> str | None:
-    """Return "train", "val" or "test" by the words in a folder's name; None where it has none of them, or several."""
+    """Return "train", "val" or "test" by the words in a folder's name; None where it has none of
+    them, or several.
+    """
     words = set(re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
     kinds = [kind for kind, some in WORDS.items() if words & some]
     return kinds[0] if len(kinds) == 1 else None
 
 
 def _by_words(listing: Listing, under: Names, labels: Labels | None) -> dict[str, str]:
-    """Return {"train": top folder, "val": ..., "test": ...} of those that exist, in this order; {} without a training
-    one.
+    """Return {"train": top folder, "val": ..., "test": ...} of those that exist, in this order; {}
+    without a training one.
     """
     kinds = defaultdict(list)
     for top in _children(listing.folders, under):
@@ -181,7 +192,9 @@ def _top_folder(listing: Listing, under: Names, tops: list[str], word: str) -> s
 
 
 def _holds_classes(listing: Listing, folder: Names) -> bool:
-    """Whether a folder holds folders with more images than lie in it directly: else it is a class of that name."""
+    """Whether a folder holds folders with more images than lie in it directly: else it is a class
+    of that name.
+    """
     below = _below(listing.files, folder)
     own = sum(len(file) == len(folder) + 1 and is_image(file) for file in below)
     return bool(_children(listing.folders, folder)) and 2 * own <= len(below)
@@ -191,7 +204,9 @@ def _refuse_nameless(listing: Listing, under: Names) -> None:
     """RawconvError: all top folders hold the same folders and no images of their own, as splits do."""
     tops = _children(listing.folders, under)
     tops = [top for top in tops if any(map(is_image, _below(listing.files, (*under, top))))]
-    inside = {tuple(_children(listing.folders, _inside(listing.folders, (*under, top)))) for top in tops}
+    inside = {
+        tuple(_children(listing.folders, _inside(listing.folders, (*under, top)))) for top in tops
+    }
     if len(tops) < 2 or len(inside) > 1 or len(next(iter(inside))) < 2:
         return
     if any(len(file) == len(under) + 2 and is_image(file) for file in listing.files):
@@ -231,7 +246,9 @@ def _listed_classes(
         return {}  # a list of numbers is of images that lie in one folder
     elif "val" in chosen and not labels:
         labels = _ground_truth(listing)
-    return label_files.assign(labels, images, "/".join([str(listing.path), *folder])) if labels else {}
+    return (
+        label_files.assign(labels, images, "/".join([str(listing.path), *folder])) if labels else {}
+    )
 
 
 def _ground_truth(listing: Listing) -> Labels | None:
@@ -240,7 +257,9 @@ def _ground_truth(listing: Listing) -> Labels | None:
     if not truth:
         return None
     content = _content(listing, synsets) if synsets else None
-    return label_files.parse(_content(listing, truth), "/".join(truth), content, "/".join(synsets or ()))
+    return label_files.parse(
+        _content(listing, truth), "/".join(truth), content, "/".join(synsets or ())
+    )
 
 
 def _named(listing: Listing, names: Collection[str], folder: Names | None = None) -> Names | None:
@@ -255,16 +274,23 @@ def _content(listing: Listing, file: Names) -> bytes:
 
 
 def _same_names(files_of: Classes, like: Mapping[str, object] | None) -> Classes:
-    """Return `files_of` with the names that the same classes have in `like`, and as far as possible in its order."""
+    """Return `files_of` with the names that the same classes have in `like`, and as far as possible
+    in its order.
+    """
     if not like:
         return files_of
     names = {_identity(name): name for name in like}
-    files_of = {name if name in like else names.get(_identity(name), name): files for name, files in files_of.items()}
+    files_of = {
+        name if name in like else names.get(_identity(name), name): files
+        for name, files in files_of.items()
+    }
     return {name: files_of[name] for name in [*like, *files_of] if name in files_of}
 
 
 def _identity(name: str) -> str:
-    """Return what two folders of the same class share: the wnid, else the name however its accents are written."""
+    """Return what two folders of the same class share: the wnid, else the name however its accents
+    are written.
+    """
     return wnid(name) or composed(name)
 
 
@@ -294,7 +320,9 @@ def _say_left_out(listing: Listing, under: Names, chosen: Collection[str]) -> No
     left = [top for top in _children(listing.folders, under) if top not in chosen]
     counts = {top: sum(map(is_image, _below(listing.files, (*under, top)))) for top in left}
     if left := [f"{top} ({count})" for top, count in counts.items() if count]:
-        warn(f"Pictures of {listing.path} that are for neither training nor validation, left out: {', '.join(left)}")
+        warn(
+            f"Pictures of {listing.path} that are for neither training nor validation, left out: {', '.join(left)}"
+        )
     _say_loose(listing, under, {})
 
 

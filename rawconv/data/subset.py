@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 def only(data: DataSet, classes: Sequence[str], source: str | None = None) -> DataSet:
-    """Return the DataSet with these classes (names) alone, in this order.  UsageError: it has no such class."""
+    """Return the DataSet with these classes (names) alone, in this order.  UsageError: it has no
+    such class.
+    """
     classes = [escaped(name) for name in classes]
     for k, name in enumerate(classes):
         if name not in data.classes:
-            raise UsageError(f"{data.source} has no class {name!r}; its classes are {', '.join(data.classes)}.")
+            raise UsageError(
+                f"{data.source} has no class {name!r}; its classes are {', '.join(data.classes)}."
+            )
         if name in classes[:k]:
             raise UsageError(f"Class {name!r} is named twice; name each class once.")
     some = [data.classes.index(name) for name in classes]
@@ -36,15 +40,21 @@ def only(data: DataSet, classes: Sequence[str], source: str | None = None) -> Da
 
 
 def in_order(data: DataSet, classes: Sequence[str]) -> DataSet:
-    """Return the DataSet with its classes in this order, which names all of them; the images keep their numbers."""
+    """Return the DataSet with its classes in this order, which names all of them; the images keep
+    their numbers.
+    """
     some = [data.classes.index(name) for name in classes]
     new = np.argsort(some)
     return _changed(data, lambda split: relabelled(split, new), some, data.source)
 
 
-def _changed(data: DataSet, change: Callable[[Split], Split], some: list[int], source: str) -> DataSet:
+def _changed(
+    data: DataSet, change: Callable[[Split], Split], some: list[int], source: str
+) -> DataSet:
     """Return the DataSet of the classes numbered `some`, with change(split) in place of each split."""
-    done = {split: change(split) for split in (data.train, data.val, data.test) if split is not None}
+    done = {
+        split: change(split) for split in (data.train, data.val, data.test) if split is not None
+    }
     wnids = [data.wnids[k] for k in some] if data.wnids else data.wnids
     return data._replace(
         source=source, classes=[data.classes[k] for k in some], wnids=wnids, train=done[data.train],
@@ -62,7 +72,10 @@ def together(splits: Sequence[Split]) -> Split:
     ends = np.cumsum([len(split) for split in splits])
 
     def read(ids: np.ndarray) -> np.ndarray:
-        out, of = np.empty((len(ids), *splits[0].shape), np.uint8), np.searchsorted(ends, ids, "right")
+        out, of = (
+            np.empty((len(ids), *splits[0].shape), np.uint8),
+            np.searchsorted(ends, ids, "right"),
+        )
         for k in np.unique(of):
             out[of == k] = splits[k].read(ids[of == k] - (ends[k] - len(splits[k])))
         return out
@@ -72,9 +85,13 @@ def together(splits: Sequence[Split]) -> Split:
 
 
 def take(split: Split, ids: npt.ArrayLike) -> Split:
-    """Return the Split of the images `ids` of another, in their order; an id that is given twice is there twice."""
+    """Return the Split of the images `ids` of another, in their order; an id that is given twice is
+    there twice.
+    """
     ids = np.asarray(ids, np.int64)
-    return Split(lambda k: split.read(ids[k]), split.labels[ids], [split.names[i] for i in ids], split.shape)
+    return Split(
+        lambda k: split.read(ids[k]), split.labels[ids], [split.names[i] for i in ids], split.shape
+    )
 
 
 def few(labels: np.ndarray, count: int, classes: int, seed: int, fold: int = 0) -> np.ndarray:
@@ -83,4 +100,6 @@ def few(labels: np.ndarray, count: int, classes: int, seed: int, fold: int = 0) 
     A draw of fewer images by the same seed and fold is part of a draw of more.
     """
     order = permutation(len(labels), seed, fold)
-    return np.sort(np.concatenate([order[labels[order] == label][:count] for label in range(classes)]))
+    return np.sort(
+        np.concatenate([order[labels[order] == label][:count] for label in range(classes)])
+    )

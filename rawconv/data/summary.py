@@ -37,22 +37,45 @@ def open_sized(source: str, size: int | None) -> DataSet:
 
 
 def summary(source: str, size: int | None = None) -> dict[str, Any]:
-    """Return name, source, size, classes, the number of images of each split and class, and the /info of a packed
-    file.
+    """Return name, source, size, classes, the number of images of each split and class, and the
+    /info of a packed file.
     """
     file = load_packed(source)
     if file and not size:
-        counts = [np.bincount(part, minlength=len(file.classes)) for part in np.split(file.labels, [file.train])]
-        facts = {"name": Path(source).stem, "source": source, "size": file.size, "classes": file.classes}
-        more = {"bytes": os.path.getsize(source), "packed": file.info, "mean": file.mean.mean((0, 1)).tolist()}
+        counts = [
+            np.bincount(part, minlength=len(file.classes))
+            for part in np.split(file.labels, [file.train])
+        ]
+        facts = {
+            "name": Path(source).stem,
+            "source": source,
+            "size": file.size,
+            "classes": file.classes,
+        }
+        more = {
+            "bytes": os.path.getsize(source),
+            "packed": file.info,
+            "mean": file.mean.mean((0, 1)).tolist(),
+        }
     else:
         data = open_data(source, size or SIZE)
-        counts = [np.bincount(part.labels, minlength=len(data.classes)) for part in (data.train, data.val)]
-        facts = {"name": data.name, "source": data.source, "size": data.train.shape[0], "classes": data.classes}
+        counts = [
+            np.bincount(part.labels, minlength=len(data.classes)) for part in (data.train, data.val)
+        ]
+        facts = {
+            "name": data.name,
+            "source": data.source,
+            "size": data.train.shape[0],
+            "classes": data.classes,
+        }
         more = {}
     names = "train", "val"
     facts |= {name: int(count.sum()) for name, count in zip(names, counts, strict=True)}
-    return facts | {f"{name}_by_class": count.tolist() for name, count in zip(names, counts, strict=True)} | more
+    return (
+        facts
+        | {f"{name}_by_class": count.tolist() for name, count in zip(names, counts, strict=True)}
+        | more
+    )
 
 
 def lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -63,13 +86,18 @@ def lines(facts: dict[str, Any]) -> Iterator[str]:
         info = facts["packed"]
         red, green, blue = facts["mean"]
         yield f"packed from {info['source']}, {facts['bytes'] / 1e6:.1f} MB, mean {red:.1f} {green:.1f} {blue:.1f}"
-        for key, what in (("unreadable", "left out, no pictures"), ("duplicates", "there more than once")):
+        for key, what in (
+            ("unreadable", "left out, no pictures"),
+            ("duplicates", "there more than once"),
+        ):
             names = [item if isinstance(item, str) else " = ".join(item) for item in info[key]]
             if names:
                 yield f"{what}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
     yield f"{len(classes)} classes, training + validation pictures:"
     width = max(map(len, classes))
-    for name, train, val in zip(classes, facts["train_by_class"], facts["val_by_class"], strict=True):
+    for name, train, val in zip(
+        classes, facts["train_by_class"], facts["val_by_class"], strict=True
+    ):
         yield f"  {name:{width}s}  {train:6d} + {val}"
 
 
@@ -95,8 +123,12 @@ def mean(source: str, size: int | None = None, out: str | None = None) -> list[f
     return image.mean((0, 1)).tolist()
 
 
-def show(source: str, size: int | None, split: str, count: int, classes: Sequence[str], seed: int) -> tuple[str, Any]:
-    """Return (name of the data set, Pillow image): `count` images of a split, drawn by seed, class by class."""
+def show(
+    source: str, size: int | None, split: str, count: int, classes: Sequence[str], seed: int
+) -> tuple[str, Any]:
+    """Return (name of the data set, Pillow image): `count` images of a split, drawn by seed, class
+    by class.
+    """
     from ..report.gallery import Picture, gallery
 
     data = open_sized(source, size)
@@ -110,5 +142,9 @@ def show(source: str, size: int | None, split: str, count: int, classes: Sequenc
         for i, pixels in zip(ids, part.read(ids), strict=True)
     ]
     side, what = part.shape[0], "training" if split == "train" else "validation"
-    subtitle = f"{len(ids)} of {len(part)} {what} pictures of {side}x{side}, drawn at random (seed {seed})"
-    return data.name, gallery(tiles, data.name, subtitle, "Below each picture its class and its file.")
+    subtitle = (
+        f"{len(ids)} of {len(part)} {what} pictures of {side}x{side}, drawn at random (seed {seed})"
+    )
+    return data.name, gallery(
+        tiles, data.name, subtitle, "Below each picture its class and its file."
+    )

@@ -11,8 +11,9 @@
     layers.py          table 7: classifiers on the features of layers 1..n;  features.py  the features themselves
     ensemble.py        table 2: the mean of several nets
 
-Each has `run(subject, study, ...)`: it computes in steps that `study` remembers, so that an interrupted experiment goes
-on where it stopped and ends with the same numbers, and returns a Result.
+Each has `run(subject, study, ...)`: it computes in steps that `study` remembers, so that an
+interrupted experiment goes on where it stopped and ends with the same numbers, and returns a
+Result.
 
     subject.py  the net, the pictures and the device of an experiment;  study.py  steps, folder, results in files
     trained.py  nets that an experiment trains;  held_out.py  a net and classes that it has not seen

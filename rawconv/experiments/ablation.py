@@ -1,10 +1,12 @@
-"""Table 3: twelve nets with layers removed or resized, trained in the same way.  Zeiler & Fergus 2013, section 5.1.
+"""Table 3: twelve nets with layers removed or resized, trained in the same way.  Zeiler & Fergus
+2013, section 5.1.
 
     result = run(open_data("framed:40000", 64), study, base="zf64", changes={"epochs": 10, "lr": 0.005}, dropout=0)
 
-The upper seven rows change Krizhevsky's net, the lower five the paper's.  Layers that are removed take their ReLU and
-dropout with them; what stood above reads what stood below.  Base zf64 has the same rows with every width in the table's
-ratios.  Errors are those of one centre crop at the end of the training, on the training pictures too.
+The upper seven rows change Krizhevsky's net, the lower five the paper's.  Layers that are removed
+take their ReLU and dropout with them; what stood above reads what stood below.  Base zf64 has the
+same rows with every width in the table's ratios.  Errors are those of one centre crop at the end of
+the training, on the training pictures too.
 """
 
 from functools import partial
@@ -68,14 +70,17 @@ def run(
 ):  # fmt: skip
     """A study.Result; the nets are kept in the study's folder as <model>.h5.
 
-    data: a DataSet of pictures as large as the base's recipe stores them.  only: models of the table, all if empty.
-    changes: {field of Recipe: value}.  dropout: of all nets, if not each model's own.  UsageError where `only`
-    names another model; RawconvError where nothing can be learnt from the data.
+    data: a DataSet of pictures as large as the base's recipe stores them.  only: models of the
+    table, all if empty.
+    changes: {field of Recipe: value}.  dropout: of all nets, if not each model's own.  UsageError
+    where `only` names another model; RawconvError where nothing can be learnt from the data.
     """
     table, device = rows(base), device or Device()
     for model in only:
         if model not in table:
-            raise UsageError(f"{model} is not in the table of {base}; its models are {', '.join(table)}.")
+            raise UsageError(
+                f"{model} is not in the table of {base}; its models are {', '.join(table)}."
+            )
     check_data(data)
     chosen = [model for model in table if not only or model in only]
 
@@ -100,7 +105,9 @@ def _begin(model, data, changes, seed, dropout):
 def _measure(model, net, data, device, study):
     """Keep a trained net; its parameters and its errors."""
     train, val = (evaluate(net, split, device) for split in (data.train, data.val))
-    checkpoint.save(study.folder / f"{model}.h5", net, checkpoint.load(study.place(model) / "last.h5").info)
+    checkpoint.save(
+        study.folder / f"{model}.h5", net, checkpoint.load(study.place(model) / "last.h5").info
+    )
     errors = 1 - train["top1"], 1 - val["top1"], 1 - val["top5"]
     return {"parameters": sum(value.size for value in net.params.values()), "errors": errors}
 
@@ -111,14 +118,30 @@ def _result(base, measured, data):
     for (model, row), theirs in zip(rows(base).items(), names, strict=True):
         if model in measured:
             errors = dict(zip(ERRORS, measured[model]["errors"].tolist(), strict=True))
-            entry = {"model": model, "what": row.what, "parameters": int(measured[model]["parameters"]), **errors}
+            entry = {
+                "model": model,
+                "what": row.what,
+                "parameters": int(measured[model]["parameters"]),
+                **errors,
+            }
             table.append(entry | {"checkpoint": f"{model}.h5", "paper": theirs})
-    numbers = {"base": base, "classes": data.classes, "chance": 1 - 1 / len(data.classes), "table": table}
+    numbers = {
+        "base": base,
+        "classes": data.classes,
+        "chance": 1 - 1 / len(data.classes),
+        "table": table,
+    }
     lines = [
-        entry | {f"paper_{name}": value for name, value in zip(ERRORS, PUBLISHED[entry["paper"]], strict=True)}
+        entry
+        | {
+            f"paper_{name}": value
+            for name, value in zip(ERRORS, PUBLISHED[entry["paper"]], strict=True)
+        }
         for entry in table
     ]
-    return Result(numbers, lines, _figure(base, table, data), [_sentence(entry) for entry in table], PUBLISHED)
+    return Result(
+        numbers, lines, _figure(base, table, data), [_sentence(entry) for entry in table], PUBLISHED
+    )
 
 
 def _sentence(entry):
@@ -130,13 +153,17 @@ def _sentence(entry):
 
 @styled
 def _figure(base, table, data):
-    title = f"Table 3: nets with layers removed or resized, {len(data.classes)} classes of {data.name}"
+    title = (
+        f"Table 3: nets with layers removed or resized, {len(data.classes)} classes of {data.name}"
+    )
     under = "Error of one centre crop at the end of equal trainings, beside the paper's on ImageNet 2012."
     figure, axes = sheet(1, 2, title, under, (6.0, 0.42 * len(table) + 1.6), sharey=True)
     ours, paper = axes[0]
     _bars(ours, [[100 * entry[name] for name in ERRORS] for entry in table])
     _bars(paper, [PUBLISHED[entry["paper"]] for entry in table])
-    labels = [f"{entry['what']}\n{entry['model']}, {entry['parameters'] / 1e6:.2f} M" for entry in table]
+    labels = [
+        f"{entry['what']}\n{entry['model']}, {entry['parameters'] / 1e6:.2f} M" for entry in table
+    ]
     ours.set(title=f"ours, {base}", yticks=range(len(table)), yticklabels=labels)
     paper.set(title="the paper's, zfnet")
     ours.invert_yaxis()
@@ -153,6 +180,8 @@ def _bars(axes, errors):
     axes.plot(five, y, "D", color=GREEN, ms=4, label="validation, top-5")
     right = 1.22 * max(max(val), max(train), 1)
     for place, value in zip(y, val, strict=True):
-        axes.text(max(value, train[place]) + 0.015 * right, place, f"{value:.1f}", va="center", fontsize=8)
+        axes.text(
+            max(value, train[place]) + 0.015 * right, place, f"{value:.1f}", va="center", fontsize=8
+        )
     axes.set(xlabel="error, %", xlim=(0, right))
     axes.grid(False, axis="y")

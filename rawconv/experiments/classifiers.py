@@ -1,10 +1,12 @@
-"""Linear classifiers on the features of a fixed net: softmax and linear SVM.  Zeiler & Fergus 2013, sections 5.2, 5.3.
+"""Linear classifiers on the features of a fixed net: softmax and linear SVM.  Zeiler & Fergus 2013,
+sections 5.2, 5.3.
 
     train, test = compact(*standardised(train, test))
     guess = softmax_classifier(train, labels, classes, penalty)(test)
 
-The paper does not say how it scaled features or chose the SVM's C.  Here each feature is standardised over the training
-pictures, all are divided by sqrt(d) so that a picture has length 1 on average, and C is chosen by `chosen`.
+The paper does not say how it scaled features or chose the SVM's C.  Here each feature is
+standardised over the training pictures, all are divided by sqrt(d) so that a picture has length 1
+on average, and C is chosen by `chosen`.
 """
 
 import numpy as np
@@ -33,8 +35,8 @@ def standardised(train, *others):
 def compact(train, *others):
     """The principal axes of train (N, d), all that are not empty: at most N columns instead of d.
 
-    A linear classifier with a squared penalty has its weights in the space that the rows of train span, so its answers
-    are the same.  In these coordinates train.T @ train is diagonal.
+    A linear classifier with a squared penalty has its weights in the space that the rows of train
+    span, so its answers are the same.  In these coordinates train.T @ train is diagonal.
     """
     wide = train.shape[1] > len(train)
     size, axes = np.linalg.eigh(train @ train.T if wide else train.T @ train)
@@ -44,10 +46,11 @@ def compact(train, *others):
 
 
 def softmax_classifier(x, labels, classes, penalty):
-    """The function x (N, d) -> label that minimises mean of -log p + penalty / 2 |w|^2, for compact, centred x.
+    """The function x (N, d) -> label that minimises mean of -log p + penalty / 2 |w|^2, for
+    compact, centred x.
 
-    Descent with momentum, each weight's step divided by its curvature, which is at most mean of x^2 / 2 + penalty
-    (Boehning 1992); deterministic, from w = 0.
+    Descent with momentum, each weight's step divided by its curvature, which is at most mean of x^2
+    / 2 + penalty (Boehning 1992); deterministic, from w = 0.
     """
     count, dimensions = x.shape
     weight, bias = np.zeros((dimensions, classes)), np.zeros(classes)
@@ -92,8 +95,8 @@ def check(names):
 def chosen(name, x, labels, classes):
     """The strongest regularisation that is best on a fifth of each class's pictures, trained on the others.
 
-    x: compact training features.  Where a class has fewer than five pictures, the second strongest: nothing can be
-    held out of so few.
+    x: compact training features.  Where a class has fewer than five pictures, the second strongest:
+    nothing can be held out of so few.
     """
     fit, choices = CLASSIFIERS[name]
     counts = np.bincount(labels, minlength=classes)
@@ -103,12 +106,17 @@ def chosen(name, x, labels, classes):
     for label in range(classes):
         rank[labels == label] = np.arange(counts[label])
     held = rank < (HELD_OUT * counts[labels]).astype(np.int64)
-    scores = [mean_per_class(fit(x[~held], labels[~held], classes, c)(x[held]), labels[held]) for c in choices]
+    scores = [
+        mean_per_class(fit(x[~held], labels[~held], classes, c)(x[held]), labels[held])
+        for c in choices
+    ]
     return choices[int(np.argmax(scores))]
 
 
 def accuracy(name, train, labels, test, test_labels, classes):
-    """(mean per-class accuracy on test, the regularisation chosen) of a classifier on raw features (N, ...)."""
+    """(mean per-class accuracy on test, the regularisation chosen) of a classifier on raw features
+    (N, ...).
+    """
     guess, choice = answers(name, train, labels, test, classes)
     return mean_per_class(guess, test_labels), choice
 
@@ -121,7 +129,9 @@ def answers(name, train, labels, test, classes):
 
 
 def mean_per_class(guess, labels):
-    """The mean over the classes of the share of each that is right: rare classes count as much as frequent ones."""
+    """The mean over the classes of the share of each that is right: rare classes count as much as
+    frequent ones.
+    """
     return float(np.nanmean(shares(guess, labels, int(labels.max()) + 1)))
 
 

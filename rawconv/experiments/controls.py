@@ -1,10 +1,12 @@
-"""What the pictures of a deconvnet owe to each of its ingredients: the same units, with one of them exchanged.
+"""What the pictures of a deconvnet owe to each of its ingredients: the same units, with one of them
+exchanged.
 
     result = run(subject, study, layer="conv4")
 
-Each unit is the strongest of its map over the validation pictures.  It is projected once as the paper does it, once
-through random weights, with the switches of another picture, without switches, as a whole map instead of one unit, by
-the gradient's rule and by guided backpropagation, and with shared switches combined by max and by overwriting.
+Each unit is the strongest of its map over the validation pictures.  It is projected once as the
+paper does it, once through random weights, with the switches of another picture, without switches,
+as a whole map instead of one unit, by the gradient's rule and by guided backpropagation, and with
+shared switches combined by max and by overwriting.
 """
 
 from typing import NamedTuple
@@ -31,7 +33,9 @@ CHOICE = 9  # a map's place in the order is that of its ninth strongest picture,
 
 
 class Variant(NamedTuple):
-    """A way down: `name` in files, `head` over its column, a control's name or None, rules, one unit or its map."""
+    """A way down: `name` in files, `head` over its column, a control's name or None, rules, one
+    unit or its map.
+    """
 
     name: str
     head: str
@@ -61,23 +65,36 @@ def run(subject, study, layer="conv4", units=64, rows=6):
     net, split = subject.net, subject.data.val
     name = layer_object(net, layer)
     if len(split) < 2:
-        raise RawconvError("The control with another picture's switches needs two validation pictures; there is one.")
+        raise RawconvError(
+            "The control with another picture's switches needs two validation pictures; there is one."
+        )
     if not _pools(net, name):
-        raise RawconvError(f"There is no pooling below {user_name(net, name)}, so it has no switches; choose a higher.")
-    strongest_units = scan_once(net, subject.data.source, split, [name], CHOICE, study.folder)[0][name]
+        raise RawconvError(
+            f"There is no pooling below {user_name(net, name)}, so it has no switches; choose a higher."
+        )
+    strongest_units = scan_once(net, subject.data.source, split, [name], CHOICE, study.folder)[0][
+        name
+    ]
     maps = strong_maps(strongest_units, units, is_score(net, name))
     if not maps:
-        raise RawconvError(f"No map of {user_name(net, name)} is above 0 on any picture; there is nothing to project.")
+        raise RawconvError(
+            f"No map of {user_name(net, name)} is above 0 on any picture; there is nothing to project."
+        )
     measure = _measure(subject, name, strongest_units)
-    measured = study.each([f"map {number}" for number in maps], lambda key: measure(int(key[4:])), "controls", "units")
+    measured = study.each(
+        [f"map {number}" for number in maps], lambda key: measure(int(key[4:])), "controls", "units"
+    )
     (shared,) = study.each(
-        ["shared switches"], lambda _: shares(net, split.read(range(min(PICTURES, len(split)))), name)
+        ["shared switches"],
+        lambda _: shares(net, split.read(range(min(PICTURES, len(split)))), name),
     )
     return _result(subject, name, strongest_units, maps, measured, shared, min(rows, len(maps)))
 
 
 def strong_maps(top, count, scores=False):
-    """Numbers of the `count` maps of a TopActivations whose weakest kept activation is largest; dead ones left out."""
+    """Numbers of the `count` maps of a TopActivations whose weakest kept activation is largest;
+    dead ones left out.
+    """
     order = np.argsort(-top.value[:, -1], kind="stable")
     return [int(m) for m in order if scores or top.value[m, 0] > 0][:count]
 
@@ -86,15 +103,23 @@ def strong_maps(top, count, scores=False):
 
 
 def _measure(subject, name, top):
-    """The function map number -> {cosines (V,), correlations (V,), patch, tiles (V, h, w, 3)} of its strongest unit."""
+    """The function map number -> {cosines (V,), correlations (V,), patch, tiles (V, h, w, 3)} of
+    its strongest unit.
+    """
     net, split = subject.net, subject.data.val
     nets = {variant.control: control(net, variant.control) for variant in VARIANTS}
 
     def measure(number):
         picture, y, x = (int(column[number, 0]) for column in (top.picture, top.y, top.x))
         pictures = split.read([picture, (picture + len(split) // 2) % len(split)])
-        passed, unit = forward_pass(net, pictures, [name]), Unit(0, user_name(net, name), number, y, x)
-        box, ways = unit.shown_box(net), [_down(passed, unit, way, nets[way.control]) for way in VARIANTS]
+        passed, unit = (
+            forward_pass(net, pictures, [name]),
+            Unit(0, user_name(net, name), number, y, x),
+        )
+        box, ways = (
+            unit.shown_box(net),
+            [_down(passed, unit, way, nets[way.control]) for way in VARIANTS],
+        )
         inside = tuple(np.clip(box, 0, net.shape[:2] * 2).tolist())
         cut, patch = [crop(r, box, 0) for r in ways], crop(to_cpu(passed.x[0]), inside)
         return {
@@ -163,16 +188,25 @@ def _result(subject, name, top, maps, measured, shared, rows):
         for kind in ("cosine", "correlation")
     }
     summary = {
-        way.name: {kind: _summary(values[:, k]) for kind, values in similar.items()} for k, way in enumerate(VARIANTS)
+        way.name: {kind: _summary(values[:, k]) for kind, values in similar.items()}
+        for k, way in enumerate(VARIANTS)
     }
-    switches = {pool: {"all": float(values[0]), "above 0": float(values[1])} for pool, values in shared.items()}
+    switches = {
+        pool: {"all": float(values[0]), "above 0": float(values[1])}
+        for pool, values in shared.items()
+    }
     table = [
         {"map": number, "picture": data.val.names[top.picture[number, 0]], "variant": way.name,
          "cosine": similar["cosine"][row, k], "correlation": similar["correlation"][row, k]}
         for row, number in enumerate(maps) for k, way in enumerate(VARIANTS)
     ]  # fmt: skip
     user_layer = user_name(net, name)
-    numbers = {"layer": user_layer, "units": len(maps), "variants": summary, "shared_switches": switches}
+    numbers = {
+        "layer": user_layer,
+        "units": len(maps),
+        "variants": summary,
+        "shared_switches": switches,
+    }
     sentences = _sentences(summary, switches, len(maps), user_layer)
     drawn = [(number, data.classes[top.label[number, 0]]) for number in maps[:rows]]
     page = _page(net, drawn, measured, summary, sentences, user_layer, data.name)
@@ -181,16 +215,21 @@ def _result(subject, name, top, maps, measured, shared, rows):
 
 def _summary(values):
     values = values[np.isfinite(values)]
-    mean, std = (float(f(values)) for f in (np.mean, np.std)) if len(values) else (float("nan"),) * 2
+    mean, std = (
+        (float(f(values)) for f in (np.mean, np.std)) if len(values) else (float("nan"),) * 2
+    )
     return {"mean": mean, "std": std, "units": len(values)}
 
 
 def _sentences(summary, switches, count, user_layer):
-    cosine = {name: kinds["cosine"]["mean"] for name, kinds in summary.items() if name != "deconvnet"}
+    cosine = {
+        name: kinds["cosine"]["mean"] for name, kinds in summary.items() if name != "deconvnet"
+    }
     order = sorted(cosine, key=lambda name: cosine[name] if np.isfinite(cosine[name]) else 2)
     words = ", ".join(f"{name.replace('-', ' ')} {cosine[name]:.2f}" for name in order)
     parts = ", ".join(
-        f"{pool} {share['all']:.0%} ({share['above 0']:.0%} of those above 0)" for pool, share in switches.items()
+        f"{pool} {share['all']:.0%} ({share['above 0']:.0%} of those above 0)"
+        for pool, share in switches.items()
     )
     return [
         f"Cosine to the deconvnet's projection, mean over {count} units of {user_layer}: {words}.",
@@ -209,7 +248,14 @@ def _page(net, drawn, measured, summary, sentences, user_layer, data):
     legend = (
         "Each row: the strongest unit of one map over the validation pictures, cut to its receptive field. Grey is 0, "
         f"full contrast the {LOOK.percentile:g}th percentile of |value| of each projection by itself. Below: cosine to "
-        "the deconvnet's projection, and correlation with the patch, means over all units measured. " + sentences[1]
+        "the deconvnet's projection, and correlation with the patch, means over all units measured. "
+        + sentences[1]
     )
     title = "What the pictures owe to weights, switches and rules"
-    return draw([strip], title, f"{user_layer} of {net.model or 'the net'}, {data}. {sentences[0]}", legend, side=112)
+    return draw(
+        [strip],
+        title,
+        f"{user_layer} of {net.model or 'the net'}, {data}. {sentences[0]}",
+        legend,
+        side=112,
+    )

@@ -2,13 +2,14 @@
 
     result = run(subject, study, marked(subject, "dogs.json"))
 
-With eps_i = x_i - x~_i, the features of picture i at a layer without and with the part covered, the paper sums the
-Hamming distance H(sign(eps_i), sign(eps_j)) over all pairs of pictures.  Here it is the mean over the pairs, as a share
-of the layer's dimensions, and its standard deviation.  The sign is 0 where a feature does not change: only so are the
-paper's values of 0.07 to 0.11 possible.  Against the parts stand random places on the object, others in each picture.
+With eps_i = x_i - x~_i, the features of picture i at a layer without and with the part covered, the
+paper sums the Hamming distance H(sign(eps_i), sign(eps_j)) over all pairs of pictures.  Here it is
+the mean over the pairs, as a share of the layer's dimensions, and its standard deviation.  The sign
+is 0 where a feature does not change: only so are the paper's values of 0.07 to 0.11 possible.
+Against the parts stand random places on the object, others in each picture.
 
-H is small as well where little changes at all.  So beside it stands `of_changed`, the same as a share of the dimensions
-that change in either of the two pictures.
+H is small as well where little changes at all.  So beside it stands `of_changed`, the same as a
+share of the dimensions that change in either of the two pictures.
 """
 
 import hashlib
@@ -43,16 +44,22 @@ PAPER = {  # mean and standard deviation of dogs' faces, table 1
         "nose": (0.079, 0.017),
         "random": (0.107, 0.017),
     },
-    "fc7": {"right eye": (0.069, 0.015), "left eye": (0.068, 0.013), "nose": (0.069, 0.011), "random": (0.073, 0.014)},
+    "fc7": {
+        "right eye": (0.069, 0.015),
+        "left eye": (0.068, 0.013),
+        "nose": (0.069, 0.011),
+        "random": (0.073, 0.014),
+    },
 }
-FACE = {"right eye": "right_eye", "left eye": "left_eye", "nose": "nose"}  # parts of the built-in faces
+# parts of the built-in faces
+FACE = {"right eye": "right_eye", "left eye": "left_eye", "nose": "nose"}
 UNCHANGED = 1e-4  # of the layer's largest value: less is rounding
 DRAWN = 2  # random places drawn
 
 
 class Marked(NamedTuple):
-    """A picture with marked parts: its name, stored uint8 (S, S, 3), {part: (y, x)} and the object's box (top, left,
-    bottom, right), in pixels of the net's input."""
+    """A picture with marked parts: its name, stored uint8 (S, S, 3), {part: (y, x)} and the
+    object's box (top, left, bottom, right), in pixels of the net's input."""
 
     name: str
     picture: np.ndarray
@@ -66,20 +73,27 @@ class Marked(NamedTuple):
 def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=0, fill="128"):
     """A study.Result about Marked pictures, which all have the same parts.
 
-    size: pixels of the square that covers a part, by default three tenths of the net's input.  random: how many times
-    each picture is covered at a place of its own on the object, drawn by seed.
+    size: pixels of the square that covers a part, by default three tenths of the net's input.
+    random: how many times each picture is covered at a place of its own on the object, drawn by
+    seed.
     """
     net, parts = subject.net, list(pictures[0].parts)
     names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
     side, grey = size or max(1, round(net.shape[1] * 0.3)), filling(net, fill)
-    boxes = [places(picture, k, side, random, seed, net.shape) for k, picture in enumerate(pictures)]
+    boxes = [
+        places(picture, k, side, random, seed, net.shape) for k, picture in enumerate(pictures)
+    ]
 
     def covered(key):
         k = int(key.split()[-1])
         return signs(net, pictures[k].picture, grey, boxes[k], names)
 
-    per_picture = study.each([f"picture {k}" for k in range(len(pictures))], covered, "correspondence", "pictures")
-    columns = {part: [k] for k, part in enumerate(parts)} | {"random": range(len(parts), len(parts) + random)}
+    per_picture = study.each(
+        [f"picture {k}" for k in range(len(pictures))], covered, "correspondence", "pictures"
+    )
+    columns = {part: [k] for k, part in enumerate(parts)} | {
+        "random": range(len(parts), len(parts) + random)
+    }
     rows = [
         {"layer": user_name(net, name), "occlusion": what} | row
         for name in names for what, where in columns.items()
@@ -102,8 +116,9 @@ def _pair_rows(trials):
 def marked(subject, file=None, count=5, seed=0):
     """[Marked]: the pictures of a JSON file, or `count` of the built-in faces, upright and centred.
 
-    {"pictures": [{"file": "rex.jpg", "parts": {"nose": [row, column], ...}, "box": [top, left, bottom, right]}, ...]}
-    Files lie beside the JSON file; places are pixels of the picture; without "box" the object is all that is seen.
+    {"pictures": [{"file": "rex.jpg", "parts": {"nose": [row, column], ...}, "box": [top, left,
+    bottom, right]}, ...]} Files lie beside the JSON file; places are pixels of the picture; without
+    "box" the object is all that is seen.
     RawconvError, with the place, where it is anything else.
     """
     pictures = _read(subject.net, pathlib.Path(file)) if file else _faces(subject.net, count, seed)
@@ -113,12 +128,20 @@ def marked(subject, file=None, count=5, seed=0):
     for picture in pictures:
         if set(picture.parts) != set(wanted) or not wanted:
             told = f"{', '.join(picture.parts) or 'no parts'}, {pictures[0].name} has {', '.join(wanted) or 'none'}"
-            raise RawconvError(f"{picture.name} has {told}; each picture needs the same parts, one at least.")
-    return [picture._replace(parts={part: picture.parts[part] for part in wanted}) for picture in pictures]
+            raise RawconvError(
+                f"{picture.name} has {told}; each picture needs the same parts, one at least."
+            )
+    return [
+        picture._replace(parts={part: picture.parts[part] for part in wanted})
+        for picture in pictures
+    ]
 
 
 def _faces(net, count, seed):
-    first, size = FIRST_VALIDATION_SCENE + -FIRST_VALIDATION_SCENE % len(scenes.CLASSES), stored_size(net)
+    first, size = (
+        FIRST_VALIDATION_SCENE + -FIRST_VALIDATION_SCENE % len(scenes.CLASSES),
+        stored_size(net),
+    )
     ids = [first + len(scenes.CLASSES) * k for k in range(count)]
     pictures, _ = scenes.draw(ids, size, seed, aligned=True)
     faces = []
@@ -140,7 +163,9 @@ def _read(net, file):
     for (_, path, picture), (_, parts, box) in zip(stored, told, strict=True):
         scale, cut = _fitted(net, path)
         at = {part: _moved(place, scale, cut) for part, place in parts.items()}
-        pictures.append(_marked(net, str(path), picture, at, _moved(box, scale, cut * 2) if box else None))
+        pictures.append(
+            _marked(net, str(path), picture, at, _moved(box, scale, cut * 2) if box else None)
+        )
     return pictures
 
 
@@ -157,7 +182,9 @@ def _told(file):
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
         form = '{"pictures": [{"file": "a.jpg", "parts": {"nose": [row, column]}}]}'
-        raise RawconvError(f"{file} does not list pictures and parts ({why}); write {form}.") from None
+        raise RawconvError(
+            f"{file} does not list pictures and parts ({why}); write {form}."
+        ) from None
 
 
 def _entry(entry):
@@ -189,10 +216,14 @@ def _fitted(net, path):
 
 
 def _marked(net, name, picture, parts, box):
-    """A Marked, from places in the stored picture.  RawconvError where a part is not in what the net sees of it."""
+    """A Marked, from places in the stored picture.  RawconvError where a part is not in what the
+    net sees of it.
+    """
     size = net.shape[:2]
     rim = [(len(picture) - length) // 2 for length in size]
-    boxes = {part: tuple(int(v - r) for v, r in zip(at, rim, strict=True)) for part, at in parts.items()}
+    boxes = {
+        part: tuple(int(v - r) for v, r in zip(at, rim, strict=True)) for part, at in parts.items()
+    }
     for part, at in boxes.items():
         if not all(0 <= v < length for v, length in zip(at, size, strict=True)):
             raise RawconvError(
@@ -202,12 +233,16 @@ def _marked(net, name, picture, parts, box):
         return Marked(name, picture, boxes, (0, 0, *size))
     box = np.clip(np.round(np.subtract(box, rim * 2)).astype(int), 0, size * 2)
     if not (box[:2] < box[2:]).all():
-        raise RawconvError(f"{name}: its box is empty, or outside of the centre square that the net sees.")
+        raise RawconvError(
+            f"{name}: its box is empty, or outside of the centre square that the net sees."
+        )
     return Marked(name, picture, boxes, tuple(box.tolist()))
 
 
 def places(picture, number, side, random, seed, shape):
-    """Boxes (parts + random, 4) of a Marked picture: around its parts, and around places in its box, moved inside."""
+    """Boxes (parts + random, 4) of a Marked picture: around its parts, and around places in its
+    box, moved inside.
+    """
     most, box = np.maximum(np.array(shape[:2]) - side, 0), picture.box
     anywhere = np.random.default_rng([seed, number]).integers(box[:2], box[2:], (random, 2))
     tops = np.clip(np.concatenate([list(picture.parts.values()), anywhere]) - side // 2, 0, most)
@@ -218,9 +253,13 @@ def places(picture, number, side, random, seed, shape):
 
 
 def signs(net, picture, grey, boxes, names):
-    """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where nothing changes."""
+    """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where
+    nothing changes.
+    """
     maps = ForwardPass(net, preprocess(net, picture[None])).maps
-    responses = perturbed.forward(net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names)
+    responses = perturbed.forward(
+        net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names
+    )
     result = {}
     for name in names:
         x = to_cpu(maps[name]).reshape(1, -1)
@@ -230,10 +269,15 @@ def signs(net, picture, grey, boxes, names):
 
 
 def pairs(signs):
-    """[((i, j), share of the dimensions in which their signs differ, the same of those not 0 in both)], i < j."""
+    """[((i, j), share of the dimensions in which their signs differ, the same of those not 0 in
+    both)], i < j.
+    """
     distances = []
     for i, j in itertools.combinations(range(len(signs)), 2):
-        differ, changed = np.count_nonzero(signs[i] != signs[j]), np.count_nonzero((signs[i] != 0) | (signs[j] != 0))
+        differ, changed = (
+            np.count_nonzero(signs[i] != signs[j]),
+            np.count_nonzero((signs[i] != 0) | (signs[j] != 0)),
+        )
         distances.append(((i, j), differ / signs[i].size, differ / max(1, changed)))
     return distances
 
@@ -243,7 +287,9 @@ def pairs(signs):
 
 def _result(net, pictures, boxes, grey, rows, columns, side):
     layers = list(dict.fromkeys(row["layer"] for row in rows))
-    table = {layer: _table([row for row in rows if row["layer"] == layer], columns) for layer in layers}
+    table = {
+        layer: _table([row for row in rows if row["layer"] == layer], columns) for layer in layers
+    }
     published = {
         layer: {what: {"mean": mean, "std": std} for what, (mean, std) in PAPER[layer].items()}
         for layer in layers if layer in PAPER
@@ -261,7 +307,12 @@ def _table(rows, columns):
 
 def _summary(rows):
     distance, share = ([row[kind] for row in rows] for kind in ("distance", "of_changed"))
-    return {"mean": np.mean(distance), "std": np.std(distance), "of_changed": np.mean(share), "pairs": len(rows)}
+    return {
+        "mean": np.mean(distance),
+        "std": np.std(distance),
+        "of_changed": np.mean(share),
+        "pairs": len(rows),
+    }
 
 
 def _sentence(layer, measured, published):
@@ -270,7 +321,9 @@ def _sentence(layer, measured, published):
         for what, entry in measured.items()
     )
     paper = ", ".join(f"{what} {entry['mean']:.3f}" for what, entry in (published or {}).items())
-    return f"Mean sign change at {layer}: {words}." + (f"  The paper's dogs: {paper}." if paper else "")
+    return f"Mean sign change at {layer}: {words}." + (
+        f"  The paper's dogs: {paper}." if paper else ""
+    )
 
 
 @charts.styled
@@ -291,8 +344,13 @@ def _draw(covered, parts, table, published, side):
 
 
 def _covered_pictures(net, pictures, boxes, grey, count):
-    """The first pictures as one: in each row a picture, and it with each of its first `count` boxes covered."""
-    rows = [_row(net, picture, some[:count], grey) for picture, some in zip(pictures[:5], boxes, strict=False)]
+    """The first pictures as one: in each row a picture, and it with each of its first `count` boxes
+    covered.
+    """
+    rows = [
+        _row(net, picture, some[:count], grey)
+        for picture, some in zip(pictures[:5], boxes, strict=False)
+    ]
     return mosaic(np.concatenate(rows), 1 + len(boxes[0][:count]), 2)
 
 
@@ -305,7 +363,9 @@ def _row(net, marked_picture, boxes, grey):
 
 
 def _bars_of(values, measured, shift):
-    """(places, values) of those of `found` that have one in `values`; a place is the number in `found`, shifted."""
+    """(places, values) of those of `found` that have one in `values`; a place is the number in
+    `found`, shifted.
+    """
     there = [(place + shift, values[what]) for place, what in enumerate(measured) if what in values]
     return [place for place, _ in there], [value for _, value in there]
 

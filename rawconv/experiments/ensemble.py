@@ -2,9 +2,10 @@
 
     result = run(subject, study, others=["runs/two/last.h5", "runs/three/last.h5"])
 
-The paper's rows are one net, five nets of one architecture, one net with wider layers, and all six.  Here each
-architecture among the nets gives a row of one net, the mean over them, and a row of all of them together, and all nets
-the last row.  Ten views: the corners and the centre, as they are and mirrored, as in Krizhevsky 2012.
+The paper's rows are one net, five nets of one architecture, one net with wider layers, and all six.
+Here each architecture among the nets gives a row of one net, the mean over them, and a row of all
+of them together, and all nets the last row.  Ten views: the corners and the centre, as they are and
+mirrored, as in Krizhevsky 2012.
 """
 
 import numpy as np
@@ -22,11 +23,26 @@ PART = 64  # pictures of a step
 BATCH = 16  # pictures at a time: 160 with ten views
 PUBLISHED = [  # errors in %, ImageNet 2012: validation top-1 and top-5, test top-5
     {"nets": "Krizhevsky 2012, 1 net", "top1_error": 40.7, "top5_error": 18.2},
-    {"nets": "Krizhevsky 2012, 5 nets", "top1_error": 38.1, "top5_error": 16.4, "test_top5_error": 16.4},
+    {
+        "nets": "Krizhevsky 2012, 5 nets",
+        "top1_error": 38.1,
+        "top5_error": 16.4,
+        "test_top5_error": 16.4,
+    },
     {"nets": "the paper's copy of it, 1 net", "top1_error": 40.5, "top5_error": 18.1},
     {"nets": "the paper, 1 net", "top1_error": 38.4, "top5_error": 16.5},
-    {"nets": "(a) the paper, 5 nets", "top1_error": 36.7, "top5_error": 15.3, "test_top5_error": 15.3},
-    {"nets": "(b) the paper, 1 net, wide", "top1_error": 37.5, "top5_error": 16.0, "test_top5_error": 16.1},
+    {
+        "nets": "(a) the paper, 5 nets",
+        "top1_error": 36.7,
+        "top5_error": 15.3,
+        "test_top5_error": 15.3,
+    },
+    {
+        "nets": "(b) the paper, 1 net, wide",
+        "top1_error": 37.5,
+        "top5_error": 16.0,
+        "test_top5_error": 16.1,
+    },
     {"nets": "(a) + (b), 6 nets", "top1_error": 36.0, "top5_error": 14.7, "test_top5_error": 14.8},
 ]
 
@@ -44,7 +60,12 @@ def run(subject, study, others=(), pictures=1000):
     singles = [(str(member.weights), (k,)) for k, member in enumerate(subjects)]
     sets = list(dict.fromkeys(nets for _, nets in [*singles, *prefixes, *table]))
     parts = {f"pictures {part.start} to {part.stop}": part for part in cut(count, PART)}
-    steps = study.each(list(parts), lambda key: {"hits": count_hits(subjects, sets, parts[key])}, "ensemble", "parts")
+    steps = study.each(
+        list(parts),
+        lambda key: {"hits": count_hits(subjects, sets, parts[key])},
+        "ensemble",
+        "parts",
+    )
     error = dict(zip(sets, 100 * (1 - sum(step["hits"] for step in steps) / count), strict=True))
     return _result(subject, count, table, singles, prefixes, error)
 
@@ -60,8 +81,13 @@ def _check_classes(subjects):
 
 
 def rows_of(models):
-    """[(words, numbers of the nets)]: of each model its nets, then all; "1 net" of several stands for their mean."""
-    rows, groups = [], {model: [k for k, m in enumerate(models) if m == model] for model in dict.fromkeys(models)}
+    """[(words, numbers of the nets)]: of each model its nets, then all; "1 net" of several stands
+    for their mean.
+    """
+    rows, groups = (
+        [],
+        {model: [k for k, m in enumerate(models) if m == model] for model in dict.fromkeys(models)},
+    )
     for model, nets in groups.items():
         rows.append((f"{len(nets)} {'nets' if len(nets) > 1 else 'net'} of {model}", tuple(nets)))
     if len(groups) > 1:
@@ -70,14 +96,22 @@ def rows_of(models):
 
 
 def count_hits(subjects, sets, part):
-    """(sets, 2, 2): how many pictures of a part have their class first, and among the first five, of the mean
-    probabilities of each set of nets, with one view and with ten."""
+    """(sets, 2, 2): how many pictures of a part have their class first, and among the first five,
+    of the mean probabilities of each set of nets, with one view and with ten."""
     ids = np.arange(part.start, part.stop)
     labels = class_numbers(subjects[0])[subjects[0].data.val.labels[ids]]
-    order = [[member.net.classes.index(name) for name in subjects[0].net.classes] for member in subjects]
-    looks = ([_looks(member, ids, views)[:, k] for views in VIEWS] for member, k in zip(subjects, order, strict=True))
-    p = np.stack([np.stack(views) for views in looks])  # net, views, picture, class of the first net
-    return [[hits(p[list(nets), v].mean(axis=0), labels) for v in range(len(VIEWS))] for nets in sets]
+    order = [
+        [member.net.classes.index(name) for name in subjects[0].net.classes] for member in subjects
+    ]
+    looks = (
+        [_looks(member, ids, views)[:, k] for views in VIEWS]
+        for member, k in zip(subjects, order, strict=True)
+    )
+    # net, views, picture, class of the first net
+    p = np.stack([np.stack(views) for views in looks])
+    return [
+        [hits(p[list(nets), v].mean(axis=0), labels) for v in range(len(VIEWS))] for nets in sets
+    ]
 
 
 def _looks(subject, ids, views):
@@ -93,7 +127,12 @@ def _result(subject, count, table, singles, prefixes, error):
     for words, nets in table:
         alone = np.stack([error[(k,)] for k in nets])
         if len(nets) > 1 and not words.startswith("all"):
-            rows += _rows(f"1 net of {words.partition(' of ')[2]}, mean of {len(nets)}", 1, alone.mean(0), alone.std(0))
+            rows += _rows(
+                f"1 net of {words.partition(' of ')[2]}, mean of {len(nets)}",
+                1,
+                alone.mean(0),
+                alone.std(0),
+            )
         rows += _rows(words, len(nets), error[nets])
     numbers = {
         "pictures": count, "rows": rows,
@@ -106,7 +145,13 @@ def _result(subject, count, table, singles, prefixes, error):
         f"over {count:,} validation pictures of {subject.data.name}.",
         "The paper, on ImageNet 2012: one net 38.4 %, five 36.7 %, six 36.0 %.",
     ]
-    return Result(numbers, rows, _draw(subject, numbers, singles, prefixes, error), sentences, {"rows": PUBLISHED})
+    return Result(
+        numbers,
+        rows,
+        _draw(subject, numbers, singles, prefixes, error),
+        sentences,
+        {"rows": PUBLISHED},
+    )
 
 
 def _rows(words, nets, error, std=None):
@@ -161,10 +206,19 @@ def _curve(axes, k, top, colour, singles, prefixes, error):
     """Error k of the mean of the first n nets against n, and that of the n-th net alone."""
     for v, (views, style) in enumerate(zip(VIEWS, ("--", "-"), strict=True)):
         values = [error[nets][v, k] for _, nets in prefixes]
-        axes.plot(range(1, len(values) + 1), values, style, marker=".", color=colour, label=f"{views} view" + "s" * v)
+        axes.plot(
+            range(1, len(values) + 1),
+            values,
+            style,
+            marker=".",
+            color=colour,
+            label=f"{views} view" + "s" * v,
+        )
         alone = [error[nets][v, k] for _, nets in singles]
         axes.plot(np.arange(1, len(alone) + 1), alone, "o" if v else "x", color=charts.GREY, ms=4,
                   label=f"net n alone, {views} view" + "s" * v)  # fmt: skip
-    axes.set(title=f"{top}: mean of the first n nets", xlabel="n", ylabel="error, %", ylim=(0, None))
+    axes.set(
+        title=f"{top}: mean of the first n nets", xlabel="n", ylabel="error, %", ylim=(0, None)
+    )
     axes.set_xticks(range(1, len(prefixes) + 1))
     axes.legend(fontsize=7.5, handlelength=5)  # room for the dashes on both sides of the marker

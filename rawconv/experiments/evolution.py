@@ -2,8 +2,9 @@
 
     result = run(subject, study)                subject: of a net in a run's folder that has snapshots/
 
-Of each snapshot that training left (epochs 1, 2, 5, 10, 20, 30, 40, 64) every map's strongest activation over all
-training pictures is projected with that snapshot's weights.  A sudden jump means that it comes from another picture.
+Of each snapshot that training left (epochs 1, 2, 5, 10, 20, 30, 40, 64) every map's strongest
+activation over all training pictures is projected with that snapshot's weights.  A sudden jump
+means that it comes from another picture.
 """
 
 import re
@@ -31,15 +32,22 @@ from .study import Result
 
 SEED = 4  # of the random choice of maps
 PART = 2048  # pictures of a step
-OWN_START = 0.1  # cosine to the first weights below which a run did not begin from those that its seed draws
-PUBLISHED = {"epochs": [1, 2, 5, 10, 20, 30, 40, 64], "lower_layers": "a few epochs", "upper_layers": "40-50 epochs"}
+# cosine to the first weights below which a run did not begin from those that its seed draws
+OWN_START = 0.1
+PUBLISHED = {
+    "epochs": [1, 2, 5, 10, 20, 30, 40, 64],
+    "lower_layers": "a few epochs",
+    "upper_layers": "40-50 epochs",
+}
 
 
 def snapshots(weights):
     """{epoch: file} of the snapshots beside a checkpoint; RawconvError where there are not two."""
     folder = Path(weights).parent
     folder = folder if folder.name == "snapshots" else folder / "snapshots"
-    named = ((re.fullmatch(r"epoch-(\d+)\.h5", path.name), path) for path in folder.glob("epoch-*.h5"))
+    named = (
+        (re.fullmatch(r"epoch-(\d+)\.h5", path.name), path) for path in folder.glob("epoch-*.h5")
+    )
     files = dict(sorted((int(match[1]), path) for match, path in named if match))
     if len(files) < 2:
         raise RawconvError(
@@ -50,18 +58,28 @@ def snapshots(weights):
 
 
 def run(subject, study, maps=4):
-    """A study.Result with `maps` maps of every convolution, drawn at random of those alive in the last snapshot.
+    """A study.Result with `maps` maps of every convolution, drawn at random of those alive in the
+    last snapshot.
 
     RawconvError where there are not two snapshots, or they are of another net.
     """
     files, split = snapshots(subject.weights), subject.data.train
     layers = {user_name(subject.net, name): name for name in layer_names(subject.net).values()}
-    layers = {user_layer: name for user_layer, name in layers.items() if user_layer in subject.net.convolutions}
+    layers = {
+        user_layer: name
+        for user_layer, name in layers.items()
+        if user_layer in subject.net.convolutions
+    }
     nets = _nets(subject, files)
     strongest_at = _strongest(study, nets, files, split, layers)
-    chosen = {user_layer: choose(strongest_at[max(files)][f"{user_layer} value"], maps) for user_layer in layers}
+    chosen = {
+        user_layer: choose(strongest_at[max(files)][f"{user_layer} value"], maps)
+        for user_layer in layers
+    }
     look = _look(nets, split, layers, chosen, strongest_at, first_weights(subject, files))
-    drawn = study.each([f"epoch {epoch}" for epoch in files], lambda key: look(int(key[6:])), "project", "epochs")
+    drawn = study.each(
+        [f"epoch {epoch}" for epoch in files], lambda key: look(int(key[6:])), "project", "epochs"
+    )
     return _result(subject, layers, chosen, strongest_at, dict(zip(files, drawn, strict=True)))
 
 
@@ -75,23 +93,28 @@ def choose(values, count):
 
 
 def _nets(subject, files):
-    """The function epoch -> the net of that snapshot, on the subject's device; the last one asked for is kept."""
+    """The function epoch -> the net of that snapshot, on the subject's device; the last one asked
+    for is kept.
+    """
 
     @lru_cache(1)
     def net(epoch):
         loaded = checkpoint.load(files[epoch]).net
         if loaded.shapes != subject.net.shapes:
-            raise RawconvError(f"{files[epoch]} is of another net than {subject.weights}; they must be of one run.")
+            raise RawconvError(
+                f"{files[epoch]} is of another net than {subject.weights}; they must be of one run."
+            )
         return loaded.to(subject.device)
 
     return net
 
 
 def first_weights(subject, files):
-    """{convolution: weight} before training, from the run's seed; zeros where the run began from other weights.
+    """{convolution: weight} before training, from the run's seed; zeros where the run began from
+    other weights.
 
-    A net that was trained on from a checkpoint has forgotten where it began.  One that began from its seed still
-    resembles those weights after an epoch.
+    A net that was trained on from a checkpoint has forgotten where it began.  One that began from
+    its seed still resembles those weights after an epoch.
     """
     seed, weights = subject.info.get("seed"), _filters(subject.net)
     drawn = _filters(untrained(subject.net, seed)) if isinstance(seed, int) and seed >= 0 else None
@@ -105,24 +128,34 @@ def _filters(net):
 
 
 def _strongest(study, nets, files, split, layers):
-    """{epoch: {"conv1 value", "conv1 picture", "conv1 y", "conv1 x" (F,), ...}} over all pictures of the split."""
+    """{epoch: {"conv1 value", "conv1 picture", "conv1 y", "conv1 x" (F,), ...}} over all pictures
+    of the split.
+    """
     parts = cut(len(split), PART)
-    keys = {f"epoch {epoch}, pictures {part.start} to {part.stop}": (epoch, part) for epoch in files for part in parts}
+    keys = {
+        f"epoch {epoch}, pictures {part.start} to {part.stop}": (epoch, part)
+        for epoch in files
+        for part in parts
+    }
 
     def find(key):
         epoch, part = keys[key]
         ids, columns = np.arange(part.start, part.stop), {}
-        for name, best in scan(nets(epoch), take(split, ids), list(layers.values()), 1, progress=False).items():
+        for name, best in scan(
+            nets(epoch), take(split, ids), list(layers.values()), 1, progress=False
+        ).items():
             user_layer = user_name(nets(epoch), name)
             columns |= {
-                f"{user_layer} {column}": getattr(best, column)[:, 0] for column in ("value", "picture", "y", "x")
+                f"{user_layer} {column}": getattr(best, column)[:, 0]
+                for column in ("value", "picture", "y", "x")
             }
             columns[f"{user_layer} picture"] += part.start
         return columns
 
     steps = dict(zip(keys, study.each(list(keys), find, "scan", "parts"), strict=True))
     return {
-        epoch: _merged([steps[key] for key, (of, _) in keys.items() if of == epoch], list(layers)) for epoch in files
+        epoch: _merged([steps[key] for key, (of, _) in keys.items() if of == epoch], list(layers))
+        for epoch in files
     }
 
 
@@ -146,10 +179,14 @@ def _look(nets, split, layers, chosen, strongest_at, initial):
         net, drawn = nets(epoch), {}
         for user_layer, name in layers.items():
             drawn[f"{user_layer} cosine"] = cosine(
-                _filters(net)[user_layer] - initial[user_layer], last[user_layer] - initial[user_layer]
+                _filters(net)[user_layer] - initial[user_layer],
+                last[user_layer] - initial[user_layer],
             )
             where = [
-                tuple(int(strongest_at[epoch][f"{user_layer} {part}"][m]) for part in ("picture", "y", "x"))
+                tuple(
+                    int(strongest_at[epoch][f"{user_layer} {part}"][m])
+                    for part in ("picture", "y", "x")
+                )
                 for m in chosen[user_layer]
             ]
             if where:
@@ -169,15 +206,23 @@ def _look(nets, split, layers, chosen, strongest_at, initial):
 
 
 def jumps(pictures):
-    """pictures (epochs, F): which picture is the strongest -> bool, where it is another than in the snapshot before."""
+    """pictures (epochs, F): which picture is the strongest -> bool, where it is another than in the
+    snapshot before.
+    """
     pictures = np.asarray(pictures)
     return np.concatenate([np.zeros_like(pictures[:1], bool), pictures[1:] != pictures[:-1]])
 
 
 def _result(subject, layers, chosen, strongest_at, drawn):
     epochs, data = list(strongest_at), subject.data
-    cosines = {user_layer: [float(drawn[e][f"{user_layer} cosine"]) for e in epochs] for user_layer in layers}
-    jumped = {user_layer: jumps([strongest_at[e][f"{user_layer} picture"] for e in epochs]) for user_layer in layers}
+    cosines = {
+        user_layer: [float(drawn[e][f"{user_layer} cosine"]) for e in epochs]
+        for user_layer in layers
+    }
+    jumped = {
+        user_layer: jumps([strongest_at[e][f"{user_layer} picture"] for e in epochs])
+        for user_layer in layers
+    }
     shares = {user_layer: jumped[user_layer].mean(axis=1).tolist() for user_layer in layers}
     rows, strips = [], []
     for user_layer in layers:
@@ -192,8 +237,18 @@ def _result(subject, layers, chosen, strongest_at, drawn):
         "pictures is dead. A frame marks a jump: the strongest picture is another one than before. Below: cosine "
         "between the change of the layer's weights so far and that up to the last snapshot."
     )
-    title, across = "Figure 4: how the maps of each layer evolve in training", 2 if len(epochs) < 9 else 1
-    page = draw(strips, title, f"{subject.net.model or 'the net'}, {data.name}. {sentences[0]}", legend, 72, across)
+    title, across = (
+        "Figure 4: how the maps of each layer evolve in training",
+        2 if len(epochs) < 9 else 1,
+    )
+    page = draw(
+        strips,
+        title,
+        f"{subject.net.model or 'the net'}, {data.name}. {sentences[0]}",
+        legend,
+        72,
+        across,
+    )
     numbers = {"epochs": epochs, "cosine_to_last": cosines, "share_of_jumps": shares, "cells": rows}
     return Result(numbers, rows, png_bytes(page, optimize=True), sentences, PUBLISHED)
 
@@ -219,13 +274,24 @@ def _strip(user_layer, maps, strongest_at, drawn, jumped, cosines):
     """The tiles of a layer: a row a map, a column an epoch."""
 
     def tile(epoch, row, m):
-        return drawn[epoch][f"{user_layer} tiles"][row] if strongest_at[epoch][f"{user_layer} value"][m] else "dead"
+        return (
+            drawn[epoch][f"{user_layer} tiles"][row]
+            if strongest_at[epoch][f"{user_layer} value"][m]
+            else "dead"
+        )
 
     tiles = [[tile(epoch, row, m) for epoch in strongest_at] for row, m in enumerate(maps)]
-    marks = {(row, k) for row, m in enumerate(maps) for k in range(len(strongest_at)) if jumped[k, m]}
+    marks = {
+        (row, k) for row, m in enumerate(maps) for k in range(len(strongest_at)) if jumped[k, m]
+    }
     feet = [("cosine", [f"{value:.2f}" if np.isfinite(value) else "–" for value in cosines])]
     return Strip(
-        user_layer, [f"epoch {epoch}" for epoch in strongest_at], [f"map {m}" for m in maps], tiles, marks, feet
+        user_layer,
+        [f"epoch {epoch}" for epoch in strongest_at],
+        [f"map {m}" for m in maps],
+        tiles,
+        marks,
+        feet,
     )
 
 

@@ -5,8 +5,9 @@
     attributes  format, version, layer (the user's name), object, shape (H, W, C), model, weights, weights_sha256,
                 data, split, data_key, device
 
-The rows are written as they come into .<name>.part beside the file, which takes its name when it is complete: a file is
-whole or not there, memory does not grow with N, and what was interrupted goes on.
+The rows are written as they come into .<name>.part beside the file, which takes its name when it is
+complete: a file is whole or not there, memory does not grow with N, and what was interrupted goes
+on.
 """
 
 import os
@@ -41,7 +42,11 @@ def feature_layer(net, layer):
     UsageError where there is none.
     """
     name = layer_object(net, layer)
-    while str(layer).isdigit() and len(above := net.consumers[name]) == 1 and _goes_along(net[above[0]]):
+    while (
+        str(layer).isdigit()
+        and len(above := net.consumers[name]) == 1
+        and _goes_along(net[above[0]])
+    ):
         name = above[0]
     return name
 
@@ -58,7 +63,9 @@ def feature_layers(net):
 
 
 def write(subject, layer, split, path, batch=128, progress=True):
-    """Write the features of a layer for `split` ("train" or "val") to `path`; the attributes of the file, a dict."""
+    """Write the features of a layer for `split` ("train" or "val") to `path`; the attributes of the
+    file, a dict.
+    """
     net, pictures, path = subject.net, getattr(subject.data, split), Path(path)
     if not len(pictures):
         raise RawconvError(f"{subject.data.source} has no {split} pictures.")
@@ -70,7 +77,9 @@ def write(subject, layer, split, path, batch=128, progress=True):
         "device": str(subject.device),
     }  # fmt: skip
     with locked(path):
-        return _write(_Source(net, name, pictures, subject.data.classes), origin, path, batch, progress)
+        return _write(
+            _Source(net, name, pictures, subject.data.classes), origin, path, batch, progress
+        )
 
 
 class _Source(NamedTuple):
@@ -105,7 +114,9 @@ def _write(source, origin, path, batch, progress):
 
 
 def _begin(part, origin, pictures, classes):
-    """The file with all but its features, whose place is reserved: from here on only rows are written into it."""
+    """The file with all but its features, whose place is reserved: from here on only rows are
+    written into it.
+    """
     with hdf5(part, "w", libver=("v108", "v108")) as file:
         for key, value in origin.items():
             file.attrs[key] = fixed_text(value) if isinstance(value, str) else value
@@ -140,7 +151,9 @@ def _fill(file, note, origin, done, source, batch, progress):
         file.flush()
         replace_file(note, f"{json_text(origin)}\n{done}".encode())
 
-    with progress_bar(len(source.pictures), source.layer, done=done, show=progress, stay=True) as bar:
+    with progress_bar(
+        len(source.pictures), source.layer, done=done, show=progress, stay=True
+    ) as bar:
         try:
             for _, some, _ in batches(source.pictures, batch, start=done):
                 rows[done : done + len(some)] = _rows(source.net, some, source.layer)
@@ -168,9 +181,19 @@ def read(path):
     try:
         with hdf5(path) as file:
             if file.attrs.get("format") != FORMAT.encode():
-                raise RawconvError(f"{path} holds no features; write one with rawconv-experiment features.")
-            texts = [[name.decode("utf-8", "surrogateescape") for name in file[key]] for key in ("names", "classes")]
-            origin = {k: v.decode() if isinstance(v, bytes) else np.asarray(v).tolist() for k, v in file.attrs.items()}
+                raise RawconvError(
+                    f"{path} holds no features; write one with rawconv-experiment features."
+                )
+            texts = [
+                [name.decode("utf-8", "surrogateescape") for name in file[key]]
+                for key in ("names", "classes")
+            ]
+            origin = {
+                k: v.decode() if isinstance(v, bytes) else np.asarray(v).tolist()
+                for k, v in file.attrs.items()
+            }
             return file["features"][...], file["labels"][...], *texts, origin
     except (OSError, KeyError) as error:
-        raise RawconvError(f"{path} is damaged or no HDF5 file ({error}); write it again.") from error
+        raise RawconvError(
+            f"{path} is damaged or no HDF5 file ({error}); write it again."
+        ) from error

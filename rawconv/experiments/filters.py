@@ -1,9 +1,11 @@
-"""Figure 6: first-layer filters that are dead, dominant or of one frequency, and aliasing in layer 2, of several nets.
+"""Figure 6: first-layer filters that are dead, dominant or of one frequency, and aliasing in layer
+2, of several nets.
 
     result = run(subject, study, against=["runs/alex64-scenes-1/last.h5"])
 
-The paper compares filters of 11x11 pixels every 4 with its own of 7x7 every 2, and a first layer trained without
-renormalisation with one trained with it, by eye; it gives no numbers.  Here each net is measured:
+The paper compares filters of 11x11 pixels every 4 with its own of 7x7 every 2, and a first layer
+trained without renormalisation with one trained with it, by eye; it gives no numbers.  Here each
+net is measured:
 
     dead        filters with an RMS below a tenth of the median, or never above 0 on the pictures
     dominance   largest RMS / median RMS
@@ -33,15 +35,17 @@ from .subject import beside
 from .trained import trained
 
 DEAD = 0.1  # of the median RMS
-GRID = 64  # rows and columns of a filter's spectrum: zeros around the filter, so that all sizes share one raster
+# rows and columns of a filter's spectrum: zeros around the filter, so that all sizes share one
+# raster
+GRID = 64
 BANDS = (1 / 6, 1 / 3)  # cycles per pixel; half of one is the highest along a row
 SHOWN = 36  # projections of layer 2
 COLUMNS = 12, 6  # of the filters and of the projections
 
 
 class Measures(NamedTuple):
-    """Of one net: its filters' RMS (F,), bands (F, 3), strongest activation (F,); spectrum (S // 2 + 1,) and the two
-    drawings."""
+    """Of one net: its filters' RMS (F,), bands (F, 3), strongest activation (F,); spectrum (S // 2
+    + 1,) and the two drawings."""
 
     rms: np.ndarray
     bands: np.ndarray
@@ -60,7 +64,9 @@ def run(subject, study, against=(), pictures=2000):
     for entry in subjects:
         _check(entry)
     measured = study.each(
-        [f"net {k}" for k in range(len(subjects))], lambda key: measure(subjects[int(key[4:])], pictures), "filters"
+        [f"net {k}" for k in range(len(subjects))],
+        lambda key: measure(subjects[int(key[4:])], pictures),
+        "filters",
     )
     measures = [Measures(**entry) for entry in measured]
     summaries = [_numbers(entry, values) for entry, values in zip(subjects, measures, strict=True)]
@@ -71,19 +77,38 @@ def run(subject, study, against=(), pictures=2000):
         for entry, values in zip(summaries, measures, strict=True) for k in range(len(values.rms))
     ]  # fmt: skip
     return Result(
-        {"nets": summaries}, rows, _draw(subjects, summaries, measures), [_sentence(entry) for entry in summaries]
+        {"nets": summaries},
+        rows,
+        _draw(subjects, summaries, measures),
+        [_sentence(entry) for entry in summaries],
     )
 
 
 def other_net(subject, allow=True, say=print):
-    """[the file of a net with the other kind of first layer], trained on the scenes; [] for other pictures."""
+    """[the file of a net with the other kind of first layer], trained on the scenes; [] for other
+    pictures.
+    """
     if not subject.data.source.startswith("scenes"):
         say("Name a second checkpoint with --against FILE to see two nets beside each other.")
         return []
     coarse = subject.net[_convs(subject.net)[0]].window.stride[0] >= 4
     model, minutes = ("zf64", 3) if coarse else ("alex64", 1.5)
     instead = ", or name a net with --against FILE"
-    return [str(trained(model, "scenes:8000", {"epochs": 10}, 0, subject.device, allow, say, minutes, instead))]
+    return [
+        str(
+            trained(
+                model,
+                "scenes:8000",
+                {"epochs": 10},
+                0,
+                subject.device,
+                allow,
+                say,
+                minutes,
+                instead,
+            )
+        )
+    ]
 
 
 def _convs(net):
@@ -93,7 +118,9 @@ def _convs(net):
 def _check(subject):
     names = _convs(subject.net)
     if len(names) < 2 or to_cpu(subject.net[names[0]].weight).shape[2] != 3:
-        raise RawconvError(f"{subject.weights} has no two convolutions of which the first looks at three colours.")
+        raise RawconvError(
+            f"{subject.weights} has no two convolutions of which the first looks at three colours."
+        )
 
 
 # ---------------------------------------------------------------------------------------------- one net
@@ -142,14 +169,17 @@ def _layer_2(net, split, name, top):
     units, spectra, drawn = top.units(user_name(net, name), maps, 1), [], []
     for part in cut(len(maps), 16):
         passed = forward_pass(net, split.read([unit.image for unit in units[part]]), [name])
-        for projection in project(passed, [unit._replace(image=row) for row, unit in enumerate(units[part])]):
+        for projection in project(
+            passed, [unit._replace(image=row) for row, unit in enumerate(units[part])]
+        ):
             spectra.append(spectrum(projection.pixels))
             drawn.append(display(crop(projection.pixels, projection.shown_box, 0), LOOK.percentile))
     return np.mean(spectra, axis=0), np.stack(drawn[:SHOWN])
 
 
 def spectrum(r):
-    """r (S, S, C) -> (S // 2 + 1,): its energy by frequency along rows and along columns, in cycles per picture.
+    """r (S, S, C) -> (S // 2 + 1,): its energy by frequency along rows and along columns, in cycles
+    per picture.
 
     As shares of the largest, without what is constant.
     """
@@ -160,19 +190,24 @@ def spectrum(r):
 
 
 def aliasing(squared, period, size):
-    """What stands out at 1 / period and its multiples: (times the energy beside them, share of all beyond that).
+    """What stands out at 1 / period and its multiples: (times the energy beside them, share of all
+    beyond that).
 
-    energy: `spectrum` of pictures of `size` rows.  Beside a frequency: the geometric mean two to four frequencies away
-    on both sides, which a smooth fall does not change.  Without aliasing (1, 0); NaN where the stride is 1.
+    energy: `spectrum` of pictures of `size` rows.  Beside a frequency: the geometric mean two to
+    four frequencies away on both sides, which a smooth fall does not change.  Without aliasing (1,
+    0); NaN where the stride is 1.
     """
     if period < 2:
         return float("nan"), float("nan")
     peaks = np.array([round(size * k / period) for k in range(1, period // 2 + 1)])
     near = peaks[:, None] + np.array([-4, -3, -2, 2, 3, 4])
-    near = np.abs((near + size // 2) % size - size // 2)  # beyond the highest frequency they come down again
+    # beyond the highest frequency they come down again
+    near = np.abs((near + size // 2) % size - size // 2)
     near = np.maximum(near, 1)  # what is constant is not in the spectrum
     beside = np.exp(np.log(np.maximum(squared[near], np.finfo(float).tiny)).mean(axis=1))
-    return float((squared[peaks] / beside).mean()), float((squared[peaks] - beside).sum() / squared.sum())
+    return float((squared[peaks] / beside).mean()), float(
+        (squared[peaks] - beside).sum() / squared.sum()
+    )
 
 
 # ---------------------------------------------------------------------------------------------- what it shows
@@ -182,7 +217,10 @@ def _numbers(subject, values):
     net = subject.net
     layer, recipe = net[_convs(net)[0]], subject.info.get("recipe") or {}
     (height, width), stride = layer.window.size, layer.window.stride[0]
-    epochs, stands_out = len(subject.info.get("history") or []), aliasing(values.spectrum, stride, net.shape[0])
+    epochs, stands_out = (
+        len(subject.info.get("history") or []),
+        aliasing(values.spectrum, stride, net.shape[0]),
+    )
     return {
         "net": f"{net.model or 'net'}, {width}x{height}/{stride}", "weights": str(subject.weights),
         "data": subject.info.get("data"), "epochs": epochs or None, "renormalisation": recipe.get("renorm"),
@@ -210,14 +248,18 @@ def _sentence(summary):
 @charts.styled
 def _draw(subjects, summaries, measures):
     wide, low = 4.3, 1.9  # inches of a panel
-    tall = [max(m[k].shape[0] / m[k].shape[1] for m in measures) * 0.85 * wide + 0.5 for k in (4, 5)]
+    tall = [
+        max(m[k].shape[0] / m[k].shape[1] for m in measures) * 0.85 * wide + 0.5 for k in (4, 5)
+    ]
     heights = [*tall, low, low, low]
     figure, axes = charts.sheet(
         5, len(summaries), "Figure 6: first-layer filters, and what they do to layer 2",
         "The paper compares by eye: 11x11 filters every 4 pixels with 7x7 every 2; with and without renormalisation.",
         panel=(wide, sum(heights) / 5), height_ratios=heights,
     )  # fmt: skip
-    for column, (subject, summary, values) in enumerate(zip(subjects, summaries, measures, strict=True)):
+    for column, (subject, summary, values) in enumerate(
+        zip(subjects, summaries, measures, strict=True)
+    ):
         epochs = f", {summary['epochs']} epochs" if summary["epochs"] else ""
         charts.show(axes[0, column], values.filters, f"{summary['net']}{epochs}: all filters")
         charts.show(axes[1, column], values.projections, "layer 2: strongest units of some maps")
@@ -239,7 +281,9 @@ def _sizes(axes, summary, values):
 def _bands(axes, summary, values):
     order = np.argsort(-values.bands[:, 0])
     left = np.zeros(len(order))
-    for k, (name, colour) in enumerate(zip(summary["bands"], (charts.BLUE, charts.GREEN, charts.ORANGE), strict=True)):
+    for k, (name, colour) in enumerate(
+        zip(summary["bands"], (charts.BLUE, charts.GREEN, charts.ORANGE), strict=True)
+    ):
         axes.bar(
             range(len(order)),
             values.bands[order, k],
@@ -258,7 +302,9 @@ def _spectrum(axes, summary, values, size):
     for k in range(1, summary["period"] // 2 + 1):
         axes.axvline(k / summary["period"], color=charts.RED, lw=1, ls=":")
     grid = (
-        f"{summary['aliasing']:.2f} times at k/{summary['period']}" if summary["period"] > 1 else "no stride, no grid"
+        f"{summary['aliasing']:.2f} times at k/{summary['period']}"
+        if summary["period"] > 1
+        else "no stride, no grid"
     )
     title = f"layer 2's spectrum: {grid}"
     axes.set(title=title, xlabel="cycles per pixel", yscale="log", xlim=(0, 0.51))

@@ -1,4 +1,5 @@
-"""The protocol of tables 4 to 7: a few pictures of each class, drawn anew for every fold; mean ± deviation over folds.
+"""The protocol of tables 4 to 7: a few pictures of each class, drawn anew for every fold; mean ±
+deviation over folds.
 
 enough(data, 30)
 train, test = drawn(data, 30, 50, seed, fold)       ids into data.train and data.val
@@ -12,7 +13,9 @@ from ..training.diagnostics import check_data
 
 
 def enough(data, count):
-    """RawconvError where there is nothing to tell apart, or a class has fewer than `count` training pictures."""
+    """RawconvError where there is nothing to tell apart, or a class has fewer than `count` training
+    pictures.
+    """
     check_data(data)
     have = np.bincount(data.train.labels, minlength=len(data.classes))
     if have.min() < count:
@@ -23,9 +26,13 @@ def enough(data, count):
 
 
 def drawn(data, count, test, seed, fold):
-    """Two Splits: `count` training pictures a class, and up to `test` validation pictures a class, by (seed, fold)."""
+    """Two Splits: `count` training pictures a class, and up to `test` validation pictures a class,
+    by (seed, fold).
+    """
     both = (data.train, count), (data.val, test)
-    return [take(split, few(split.labels, most, len(data.classes), seed, fold)) for split, most in both]
+    return [
+        take(split, few(split.labels, most, len(data.classes), seed, fold)) for split, most in both
+    ]
 
 
 def spread(values):

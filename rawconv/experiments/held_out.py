@@ -1,8 +1,8 @@
 """A net and classes that it has not seen, for the experiments on what its features are worth elsewhere.
 
-With a checkpoint and a data set: the classes of the data that the net does not know by name; the paper likewise took
-the pictures out that both sets shared.  Without a checkpoint: a small net is pretrained on the first half of the
-data's classes, and the other half are the new ones.
+With a checkpoint and a data set: the classes of the data that the net does not know by name; the
+paper likewise took the pictures out that both sets shared.  Without a checkpoint: a small net is
+pretrained on the first half of the data's classes, and the other half are the new ones.
 """
 
 from ..data import open_data
@@ -24,20 +24,28 @@ def load(
 ):  # fmt: skip
     """The Subject of a net and classes that are new to it.
 
-    least: training pictures that each of them must have.  epochs, seed: of the pretraining.  quick: a pretraining that
-    shows the form alone.  all_classes: keep those that the checkpoint was trained on.  UsageError where weights come
-    without data, or a pretraining is needed and refused; RawconvError where the data has too little of something.
+    least: training pictures that each of them must have.  epochs, seed: of the pretraining.  quick:
+    a pretraining that shows the form alone.  all_classes: keep those that the checkpoint was
+    trained on.  UsageError where weights come without data, or a pretraining is needed and refused;
+    RawconvError where the data has too little of something.
     """
     device = device or Device()
     if not weights:
-        source, changes = data or ("scenes:600" if quick else SCENES), QUICK if quick else {"epochs": epochs}
+        source, changes = (
+            data or ("scenes:600" if quick else SCENES),
+            QUICK if quick else {"epochs": epochs},
+        )
         old, new = _halves(source, least)
         minutes = max(0.1, round(len(old.train) * changes["epochs"] / RATE / 60, 1))
         instead = ", or name a net with --weights and pictures with --data"
-        file = trained(MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead)
+        file = trained(
+            MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead
+        )
         return subject.load(file, new.source, device, workspace)
     if not data:
-        raise UsageError(f"{weights} is to be tried on pictures it was not trained on; name them with --data.")
+        raise UsageError(
+            f"{weights} is to be tried on pictures it was not trained on; name them with --data."
+        )
     loaded = subject.load(weights, data, device, workspace)
     if not all_classes:
         loaded = loaded._replace(data=_new_classes(loaded, weights, data, say))
@@ -46,7 +54,9 @@ def load(
 
 
 def _new_classes(loaded, weights, data, say):
-    """The data of a Subject without the classes that its net was trained on; `weights` and `data` name them."""
+    """The data of a Subject without the classes that its net was trained on; `weights` and `data`
+    name them.
+    """
     known = [name for name in loaded.data.classes if name in loaded.net.classes]
     new = [name for name in loaded.data.classes if name not in known]
     if not known:
@@ -76,7 +86,10 @@ def _halves(source, least):
 
 def origin(subject):
     """What the net was trained on and what it is tried on, a line for a figure."""
-    learned, new = (f"{len(names)} classes ({_some(names)})" for names in (subject.net.classes, subject.data.classes))
+    learned, new = (
+        f"{len(names)} classes ({_some(names)})"
+        for names in (subject.net.classes, subject.data.classes)
+    )
     return f"{subject.net.model or 'a net'} pretrained on {learned}, tried on {new}"
 
 

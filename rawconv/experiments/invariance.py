@@ -1,4 +1,5 @@
-"""Figure 5: pictures moved down and up, enlarged and turned: how far their features go, and whether the class stays.
+"""Figure 5: pictures moved down and up, enlarged and turned: how far their features go, and whether
+the class stays.
 
     result = run(subject, study, shown(subject, count=5))
 
@@ -8,8 +9,9 @@ For a picture x, a transformed one T(x) and the features f of a low and a high l
     relative    the same / |f(x)|
     unit        |f(x) / |f(x)| - f(T(x)) / |f(T(x))||, from 0 to sqrt(2) where features are not negative
 
-The paper does not say which it draws; its axes end at 1.4 for layer 7, as those of `unit` would.  The stored picture is
-transformed about its centre, then cut to the net's input; what comes in from outside is `fill`.
+The paper does not say which it draws; its axes end at 1.4 for layer 7, as those of `unit` would.
+The stored picture is transformed about its centre, then cut to the net's input; what comes in from
+outside is `fill`.
 """
 
 from typing import NamedTuple
@@ -41,8 +43,8 @@ AXES = {  # where the paper's axes end: layer 1, layer 7
 
 
 class Kind(NamedTuple):
-    """A family of transformations: its name, the values on the axis, what these are, the one that changes nothing, and
-    those whose pictures are drawn."""
+    """A family of transformations: its name, the values on the axis, what these are, the one that
+    changes nothing, and those whose pictures are drawn."""
 
     name: str
     values: np.ndarray
@@ -51,17 +53,22 @@ class Kind(NamedTuple):
     drawn: list
 
     def source(self, value):
-        """((2, 2), (2,)): where a place (x, y) of the new picture, counted from the centre, was in the old one."""
+        """((2, 2), (2,)): where a place (x, y) of the new picture, counted from the centre, was in
+        the old one.
+        """
         if self.name == "translation":
             return np.eye(2), np.array([0, -value])
         if self.name == "scale":
             return np.eye(2) / value, np.zeros(2)
         angle = np.radians(value)
-        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]), np.zeros(2)
+        return np.array(
+            [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        ), np.zeros(2)
 
 
 def kinds(height, shift=None, scale=1.8):
-    """The three of the figure for pictures of `height`: up to `shift` pixels both ways (60 of 224), to `scale` times.
+    """The three of the figure for pictures of `height`: up to `shift` pixels both ways (60 of 224),
+    to `scale` times.
 
     Whole pixels, so that a shift is exact.
     """
@@ -70,17 +77,24 @@ def kinds(height, shift=None, scale=1.8):
     down, larger = np.concatenate([-down[:0:-1], down]).astype(float), np.linspace(1, scale, 17)
     return (
         Kind(
-            "translation", down, "pixels down", 0, [down[0], down[len(down) // 3], down[-1 - len(down) // 3], down[-1]]
+            "translation",
+            down,
+            "pixels down",
+            0,
+            [down[0], down[len(down) // 3], down[-1 - len(down) // 3], down[-1]],
         ),
         Kind("scale", larger, "times", 1, larger[[0, 5, 11, 16]].tolist()),
         Kind("rotation", np.arange(0, 360, 10.0), "degrees", 0, [0, 90, 180, 270]),
     )
 
 
-def run(subject, study, pictures, low="1", high="7", shift=None, scale=1.8, distance="unit", fill="mean"):
+def run(
+    subject, study, pictures, low="1", high="7", shift=None, scale=1.8, distance="unit", fill="mean"
+):
     """A study.Result about subject.Shown pictures.
 
-    low, high: layers.  shift: pixels, by default 60 of 224.  distance: the one that is drawn; all are in the files.
+    low, high: layers.  shift: pixels, by default 60 of 224.  distance: the one that is drawn; all
+    are in the files.
     """
     net = subject.net
     soundness.check_scores(net)
@@ -95,7 +109,10 @@ def run(subject, study, pictures, low="1", high="7", shift=None, scale=1.8, dist
 
     keys = [f"{name} of picture {k}" for name in families for k in range(len(pictures))]
     curves_of = dict(zip(keys, study.each(keys, measured, "invariance"), strict=True))
-    curves = {name: [curves_of[f"{name} of picture {k}"] for k in range(len(pictures))] for name in families}
+    curves = {
+        name: [curves_of[f"{name} of picture {k}"] for k in range(len(pictures))]
+        for name in families
+    }
     return _result(net, pictures, families, curves, names, distance, grey)
 
 
@@ -103,14 +120,18 @@ def run(subject, study, pictures, low="1", high="7", shift=None, scale=1.8, dist
 
 
 def transform(picture, kind, value, fill):
-    """A picture, uint8 (S, S, 3), transformed about its centre, bicubic; `fill` (S, S, 3) where it did not reach."""
+    """A picture, uint8 (S, S, 3), transformed about its centre, bicubic; `fill` (S, S, 3) where it
+    did not reach.
+    """
     matrix, shift = kind.source(value)
     size = picture.shape[1::-1]
     offset = np.array(size) / 2 + shift - matrix @ np.array(size) / 2
     row = [*matrix[0], offset[0], *matrix[1], offset[1]]
 
     def moved(plane, resample):
-        return np.asarray(Image.fromarray(plane).transform(size, Image.Transform.AFFINE, row, resample))
+        return np.asarray(
+            Image.fromarray(plane).transform(size, Image.Transform.AFFINE, row, resample)
+        )
 
     # In floats: of whole numbers Pillow cuts off what it should round.
     planes = [moved(picture[..., c].astype(np.float32), Image.Resampling.BICUBIC) for c in range(3)]
@@ -123,7 +144,10 @@ def measure(net, shown, kind, names, fill):
     """{raw, relative, unit: (values, layers), p: P(true class) (values,)} of a Shown picture, transformed."""
     new = np.stack([transform(shown.picture, kind, value, fill) for value in kind.values])
     still, _ = _respond(net, shown.picture[None], names, shown.label)
-    features, p = zip(*(_respond(net, new[part], names, shown.label) for part in cut(len(new), AT_ONCE)), strict=True)
+    features, p = zip(
+        *(_respond(net, new[part], names, shown.label) for part in cut(len(new), AT_ONCE)),
+        strict=True,
+    )
     features = [np.concatenate(layer) for layer in zip(*features, strict=True)]
     columns = [distances(x[0], y) for x, y in zip(still, features, strict=True)]
     curves = {kind: np.stack([column[kind] for column in columns], axis=1) for kind in DISTANCES}
@@ -138,11 +162,20 @@ def _respond(net, pictures, names, label):
 
 
 def distances(x, y):
-    """The three distances of features x (D,) to each of y (N, D): {name: (N,)}; 0 for features that are all 0."""
+    """The three distances of features x (D,) to each of y (N, D): {name: (N,)}; 0 for features that
+    are all 0.
+    """
     x, y = x.astype(float), y.astype(float)
     raw, tiny = np.linalg.norm(y - x, axis=1), np.finfo(float).tiny
-    size, sizes = max(np.linalg.norm(x), tiny), np.maximum(np.linalg.norm(y, axis=1, keepdims=True), tiny)
-    return {"raw": raw, "relative": raw / size, "unit": np.linalg.norm(y / sizes - x / size, axis=1)}
+    size, sizes = (
+        max(np.linalg.norm(x), tiny),
+        np.maximum(np.linalg.norm(y, axis=1, keepdims=True), tiny),
+    )
+    return {
+        "raw": raw,
+        "relative": raw / size,
+        "unit": np.linalg.norm(y / sizes - x / size, axis=1),
+    }
 
 
 # ---------------------------------------------------------------------------------------------- what it shows
@@ -155,12 +188,20 @@ def _result(net, pictures, families, curves, names, distance, grey):
     for name, kind in families.items():
         for shown, label, curve in zip(pictures, classes, curves[name], strict=True):
             first = {"picture": shown.name, "class": label, "transformation": name}
-            rows += [first | {"value": value} | _cells(curve, i, user_layers) for i, value in enumerate(kind.values)]
+            rows += [
+                first | {"value": value} | _cells(curve, i, user_layers)
+                for i, value in enumerate(kind.values)
+            ]
     summaries = {name: _numbers(kind, curves[name], user_layers) for name, kind in families.items()}
     published = {
-        name: {"axis ends": dict(zip(("layer 1", "layer 7"), ends, strict=True))} for name, ends in AXES.items()
+        name: {"axis ends": dict(zip(("layer 1", "layer 7"), ends, strict=True))}
+        for name, ends in AXES.items()
     }
-    numbers = {"pictures": [shown.name for shown in pictures], "classes": classes, "layers": user_layers} | summaries
+    numbers = {
+        "pictures": [shown.name for shown in pictures],
+        "classes": classes,
+        "layers": user_layers,
+    } | summaries
     figure = _draw(net, pictures, families, curves, user_layers, distance, grey)
     return Result(
         numbers,
@@ -173,7 +214,11 @@ def _result(net, pictures, families, curves, names, distance, grey):
 
 def _cells(curve, i, user_layers):
     """What a row has at value i of a curve: P, and each distance at each layer."""
-    distances = {f"{layer}_{which}": curve[which][i, k] for k, layer in enumerate(user_layers) for which in DISTANCES}
+    distances = {
+        f"{layer}_{which}": curve[which][i, k]
+        for k, layer in enumerate(user_layers)
+        for which in DISTANCES
+    }
     return {"p": curve["p"][i]} | distances
 
 
@@ -184,16 +229,24 @@ def _numbers(kind, curves, user_layers):
     mean = {which: np.mean([curve[which] for curve in curves], axis=0) for which in DISTANCES}
     p = np.mean([curve["p"] for curve in curves], axis=0)
     distance = {
-        layer: {which: {"step": mean[which][step, k], "largest": mean[which][:, k].max()} for which in DISTANCES}
+        layer: {
+            which: {"step": mean[which][step, k], "largest": mean[which][:, k].max()}
+            for which in DISTANCES
+        }
         for k, layer in enumerate(user_layers)
     }
-    return {"step": kind.values[step], "distance": distance, "p": {"still": p[still], "mean": p.mean()}}
+    return {
+        "step": kind.values[step],
+        "distance": distance,
+        "p": {"still": p[still], "mean": p.mean()},
+    }
 
 
 def _sentence(kind, summary, user_layers):
     p = summary["p"]
     words = " and ".join(
-        "{step:.2f} (at most {largest:.2f}) at ".format(**summary["distance"][k]["unit"]) + k for k in user_layers
+        "{step:.2f} (at most {largest:.2f}) at ".format(**summary["distance"][k]["unit"]) + k
+        for k in user_layers
     )
     return (
         f"{kind.name}: {summary['step']:g} {kind.label} moves the features, as unit vectors, by {words}; "
@@ -219,7 +272,11 @@ def _draw(net, pictures, families, curves, user_layers, distance, grey):
         for k, (panel, layer) in enumerate(zip(row[1:3], user_layers, strict=True)):
             for curve, label in zip(curves[name], names, strict=True):
                 panel.plot(kind.values, curve[distance][:, k], label=label)
-            panel.set(title=f"{layer} (paper's axis to {AXES[name][k]:g})", xlabel=kind.label, ylim=(0, None))
+            panel.set(
+                title=f"{layer} (paper's axis to {AXES[name][k]:g})",
+                xlabel=kind.label,
+                ylim=(0, None),
+            )
         for curve, label in zip(curves[name], names, strict=True):
             row[3].plot(kind.values, curve["p"], label=label)
         row[3].set(title="P(true class)", xlabel=kind.label, ylim=(-0.02, 1.02))
@@ -229,5 +286,7 @@ def _draw(net, pictures, families, curves, user_layers, distance, grey):
 
 def _examples(net, pictures, kind, grey):
     """A row for each picture: transformed by some values."""
-    new = [transform(shown.picture, kind, value, grey) for shown in pictures for value in kind.drawn]
+    new = [
+        transform(shown.picture, kind, value, grey) for shown in pictures for value in kind.drawn
+    ]
     return mosaic(center_crop(net, np.stack(new)), len(kind.drawn), 2)

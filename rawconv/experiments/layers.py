@@ -1,8 +1,10 @@
-"""Table 7: a linear SVM and a softmax on the features of layers 1..n of a fixed net.  Zeiler & Fergus 2013, 5.3.
+"""Table 7: a linear SVM and a softmax on the features of layers 1..n of a fixed net.  Zeiler &
+Fergus 2013, 5.3.
 
-For each layer, number of training pictures a class, and fold: the training pictures are drawn anew, so are up to
-`test` validation pictures a class; one centre crop a picture; features standardised and C chosen by hold-out, as
-classifiers.py says.  Accuracy is the mean over the classes, given as mean and standard deviation over the folds.
+For each layer, number of training pictures a class, and fold: the training pictures are drawn anew,
+so are up to `test` validation pictures a class; one centre crop a picture; features standardised
+and C chosen by hold-out, as classifiers.py says.  Accuracy is the mean over the classes, given as
+mean and standard deviation over the folds.
 """
 
 import numpy as np
@@ -31,21 +33,32 @@ PUBLISHED = {  # per cent, and standard deviation over the folds
 }  # fmt: skip
 
 
-def run(subject, study, per_class=(30, 60), folds=5, test=50, classifiers=("svm", "softmax"), seed=0):
-    """A study.Result.  per_class: numbers of training pictures a class.  test: most validation pictures a class.
+def run(
+    subject, study, per_class=(30, 60), folds=5, test=50, classifiers=("svm", "softmax"), seed=0
+):
+    """A study.Result.  per_class: numbers of training pictures a class.  test: most validation
+    pictures a class.
 
     RawconvError where a class has fewer training pictures than that, or the SVM's library is missing.
     """
     check(classifiers)
     enough(subject.data, max(per_class))
     layers = feature_layers(subject.net)
-    cells = [(layer, count, fold) for layer in layers for count in per_class for fold in range(folds)]
-    keys = {f"layer {layer}, {count} a class, fold {fold}": (layer, count, fold) for layer, count, fold in cells}
+    cells = [
+        (layer, count, fold) for layer in layers for count in per_class for fold in range(folds)
+    ]
+    keys = {
+        f"layer {layer}, {count} a class, fold {fold}": (layer, count, fold)
+        for layer, count, fold in cells
+    }
 
     def compute(key):
         layer, count, fold = keys[key]
         train, test_set = _drawn(subject, layers[layer], count, test, seed, fold)
-        accuracies = {name: accuracy(name, *train, *test_set, len(subject.data.classes)) for name in classifiers}
+        accuracies = {
+            name: accuracy(name, *train, *test_set, len(subject.data.classes))
+            for name in classifiers
+        }
         return {name: np.array(value) for name, value in accuracies.items()}
 
     steps = dict(zip(cells, study.each(list(keys), compute, "classifiers"), strict=True))
@@ -75,12 +88,21 @@ def _cell(layer, name, count, classifier, accuracies):
 
 def _result(subject, table, test):
     classes = subject.data.classes
-    numbers = {"classes": classes, "chance": 1 / len(classes), "most_test_pictures": test, "table": table}
-    rows = [{k: v for k, v in cell.items() if k not in ("folds", "regularisation")} for cell in table]
+    numbers = {
+        "classes": classes,
+        "chance": 1 / len(classes),
+        "most_test_pictures": test,
+        "table": table,
+    }
+    rows = [
+        {k: v for k, v in cell.items() if k not in ("folds", "regularisation")} for cell in table
+    ]
     sentences = []
     for name, count in dict.fromkeys((cell["classifier"], cell["per_class"]) for cell in table):
         cells = [cell for cell in table if (cell["classifier"], cell["per_class"]) == (name, count)]
-        values = ", ".join(f"({cell['layer']}) {plus_minus(cell['accuracy'], cell['std'])}" for cell in cells)
+        values = ", ".join(
+            f"({cell['layer']}) {plus_minus(cell['accuracy'], cell['std'])}" for cell in cells
+        )
         sentences.append(f"{NAMES[name]}, {count} a class, layers 1..n: {values} %.")
     return Result(numbers, rows, _figure(subject, table), sentences, PUBLISHED)
 
@@ -99,12 +121,17 @@ def _figure(subject, table):
     ours.set_title("ours")
     for number, (where, published) in enumerate(list(PUBLISHED.items())[1:]):
         for name, values in published.items():
-            _curve(paper, {int(layer): value for layer, value in values.items()}, name, number, where)
+            _curve(
+                paper, {int(layer): value for layer, value in values.items()}, name, number, where
+            )
     paper.set_title("the paper's, ImageNet's 1000 classes to Caltech's")
     last = max(cell["layer"] for cell in table)
     for panel, top in ((ours, last), (paper, 7)):
         panel.set(
-            xlabel="layers 1..n kept", ylabel="mean per-class accuracy, %", ylim=(0, 100), xticks=range(1, top + 1)
+            xlabel="layers 1..n kept",
+            ylabel="mean per-class accuracy, %",
+            ylim=(0, 100),
+            xticks=range(1, top + 1),
         )
         panel.legend(loc="lower right", fontsize=8)
     return png(figure)
@@ -124,4 +151,6 @@ def _curve(axes, points, classifier, number, label):
     y, errors = zip(*points.values(), strict=True)
     style = "-" if classifier == "svm" else "--"
     look = {"ls": style, "marker": "o", "color": CYCLE[number % len(CYCLE)], "ms": 4, "capsize": 2}
-    axes.errorbar(list(points), y, np.nan_to_num(errors), label=f"{NAMES[classifier]}, {label}", **look)
+    axes.errorbar(
+        list(points), y, np.nan_to_num(errors), label=f"{NAMES[classifier]}, {label}", **look
+    )

@@ -2,9 +2,10 @@
 
     result = run(subject, study, shown(subject, ["dog.jpg"]), layer="conv5", square=14, stride=2)
 
-For every place of the square: the total activation of the map that responds most to the whole picture, the probability
-of the true class, and the most probable class.  Beside them stands that map's projection, from this picture and from
-three others.  Only what the square reaches is computed again (perturbed.py).  The paper gives no numbers.
+For every place of the square: the total activation of the map that responds most to the whole
+picture, the probability of the true class, and the most probable class.  Beside them stands that
+map's projection, from this picture and from three others.  Only what the square reaches is computed
+again (perturbed.py).  The paper gives no numbers.
 """
 
 from typing import NamedTuple
@@ -30,33 +31,46 @@ from .study import Result
 from .subject import filling
 
 AT_ONCE = 128  # places of the square in one step
-OTHERS, SCANNED = 3, 2000  # projections from other pictures, and among how many these are the strongest
+# projections from other pictures, and among how many these are the strongest
+OTHERS, SCANNED = 3, 2000
 CLASSES = len(charts.CYCLE) - 1  # that have a colour of their own
 
 
 def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill="128"):
     """A study.Result about subject.Shown pictures.
 
-    square, stride: pixels of the net's input; by default a quarter of its width, and a 30th of it between places.
+    square, stride: pixels of the net's input; by default a quarter of its width, and a 30th of it
+    between places.
     fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
     RawconvError where no map of the layer responds to a picture, or the net has no scores.
     """
     soundness.check_scores(subject.net)
     net, name = subject.net, layer_object(subject.net, layer)
-    side, step = square or max(1, round(net.shape[1] / 4)), stride or max(1, round(net.shape[1] / 30))
+    side, step = (
+        square or max(1, round(net.shape[1] / 4)),
+        stride or max(1, round(net.shape[1] / 30)),
+    )
     places, filled = Places.of(net.shape, side, step), filling(net, fill)
     some = take(subject.data.val, range(min(SCANNED, len(subject.data.val))))
     top = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
     results = [
-        _slide(subject, study, k, shown, top, places.boxes, Covered.of(net, shown.picture, filled, name))
+        _slide(
+            subject,
+            study,
+            k,
+            shown,
+            top,
+            places.boxes,
+            Covered.of(net, shown.picture, filled, name),
+        )
         for k, shown in enumerate(pictures)
     ]
     return _result(net, pictures, results, places, filled, name)
 
 
 class Places(NamedTuple):
-    """Where the square's middle was, its rows and columns; the boxes (n, 4), row by row: top, left, bottom, right, cut
-    off at the border; the square's side."""
+    """Where the square's middle was, its rows and columns; the boxes (n, 4), row by row: top, left,
+    bottom, right, cut off at the border; the square's side."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -66,9 +80,18 @@ class Places(NamedTuple):
     @classmethod
     def of(cls, shape, side, stride):
         """Every `stride` pixels of a picture of `shape`, as far from one border as from the other."""
-        rows, columns = (np.arange((length - 1) % stride // 2, length, stride) for length in shape[:2])
-        tops = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2) - side // 2
-        return cls(rows, columns, np.hstack([np.maximum(tops, 0), np.minimum(tops + side, shape[:2])]), side)
+        rows, columns = (
+            np.arange((length - 1) % stride // 2, length, stride) for length in shape[:2]
+        )
+        tops = (
+            np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2) - side // 2
+        )
+        return cls(
+            rows,
+            columns,
+            np.hstack([np.maximum(tops, 0), np.minimum(tops + side, shape[:2])]),
+            side,
+        )
 
     def grid(self, values):
         return values.reshape(len(self.rows), len(self.columns))
@@ -82,8 +105,9 @@ class Places(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """A picture to be covered: what every layer says of it, its twin that is all fill, both (1, H, W, C) on the net's
-    device; the watched layer object, the number of its map with the largest sum, and that sum."""
+    """A picture to be covered: what every layer says of it, its twin that is all fill, both (1, H,
+    W, C) on the net's device; the watched layer object, the number of its map with the largest sum,
+    and that sum."""
 
     maps: dict
     grey: Array
@@ -97,7 +121,9 @@ class Covered(NamedTuple):
         maps = ForwardPass(net, preprocess(net, picture[None])).maps
         sums = to_cpu(maps[layer].sum(axis=(0, 1, 2)))
         if not sums.max() > 0:
-            raise RawconvError(f"No map of {user_name(net, layer)} responds to this picture; choose another --layer.")
+            raise RawconvError(
+                f"No map of {user_name(net, layer)} responds to this picture; choose another --layer."
+            )
         return cls(maps, preprocess(net, fill[None]), layer, int(sums.argmax()), float(sums.max()))
 
 
@@ -110,54 +136,77 @@ def _slide(subject, study, k, shown, top, boxes, covered):
         return respond(subject.net, covered, boxes[start : start + AT_ONCE], shown.label)
 
     slid = study.each(parts, places, f"picture {k}")
-    (down,) = study.each([f"picture {k}, projections"], lambda _: _projections(subject, shown, top, covered))
+    (down,) = study.each(
+        [f"picture {k}, projections"], lambda _: _projections(subject, shown, top, covered)
+    )
     return {key: np.concatenate([part[key] for part in slid]) for key in slid[0]} | down
 
 
 def respond(net, covered, boxes, label):
-    """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class, best_p}, each (n,)."""
+    """Of the picture with each box (n, 4) covered: {activity, true: P(label), best: the class,
+    best_p}, each (n,).
+    """
     last = net.output
     responses = perturbed.forward(
         net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last]
     )
     p = to_cpu(softmax(responses[last])).reshape(len(boxes), -1)
     activity = to_cpu(responses[covered.layer][..., covered.number].sum(axis=(1, 2)))
-    return {"activity": activity, "true": p[:, label], "best": p.argmax(axis=1), "best_p": p.max(axis=1)}
+    return {
+        "activity": activity,
+        "true": p[:, label],
+        "best": p.argmax(axis=1),
+        "best_p": p.max(axis=1),
+    }
 
 
 def changes(x, grey, boxes):
-    """(r (n, h, w, C), corner (n, 2)) for perturbed.forward: windows of one size of x, in each a box of `grey`.
+    """(r (n, h, w, C), corner (n, 2)) for perturbed.forward: windows of one size of x, in each a
+    box of `grey`.
 
-    x, grey: prepared pictures (1, H, W, C).  A box that the border cuts off is smaller than its window, which keeps the
-    pixels of x beside it.
+    x, grey: prepared pictures (1, H, W, C).  A box that the border cuts off is smaller than its
+    window, which keeps the pixels of x beside it.
     """
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
     corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
     r = perturbed.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
-    for occluded, (top, left, bottom, right), (y, x0) in zip(r, boxes.tolist(), corner.tolist(), strict=True):
+    for occluded, (top, left, bottom, right), (y, x0) in zip(
+        r, boxes.tolist(), corner.tolist(), strict=True
+    ):
         occluded[top - y : bottom - y, left - x0 : right - x0] = grey[0, top:bottom, left:right]
     return r, corner
 
 
 def _projections(subject, shown, top, covered):
-    """The strongest map's projection (H, W, 3) from this picture, and those from the others, strongest first."""
+    """The strongest map's projection (H, W, 3) from this picture, and those from the others,
+    strongest first.
+    """
     net, split = subject.net, subject.data.val
     unit = Unit(0, user_name(net, covered.layer), covered.number, whole=True)
     ids = top.picture[covered.number][top.value[covered.number] > 0]
-    others = [picture for picture in split.read(ids) if not np.array_equal(picture, shown.picture)][:OTHERS]
+    others = [picture for picture in split.read(ids) if not np.array_equal(picture, shown.picture)][
+        :OTHERS
+    ]
     down = []
     for picture in [shown.picture, *others]:
-        down += [projection.pixels for projection in project(forward_pass(net, picture, [covered.layer]), [unit])]
+        down += [
+            projection.pixels
+            for projection in project(forward_pass(net, picture, [covered.layer]), [unit])
+        ]
     p = to_cpu(softmax(covered.maps[net.output])).reshape(-1)
     return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
 
 
 def correlation(drop, down, boxes):
-    """Of a map's loss of activity (n,) with the energy of its projection (H, W, C) under each box, in [-1, 1]."""
+    """Of a map's loss of activity (n,) with the energy of its projection (H, W, C) under each box,
+    in [-1, 1].
+    """
     squared = np.square(down, dtype=float).sum(axis=2).cumsum(axis=0).cumsum(axis=1)
     squared = np.pad(squared, ((1, 0), (1, 0)))
     top, left, bottom, right = boxes.T
-    under = squared[bottom, right] - squared[top, right] - squared[bottom, left] + squared[top, left]
+    under = (
+        squared[bottom, right] - squared[top, right] - squared[bottom, left] + squared[top, left]
+    )
     if not (drop.std() and under.std()):
         return float("nan")
     return float(np.corrcoef(drop, under)[0, 1])
@@ -168,19 +217,36 @@ def correlation(drop, down, boxes):
 
 def _result(net, pictures, results, places, filled, name):
     user_layer, names = user_name(net, name), net.classes
-    summaries = [_numbers(names, shown, measured, places) for shown, measured in zip(pictures, results, strict=True)]
+    summaries = [
+        _numbers(names, shown, measured, places)
+        for shown, measured in zip(pictures, results, strict=True)
+    ]
     rows = [
         {"picture": summary["picture"], **places.middle(i), "true": measured["true"][i],
          "best": names[measured["best"][i]], "best_p": measured["best_p"][i], "activity": measured["activity"][i]}
         for summary, measured in zip(summaries, results, strict=True) for i in range(len(places.boxes))
     ]  # fmt: skip
-    numbers = {"layer": user_layer, "square": places.side, "places": len(places.boxes), "pictures": summaries}
+    numbers = {
+        "layer": user_layer,
+        "square": places.side,
+        "places": len(places.boxes),
+        "pictures": summaries,
+    }
     sentences = [_sentence(summary, user_layer) for summary in summaries]
-    return Result(numbers, rows, _draw(net, pictures, results, places, filled, summaries, user_layer), sentences)
+    return Result(
+        numbers,
+        rows,
+        _draw(net, pictures, results, places, filled, summaries, user_layer),
+        sentences,
+    )
 
 
 def _numbers(names, shown, measured, places):
-    true, activity, whole = measured["true"], measured["activity"] / measured["whole"], float(measured["whole"])
+    true, activity, whole = (
+        measured["true"],
+        measured["activity"] / measured["whole"],
+        float(measured["whole"]),
+    )
     return {
         "picture": shown.name, "class": names[shown.label], "p": float(measured["p"][shown.label]),
         "lowest_p": {**places.middle(true.argmin()), "p": float(true.min())},
@@ -213,12 +279,20 @@ def _draw(net, pictures, results, places, filled, summaries, user_layer):
     height, width = net.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for row, shown, measured, summary in zip(axes, pictures, results, summaries, strict=True):
-        picture = _covered_picture(net, shown.picture, filled, places.boxes[measured["true"].argmin()])
-        charts.show(row[0], picture, f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}")
+        picture = _covered_picture(
+            net, shown.picture, filled, places.boxes[measured["true"].argmin()]
+        )
+        charts.show(
+            row[0],
+            picture,
+            f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}",
+        )
         share = places.grid(measured["activity"]) / measured["whole"]
         charts.heat(figure, row[1], share, f"activity of map {summary['map']}", (0, None), extent)
         charts.show(row[2], _four(measured["down"]), f"its projections, {user_layer}")
-        charts.heat(figure, row[3], places.grid(measured["true"]), f"P({summary['class']})", extent=extent)
+        charts.heat(
+            figure, row[3], places.grid(measured["true"]), f"P({summary['class']})", extent=extent
+        )
         _classes(row[4], places.grid(measured["best"]), net.classes, shown.label, extent)
     return charts.png(figure)
 
@@ -239,7 +313,9 @@ def _four(down):
 
 
 def _classes(axes, best, names, label, extent):
-    """The map of the most probable class: the true one blue, others by how often they are; what is rare is grey."""
+    """The map of the most probable class: the true one blue, others by how often they are; what is
+    rare is grey.
+    """
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
@@ -250,6 +326,11 @@ def _classes(axes, best, names, label, extent):
     axes.imshow(pixels, extent=extent, interpolation="nearest")
     axes.set(title="most probable class", xticks=[], yticks=[])
     axes.grid(False)
-    entries = [Patch(color=colour, label=names[k].replace("_", " ")[:18]) for k, colour in colour_of.items()]
+    entries = [
+        Patch(color=colour, label=names[k].replace("_", " ")[:18])
+        for k, colour in colour_of.items()
+    ]
     entries += [Patch(color=charts.GREY, label="others")] if len(order) > CLASSES else []
-    axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, fontsize=8)
+    axes.legend(
+        handles=entries, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, fontsize=8
+    )

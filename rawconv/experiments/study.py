@@ -4,7 +4,8 @@
     maps = study.each(keys, compute)                                   [compute(key), ...]; those known are read
     about = study.finish(Result(numbers, rows, figure, published))     occlusion.png, occlusion.csv, occlusion.json
 
-`options` is all that decides the numbers.  A run that was interrupted is found again by them: same options, same run.
+`options` is all that decides the numbers.  A run that was interrupted is found again by them: same
+options, same run.
 """
 
 import contextlib
@@ -28,16 +29,17 @@ from ..files.progress import progress_bar
 from ..files.run_folders import clean, new_folder, numbered
 from ..files.storage import open_regular, replace_file
 
-UNFINISHED = "unfinished"  # the folder of the steps done so far; at the end it is renamed, and then removed
+# the folder of the steps done so far; at the end it is renamed, and then removed
+UNFINISHED = "unfinished"
 WHOLE = ".finished"  # what it is called when the results are whole
 
 
 class Result(NamedTuple):
     """What an experiment found.
 
-    numbers: for the JSON file, in JSON's types or NumPy's.  rows: [{column: value}] for the CSV file.  figure: a PNG,
-    bytes.  sentences: what it shows, in words, for the terminal.  published: the paper's numbers for the same table or
-    figure, {} where it gives none.
+    numbers: for the JSON file, in JSON's types or NumPy's.  rows: [{column: value}] for the CSV
+    file.  figure: a PNG, bytes.  sentences: what it shows, in words, for the terminal.  published:
+    the paper's numbers for the same table or figure, {} where it gives none.
     """
 
     numbers: dict
@@ -48,7 +50,8 @@ class Result(NamedTuple):
 
 
 class Study:
-    """The experiment `name` with `options`, at work in `folder`, which no other process is until it is finished.
+    """The experiment `name` with `options`, at work in `folder`, which no other process is until it
+    is finished.
 
     known: what `finish` returned to a process that was killed at its very end; else None.
     """
@@ -69,8 +72,8 @@ class Study:
     def each(self, keys, compute, what="", unit="steps"):
         """[compute(key) for key in keys], each a {name: array}; what an interrupted run computed is read.
 
-        keys: texts that name a step within this experiment for good.  A step should take about a second: it is the most
-        that an interruption loses.
+        keys: texts that name a step within this experiment for good.  A step should take about a
+        second: it is the most that an interruption loses.
         """
         with progress_bar(len(keys), what or self.name, unit) as bar:
             return [self._step(key, compute, bar) for key in keys]
@@ -83,7 +86,8 @@ class Study:
             packed = io.BytesIO()
             np.savez(packed, allow_pickle=False, **results)
             replace_file(path, packed.getvalue())
-            shutil.rmtree(self.steps / clean(key), ignore_errors=True)  # its `place`, needed until now
+            # its `place`, needed until now
+            shutil.rmtree(self.steps / clean(key), ignore_errors=True)
         bar.update()
         return results
 
@@ -118,16 +122,19 @@ class Study:
 
 
 def begin(name, options, root, stem, out=None, force=False):
-    """The Study of these options: the interrupted one in `root`/`stem`-<n>, or a new one there, or in the folder `out`.
+    """The Study of these options: the interrupted one in `root`/`stem`-<n>, or a new one there, or
+    in the folder `out`.
 
-    UsageError where `out` holds something else and `force` is not given; RawconvError where another process is at work
-    there.
+    UsageError where `out` holds something else and `force` is not given; RawconvError where another
+    process is at work there.
     """
     if out is None:
         folders = list(numbered(root, stem).values())
         again = (f for f in folders if _same(f, name, options))
         blank = (f for f in folders if _is_blank(f) and not holder(f))
-        return Study(name, options, next(again, None) or next(blank, None) or new_folder(root, stem))
+        return Study(
+            name, options, next(again, None) or next(blank, None) or new_folder(root, stem)
+        )
     out = Path(out)
     refuse_held(out)
     if not _same(out, name, options):
@@ -146,7 +153,9 @@ def _clear(out, force):
 def table(rows):
     """Rows [{column: value}] as the text of a CSV file; a column that a row lacks is empty."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    return csv_text([columns, *([_short(row.get(column, "")) for column in columns] for row in rows)])
+    return csv_text(
+        [columns, *([_short(row.get(column, "")) for column in columns] for row in rows)]
+    )
 
 
 def _short(value):
@@ -155,13 +164,18 @@ def _short(value):
 
 def _same(folder, name, options):
     """Whether an interrupted study of these options is in `folder`."""
-    with contextlib.suppress(OSError), open_regular(folder / UNFINISHED / "options.json", "r") as file:
+    with (
+        contextlib.suppress(OSError),
+        open_regular(folder / UNFINISHED / "options.json", "r") as file,
+    ):
         return file.read() == json_text(options)
     return _known(folder, name, options) is not None
 
 
 def _known(folder, name, options):
-    """The results in `folder`, where they are of these options and their steps were about to be removed; else None."""
+    """The results in `folder`, where they are of these options and their steps were about to be
+    removed; else None.
+    """
     with contextlib.suppress(OSError, ValueError):
         with open_regular(folder / f"{name}.json", "r") as file:
             content = json.load(file)
@@ -174,7 +188,9 @@ def _is_blank(folder):
     """Whether there is nothing in `folder` but what a process leaves that is killed before its first step."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".options.json.")}
     if names == {UNFINISHED} or names == {UNFINISHED, LOCK}:
-        return all(path.name.startswith(".options.json.") for path in (folder / UNFINISHED).iterdir())
+        return all(
+            path.name.startswith(".options.json.") for path in (folder / UNFINISHED).iterdir()
+        )
     return names <= {LOCK}
 
 

@@ -49,18 +49,26 @@ class Subject(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A picture that an experiment is about: its name, stored uint8 (S, S, 3), and its true class among the net's."""
+    """A picture that an experiment is about: its name, stored uint8 (S, S, 3), and its true class
+    among the net's.
+    """
 
     name: str
     picture: np.ndarray
     label: int
 
     def identity(self):
-        return {"name": self.name, "label": self.label, "sha256": hashlib.sha256(self.picture.tobytes()).hexdigest()}
+        return {
+            "name": self.name,
+            "label": self.label,
+            "sha256": hashlib.sha256(self.picture.tobytes()).hexdigest(),
+        }
 
 
 def load(weights=None, data=None, device=None, workspace=256):
-    """The Subject of a checkpoint (default: the newest, else the shipped one) and a data set (default: its own)."""
+    """The Subject of a checkpoint (default: the newest, else the shipped one) and a data set
+    (default: its own).
+    """
     weights, device = Path(weights) if weights else checkpoint.default(), device or Device()
     net, info, _ = checkpoint.load(weights)
     pictures = data_of(net, weights, info, data)
@@ -72,9 +80,10 @@ def load(weights=None, data=None, device=None, workspace=256):
 def shown(subject, paths=(), label=None, count=3):
     """[Shown]: the picture files `paths`, or the first `count` validation pictures that the net gets right.
 
-    label: the true class of the files, by default what the net takes each for.  Of the validation pictures each is of
-    another class, as long as there are some.  UsageError: no such class.  RawconvError: a file is no picture, the net
-    gets nothing right, or it does not know the data's classes.
+    label: the true class of the files, by default what the net takes each for.  Of the validation
+    pictures each is of another class, as long as there are some.  UsageError: no such class.
+    RawconvError: a file is no picture, the net gets nothing right, or it does not know the data's
+    classes.
     """
     net = subject.net
     if paths:
@@ -83,27 +92,46 @@ def shown(subject, paths=(), label=None, count=3):
             raise RawconvError(" ".join(trouble))
         best = probabilities(net, np.stack([picture for *_, picture in files])).argmax(axis=1)
         true = [class_number(net, label)] * len(files) if label else best.tolist()
-        return [Shown(escaped(str(path)), picture, k) for (_, path, picture), k in zip(files, true, strict=True)]
+        return [
+            Shown(escaped(str(path)), picture, k)
+            for (_, path, picture), k in zip(files, true, strict=True)
+        ]
     split, numbers = subject.data.val, class_numbers(subject)
     labels = numbers[split.labels[:LOOKED_AT]]
-    right = over(split, lambda pictures, _: probabilities(net, pictures).argmax(axis=1), count=LOOKED_AT) == labels
+    right = (
+        over(
+            split, lambda pictures, _: probabilities(net, pictures).argmax(axis=1), count=LOOKED_AT
+        )
+        == labels
+    )
     if not right.any():
-        raise RawconvError(f"The net gets no picture of {subject.data.source} right; choose other --weights or --data.")
+        raise RawconvError(
+            f"The net gets no picture of {subject.data.source} right; choose other --weights or --data."
+        )
     earlier = np.array([np.sum(right[:k] & (labels[:k] == labels[k])) for k in range(len(labels))])
     ids = np.flatnonzero(right)
     ids = np.sort(ids[np.argsort(earlier[ids], kind="stable")][:count])
     pictures = split.read(ids)
-    return [Shown(escaped(split.names[i]), picture, int(labels[i])) for i, picture in zip(ids, pictures, strict=True)]
+    return [
+        Shown(escaped(split.names[i]), picture, int(labels[i]))
+        for i, picture in zip(ids, pictures, strict=True)
+    ]
 
 
 def filling(net, fill):
-    """A stored picture, uint8 (S, S, 3), all of "128", "r,g,b" or "mean".  UsageError where it is none of these."""
+    """A stored picture, uint8 (S, S, 3), all of "128", "r,g,b" or "mean".  UsageError where it is
+    none of these.
+    """
     size = stored_size(net)
     if fill == "mean":
         return np.broadcast_to(np.rint(to_cpu(net.mean)).astype(np.uint8), (size, size, 3)).copy()
     parts = fill.split(",")
-    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) < 256 for part in parts):
-        raise UsageError(f"--fill {fill} is no colour; write a grey from 0 to 255, red,green,blue, or mean.")
+    if len(parts) not in (1, 3) or not all(
+        part.strip().isdecimal() and int(part) < 256 for part in parts
+    ):
+        raise UsageError(
+            f"--fill {fill} is no colour; write a grey from 0 to 255, red,green,blue, or mean."
+        )
     return np.full((size, size, 3), [int(part) for part in parts], np.uint8)
 
 
@@ -111,7 +139,9 @@ def class_number(net, name):
     """The number of a net's class.  UsageError where it has none of this name."""
     name = escaped(name)
     if name not in net.classes:
-        raise UsageError(f"The net has no class {name!r}; its classes are {', '.join(net.classes)}.")
+        raise UsageError(
+            f"The net has no class {name!r}; its classes are {', '.join(net.classes)}."
+        )
     return net.classes.index(name)
 
 
@@ -126,7 +156,9 @@ def class_numbers(subject):
 
 
 def beside(subject, weights):
-    """The Subject of another checkpoint on the same data set and device; its pictures may be of another size."""
+    """The Subject of another checkpoint on the same data set and device; its pictures may be of
+    another size.
+    """
     net, info, _ = checkpoint.load(weights)
     if stored_size(net) != stored_size(subject.net):
         return load(weights, subject.data.source, subject.device)
@@ -134,7 +166,8 @@ def beside(subject, weights):
 
 
 def probabilities(net, pictures, views=1):
-    """p (N, classes), on the CPU, of stored pictures uint8 (N, S, S, 3): of the centre crop, or the mean of ten views.
+    """p (N, classes), on the CPU, of stored pictures uint8 (N, S, S, 3): of the centre crop, or the
+    mean of ten views.
 
     The mean is of the softmax outputs (Krizhevsky 2012).
     """

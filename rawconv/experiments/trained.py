@@ -1,4 +1,5 @@
-"""The small nets that an experiment needs: trained once into runs/experiments/, found again by what they are made of.
+"""The small nets that an experiment needs: trained once into runs/experiments/, found again by what
+they are made of.
 
     path = trained("alex64", "scenes:8000", {"epochs": 10}, device=device, say=say, minutes=2)       its last.h5
 
@@ -21,7 +22,9 @@ from ..training.recipes import Recipe
 ROOT = Path("runs/experiments")
 
 
-def trained(model, data, changes, seed=0, device=None, allow=True, say=print, minutes=1, instead=""):
+def trained(
+    model, data, changes, seed=0, device=None, allow=True, say=print, minutes=1, instead=""
+):
     """Path of the last.h5 of such a net; one that was interrupted is trained to its end.
 
     changes: {field of Recipe: value}.  minutes: what it takes on two cores, to be said before it begins.
@@ -32,11 +35,17 @@ def trained(model, data, changes, seed=0, device=None, allow=True, say=print, mi
     if _is_finished(file):
         return file
     if not allow:
-        raise UsageError(f"{model} trained on {data} is needed and not in {folder}; leave --no-train out{instead}.")
+        raise UsageError(
+            f"{model} trained on {data} is needed and not in {folder}; leave --no-train out{instead}."
+        )
     say(f"Training {model} on {data}, about {minutes:g} min on 2 cores; it is kept in {folder}.")
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        run = runs.resume(file, {}) if file.exists() else runs.start(model, data, seed=seed, changes=changes)
+        run = (
+            runs.resume(file, {})
+            if file.exists()
+            else runs.start(model, data, seed=seed, changes=changes)
+        )
         runs.train_run(run, folder, device or Device(), say)
     return file
 
@@ -51,7 +60,8 @@ def _is_finished(file):
 def train_in(folder, begin, data, seed, device, workspace=None, **how):
     """Train a net in `folder` on a DataSet, going on from the last.h5 there; the net.
 
-    begin: the function () -> (net, recipe) of a training that has not begun.  workspace: of runs.limit_columns.
+    begin: the function () -> (net, recipe) of a training that has not begun.  workspace: of
+    runs.limit_columns.
     how: other arguments of training.train.
     """
     file, state = Path(folder) / "last.h5", None

@@ -1,12 +1,15 @@
-"""Tables 4 to 6, figure 9: a new softmax on fixed layers, against the net from scratch.  Zeiler & Fergus 2013, 5.2.
+"""Tables 4 to 6, figure 9: a new softmax on fixed layers, against the net from scratch.  Zeiler &
+Fergus 2013, 5.2.
 
-For each number of training pictures a class and each fold, both learn from the same pictures and are tried on the same:
+For each number of training pictures a class and each fold, both learn from the same pictures and
+are tried on the same:
 
     fixed     all layers but the last stay as they are; one centre crop a picture, a softmax as in classifiers.py
     scratch   the net with new random weights, trained by the recipe of its pretraining for `steps` steps of BATCH
               pictures, cropped and mirrored anew each time
 
-Accuracy is the mean over the classes (table 6: that of each class), as mean and standard deviation over the folds.
+Accuracy is the mean over the classes (table 6: that of each class), as mean and standard deviation
+over the folds.
 """
 
 import numpy as np
@@ -40,19 +43,29 @@ PUBLISHED = {  # per cent, and standard deviation over the folds, by training pi
     "Caltech-256": {
         "pretrained": {"15": [65.7, 0.2], "30": [70.6, 0.2], "45": [72.7, 0.4], "60": [74.2, 0.3]},
         "from scratch": {"15": [9.0, 1.4], "30": [22.5, 0.7], "45": [31.2, 0.5], "60": [38.8, 1.4]},
-        "Sohn 2011": {"15": [35.1, None], "30": [42.1, None], "45": [45.7, None], "60": [47.9, None]},
+        "Sohn 2011": {
+            "15": [35.1, None],
+            "30": [42.1, None],
+            "45": [45.7, None],
+            "60": [47.9, None],
+        },
         "Bo 2013": {"15": [40.5, 0.4], "30": [48.0, 0.2], "45": [51.9, 0.2], "60": [55.2, 0.3]},
     },
 }
 
 
 def run(subject, study, per_class=(5, 15, 30, 60), folds=5, test=50, steps=300, seed=0):
-    """A study.Result.  per_class: numbers of training pictures a class.  test: most validation pictures a class.
+    """A study.Result.  per_class: numbers of training pictures a class.  test: most validation
+    pictures a class.
 
     RawconvError where a class has fewer training pictures than that.
     """
     enough(subject.data, max(per_class))
-    cells = {f"{count} a class, fold {fold}": (count, fold) for count in per_class for fold in range(folds)}
+    cells = {
+        f"{count} a class, fold {fold}": (count, fold)
+        for count in per_class
+        for fold in range(folds)
+    }
 
     def right(key):
         way, _, cell = key.partition(": ")
@@ -67,22 +80,31 @@ def run(subject, study, per_class=(5, 15, 30, 60), folds=5, test=50, steps=300, 
     table = []
     for way, name in WAYS.items():
         right_answers = study.each([f"{way}: {cell}" for cell in cells], right, name, "nets")
-        right_answers = np.stack([step["right"] for step in right_answers]).reshape(len(per_class), folds, -1)
-        table += [_row(subject, way, count, each) for count, each in zip(per_class, right_answers, strict=True)]
+        right_answers = np.stack([step["right"] for step in right_answers]).reshape(
+            len(per_class), folds, -1
+        )
+        table += [
+            _row(subject, way, count, each)
+            for count, each in zip(per_class, right_answers, strict=True)
+        ]
     return _result(subject, table, test, steps)
 
 
 def _fixed(subject, few, held):
     """Labels for the pictures `held`, by a softmax on the features of the last layer below the scores."""
     layer = list(feature_layers(subject.net).values())[-1]
-    x, others = (over(split, lambda pictures, _: features(subject.net, pictures, layer)) for split in (few, held))
+    x, others = (
+        over(split, lambda pictures, _: features(subject.net, pictures, layer))
+        for split in (few, held)
+    )
     return answers("softmax", x, few.labels, others, len(subject.data.classes))[0]
 
 
 def _scratch(subject, few, held, folder, steps, seed):
     """The same by a net of the same layers that has seen nothing but the pictures `few`.
 
-    They are gone over again and again in one long epoch, so that there is one validation.  folder: for its checkpoint.
+    They are gone over again and again in one long epoch, so that there is one validation.  folder:
+    for its checkpoint.
     """
     again = take(few, np.resize(np.arange(len(few)), steps * BATCH))
     data = DataSet("few", "few", subject.data.classes, again, held)
@@ -90,8 +112,13 @@ def _scratch(subject, few, held, folder, steps, seed):
     def begin():
         net = untrained(new_classifier(subject.net, data.classes, seed), seed)
         net.mean = mean_image(few)
-        how = Recipe.from_json(subject.info["recipe"]) if subject.info.get("recipe") else recipe_of(net)
-        rate = how.lr * (BATCH / how.batch) ** 0.5  # with the full rate a net of so few pictures may die
+        how = (
+            Recipe.from_json(subject.info["recipe"])
+            if subject.info.get("recipe")
+            else recipe_of(net)
+        )
+        # with the full rate a net of so few pictures may die
+        rate = how.lr * (BATCH / how.batch) ** 0.5
         return net, how._replace(
             epochs=1, batch=BATCH, lr=rate, schedule="cosine", warmup=WARMUP, frozen="", lr_multipliers={}
         )  # fmt: skip
@@ -112,13 +139,23 @@ def _row(subject, way, count, right):
 
 def _result(subject, table, test, steps):
     classes = subject.data.classes
-    numbers = {"classes": classes, "chance": 1 / len(classes), "most_test_pictures": test, "table": table}
+    numbers = {
+        "classes": classes,
+        "chance": 1 / len(classes),
+        "most_test_pictures": test,
+        "table": table,
+    }
     numbers |= {"pictures_from_scratch": steps * BATCH}
-    rows = [{k: v for k, v in row.items() if k not in ("folds", "by_class")} | row["by_class"] for row in table]
+    rows = [
+        {k: v for k, v in row.items() if k not in ("folds", "by_class")} | row["by_class"]
+        for row in table
+    ]
     sentences = []
     for entry, other in zip(*_both(table), strict=True):
         values = (plus_minus(row["accuracy"], row["std"]) for row in (entry, other))
-        sentences.append("{} a class: layers fixed {} %, from scratch {} %.".format(entry["per_class"], *values))
+        sentences.append(
+            "{} a class: layers fixed {} %, from scratch {} %.".format(entry["per_class"], *values)
+        )
     return Result(numbers, rows, _figure(subject, table), sentences, PUBLISHED)
 
 
@@ -142,7 +179,9 @@ def _figure(subject, table):
     paper.set_title("the paper's, from ImageNet's 1000 classes")
     most = max(row["per_class"] for row in table)
     for panel, last in ((ours, most), (paper, 60)):
-        panel.set(xlabel="training pictures a class", ylabel="mean per-class accuracy, %", ylim=(0, 100))
+        panel.set(
+            xlabel="training pictures a class", ylabel="mean per-class accuracy, %", ylim=(0, 100)
+        )
         panel.set_xlim(0, 1.05 * last)
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
     _bars(bars, [rows[-1] for rows in _both(table)])
@@ -172,6 +211,10 @@ def _bars(axes, rows):
         axes.barh(y, values, 0.36, color=CYCLE[number], label=WAYS[row["way"]])
     title = f"each class, {rows[0]['per_class']} training pictures"
     axes.set(
-        title=title, yticks=range(len(names)), yticklabels=list(map(short, names)), xlim=(0, 100), xlabel="accuracy, %"
+        title=title,
+        yticks=range(len(names)),
+        yticklabels=list(map(short, names)),
+        xlim=(0, 100),
+        xlabel="accuracy, %",
     )
     axes.invert_yaxis()

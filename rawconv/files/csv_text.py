@@ -10,14 +10,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Return rows [[value]] as CSV; an apostrophe goes before text that a spreadsheet would calculate (OWASP)."""
+    """Return rows [[value]] as CSV; an apostrophe goes before text that a spreadsheet would
+    calculate (OWASP).
+    """
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue().encode("utf-8", "backslashreplace").decode()
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value) else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value)
+        else value
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -28,7 +34,9 @@ def _is_number(text: str) -> bool:
 
 
 def read_csv(text: str) -> list[list[str]]:
-    """Return the rows [[text]] that `csv_text` wrote, without the apostrophes it added.  csv.Error: not CSV."""
+    """Return the rows [[text]] that `csv_text` wrote, without the apostrophes it added.  csv.Error:
+    not CSV.
+    """
     return [[_without_apostrophe(cell) for cell in row] for row in csv.reader(io.StringIO(text))]
 
 

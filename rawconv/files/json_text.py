@@ -27,4 +27,5 @@ def json_text(value: Any) -> str:
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     numbers = r"\[\s+(-?[\d.]+(?:e[-+]?\d+)?(?:,\s+-?[\d.]+(?:e[-+]?\d+)?)*)\s+\]"
     text = re.sub(numbers, lambda match: "[" + re.sub(r"\s+", " ", match[1]) + "]", text)
-    return re.sub("[\ud800-\udfff]", lambda byte: f"\\u{ord(byte[0]):04x}", text)  # of file names that are not UTF-8
+    # of file names that are not UTF-8
+    return re.sub("[\ud800-\udfff]", lambda byte: f"\\u{ord(byte[0]):04x}", text)

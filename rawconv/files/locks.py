@@ -3,9 +3,9 @@
     with locked("runs/mine"): ...        creates runs/mine/.lock; for a file, present or future: .<its name>.lock
     holder("runs/mine")                  the other Process that works there; None where there is none
 
-A lock is a file created with O_EXCL, which is atomic on every file system, and names its process.  The lock of a
-process that has ended is taken over.  Whether a process on another machine still runs cannot be told from here: its
-lock stays until that process, or the user, removes it.
+A lock is a file created with O_EXCL, which is atomic on every file system, and names its process.
+The lock of a process that has ended is taken over.  Whether a process on another machine still runs
+cannot be told from here: its lock stays until that process, or the user, removes it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,11 @@ def refuse_held(path: Path) -> None:
 
 def _file(path: Path) -> str:
     path = os.path.realpath(path)
-    return os.path.join(path, NAME) if os.path.isdir(path) else "{}/.{}{}".format(*os.path.split(path), NAME)
+    return (
+        os.path.join(path, NAME)
+        if os.path.isdir(path)
+        else "{}/.{}{}".format(*os.path.split(path), NAME)
+    )
 
 
 def _make(file: str, path: Path) -> None:
@@ -109,14 +113,19 @@ def _read(file: str) -> Process | None:
     except (ValueError, TypeError):
         return None
     kinds = {"pid": int}
-    return process if all(type(part) is kinds.get(name, str) for name, part in process._asdict().items()) else None
+    return (
+        process
+        if all(type(part) is kinds.get(name, str) for name, part in process._asdict().items())
+        else None
+    )
 
 
 def _take_away(file: str, other: Process | None) -> None:
-    """Remove the lock of a process that has ended (other None: of a lock that names none), unless it was replaced.
+    """Remove the lock of a process that has ended (other None: of a lock that names none), unless
+    it was replaced.
 
-    A second lock guards the removal: otherwise two processes could see the old lock, and the slower one would remove
-    the new lock of the faster one.
+    A second lock guards the removal: otherwise two processes could see the old lock, and the slower
+    one would remove the new lock of the faster one.
     """
     with contextlib.suppress(FileExistsError, FileNotFoundError):
         if other is None and time.time() - os.stat(file).st_mtime < BEING_WRITTEN:
@@ -159,10 +168,13 @@ def _refusal(file: str, path: Path, other: Process) -> RawconvError:
     remedy = "Wait for it, or name another place."
     if (other.host, other.machine, other.space) != (this().host, this().machine, this().space):
         remedy = f"Wait for it, or name another place; if it is no longer running, remove {file}."
-    return RawconvError(f"Process {other.pid} on {other.host} is at work on {path}{since}. {remedy}")
+    return RawconvError(
+        f"Process {other.pid} on {other.host} is at work on {path}{since}. {remedy}"
+    )
 
 
 def _unwritten(path: Path, error: OSError) -> RawconvError:
-    from .storage import unwritten  # not at the top: it imports h5py, which a command's --help need not wait for
+    # not at the top: it imports h5py, which a command's --help need not wait for
+    from .storage import unwritten
 
     return unwritten(path, error)

@@ -35,12 +35,16 @@ def warn(sentence: str) -> None:
 
 
 def escaped(name: str) -> str:
-    r"""Return `name` as text that can be stored and drawn: bytes that are not UTF-8 as \xe9, control codes as \x1b."""
+    r"""Return `name` as text that can be stored and drawn: bytes that are not UTF-8 as \xe9,
+    control codes as \x1b.
+    """
     return "".join(c if _shows(c) else _escape(c) for c in name)
 
 
 def composed(name: str) -> str:
-    """Return `name` with a letter and its accent as one character, as people type it; some systems store two."""
+    """Return `name` with a letter and its accent as one character, as people type it; some systems
+    store two.
+    """
     return unicodedata.normalize("NFC", name)
 
 
@@ -55,5 +59,6 @@ def _shows(c: str) -> bool:
 
 
 def _escape(c: str) -> str:
-    byte = ord(c) - 0xDC00  # Python represents a byte of a file name that is not UTF-8 as U+DC00 + byte
+    # Python represents a byte of a file name that is not UTF-8 as U+DC00 + byte
+    byte = ord(c) - 0xDC00
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else c.encode("unicode_escape").decode()

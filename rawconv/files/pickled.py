@@ -1,8 +1,9 @@
-"""PyTorch's pickles without Python's unpickler: a stack machine that knows containers, numbers, texts and tensors.
+"""PyTorch's pickles without Python's unpickler: a stack machine that knows containers, numbers,
+texts and tensors.
 
-A pickle is a program that may call any function by its name.  Here the few names of KNOWN stand for data; any other is
-refused before anything follows from it.  Nothing that the file names is imported or called, and nothing is allocated
-beyond what its bytes hold.
+A pickle is a program that may call any function by its name.  Here the few names of KNOWN stand for
+data; any other is refused before anything follows from it.  Nothing that the file names is imported
+or called, and nothing is allocated beyond what its bytes hold.
 """
 
 import pickletools
@@ -29,7 +30,9 @@ STATE_DICT = (
 
 
 class Storage(NamedTuple):
-    """A run of `count` numbers that tensors look into.  dtype: NumPy's, or "bfloat16", which NumPy does not have."""
+    """A run of `count` numbers that tensors look into.  dtype: NumPy's, or "bfloat16", which NumPy
+    does not have.
+    """
 
     dtype: Any
     key: str
@@ -56,20 +59,28 @@ class Name(NamedTuple):
 
 
 def tensor(storage, offset, shape, strides, *rest):
-    """A Tensor that lies in its storage and is no larger than that (or an expanded one could be of any size)."""
+    """A Tensor that lies in its storage and is no larger than that (or an expanded one could be of
+    any size).
+    """
     few = len(shape) == len(strides) <= MOST_PARTS
-    if not few or not all(type(size) is int and 0 <= size < 1 << 62 for size in (offset, *shape, *strides)):
+    if not few or not all(
+        type(size) is int and 0 <= size < 1 << 62 for size in (offset, *shape, *strides)
+    ):
         raise Wrong("is damaged: a tensor's shape, strides or offset make no sense")
     numbers, last = 1, offset
     for size, stride in zip(shape, strides, strict=True):
         numbers, last = numbers * size, last + (size - 1) * stride
     if numbers and (last >= storage.count or numbers > storage.count):
-        raise Wrong(f"is damaged: a tensor of shape {tuple(shape)} reaches beyond its storage of {storage.count}")
+        raise Wrong(
+            f"is damaged: a tensor of shape {tuple(shape)} reaches beyond its storage of {storage.count}"
+        )
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 def _dict(pairs=None):
-    """Python 2 gives the pairs in a list.  It is emptied, or a small file could have it copied a million times."""
+    """Python 2 gives the pairs in a list.  It is emptied, or a small file could have it copied a
+    million times.
+    """
     content: dict[Any, Any] = {}
     for key, value in pairs or ():
         _set(content, key, value)
@@ -94,22 +105,30 @@ KNOWN = {
 def load(file, storages=None, known=KNOWN, most=MOST_BYTES):
     """The object of the pickle that begins at the file's place, which is behind it afterwards.
 
-    file: what reads no more than there is, as BytesIO and mmap do.  storages: a dict that takes {key: Storage}.
-    known: {name that the pickle may use: function that makes what it stands for, or None}.  most: bytes that are read.
-    Wrong, with the name, where the pickle names anything but tensors and plain containers.
+    file: what reads no more than there is, as BytesIO and mmap do.  storages: a dict that takes
+    {key: Storage}.
+    known: {name that the pickle may use: function that makes what it stands for, or None}.  most:
+    bytes that are read. Wrong, with the name, where the pickle names anything but tensors and plain
+    containers.
     """
     machine, start = _Machine({} if storages is None else storages, known), file.tell()
     try:
-        with warnings.catch_warnings():  # genops decodes what is then refused, and may find its escapes odd
+        # genops decodes what is then refused, and may find its escapes odd
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             for operation, argument, place in pickletools.genops(file):
                 if place - start > most:
-                    raise Wrong(f"holds a pickle of more than {most >> 20} MB beside its tensors", STATE_DICT)
+                    raise Wrong(
+                        f"holds a pickle of more than {most >> 20} MB beside its tensors",
+                        STATE_DICT,
+                    )
                 machine.step(operation.name, argument)
         return machine.stack.pop()
     except Wrong:
         raise
-    except Exception as error:  # an empty stack, a text where a list should be, an end too early ...
+    except (
+        Exception
+    ) as error:  # an empty stack, a text where a list should be, an end too early ...
         raise Wrong("is damaged: its pickle makes no sense") from error
 
 
@@ -133,7 +152,9 @@ class _Machine:
             OPERATIONS[name](self, argument)
         elif name not in ("PROTO", "FRAME", "STOP"):
             what = argument.replace(" ", ".") if name == "INST" else f"the operation {name}"
-            raise Wrong(f"holds {what:.100} in a pickle, which rawconv does not run: {ONLY}", STATE_DICT)
+            raise Wrong(
+                f"holds {what:.100} in a pickle, which rawconv does not run: {ONLY}", STATE_DICT
+            )
 
     def remember(self, number):
         self.memo[len(self.memo) if number is None else number] = self.stack[-1]
@@ -182,12 +203,18 @@ class _Machine:
 
     def call(self, _):
         arguments, name = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, Name) or self.known[name.text] is None or len(arguments) > MOST_PARTS:
+        if (
+            not isinstance(name, Name)
+            or self.known[name.text] is None
+            or len(arguments) > MOST_PARTS
+        ):
             raise Wrong("is damaged: its pickle calls what is no function")
         self.stack.append(self.known[name.text](*arguments))
 
     def attributes(self, _):
-        """Those of an OrderedDict: versions of modules, which say nothing about the tensors.  Others may `build`."""
+        """Those of an OrderedDict: versions of modules, which say nothing about the tensors.
+        Others may `build`.
+        """
         state = self.stack.pop()
         if hasattr(self.stack[-1], "build"):
             self.stack[-1].build(state)
@@ -198,18 +225,30 @@ class _Machine:
         """("storage", type, key, device, count): the numbers lie elsewhere in the file."""
         parts = self.stack.pop()[:MOST_PARTS]
         if parts[0] == "module":
-            raise Wrong("is a whole pickled module, code and all, which rawconv does not run", STATE_DICT)
+            raise Wrong(
+                "is a whole pickled module, code and all, which rawconv does not run", STATE_DICT
+            )
         kind, name, key, _, count, *view = parts
         dtype = DTYPES.get(name.text.removeprefix("torch."))
-        if kind != "storage" or dtype is None or type(key) is not str or type(count) is not int or any(view):
+        if (
+            kind != "storage"
+            or dtype is None
+            or type(key) is not str
+            or type(count) is not int
+            or any(view)
+        ):
             raise Wrong("is damaged, or of a kind of tensor that rawconv does not know")
         self.stack.append(self.storages.setdefault(key, Storage(dtype, key, count)))
 
 
 def _set(target, key, value):
     """Keys are texts and whole numbers: the hash of anything deeper could take for ever."""
-    if type(target) is not dict or not (type(key) in (str, bytes) or (type(key) is int and abs(key) < 1 << 62)):
-        raise Wrong("is damaged: its pickle fills what is no dictionary, or under keys that are no texts")
+    if type(target) is not dict or not (
+        type(key) in (str, bytes) or (type(key) is int and abs(key) < 1 << 62)
+    ):
+        raise Wrong(
+            "is damaged: its pickle fills what is no dictionary, or under keys that are no texts"
+        )
     target[key] = value
 
 

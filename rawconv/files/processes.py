@@ -21,8 +21,9 @@ A_DAY = 24 * 3600  # seconds after which a temporary file of another machine cou
 class Process(NamedTuple):
     """What identifies a process; "" is unknown.
 
-    host, machine: the machine's name and its /etc/machine-id.  boot: the boot id of its kernel.  space: the namespace
-    that `pid` belongs to, a container's or the machine's.  started: when the process started, in the kernel's ticks.
+    host, machine: the machine's name and its /etc/machine-id.  boot: the boot id of its kernel.
+    space: the namespace that `pid` belongs to, a container's or the machine's.  started: when the
+    process started, in the kernel's ticks.
     """
 
     host: str
@@ -36,11 +37,15 @@ class Process(NamedTuple):
 def this() -> Process:
     """Return this Process."""
     machine, boot = read_text("/etc/machine-id"), read_text("/proc/sys/kernel/random/boot_id")
-    return Process(socket.gethostname(), machine, boot, _space(), os.getpid(), started(os.getpid()) or "")
+    return Process(
+        socket.gethostname(), machine, boot, _space(), os.getpid(), started(os.getpid()) or ""
+    )
 
 
 def gone(process: Process) -> bool:
-    """Whether a Process is known to have ended: it ran on this machine, which was rebooted or no longer runs it."""
+    """Whether a Process is known to have ended: it ran on this machine, which was rebooted or no
+    longer runs it.
+    """
     here = this()
     if (process.host, process.machine) != (here.host, here.machine):
         return False
@@ -53,10 +58,13 @@ def gone(process: Process) -> bool:
 
 
 def started(pid: int) -> str | None:
-    """Return when a process started, in the kernel's ticks; "" where that is unknown, None where it has ended."""
+    """Return when a process started, in the kernel's ticks; "" where that is unknown, None where it
+    has ended.
+    """
     stat = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if stat:
-        return None if stat[0] in "ZX" else stat[19]  # Z: a zombie, whose parent has not asked for its exit code
+        # Z: a zombie, whose parent has not asked for its exit code
+        return None if stat[0] in "ZX" else stat[19]
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -74,7 +82,10 @@ def _space() -> str:
 
 def read_text(path: str) -> str:
     """Return the text of a small file without the white space around it; "" where it cannot be read."""
-    with contextlib.suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with (
+        contextlib.suppress(OSError),
+        open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file,
+    ):
         return file.read(LARGEST).decode(errors="replace").strip()
     return ""
 
@@ -91,8 +102,8 @@ def mark() -> str:
 def is_left_behind(path: str, mark: str) -> bool:
     """Whether the process that gave a temporary file this `mark` has ended.
 
-    For another machine, and for marks of older versions, which hold the pid alone, that cannot be told: they count as
-    left behind after a day.
+    For another machine, and for marks of older versions, which hold the pid alone, that cannot be
+    told: they count as left behind after a day.
     """
     own, (machine, _, process) = this(), mark.partition(".")
     if machine == machine_mark(own):

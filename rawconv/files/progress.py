@@ -12,13 +12,18 @@ if TYPE_CHECKING:
 
 
 def progress_bar(
-    total: int, what: str = "", unit: str = "pictures", done: int = 0, show: bool = True, stay: bool = False
+    total: int,
+    what: str = "",
+    unit: str = "pictures",
+    done: int = 0,
+    show: bool = True,
+    stay: bool = False,
 ) -> tqdm:
     """Open a bar over `total` units of work, of which `done` were done by an earlier run; `with` closes it.
 
     what: the words before the bar.  show: False hides it; it is always hidden where stderr is no terminal.
-    stay: for long work: the bar appears at once, averages its rate over minutes, and stays when it is done.  Others
-    appear after a second and vanish.
+    stay: for long work: the bar appears at once, averages its rate over minutes, and stays when it
+    is done.  Others appear after a second and vanish.
     UsageError where tqdm cannot use a value of its environment variables, TQDM_MININTERVAL and the like.
     """
     try:
@@ -34,5 +39,7 @@ def progress_bar(
         names = [name for name in os.environ if name.upper().startswith("TQDM_")]
         if not names:
             raise
-        raise UsageError(f"tqdm cannot use {', '.join(names)} of the environment: {error!r}; unset it.") from error
+        raise UsageError(
+            f"tqdm cannot use {', '.join(names)} of the environment: {error!r}; unset it."
+        ) from error
     return bar

@@ -14,12 +14,18 @@ if typing.TYPE_CHECKING:
 Path = str | os.PathLike[str]
 
 
-def result_folder(weights: Path, net: Net, source: str | None, what: str) -> tuple[pathlib.Path, str]:
-    """Return (root, stem) for `new_folder`: `what` in the folder of the run that wrote `weights`, else in runs/.
+def result_folder(
+    weights: Path, net: Net, source: str | None, what: str
+) -> tuple[pathlib.Path, str]:
+    """Return (root, stem) for `new_folder`: `what` in the folder of the run that wrote `weights`,
+    else in runs/.
 
     source: the data set that the result is about.
     """
-    run = next((folder for folder in pathlib.Path(weights).parents[:2] if folder.parent.name == "runs"), None)
+    run = next(
+        (folder for folder in pathlib.Path(weights).parents[:2] if folder.parent.name == "runs"),
+        None,
+    )
     if run:
         return run, what
     data = pathlib.Path(source or "").stem.partition(":")[0]
@@ -35,11 +41,15 @@ def numbered(root: Path, stem: str) -> dict[int, pathlib.Path]:
     """Return {n: folder} of the folders <stem>-<n> in `root`, sorted by n."""
     names = os.listdir(root) if os.path.isdir(root) else []
     matches = (re.fullmatch(re.escape(stem) + r"-(\d+)", name) for name in names)
-    return dict(sorted((int(match[1]), pathlib.Path(root) / match[0]) for match in matches if match))
+    return dict(
+        sorted((int(match[1]), pathlib.Path(root) / match[0]) for match in matches if match)
+    )
 
 
 def new_folder(root: Path, stem: str) -> pathlib.Path:
-    """Create `root`/<stem>-<n>/, n one above the largest there, and return it; no other process gets the same one."""
+    """Create `root`/<stem>-<n>/, n one above the largest there, and return it; no other process
+    gets the same one.
+    """
     root = pathlib.Path(root)
     root.mkdir(parents=True, exist_ok=True)
     number = max(numbered(root, stem), default=0)

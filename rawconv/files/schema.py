@@ -2,8 +2,9 @@
 
     check(INFO, value, "info")      Wrong: "is damaged: info.recipe.lr is 'fast', not a number from 0 to 1e+06"
 
-A schema is a Kind of value, a List of one schema, or a Record of named ones.  Values are checked both when a file is
-read and before one is written, so that nothing is written that could not be read again.
+A schema is a Kind of value, a List of one schema, or a Record of named ones.  Values are checked
+both when a file is read and before one is written, so that nothing is written that could not be
+read again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class List(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An object with all names of `needed`, any of `optional`, and further names if there is a schema for `others`."""
+    """An object with all names of `needed`, any of `optional`, and further names if there is a
+    schema for `others`.
+    """
 
     needed: Mapping[str, Schema]
     optional: Mapping[str, Schema] = {}
@@ -78,7 +81,9 @@ def faults(schema: Schema, value: Any, where: str) -> Iterator[str]:
             yield f"{where} is {value!r:.80}, not {schema.what}"
     elif isinstance(schema, List):
         if type(value) is not list or not schema.least <= len(value) <= schema.most:
-            size = schema.least if schema.least == schema.most else f"{schema.least} to {schema.most}"
+            size = (
+                schema.least if schema.least == schema.most else f"{schema.least} to {schema.most}"
+            )
             yield f"{where} is {value!r:.80}, not a list of {size} values"
         else:
             for i, item in enumerate(value):
@@ -104,11 +109,17 @@ def _faults_of_record(schema: Record, value: dict[str, Any], where: str) -> Iter
 
 
 def whole(low: int, high: int) -> Kind:
-    return Kind(f"a whole number from {low} to {high}", lambda value: type(value) is int and low <= value <= high)
+    return Kind(
+        f"a whole number from {low} to {high}",
+        lambda value: type(value) is int and low <= value <= high,
+    )
 
 
 def number(low: float = -1e30, high: float = 1e30) -> Kind:
-    return Kind(f"a number from {low:g} to {high:g}", lambda value: is_number(value) and low <= value <= high)
+    return Kind(
+        f"a number from {low:g} to {high:g}",
+        lambda value: is_number(value) and low <= value <= high,
+    )
 
 
 def is_number(value: Any) -> bool:
@@ -117,7 +128,10 @@ def is_number(value: Any) -> bool:
 
 
 def text(longest: int = LONGEST_NAME) -> Kind:
-    return Kind(f"a text of at most {longest} characters", lambda value: type(value) is str and is_text(value, longest))
+    return Kind(
+        f"a text of at most {longest} characters",
+        lambda value: type(value) is str and is_text(value, longest),
+    )
 
 
 def is_text(value: str, longest: int = LONGEST_NAME) -> bool:
@@ -133,7 +147,9 @@ def one_of(*words: str) -> Kind:
 
 
 def either(kind: Kind, word: str | None) -> Kind:
-    return Kind(f"{kind.what}, or {json.dumps(word)}", lambda value: value == word or kind.holds(value))
+    return Kind(
+        f"{kind.what}, or {json.dumps(word)}", lambda value: value == word or kind.holds(value)
+    )
 
 
 def _is_measure(value: Any) -> bool:
@@ -144,15 +160,25 @@ def _is_simple(value: Any, depth: int = 20) -> bool:
     if isinstance(value, list | dict):
         items = value if isinstance(value, list) else [*value, *value.values()]
         return depth > 0 and all(_is_simple(item, depth - 1) for item in items)
-    return value is None or type(value) is bool or _is_measure(value) or (type(value) is str and is_text(value, 10**5))
+    return (
+        value is None
+        or type(value) is bool
+        or _is_measure(value)
+        or (type(value) is str and is_text(value, 10**5))
+    )
 
 
 FLAG = Kind("true or false", lambda value: type(value) is bool)
 MEASURE = Kind("a number", _is_measure)  # NaN and infinity too
 NOTE = Kind("simple JSON", _is_simple)  # whatever a user adds
-SHA256 = Kind("a SHA-256 in hexadecimal", lambda value: type(value) is str and re.fullmatch("[0-9a-f]{64}", value))
+SHA256 = Kind(
+    "a SHA-256 in hexadecimal",
+    lambda value: type(value) is str and re.fullmatch("[0-9a-f]{64}", value),
+)
 NAME, PATH = text(), text(1 << 17)
-WNIDS = List(Kind("a WordNet number", lambda value: type(value) is str and re.fullmatch(r"(n\d{8})?", value)))
+WNIDS = List(
+    Kind("a WordNet number", lambda value: type(value) is str and re.fullmatch(r"(n\d{8})?", value))
+)
 
 # What the settings of layers are made of; which ones a layer has stands with its class
 
@@ -181,7 +207,11 @@ RECIPE = Record(
 )  # fmt: skip
 ROW = Record(
     {"epoch": whole(1, MOST), "lr": MEASURE}
-    | {f"{split}_{name}": MEASURE for split in ("train", "val") for name in ("loss", "top1", "top5")},
+    | {
+        f"{split}_{name}": MEASURE
+        for split in ("train", "val")
+        for name in ("loss", "top1", "top5")
+    },
     {"val_per_class": List(either(number(0, 1), None))},  # in the log alone
     MEASURE,
 )
@@ -213,7 +243,9 @@ def check_training(info: dict[str, Any], progress: dict[str, Any]) -> None:
     if progress["epoch"] > epochs:
         raise Wrong(f"is damaged: progress.epoch is {progress['epoch']} of {epochs}")
     if not top1 <= top5 <= progress["position"]:
-        raise Wrong(f"is damaged: progress.sums counts {top1:g} and {top5:g} hits in {progress['position']} pictures")
+        raise Wrong(
+            f"is damaged: progress.sums counts {top1:g} and {top5:g} hits in {progress['position']} pictures"
+        )
 
 
 # /info of a packed file
@@ -227,14 +259,19 @@ PACKED = Record(
 )  # fmt: skip
 
 
-# The results of an experiment, in its .json, which a report shows.  The index.json beside figures has no such names.
+# The results of an experiment, in its .json, which a report shows.  The index.json beside figures
+# has no such names.
 
-RESULT = Record({"experiment": NAME, "options": Record({}, {}, NOTE), "sentences": List(NOTE)}, {}, NOTE)
+RESULT = Record(
+    {"experiment": NAME, "options": Record({}, {}, NOTE), "sentences": List(NOTE)}, {}, NOTE
+)
 
 
 def check_names(what: str, names: Iterable[str]) -> None:
     """Wrong: one of the names is longer than LONGEST_NAME, or is not text.  what: "class", "layer", ..."""
     for name in names:
         if len(name) > LONGEST_NAME:
-            raise Wrong(f"has a name of a {what} of {len(name):,} characters, more than {LONGEST_NAME:,}")
+            raise Wrong(
+                f"has a name of a {what} of {len(name):,} characters, more than {LONGEST_NAME:,}"
+            )
         check(NAME, name, f"the name of a {what}")

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-LIBRARIES = ("numba", "llvmlite")  # LLVM calls back into Python, and an exception raised there is lost or fatal
-CALLBACKS = ("weakref", "_weakrefset")  # modules that swallow the exceptions of the functions that they call
+# LLVM calls back into Python, and an exception raised there is lost or fatal
+LIBRARIES = ("numba", "llvmlite")
+# modules that swallow the exceptions of the functions that they call
+CALLBACKS = ("weakref", "_weakrefset")
 
 
 class Terminated(KeyboardInterrupt):
@@ -23,8 +25,8 @@ class Terminated(KeyboardInterrupt):
 def raised() -> Iterator[None]:
     """In this context SIGINT raises KeyboardInterrupt in the main thread, and SIGTERM raises Terminated.
 
-    While a module is imported or a loop compiled, the exception waits for the end of that; a second Ctrl-C does not
-    wait.  A second SIGTERM is ignored, so that the first can save.
+    While a module is imported or a loop compiled, the exception waits for the end of that; a second
+    Ctrl-C does not wait.  A second SIGTERM is ignored, so that the first can save.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,7 +45,8 @@ def raised() -> Iterator[None]:
 
 
 def _not_ignored() -> list[signal.Signals]:
-    return [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+    # nohup ignores SIGHUP
+    return [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
 
 
 class _Arrival:
@@ -68,7 +71,9 @@ class _Arrival:
         self._wait(outermost)
 
     def again(self, error: BaseException | None) -> bool:
-        """Whether an exception that was swallowed was ours; then raise it again as soon as that code has returned."""
+        """Whether an exception that was swallowed was ours; then raise it again as soon as that
+        code has returned.
+        """
         if isinstance(error, KeyboardInterrupt):
             self.number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             self._wait(sys._getframe(1))
@@ -82,7 +87,9 @@ class _Arrival:
         sys.setprofile(self._follow)
 
     def _follow(self, frame: types.FrameType, event: str, argument: Any) -> None:
-        """The profile function, called at every call and return: raise at the first one that may be interrupted."""
+        """The profile function, called at every call and return: raise at the first one that may be
+        interrupted.
+        """
         if self.waits_for is not None:
             if frame is self.waits_for and event == "return":
                 self.waits_for = None
@@ -92,7 +99,9 @@ class _Arrival:
             self._act()
 
     def _undisturbed(self, frame: types.FrameType | None) -> types.FrameType | None:
-        """Return the outermost call on the stack that imports, compiles or swallows exceptions, if there is one."""
+        """Return the outermost call on the stack that imports, compiles or swallows exceptions, if
+        there is one.
+        """
         outermost = None
         while frame is not None and frame is not self.base:
             code, module = frame.f_code, frame.f_globals.get("__name__") or ""
@@ -123,7 +132,8 @@ class _Arrival:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[list[int]]:
-    """Yield a list into which the first SIGINT or SIGTERM only puts its number, so that a step can be completed.
+    """Yield a list into which the first SIGINT or SIGTERM only puts its number, so that a step can
+    be completed.
 
     A second signal acts at once.
     """
@@ -144,7 +154,9 @@ def stoppable() -> Iterator[list[int]]:
 
 
 def raise_again(stop: list[int]) -> None:
-    """Send this process the signal that `stoppable` noted; KeyboardInterrupt if another process received it."""
+    """Send this process the signal that `stoppable` noted; KeyboardInterrupt if another process
+    received it.
+    """
     if stop:
         signal.raise_signal(stop[0])
     raise KeyboardInterrupt

@@ -1,4 +1,6 @@
-"""Storing safely: files replaced whole and sealed with a checksum, and HDF5 that is read without trusting it."""
+"""Storing safely: files replaced whole and sealed with a checksum, and HDF5 that is read without
+trusting it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ Path = str | os.PathLike[str]
 
 
 class Wrong(Exception):
-    """What is wrong with a file: the end of a sentence that begins with its name.  remedy: its own sentence, if any."""
+    """What is wrong with a file: the end of a sentence that begins with its name.  remedy: its own
+    sentence, if any.
+    """
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what)
@@ -45,7 +49,9 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
     """
     folder, name = os.path.split(os.path.realpath(path))
     if is_special(path):
-        raise RawconvError(f"{path} is neither a file nor a folder, so it is left as it is; name another file.")
+        raise RawconvError(
+            f"{path} is neither a file nor a folder, so it is left as it is; name another file."
+        )
     temporary = os.path.join(folder, f".{name}.{processes.mark()}.tmp")
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -74,7 +80,8 @@ def unwritten(path: Path, error: OSError) -> RawconvError:
 
 def sync_folder(folder: Path) -> None:
     """Sync a folder to the disk, so that a rename in it survives a power failure."""
-    with contextlib.suppress(OSError):  # not every file system supports it, and the rename itself is done
+    # not every file system supports it, and the rename itself is done
+    with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -85,14 +92,17 @@ def sync_folder(folder: Path) -> None:
 def _sweep(folder: str, name: str) -> None:
     """Remove the temporary files of processes that were killed, and none of those still running."""
     for other in os.listdir(folder):
-        match = re.fullmatch(rf"\.{re.escape(name)}\.((?:[0-9a-f]{{8}}\.)?\d+(?:\.\d+)?)\.tmp", other)
+        match = re.fullmatch(
+            rf"\.{re.escape(name)}\.((?:[0-9a-f]{{8}}\.)?\d+(?:\.\d+)?)\.tmp", other
+        )
         if match and processes.is_left_behind(os.path.join(folder, other), match[1]):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, other))
 
 
 def hdf5(file: Any, mode: str = "r", **options: Any) -> h5py.File:
-    """Open a path or an open file with h5py, without HDF5's own lock, which not every file system (NFS) supports.
+    """Open a path or an open file with h5py, without HDF5's own lock, which not every file system
+    (NFS) supports.
 
     It is not needed: what is opened here lies in memory, is only read, or belongs to this process alone.
     """
@@ -105,14 +115,17 @@ def fixed_text(text: str) -> np.ndarray:
     return np.array(data, h5py.string_dtype("utf-8", max(1, len(data))))
 
 
-# The seal: the first line of a file, which holds the SHA-256 of all after its first 512 bytes.  `head -1` shows it.
+# The seal: the first line of a file, which holds the SHA-256 of all after its first 512 bytes.
+# `head -1` shows it.
 
 SEAL_LINE = "rawconv {}, version {}, HDF5 from byte 512, SHA-256 of that part {}"
 
 
 def write_seal(file: IO[bytes], kind: str, version: int) -> None:
     """Write the seal, "rawconv <kind>, version ...", into the first SEAL bytes of an open file."""
-    line = SEAL_LINE.format(kind, version, digest(file, (SEAL, None))).encode().ljust(SEAL - 1) + b"\n"
+    line = (
+        SEAL_LINE.format(kind, version, digest(file, (SEAL, None))).encode().ljust(SEAL - 1) + b"\n"
+    )
     file.seek(0)
     file.write(line)
 
@@ -125,19 +138,25 @@ def check_seal(file: IO[bytes], kind: str, check_version: Callable[[int], object
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head, dialect = file.read(SEAL), file.read(9)
-    match = re.fullmatch(SEAL_LINE.format(kind, r"(\d{1,9})", "([0-9a-f]{64})").encode() + rb" *\n", head)
+    match = re.fullmatch(
+        SEAL_LINE.format(kind, r"(\d{1,9})", "([0-9a-f]{64})").encode() + rb" *\n", head
+    )
     if match is None:
         raise foreign(head, kind)
     check_version(int(match[1]))
     if match[2].decode() != digest(file, (SEAL, None)):
-        raise Wrong("is damaged or was edited: its content does not fit the checksum in its first line")
+        raise Wrong(
+            "is damaged or was edited: its content does not fit the checksum in its first line"
+        )
     if dialect != SIGNATURE + b"\2":
         raise Wrong("is damaged: it is not of the HDF5 dialect that rawconv writes")
     return size
 
 
 def digest(file: IO[bytes], *parts: tuple[int, int | None]) -> str:
-    """Return the SHA-256 of parts of an open file in hex; a part is (first byte, last byte + 1 or None for the end)."""
+    """Return the SHA-256 of parts of an open file in hex; a part is (first byte, last byte + 1 or
+    None for the end).
+    """
     sha = hashlib.sha256()
     for start, end in parts:
         file.seek(start)
@@ -152,13 +171,16 @@ def foreign(head: bytes, kind: str) -> Wrong:
         return Wrong("is empty")
     if head.startswith(f"rawconv {kind}".encode()):
         return Wrong("is damaged: its first line is broken or cut off")
-    what = "an HDF5 file of another program or an old rawconv, " if head.startswith(SIGNATURE) else ""
+    what = (
+        "an HDF5 file of another program or an old rawconv, " if head.startswith(SIGNATURE) else ""
+    )
     return Wrong(f"is {what}not a rawconv {kind}")
 
 
 # Reading
 
-ROOM = 400  # MB of memory that the contents of a file may take in addition to ten times the file's size
+# MB of memory that the contents of a file may take in addition to ten times the file's size
+ROOM = 400
 VARIABLE = "RAWCONV_FILE_MB"
 
 
@@ -166,12 +188,15 @@ def room() -> int:
     """Return RAWCONV_FILE_MB, or else ROOM, in bytes.  UsageError: RAWCONV_FILE_MB is not a number."""
     asked = os.environ.get(VARIABLE, "")
     if asked and not (asked.isdecimal() and 0 < int(asked) < 10**7):
-        raise UsageError(f"{VARIABLE}={asked!r} is not a number of megabytes; unset it or give one, as {ROOM}.")
+        raise UsageError(
+            f"{VARIABLE}={asked!r} is not a number of megabytes; unset it or give one, as {ROOM}."
+        )
     return int(asked or ROOM) * 10**6
 
 
 def excess(wanted: float, size: float) -> str | None:
-    """Return, for a sentence, by how much contents of `wanted` bytes exceed what a file of `size` bytes may take.
+    """Return, for a sentence, by how much contents of `wanted` bytes exceed what a file of `size`
+    bytes may take.
 
     None where they do not: a small file must not make rawconv allocate a large amount of memory.
     """
@@ -191,7 +216,8 @@ def open_regular(path: Path, mode: Literal["rb"] = "rb") -> BinaryIO: ...
 @overload
 def open_regular(path: Path, mode: Literal["r"], **options: Any) -> IO[str]: ...
 def open_regular(path: Path, mode: str = "rb", **options: Any) -> IO[Any]:
-    """Open a file, or a link to one, for reading; options: those of open().  OSError: `path` is no regular file.
+    """Open a file, or a link to one, for reading; options: those of open().  OSError: `path` is no
+    regular file.
 
     Anything else is not even opened: a FIFO would block for ever, and opening a device may have an effect.
     """
@@ -208,21 +234,28 @@ def _open_regular(path: str, flags: int) -> int:
 
 
 def open_file(path: Path, example: str) -> BinaryIO:
-    """Open `path` for reading bytes.  UsageError: it does not exist (the sentence shows `example`).  Wrong: no file."""
+    """Open `path` for reading bytes.  UsageError: it does not exist (the sentence shows `example`).
+    Wrong: no file.
+    """
     path = pathlib.Path(path)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise UsageError(f"There is no file {path}; name one that exists, such as {example}.") from None
+        raise UsageError(
+            f"There is no file {path}; name one that exists, such as {example}."
+        ) from None
     if stat.S_ISDIR(mode):
-        raise Wrong("is a folder", f"Name a file inside it, such as {path / os.path.basename(example)}.")
+        raise Wrong(
+            "is a folder", f"Name a file inside it, such as {path / os.path.basename(example)}."
+        )
     if not stat.S_ISREG(mode):
         raise Wrong("is not a regular file")
     return open_regular(path)
 
 
 class Group:
-    """A group of an HDF5 file that is not trusted: hard links only, and every size is checked before data are read.
+    """A group of an HDF5 file that is not trusted: hard links only, and every size is checked
+    before data are read.
 
     size: of the file, in bytes.
     """
@@ -244,14 +277,18 @@ class Group:
         """Return the group `name`.  Wrong: it is not there, or not a group."""
         return Group(self.child(name, h5py.Group), self.size, self.taken)
 
-    def numbers(self, name: str, shape: tuple[int, ...] | None = None, dtype: np.dtype | None = None) -> Data:
+    def numbers(
+        self, name: str, shape: tuple[int, ...] | None = None, dtype: np.dtype | None = None
+    ) -> Data:
         """Return the dataset `name`, not read yet.  Wrong: its shape or dtype differs.
 
         shape None: any.  dtype None: float32 or float64.
         """
         data = self._dataset(name)
         if data.dtype not in (FLOATS if dtype is None else (dtype,)):
-            raise Wrong(f"has {data.name} of dtype {data.dtype}, not {dtype or 'float32 or float64'}")
+            raise Wrong(
+                f"has {data.name} of dtype {data.dtype}, not {dtype or 'float32 or float64'}"
+            )
         if shape is not None and data.shape != shape:
             raise Wrong(f"has {data.name} of shape {data.shape} where {shape} is asked for")
         return data
@@ -269,10 +306,14 @@ class Group:
             raise Wrong("is damaged: its arrays overlap")
 
     def text(self, name: str) -> str:
-        """Return the attribute `name`, a text of fixed size: reading one of variable size can hang in HDF5 2.0."""
+        """Return the attribute `name`, a text of fixed size: reading one of variable size can hang
+        in HDF5 2.0.
+        """
         attribute = self._attribute(name, ())
         if attribute.dtype.kind != "S" or attribute.dtype.itemsize > self.size:
-            raise Wrong(f"is damaged: the attribute {name} of {self.h5.name} is not a text of fixed size")
+            raise Wrong(
+                f"is damaged: the attribute {name} of {self.h5.name} is not a text of fixed size"
+            )
         return str(self.h5.attrs[name].decode())
 
     def has(self, name: str) -> bool:
@@ -292,11 +333,16 @@ class Group:
         return attribute
 
     def child(self, name: str, kind: type) -> Any:
-        """Return the group or dataset `name` without checking its contents.  Wrong: missing, a link, another kind."""
+        """Return the group or dataset `name` without checking its contents.  Wrong: missing, a
+        link, another kind.
+        """
         where = f"{self.h5.name.rstrip('/')}/{name}"
         if name not in self:
             raise Wrong(f"is damaged: it holds no {where}")
-        if self.h5.id.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5py.h5l.TYPE_HARD:
+        if (
+            self.h5.id.links.get_info(name.encode("utf-8", "surrogateescape")).type
+            != h5py.h5l.TYPE_HARD
+        ):
             raise Wrong(f"has a link to somewhere else at {where}, which rawconv does not follow")
         child = self.h5[name]
         if not isinstance(child, kind):
@@ -308,7 +354,9 @@ class Group:
         dataset = self.child(name, h5py.Dataset).id
         plist = dataset.get_create_plist()
         if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count():
-            raise Wrong(f"has {self.h5.name}/{name} compressed, in chunks or in another file, as rawconv never does")
+            raise Wrong(
+                f"has {self.h5.name}/{name} compressed, in chunks or in another file, as rawconv never does"
+            )
         data = Data(dataset)
         if data.bytes and (data.stored != data.bytes or data.bytes > self.size - data.offset):
             raise Wrong(f"is damaged: {data.name} is larger than what the file holds of it")

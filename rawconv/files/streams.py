@@ -13,8 +13,8 @@ NAMES = ("stdin", "stdout", "stderr")
 def provide() -> None:
     """Open the null device in place of each closed stream; write escapes for what an encoding does not have.
 
-    The number of a closed stream would be given to the next file that is opened, a checkpoint perhaps, and whatever a
-    library prints would go into that file.
+    The number of a closed stream would be given to the next file that is opened, a checkpoint
+    perhaps, and whatever a library prints would go into that file.
     """
     for number, name in enumerate(NAMES):
         try:
@@ -31,7 +31,9 @@ def provide() -> None:
 
 
 class _Unfailing:
-    """A stream that drops what it cannot write: a progress bar that cannot be shown must not end a training."""
+    """A stream that drops what it cannot write: a progress bar that cannot be shown must not end a
+    training.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -54,7 +56,9 @@ class _Unfailing:
 
 
 def settle() -> None:
-    """Flush stdout and stderr, and drop what cannot be written: Python would otherwise exit with a code of its own."""
+    """Flush stdout and stderr, and drop what cannot be written: Python would otherwise exit with a
+    code of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,5 @@
-"""The layers.  One layer = one file `x.py` (and `x.cu`, its kernels), in the order of the data: up, back, down.
+"""The layers.  One layer = one file `x.py` (and `x.cu`, its kernels), in the order of the data: up,
+back, down.
 
 The contract, the same for all of them:
 
@@ -13,17 +14,20 @@ The contract, the same for all of them:
     layer.build((H, W, C), rng, dtype)          settles what depends on its input: parameters that it lacks, drawn from
                                                 rng; a window of the whole map.  None where nothing does
 
-and what else the package asks about a layer: the facts of class Layer, below.  They stand with the class they are
-about, and registry.py finds it by its name, so that a new layer is a new file and no table elsewhere is edited.
+and what else the package asks about a layer: the facts of class Layer, below.  They stand with the
+class they are about, and registry.py finds it by its name, so that a new layer is a new file and no
+table elsewhere is edited.
 
-dx is its receiver's own, to be overwritten; it may be dy itself.  forward and deconv write into no argument.
-`rng_key = (seed, epoch, sample ids, number)` switches training on: dropout masks are a pure function of it (see
-philox.py).  A caller of Net.forward gives the first three; number: of the layer's node, in the order of the file.
+dx is its receiver's own, to be overwritten; it may be dy itself.  forward and deconv write into no
+argument. `rng_key = (seed, epoch, sample ids, number)` switches training on: dropout masks are a
+pure function of it (see philox.py).  A caller of Net.forward gives the first three; number: of the
+layer's node, in the order of the file.
 
-Letters, fixed once: N images, H rows, W columns, C channels in, F filters (channels out), KH x KW a window.
-Arrays are NHWC, `x` and `y` of shape (N, H, W, C); filters are (KH, KW, C // groups, F), so that the columns of a
-convolution are contiguous and its product is already the output.  Names: `x y dx dy r weight bias switches`.
-Arrays are NumPy's or CuPy's: the device is where the array is.  float32 or float64.
+Letters, fixed once: N images, H rows, W columns, C channels in, F filters (channels out), KH x KW a
+window. Arrays are NHWC, `x` and `y` of shape (N, H, W, C); filters are (KH, KW, C // groups, F), so
+that the columns of a convolution are contiguous and its product is already the output.  Names: `x y
+dx dy r weight bias switches`. Arrays are NumPy's or CuPy's: the device is where the array is.
+float32 or float64.
 """
 
 from collections.abc import Callable
@@ -52,9 +56,11 @@ class Rules(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """How convolutions are computed: a net's (see net.py), handed to each forward.  It changes nothing but rounding.
+    """How convolutions are computed: a net's (see net.py), handed to each forward.  It changes
+    nothing but rounding.
 
-    algorithm: "gemm" (columns and one product) or, on the CPU, "winograd" (3x3 filters and what folds to them) or
+    algorithm: "gemm" (columns and one product) or, on the CPU, "winograd" (3x3 filters and what
+    folds to them) or
         "direct" (few channels), which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
     workspace: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     """
@@ -70,7 +76,8 @@ GRADIENT = Rules("gradient", "gradient", "add")
 
 
 class Layer:
-    """What holds of a layer unless its class says otherwise: facts, no behaviour.  Every class has walks of its own.
+    """What holds of a layer unless its class says otherwise: facts, no behaviour.  Every class has
+    walks of its own.
 
     In a file:
         limits          what the settings may be there, by files/schema.py

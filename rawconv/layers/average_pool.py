@@ -33,8 +33,9 @@ class AveragePool(Layer):
         "map": those inside the map (ONNX; PyTorch's count_include_pad=False);
         "padded": those inside the padded map (Caffe; PyTorch's count_include_pad=True);
         "window": all of them, whatever they lie on.
-    Going down, a value is divided by the count of its own window and handed to each of its cells.  The paper has no
-    averages; a linear layer needs no switches, so its transpose is all there is to choose.
+    Going down, a value is divided by the count of its own window and handed to each of its cells.
+    The paper has no averages; a linear layer needs no switches, so its transpose is all there is to
+    choose.
     """
 
     limits = Record(WINDOW | {"count": one_of(*COUNTS)})
@@ -116,7 +117,9 @@ class AveragePool(Layer):
         low, high = np.reshape(self._counted(size), (2, 2))
         rows, columns = (
             np.minimum(high[axis], first + k) - np.maximum(low[axis], first)
-            for axis, (out, k, s, p) in enumerate(zip(self.out_shape((*size, 1))[:2], *self.window[:3], strict=False))
+            for axis, (out, k, s, p) in enumerate(
+                zip(self.out_shape((*size, 1))[:2], *self.window[:3], strict=False)
+            )
             for first in [np.arange(out) * s - p]
         )
         return (rows[:, None] * columns)[None, :, :, None]
@@ -125,7 +128,9 @@ class AveragePool(Layer):
         return Memory()
 
     def to_onnx(self, graph: Any, name: str) -> None:
-        """ONNX counts the cells inside the map or all of the window; where it hangs over, not all readers agree."""
+        """ONNX counts the cells inside the map or all of the window; where it hangs over, not all
+        readers agree.
+        """
         window, shape = self.window, graph.shape
         if window.covers(shape):
             return graph.add(name, "GlobalAveragePool")
@@ -134,11 +139,17 @@ class AveragePool(Layer):
         if not inside and (counts != math.prod(window.size)).any():
             why = "averages windows that hang over its padded map"
             raise RawconvError(f"Layer {name} {why}, which cannot be exported.")
-        sizes = {"kernel_shape": window.size, "strides": window.stride, "pads": window.floor_pads(shape, graph.out)}
+        sizes = {
+            "kernel_shape": window.size,
+            "strides": window.stride,
+            "pads": window.floor_pads(shape, graph.out),
+        }
         graph.add(name, "AveragePool", **sizes, count_include_pad=int(not inside))
 
     def _counted(self, size):
-        """(top, left, bottom, right): the cells that count are those of rows top..bottom-1, columns left..right-1."""
+        """(top, left, bottom, right): the cells that count are those of rows top..bottom-1, columns
+        left..right-1.
+        """
         top, left, bottom, right = self.window.pad
         return {
             "map": (0, 0, *size), "padded": (-top, -left, size[0] + bottom, size[1] + right),
@@ -147,7 +158,10 @@ class AveragePool(Layer):
 
     def _run(self, loop, large, small):
         window = self._on(large.shape[1:])
-        numbers, counted = (*window.size, *window.stride, *window.pad[:2]), self._counted(large.shape[1:3])
+        numbers, counted = (
+            (*window.size, *window.stride, *window.pad[:2]),
+            self._counted(large.shape[1:3]),
+        )
         if not on_cpu(large):
             count = small.size if loop is average else large.size
             geometry = (*large.shape[1:], *small.shape[1:3], *numbers)
@@ -155,17 +169,24 @@ class AveragePool(Layer):
         result = small if loop is average else large
         rows, row_size = result.shape[0] * result.shape[1], result.shape[2] * result.shape[3]
         blocks = cut(rows, max(1, 131072 // max(1, row_size)))
-        run_blocks(lambda part: loop(large, small, part.start, part.stop, *numbers, *counted), blocks, large.size / 4)
+        run_blocks(
+            lambda part: loop(large, small, part.start, part.stop, *numbers, *counted),
+            blocks,
+            large.size / 4,
+        )
 
 
 CU = __file__.replace("pool.py", "pool.cu")
 
 
 @loop
-def average(x, y, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right):
+def average(
+    x, y, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right
+):
     """The output rows first..last-1, counted through all images.
 
-    Each row of a window has a sum of its own, and they are added: that of a large map in one go would lose digits.
+    Each row of a window has a sum of its own, and they are added: that of a large map in one go
+    would lose digits.
     """
     height, width, channels = x.shape[1:]
     line = np.empty(channels, x.dtype)
@@ -191,8 +212,12 @@ def average(x, y, first, last, kh, kw, sh, sw, top, left, count_top, count_left,
 
 
 @loop
-def spread(dx, dy, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right):
-    """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
+def spread(
+    dx, dy, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right
+):
+    """The input rows first..last-1: each place gathers from the windows over it, in reading order
+    (no atomics).
+    """
     height, (oh, ow, channels) = dx.shape[1], dy.shape[1:]
     for row in range(first, last):
         n, iy = divmod(row, height)

@@ -1,4 +1,6 @@
-"""Several maps side by side along the channels: where the branches of an Inception, Fire or dense block meet."""
+"""Several maps side by side along the channels: where the branches of an Inception, Fire or dense
+block meet.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from . import PAPER, Grads, Layer, Rules, Shape
 
 
 class Concat(Layer):
-    """y = the inputs (N, H, W, C1), (N, H, W, C2), ... side by side, (N, H, W, C1 + C2 + ...).  Szegedy et al. 2014."""
+    """y = the inputs (N, H, W, C1), (N, H, W, C2), ... side by side, (N, H, W, C1 + C2 + ...).
+    Szegedy et al. 2014.
+    """
 
     joins, named, verb = True, "rectified", "split"
 
@@ -22,7 +26,9 @@ class Concat(Layer):
 
     def forward(self, *inputs: Array, rng_key: Any = None) -> tuple[Array, Any]:
         """y = concatenate(inputs, axis=-1); cache = the channels of each."""
-        return array_module(inputs[0]).concatenate(inputs, axis=-1), tuple(x.shape[-1] for x in inputs)
+        return array_module(inputs[0]).concatenate(inputs, axis=-1), tuple(
+            x.shape[-1] for x in inputs
+        )
 
     def backward(self, dy: Array, cache: Any) -> tuple[tuple[Array, ...], Grads]:
         """dx = its own channels of dy for each input."""
@@ -39,5 +45,6 @@ class Concat(Layer):
 def _split(y: Array, channels: Any) -> tuple[Array, ...]:
     ends = list(itertools.accumulate(channels))
     return tuple(
-        array_module(y).ascontiguousarray(y[..., end - count : end]) for count, end in zip(channels, ends, strict=True)
+        array_module(y).ascontiguousarray(y[..., end - count : end])
+        for count, end in zip(channels, ends, strict=True)
     )

@@ -1,8 +1,10 @@
-"""Convolution, as one matrix product over the columns of the input.  A fully connected layer is a Conv whose filter
-covers its whole input, so nothing special is needed to go down through fc6 or fc7.
+"""Convolution, as one matrix product over the columns of the input.  A fully connected layer is a
+Conv whose filter covers its whole input, so nothing special is needed to go down through fc6 or
+fc7.
 
-Up, every output position takes its KH x KW x C window as one row of `columns`, and y = columns @ weight + bias.
-The product is linear, so both ways down are its transpose: dcolumns = dy @ weight.T, each row added back to its window.
+Up, every output position takes its KH x KW x C window as one row of `columns`, and y = columns @
+weight + bias. The product is linear, so both ways down are its transpose: dcolumns = dy @ weight.T,
+each row added back to its window.
 
 That is what im2col.py does on a GPU, and gemm.py, one of the algorithms of cpu/, on a CPU.
 """
@@ -25,8 +27,11 @@ from .cutouts import clear
 from .memory import Memory, Step, convolution_memory
 from .window import WINDOW, Window, moved, pair
 
-MANY_GROUPS, FEW_CHANNELS = 8, 8  # so many groups of at most so many channels go through products of ...
-WIDE = 64  # ... so many channels: half the time of a product a group; with more channels a group, no time is won
+# so many groups of at most so many channels go through products of ...
+MANY_GROUPS, FEW_CHANNELS = 8, 8
+# ... so many channels: half the time of a product a group; with more channels a group, no time is
+# won
+WIDE = 64
 
 
 class Cache(NamedTuple):
@@ -37,14 +42,15 @@ class Cache(NamedTuple):
 
 
 class Conv(Layer):
-    """y[n,i,j,f] = bias[f] + sum over k,l,c of x[n, i*s+k-pad, j*s+l-pad, c] * weight[k,l,c,f].  Paper, section 2.
+    """y[n,i,j,f] = bias[f] + sum over k,l,c of x[n, i*s+k-pad, j*s+l-pad, c] * weight[k,l,c,f].
+    Paper, section 2.
 
-    filters: F. size: KH (or (KH, KW)); None covers the whole input (fully connected). pad: pixels, an int,
-    (rows, columns) or (top, left, bottom, right). ceil_mode: sizes are rounded up (cuda-convnet;
-    the missing zeros lie right and bottom), else down (PyTorch, Caffe).
-    groups: filters of group g see the channels of group g only (Krizhevsky 2012); as many as channels and filters:
-    depthwise (Howard et al. 2017).  dilation: pixels between the taps of a filter, an int or (rows, columns)
-    (Yu and Koltun 2015).
+    filters: F. size: KH (or (KH, KW)); None covers the whole input (fully connected). pad: pixels,
+    an int, (rows, columns) or (top, left, bottom, right). ceil_mode: sizes are rounded up
+    (cuda-convnet; the missing zeros lie right and bottom), else down (PyTorch, Caffe).
+    groups: filters of group g see the channels of group g only (Krizhevsky 2012); as many as
+    channels and filters: depthwise (Howard et al. 2017).  dilation: pixels between the taps of a
+    filter, an int or (rows, columns) (Yu and Koltun 2015).
     init_std: the weights start as N(0, std^2), the biases at 0; "he" is sqrt(2 / fan-in) (He 2015).
     Cross-correlation, as everywhere in deep learning; the filters are not flipped on the way up.
     """
@@ -66,7 +72,9 @@ class Conv(Layer):
         dilation: int | Sequence[int] = 1,
     ) -> None:
         if filters % groups:
-            raise ValueError(f"{filters} filters cannot be split into {groups} groups; choose a multiple.")
+            raise ValueError(
+                f"{filters} filters cannot be split into {groups} groups; choose a multiple."
+            )
         self.filters, self.groups, self.init_std = filters, groups, init_std
         self._window: Any = (size, stride, pad, ceil_mode, dilation)
         self.window = None if size is None else Window.of(size, stride, pad, ceil_mode, dilation)
@@ -111,44 +119,68 @@ class Conv(Layer):
         height, width, channels = shape
         if self.weight is not None and channels != self.weight.shape[2] * self.groups:
             expected = self.weight.shape[2] * self.groups
-            raise ValueError(f"This convolution takes {expected} channels, the input has {channels}.")
+            raise ValueError(
+                f"This convolution takes {expected} channels, the input has {channels}."
+            )
         window = self.window or Window.of((height, width), *self._window[1:])
         return (*window.out_size(height, width), self.filters)
 
     def forward(
-        self, x: Array, rng_key: Any = None, fuse_relu: float | None = None, execution: Execution = AUTO
+        self,
+        x: Array,
+        rng_key: Any = None,
+        fuse_relu: float | None = None,
+        execution: Execution = AUTO,
     ) -> tuple[Array, Cache]:
         """y = columns @ weight + bias.
 
-        fuse_relu: a ceiling, inf for none: y = min(max(that, 0), ceiling), the same bits as a ReLU's after it.
+        fuse_relu: a ceiling, inf for none: y = min(max(that, 0), ceiling), the same bits as a
+        ReLU's after it.
         """
         self.out_shape(x.shape[1:])
         groups = self._depthwise_groups
 
         def part(channels, filters, count):
             weight = _side_by_side(self.weight[..., filters], count)
-            return convolve(x[..., channels], weight, self.bias[filters], self.window, execution, groups, fuse_relu)
+            return convolve(
+                x[..., channels],
+                weight,
+                self.bias[filters],
+                self.window,
+                execution,
+                groups,
+                fuse_relu,
+            )
 
         return self._each_part(part, x), Cache(x, execution)
 
     def backward(self, dy: Array, cache: Cache) -> tuple[Array, Grads]:
         """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
-        return self.transpose(dy, cache.x.shape[1:3], cache.execution), self.parameter_gradients(dy, cache)
+        return self.transpose(dy, cache.x.shape[1:3], cache.execution), self.parameter_gradients(
+            dy, cache
+        )
 
     def parameter_gradients(self, dy: Array, cache: Cache) -> Grads:
         """Compute the second half of backward: all that the first layer of a net needs."""
         (x, execution), groups = cache, self._depthwise_groups
 
         def part(channels, filters, count):
-            dweight = weight_gradient(x[..., channels], dy[..., filters], self.window, execution, groups)
+            dweight = weight_gradient(
+                x[..., channels], dy[..., filters], self.window, execution, groups
+            )
             return _apart(dweight, count)
 
         dweight = self._each_part(part, x)
         rows = dy.reshape(-1, self.filters)
-        return {"weight": dweight, "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else im2col.sum_of_rows(rows)}
+        return {
+            "weight": dweight,
+            "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else im2col.sum_of_rows(rows),
+        }
 
     def deconv(self, r: Array, cache: Cache, rules: Rules = PAPER) -> Array:
-        """Apply the same filters, transposed, without bias, as backward does.  Paper, section 2.1, "Filtering"."""
+        """Apply the same filters, transposed, without bias, as backward does.  Paper, section 2.1,
+        "Filtering".
+        """
         return self.transpose(r, cache.x.shape[1:3], cache.execution, exact_zeros=True)
 
     def transpose(
@@ -163,18 +195,29 @@ class Conv(Layer):
 
         return self._each_part(part, dy)
 
-    def forward_window(self, x: Array, first: Array, below: Shape, execution: Execution = AUTO) -> Array:
+    def forward_window(
+        self, x: Array, first: Array, below: Shape, execution: Execution = AUTO
+    ) -> Array:
         return moved(self).forward(x, execution=execution)[0]
 
     def deconv_window(
         self, r: Array, corner: Array, cache: Cache, rows: Array, below: Shape, rules: Rules
     ) -> tuple[Array, Array]:
-        size, corner = self.window.reach(r.shape[1:3]), corner * self.window.stride - self.window.pad[:2]
-        return clear(moved(self).transpose(r, size, cache.execution, exact_zeros=True), corner, below), corner
+        size, corner = (
+            self.window.reach(r.shape[1:3]),
+            corner * self.window.stride - self.window.pad[:2],
+        )
+        return clear(
+            moved(self).transpose(r, size, cache.execution, exact_zeros=True), corner, below
+        ), corner
 
     def memory(self, step: Step) -> Memory:
         channels = step.shape[2] // self.groups
-        parts = 0 if fits((channels, self.filters), self.groups) else len(_groups_together(self.groups, channels))
+        parts = (
+            0
+            if fits((channels, self.filters), self.groups)
+            else len(_groups_together(self.groups, channels))
+        )
         return convolution_memory(self, step, parts)
 
     def to_onnx(self, graph: Any, name: str) -> None:
@@ -182,9 +225,21 @@ class Conv(Layer):
         weight, bias = to_cpu(self.weight).transpose(3, 2, 0, 1), to_cpu(self.bias)
         if self.groups == 1 and self.window.covers(graph.shape):
             return graph.add_product(name, weight.reshape(len(weight), -1), bias)
-        pads, sizes = self.window.floor_pads(graph.shape, graph.out), {"kernel_shape": self.window.size}
+        pads, sizes = (
+            self.window.floor_pads(graph.shape, graph.out),
+            {"kernel_shape": self.window.size},
+        )
         sizes |= {"dilations": self.window.dilation} if self.window.is_dilated else {}
-        graph.add(name, "Conv", weight, bias, group=self.groups, strides=self.window.stride, pads=pads, **sizes)
+        graph.add(
+            name,
+            "Conv",
+            weight,
+            bias,
+            group=self.groups,
+            strides=self.window.stride,
+            pads=pads,
+            **sizes,
+        )
 
     @property
     def _depthwise_groups(self):
@@ -192,12 +247,17 @@ class Conv(Layer):
         return self.groups if fits(self.weight.shape[2:], self.groups) else 1
 
     def _each_part(self, function, x):
-        """function(its channels, its filters, its groups) of each part that goes through one product, side by side."""
+        """function(its channels, its filters, its groups) of each part that goes through one
+        product, side by side.
+        """
         if self.groups == 1 or self._depthwise_groups > 1:
             return function(slice(None), slice(None), 1)
         channels, filters = self.weight.shape[2], self.filters // self.groups
         parts = [
-            function(*(slice(n * some.start, n * some.stop) for n in (channels, filters)), some.stop - some.start)
+            function(
+                *(slice(n * some.start, n * some.stop) for n in (channels, filters)),
+                some.stop - some.start,
+            )
             for some in _groups_together(self.groups, channels)
         ]
         return array_module(x).concatenate(parts, axis=-1)
@@ -205,11 +265,15 @@ class Conv(Layer):
 
 def _groups_together(groups, channels):
     """The groups, of so many channels each, that go through one product: slices."""
-    return cut(groups, WIDE // channels if groups >= MANY_GROUPS and channels <= FEW_CHANNELS else 1)
+    return cut(
+        groups, WIDE // channels if groups >= MANY_GROUPS and channels <= FEW_CHANNELS else 1
+    )
 
 
 def _side_by_side(weight, count):
-    """The filters of `count` groups (KH, KW, C, count * F) as those of one: 0 for the channels of the other groups."""
+    """The filters of `count` groups (KH, KW, C, count * F) as those of one: 0 for the channels of
+    the other groups.
+    """
     if count == 1:
         return weight
     kh, kw, channels, filters = weight.shape
@@ -259,9 +323,9 @@ def convolve_transpose(
 ) -> Array:
     """dx = col2im(dy @ weight.T) on a map of `size` (H, W): the exact transpose of convolve without its bias.
 
-    exact_zeros: dx is exactly 0 wherever no dy but 0 reaches, as a sum of such products is, by Winograd as well.  A
-    ReLU below would let through half of its rounding errors, and where nothing else is left they would be displayed at
-    full contrast.
+    exact_zeros: dx is exactly 0 wherever no dy but 0 reaches, as a sum of such products is, by
+    Winograd as well.  A ReLU below would let through half of its rounding errors, and where nothing
+    else is left they would be displayed at full contrast.
     """
     dy = array_module(dy).ascontiguousarray(dy)
     dx = empty(dy, (len(dy), *size, weight.shape[2] * groups))
@@ -272,7 +336,9 @@ def convolve_transpose(
     return dx
 
 
-def weight_gradient(x: Array, dy: Array, window: Window, execution: Execution = GEMM, groups: int = 1) -> Array:
+def weight_gradient(
+    x: Array, dy: Array, window: Window, execution: Execution = GEMM, groups: int = 1
+) -> Array:
     """dweight = im2col(x).T @ dy, summed in an order that the shapes decide."""
     x, dy = (array_module(x).ascontiguousarray(array) for array in (x, dy))
     shape = (*window.size, x.shape[3] // groups, dy.shape[3])

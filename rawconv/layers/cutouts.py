@@ -1,7 +1,7 @@
 """Windows cut out of maps, and put back: of each of U units a window r (U, h, w, C) of a map (H, W, C).
 
-Its corner (U, 2), NumPy's, is the row and column of the map at its first place.  A window may hang over its map.  On a
-GPU each of these is one kernel, however many units there are.
+Its corner (U, 2), NumPy's, is the row and column of the map at its first place.  A window may hang
+over its map.  On a GPU each of these is one kernel, however many units there are.
 """
 
 import numpy as np
@@ -18,8 +18,13 @@ def gather(array, rows, corner, size):
     Outside the map stands what is nearest: some value, to be cleared or multiplied by zero.
     """
     xp = array_module(array)
-    y, x = (np.clip(corner[:, axis, None] + np.arange(size[axis]), 0, array.shape[1 + axis] - 1) for axis in range(2))
-    return array[xp.asarray(rows[:, None, None]), xp.asarray(y[:, :, None]), xp.asarray(x[:, None, :])]
+    y, x = (
+        np.clip(corner[:, axis, None] + np.arange(size[axis]), 0, array.shape[1 + axis] - 1)
+        for axis in range(2)
+    )
+    return array[
+        xp.asarray(rows[:, None, None]), xp.asarray(y[:, :, None]), xp.asarray(x[:, None, :])
+    ]
 
 
 def clear(r, corner, whole, value=0):

@@ -1,4 +1,6 @@
-"""Depthwise convolution on a GPU: what cpu/depthwise.py says and computes on a CPU, by the kernels beside this file."""
+"""Depthwise convolution on a GPU: what cpu/depthwise.py says and computes on a CPU, by the kernels
+beside this file.
+"""
 
 from ..machine.arrays import array_module
 from ..machine.buffers import empty
@@ -13,7 +15,17 @@ PARTS = 256  # sums of the weight gradient, at most, each by its own threads
 def forward(x, weight, bias, window, y, fuse_relu=None):
     """y = the convolution of x with weight (KH, KW, 1, C), plus bias; fuse_relu: and a ReLU."""
     weight, bias = (array_module(x).ascontiguousarray(array) for array in (weight, bias))
-    launch(CU, "depthwise", y.size, x, weight, bias, y, *_geometry(x, y, window), ceiling_of(fuse_relu, y))
+    launch(
+        CU,
+        "depthwise",
+        y.size,
+        x,
+        weight,
+        bias,
+        y,
+        *_geometry(x, y, window),
+        ceiling_of(fuse_relu, y),
+    )
 
 
 def transpose(dy, weight, window, dx):
@@ -27,7 +39,17 @@ def weight_gradient(x, dy, window):
     rows = len(dy) * dy.shape[1]
     step = max(1, -(-rows // PARTS))
     sums = empty(x, (max(1, -(-rows // step)), *window.size, 1, dy.shape[3]))
-    launch(CU, "depthwise_weight_gradient", sums.size, x, dy, sums, *_geometry(x, dy, window), rows, step)
+    launch(
+        CU,
+        "depthwise_weight_gradient",
+        sums.size,
+        x,
+        dy,
+        sums,
+        *_geometry(x, dy, window),
+        rows,
+        step,
+    )
     return sums.sum(axis=0)
 
 

@@ -1,4 +1,6 @@
-"""Dropout with a counter-based generator: the mask is a pure function of (seed, stream; sample, epoch, element)."""
+"""Dropout with a counter-based generator: the mask is a pure function of (seed, stream; sample,
+epoch, element).
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,12 @@ from .memory import Memory, Step
 
 
 class Dropout(Layer):
-    """y = x * mask / (1 - rate) while training, x otherwise (inverted dropout; the paper halves at test time instead).
+    """y = x * mask / (1 - rate) while training, x otherwise (inverted dropout; the paper halves at
+    test time instead).
 
-    rate: the share that is set to zero.  stream: the number of the random sequence; by default that of its node, which
-    the net gives it with rng_key, so that every dropout of a net has one of its own.
-    Paper, section 3: rate 0.5 after fc6 and fc7.
+    rate: the share that is set to zero.  stream: the number of the random sequence; by default that
+    of its node, which the net gives it with rng_key, so that every dropout of a net has one of its
+    own. Paper, section 3: rate 0.5 after fc6 and fc7.
     """
 
     limits = Record({"rate": BELOW_1}, {"stream": whole(0, (1 << 64) - 1)})
@@ -42,8 +45,8 @@ class Dropout(Layer):
         return shape
 
     def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Any]:
-        """cache: on the CPU which elements were kept, a byte each; on a GPU rng_key, since drawing the mask again costs
-        less there than keeping it; None where nothing is dropped."""
+        """cache: on the CPU which elements were kept, a byte each; on a GPU rng_key, since drawing
+        the mask again costs less there than keeping it; None where nothing is dropped."""
         if rng_key is None or self.rate == 0:
             return x, None
         x = array_module(x).ascontiguousarray(x)
@@ -55,7 +58,9 @@ class Dropout(Layer):
         rows.append(samples)
         key = [np.uint64(number) for number in (self._threshold, seed, stream, epoch)]
         scale = x.dtype.type(self._scale)
-        run_blocks(lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16))
+        run_blocks(
+            lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16)
+        )
         return y, kept
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, Grads]:
@@ -67,7 +72,9 @@ class Dropout(Layer):
             return self._draw_and_mask(dy, cache), {}
         dx, scale = empty(dy, dy.shape), dy.dtype.type(self._scale)
         arrays = [array.reshape(-1) for array in (dy, cache, dx)]
-        run_blocks(lambda part: mask(*(array[part] for array in arrays), scale), cut(dy.size, 1 << 18))
+        run_blocks(
+            lambda part: mask(*(array[part] for array in arrays), scale), cut(dy.size, 1 << 18)
+        )
         return dx, {}
 
     def deconv(self, r: Array, cache: Any, rules: Rules = PAPER) -> Array:
@@ -118,9 +125,11 @@ def mask(x, kept, y, scale):
 
 @loop
 def dropout(x, y, kept, samples, scale, threshold, seed, stream, epoch):
-    """One Philox call serves four neighbouring elements; an element is kept where its word reaches the threshold.
+    """One Philox call serves four neighbouring elements; an element is kept where its word reaches
+    the threshold.
 
-    First the words of a stretch, then its elements: each of the two loops is vectorised, together they are not.
+    First the words of a stretch, then its elements: each of the two loops is vectorised, together
+    they are not.
     """
     length, limit = x.shape[1], np.uint32(threshold)
     words = np.empty(4 * STRETCH, np.uint32)

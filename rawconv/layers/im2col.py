@@ -1,7 +1,9 @@
-"""Convolution on a GPU, for one group of filters: im2col and one matrix product, by the kernels beside this file.
+"""Convolution on a GPU, for one group of filters: im2col and one matrix product, by the kernels
+beside this file.
 
 The three functions are those of cpu/, where gemm.py says the same in NumPy and has the kernels' twins.
-workspace: bytes that the columns may take, whatever the batch; they are made, multiplied and forgotten block by block.
+workspace: bytes that the columns may take, whatever the batch; they are made, multiplied and
+forgotten block by block.
 """
 
 import functools
@@ -17,7 +19,10 @@ from .cpu import Passes, gemm
 @functools.cache
 def passes(workspace):
     """The three functions, with this workspace."""
-    three = (functools.partial(function, workspace=workspace) for function in (forward, transpose, weight_gradient))
+    three = (
+        functools.partial(function, workspace=workspace)
+        for function in (forward, transpose, weight_gradient)
+    )
     return Passes(*three, exact=True)
 
 
@@ -41,15 +46,19 @@ def forward(x, weight, bias, window, y, fuse_relu=None, workspace=0):
 def transpose(dy, weight, window, dx, workspace=0):
     """dx = col2im(dy @ weight.T), in blocks of whole images.
 
-    Where a single one's columns exceed the workspace, in blocks of rows of dx: a window that reaches into two blocks is
-    computed for both, and a block is one row at least.
+    Where a single one's columns exceed the workspace, in blocks of rows of dx: a window that
+    reaches into two blocks is computed for both, and a block is one row at least.
     """
     matrix = weight.reshape(-1, weight.shape[3]).T
     if is_its_columns(window, dx):
-        array_module(dy).matmul(dy.reshape(-1, len(matrix)), matrix, out=dx.reshape(-1, matrix.shape[1]))
+        array_module(dy).matmul(
+            dy.reshape(-1, len(matrix)), matrix, out=dx.reshape(-1, matrix.shape[1])
+        )
         return
     rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], workspace)
-    step = dx.shape[1] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
+    step = (
+        dx.shape[1] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
+    )
     for images in cut(len(dy), max(1, rows // dy.shape[1])):
         for part in cut(dx.shape[1], step):
             low, high = _rows_that_reach(part, window, dy.shape[1])
@@ -57,8 +66,15 @@ def transpose(dy, weight, window, dx, workspace=0):
                 dx[images, part] = 0
                 continue
             some = dy[images, low:high]
-            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(*some.shape[:3], matrix.shape[1])
-            add_columns(dcolumns, window, dx[images, part], window.pad[0] + part.start - low * window.stride[0])
+            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(
+                *some.shape[:3], matrix.shape[1]
+            )
+            add_columns(
+                dcolumns,
+                window,
+                dx[images, part],
+                window.pad[0] + part.start - low * window.stride[0],
+            )
 
 
 def weight_gradient(x, dy, window, workspace=0):
@@ -88,7 +104,9 @@ def add_bias(y, bias, fuse_relu=None):
 
 
 def sum_of_rows(rows):
-    """rows (N, F) -> (F,) on a GPU, where CuPy's own sum would keep F / 32 blocks of threads busy with one row each."""
+    """rows (N, F) -> (F,) on a GPU, where CuPy's own sum would keep F / 32 blocks of threads busy
+    with one row each.
+    """
     across, step, parts = tiles(*rows.shape, SUM_BLOCKS, SUM_ROWS)
     sums = _sums(array_module(rows).ascontiguousarray(rows), across, step, parts)
     return sums[0] if parts == 1 else _sums(sums, across, parts, 1)[0]
@@ -103,7 +121,9 @@ def _sums(rows, across, step, parts):
 
 def columns(x, part, window, out_size):
     """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
-    out = array_module(x).empty(((part.stop - part.start) * out_size[1], math.prod(window.size) * x.shape[3]), x.dtype)
+    out = array_module(x).empty(
+        ((part.stop - part.start) * out_size[1], math.prod(window.size) * x.shape[3]), x.dtype
+    )
     geometry = *x.shape[1:], *out_size, *window.size, *window.stride, *window.pad[:2]
     kernel, *apart = ("im2col_dilated", *window.dilation) if window.is_dilated else ("im2col",)
     launch(CU, kernel, out.size, x, out, geometry, part.start, *apart)
@@ -111,7 +131,9 @@ def columns(x, part, window, out_size):
 
 
 def add_columns(dcolumns, window, dx, top):
-    """Add each row of columns back to its window in dx, whose first row lies `top` rows below that of the windows."""
+    """Add each row of columns back to its window in dx, whose first row lies `top` rows below that
+    of the windows.
+    """
     geometry = *dx.shape[1:], *dcolumns.shape[1:3], *window.size, *window.stride, top, window.pad[1]
     kernel, *apart = ("col2im_dilated", *window.dilation) if window.is_dilated else ("col2im",)
     launch(CU, kernel, dx.size, dcolumns, dx, geometry, *apart)
@@ -125,4 +147,5 @@ def _rows_that_reach(part, window, count):
 
 
 CU = __file__.replace(".py", ".cu")
-SUM_BLOCKS, SUM_ROWS = 1024, 256  # of threads for a sum of rows, at most; rows for one of them, at least
+# of threads for a sum of rows, at most; rows for one of them, at least
+SUM_BLOCKS, SUM_ROWS = 1024, 256

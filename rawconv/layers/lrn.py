@@ -1,4 +1,6 @@
-"""Local response normalisation across feature maps (Krizhevsky 2012, section 3.3; the paper's "contrast norm.")."""
+"""Local response normalisation across feature maps (Krizhevsky 2012, section 3.3; the paper's
+"contrast norm.").
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from .memory import Memory, Step
 
 
 class LRN(Layer):
-    """y_c = x_c / (k + alpha * S_c)^beta, S_c = sum of x_j^2 over the `size` channels j around c (cut at the ends).
+    """y_c = x_c / (k + alpha * S_c)^beta, S_c = sum of x_j^2 over the `size` channels j around c
+    (cut at the ends).
 
     alpha is NOT divided by size: Caffe, PyTorch and ONNX divide, so their alpha is size times ours.
     size is odd.  Paper: the norm that follows pool1 and pool2; constants from Krizhevsky.
@@ -26,7 +29,9 @@ class LRN(Layer):
     limits = Record({"size": SIDE, "alpha": number(0), "beta": number(), "k": ABOVE_0})
     verb, rule, cached_rules = "norm", "lrn", ("gradient",)
 
-    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
+    def __init__(
+        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+    ) -> None:
         if size < 1 or size % 2 == 0:
             raise ValueError(f"LRN's window must be odd, not {size}.")
         self.size, self.alpha, self.beta, self.k = size, float(alpha), float(beta), float(k)
@@ -46,15 +51,17 @@ class LRN(Layer):
         return y, x
 
     def backward(self, dy: Array, x: Array) -> tuple[Array, Grads]:
-        """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * T_c, with T_c the sum of dy_j * x_j * D_j^(-beta-1)
-        over the j whose window holds c: the same window, since it is odd."""
+        """dx_c = dy_c * D_c^-beta - 2 * alpha * beta * x_c * T_c, with T_c the sum of dy_j * x_j *
+        D_j^(-beta-1) over the j whose window holds c: the same window, since it is odd."""
         dy = array_module(dy).ascontiguousarray(dy)
         dx = empty(dy, dy.shape)
         self._run(lrn_back, "lrn_back", x, dy, dx)
         return dx, {}
 
     def deconv(self, r: Array, x: Array, rules: Rules = PAPER) -> Array:
-        """r itself: no contrast normalisation on the way down (ECCV text, section 3.1).  "gradient": backward."""
+        """r itself: no contrast normalisation on the way down (ECCV text, section 3.1).
+        "gradient": backward.
+        """
         if rules.lrn == "identity":
             return r
         if rules.lrn == "gradient":
@@ -66,7 +73,9 @@ class LRN(Layer):
 
     def to_onnx(self, graph: Any, name: str) -> None:
         """ONNX divides alpha by the size."""
-        graph.add(name, "LRN", size=self.size, alpha=self.alpha * self.size, beta=self.beta, bias=self.k)
+        graph.add(
+            name, "LRN", size=self.size, alpha=self.alpha * self.size, beta=self.beta, bias=self.k
+        )
 
     def _run(self, loop, kernel, x, given, out):
         channels = x.shape[-1]
@@ -74,13 +83,19 @@ class LRN(Layer):
             half = min(self.size // 2, channels - 1)
             runs = 2 * THREADS + 6 * half if kernel == "lrn_back" else THREADS + 2 * half
             if runs * x.itemsize > SHARED_BYTES:
-                raise ValueError(f"LRN over {self.size} channels does not fit a GPU block's memory; use --device cpu.")
+                raise ValueError(
+                    f"LRN over {self.size} channels does not fit a GPU block's memory; use --device cpu."
+                )
             constants = (channels, half, self.alpha, self.beta, self.k)
-            return launch(CU, kernel, x.size, x, given, out, *constants, shared_bytes=runs * x.itemsize)
+            return launch(
+                CU, kernel, x.size, x, given, out, *constants, shared_bytes=runs * x.itemsize
+            )
         constants = (self.size // 2, *(x.dtype.type(v) for v in (self.alpha, self.beta, self.k)))
         x, given, out = (a.reshape(-1, channels) for a in (x, given, out))
         pixels = max(1, 65536 // channels)
-        run_blocks(lambda part: loop(x[part], given[part], out[part], *constants), cut(len(x), pixels))
+        run_blocks(
+            lambda part: loop(x[part], given[part], out[part], *constants), cut(len(x), pixels)
+        )
 
 
 CU = __file__.replace("lrn.py", "lrn.cu")
@@ -129,7 +144,11 @@ def lrn(x, given, y, half, alpha, beta, k):
 def lrn_back(x, dy, dx, half, alpha, beta, k):
     channels = x.shape[1]
     squares, ratio = np.zeros(channels + 2 * half, x.dtype), np.zeros(channels + 2 * half, x.dtype)
-    scale, power, total = np.empty(channels, x.dtype), np.empty(channels, x.dtype), np.empty(channels, x.dtype)
+    scale, power, total = (
+        np.empty(channels, x.dtype),
+        np.empty(channels, x.dtype),
+        np.empty(channels, x.dtype),
+    )
     factor = 2 * alpha * beta
     for i in range(len(x)):
         _scale(x[i], squares, half, alpha, k, scale)

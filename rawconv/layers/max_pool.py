@@ -1,4 +1,6 @@
-"""Max pooling with switches.  A switch is the winner's place in its window; going down, each value returns there."""
+"""Max pooling with switches.  A switch is the winner's place in its window; going down, each value
+returns there.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ class Cache(NamedTuple):
 class MaxPool(Layer):
     """y = max of x over each window.  Paper, section 2.1, "Unpooling".
 
-    Windows are cropped at the border (as if padded by -inf).  With ceil_mode, as in the paper's nets, it keeps a last
-    window that hangs over the end, but drops one that would start at or beyond it.
-    Ties: the first in reading order wins, on every device (cuda-convnet credits all tied places).  NaN wins a window.
+    Windows are cropped at the border (as if padded by -inf).  With ceil_mode, as in the paper's
+    nets, it keeps a last window that hangs over the end, but drops one that would start at or
+    beyond it.
+    Ties: the first in reading order wins, on every device (cuda-convnet credits all tied places).
+    NaN wins a window.
 
     size: (rows, columns) or one number; None is the whole map of the net it is built into, a global maximum.
     """
@@ -61,7 +65,9 @@ class MaxPool(Layer):
 
     def _of(self, size):
         if np.prod(pair(size)) > MOST_PLACES:
-            raise ValueError(f"The window {size} of a pool has more than the {MOST_PLACES:,} places a switch can name.")
+            raise ValueError(
+                f"The window {size} of a pool has more than the {MOST_PLACES:,} places a switch can name."
+            )
         return Window.of_pool(size, *self._window[1:])
 
     def out_shape(self, shape: Shape) -> Shape:
@@ -69,7 +75,9 @@ class MaxPool(Layer):
         return (*window.pooled_size(*shape[:2]), shape[2])
 
     def forward(self, x: Array, rng_key: Any = None) -> tuple[Array, Cache]:
-        """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped window; x.shape)."""
+        """y = x at the switch; cache = (switches, of y's shape: row * KW + column in the uncropped
+        window; x.shape).
+        """
         xp = array_module(x)
         kh, kw = self.window.size
         y = empty(x, (len(x), *self.out_shape(x.shape[1:])))
@@ -78,11 +86,15 @@ class MaxPool(Layer):
         return y, Cache(switches, x.shape)
 
     def backward(self, dy: Array, cache: Cache) -> tuple[Array, Grads]:
-        """dx = each dy put back at its switch, added where windows share a place: the exact transpose of forward."""
+        """dx = each dy put back at its switch, added where windows share a place: the exact
+        transpose of forward.
+        """
         return self._unpool(dy, cache, "add"), {}
 
     def deconv(self, r: Array, cache: Cache, rules: Rules = PAPER) -> Array:
-        """Unpool: the same.  Overlapping 3x3/2 windows share 40-60 % of their switches; see Rules.shared_switches."""
+        """Unpool: the same.  Overlapping 3x3/2 windows share 40-60 % of their switches; see
+        Rules.shared_switches.
+        """
         return self._unpool(r, cache, rules.shared_switches)
 
     def forward_window(self, x: Array, first: Array, below: Shape) -> Array:
@@ -91,9 +103,9 @@ class MaxPool(Layer):
     def deconv_window(
         self, r: Array, corner: Array, cache: Cache, rows: Array, below: Shape, rules: Rules
     ) -> tuple[Array, Array]:
-        """add: a pooled unit outside the window has the value 0 and adds nothing.  By max and overwrite one that shares
-        a place with a unit inside takes part there, so the window gets a rim of such units first; `none` keeps out
-        those that do not exist.
+        """add: a pooled unit outside the window has the value 0 and adds nothing.  By max and
+        overwrite one that shares a place with a unit inside takes part there, so the window gets a
+        rim of such units first; `none` keeps out those that do not exist.
         """
         (kh, kw), stride, pad = self.window.size, self.window.stride, self.window.pad[:2]
         size, rim = self.window.reach(r.shape[1:3]), (0, 0)
@@ -106,7 +118,9 @@ class MaxPool(Layer):
             switches = switches.astype(np.uint16)
         switches = clear(switches, outer, cache.switches.shape[1:], none)
         layer = moved(self, (rim[0] * stride[0], rim[1] * stride[1]))
-        return layer.deconv(r, Cache(switches, (len(r), *size, r.shape[3])), rules), corner * stride - pad
+        return layer.deconv(
+            r, Cache(switches, (len(r), *size, r.shape[3])), rules
+        ), corner * stride - pad
 
     def memory(self, step: Step) -> Memory:
         """Kept: the switches."""
@@ -126,17 +140,27 @@ class MaxPool(Layer):
             raise ValueError(f"shared switches {shared!r} is not one of: {', '.join(SHARED)}.")
         xp = array_module(dy)
         dx = empty(dy, (len(dy), *cache.shape[1:]))
-        self._run(unpool, dx, xp.ascontiguousarray(dy), cache.switches, dx.shape, dy.shape, SHARED[shared])
+        self._run(
+            unpool, dx, xp.ascontiguousarray(dy), cache.switches, dx.shape, dy.shape, SHARED[shared]
+        )
         return dx
 
     def _run(self, loop, large, small, switches, large_shape, small_shape, *more):
         window = (*self.window.size, *self.window.stride, *self.window.pad[:2])
         if on_cpu(large):
-            rows = small_shape if loop is pool else large_shape  # the rows of the result, counted through all pictures
+            # the rows of the result, counted through all pictures
+            rows = small_shape if loop is pool else large_shape
             rows, row_size = rows[0] * rows[1], max(1, rows[2] * rows[3])
             blocks = cut(rows, max(1, 131072 // row_size))
-            arrays, nanoseconds = (large, small, switches), large.size * (1 / 6 + 12 / large_shape[3])
-            return run_blocks(lambda part: loop(*arrays, part.start, part.stop, *window, *more), blocks, nanoseconds)
+            arrays, nanoseconds = (
+                (large, small, switches),
+                large.size * (1 / 6 + 12 / large_shape[3]),
+            )
+            return run_blocks(
+                lambda part: loop(*arrays, part.start, part.stop, *window, *more),
+                blocks,
+                nanoseconds,
+            )
         count = small.size if loop is pool else large.size
         geometry = (*large_shape[1:], *small_shape[1:3], *window)
         launch(CU, loop.__name__, count, large, small, switches, geometry, *more)
@@ -165,14 +189,18 @@ def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
                             winner[c] = place
                     else:
                         for c in range(channels):
-                            wins = (value[c] > best[c]) | ((value[c] != value[c]) & (best[c] == best[c]))
+                            wins = (value[c] > best[c]) | (
+                                (value[c] != value[c]) & (best[c] == best[c])
+                            )
                             best[c] = value[c] if wins else best[c]
                             winner[c] = place if wins else winner[c]
 
 
 @loop
 def unpool(dx, dy, switches, first, last, kh, kw, sh, sw, top, left, shared):
-    """The input rows first..last-1: each place gathers from the windows over it, in reading order (no atomics)."""
+    """The input rows first..last-1: each place gathers from the windows over it, in reading order
+    (no atomics).
+    """
     height, (oh, ow, channels) = dx.shape[1], dy.shape[1:]
     chosen, zero = np.empty(channels, np.bool_), dx.dtype.type(0)
     for row in range(first, last):
@@ -186,7 +214,8 @@ def unpool(dx, dy, switches, first, last, kh, kw, sh, sw, top, left, shared):
                 chosen[:] = False
             for oy in range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1)):
                 for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
-                    place = switches.dtype.type((y - oy * sh) * kw + x - ox * sw)  # a wider type halves the vectors
+                    # a wider type halves the vectors
+                    place = switches.dtype.type((y - oy * sh) * kw + x - ox * sw)
                     value, switch = dy[n, oy, ox], switches[n, oy, ox]
                     if fresh:
                         fresh = False

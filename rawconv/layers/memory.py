@@ -12,7 +12,8 @@ FLOAT = 4
 
 
 class Step(NamedTuple):
-    """What a layer is asked about: a step over `batch` images, `shape` of its input and `out` of its output, (H, W, C).
+    """What a layer is asked about: a step over `batch` images, `shape` of its input and `out` of
+    its output, (H, W, C).
 
     workspace: bytes that the columns may take.  lowest: nothing stands below it, so that no dx is asked for.
     fused: the layer below does its work.
@@ -39,8 +40,8 @@ class Step(NamedTuple):
 class Memory(NamedTuple):
     """What a layer takes.  keeps: "input", "output" or neither.  in_place: its output is its input.
 
-    own: kept besides.  parameters; columns: the largest block of them.  up: needed beside input and output, back:
-    beside dy and dx; less than 0 where dx is dy.
+    own: kept besides.  parameters; columns: the largest block of them.  up: needed beside input and
+    output, back: beside dy and dx; less than 0 where dx is dy.
     """
 
     keeps: str = ""
@@ -55,14 +56,16 @@ class Memory(NamedTuple):
 def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
     """The Memory of a Conv: its columns are the largest block of the three passes, as im2col.py makes them.
 
-    parts: through how many products its groups go; 0: through none, as depthwise filters do, which need no columns.
+    parts: through how many products its groups go; 0: through none, as depthwise filters do, which
+    need no columns.
     """
     settings = layer.settings
     (kh, kw), stride = pair(settings["size"] or step.shape[:2]), pair(settings["stride"])[0]
     height, width, filters = step.out
     parameters = (kh * kw * (step.shape[2] // layer.groups) + 1) * filters * FLOAT
     given, made = step.inputs * FLOAT, step.outputs * FLOAT
-    up, back = (given // parts + made, made // parts + given) if parts > 1 else (0, 0)  # copies of parts
+    # copies of parts
+    up, back = (given // parts + made, made // parts + given) if parts > 1 else (0, 0)
     single = (kh, kw) == tuple(step.shape[:2]) or (kh, kw) == pair(settings["stride"]) == (1, 1)
     if not parts or (single and not any(four(settings["pad"]))):
         return Memory("input", parameters=parameters, up=up, back=back + parameters)
@@ -78,7 +81,8 @@ def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
         reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
         transpose = min(height, (reach + kh - 2) // stride + 1) * line
     product = kh * kw * channels * -(-filters // parts) * FLOAT
-    sums = (1 if fit >= step.batch * height else 2) * product  # the sum, and the next block's product
+    # the sum, and the next block's product
+    sums = (1 if fit >= step.batch * height else 2) * product
     columns = max(forward, transpose)
     back += max(transpose, forward + sums)
     return Memory("input", parameters=parameters, columns=columns, up=up + forward, back=back)

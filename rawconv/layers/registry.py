@@ -14,6 +14,8 @@ def by_name() -> dict[str, type[Layer]]:
     for module in pkgutil.iter_modules(__path__):
         if not module.ispkg:
             values = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
-            classes = [value for value in values if isinstance(value, type) and issubclass(value, Layer)]
+            classes = [
+                value for value in values if isinstance(value, type) and issubclass(value, Layer)
+            ]
             found |= {kind.__name__: kind for kind in classes if kind is not Layer}
     return found

@@ -1,4 +1,6 @@
-"""ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the four-quadrant table."""
+"""ReLU.  With LRN, the layer whose way down differs from its way back: the tests hold the
+four-quadrant table.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ from .memory import FLOAT, Memory, Step
 class ReLU(Layer):
     """y = max(x, 0), or with a ceiling min(max(x, 0), ceiling).  Paper, section 2.1.
 
-    ceiling: a number above 0, as the 6 of ReLU6 (Howard et al. 2017); None: there is none.
-    The paper has no ceilings.  Its rule asks what a value on its way down is, not what passed on the way up, so it is
-    blind to the ceiling too.  A gradient is 0 where the ceiling was reached.
+    ceiling: a number above 0, as the 6 of ReLU6 (Howard et al. 2017); None: there is none. The
+    paper has no ceilings.  Its rule asks what a value on its way down is, not what passed on the
+    way up, so it is blind to the ceiling too.  A gradient is 0 where the ceiling was reached.
     """
 
     limits = Record({}, {"ceiling": ABOVE_0})
@@ -55,10 +57,14 @@ class ReLU(Layer):
 
         in_place: dy may be overwritten.
         """
-        return relu_grad(dy, y, dy if in_place and dy.flags.c_contiguous else None, self.relu_ceiling), {}
+        return relu_grad(
+            dy, y, dy if in_place and dy.flags.c_contiguous else None, self.relu_ceiling
+        ), {}
 
     def deconv(self, r: Array, y: Array, rules: Rules = PAPER) -> Array:
-        """deconv: max(r, 0), blind to x; gradient: r where 0 < x < ceiling; guided: both (Springenberg 2014)."""
+        """deconv: max(r, 0), blind to x; gradient: r where 0 < x < ceiling; guided: both
+        (Springenberg 2014).
+        """
         if rules.relu == "deconv":
             return relu(r)
         if rules.relu == "gradient":
@@ -93,7 +99,11 @@ def relu(x: Array, out: Array | None = None, ceiling: float = math.inf) -> Array
 def relu_grad(dy: Array, y: Array, dx: Array | None = None, ceiling: float = math.inf) -> Array:
     """dx = dy where 0 < y < ceiling, else 0; dx may be dy."""
     xp, most = array_module(dy), y.dtype.type(ceiling)
-    dx, dy, y = empty(dy, dy.shape) if dx is None else dx, xp.ascontiguousarray(dy), xp.ascontiguousarray(y)
+    dx, dy, y = (
+        empty(dy, dy.shape) if dx is None else dx,
+        xp.ascontiguousarray(dy),
+        xp.ascontiguousarray(y),
+    )
     if on_cpu(dy):
         _in_blocks(relu_grad_block, most, dy, y, dx)
     else:
@@ -104,7 +114,9 @@ def relu_grad(dy: Array, y: Array, dx: Array | None = None, ceiling: float = mat
 def _in_blocks(loop, ceiling, *arrays):
     arrays = [array.reshape(-1) for array in arrays]
     parts = cut(len(arrays[0]), 1 << 18)
-    run_blocks(lambda part: loop(ceiling, *(array[part] for array in arrays)), parts, arrays[0].size / 3)
+    run_blocks(
+        lambda part: loop(ceiling, *(array[part] for array in arrays)), parts, arrays[0].size / 3
+    )
 
 
 CU = __file__.replace(".py", ".cu")
@@ -122,8 +134,8 @@ def relu_block(ceiling, x, y):
 def relu_grad_block(ceiling, dy, y, dx):
     """dx = dy where 0 < y < ceiling, else 0; without a ceiling, infinite ones are below it too.
 
-    dy is read before the choice: LLVM does not vectorise loops in place, and a choice of what to read would become a
-    jump, mispredicted half of the time and ten times slower.
+    dy is read before the choice: LLVM does not vectorise loops in place, and a choice of what to
+    read would become a jump, mispredicted half of the time and ten times slower.
     """
     endless = ceiling == np.inf
     for i in range(len(dy)):

@@ -1,4 +1,4 @@
-"""The machine: NumPy or CuPy arrays (arrays.py, the only file that knows CuPy), their memory (buffers.py), the CPU's
-threads (threads.py) and the limits of a container (limits.py), random numbers (philox.py), and the cache of compiled
-loops (numba_cache.py).
+"""The machine: NumPy or CuPy arrays (arrays.py, the only file that knows CuPy), their memory
+(buffers.py), the CPU's threads (threads.py) and the limits of a container (limits.py), random
+numbers (philox.py), and the cache of compiled loops (numba_cache.py).
 """

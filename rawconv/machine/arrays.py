@@ -1,4 +1,6 @@
-"""The only file that knows CuPy exists: which module an array belongs to, choosing a device, compiling kernels."""
+"""The only file that knows CuPy exists: which module an array belongs to, choosing a device,
+compiling kernels.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import numpy as np
 
 from ..errors import RawconvError, UsageError
 
-Array = Any  # in type hints: numpy.ndarray or cupy.ndarray; np.ndarray is written where it must be on the CPU
+# in type hints: numpy.ndarray or cupy.ndarray; np.ndarray is written where it must be on the CPU
+Array = Any
 WHEELS = "pip install cupy-cuda12x (CUDA 12), cupy-cuda13x (CUDA 13) or cupy-rocm-7-0 (ROCm)"
 
 
@@ -95,7 +98,8 @@ class HostToDevice:
         current = cupy.cuda.get_current_stream()
         before, self.worked = self.worked, current.record()
         with self.stream:
-            self.stream.wait_event(before or self.worked)  # the copy may go into memory that was in use until then
+            # the copy may go into memory that was in use until then
+            self.stream.wait_event(before or self.worked)
             self.latest = cupy.asarray(x)
             current.wait_event(self.stream.record())
         return self.latest
@@ -118,7 +122,9 @@ def choose_device(name: str = "auto", say: Callable[[str], object] = lambda line
     if name == "auto":
         say(f"Using the CPU: {trouble}.")
         return Device()
-    raise RawconvError(f"--device {name} cannot be used: {trouble}. Install the wheel for your card: {WHEELS}.")
+    raise RawconvError(
+        f"--device {name} cannot be used: {trouble}. Install the wheel for your card: {WHEELS}."
+    )
 
 
 def gpu_count() -> int:
@@ -143,8 +149,8 @@ def _gpu_trouble(index: int) -> str | None:
 def compile_kernel(code: str, options: Iterable[str], name: str) -> Any:
     """Compile CUDA or HIP source and return its kernel `name`, a function of (blocks, threads, arguments).
 
-    a * b + c is not fused, so that every device rounds as the CPU does.  On CUDA, CuPy itself adds -ftz=true: float32
-    numbers below 1.2e-38, which the CPU keeps, count as zero there.
+    a * b + c is not fused, so that every device rounds as the CPU does.  On CUDA, CuPy itself adds
+    -ftz=true: float32 numbers below 1.2e-38, which the CPU keeps, count as zero there.
     """
     import cupy
 

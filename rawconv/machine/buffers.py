@@ -1,8 +1,10 @@
-"""A pool of memory blocks for the CPU.  Fresh pages cost more time than what is computed into them: 70 ms for 150 MB.
+"""A pool of memory blocks for the CPU.  Fresh pages cost more time than what is computed into them:
+70 ms for 150 MB.
 
-When the last array that uses a block is garbage-collected, the block returns to the pool and serves the next request of
-about its size, so that a training step reuses the memory of the one before.  A block in use is never handed out again:
-a cache keeps its values for as long as it is referenced.  On a GPU, CuPy's own pool does the same.
+When the last array that uses a block is garbage-collected, the block returns to the pool and serves
+the next request of about its size, so that a training step reuses the memory of the one before.  A
+block in use is never handed out again: a cache keeps its values for as long as it is referenced.
+On a GPU, CuPy's own pool does the same.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from .arrays import Array, array_module, on_cpu
 
 SMALL = 1 << 18  # bytes; smaller requests go to malloc, which reuses its memory anyway
 SLACK = 1.5  # the pool holds at most this multiple of the most that was ever in use at once
-LINE = 64  # bytes of a cache line; blocks start at a multiple, so that an aligned vector lies within one line
+# bytes of a cache line; blocks start at a multiple, so that an aligned vector lies within one line
+LINE = 64
 
 
 def empty(x: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -48,7 +51,9 @@ def aligned(size: int) -> np.ndarray:
 
 
 class _Loan:
-    """The owner of a block in use.  Every view of the array references it; when the last is gone, the block returns."""
+    """The owner of a block in use.  Every view of the array references it; when the last is gone,
+    the block returns.
+    """
 
     def __init__(self, block: np.ndarray) -> None:
         self.block, self.__array_interface__ = block, block.__array_interface__
@@ -62,12 +67,16 @@ class _Pool:
         self.lock = threading.Lock()
         # __del__ may run anywhere, so it takes no lock: appending to a deque is atomic.
         self.returned: collections.deque[np.ndarray] = collections.deque()
-        self.free: list[tuple[int, int, np.ndarray]] = []  # (bytes, when it came back, block), sorted
+        # (bytes, when it came back, block), sorted
+        self.free: list[tuple[int, int, np.ndarray]] = []
         self.order = itertools.count()
-        self.used = self.waiting = self.most = 0  # bytes in use, bytes in self.free, the most ever in use at once
+        # bytes in use, bytes in self.free, the most ever in use at once
+        self.used = self.waiting = self.most = 0
 
     def take(self, size: int) -> np.ndarray:
-        """Return the smallest free block of at least `size` bytes, if it is not twice as large; else a fresh one."""
+        """Return the smallest free block of at least `size` bytes, if it is not twice as large;
+        else a fresh one.
+        """
         with self.lock:
             while self.returned:
                 block = self.returned.popleft()
@@ -87,5 +96,6 @@ class _Pool:
 
 
 _pool = _Pool()
-if hasattr(os, "register_at_fork"):  # a thread that held the lock at that moment does not exist in the new process
+# a thread that held the lock at that moment does not exist in the new process
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: setattr(_pool, "lock", threading.Lock()))

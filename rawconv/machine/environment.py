@@ -11,7 +11,8 @@ from ..errors import RawconvError, UsageError
 from . import limits
 
 MOST = 4096  # threads: more than any machine has processors
-LEAST = 1 << 30  # bytes of address space: with less, the libraries hang or crash while they are loaded
+# bytes of address space: with less, the libraries hang or crash while they are loaded
+LEAST = 1 << 30
 
 
 def check() -> types.ModuleType:
@@ -22,7 +23,9 @@ def check() -> types.ModuleType:
     """
     if limits.address_space() < LEAST:
         granted = f"{int(limits.address_space()) >> 20} MB of address space"
-        raise RawconvError(f"ulimit -v grants {granted}, and rawconv needs {LEAST >> 20} MB; raise it.")
+        raise RawconvError(
+            f"ulimit -v grants {granted}, and rawconv needs {LEAST >> 20} MB; raise it."
+        )
     threads("RAWCONV_NUM_THREADS")
     return load_numba()
 
@@ -33,7 +36,9 @@ def load_numba() -> types.ModuleType:
     UsageError: one of Numba's own variables has a value that it does not take, or keeps it from compiling.
     RawconvError: Numba does not load.
     """
-    for name in [name for name, value in os.environ.items() if name.startswith("NUMBA_") and not value]:
+    for name in [
+        name for name, value in os.environ.items() if name.startswith("NUMBA_") and not value
+    ]:
         del os.environ[name]  # to Numba an empty value is a wrong one, not an unset one
     threads("NUMBA_NUM_THREADS")
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
@@ -44,10 +49,14 @@ def load_numba() -> types.ModuleType:
             import numba
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
-            raise RawconvError(f"Numba does not load ({why}); rawconv-doctor may know the remedy.") from error
+            raise RawconvError(
+                f"Numba does not load ({why}); rawconv-doctor may know the remedy."
+            ) from error
     for warning in caught:  # Numba's own message about a variable is a page long
         message = str(warning.message)
-        match = re.match(r"Environment variable '(\w+)' is defined but its associated value '(.*)' ", message)
+        match = re.match(
+            r"Environment variable '(\w+)' is defined but its associated value '(.*)' ", message
+        )
         if match:
             raise UsageError(f"{match[1]}={match[2]!r} is not what Numba takes; unset it.")
     return numba
@@ -62,5 +71,7 @@ def threads(name: str) -> int | None:
     if not asked:
         return None
     if not re.fullmatch("0*[1-9][0-9]{0,3}", asked) or int(asked) > MOST:
-        raise UsageError(f"{name}={asked!r} is not a whole number from 1 to {MOST}; unset it or give one.")
+        raise UsageError(
+            f"{name}={asked!r} is not a whole number from 1 to {MOST}; unset it or give one."
+        )
     return int(asked)

@@ -1,4 +1,6 @@
-"""Launching the kernels of the .cu files: their arguments are checked, and the instance is chosen that fits them."""
+"""Launching the kernels of the .cu files: their arguments are checked, and the instance is chosen
+that fits them.
+"""
 
 import functools
 import pathlib
@@ -10,7 +12,8 @@ import numpy as np
 from .arrays import Array, compile_kernel
 
 COLUMNS = 32  # that a block of threads takes side by side where it works on a matrix
-THREADS, BLOCKS = 256, 4096  # of a launch, which fill any card a few times over; larger counts walk on in strides
+# of a launch, which fill any card a few times over; larger counts walk on in strides
+THREADS, BLOCKS = 256, 4096
 C_TYPES = {
     "f": "float", "d": "double", "B": "unsigned char", "H": "unsigned short", "l": "long long", "q": "long long",
     "L": "unsigned long long", "Q": "unsigned long long",
@@ -31,18 +34,23 @@ NUMBERS = {
 def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int = 0) -> None:
     """Run kernel `name` of the .cu file `path` over `count` elements, one thread each, on the current stream.
 
-    arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type; `long long` and
-    `index_t` an int, `real` a number; `Divisor` an int; `Window` (height, width, channels, oh, ow, kh, kw, sh, sw, top,
-    left).  `real`, `switch_t` and `item` stand for the type of the first array that is passed for them.
+    arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type;
+    `long long` and `index_t` an int, `real` a number; `Divisor` an int; `Window` (height, width,
+    channels, oh, ow, kh, kw, sh, sw, top, left).  `real`, `switch_t` and `item` stand for the type
+    of the first array that is passed for them.
     shared_bytes: of a block's dynamic shared memory.
 
-    `index_t` has 32 bits where that is enough for every index.  A kernel that takes arrays of `pack` then moves four
-    neighbouring channels at once where their number, which is its Divisor or in its Window, is a multiple of four.
-    ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and types of raw kernels.
+    `index_t` has 32 bits where that is enough for every index.  A kernel that takes arrays of
+    `pack` then moves four neighbouring channels at once where their number, which is its Divisor or
+    in its Window, is a multiple of four.
+    ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and
+    types of raw kernels.
     """
     parameters = signature(path, name)[1:]
     if len(arguments) != len(parameters):
-        raise ValueError(f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}.")
+        raise ValueError(
+            f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}."
+        )
     types: dict[str, str] = {}
     lanes, largest, numbers = 0, count, 0
     for (kind, label, is_array), value in zip(parameters, arguments, strict=True):
@@ -75,8 +83,8 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
 def tiles(rows: int, columns: int, blocks: int, least: int) -> tuple[int, int, int]:
     """(tiles side by side, rows of a part, parts) of a matrix that blocks of threads work on, in tiles.
 
-    So that there are about `blocks` of them, and `least` rows in a part: by the shape alone, since a sum over the parts
-    is to have one order on every card.
+    So that there are about `blocks` of them, and `least` rows in a part: by the shape alone, since
+    a sum over the parts is to have one order on every card.
     """
     across = -(-columns // COLUMNS)
     parts = max(1, min(-(-blocks // max(1, across)), rows // least))
@@ -85,15 +93,21 @@ def tiles(rows: int, columns: int, blocks: int, least: int) -> tuple[int, int, i
 
 
 def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str, str]) -> None:
-    """Refuse what is not a contiguous CuPy array of C type `kind`; an open type gets its meaning from the first one."""
+    """Refuse what is not a contiguous CuPy array of C type `kind`; an open type gets its meaning
+    from the first one.
+    """
     if not hasattr(array, "__cuda_array_interface__"):
-        raise ValueError(f"{name}: {label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}.")
+        raise ValueError(
+            f"{name}: {label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}."
+        )
     c_type = C_TYPES.get(array.dtype.char, "")
     wanted = OPEN_TYPES.get(kind, (kind,))
     if c_type in wanted and kind in OPEN_TYPES:
         wanted = (types.setdefault(PACKS.get(kind, kind), c_type),)
     if c_type not in wanted:
-        raise ValueError(f"{name}: {label} is {array.dtype}, the kernel wants {' or '.join(wanted)}.")
+        raise ValueError(
+            f"{name}: {label} is {array.dtype}, the kernel wants {' or '.join(wanted)}."
+        )
     if not array.flags.c_contiguous:
         raise ValueError(f"{name}: {label} must be C-contiguous, its strides are {array.strides}.")
 
@@ -113,10 +127,16 @@ def _struct(*fields: tuple[str, Any]) -> np.dtype:
     return np.dtype(list(fields), align=True)
 
 
-DIVISORS = {bits: _struct(("length", f"u{bits}"), ("factor", f"u{bits}"), ("shift", "i4")) for bits in (4, 8)}
+DIVISORS = {
+    bits: _struct(("length", f"u{bits}"), ("factor", f"u{bits}"), ("shift", "i4"))
+    for bits in (4, 8)
+}
 WINDOWS = {
     bits: _struct(
-        *((label, DIVISORS[bits]) for label in ("height", "width", "channels", "oh", "ow", "kh", "kw", "sh", "sw")),
+        *(
+            (label, DIVISORS[bits])
+            for label in ("height", "width", "channels", "oh", "ow", "kh", "kw", "sh", "sw")
+        ),
         *((label, f"i{bits}") for label in ("top", "left")),
         ("run", DIVISORS[bits]),
         *((label, f"i{bits}") for label in ("row", "step", "indent")),
@@ -127,10 +147,12 @@ WINDOWS = {
 
 @functools.lru_cache(4096)
 def divisor(length: int, wide: bool = False) -> np.void:
-    """struct Divisor of kernels.cuh.  n // length is (high half of n * factor, + n) >> shift for 0 <= n < 2^31 (2^63).
+    """struct Divisor of kernels.cuh.  n // length is (high half of n * factor, + n) >> shift for 0
+    <= n < 2^31 (2^63).
 
-    With s bits for length - 1, 2^s >= length, and factor = floor(2^B * (2^s - length) / length) + 1 makes
-    n * (2^B + factor) / 2^(B + s) exceed n / length by less than 1 / length (Granlund and Montgomery 1994).
+    With s bits for length - 1, 2^s >= length, and factor = floor(2^B * (2^s - length) / length) + 1
+    makes n * (2^B + factor) / 2^(B + s) exceed n / length by less than 1 / length (Granlund and
+    Montgomery 1994).
     """
     bits, length = 64 if wide else 32, max(1, length)
     shift = (length - 1).bit_length()
@@ -153,14 +175,24 @@ def _window(numbers: tuple[int, ...], pack: int, wide: bool) -> np.void:
 @functools.cache
 def signature(path: str, name: str) -> list[tuple[str, str, bool]]:
     """[(C type, name, is an array), ...] of a kernel, read from its .cu file."""
-    (parameters,) = re.findall(rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text())
-    words = [re.sub(r"const|__restrict__|\*", " ", parameter).split() for parameter in parameters.split(",")]
+    (parameters,) = re.findall(
+        rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text()
+    )
+    words = [
+        re.sub(r"const|__restrict__|\*", " ", parameter).split()
+        for parameter in parameters.split(",")
+    ]
     arrays = ["*" in parameter for parameter in parameters.split(",")]
-    return [(" ".join(kind), label, is_array) for (*kind, label), is_array in zip(words, arrays, strict=True)]
+    return [
+        (" ".join(kind), label, is_array)
+        for (*kind, label), is_array in zip(words, arrays, strict=True)
+    ]
 
 
 def source(path: str | pathlib.Path) -> str:
-    """The text of a .cu file with what it includes in its place: an installed package has no path to search."""
+    """The text of a .cu file with what it includes in its place: an installed package has no path
+    to search.
+    """
     path = pathlib.Path(path)
 
     def included(match: re.Match[str]) -> str:
@@ -168,12 +200,19 @@ def source(path: str | pathlib.Path) -> str:
         return f'#line 1 "{other.name}"\n{other.read_text()}#line {line} "{path.name}"'
 
     path_text = path.read_text()
-    return f'#line 1 "{path.name}"\n' + re.sub(r'^#include "(.+)"$', included, path_text, flags=re.MULTILINE)
+    return f'#line 1 "{path.name}"\n' + re.sub(
+        r'^#include "(.+)"$', included, path_text, flags=re.MULTILINE
+    )
 
 
 def definitions(wide: bool, pack: int, *types: tuple[str, str]) -> list[str]:
     """The compiler's options that say what index_t, PACK and the open types are."""
-    defined = {"index_t": "long long" if wide else "int", "PACK": pack, "real": "float", **dict(types)}
+    defined = {
+        "index_t": "long long" if wide else "int",
+        "PACK": pack,
+        "real": "float",
+        **dict(types),
+    }
     return [f"-D{kind}={meaning}" for kind, meaning in defined.items()]
 
 

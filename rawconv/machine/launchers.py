@@ -1,4 +1,6 @@
-"""The MPI that is installed: its launcher, its library, and the command that mends what is wrong with them."""
+"""The MPI that is installed: its launcher, its library, and the command that mends what is wrong
+with them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from typing import NamedTuple
 class Kind(NamedTuple):
     """An implementation of MPI.
 
-    signs: words by which its library or launcher names itself.  package: the package of PyPI that installs both.
+    signs: words by which its library or launcher names itself.  package: the package of PyPI that
+    installs both.
     """
 
     name: str
@@ -39,7 +42,9 @@ def launcher() -> tuple[bool, Kind | None]:
     for name in ("mpirun", "mpiexec"):
         if path := shutil.which(name):
             try:
-                done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30)
+                done = subprocess.run(
+                    [path, "--version"], capture_output=True, text=True, timeout=30
+                )
             except (OSError, subprocess.TimeoutExpired):
                 continue
             return True, kind_of(done.stdout + done.stderr)
@@ -57,7 +62,9 @@ def state() -> tuple[str, str, str | None]:
         text = "mpi4py is not installed; it is for several processes only"
         return "missing", text, "pip install mpi4py" if there else f"pip install mpi4py {package}"
     try:
-        done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", ASK], capture_output=True, text=True, timeout=60
+        )
     except subprocess.TimeoutExpired:
         return "broken", "mpi4py does not answer", f"pip install --force-reinstall mpi4py {package}"
     if done.returncode:
@@ -67,11 +74,19 @@ def state() -> tuple[str, str, str | None]:
     return _fit(text, there, kind, kind_of(done.stdout))
 
 
-def _fit(text: str, there: bool, kind: Kind | None, library: Kind | None) -> tuple[str, str, str | None]:
-    """Return the state where mpi4py works; kind: of the launcher, if it is `there`, library: of what mpi4py loads."""
+def _fit(
+    text: str, there: bool, kind: Kind | None, library: Kind | None
+) -> tuple[str, str, str | None]:
+    """Return the state where mpi4py works; kind: of the launcher, if it is `there`, library: of
+    what mpi4py loads.
+    """
     remedy = f"pip install {library.package}" if library else "install the launcher of that MPI"
     if not there:
         return "broken", f"{text}, but no mpirun to start it with", remedy
     if kind and library and kind != library:
-        return "broken", f"{text}, but mpirun is that of {kind.name}: each process would believe it is alone", remedy
+        return (
+            "broken",
+            f"{text}, but mpirun is that of {kind.name}: each process would believe it is alone",
+            remedy,
+        )
     return "ok", text, None

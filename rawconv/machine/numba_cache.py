@@ -3,9 +3,10 @@
     @loop                         numba.njit(nogil=True), cached on disk for the next process
     @loop(error_model="numpy")
 
-The machine code is cached beside the package, or else in the user's own cache folder; NUMBA_CACHE_DIR names another
-one.  A cached file that cannot be read, or is damaged, is compiled again and replaced; where nothing can be written,
-one line names the folder, and the program goes on.  Numba's own cache would end the program in each of these cases.
+The machine code is cached beside the package, or else in the user's own cache folder;
+NUMBA_CACHE_DIR names another one.  A cached file that cannot be read, or is damaged, is compiled
+again and replaced; where nothing can be written, one line names the folder, and the program goes
+on.  Numba's own cache would end the program in each of these cases.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ numba = environment.check()
 from numba.core import compiler, serialize  # noqa: E402  (after the check, whose errors are one sentence)
 
 PACKAGE = pathlib.Path(__file__).absolute().parent.parent
-SHARED = [PACKAGE / "machine/philox.py", PACKAGE / "layers/cpu/simd.py"]  # their text is inlined into loops elsewhere
+# their text is inlined into loops elsewhere
+SHARED = [PACKAGE / "machine/philox.py", PACKAGE / "layers/cpu/simd.py"]
 DIGEST = hashlib.sha256().digest_size
 TRIAL = 1 << 17  # bytes written as a trial: about the machine code of one loop
 
 
 def loop(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile `function` with Numba, once for each combination of argument types; options: those of numba.njit."""
+    """Compile `function` with Numba, once for each combination of argument types; options: those of
+    numba.njit.
+    """
     if function is None:
         return lambda function: loop(function, **options)
     compiled = numba.njit(nogil=True, **options)(function)
@@ -55,7 +59,9 @@ def folders() -> list[pathlib.Path]:
 
 
 def why_unwritable(folder: pathlib.Path) -> str | None:
-    """Return why nothing can be written into `folder`, or None where that works; creates the folder if need be."""
+    """Return why nothing can be written into `folder`, or None where that works; creates the folder
+    if need be.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -69,7 +75,11 @@ def why_unwritable(folder: pathlib.Path) -> str | None:
 def damaged(folder: pathlib.Path) -> list[pathlib.Path]:
     """Return the files of cached loops in `folder` that cannot be read, or differ from what was written."""
     files = sorted(folder.glob("*.nbc")) if os.access(folder, os.R_OK | os.X_OK) else []
-    return [path for path in files if re.search(r"-[0-9a-f]{16}\.nbc$", path.name) and _content(path) is None]
+    return [
+        path
+        for path in files
+        if re.search(r"-[0-9a-f]{16}\.nbc$", path.name) and _content(path) is None
+    ]
 
 
 def _content(path: pathlib.Path) -> bytes | None:
@@ -95,17 +105,23 @@ def _replace(path: pathlib.Path, data: bytes) -> None:
 
 @functools.cache
 def _stamp(source: pathlib.Path) -> str:
-    """Return a digest that changes when cached loops of `source` are stale: its text, what it inlines, the compiler."""
+    """Return a digest that changes when cached loops of `source` are stale: its text, what it
+    inlines, the compiler.
+    """
     texts = [path.read_bytes() for path in (source, *SHARED) if path.exists()]
     return hashlib.sha256(b"".join([numba.__version__.encode(), *texts])).hexdigest()
 
 
 class _Cache:
-    """The cache of one function, with the methods that Numba's dispatcher calls: a file for each signature."""
+    """The cache of one function, with the methods that Numba's dispatcher calls: a file for each
+    signature.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.source = pathlib.Path(function.__code__.co_filename)
-        self.name = f"{function.__module__}.{function.__qualname__}-{function.__code__.co_firstlineno}"
+        self.name = (
+            f"{function.__module__}.{function.__qualname__}-{function.__code__.co_firstlineno}"
+        )
 
     def _paths(self, signature: Any, codegen: Any) -> tuple[list[pathlib.Path], tuple[str, str]]:
         """Return the files, the best first, and the facts by which their content is recognised."""

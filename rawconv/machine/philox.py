@@ -1,8 +1,9 @@
 """Counter-based random numbers: the same bits on every device, in any order, on any number of threads.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a key and a counter into
-four 32-bit words.  A dropout mask or a crop is a pure function of (seed, stream; element, sample, epoch): it depends
-neither on the batch that a picture is in nor on the device.  Only the low 32 bits of each of these numbers count.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a key
+and a counter into four 32-bit words.  A dropout mask or a crop is a pure function of (seed, stream;
+element, sample, epoch): it depends neither on the batch that a picture is in nor on the device.
+Only the low 32 bits of each of these numbers count.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 @loop(inline="always")
 def philox4x32(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
-    """Ten rounds over the counter (c0..c3) with the key (k0, k1): four words below 2**32, all held as uint64."""
+    """Ten rounds over the counter (c0..c3) with the key (k0, k1): four words below 2**32, all held
+    as uint64.
+    """
     c0, c1, c2, c3, k0, k1 = c0 & _LOW, c1 & _LOW, c2 & _LOW, c3 & _LOW, k0 & _LOW, k1 & _LOW
     for _ in range(10):
         p0, p1 = _M0 * c0, _M1 * c2
@@ -36,7 +39,12 @@ def _words(out: Any, seed: Any, stream: Any, epoch: Any, samples: Any) -> None:
     for row in range(out.shape[0]):
         for block in range((out.shape[1] + 3) // 4):
             words = philox4x32(
-                np.uint64(block), np.uint64(samples[row]), np.uint64(epoch), np.uint64(0), np.uint64(seed), stream
+                np.uint64(block),
+                np.uint64(samples[row]),
+                np.uint64(epoch),
+                np.uint64(0),
+                np.uint64(seed),
+                stream,
             )
             for k in range(min(4, out.shape[1] - 4 * block)):
                 out[row, 4 * block + k] = words[k]
@@ -48,7 +56,9 @@ def low(number: int) -> int:
 
 
 def words(rng_key: RngKey, stream: int, count: int) -> np.ndarray:
-    """Return `count` random words for each sample of rng_key = (seed, epoch, sample ids): uint32 (samples, count)."""
+    """Return `count` random words for each sample of rng_key = (seed, epoch, sample ids): uint32
+    (samples, count).
+    """
     seed, epoch, ids = rng_key
     samples = np.asarray(ids, np.uint64)
     out = np.empty((len(samples), count), np.uint32)

@@ -1,8 +1,8 @@
 """The one scheduler of the CPU: blocks of work on a few Python threads, each with one BLAS thread.
 
-NumPy's products and Numba's loops (nogil) both release the interpreter lock, so plain threads are enough.  Work is cut
-into blocks by shape alone, never by the number of threads, and each block writes its own part of the result: the same
-bits on any number of threads.
+NumPy's products and Numba's loops (nogil) both release the interpreter lock, so plain threads are
+enough.  Work is cut into blocks by shape alone, never by the number of threads, and each block
+writes its own part of the result: the same bits on any number of threads.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ def thread_count() -> int:
 
 
 def once_a_process(function: Function) -> Function:
-    """Cache results as functools.cache does, but not across a fork: the threads in a result do not exist there."""
+    """Cache results as functools.cache does, but not across a fork: the threads in a result do not
+    exist there.
+    """
     cached = functools.cache(function)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=cached.cache_clear)
     return cached  # type: ignore[return-value]
 
 
-WORTH_SHARING = 330_000  # nanoseconds; for less work, waking the other threads costs more than they save
+# nanoseconds; for less work, waking the other threads costs more than they save
+WORTH_SHARING = 330_000
 
 
 @once_a_process
@@ -57,7 +60,9 @@ def _helpers() -> tuple[int, queue.SimpleQueue[Any]]:
     threadpool_limits(1, user_api="blas")
     count, inbox = thread_count() - 1, queue.SimpleQueue[Any]()
     names = [f"rawconv_{number}" for number in range(count)]
-    threads = [threading.Thread(target=_help, args=(inbox,), name=name, daemon=True) for name in names]
+    threads = [
+        threading.Thread(target=_help, args=(inbox,), name=name, daemon=True) for name in names
+    ]
     for thread in threads:
         thread.start()
     atexit.register(_end, threads, inbox)
@@ -80,7 +85,9 @@ def _end(threads: list[threading.Thread], inbox: queue.SimpleQueue[Any]) -> None
 
 
 def _do(tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]) -> None:
-    """Do the tasks that no other thread has taken: a list iterator's next() is atomic under the interpreter lock."""
+    """Do the tasks that no other thread has taken: a list iterator's next() is atomic under the
+    interpreter lock.
+    """
     task: Task | None
     for task in tasks:
         outcome = None
@@ -88,15 +95,20 @@ def _do(tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]
             task()
         except BaseException as error:
             outcome = error
-        task = None  # or a finished task would keep its arrays alive until this thread gets to the next
+        # or a finished task would keep its arrays alive until this thread gets to the next
+        task = None
         outcomes.put(outcome)
 
 
-def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nanoseconds: float = math.inf) -> None:
-    """Call function(block) for every block, on all threads; return when all are done, raise what one of them raised.
+def run_blocks(
+    function: Callable[[Block], object], blocks: Sequence[Block], nanoseconds: float = math.inf
+) -> None:
+    """Call function(block) for every block, on all threads; return when all are done, raise what
+    one of them raised.
 
-    nanoseconds: estimate, from the shapes, of what all blocks take on one thread.  Below WORTH_SHARING the caller does
-    them itself.  The caller's np.errstate, which belongs to one thread, holds for all of them.
+    nanoseconds: estimate, from the shapes, of what all blocks take on one thread.  Below
+    WORTH_SHARING the caller does them itself.  The caller's np.errstate, which belongs to one
+    thread, holds for all of them.
     """
     helpers, inbox = _helpers()
     if helpers and len(blocks) > 1 and nanoseconds >= WORTH_SHARING:
@@ -114,12 +126,17 @@ def run_blocks(function: Callable[[Block], object], blocks: Sequence[Block], nan
 
 
 def _share(
-    function: Callable[[Block], object], blocks: Sequence[Block], helpers: int, inbox: queue.SimpleQueue[Any]
+    function: Callable[[Block], object],
+    blocks: Sequence[Block],
+    helpers: int,
+    inbox: queue.SimpleQueue[Any],
 ) -> list[BaseException | None]:
     """Call function(block) for every block, on all threads; return what each raised, or None."""
     tasks = [functools.partial(function, block) for block in blocks]
     count, todo, outcomes = len(tasks), iter(tasks), queue.SimpleQueue[BaseException | None]()
-    del tasks  # the iterator drops the list at its end, so that a helper that wakes later keeps no arrays alive
+    # the iterator drops the list at its end, so that a helper that wakes later keeps no arrays
+    # alive
+    del tasks
     for _ in range(min(helpers, count - 1)):
         inbox.put((np.geterr(), todo, outcomes))
     try:

@@ -49,7 +49,9 @@ def styled(draw):
 
 
 def sheet(rows, columns, title, subtitle="", panel=(3.2, 2.6), **options):
-    """(figure, axes (rows, columns)) under a title and a line of explanation; panel: inches of one of the axes."""
+    """(figure, axes (rows, columns)) under a title and a line of explanation; panel: inches of one
+    of the axes.
+    """
     from matplotlib.figure import Figure
 
     height = rows * panel[1] + 0.9
@@ -75,8 +77,12 @@ def show(axes, picture, title=""):
 
 
 def heat(figure, axes, values, title="", limits=(None, None), extent=None, label=""):
-    """A map of heat (rows, columns) with its scale; extent: (left, right, bottom, top) in pixels of the picture."""
-    image = axes.imshow(values, cmap=HEAT, vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest")
+    """A map of heat (rows, columns) with its scale; extent: (left, right, bottom, top) in pixels of
+    the picture.
+    """
+    image = axes.imshow(
+        values, cmap=HEAT, vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest"
+    )
     axes.set(title=title, xticks=[], yticks=[])
     axes.grid(False)
     bar = figure.colorbar(image, ax=axes, shrink=0.85, label=label)

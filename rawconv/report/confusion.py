@@ -9,7 +9,9 @@ NAMED, NUMBERED = 60, 20  # classes up to which they are named, and their shares
 
 @charts.styled
 def draw_confusion(counts, classes, results):
-    """PNG bytes: row by row, how the pictures of a class were answered; counts int (K, K), true class first."""
+    """PNG bytes: row by row, how the pictures of a class were answered; counts int (K, K), true
+    class first.
+    """
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.0, min(12.0, 1.5 + 0.34 * len(classes)))
     subtitle = f"{counts.sum()} pictures, {results['views']} view{'s' if results['views'] > 1 else ''} each"
@@ -21,7 +23,9 @@ def draw_confusion(counts, classes, results):
     axes.grid(False)
     if len(classes) <= NAMED:
         places, size = range(len(classes)), 9 if len(classes) <= 30 else 6
-        axes.set_xticks(places, [charts.short(name) for name in classes], rotation=90, fontsize=size)
+        axes.set_xticks(
+            places, [charts.short(name) for name in classes], rotation=90, fontsize=size
+        )
         axes.set_yticks(places, [charts.short(name) for name in classes], fontsize=size)
     if len(classes) <= NUMBERED:
         for k, j in zip(*np.nonzero(counts), strict=True):

@@ -8,7 +8,11 @@ SIZE, MARGIN, INK, GRID = (960, 400), (64, 44, 20, 46), (40, 40, 44), (225, 225,
 TRAIN, VALIDATION = (70, 120, 190), (215, 95, 50)
 PANELS = (
     ("cross-entropy loss", ("train_loss", "val_loss"), 1),
-    ("top-1 (solid) and top-5 (thin) error, %", ("train_top1", "val_top1", "train_top5", "val_top5"), 100),
+    (
+        "top-1 (solid) and top-5 (thin) error, %",
+        ("train_top1", "val_top1", "train_top5", "val_top5"),
+        100,
+    ),
 )
 
 
@@ -18,7 +22,10 @@ def draw_curves(rows, epochs=None):
     draw = ImageDraw.Draw(picture)
     for index, (title, names, factor) in enumerate(PANELS):
         frame = (SIZE[0] // 2 * index, 0, SIZE[0] // 2 * (index + 1), SIZE[1])
-        curves = {name: [r[name] if factor == 1 else factor * (1 - r[name]) for r in rows] for name in names}
+        curves = {
+            name: [r[name] if factor == 1 else factor * (1 - r[name]) for r in rows]
+            for name in names
+        }
         _panel(draw, frame, title, [r["epoch"] for r in rows], curves, epochs or rows[-1]["epoch"])
     return png_bytes(picture)
 
@@ -43,10 +50,15 @@ def _panel(draw, frame, title, epochs, curves, last):
         draw.text((place(epoch, 0)[0], bottom + 8), str(epoch), INK, font, anchor="mt")
     draw.text(((left + right) / 2, bottom + 26), "epoch", INK, font, anchor="mt")
     draw.text((left, top - 28), title, INK, ImageFont.load_default(15), anchor="lm")
-    for word, color, x in (("training", TRAIN, right - 150), ("validation", VALIDATION, right - 70)):
+    for word, color, x in (
+        ("training", TRAIN, right - 150),
+        ("validation", VALIDATION, right - 70),
+    ):
         draw.text((x, top - 10), word, color, font, anchor="lm")
     for name, values in curves.items():
-        _curve(draw, name, [place(epoch, value) for epoch, value in zip(epochs, values, strict=True)])
+        _curve(
+            draw, name, [place(epoch, value) for epoch, value in zip(epochs, values, strict=True)]
+        )
 
 
 def _curve(draw, name, points):
@@ -58,5 +70,9 @@ def _curve(draw, name, points):
 
 def _step(high):
     """A round step (1, 2 or 5 times a power of ten) that cuts 0 .. high into four to ten parts."""
-    size = 10.0 ** (len(f"{int(max(high, 1e-9))}") - 1 if high >= 1 else -len(f"{1 / max(high, 1e-9):.0f}"))
-    return next(step for step in (s * size / 10 for s in (1, 2, 5, 10, 20, 50, 100)) if high / step <= 8)
+    size = 10.0 ** (
+        len(f"{int(max(high, 1e-9))}") - 1 if high >= 1 else -len(f"{1 / max(high, 1e-9):.0f}")
+    )
+    return next(
+        step for step in (s * size / 10 for s in (1, 2, 5, 10, 20, 50, 100)) if high / step <= 8
+    )

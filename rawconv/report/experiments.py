@@ -2,9 +2,10 @@
 
     found = experiments(net, data.source, "runs/mine/last.h5")        for html.report(..., experiments=found)
 
-An experiment belongs to a net by the SHA-256 of its weights, which its options record, wherever the checkpoint's file
-lies now.  One that is about no single net, as the ablation, belongs to nets on the same data.  Of several with the same
-options the newest counts.  What a file says may come from anyone: it becomes text, cut to a length, or is left out.
+An experiment belongs to a net by the SHA-256 of its weights, which its options record, wherever the
+checkpoint's file lies now.  One that is about no single net, as the ablation, belongs to nets on
+the same data.  Of several with the same options the newest counts.  What a file says may come from
+anyone: it becomes text, cut to a length, or is left out.
 """
 
 import base64
@@ -30,15 +31,26 @@ def experiments(net, source, weights, root="runs"):
     for path in _result_files(Path(root), Path(weights).parent):
         about = _read(path)
         if about and _belongs(about["options"], own, source):
-            newest.setdefault((about["experiment"], json.dumps(about["options"], sort_keys=True)), (path, about))
-    return [shown for path, about in map(newest.get, sorted(newest)) if (shown := _shown(path, about))]
+            newest.setdefault(
+                (about["experiment"], json.dumps(about["options"], sort_keys=True)), (path, about)
+            )
+    return [
+        shown for path, about in map(newest.get, sorted(newest)) if (shown := _shown(path, about))
+    ]
 
 
 def _result_files(root, run):
-    """NAME.json in folders NAME-<n> and the like, newest first; of equally old ones, in the order of their names."""
-    found = {path.resolve() for pattern in ("*/*.json", "*/*/*.json") for path in root.glob(pattern)}
+    """NAME.json in folders NAME-<n> and the like, newest first; of equally old ones, in the order
+    of their names.
+    """
+    found = {
+        path.resolve() for pattern in ("*/*.json", "*/*/*.json") for path in root.glob(pattern)
+    }
     found |= {path.resolve() for path in run.glob("*/*.json")}
-    return sorted((path for path in found if path.is_file()), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
+    return sorted(
+        (path for path in found if path.is_file()),
+        key=lambda path: (-path.stat().st_mtime_ns, str(path)),
+    )
 
 
 def _read(path):
@@ -60,7 +72,9 @@ def _belongs(options, own, source):
 
 
 def _shown(path, about):
-    """For the page: figure, sentences, table, options, published numbers and the files; None without a figure."""
+    """For the page: figure, sentences, table, options, published numbers and the files; None
+    without a figure.
+    """
     files = {kind: _bytes(path.with_suffix(f".{kind}")) for kind in ("png", *TYPES)}
     if not files["png"].startswith(PNG):
         return None
@@ -101,7 +115,9 @@ def _table(data):
 def _facts(value, name=""):
     """[[name, text], ...] of nested dicts; a list of dicts gives a fact for each."""
     if isinstance(value, dict):
-        return [fact for key, item in value.items() for fact in _facts(item, f"{name} {key}".strip())]
+        return [
+            fact for key, item in value.items() for fact in _facts(item, f"{name} {key}".strip())
+        ]
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return [[_text(name), _in_a_line(item)] for item in value]
     if isinstance(value, list):

@@ -4,8 +4,8 @@
     about = draw_pictures(net, stored, [("relu4", None)], LOOK, 9, folder)               those of single pictures
     write_index(folder, about)
 
-Layers are asked for as [(layer object, map numbers or None for those a rule chooses)].  What is returned as `about` is
-for index.json.  `say(sentence)` is told what has been done.
+Layers are asked for as [(layer object, map numbers or None for those a rule chooses)].  What is
+returned as `about` is for index.json.  `say(sentence)` is told what has been done.
 """
 
 import itertools
@@ -38,7 +38,9 @@ def silent(sentence):
 
 
 def read_pictures(paths, net, levels=None):
-    """([(name for files, path, stored picture)], [a sentence for each that is no picture]); RawconvError if none is."""
+    """([(name for files, path, stored picture)], [a sentence for each that is no picture]);
+    RawconvError if none is.
+    """
     found, trouble, taken, levels = [], [], set(), levels or Levels()
     for path in paths:
         try:
@@ -70,7 +72,9 @@ def write_index(folder, about):
 # ---------------------------------------------------------------------------------------------- what is drawn
 
 
-def draw_layers(net, data, split, asked, look, top, folder, say=silent, page=False, workspace=WORKSPACE):
+def draw_layers(
+    net, data, split, asked, look, top, folder, say=silent, page=False, workspace=WORKSPACE
+):
     """Scan the pictures of `split` (or read an earlier scan), project, draw: (Shown, about).
 
     page: whether the units' ways down for draw_report are found as well, while their images are up.
@@ -78,8 +82,12 @@ def draw_layers(net, data, split, asked, look, top, folder, say=silent, page=Fal
     """
     pictures, described = getattr(data, split), []
     if len(pictures) < top:
-        say(f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}.")
-    found, spared = scan_once(net, data.source, pictures, [name for name, _ in asked], top, folder, say=say)
+        say(
+            f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}."
+        )
+    found, spared = scan_once(
+        net, data.source, pictures, [name for name, _ in asked], top, folder, say=say
+    )
     if spared:
         say(f"Read the strongest units from {spared}; no new scan was needed.")
     plans = [plan(net, name, found[name], maps, top) for name, maps in asked]
@@ -98,19 +106,27 @@ def draw_layers(net, data, split, asked, look, top, folder, say=silent, page=Fal
 
 
 def _summary(description, files):
-    dead = f", {len(description['dead'])} of {description['maps']} maps dead" if description["dead"] else ""
+    dead = (
+        f", {len(description['dead'])} of {description['maps']} maps dead"
+        if description["dead"]
+        else ""
+    )
     return f"{description['layer']}: {', '.join(files)}{dead}"
 
 
 def draw_report(path, net, info, data, split, shown, look, top, weights, say=silent):
-    """Write the page of what draw_layers found: [a sentence where that failed]; the figures are there all the same."""
+    """Write the page of what draw_layers found: [a sentence where that failed]; the figures are
+    there all the same.
+    """
     done = experiments(net, data.source, weights)
     page = html.report(net, info, data, getattr(data, split), shown, look, top, done)
     try:
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, page)
     except OSError as error:
-        return [f"{path} could not be written ({error.strerror}); name another --report. The figures are complete."]
+        return [
+            f"{path} could not be written ({error.strerror}); name another --report. The figures are complete."
+        ]
     except RawconvError as error:
         return [f"{error} The figures are complete."]
     say(f"{path}: one page of {len(page) / 1e6:.1f} MB, for any browser, without a network")
@@ -126,8 +142,13 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
     """
     exchanged = getattr(look.control, "name", None) == "other-switches"
     if exchanged and len(stored) == 1:
-        raise RawconvError("--control other-switches needs another picture to take the switches of.")
-    layers, described = [*(["scores"] if net.has_scores else []), *(layer for layer, _ in asked)], []
+        raise RawconvError(
+            "--control other-switches needs another picture to take the switches of."
+        )
+    layers, described = (
+        [*(["scores"] if net.has_scores else []), *(layer for layer, _ in asked)],
+        [],
+    )
     images = np.stack([picture for *_, picture in stored])
     for rows, passed in forward_passes(net, images, layers, workspace, exchanged):
         answers = passed.classes() if net.has_scores else [[]] * len(passed)

@@ -1,4 +1,5 @@
-"""Figures as Pillow pictures: tiles, blocks of tiles, pages of blocks.  No plotting library, no display needed.
+"""Figures as Pillow pictures: tiles, blocks of tiles, pages of blocks.  No plotting library, no
+display needed.
 
 tile     one projection or one patch, enlarged to TILE pixels
 block    one map: the square of its projections and, beside it, the square of the patches they came from
@@ -16,12 +17,15 @@ from .fonts import length, write
 
 PAPER, INK, SOFT, RULE = (255, 255, 255), (28, 30, 36), (104, 108, 118), (206, 209, 215)
 GREY, ACCENT = (128, 128, 128), (222, 84, 44)
-TILE, LINE, SPLIT, GAP, MARGIN = 96, 2, 12, 30, 40  # pixels: a tile; between tiles, halves of a block, blocks; the rim
+# pixels: a tile; between tiles, halves of a block, blocks; the rim
+TILE, LINE, SPLIT, GAP, MARGIN = 96, 2, 12, 30, 40
 WIDTH = 1850  # pixels a page aims at
 
 
 class Tile(NamedTuple):
-    """One unit, drawn: uint8 (h, w, 3) of equal size, cut to its receptive field.  patch None: not to be shown."""
+    """One unit, drawn: uint8 (h, w, 3) of equal size, cut to its receptive field.  patch None: not
+    to be shown.
+    """
 
     projection: np.ndarray
     patch: np.ndarray | None = None
@@ -37,7 +41,9 @@ class Block(NamedTuple):
 
 
 def enlarge(pixels, size=TILE):
-    """uint8 (h, w, 3) -> a picture whose longer side is `size`.  Smooth: the eye reads edges, not the raster."""
+    """uint8 (h, w, 3) -> a picture whose longer side is `size`.  Smooth: the eye reads edges, not
+    the raster.
+    """
     height, width = pixels.shape[:2]
     scale = size / max(height, width)
     shape = max(1, round(width * scale)), max(1, round(height * scale))
@@ -112,10 +118,14 @@ def put_word(page, word, left, top, size=TILE):
 
 
 def blank_page(width, height, title, subtitle, legend):
-    """(page, draw, y of the first free line): a white page for contents of this size, with heading and legend."""
+    """(page, draw, y of the first free line): a white page for contents of this size, with heading
+    and legend.
+    """
     below, lines = wrapped(subtitle, width, 16), wrapped(legend, width, 15)
     heading = 62 + 22 * len(below)
-    page = Image.new("RGB", (width + 2 * MARGIN, heading + height + 30 + 21 * len(lines) + MARGIN), PAPER)
+    page = Image.new(
+        "RGB", (width + 2 * MARGIN, heading + height + 30 + 21 * len(lines) + MARGIN), PAPER
+    )
     draw = ImageDraw.Draw(page)
     write(draw, (MARGIN, 44), fitted(title, width, 28), INK, 28, "ls")
     for number, line in enumerate(below):
@@ -148,13 +158,17 @@ def grid(blocks, count, title, subtitle, legend, patches=True, columns=None, til
     page, _, top = blank_page(page_width, rows * (height + GAP) - GAP, title, subtitle, legend)
     for place, block in enumerate(blocks):
         y, x = divmod(place, columns)
-        draw_block(page, MARGIN + x * (width + GAP), top + y * (height + GAP), block, count, patches, tile)
+        draw_block(
+            page, MARGIN + x * (width + GAP), top + y * (height + GAP), block, count, patches, tile
+        )
     return page
 
 
 def overview(blocks, title, subtitle, legend, patches=True, tile=64):
     """Every map in one look: its strongest projection above the patch, its number below."""
-    columns = min(len(blocks), max(8, min(24, math.ceil(math.sqrt(len(blocks) * (2 if patches else 1.2))))))
+    columns = min(
+        len(blocks), max(8, min(24, math.ceil(math.sqrt(len(blocks) * (2 if patches else 1.2)))))
+    )
     cell = tile + 10, (2 * tile + LINE if patches else tile) + 24
     rows = math.ceil(len(blocks) / columns)
     page_width = max(520, columns * cell[0] - 10)
@@ -175,7 +189,9 @@ def fitted(text, width, size):
     """The text, cut with dots to that many pixels."""
     if length(text, size) <= width:
         return text
-    fits = bisect.bisect_right(range(1, len(text) + 1), width, key=lambda count: length(text[:count] + "…", size))
+    fits = bisect.bisect_right(
+        range(1, len(text) + 1), width, key=lambda count: length(text[:count] + "…", size)
+    )
     return text[:fits] + "…"
 
 
@@ -191,8 +207,9 @@ def filters(weight, title, subtitle, legend, tile=TILE):
 def one_picture(picture, units, title, subtitle, legend, tile=176):
     """A single picture with its strongest units marked in it, and each unit's projection and patch beside it.
 
-    units: [(Tile, box (top, left, bottom, right), title, note)], strongest first.  Each one's number stands in the
-    picture where its receptive field has its centre; the field of the first is drawn.
+    units: [(Tile, box (top, left, bottom, right), title, note)], strongest first.  Each one's
+    number stands in the picture where its receptive field has its centre; the field of the first is
+    drawn.
     """
     patches = any(unit.patch is not None for unit, *_ in units)
     columns = max(1, math.ceil(math.sqrt(len(units))))
@@ -200,15 +217,21 @@ def one_picture(picture, units, title, subtitle, legend, tile=176):
     rows = max(1, math.ceil(len(units) / columns))
     side = max(2 * tile, min(720, rows * cell[1] - 46))
     width = side + GAP + columns * cell[0] - GAP
-    page, draw, top = blank_page(width, max(side + 26, rows * cell[1] - 20), title, subtitle, legend)
+    page, draw, top = blank_page(
+        width, max(side + 26, rows * cell[1] - 20), title, subtitle, legend
+    )
     put(page, picture, MARGIN, top + 26, side)
-    _mark(draw, [box for _, box, *_ in units], side / max(picture.shape[:2]), MARGIN, top + 26, side)
+    _mark(
+        draw, [box for _, box, *_ in units], side / max(picture.shape[:2]), MARGIN, top + 26, side
+    )
     for number, (unit, _, name, note) in enumerate(units):
         y, x = divmod(number, columns)
         x, y = MARGIN + side + GAP + x * cell[0], top + y * cell[1]
         _disc(draw, x + 10, y + 10, number + 1)
         _heading(draw, x + 28, y + 16, name, note, cell[0] - GAP - 28)
-        draw.rectangle((x - LINE, y + 26 - LINE, x + cell[0] - GAP + LINE - 1, y + 26 + tile + LINE - 1), RULE)
+        draw.rectangle(
+            (x - LINE, y + 26 - LINE, x + cell[0] - GAP + LINE - 1, y + 26 + tile + LINE - 1), RULE
+        )
         put_projection(page, unit, x, y + 26, tile)
         if patches:
             put(page, unit.patch, x + tile + LINE, y + 26, tile)
@@ -220,7 +243,10 @@ def _mark(draw, boxes, scale, left, top, side):
     for y0, x0, y1, x1 in boxes[:1]:
         corners = [min(max(0, round(edge * scale)), side - 1) for edge in (x0, y0, x1, y1)]
         draw.rectangle(
-            [corner + shift for corner, shift in zip(corners, (left, top) * 2, strict=True)], None, ACCENT, 3
+            [corner + shift for corner, shift in zip(corners, (left, top) * 2, strict=True)],
+            None,
+            ACCENT,
+            3,
         )
     for number, (y0, x0, y1, x1) in reversed(list(enumerate(boxes, 1))):
         x, y = (min(max(12, (a + b) / 2 * scale), side - 12) for a, b in ((x0, x1), (y0, y1)))

@@ -1,5 +1,5 @@
-"""Fonts for labels in any script: Pillow's own, which has little beyond English, else Matplotlib's DejaVu, else one of
-this machine.  What no font has is said once.
+"""Fonts for labels in any script: Pillow's own, which has little beyond English, else Matplotlib's
+DejaVu, else one of this machine.  What no font has is said once.
 
     write(draw, (x, y), label, INK, 13, "ls")     Pillow's draw.text, with fonts that have the label's characters
     give_fonts(figure)                            the same for all texts of a Matplotlib figure
@@ -15,14 +15,17 @@ from PIL import ImageFont
 
 from ..files.messages import shown, warn
 
-PLAINER = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "black", "thin")  # are tried later
+# are tried later
+PLAINER = ("bold", "italic", "oblique", "mono", "serif", "condensed", "light", "black", "thin")
 LONGEST = 150  # characters of a line in a chart: it could push the axes out of the figure
 _used: list[Any] = []  # fonts that have served
 _nowhere: set[str] = set()  # characters that no font has
 
 
 def write(draw, at, text, fill, size, anchor):
-    """Pillow's draw.text with a font of `size` pixels for each part of the text; anchor: "ls", "mm", ... as there."""
+    """Pillow's draw.text with a font of `size` pixels for each part of the text; anchor: "ls",
+    "mm", ... as there.
+    """
     parts, (x, y) = runs(text, size), at
     if len(parts) == 1:
         return draw.text(at, parts[0][1], fill, parts[0][0], anchor=anchor)
@@ -40,7 +43,9 @@ def length(text, size):
 
 
 def runs(text, size):
-    """[(Pillow font, part of the text)]: one where a font has all of its characters, else as few as can be."""
+    """[(Pillow font, part of the text)]: one where a font has all of its characters, else as few as
+    can be.
+    """
     text = shown(text)
     if all(map(_default_has, text)):
         return [(_default(size), text)]
@@ -48,7 +53,9 @@ def runs(text, size):
     if best is None or _visible(text) - _nowhere <= _characters(best):
         return [(_scaled(best, size) if best else _default(size), text)]
     parts = itertools.groupby(text, lambda c: None if _default_has(c) else covering(_visible(c)))
-    return [(_scaled(path, size) if path else _default(size), "".join(part)) for path, part in parts]
+    return [
+        (_scaled(path, size) if path else _default(size), "".join(part)) for path, part in parts
+    ]
 
 
 @functools.cache
@@ -78,7 +85,8 @@ def give_fonts(figure):
     for text in figure.findobj(Text):
         most = () if text in figure.texts else (LONGEST,)
         text.set_text("\n".join(shown(line, *most) for line in text.get_text().split("\n")))
-        if "$" in text.get_text() and "\\mathdefault" not in text.get_text():  # which a logarithmic axis writes
+        # which a logarithmic axis writes
+        if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
             text.set_parse_math(False)  # a class may be called $10 to $20
         needed, families = _visible(text.get_text()) - _characters(_dejavu()), ["DejaVu Sans"]
         while path := covering(needed):
@@ -99,7 +107,9 @@ def _family(path):
 
 
 def covering(needed):
-    """The path of a font that has all characters of the set `needed`, or as many as any; None: none has one of them."""
+    """The path of a font that has all characters of the set `needed`, or as many as any; None: none
+    has one of them.
+    """
     needed = frozenset(needed - _nowhere)
     return _search(needed) if needed else None
 

@@ -23,7 +23,9 @@ def gallery(pictures, title, subtitle, legend, tile=112):
     cell = tile + 14, tile + (46 if notes else 30)
     columns = max(4, min((WIDTH + 14) // cell[0], math.ceil(math.sqrt(2 * len(pictures)))))
     rows = math.ceil(len(pictures) / columns)
-    page, draw, top = blank_page(max(520, columns * cell[0] - 14), rows * cell[1], title, subtitle, legend)
+    page, draw, top = blank_page(
+        max(520, columns * cell[0] - 14), rows * cell[1], title, subtitle, legend
+    )
     for place, picture in enumerate(pictures):
         y, x = divmod(place, columns)
         x, y = MARGIN + x * cell[0], top + y * cell[1]

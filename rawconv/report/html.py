@@ -1,13 +1,14 @@
-"""One page that holds everything: every map with its strongest units, their ways down, the net and its training.
+"""One page that holds everything: every map with its strongest units, their ways down, the net and
+its training.
 
     wanted = units_of_page(net, found)                      found: {layer object: top_activations.TopActivations}
     _, ways = project_winners(net, data.val, found, [], followed=wanted)
     page = report(net, info, data, data.val, Shown(found, {}, ways))
     open("report.html", "wb").write(page)
 
-The page is page/report.html with report.css and the ES modules beside it put in, and the data as JSON; it asks for
-nothing from outside, and its policy forbids it to.  Names of classes and pictures may come from anyone: they are data,
-never markup.  Equal nets and data give equal bytes.
+The page is page/report.html with report.css and the ES modules beside it put in, and the data as
+JSON; it asks for nothing from outside, and its policy forbids it to.  Names of classes and pictures
+may come from anyone: they are data, never markup.  Equal nets and data give equal bytes.
 """
 
 import base64
@@ -33,14 +34,24 @@ from .thumbnails import thumb_size
 
 PAGE = pathlib.Path(__file__).parent / "page"
 MAPS = 512  # of one layer
-PIXELS = 26_000_000  # of all tiles together: about 15 MB of page.  Nets with more have smaller tiles
+# of all tiles together: about 15 MB of page.  Nets with more have smaller tiles
+PIXELS = 26_000_000
 SMALLEST, LARGEST = 24, 96  # pixels of a tile
-CURVES = ("epoch", "lr", "train_loss", "val_loss", "train_top1", "val_top1", "train_top5", "val_top5")
+CURVES = (
+    "epoch",
+    "lr",
+    "train_loss",
+    "val_loss",
+    "train_top1",
+    "val_top1",
+    "train_top5",
+    "val_top5",
+)
 
 
 class Shown(NamedTuple):
-    """What is on the page: {layer object: TopActivations} of a scan; {layer object: numbers of its maps or None}, where
-    not all are shown; {Unit: winners.Way} of their units."""
+    """What is on the page: {layer object: TopActivations} of a scan; {layer object: numbers of its
+    maps or None}, where not all are shown; {Unit: winners.Way} of their units."""
 
     found: dict
     maps: dict
@@ -91,10 +102,20 @@ def _count(found, count):
 
 
 def fill(title, about):
-    """The template with its title, style, scripts and data.  Its policy names the hashes of style and script."""
+    """The template with its title, style, scripts and data.  Its policy names the hashes of style
+    and script.
+    """
     style, script = (PAGE / "report.css").read_text("utf-8"), bundle(PAGE, "main.js")
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
-    parts = {"title": html.escape(title), "policy": policy, "style": style, "script": script, "data": to_json(about)}
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    )
+    parts = {
+        "title": html.escape(title),
+        "policy": policy,
+        "style": style,
+        "script": script,
+        "data": to_json(about),
+    }
     page = (PAGE / "report.html").read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page).encode("utf-8", "replace")
 
@@ -114,7 +135,9 @@ def to_json(value):
 
 def _shown(best, wanted):
     """The maps on the page: those wanted, else all; of more than MAPS the strongest."""
-    everything = range(len(best.value)) if len(best.value) <= MAPS else pages.choose(best, None, MAPS)
+    everything = (
+        range(len(best.value)) if len(best.value) <= MAPS else pages.choose(best, None, MAPS)
+    )
     return list(everything if wanted is None else wanted)
 
 
@@ -123,19 +146,26 @@ def _shapes(net, shown, count):
     sizes, every = fields(net), range(LARGEST, SMALLEST - 1, -8)
     for limit in every:
         tiles = {name: _bounded(net, sizes[name], limit) for name in shown}
-        if limit == every[-1] or sum(2 * count * shown[n] * h * w for n, (h, w) in tiles.items()) <= PIXELS:
+        if (
+            limit == every[-1]
+            or sum(2 * count * shown[n] * h * w for n, (h, w) in tiles.items()) <= PIXELS
+        ):
             return tiles
 
 
 def _bounded(net, field, limit):
-    height, width = (min(size, length) for size, length in zip(field.size, net.shape[:2], strict=True))
+    height, width = (
+        min(size, length) for size, length in zip(field.size, net.shape[:2], strict=True)
+    )
     scale = min(1, limit / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _layer(net, split, name, best, numbers, ways, look, shape):
     field, given = fields(net)[name], user_name(net, name)
-    rows = {number: [(unit, ways[unit]) for unit in best.units(given, [number])] for number in numbers}
+    rows = {
+        number: [(unit, ways[unit]) for unit in best.units(given, [number])] for number in numbers
+    }
     return {
         "name": given, "object": name, "shape": net.shapes[name], "field": field.size,
         "tile": shape, "shrunk": shape != _bounded(net, field, max(net.shape)), "cell": sheets.cell_size(shape),
@@ -147,7 +177,9 @@ def _layer(net, split, name, best, numbers, ways, look, shape):
 
 
 def steps(net, name):
-    """[{"layer", "verb", "shape": of r below it, "thumb": (h, w)}] of the way down from layer object `name`."""
+    """[{"layer", "verb", "shape": of r below it, "thumb": (h, w)}] of the way down from layer
+    object `name`.
+    """
     if name not in net.nodes:
         raise ValueError(f"There is no layer {name!r}.")
     return [
@@ -173,7 +205,9 @@ def _map(net, split, name, best, number, rows, shape):
         return found
     tiles, steps = [way.tile for _, way in rows], rows[0][1].steps
     patches = [tile.patch for tile in tiles if tile.patch is not None]
-    found["sheet"] = sheets.sheet([[tile.projection for tile in tiles], patches][: 2 if patches else 1], shape)
+    found["sheet"] = sheets.sheet(
+        [[tile.projection for tile in tiles], patches][: 2 if patches else 1], shape
+    )
     found["path"] = sheets.grey_sheet([step.pixels for step in steps])
     found["strongest"] = [step.maps for step in steps]
     return found
@@ -235,7 +269,11 @@ def history(info):
     """The rows of the training log that can be drawn; what a foreign file says instead is left out."""
     rows = info.get("history")
     rows = rows if isinstance(rows, list) else []
-    rows = [row for row in rows if isinstance(row, dict) and all(_is_number(row.get(key)) for key in CURVES)]
+    rows = [
+        row
+        for row in rows
+        if isinstance(row, dict) and all(_is_number(row.get(key)) for key in CURVES)
+    ]
     return [{key: _short(row[key], 5) for key in CURVES} for row in rows]
 
 
@@ -265,7 +303,9 @@ def _training_facts(info):
     if isinstance(data, str):
         found.append(["Trained on", pathlib.PurePath(data).name or data])
     for key, value in recipe.items() if isinstance(recipe, dict) else ():
-        found.append([f"Recipe: {str(key)[:40]}", f"{value:g}" if _is_number(value) else str(value)[:80]])
+        found.append(
+            [f"Recipe: {str(key)[:40]}", f"{value:g}" if _is_number(value) else str(value)[:80]]
+        )
     if "seed" in info:
         found.append(["Seed", str(info["seed"])[:40]])
     return found
@@ -278,7 +318,9 @@ def _filters(net):
         return None
     pictures = display(np.moveaxis(to_cpu(layer.weight), 3, 0))
     shape, rows = pictures.shape[1:3], [pictures[k : k + 8] for k in range(0, len(pictures), 8)]
-    rows[-1] = np.concatenate([rows[-1], np.full((8 - len(rows[-1]), *pictures.shape[1:]), 128, np.uint8)])
+    rows[-1] = np.concatenate(
+        [rows[-1], np.full((8 - len(rows[-1]), *pictures.shape[1:]), 128, np.uint8)]
+    )
     return {
         "layer": name, "count": len(pictures), "tile": shape, "cell": sheets.cell_size(shape),
         "sheet": sheets.sheet(rows, shape), "columns": 8,

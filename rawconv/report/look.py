@@ -1,4 +1,6 @@
-"""How projections are drawn: rules of the way down, contrast, with the image's own pixels beside them or without."""
+"""How projections are drawn: rules of the way down, contrast, with the image's own pixels beside
+them or without.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ class Look(NamedTuple):
     def sentence(self) -> str:
         """What a figure's legend says of it."""
         rules = self.rules
-        full = "largest |value|" if self.percentile == 100 else f"{self.percentile:g}th percentile of |value|"
+        full = (
+            "largest |value|"
+            if self.percentile == 100
+            else f"{self.percentile:g}th percentile of |value|"
+        )
         return (
             f"Grey is 0, full contrast the {full} of each projection by itself. "
             f"Rule {rules.relu}, shared switches {rules.shared_switches}, LRN {rules.lrn}."
@@ -37,7 +43,8 @@ class Look(NamedTuple):
         )
 
     def tile(self, projection: Projection, image: np.ndarray) -> Tile:
-        """A Projection, cut to what is shown of its unit and then scaled, so that only what is shown sets the contrast.
+        """A Projection, cut to what is shown of its unit and then scaled, so that only what is
+        shown sets the contrast.
 
         image: what it is of, as the net sees it, uint8 (H, W, 3).
         """

@@ -2,10 +2,10 @@
 
     script = bundle(folder, "main.js")
 
-From a file:// address a browser fetches no modules, so each becomes a function of its own, called once, after those
-that it imports; what it exports is what the function returns.  Served over HTTP the same files are modules as they are.
-A module may write two forms, at the beginning of a line: `import { a, b } from "./file.js";` and
-`export const|function|async function|class name`.
+From a file:// address a browser fetches no modules, so each becomes a function of its own, called
+once, after those that it imports; what it exports is what the function returns.  Served over HTTP
+the same files are modules as they are. A module may write two forms, at the beginning of a line:
+`import { a, b } from "./file.js";` and `export const|function|async function|class name`.
 """
 
 import pathlib
@@ -19,8 +19,8 @@ EXPORT = re.compile(r"^export (?=(?:const|function|async function|class) ([\w$]+
 def bundle(folder: pathlib.Path, entry: str) -> str:
     """The module `entry` and all that it imports, directly or not, as one script.
 
-    ValueError, naming the file, where a module imports or exports in another form, imports what is not exported, or
-    imports itself through others.
+    ValueError, naming the file, where a module imports or exports in another form, imports what is
+    not exported, or imports itself through others.
     """
     done: dict[str, list[str]] = {}  # module: names it exports
     parts: list[str] = []
@@ -39,9 +39,13 @@ def _add(folder, name, importers, done, parts):
         _add(folder, other, (*importers, name), done, parts)
         missing = set(_names(names)) - set(done[other])
         if missing:
-            raise ValueError(f"{name}.js imports {', '.join(sorted(missing))}, which {other}.js does not export.")
+            raise ValueError(
+                f"{name}.js imports {', '.join(sorted(missing))}, which {other}.js does not export."
+            )
     done[name] = EXPORT.findall(text)
-    body = EXPORT.sub("", IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};", text))
+    body = EXPORT.sub(
+        "", IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};", text)
+    )
     other = re.search(r"^(import|export)\b.*", body, re.M)
     if other:
         raise ValueError(f"{name}.js: this form is not known here: {other[0]}")

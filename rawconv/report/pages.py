@@ -1,7 +1,8 @@
-"""From strongest units to figures: Zeiler & Fergus 2013, figure 2, for one layer, and the page of a single picture.
+"""From strongest units to figures: Zeiler & Fergus 2013, figure 2, for one layer, and the page of a
+single picture.
 
-`layer_pages` and `picture_page` return what `rawconv-visualize` writes: [(file name, Pillow picture)] and a description
-of it for index.json.
+`layer_pages` and `picture_page` return what `rawconv-visualize` writes: [(file name, Pillow
+picture)] and a description of it for index.json.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ OVERVIEW = 512  # maps on an overview
 class LayerPlan(NamedTuple):
     """What is shown of a layer.
 
-    name, given: of the layer object and as users name it.  found: its TopActivations, cut to the units shown of a map.
-    chosen: the numbers of the maps with a block each; as_asked: whether a user chose them.  overview: those with their
-    strongest unit alone.
+    name, given: of the layer object and as users name it.  found: its TopActivations, cut to the
+    units shown of a map.
+    chosen: the numbers of the maps with a block each; as_asked: whether a user chose them.
+    overview: those with their strongest unit alone.
     """
 
     name: str
@@ -51,7 +53,9 @@ class LayerPlan(NamedTuple):
 
     def units(self) -> list:
         """All units that are shown."""
-        return self.found.units(self.given, self.chosen) + self.found.units(self.given, self.overview, 1)
+        return self.found.units(self.given, self.chosen) + self.found.units(
+            self.given, self.overview, 1
+        )
 
 
 def plan(net, layer, found, wanted=None, count=9) -> LayerPlan:
@@ -62,11 +66,14 @@ def plan(net, layer, found, wanted=None, count=9) -> LayerPlan:
     name, maps = layer_object(net, layer), range(len(found.value))
     found = found.first(count)
     overview = list(maps) if len(maps) <= OVERVIEW else choose(found, None, OVERVIEW)
-    return LayerPlan(name, user_name(net, name), found, choose(found, wanted), wanted is not None, overview)
+    return LayerPlan(
+        name, user_name(net, name), found, choose(found, wanted), wanted is not None, overview
+    )
 
 
 def layer_pages(net, data, split, layer, found, title, wanted=None, look=LOOK, count=9):
-    """([(file name, picture)], description) of one layer: the chosen maps in the paper's grid, all maps in one look.
+    """([(file name, picture)], description) of one layer: the chosen maps in the paper's grid, all
+    maps in one look.
 
     found: its TopActivations over `split`.  wanted, count: as of `plan`.
     """
@@ -80,11 +87,21 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
     name, given, found, chosen = shown[:4]
     maps, size = net.shapes[name][2], fields(net)[name].size
     blocks = [_block(net, data, shown, number, tiles) for number in chosen]
-    about = f"{shown.count} strongest activations of each map in {len(split):,} pictures, one a picture"
-    how = "as asked" if shown.as_asked else f"those with the largest {_ordinal(shown.count)} activation"
+    about = (
+        f"{shown.count} strongest activations of each map in {len(split):,} pictures, one a picture"
+    )
+    how = (
+        "as asked"
+        if shown.as_asked
+        else f"those with the largest {_ordinal(shown.count)} activation"
+    )
     legend = _legend(shown.count, size, net.shape[:2], look)
     pages = []
-    subtitle = f"{len(blocks)} of {maps} maps, {how}; {about}" if len(blocks) < maps else f"{maps} maps; {about}"
+    subtitle = (
+        f"{len(blocks)} of {maps} maps, {how}; {about}"
+        if len(blocks) < maps
+        else f"{maps} maps; {about}"
+    )
     for number, part in enumerate(cut(len(blocks), PAGE)):
         file = f"{clean(given)}.png" if len(blocks) <= PAGE else f"{clean(given)}-{number + 1}.png"
         page = figures.grid(blocks[part], shown.count, title, subtitle, legend, look.patches)
@@ -118,7 +135,11 @@ def choose(found, wanted=None, count=PAGE):
 
 def _map_name(net, name, number):
     """ "map 17", or of a class score the name of its class."""
-    return net.classes[number].replace("_", " ") if is_score(net, name) and net.classes else f"map {number}"
+    return (
+        net.classes[number].replace("_", " ")
+        if is_score(net, name) and net.classes
+        else f"map {number}"
+    )
 
 
 def _block(net, data, shown, number, tiles):
@@ -137,12 +158,18 @@ def _block(net, data, shown, number, tiles):
 def _overview(net, shown, tiles, title, look):
     maps, units = net.shapes[shown.name][2], shown.found.units(shown.given, shown.overview, 1)
     names = [_map_name(net, shown.name, unit.channel).removeprefix("map ") for unit in units]
-    blocks = [figures.Block(name, "", [tiles[unit]]) for name, unit in zip(names, units, strict=True)]
-    subtitle = f"all {maps} maps" if len(units) == maps else f"{len(units)} of {maps} maps, the strongest"
+    blocks = [
+        figures.Block(name, "", [tiles[unit]]) for name, unit in zip(names, units, strict=True)
+    ]
+    subtitle = (
+        f"all {maps} maps" if len(units) == maps else f"{len(units)} of {maps} maps, the strongest"
+    )
     legend = "The strongest unit of each map: its projection" + (
         " and, below it, the patch it saw. " if look.patches else ". "
     )
-    page = figures.overview(blocks, title, f"{subtitle}, by number", legend + look.sentence(), look.patches)
+    page = figures.overview(
+        blocks, title, f"{subtitle}, by number", legend + look.sentence(), look.patches
+    )
     return f"{clean(shown.given)}-all.png", page, shown.overview
 
 
@@ -197,7 +224,8 @@ def _ordinal(count):
 def picture_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
     """(Pillow picture, description) of one image of a ForwardPass: its strongest units in a layer.
 
-    row: the image's.  wanted, count: of each map the strongest place; of the maps these, or the `count` strongest.
+    row: the image's.  wanted, count: of each map the strongest place; of the maps these, or the
+    `count` strongest.
     """
     net, name, image = passed.net, layer_object(passed.net, layer), passed.center_crops()[row]
     units = passed.strongest(name, count, wanted, row)
@@ -205,10 +233,20 @@ def picture_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
     for projection in project(passed, units, look.rules, look.control):
         unit, box, value = projection.unit, projection.box, projection.value
         heading = _map_name(net, name, unit.channel)
-        note = "dead: 0 everywhere in the picture" if projection.dead else f"at {unit.y}, {unit.x}: {value:.3g}"
+        note = (
+            "dead: 0 everywhere in the picture"
+            if projection.dead
+            else f"at {unit.y}, {unit.x}: {value:.3g}"
+        )
         drawn.append((look.tile(projection, image), box, heading, note))
         described.append(
-            {"map": unit.channel, "y": unit.y, "x": unit.x, "value": float(f"{value:.6g}"), "box": list(box)}
+            {
+                "map": unit.channel,
+                "y": unit.y,
+                "x": unit.x,
+                "value": float(f"{value:.6g}"),
+                "box": list(box),
+            }
         )
     given, (rows, columns) = user_name(net, name), fields(net)[name].size
     right = " and the patch it saw" if look.patches else ""
@@ -218,7 +256,9 @@ def picture_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
         "with the map, the unit's row and column in it, and its activation. "
     )
     subtitle = (
-        f"the {len(units)} strongest units of {given}, one a map" if wanted is None else f"units of {given}, as asked"
+        f"the {len(units)} strongest units of {given}, one a map"
+        if wanted is None
+        else f"units of {given}, as asked"
     )
     page = figures.one_picture(image, drawn, title, subtitle, legend + look.sentence())
     return page, {"layer": given, "object": name, "units": described}

@@ -33,7 +33,10 @@ def sheet(rows, shape):
     """Rows of tiles, uint8 (h, w, 3) each, brought to `shape` (rows, columns) -> one data URI."""
     cells = cell_size(shape)
     pad = [(0, cell - length) for cell, length in zip(cells, shape, strict=True)]
-    lines = [np.concatenate([np.pad(fit(tile, shape), (*pad, (0, 0)), "edge") for tile in row], axis=1) for row in rows]
+    lines = [
+        np.concatenate([np.pad(fit(tile, shape), (*pad, (0, 0)), "edge") for tile in row], axis=1)
+        for row in rows
+    ]
     picture = Image.fromarray(np.concatenate(lines, axis=0))
     if max(shape) <= LOSSLESS:
         return data_uri(picture)
@@ -46,7 +49,9 @@ def fit(tile, shape):
     """A tile, uint8 (h, w, 3), brought to `shape` (rows, columns); None stays None."""
     if tile is None or tile.shape[:2] == tuple(shape):
         return tile
-    return np.asarray(Image.fromarray(np.ascontiguousarray(tile)).resize(shape[::-1], Image.Resampling.LANCZOS))
+    return np.asarray(
+        Image.fromarray(np.ascontiguousarray(tile)).resize(shape[::-1], Image.Resampling.LANCZOS)
+    )
 
 
 def grey_sheet(rows):

@@ -1,4 +1,5 @@
-"""Tiles in rows and columns with words around them: what an experiment shows of several units, nets or epochs.
+"""Tiles in rows and columns with words around them: what an experiment shows of several units, nets
+or epochs.
 
 page = draw([Strip("conv4", ["deconvnet", "gradient"], ["map 17"], [[r, g]])], title, subtitle, legend)
 """
@@ -9,7 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ImageDraw
 
-from .figures import ACCENT, GAP, INK, LINE, MARGIN, RULE, SOFT, blank_page, fitted, put, put_word, wrapped
+from .figures import (
+    ACCENT,
+    GAP,
+    INK,
+    LINE,
+    MARGIN,
+    RULE,
+    SOFT,
+    blank_page,
+    fitted,
+    put,
+    put_word,
+    wrapped,
+)
 from .fonts import length, write
 
 SPACE = 8  # pixels between two tiles
@@ -19,7 +33,8 @@ LABELS = 320  # pixels of a label left of its row at most
 class Strip(NamedTuple):
     """A table of tiles.
 
-    title: above it.  heads: over the columns.  labels: left of the rows, "map 17\\nface": further lines in grey.
+    title: above it.  heads: over the columns.  labels: left of the rows, "map 17\\nface": further
+    lines in grey.
     rows: [[uint8 (h, w, 3), or a word in its place, as "dead", or None for an empty one]].
     marks: {(row, column)} that get a frame.  feet: [(label, [a word below each column])].
     """
@@ -35,7 +50,9 @@ class Strip(NamedTuple):
 def draw(strips, title, subtitle, legend, side=96, across=1):
     """A page, a Pillow picture, of strips with tiles of `side` pixels, `across` of them beside each other."""
     sizes = [_size(strip, side) for strip in strips]
-    bands = [range(first, min(first + across, len(strips))) for first in range(0, len(strips), across)]
+    bands = [
+        range(first, min(first + across, len(strips))) for first in range(0, len(strips), across)
+    ]
     width = max(sum(sizes[k][0] + GAP for k in band) - GAP for band in bands)
     height = sum(max(sizes[k][1] for k in band) + GAP for band in bands) - GAP
     page, _, top = blank_page(max(width, 520), height, title, subtitle, legend)
@@ -50,7 +67,11 @@ def draw(strips, title, subtitle, legend, side=96, across=1):
 
 def _measures(strip, side):
     """(pixels left of the tiles, above them)."""
-    words = [line for label in [*strip.labels, *(label for label, _ in strip.feet)] for line in label.split("\n")]
+    words = [
+        line
+        for label in [*strip.labels, *(label for label, _ in strip.feet)]
+        for line in label.split("\n")
+    ]
     left = min(LABELS, max((length(word, 14) for word in words), default=0))
     lines = max((len(wrapped(head, side + SPACE - 4, 13)) for head in strip.heads), default=0)
     return round(left) + (12 if left else 0), 30 * bool(strip.title) + 17 * lines + 6 * bool(lines)
@@ -59,7 +80,9 @@ def _measures(strip, side):
 def _size(strip, side):
     left, top = _measures(strip, side)
     columns = max(map(len, strip.rows))
-    return left + columns * (side + SPACE) - SPACE, top + len(strip.rows) * (side + SPACE) + 20 * len(strip.feet)
+    return left + columns * (side + SPACE) - SPACE, top + len(strip.rows) * (
+        side + SPACE
+    ) + 20 * len(strip.feet)
 
 
 def _strip(page, left, top, strip, side):
@@ -78,7 +101,14 @@ def _strip(page, left, top, strip, side):
             _label(draw, left, y + side / 2, strip.labels[row])
         for column, pixels in enumerate(tiles):
             if pixels is not None:
-                _tile(page, x0 + column * (side + SPACE), y, pixels, side, (row, column) in strip.marks)
+                _tile(
+                    page,
+                    x0 + column * (side + SPACE),
+                    y,
+                    pixels,
+                    side,
+                    (row, column) in strip.marks,
+                )
     for number, (label, words) in enumerate(strip.feet):
         y = y0 + len(strip.rows) * (side + SPACE) + 20 * number + 12
         write(draw, (left, y), fitted(label, LABELS, 14), SOFT, 14, "ls")
@@ -97,7 +127,9 @@ def _label(draw, x, y, label):
 
 def _tile(page, x, y, pixels, side, marked):
     frame, colour = (3, ACCENT) if marked else (LINE // 2, RULE)
-    ImageDraw.Draw(page).rectangle((x - frame, y - frame, x + side + frame - 1, y + side + frame - 1), colour)
+    ImageDraw.Draw(page).rectangle(
+        (x - frame, y - frame, x + side + frame - 1, y + side + frame - 1), colour
+    )
     (put_word if isinstance(pixels, str) else put)(page, pixels, x, y, side)
 
 

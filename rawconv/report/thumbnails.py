@@ -9,7 +9,9 @@ SIDE = 32  # pixels of their thumbnails at most
 
 
 class Thumbnails(NamedTuple):
-    """A step as a row of thumbnails, uint8 (h, n * w), 128 is 0: all maps in one, then those numbered `maps`."""
+    """A step as a row of thumbnails, uint8 (h, n * w), 128 is 0: all maps in one, then those
+    numbered `maps`.
+    """
 
     pixels: np.ndarray
     maps: list
@@ -27,10 +29,17 @@ def thumbnails(r: np.ndarray) -> Thumbnails:
         flat[:maps] = r.ravel()
         return Thumbnails(_grey(flat.reshape(thumb)), [])
     strength = (r.astype(np.float64) ** 2).sum(axis=(0, 1))
-    best = [number for number in np.argsort(-strength, kind="stable")[:CHANNELS].tolist() if strength[number]]
+    best = [
+        number
+        for number in np.argsort(-strength, kind="stable")[:CHANNELS].tolist()
+        if strength[number]
+    ]
     small = [_shrink(r[:, :, number], thumb) for number in best]
     whole = _grey(_shrink(np.sqrt((r.astype(np.float64) ** 2).sum(axis=2)), thumb))
-    return Thumbnails(np.concatenate([whole, _grey(np.concatenate(small, axis=1))] if best else [whole], axis=1), best)
+    return Thumbnails(
+        np.concatenate([whole, _grey(np.concatenate(small, axis=1))] if best else [whole], axis=1),
+        best,
+    )
 
 
 def thumb_size(shape: tuple) -> tuple[int, int]:

@@ -1,4 +1,5 @@
-"""The strongest units of a scan, projected: their images go up once more, once for all layers, figures and the page.
+"""The strongest units of a scan, projected: their images go up once more, once for all layers,
+figures and the page.
 
 wanted = found["relu4"].units("conv4", channels, 9)
 tiles, ways = project_winners(net, split, found, wanted)         tiles[wanted[0]]: a figures.Tile
@@ -28,8 +29,8 @@ TOLERANCE = 1e-4  # of the layer's largest activation
 class Way(NamedTuple):
     """One unit's way down: its tile, and of every step
 
-    energy, the sum of r squared, and share, of r that is not 0.  steps: the Thumbnails of every step; none but of the
-    strongest unit of a map, if that is alive.
+    energy, the sum of r squared, and share, of r that is not 0.  steps: the Thumbnails of every
+    step; none but of the strongest unit of a map, if that is alive.
     """
 
     tile: Tile
@@ -51,9 +52,14 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
     parts = passes_of_units(net, split, every, workspace, _beside(look, split))
     with progress_bar(len(every), "project", "units") as bar:
         for passed, pairs, others in parts:
-            images, steps = passed.center_crops(), _Steps(net, found, [unit for unit, _ in pairs], followed)
+            images, steps = (
+                passed.center_crops(),
+                _Steps(net, found, [unit for unit, _ in pairs], followed),
+            )
             how = look.rules, look.control, others
-            projections = project(passed, [here for _, here in pairs], *how, watch=steps.watch if followed else None)
+            projections = project(
+                passed, [here for _, here in pairs], *how, watch=steps.watch if followed else None
+            )
             for k, ((unit, here), projection) in enumerate(zip(pairs, projections, strict=True)):
                 check(unit, projection.value)
                 tile = look.tile(projection, images[here.image])
@@ -78,21 +84,30 @@ class _Steps:
         """Take note of a step: windowed.go_down calls it."""
         r, (height, width) = windows.r, self.net.shapes.get(node.inputs[0], self.net.shape)[:2]
         flat = r.reshape(len(r), -1)
-        sums, left = to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)), to_cpu((flat != 0).sum(axis=1))
+        sums, left = (
+            to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)),
+            to_cpu((flat != 0).sum(axis=1)),
+        )
         for i, k in enumerate(windows.at.tolist()):
             if k in self.of:
                 energy, share, drawn = self.of[k]
                 energy.append(float(sums[i]))
                 share.append(int(left[i]) / (height * width * r.shape[3]))
                 if k in self.drawn:
-                    drawn.append(thumbnails(to_cpu(put(r[i : i + 1], windows.corner[i : i + 1], (height, width))[0])))
+                    drawn.append(
+                        thumbnails(
+                            to_cpu(put(r[i : i + 1], windows.corner[i : i + 1], (height, width))[0])
+                        )
+                    )
 
 
 def _leads(net, found, unit):
     """Whether a unit is the strongest of its map, and alive."""
     name = layer_object(net, unit.layer)
     best = found[name]
-    return best.picture[unit.channel, 0] == unit.image and (best.value[unit.channel, 0] != 0 or is_score(net, name))
+    return best.picture[unit.channel, 0] == unit.image and (
+        best.value[unit.channel, 0] != 0 or is_score(net, name)
+    )
 
 
 class _Check:
@@ -115,9 +130,13 @@ class _Check:
 
 
 def _beside(look, split):
-    """For --control other-switches, the function from an image to another one, half the data set away; else None."""
+    """For --control other-switches, the function from an image to another one, half the data set
+    away; else None.
+    """
     if look.control is None or look.control.name != "other-switches":
         return None
     if len(split) < 2:
-        raise RawconvError("--control other-switches needs another picture; the data set has only one.")
+        raise RawconvError(
+            "--control other-switches needs another picture; the data set has only one."
+        )
     return lambda image: (image + len(split) // 2) % len(split)

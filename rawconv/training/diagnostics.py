@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .log import Row
 
 PATIENCE = 1000  # steps after which a loss that has not moved is spoken of
-FAST, SPELL = 0.1, 3  # |update| / |weights| that is spoken of where it lasts for so many epochs; most stay near 0.001
+# |update| / |weights| that is spoken of where it lasts for so many epochs; most stay near 0.001
+FAST, SPELL = 0.1, 3
 FALLS = 0.99  # of the loss at the beginning of such a spell
 DEAD = 0.5  # of a layer's maps
 DIVERGED = 10  # times the loss of guessing
@@ -30,12 +31,14 @@ MIXED = 0.5  # of the classes that a batch of well mixed pictures would hold
 
 
 def check_data(data: DataSet) -> None:
-    """RawconvError: no net can learn from these data, which have one class only, no images, or labels beyond the
-    classes.
+    """RawconvError: no net can learn from these data, which have one class only, no images, or
+    labels beyond the classes.
     """
     if len(data.classes) < 2:
         only = data.classes[0] if data.classes else "none"
-        raise RawconvError(f"{data.source} has one class ({only}); a net learns to tell at least two apart.")
+        raise RawconvError(
+            f"{data.source} has one class ({only}); a net learns to tell at least two apart."
+        )
     for name, split in (("training", data.train), ("validation", data.val)):
         if not len(split):
             raise RawconvError(f"{data.source} has no {name} pictures; add some to every class.")
@@ -71,7 +74,9 @@ def warn_if_unbalanced(split: Split, classes: Sequence[str], say: Say) -> None:
     most, least = int(counts.argmax()), int(counts.argmin())
     if not counts[least]:
         without = [name for name, count in zip(classes, counts, strict=True) if not count]
-        say(f"No training pictures of {', '.join(without[:3])}{', ...' * (len(without) > 3)}: add some.")
+        say(
+            f"No training pictures of {', '.join(without[:3])}{', ...' * (len(without) > 3)}: add some."
+        )
     elif counts[most] > UNBALANCED * counts[least]:
         say(
             f"The classes are unbalanced: {classes[most]} has {counts[most]:,} training pictures, {classes[least]} "
@@ -83,17 +88,21 @@ def warn_if_unbalanced(split: Split, classes: Sequence[str], say: Say) -> None:
 def bound(classes: int, initial_loss: float = 0.0) -> float:
     """Return the mean training loss of an epoch above which a run diverges: ten times that of guessing.
 
-    initial_loss: if that is above the bound already, the bound is ten times it: no learning rate made it so large.
+    initial_loss: if that is above the bound already, the bound is ten times it: no learning rate
+    made it so large.
     """
     guessing = DIVERGED * math.log(max(2, classes))
     return DIVERGED * initial_loss if initial_loss > guessing else guessing
 
 
-def refuse_divergence(row: Row, rows: Sequence[Row], classes: int, folder: object, initial_loss: float = 0.0) -> None:
-    """RawconvError: the epoch of this row of the log diverged, so that its net must not replace the last checkpoint.
+def refuse_divergence(
+    row: Row, rows: Sequence[Row], classes: int, folder: object, initial_loss: float = 0.0
+) -> None:
+    """RawconvError: the epoch of this row of the log diverged, so that its net must not replace the
+    last checkpoint.
 
-    rows: those of the epochs before.  As a net may begin with a large loss, the first epoch may instead end with a
-    small validation loss.
+    rows: those of the epochs before.  As a net may begin with a large loss, the first epoch may
+    instead end with a small validation loss.
     """
     train, val = row["train_loss"], row["val_loss"]
     most = bound(classes, initial_loss)
@@ -105,9 +114,15 @@ def refuse_divergence(row: Row, rows: Sequence[Row], classes: int, folder: objec
 
 
 def diverged(
-    what: str, rate: float, rows: Sequence[Row], classes: int, folder: object, initial_loss: float = 0.0
+    what: str,
+    rate: float,
+    rows: Sequence[Row],
+    classes: int,
+    folder: object,
+    initial_loss: float = 0.0,
 ) -> RawconvError:
-    """Return the error for a run whose loss grows without bound; it names the checkpoint from which to continue.
+    """Return the error for a run whose loss grows without bound; it names the checkpoint from which
+    to continue.
 
     That is the last one, or the best one if the validation loss of the last was growing already.
     """
@@ -128,12 +143,16 @@ def update_ratios(net: Net, velocity: Mapping[tuple[str, str], Array]) -> dict[s
         if key == "weight":
             xp = array_module(value)
             size = float(xp.sqrt(xp.square(value).sum()))
-            ratios[name] = float(xp.sqrt(xp.square(velocity[name, key]).sum())) / size if size else math.inf
+            ratios[name] = (
+                float(xp.sqrt(xp.square(velocity[name, key]).sum())) / size if size else math.inf
+            )
     return ratios
 
 
 def dead_maps(net: Net, x: Array) -> dict[str, int]:
-    """Return {convolution: how many of its channels are above 0 nowhere on the images x}, where a ReLU follows."""
+    """Return {convolution: how many of its channels are above 0 nowhere on the images x}, where a
+    ReLU follows.
+    """
     dead = {}
     for name, y, _ in net.up(x):
         if net[name].rectifier:
@@ -141,7 +160,9 @@ def dead_maps(net: Net, x: Array) -> dict[str, int]:
     return dead
 
 
-def warn(net: Net, epochs: Sequence[tuple[float, dict[str, float]]], dead: dict[str, int], say: Say) -> None:
+def warn(
+    net: Net, epochs: Sequence[tuple[float, dict[str, float]]], dead: dict[str, int], say: Say
+) -> None:
     """Say which layers change fast while the loss does not fall, and which are mostly dead.
 
     epochs: [(training loss, update_ratios)] of the epochs so far.
@@ -158,7 +179,9 @@ def warn(net: Net, epochs: Sequence[tuple[float, dict[str, float]]], dead: dict[
     for name, count in dead.items():
         maps = net.shapes[name][2]
         if count > DEAD * maps:
-            say(f"{name}: {count} of {maps} maps are dead, above 0 on no picture: lower --lr, or start anew.")
+            say(
+                f"{name}: {count} of {maps} maps are dead, above 0 on no picture: lower --lr, or start anew."
+            )
 
 
 def warn_if_stuck(loss: float, classes: int, say: Say) -> None:

@@ -1,4 +1,6 @@
-"""How well a net answers: accuracies from 1 or 10 crops, which class it takes for which, and where it is most wrong."""
+"""How well a net answers: accuracies from 1 or 10 crops, which class it takes for which, and where
+it is most wrong.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,8 @@ VIEWS: dict[int, Callable[..., Any]] = {1: prepare, 10: ten_views}
 class Answers(NamedTuple):
     """Of every image of a split, (N,) each.
 
-    own: log p of its class.  best: the class answered; sure: its log p.  above: how many classes have a higher p than
-    its own.  own and sure are float64, best and above int64.
+    own: log p of its class.  best: the class answered; sure: its log p.  above: how many classes
+    have a higher p than its own.  own and sure are float64, best and above int64.
     """
 
     own: np.ndarray
@@ -47,12 +49,18 @@ class Answers(NamedTuple):
 
 @np.errstate(over="ignore", invalid="ignore")  # runs.test tells in words what is not finite
 def answer(
-    net: Net, split: Split, device: Device, views: int = 1, ranks: Ranks | None = None, progress: bool = False
+    net: Net,
+    split: Split,
+    device: Device,
+    views: int = 1,
+    ranks: Ranks | None = None,
+    progress: bool = False,
 ) -> Answers:
     """Ask the net, which is on `device`, for the class of every image of a split.
 
-    views: 1, the centre crop, or 10, the corners, the centre and their mirror images, whose probabilities are averaged
-    (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks: processes that share the images.
+    views: 1, the centre crop, or 10, the corners, the centre and their mirror images, whose
+    probabilities are averaged (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks:
+    processes that share the images.
     """
     ranks, table = ranks or SingleProcess(), np.zeros((4, len(split)))
     with progress_bar(len(split), "test", show=progress and ranks.rank == 0) as bar:
@@ -67,12 +75,15 @@ def answer(
     return Answers(own, best.astype(np.int64), sure, above.astype(np.int64))
 
 
-def _answers(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _answers(
+    logits: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the four rows of Answers from logits (n, views, K) and labels (n,)."""
     logits = logits.astype(np.float64)
     with np.errstate(invalid="ignore"):  # NaN stays NaN
         logs = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)
-        logs = np.logaddexp.reduce(logs, axis=1) - np.log(logits.shape[1])  # of the mean probability
+        # of the mean probability
+        logs = np.logaddexp.reduce(logs, axis=1) - np.log(logits.shape[1])
     rows, best = np.arange(len(labels)), logs.argmax(axis=1)
     own = logs[rows, labels]
     above = (~(logs < own[:, None])).sum(axis=1) - 1  # a NaN is a miss
@@ -81,7 +92,11 @@ def _answers(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def measures(answers: Answers) -> dict[str, float]:
     """Return {"loss", "top1", "top5"}, means over the images."""
-    means = {"loss": -answers.own.mean(), "top1": (answers.above < 1).mean(), "top5": (answers.above < 5).mean()}
+    means = {
+        "loss": -answers.own.mean(),
+        "top1": (answers.above < 1).mean(),
+        "top5": (answers.above < 5).mean(),
+    }
     return {name: float(value) for name, value in means.items()}
 
 
@@ -90,8 +105,13 @@ def per_class(labels: np.ndarray, right: npt.ArrayLike, classes: int) -> list[fl
 
     labels (N,); right (N,): whether the class answered is the image's own.
     """
-    counts, hits = (np.bincount(labels, values, classes) for values in (None, np.asarray(right, np.float64)))
-    return [hit / count if count else None for hit, count in zip(hits.tolist(), counts.tolist(), strict=True)]
+    counts, hits = (
+        np.bincount(labels, values, classes) for values in (None, np.asarray(right, np.float64))
+    )
+    return [
+        hit / count if count else None
+        for hit, count in zip(hits.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def balanced_top1(accuracies: Sequence[float | None]) -> float:
@@ -100,9 +120,14 @@ def balanced_top1(accuracies: Sequence[float | None]) -> float:
 
 
 def write_classes(
-    path: str | os.PathLike[str], names: Sequence[str], accuracies: Sequence[float | None], **splits: Split
+    path: str | os.PathLike[str],
+    names: Sequence[str],
+    accuracies: Sequence[float | None],
+    **splits: Split,
 ) -> None:
-    """Write a table: a row for each class, its number of images in each split, its accuracy in the last one."""
+    """Write a table: a row for each class, its number of images in each split, its accuracy in the
+    last one.
+    """
     rows = [["class", *(f"{name}_pictures" for name in splits), "top1"]]
     counts = [np.bincount(split.labels, minlength=len(names)).tolist() for split in splits.values()]
     for name, *row, accuracy in zip(names, *counts, accuracies, strict=True):
@@ -119,18 +144,26 @@ def lowest(names: Sequence[str], accuracies: Sequence[float | None], most: int =
 
 def confusion(labels: np.ndarray, answers: Answers, classes: int) -> np.ndarray:
     """Return counts[k, j]: how many images of class k were taken for class j.  int64 (K, K)."""
-    return np.bincount(labels * classes + answers.best, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(labels * classes + answers.best, minlength=classes * classes).reshape(
+        classes, classes
+    )
 
 
 def confused(counts: np.ndarray, most: int = 3) -> list[tuple[int, int, int]]:
     """Return [(class, taken for, how often)], the most frequent mistakes first."""
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    return [(k, j, int(wrong[k, j])) for k, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[k, j]]
+    return [
+        (k, j, int(wrong[k, j]))
+        for k, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[k, j]
+    ]
 
 
 def mistakes(labels: np.ndarray, answers: Answers, most: int = WORST) -> np.ndarray:
-    """Return the ids of images that were taken for another class, the least probability of their own class first."""
+    """Return the ids of images that were taken for another class, the least probability of their
+    own class first.
+    """
     wrong = np.flatnonzero(answers.best != labels)
     return wrong[np.argsort(answers.own[wrong], kind="stable")][:most]
 
@@ -138,16 +171,27 @@ def mistakes(labels: np.ndarray, answers: Answers, most: int = WORST) -> np.ndar
 def write(
     folder: Path, split: Split, classes: Sequence[str], answers: Answers, results: dict[str, Any]
 ) -> dict[str, str]:
-    """Write test.json, confusion.csv, confusion.png, classes.csv and, if there are mistakes, mistakes.png into
-    `folder`; return their paths.
+    """Write test.json, confusion.csv, confusion.png, classes.csv and, if there are mistakes,
+    mistakes.png into `folder`; return their paths.
     """
     from ..report.confusion import draw_confusion
 
     counts = confusion(split.labels, answers, len(classes))
-    files = {"confusion": "confusion.csv", "confusion_picture": "confusion.png", "classes": "classes.csv"}
-    write_classes(folder / "classes.csv", classes, per_class(split.labels, answers.above < 1, len(classes)), test=split)
+    files = {
+        "confusion": "confusion.csv",
+        "confusion_picture": "confusion.png",
+        "classes": "classes.csv",
+    }
+    write_classes(
+        folder / "classes.csv",
+        classes,
+        per_class(split.labels, answers.above < 1, len(classes)),
+        test=split,
+    )
     rows = [[name, *row] for name, row in zip(classes, counts.tolist(), strict=True)]
-    replace_file(folder / "confusion.csv", csv_text([["true class \\ answer", *classes], *rows]).encode())
+    replace_file(
+        folder / "confusion.csv", csv_text([["true class \\ answer", *classes], *rows]).encode()
+    )
     replace_file(folder / "confusion.png", draw_confusion(counts, classes, results))
     worst = mistakes(split.labels, answers)
     if len(worst):
@@ -159,12 +203,20 @@ def write(
 
 
 def _draw_mistakes(
-    split: Split, classes: Sequence[str], answers: Answers, worst: np.ndarray, results: dict[str, Any]
+    split: Split,
+    classes: Sequence[str],
+    answers: Answers,
+    worst: np.ndarray,
+    results: dict[str, Any],
 ) -> Any:
     from ..report.gallery import Picture, gallery
 
     tiles = [
-        Picture(pixels, f"{classes[answers.best[i]]} {np.exp(answers.sure[i]):.0%}", f"is {classes[split.labels[i]]}")
+        Picture(
+            pixels,
+            f"{classes[answers.best[i]]} {np.exp(answers.sure[i]):.0%}",
+            f"is {classes[split.labels[i]]}",
+        )
         for i, pixels in zip(worst, split.read(worst), strict=True)
     ]
     count = int((answers.best != split.labels).sum())

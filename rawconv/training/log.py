@@ -1,4 +1,6 @@
-"""What a run writes for its reader after every epoch: log.jsonl, log.csv, curves.png, and a line on the terminal."""
+"""What a run writes for its reader after every epoch: log.jsonl, log.csv, curves.png, and a line on
+the terminal.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def read_log(folder: Path, epochs: int) -> list[Row]:
     try:
         rows = [parse(line, ROW, f"line {number}") for number, line in enumerate(lines, 1)]
     except Wrong as wrong:
-        raise RawconvError(f"{path} {wrong}. Delete it: the log then begins where the run goes on.") from wrong
+        raise RawconvError(
+            f"{path} {wrong}. Delete it: the log then begins where the run goes on."
+        ) from wrong
     return [row for row in rows if row["epoch"] <= epochs]
 
 

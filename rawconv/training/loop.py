@@ -1,7 +1,8 @@
 """A training run: epochs over a data set, and everything that the user sees and that is written.
 
-All random numbers are functions of (seed, epoch, sample id), so that an interrupted run continues bit for bit from its
-checkpoint, which holds the weights, the momentum and the position in the epoch.
+All random numbers are functions of (seed, epoch, sample id), so that an interrupted run continues
+bit for bit from its checkpoint, which holds the weights, the momentum and the position in the
+epoch.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
 
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
 METRICS = ("loss", "top1", "top5")
-TIMES = ("seconds", "wait")  # of a row of the log: of an epoch, and the share of it spent waiting for pictures
+# of a row of the log: of an epoch, and the share of it spent waiting for pictures
+TIMES = ("seconds", "wait")
 READ = 10  # steps between two readings of the running sums, which wait for the device
 
 
@@ -66,16 +68,19 @@ def train(
     minutes: float = 10,
     watch: bool = False,
 ) -> list[Row]:
-    """Train `net` in place by `recipe`; write checkpoints, log and curves into `folder`; return the rows of the log.
+    """Train `net` in place by `recipe`; write checkpoints, log and curves into `folder`; return the
+    rows of the log.
 
     data: its train and val splits are used.  device: where the net is moved to.
     seed: of the order of the images, the crops and the dropout masks.
-    resume: the state of a checkpoint that `train` wrote; the run then ends as if it had never been interrupted.
+    resume: the state of a checkpoint that `train` wrote; the run then ends as if it had never been
+    interrupted.
     progress: False shows no bar, and no line after an epoch.
     say: called with each message.  minutes: between two checkpoints.
     ranks: the processes that share each batch (parallel.py); the first one writes.
     watch: log the update ratio and the dead channels of every layer (diagnostics.py).
-    UsageError: a batch does not fit into memory.  RawconvError: the loss is no longer a number, or grows without bound.
+    UsageError: a batch does not fit into memory.  RawconvError: the loss is no longer a number, or
+    grows without bound.
     KeyboardInterrupt: after Ctrl-C, when everything is saved.
     """
     diagnostics.check_data(data)
@@ -87,18 +92,26 @@ def train(
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks)
     run.begin(resume)
     ranks.same(net)
-    total, done = recipe.epochs * len(data.train), run.at["epoch"] * len(data.train) + run.at["position"]
+    total, done = (
+        recipe.epochs * len(data.train),
+        run.at["epoch"] * len(data.train) + run.at["position"],
+    )
     shown, words = progress and run.writes, "the first step compiles its loops on a new machine"
     bar = progress_bar(total, words, done=done, show=shown, stay=True)
     with bar, stoppable() as stop:
         if run.goes_on():
-            run.save("last.h5")  # so that a run that is killed in its first epoch resumes as well, and keeps a new rate
+            # so that a run that is killed in its first epoch resumes as well, and keeps a new rate
+            run.save("last.h5")
         while run.goes_on() and not run.stopped:
             row = run.epoch(bar, stop, minutes * 60, watch, say)
             if row and shown:
                 bar.write(line(row, recipe.epochs), file=sys.stderr)
         if run.stopped:
-            saved = "saved" if run.save_within_epoch() else "not saved, since the loss is far above that of guessing"
+            saved = (
+                "saved"
+                if run.save_within_epoch()
+                else "not saved, since the loss is far above that of guessing"
+            )
             say(f"Interrupted and {saved}; go on with: rawconv-train --resume {folder}")
     if run.stopped:
         ranks.interrupted = True
@@ -119,8 +132,8 @@ def _stopped_early(epoch: int, epochs: int) -> str:
 
 
 class _Run:
-    """What changes during `train`: the optimiser, the schedule, the rows of the log, and `at`, the position in the
-    run.
+    """What changes during `train`: the optimiser, the schedule, the rows of the log, and `at`, the
+    position in the run.
     """
 
     def __init__(
@@ -135,10 +148,20 @@ class _Run:
     ) -> None:
         self.net, self.data, self.recipe, self.folder = net, data, recipe, folder
         self.device, self.seed, self.ranks, self.writes = device, seed, ranks, ranks.rank == 0
-        self.optimizer = SGD(net, recipe.momentum, recipe.weight_decay, recipe.max_filter_rms, recipe.layer_rates(net))
+        self.optimizer = SGD(
+            net,
+            recipe.momentum,
+            recipe.weight_decay,
+            recipe.max_filter_rms,
+            recipe.layer_rates(net),
+        )
         if len(recipe.class_weights) not in (0, len(data.classes)):
-            raise RawconvError(f"There are {len(recipe.class_weights)} class weights for {len(data.classes)} classes.")
-        self.weights = device.put(np.array(recipe.class_weights, net.dtype)) if recipe.class_weights else None
+            raise RawconvError(
+                f"There are {len(recipe.class_weights)} class weights for {len(data.classes)} classes."
+            )
+        self.weights = (
+            device.put(np.array(recipe.class_weights, net.dtype)) if recipe.class_weights else None
+        )
         self.schedule = Schedule(recipe.schedule, recipe.lr, recipe.epochs, recipe.warmup)
         self.at: dict[str, Any] = {
             "epoch": 0,
@@ -148,7 +171,8 @@ class _Run:
             "schedule": self.schedule.state,
         }
         self.classes = len(data.classes)
-        self.stopped, self.waited = False, 0.0  # waited: seconds of this epoch for pictures that were not read yet
+        # waited: seconds of this epoch for pictures that were not read yet
+        self.stopped, self.waited = False, 0.0
         self.going = True
         self.rows: list[Row] = []
         self.first = 0.0  # the loss of the first images of this epoch
@@ -162,7 +186,9 @@ class _Run:
         if resume:
             self.at.update(resume["progress"])
             self.schedule.state = self.at["schedule"]
-            self.optimizer.velocity = {key: self.device.put(value) for key, value in resume["momentum"].items()}
+            self.optimizer.velocity = {
+                key: self.device.put(value) for key, value in resume["momentum"].items()
+            }
         self.going = self.schedule.state["cuts"] < self.schedule.CUTS
         self.rows = read_log(self.folder, self.at["epoch"])
         self.first = self.at["sums"][0] / max(1, self.at["position"])
@@ -172,17 +198,24 @@ class _Run:
         if not self.writes:
             return
         rows = [{key: row[key] for key in row if key not in (*TIMES, *LISTS)} for row in self.rows]
-        info = {"data": absolute(self.data.source), "recipe": self.recipe.to_json(), "seed": self.seed}
+        info = {
+            "data": absolute(self.data.source),
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+        }
         info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
         info |= {"wnids": list(self.data.wnids)} if any(self.data.wnids) else {}
         kept = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, kept)
 
     def save_within_epoch(self) -> bool:
-        """Write last.h5 and return True; if the mean loss of the epoch so far diverges, leave it as it is and return
-        False.
+        """Write last.h5 and return True; if the mean loss of the epoch so far diverges, leave it as
+        it is and return False.
         """
-        sound = self.at["sums"][0] <= diagnostics.bound(self.classes, self.initial_loss()) * self.at["position"]
+        sound = (
+            self.at["sums"][0]
+            <= diagnostics.bound(self.classes, self.initial_loss()) * self.at["position"]
+        )
         if sound:
             self.save("last.h5")
         return sound
@@ -191,17 +224,25 @@ class _Run:
         """Return whether there are epochs left, and the schedule has not ended the run."""
         return self.going and self.at["epoch"] < self.recipe.epochs
 
-    def epoch(self, bar: tqdm, stop: list[int], seconds: float, watch: bool, say: Say) -> Row | None:
-        """Train what is left of an epoch; test, log and save.  Return its row of the log, None if interrupted."""
+    def epoch(
+        self, bar: tqdm, stop: list[int], seconds: float, watch: bool, say: Say
+    ) -> Row | None:
+        """Train what is left of an epoch; test, log and save.  Return its row of the log, None if
+        interrupted.
+        """
         started = time.perf_counter()
         self.train_epoch(bar, stop, seconds, say)
         waited = self.waited / (time.perf_counter() - started)
         if self.at["position"] < len(self.data.train):
             return None
         row = self.finish_epoch(watch, say)
-        diagnostics.refuse_divergence(row, self.rows, self.classes, self.folder, self.initial_loss())
+        diagnostics.refuse_divergence(
+            row, self.rows, self.classes, self.folder, self.initial_loss()
+        )
         self.going = self.schedule.after_epoch(row["val_top1"])
-        self.log_epoch(row | {"seconds": round(time.perf_counter() - started, 3), "wait": round(waited, 4)})
+        self.log_epoch(
+            row | {"seconds": round(time.perf_counter() - started, 3), "wait": round(waited, 4)}
+        )
         return self.rows[-1]
 
     def train_epoch(self, bar: tqdm, stop: list[int], seconds: float, say: Say) -> None:
@@ -209,7 +250,9 @@ class _Run:
         at, split, size = self.at, self.data.train, self.recipe.batch
         order, waiting, saved = (self.seed, at["epoch"]), [], time.monotonic()
         upload = HostToDevice(self.device)
-        for ids, images, labels in self._timed(batches(split, size, order, at["position"], shard=self.ranks.shard)):
+        for ids, images, labels in self._timed(
+            batches(split, size, order, at["position"], shard=self.ranks.shard)
+        ):
             rate = self._rate(at["position"])
             count = min(size, len(split) - at["position"])  # of the whole batch, over all processes
             images, labels, rng_key = upload(images), self.device.put(labels), (*order, ids)
@@ -221,12 +264,16 @@ class _Run:
             at["position"] += count
             bar.desc = ""
             bar.update(count)
-            self.stopped, due = self.ranks.any_rank([bool(stop), time.monotonic() - saved > seconds])
+            self.stopped, due = self.ranks.any_rank(
+                [bool(stop), time.monotonic() - saved > seconds]
+            )
             step = at["position"] // size
             if step % READ == 0 or at["position"] == len(split) or self.stopped or due:
                 self._read(waiting, images, rate)
                 loss, top1, _ = (value / at["position"] for value in at["sums"])
-                text = f"epoch {at['epoch'] + 1}/{self.recipe.epochs} loss {loss:.3f} top-1 {top1:.1%}"
+                text = (
+                    f"epoch {at['epoch'] + 1}/{self.recipe.epochs} loss {loss:.3f} top-1 {top1:.1%}"
+                )
                 bar.set_postfix_str(text, refresh=False)
                 if step == diagnostics.PATIENCE:
                     diagnostics.warn_if_stuck(loss, len(self.net.classes), say)
@@ -252,7 +299,8 @@ class _Run:
             yield item
 
     def _read(self, waiting: list[Array], images: Array, rate: float) -> None:
-        """Add the sums of the last steps, one by one, over all processes.  RawconvError: the loss is not a number.
+        """Add the sums of the last steps, one by one, over all processes.  RawconvError: the loss
+        is not a number.
 
         Step by step, so that the order of the summation does not depend on interruptions.
         """
@@ -267,13 +315,21 @@ class _Run:
         where = self._first_broken(images) if len(images) else ""
         after = f"in epoch {self.at['epoch'] + 1} after {self.at['position']} pictures"
         what = f"The loss became {self.at['sums'][0]} {after}{where}"
-        raise diagnostics.diverged(what, rate, self.rows, self.classes, self.folder, self.initial_loss())
+        raise diagnostics.diverged(
+            what, rate, self.rows, self.classes, self.folder, self.initial_loss()
+        )
 
     def initial_loss(self) -> float:
-        """Return the loss with which this run began, for its bound; 0 once the first epoch has ended below that."""
+        """Return the loss with which this run began, for its bound; 0 once the first epoch has
+        ended below that.
+        """
         if not self.rows:
             return float(self.first) if np.isfinite(self.first) else 0.0
-        return self.rows[0]["train_loss"] if self.rows[0]["val_loss"] > diagnostics.bound(self.classes) else 0.0
+        return (
+            self.rows[0]["train_loss"]
+            if self.rows[0]["val_loss"] > diagnostics.bound(self.classes)
+            else 0.0
+        )
 
     def _first_broken(self, images: Array) -> str:
         return soundness.first_broken(
@@ -281,10 +337,19 @@ class _Run:
         )
 
     def finish_epoch(self, watch: bool, say: Say) -> Row:
-        """Validate, run the diagnostics, and move the position to the next epoch; return the row of the log."""
+        """Validate, run the diagnostics, and move the position to the next epoch; return the row of
+        the log.
+        """
         at, net, size = self.at, self.net, self.recipe.batch
-        row = {"epoch": at["epoch"] + 1, "lr": self._rate((len(self.data.train) - 1) // size * size)}  # the last step's
-        row |= {f"train_{name}": value / len(self.data.train) for name, value in zip(METRICS, at["sums"], strict=True)}
+        # the last step's
+        row = {
+            "epoch": at["epoch"] + 1,
+            "lr": self._rate((len(self.data.train) - 1) // size * size),
+        }
+        row |= {
+            f"train_{name}": value / len(self.data.train)
+            for name, value in zip(METRICS, at["sums"], strict=True)
+        }
         if (since := self.schedule.state.get("since", 0)) > 0 and int(since) == at["epoch"]:
             row["lr_set_to"] = self.recipe.lr  # by hand, in this epoch
         row |= self._validation()
@@ -304,15 +369,17 @@ class _Run:
     def _validation(self) -> Row:
         """Return the part of the log's row that is of the validation images."""
         measured = evaluate(self.net, self.data.val, self.device, self.ranks)
-        measured["per_class"] = [share if share is None else round(share, 4) for share in measured["per_class"]]
+        measured["per_class"] = [
+            share if share is None else round(share, 4) for share in measured["per_class"]
+        ]
         return {f"val_{name}": value for name, value in measured.items()}
 
     def log_epoch(self, row: Row) -> None:
-        """Append a row to the log and write everything that an epoch leaves: the tables, best.h5 if the validation
-        top-1 is the best so far, and the snapshots of Fig. 4.
+        """Append a row to the log and write everything that an epoch leaves: the tables, best.h5 if
+        the validation top-1 is the best so far, and the snapshots of Fig. 4.
 
-        last.h5 comes last.  A run that is killed before that resumes from the epoch before, and writes the other files
-        again.
+        last.h5 comes last.  A run that is killed before that resumes from the epoch before, and
+        writes the other files again.
         """
         self.rows.append(row)
         if not self.writes:
@@ -347,14 +414,16 @@ def train_step(
     pca_jitter: Sequence[Sequence[float]] = (),
     weights: Array | None = None,
 ) -> Array:
-    """Run one batch forward and backward and update the weights; return the sums over its images of loss, top-1 and
-    top-5 hits, (3,), on the device.
+    """Run one batch forward and backward and update the weights; return the sums over its images of
+    loss, top-1 and top-5 hits, (3,), on the device.
 
-    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).  crop: as in data.augment.prepare.
-    rate: the learning rate.  ranks, count: the processes that share the batch, and how many images it has in all of
-    them.
+    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).  crop: as in
+    data.augment.prepare.
+    rate: the learning rate.  ranks, count: the processes that share the batch, and how many images
+    it has in all of them.
     pca_jitter: directions along which the colours of an image vary, see data.colour.shifts.
-    weights: of the classes in the loss, on the device; the gradient is divided by the number of images all the same.
+    weights: of the classes in the loss, on the device; the gradient is divided by the number of
+    images all the same.
     """
     ranks = ranks or SingleProcess()
     if not len(images):
@@ -368,7 +437,8 @@ def train_step(
         sums = _sums(loss, _above(logits, labels))
         _, grads = net.backward(dlogits, caches, ranks.add, optimizer.lowest)
     ranks.finish()
-    if not on_cpu(sums) or np.isfinite(sums[0]):  # or NaN is everywhere before anybody asks where it began
+    # or NaN is everywhere before anybody asks where it began
+    if not on_cpu(sums) or np.isfinite(sums[0]):
         optimizer.update(grads, rate, 1 / (count or len(labels)))
     return sums
 
@@ -378,11 +448,14 @@ def zero_gradients(
 ) -> tuple[Array, dict[str, dict[str, Array]]]:
     """Return what a step over no images yields: (the sums, all 0; the gradients, all 0).
 
-    on_grads is called as Net.backward calls it, layer by layer in the same order, so that processes sum them together.
+    on_grads is called as Net.backward calls it, layer by layer in the same order, so that processes
+    sum them together.
     """
     grads = {}
     for name, layer, _ in reversed(net.path(net.output)):
-        grads[name] = {key: array_module(value).zeros_like(value) for key, value in layer.params.items()}
+        grads[name] = {
+            key: array_module(value).zeros_like(value) for key, value in layer.params.items()
+        }
         if grads[name]:
             on_grads(name, grads[name])
         if name == stop:
@@ -393,11 +466,15 @@ def zero_gradients(
 def _sums(loss: Array, above: Array) -> Array:
     """Return (loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
     xp = array_module(above)
-    return xp.stack([xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())])
+    return xp.stack(
+        [xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())]
+    )
 
 
 def hits(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Count the labels that are the first, and among the first five, of the logits (N, ..., K).  A NaN is a miss."""
+    """Count the labels that are the first, and among the first five, of the logits (N, ..., K).  A
+    NaN is a miss.
+    """
     above = _above(logits, labels)
     return (above < 1).sum(), (above < 5).sum()
 
@@ -413,18 +490,23 @@ def _above(logits: Array, labels: Array) -> Array:
     return (~(logits < own)).sum(axis=1) - 1
 
 
-def evaluate(net: Net, split: Split, device: Device, ranks: Ranks | None = None, batch: int = 250) -> dict[str, Any]:
-    """Return {"loss", "top1", "top5"} of a split, from the centre crop of each image, means over the images;
-    "balanced_top1", the mean of the classes' top-1; and "per_class", the top-1 of each class, None where a class has
-    no image.
+def evaluate(
+    net: Net, split: Split, device: Device, ranks: Ranks | None = None, batch: int = 250
+) -> dict[str, Any]:
+    """Return {"loss", "top1", "top5"} of a split, from the centre crop of each image, means over
+    the images; "balanced_top1", the mean of the classes' top-1; and "per_class", the top-1 of each
+    class, None where a class has no image.
     """
     ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
-    answered = []  # (ids, how many classes are above each picture's own, on the device: reading waits for it)
+    # (ids, how many classes are above each picture's own, on the device: reading waits for it)
+    answered = []
     for ids, images, labels in batches(split, batch, shard=ranks.shard):
         if not len(labels):
             continue  # the other processes have them all
         labels = device.put(labels)
-        logits, _ = net.forward(prepare(upload(images), net.mean, net.shape[:2], dtype=net.dtype), keep=False)
+        logits, _ = net.forward(
+            prepare(upload(images), net.mean, net.shape[:2], dtype=net.dtype), keep=False
+        )
         above = _above(logits, labels)
         sums += _sums(softmax_cross_entropy(logits, labels)[0], above)
         answered.append((ids, above))

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 
 class SGD:
-    """v = momentum * v - lr * (weight_decay * w + g); w = w + v; filters with a too large RMS are scaled back.
+    """v = momentum * v - lr * (weight_decay * w + g); w = w + v; filters with a too large RMS are
+    scaled back.
 
     weight_decay: of weights only, never of biases (the paper is silent; 5e-4 is Krizhevsky's).
-    max_filter_rms: the radius of the paper's filter renormalisation, 0.1, for convolutions only, without their biases
-    and their momentum; None switches it off.
-    lr_multipliers: {layer: factor of lr}, 1 where it is not named; a layer with 0 is frozen, momentum and all.
+    max_filter_rms: the radius of the paper's filter renormalisation, 0.1, for convolutions only,
+    without their biases and their momentum; None switches it off.
+    lr_multipliers: {layer: factor of lr}, 1 where it is not named; a layer with 0 is frozen,
+    momentum and all.
     lowest: the first layer that learns.
     """
 
@@ -37,10 +39,16 @@ class SGD:
     ) -> None:
         self.net, self.momentum, self.weight_decay = net, momentum, weight_decay
         self.max_filter_rms, self.lr_multipliers = max_filter_rms, lr_multipliers or {}
-        learning = [name for name, layer in net.layers if layer.params and self.lr_multipliers.get(name, 1.0)]
+        learning = [
+            name
+            for name, layer in net.layers
+            if layer.params and self.lr_multipliers.get(name, 1.0)
+        ]
         self.lowest = learning[0] if learning else None
         self.convolutions = set(net.convolutions)
-        self.velocity = {key: array_module(value).zeros_like(value) for key, value in net.params.items()}
+        self.velocity = {
+            key: array_module(value).zeros_like(value) for key, value in net.params.items()
+        }
 
     def update(self, grads: dict[str, dict[str, Array]], lr: float, scale: float) -> None:
         """Take one step.  scale: a factor of the summed gradients, 1 / the number of images in the batch."""
@@ -50,7 +58,10 @@ class SGD:
                 continue
             weight_decay = self.weight_decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
-            velocity, factors = self.velocity[layer, name], Factors(self.momentum, rate * scale, rate * weight_decay)
+            velocity, factors = (
+                self.velocity[layer, name],
+                Factors(self.momentum, rate * scale, rate * weight_decay),
+            )
             if self.max_filter_rms and name == "weight" and layer in self.convolutions:
                 _step_filters(value, velocity, grad, factors, self.max_filter_rms)
             else:
@@ -70,10 +81,16 @@ def _step(weight: Array, velocity: Array, grad: Array, factors: Factors) -> None
     if not on_cpu(weight):
         return launch(CU, "sgd", weight.size, *arrays, *map(float, factors))
     typed = [weight.dtype.type(value) for value in factors]
-    run_blocks(lambda part: sgd(*(a[part] for a in arrays), *typed), cut(weight.size, 1 << 18), weight.size / 2)
+    run_blocks(
+        lambda part: sgd(*(a[part] for a in arrays), *typed),
+        cut(weight.size, 1 << 18),
+        weight.size / 2,
+    )
 
 
-def _step_filters(weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float) -> None:
+def _step_filters(
+    weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float
+) -> None:
     filters = weight.shape[-1]
     weight, velocity, grad = (array.reshape(-1, filters) for array in (weight, velocity, grad))
     if not on_cpu(weight):
@@ -88,17 +105,23 @@ def _step_filters(weight: Array, velocity: Array, grad: Array, factors: Factors,
     run_blocks(block, cut(filters, 64), weight.size)
 
 
-def _step_filters_on_gpu(weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float) -> None:
+def _step_filters_on_gpu(
+    weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float
+) -> None:
     rows, filters = weight.shape
     across, step, parts = tiles(rows, filters, BLOCKS, ROWS)
-    count, squares = across * parts * THREADS, array_module(weight).empty((parts, filters), weight.dtype)
+    count, squares = (
+        across * parts * THREADS,
+        array_module(weight).empty((parts, filters), weight.dtype),
+    )
     shape = rows, filters, across, step
     launch(CU, "sgd_filters", count, weight, velocity, grad, squares, *map(float, factors), *shape)
     launch(CU, "scale_filters", count, weight, squares, float(max_filter_rms), *shape, parts)
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")
-BLOCKS, ROWS = 264, 16  # blocks of a GPU's threads for one layer's weights, about; rows for one of them, at least
+# blocks of a GPU's threads for one layer's weights, about; rows for one of them, at least
+BLOCKS, ROWS = 264, 16
 
 
 @loop
@@ -150,16 +173,19 @@ SCHEDULES = ("plateau", "cosine", "step", "constant")
 class Schedule:
     """The learning rate over a run of `epochs`, with a linear rise over the first `warmup` epochs.
 
-    plateau: lr / 10 after 5 epochs without 0.1 point better validation top-1, stop after the third cut (the paper
-    lowered it by hand "when the validation error plateaus").  cosine: lr * (1 + cos(pi * t)) / 2.
+    plateau: lr / 10 after 5 epochs without 0.1 point better validation top-1, stop after the third
+    cut (the paper lowered it by hand "when the validation error plateaus").  cosine: lr * (1 +
+    cos(pi * t)) / 2.
     step: lr / 10 after each third of the run.  constant: lr.
-    since: the time in epochs at which the rate is lr; cosine and step fall from there on.  It is not 0 where the rate
-    was changed in the middle of a run.
+    since: the time in epochs at which the rate is lr; cosine and step fall from there on.  It is
+    not 0 where the rate was changed in the middle of a run.
     """
 
     PATIENCE, BETTER, CUTS = 5, 0.001, 3
 
-    def __init__(self, kind: str, lr: float, epochs: int, warmup: float = 0.0, since: float = 0.0) -> None:
+    def __init__(
+        self, kind: str, lr: float, epochs: int, warmup: float = 0.0, since: float = 0.0
+    ) -> None:
         if kind not in SCHEDULES:
             raise ValueError(f"schedule {kind!r} is not one of: {', '.join(SCHEDULES)}.")
         self.kind, self.lr, self.epochs, self.warmup = kind, lr, epochs, warmup

@@ -5,9 +5,10 @@
         dx, grads = net.backward(dy, caches, ranks.add)    gradients are summed in buckets as they become ready ...
         ranks.finish()                                     ... and from here on every process holds the sums, in place
 
-Gradients are sums over images, so the sum over the processes is that of the whole batch however it was divided; the
-optimiser divides by the whole batch.  Crops and dropout masks depend on image ids alone, not on the division.
-Arrays on the CPU are summed by MPI after the backward pass, arrays on GPUs by NCCL during it, on a stream of its own.
+Gradients are sums over images, so the sum over the processes is that of the whole batch however it
+was divided; the optimiser divides by the whole batch.  Crops and dropout masks depend on image ids
+alone, not on the division. Arrays on the CPU are summed by MPI after the backward pass, arrays on
+GPUs by NCCL during it, on a stream of its own.
 """
 
 from __future__ import annotations
@@ -31,8 +32,15 @@ if TYPE_CHECKING:
     from ..machine.arrays import Array
     from ..net import Net
 
-BUCKET = 4 << 20  # bytes that are reduced together: large enough for the wire, small enough to start early
-SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+# bytes that are reduced together: large enough for the wire, small enough to start early
+BUCKET = 4 << 20
+SIZES = (
+    "PMI_SIZE",
+    "OMPI_COMM_WORLD_SIZE",
+    "PMIX_SIZE",
+    "MV2_COMM_WORLD_SIZE",
+    "SLURM_STEP_NUM_TASKS",
+)
 
 
 class SingleProcess:
@@ -68,7 +76,9 @@ class SingleProcess:
 
 
 class Communicator:
-    """All processes.  rank of size: this one's number.  local: its number among the `beside` on its machine."""
+    """All processes.  rank of size: this one's number.  local: its number among the `beside` on its
+    machine.
+    """
 
     def __init__(self, comm: Any) -> None:
         from mpi4py import MPI
@@ -84,14 +94,18 @@ class Communicator:
 
     def same(self, net: Net) -> None:
         """RawconvError: the processes hold different weights."""
-        own = hashlib.sha256(b"".join(to_cpu(value).tobytes() for value in net.params.values())).digest()
+        own = hashlib.sha256(
+            b"".join(to_cpu(value).tobytes() for value in net.params.values())
+        ).digest()
         if self.any_rank([own != self.broadcast(own)])[0]:
             raise RawconvError(
                 "The processes begin with different weights; give all the same options and the same --resume file."
             )
 
     def shard(self, ids: np.ndarray) -> np.ndarray:
-        """Return this process's part of `ids`: contiguous, the first ones longer where the division leaves a rest."""
+        """Return this process's part of `ids`: contiguous, the first ones longer where the division
+        leaves a rest.
+        """
         return np.array_split(ids, self.size)[self.rank]
 
     def add(self, name: str, grads: dict[str, Array]) -> None:
@@ -132,12 +146,16 @@ class Communicator:
         return self._comm.bcast(value)
 
     def _reduce_on_gpu(self) -> None:
-        """Sum the bucket in place by NCCL, on its own stream, which first waits for the gradients to be computed."""
+        """Sum the bucket in place by NCCL, on its own stream, which first waits for the gradients
+        to be computed.
+        """
         import cupy
         from cupy.cuda import nccl
 
         if self._nccl is None:
-            self._nccl = nccl.NcclCommunicator(self.size, self.broadcast(nccl.get_unique_id()), self.rank)
+            self._nccl = nccl.NcclCommunicator(
+                self.size, self.broadcast(nccl.get_unique_id()), self.rank
+            )
             self._stream = cupy.cuda.Stream(non_blocking=True)
         kinds = {"float32": nccl.NCCL_FLOAT32, "float64": nccl.NCCL_FLOAT64}
         self._stream.wait_event(cupy.cuda.get_current_stream().record())
@@ -154,12 +172,16 @@ Ranks = SingleProcess | Communicator
 
 @contextlib.contextmanager
 def init_distributed() -> Iterator[Ranks]:
-    """Join the processes that were started together: yield a Communicator, or a SingleProcess if there is only one.
+    """Join the processes that were started together: yield a Communicator, or a SingleProcess if
+    there is only one.
 
-    An error in one of them ends all of them after its sentence; so does an interruption that they did not agree on.
+    An error in one of them ends all of them after its sentence; so does an interruption that they
+    did not agree on.
     RawconvError: a launcher started several, and mpi4py cannot connect them.
     """
-    started = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1)
+    started = max(
+        (int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1
+    )
     if started == 1:
         yield SingleProcess()
         return
@@ -207,11 +229,14 @@ def _share_cores(here: Any) -> None:
         else frozenset(range(os.cpu_count() or 1))
     )
     alike = here.allgather(cores).count(cores)
-    os.environ.setdefault("RAWCONV_NUM_THREADS", str(max(1, min(len(cores), limits.cpus()) // alike)))
+    os.environ.setdefault(
+        "RAWCONV_NUM_THREADS", str(max(1, min(len(cores), limits.cpus()) // alike))
+    )
 
 
 def _last_words(error: BaseException, rank: int) -> None:
-    """Print the error of this process.  If all processes have the same one, the first prints it and ends the others.
+    """Print the error of this process.  If all processes have the same one, the first prints it and
+    ends the others.
 
     Each waits for a moment: a launcher that ends its processes may drop what it has not read from them yet.
     """

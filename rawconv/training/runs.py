@@ -67,8 +67,8 @@ def start(
     changes: {field of Recipe: value}; class_weights may be "balanced".
     weights: a checkpoint to start from, which decides the model.
     fine_tune: replace its last layer by a new one, for the classes of the data.
-    UsageError: model and weights disagree, or fine_tune has no weights.  RawconvError: the data's classes are not
-    those of the weights.
+    UsageError: model and weights disagree, or fine_tune has no weights.  RawconvError: the data's
+    classes are not those of the weights.
     """
     if fine_tune and not weights:
         raise UsageError("--fine-tune needs --weights, the checkpoint to start from.")
@@ -85,7 +85,10 @@ def start(
     elif fine_tune:
         net = new_classifier(first, images.classes, seed)
     else:
-        net, images = first, _in_order_of(first, images, weights, " or, for training, add --fine-tune")
+        net, images = (
+            first,
+            _in_order_of(first, images, weights, " or, for training, add --fine-tune"),
+        )
     return Run(net, images, chosen, seed)
 
 
@@ -108,30 +111,41 @@ def _first(weights: str | os.PathLike[str], model: str | None) -> Net:
 
 
 def _fitted(recipe: Recipe, images: DataSet, weigh: str | None) -> Recipe:
-    """Return the recipe with what it takes from the training images: weights of classes, directions of colour."""
+    """Return the recipe with what it takes from the training images: weights of classes, directions
+    of colour.
+    """
     if weigh:
         recipe = recipe._replace(class_weights=balanced(images.train.labels, len(images.classes)))
     if recipe.pca_strength:
-        recipe = recipe._replace(pca_jitter=(recipe.pca_strength * principal(images.train)).tolist())
+        recipe = recipe._replace(
+            pca_jitter=(recipe.pca_strength * principal(images.train)).tolist()
+        )
     return recipe
 
 
 def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: Say = print) -> Run:
     """Return the interrupted Run in `path`, its folder or its last.h5.
 
-    options_given: {option: value} of the command line.  lr is the rate from the next step on, data is where the same
-    images are now; all others must be None, else UsageError.
+    options_given: {option: value} of the command line.  lr is the rate from the next step on, data
+    is where the same images are now; all others must be None, else UsageError.
     RawconvError: the file holds no state, or the images differ.
     """
-    path, options_given = Path(path), {name: value for name, value in options_given.items() if value is not None}
+    path, options_given = (
+        Path(path),
+        {name: value for name, value in options_given.items() if value is not None},
+    )
     data, lr = options_given.pop("data", None), options_given.pop("lr", None)
     if options_given:
         names = ", ".join(name if name.startswith("--") else f"--{name}" for name in options_given)
-        raise UsageError(f"--resume takes everything but --lr and --data from the run; leave {names} out.")
+        raise UsageError(
+            f"--resume takes everything but --lr and --data from the run; leave {names} out."
+        )
     file = path / "last.h5" if path.is_dir() else path
     saved = checkpoint.load(file)
     if saved.state is None:
-        raise RawconvError(f"{file} holds no training state; resume from the last.h5 of its run's folder.")
+        raise RawconvError(
+            f"{file} holds no training state; resume from the last.h5 of its run's folder."
+        )
     chosen = Recipe.from_json(saved.info["recipe"])
     if chosen.stored != stored_size(saved.net):
         raise RawconvError(
@@ -153,7 +167,9 @@ def locked_run(path: str | os.PathLike[str]) -> contextlib.AbstractContextManage
     return locked(folder) if folder.is_dir() else contextlib.nullcontext()
 
 
-def _check_same_images(saved: checkpoint.Checkpoint, data: DataSet, file: Path, moved: str | None, say: Say) -> None:
+def _check_same_images(
+    saved: checkpoint.Checkpoint, data: DataSet, file: Path, moved: str | None, say: Say
+) -> None:
     """RawconvError: the data differ from those of the run.  Of these, older files hold the classes only."""
     state: Any = saved.state
     now: dict[str, Any] = fingerprint(data)
@@ -161,13 +177,17 @@ def _check_same_images(saved: checkpoint.Checkpoint, data: DataSet, file: Path, 
     kept = {"train": max(position, now["train"])} | (saved.info.get("pictures") or {})
     if any(kept.get(key, now[key]) != now[key] for key in ("train", "val")):
         least, val = max(position, kept["train"]), kept.get("val", now["val"])
-        wrong = f"{now['train']} training and {now['val']} validation pictures, not {least} and {val}"
+        wrong = (
+            f"{now['train']} training and {now['val']} validation pictures, not {least} and {val}"
+        )
     elif kept.get("sha256", now["sha256"]) == now["sha256"]:
         return
     elif moved:
         wrong = "other pictures, or the same in another order"
     else:
-        say(f"{data.source} no longer holds the same pictures; the weights will not be those of an undisturbed run.")
+        say(
+            f"{data.source} no longer holds the same pictures; the weights will not be those of an undisturbed run."
+        )
         return
     raise RawconvError(
         f"{data.source} holds {wrong} as when {file} was written. Name the same pictures with --data, or begin a new "
@@ -176,7 +196,9 @@ def _check_same_images(saved: checkpoint.Checkpoint, data: DataSet, file: Path, 
 
 
 def _with_rate(run: Run, lr: float, file: Path, say: Say) -> Run:
-    """Return the run with rate `lr` from its next step on; cosine and step fall from there, plateau counts from 0."""
+    """Return the run with rate `lr` from its next step on; cosine and step fall from there, plateau
+    counts from 0.
+    """
     state: Any = run.state
     progress = state["progress"]
     since = progress["epoch"] + progress["position"] / len(run.data.train)
@@ -192,7 +214,12 @@ def _with_rate(run: Run, lr: float, file: Path, say: Say) -> Run:
 
 
 def train_run(
-    run: Run, folder: str | os.PathLike[str], device: Device, say: Say = print, progress: bool = True, **options: Any
+    run: Run,
+    folder: str | os.PathLike[str],
+    device: Device,
+    say: Say = print,
+    progress: bool = True,
+    **options: Any,
 ) -> dict[str, Any]:
     """Train; return the accuracies of the last epoch and the paths of what was written.
 
@@ -200,9 +227,21 @@ def train_run(
     """
     first = not (options.get("ranks") and options["ranks"].rank)
     with locked(folder) if first else contextlib.nullcontext():
-        rows = train(run.net, run.data, run.recipe, Path(folder), device, run.seed, run.state, progress, say, **options)
+        rows = train(
+            run.net,
+            run.data,
+            run.recipe,
+            Path(folder),
+            device,
+            run.seed,
+            run.state,
+            progress,
+            say,
+            **options,
+        )
     state: Any = run.state
-    last = rows[-1] if rows else {"epoch": state["progress"]["epoch"]}  # all epochs were done, and the log is gone
+    # all epochs were done, and the log is gone
+    last = rows[-1] if rows else {"epoch": state["progress"]["epoch"]}
     return {
         "checkpoint": f"{folder}/last.h5",
         "best": f"{folder}/best.h5",
@@ -213,7 +252,12 @@ def train_run(
     }
 
 
-SPLITS = {"train": "training pictures", "val": "validation pictures", "test": "test pictures", "all": "pictures, all"}
+SPLITS = {
+    "train": "training pictures",
+    "val": "validation pictures",
+    "test": "test pictures",
+    "all": "pictures, all",
+}
 
 
 def test_checkpoint(
@@ -230,9 +274,9 @@ def test_checkpoint(
 ) -> dict[str, Any]:
     """Test a checkpoint (by default the newest) on its own data set, or on another with the same classes.
 
-    split: "train", "val", "test" or "all" of its images; by default those for validation, or all of a folder without
-    any that the net was not trained on. The results are written into the new folder `out`, by default beside the
-    checkpoint; see evaluation.write.
+    split: "train", "val", "test" or "all" of its images; by default those for validation, or all of
+    a folder without any that the net was not trained on. The results are written into the new
+    folder `out`, by default beside the checkpoint; see evaluation.write.
     """
     file = weights or checkpoint.default()
     saved = checkpoint.load(file)
@@ -247,7 +291,12 @@ def test_checkpoint(
     limit_columns(saved.net, workspace)
     answers = evaluation.answer(saved.net.to(device), tested, device, views, ranks, progress=True)
     _check_answers(saved.net, tested, answers)
-    results: dict[str, Any] = {"checkpoint": str(file), "data": images.source, "split": split, "pictures": len(tested)}
+    results: dict[str, Any] = {
+        "checkpoint": str(file),
+        "data": images.source,
+        "split": split,
+        "pictures": len(tested),
+    }
     accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(images.classes))
     results |= {"views": views} | evaluation.measures(answers)
     results |= {"balanced_top1": evaluation.balanced_top1(accuracies)}
@@ -255,13 +304,21 @@ def test_checkpoint(
     say(f"{file} on the {len(tested)} {SPLITS[split]} of {images.source}, views: {views}")
     say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**results))
     say(evaluation.lowest(images.classes, accuracies))
-    for k, j, count in evaluation.confused(evaluation.confusion(tested.labels, answers, len(images.classes))):
+    for k, j, count in evaluation.confused(
+        evaluation.confusion(tested.labels, answers, len(images.classes))
+    ):
         say(f"{images.classes[k]} taken for {images.classes[j]}: {count}")
     if ranks and ranks.rank:
         return results
-    folder = Path(out) if out else new_folder(*result_folder(file, saved.net, images.source, "test"))
+    folder = (
+        Path(out) if out else new_folder(*result_folder(file, saved.net, images.source, "test"))
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    return {"folder": str(folder)} | results | evaluation.write(folder, tested, images.classes, answers, results)
+    return (
+        {"folder": str(folder)}
+        | results
+        | evaluation.write(folder, tested, images.classes, answers, results)
+    )
 
 
 def _check_answers(net: Net, split: Split, answers: evaluation.Answers) -> None:
@@ -277,15 +334,22 @@ def _tested_split(data: DataSet, split: str) -> Split:
         return together(parts) if len(parts) > 1 else parts[0]
     chosen = getattr(data, split)
     if chosen is None:
-        raise RawconvError(f"{data.source} has no pictures for tests; name --split train, val or all.")
+        raise RawconvError(
+            f"{data.source} has no pictures for tests; name --split train, val or all."
+        )
     return chosen
 
 
 def data_of(
-    net: Net, weights: object, info: Mapping[str, Any], data: str | None = None, whole: bool = False, test: bool = False
+    net: Net,
+    weights: object,
+    info: Mapping[str, Any],
+    data: str | None = None,
+    whole: bool = False,
+    test: bool = False,
 ) -> DataSet:
-    """Open the data set called `data`, or else the one that a checkpoint's `info` names, in the size of the net's
-    images.
+    """Open the data set called `data`, or else the one that a checkpoint's `info` names, in the
+    size of the net's images.
 
     whole, test: as in open_data.
     """
@@ -293,7 +357,12 @@ def data_of(
 
 
 def _open(
-    weights: object, info: Mapping[str, Any], data: str | None, size: int, whole: bool = False, test: bool = False
+    weights: object,
+    info: Mapping[str, Any],
+    data: str | None,
+    size: int,
+    whole: bool = False,
+    test: bool = False,
 ) -> DataSet:
     source = data or info.get("data")
     if not source:
@@ -309,12 +378,19 @@ def _open(
 
 
 def check_gradients(
-    run: Run, say: Say = print, images: int = 4, directions: int = 2, step: float = 1e-6, limit: float = 1e-5
+    run: Run,
+    say: Say = print,
+    images: int = 4,
+    directions: int = 2,
+    step: float = 1e-6,
+    limit: float = 1e-5,
 ) -> dict[str, float]:
-    """Compare the gradient of the loss with (loss(w + h d) - loss(w - h d)) / 2h for every parameter, in float64.
+    """Compare the gradient of the loss with (loss(w + h d) - loss(w - h d)) / 2h for every
+    parameter, in float64.
 
-    d: random directions.  Biases that are zero are replaced by random ones first: in the zeros around an image they
-    would lie on the ReLU's kink. Returns {"layer.parameter": relative error}.  RawconvError: one exceeds `limit`.
+    d: random directions.  Biases that are zero are replaced by random ones first: in the zeros
+    around an image they would lie on the ReLU's kink. Returns {"layer.parameter": relative error}.
+    RawconvError: one exceeds `limit`.
     """
     rng = np.random.default_rng(0)
     net, ids = run.net.astype("float64"), np.arange(min(images, len(run.data.train)))
@@ -324,13 +400,19 @@ def check_gradients(
     for value in net.params.values():
         if not value.any():
             value += 0.1 * rng.standard_normal(value.shape)
-    x = prepare(run.data.train.read(ids), net.mean, net.shape[:2], rng_key, run.recipe.crop, "float64")
+    x = prepare(
+        run.data.train.read(ids), net.mean, net.shape[:2], rng_key, run.recipe.crop, "float64"
+    )
 
     def loss() -> Any:
-        return softmax_cross_entropy(net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights)[0]
+        return softmax_cross_entropy(
+            net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights
+        )[0]
 
     logits, caches = net.forward(x, rng_key=rng_key)
-    _, grads = net.backward(softmax_cross_entropy(logits, labels, weights)[1], caches, stop=next(iter(net.nodes)))
+    _, grads = net.backward(
+        softmax_cross_entropy(logits, labels, weights)[1], caches, stop=next(iter(net.nodes))
+    )
     errors = {}
     for (layer, name), value in net.params.items():
         worst = 0.0
@@ -346,18 +428,24 @@ def check_gradients(
         errors[f"{layer}.{name}"] = worst
         say(f"{layer + '.' + name:14s} relative error {worst:.1e}")
     if max(errors.values()) > limit:
-        raise RawconvError(f"The gradients are wrong: relative error {max(errors.values()):.1e}, allowed {limit:.0e}.")
+        raise RawconvError(
+            f"The gradients are wrong: relative error {max(errors.values()):.1e}, allowed {limit:.0e}."
+        )
     return errors
 
 
 def balanced(labels: np.ndarray, classes: int) -> list[float]:
-    """Return [n / (K n_k)] of classes 0 .. `classes`-1: n images, n_k of class k, K classes that have any; 0 for the
-    others.
+    """Return [n / (K n_k)] of classes 0 .. `classes`-1: n images, n_k of class k, K classes that
+    have any; 0 for the others.
 
-    Every class then has the same share in the loss, and the mean weight of an image is 1; scikit-learn's "balanced".
+    Every class then has the same share in the loss, and the mean weight of an image is 1;
+    scikit-learn's "balanced".
     """
     counts = np.bincount(labels, minlength=classes)
-    return [len(labels) / (np.count_nonzero(counts) * count) if count else 0.0 for count in counts.tolist()]
+    return [
+        len(labels) / (np.count_nonzero(counts) * count) if count else 0.0
+        for count in counts.tolist()
+    ]
 
 
 def choose_conv(net: Net, conv: str | None = None, device: Device | None = None) -> None:
@@ -384,22 +472,31 @@ def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
     """Return the net with its last convolution or fully connected layer made new, for other classes."""
     last = [name for name, layer in net.layers if layer.params][-1]
     fresh = Conv(**net[last].settings | {"filters": len(classes), "groups": 1})
-    layers = [(name, fresh if name == last else layer, *inputs) for name, layer, inputs in net.nodes.values()]
+    layers = [
+        (name, fresh if name == last else layer, *inputs)
+        for name, layer, inputs in net.nodes.values()
+    ]
     twin = Net(net.shape, layers, classes, net.mean, net.model, seed, net.dtype, net.stored)
     twin.execution = net.execution
     return twin
 
 
 def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> DataSet:
-    """Return the data with its classes in the net's order.  RawconvError: the classes differ; it names them."""
+    """Return the data with its classes in the net's order.  RawconvError: the classes differ; it
+    names them.
+    """
     ours = set(net.classes)
     named = {composed(name): name for name in _without(net.classes, data.classes)}
-    data = data._replace(classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes])
+    data = data._replace(
+        classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes]
+    )
     lacks, knows = _without(net.classes, data.classes), _without(data.classes, net.classes)
     words = [f"{data.source} lacks {_some(lacks)}"] if lacks else []
     words += [f"{file} does not know {_some(knows)}"] if knows else []
     if words:
-        raise RawconvError(f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}.")
+        raise RawconvError(
+            f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}."
+        )
     return data if list(net.classes) == list(data.classes) else in_order(data, net.classes)
 
 

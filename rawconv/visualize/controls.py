@@ -1,4 +1,5 @@
-"""Controls: the same way down with one of its ingredients exchanged.  What still shows does not come from that one.
+"""Controls: the same way down with one of its ingredients exchanged.  What still shows does not
+come from that one.
 
 The unit, its activation and all else are those of the net and the picture at hand, but for
 
@@ -39,7 +40,9 @@ class Control(NamedTuple):
     net: Net
 
     def caches(self, caches: Caches, others: Any = None) -> Caches:
-        """Return the caches that the way down uses instead.  others: the caches of other images, for other-switches."""
+        """Return the caches that the way down uses instead.  others: the caches of other images,
+        for other-switches.
+        """
         if self.name == "random-weights":
             return caches
         return {name: self._switches(name, cache, others) for name, cache in caches.items()}
@@ -64,7 +67,9 @@ def control(net: Net, name: str | None) -> Control | None:
 
 def untrained(net: Net, seed: int = SEED) -> Net:
     """Return the same net with weights as before its training, on the same device."""
-    layers = [(name, type(layer)(**layer.settings), *inputs) for name, layer, inputs in net.nodes.values()]
+    layers = [
+        (name, type(layer)(**layer.settings), *inputs) for name, layer, inputs in net.nodes.values()
+    ]
     twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
     twin.execution = net.execution
     for (_, layer), (_, old) in zip(twin.layers, net.layers, strict=True):
@@ -74,12 +79,17 @@ def untrained(net: Net, seed: int = SEED) -> Net:
 
 
 def centres(window: Window, cache: Any) -> Any:
-    """Return the Cache whose switches point to the centre (of two, the first) of each window, cropped at the border."""
+    """Return the Cache whose switches point to the centre (of two, the first) of each window,
+    cropped at the border.
+    """
     switches: Any = 0
     xp = array_module(cache.switches)
     for axis in range(2):
         first = np.arange(cache.switches.shape[1 + axis]) * window.stride[axis] - window.pad[axis]
-        low, high = np.maximum(0, -first), np.minimum(window.size[axis], cache.shape[1 + axis] - first)
+        low, high = (
+            np.maximum(0, -first),
+            np.minimum(window.size[axis], cache.shape[1 + axis] - first),
+        )
         centre = (low + high - 1) // 2
         switches = switches * window.size[axis] + (centre[:, None] if axis == 0 else centre)
     switches = xp.asarray(switches.astype(cache.switches.dtype))[None, :, :, None]

@@ -7,8 +7,8 @@
     units = passed.strongest("conv4", 9)                    [Unit, ...] of the first image
     for projection in project(passed, units): ...           see projection.py
 
-All of it stays on the net's device.  `forward_passes` sends many images up in parts that fit a budget of memory, and
-`passes_of_units` those images of a data set that some units are in.
+All of it stays on the net's device.  `forward_passes` sends many images up in parts that fit a
+budget of memory, and `passes_of_units` those images of a data set that some units are in.
 """
 
 from __future__ import annotations
@@ -45,17 +45,24 @@ class ForwardPass:
     x: (N, H, W, C), what went in: images.preprocess makes it of stored images.
     layers: the names of the layers to go up to, as users give them; by default the net's last.
     images: the stored images (N, S, S, 3), uint8, that x was made of, where they are known.
-    maps: {node: its output (N, H, W, C)}, and x as maps[IMAGE].  A convolution that does the work of its ReLU has the
-    ReLU's map.
+    maps: {node: its output (N, H, W, C)}, and x as maps[IMAGE].  A convolution that does the work
+    of its ReLU has the ReLU's map.
     caches: {node: what its ways down need}.
     """
 
-    def __init__(self, net: Net, x: Array, layers: Iterable[str | int] | None = None, images: np.ndarray | None = None):
+    def __init__(
+        self,
+        net: Net,
+        x: Array,
+        layers: Iterable[str | int] | None = None,
+        images: np.ndarray | None = None,
+    ):
         self.net, self.x, self.images = net, x, images
         self.maps: dict[str, Array] = {IMAGE: x}
         self.caches: dict[str, object] = {}
         tops = _nodes(net, layers)
-        with np.errstate(over="ignore", invalid="ignore"):  # who looks at a map says in words that it is not finite
+        # who looks at a map says in words that it is not finite
+        with np.errstate(over="ignore", invalid="ignore"):
             for name, y, cache in net.up(x, asked=tops, stop=tops):
                 self.maps[name], self.caches[name] = y, cache
 
@@ -63,14 +70,17 @@ class ForwardPass:
         return len(self.x)
 
     def __getitem__(self, layer: str | int) -> Array:
-        """The output (N, H, W, C) of a layer as users name it: "conv4" and 4 are the feature maps after its ReLU.
+        """The output (N, H, W, C) of a layer as users name it: "conv4" and 4 are the feature maps
+        after its ReLU.
 
         UsageError where the net has no such layer, or the pass did not go up to it.
         """
         name = layer_object(self.net, layer)
         if name not in self.maps:
             top = user_name(self.net, next(reversed(self.maps)))
-            raise UsageError(f"These images went up to {top} only; name {layer} among the layers to go up to.")
+            raise UsageError(
+                f"These images went up to {top} only; name {layer} among the layers to go up to."
+            )
         return self.maps[name]
 
     def caches_to(self, name: str) -> dict[str, Any]:
@@ -78,7 +88,9 @@ class ForwardPass:
         return {node.name: self.caches[node.name] for node in self.net.path(name)}
 
     def center_crops(self) -> np.ndarray:
-        """Cut out of the images what the net sees: uint8 (N, H, W, 3).  ValueError: the images are not known."""
+        """Cut out of the images what the net sees: uint8 (N, H, W, 3).  ValueError: the images are
+        not known.
+        """
         if self.images is None:
             raise ValueError("This ForwardPass was made of x alone; give it the stored images too.")
         return center_crop(self.net, self.images)
@@ -93,8 +105,8 @@ class ForwardPass:
     def classes(self, count: int = 5) -> list[list[tuple[str, float]]]:
         """Find the `count` most probable classes of each image: [(class name, probability), ...].
 
-        UsageError where `count` is no whole number from 1 on.  RawconvError, naming the layer, where the net has no
-        score for each class or its scores are not finite.
+        UsageError where `count` is no whole number from 1 on.  RawconvError, naming the layer,
+        where the net has no score for each class or its scores are not finite.
         """
         check_count(count, "count")
         soundness.check_scores(self.net)
@@ -103,15 +115,21 @@ class ForwardPass:
         p = to_cpu(softmax(y)).reshape(len(self), -1)
         names = self.net.classes or [str(k) for k in range(p.shape[1])]
         order = np.argsort(-p, axis=1, kind="stable")[:, :count]
-        return [[(names[k], float(row[k])) for k in best] for row, best in zip(p, order, strict=True)]
+        return [
+            [(names[k], float(row[k])) for k in best] for row, best in zip(p, order, strict=True)
+        ]
 
     # ---------------------------------------------------------------------------------------- units
 
     def strongest(
-        self, layer: str | int, count: int = 9, channels: Iterable[int] | None = None, image: int = 0
+        self,
+        layer: str | int,
+        count: int = 9,
+        channels: Iterable[int] | None = None,
+        image: int = 0,
     ) -> list[Unit]:
-        """Find the strongest position of each feature map of a layer in one image; return the `count` strongest of
-        these.
+        """Find the strongest position of each feature map of a layer in one image; return the
+        `count` strongest of these.
 
         Maps that are 0 everywhere are left out, unless they are class scores.
         channels: instead, the strongest positions of these maps, in this order, dead or not.
@@ -134,7 +152,8 @@ class ForwardPass:
         ]
 
     def unit(self, unit: str | Unit, image: int = 0) -> Unit:
-        """Return a Unit, or the one of a name in one image; "conv4:17" becomes the strongest position of map 17 there.
+        """Return a Unit, or the one of a name in one image; "conv4:17" becomes the strongest
+        position of map 17 there.
 
         UsageError: the net has no such unit.
         """
@@ -146,7 +165,8 @@ class ForwardPass:
         return unit._replace(y=top, x=left)
 
     def dead(self, unit: str | Unit) -> str:
-        """Return a sentence on a unit that is 0 in its image, with the strongest position of its map; "" for any other.
+        """Return a sentence on a unit that is 0 in its image, with the strongest position of its
+        map; "" for any other.
 
         A class score is never dead.
         """
@@ -167,17 +187,23 @@ class ForwardPass:
 
 def _nodes(net: Net, layers: Any) -> Any:
     """The nodes of layers as users name them, each once; by default the net's last."""
-    return list(dict.fromkeys(layer_object(net, layer) for layer in layers)) if layers else [net.output]
+    return (
+        list(dict.fromkeys(layer_object(net, layer) for layer in layers))
+        if layers
+        else [net.output]
+    )
 
 
 # -------------------------------------------------------------------------------------------- images up
 
 
-def forward_pass(net: Net, images: ImagesLike, layers: Iterable[str | int] | None = None) -> ForwardPass:
+def forward_pass(
+    net: Net, images: ImagesLike, layers: Iterable[str | int] | None = None
+) -> ForwardPass:
     """Send images up once: their ForwardPass.
 
-    images: one or several; each is a path, a Pillow picture or a uint8 array (H, W, 3), (H, W) or (H, W, 4) of any
-    size.  All are held at once: for many take `forward_passes`.
+    images: one or several; each is a path, a Pillow picture or a uint8 array (H, W, 3), (H, W) or
+    (H, W, 4) of any size.  All are held at once: for many take `forward_passes`.
     layers: the names of the layers to go up to, as users give them; by default the net's last.
     """
     stored = stored_batch(images, stored_size(net))
@@ -192,8 +218,8 @@ def forward_passes(
 
     images: stored, uint8 (N, S, S, 3).
     workspace: bytes that the maps and caches of one part may take.
-    with_next: the image after a part's last, or the first after all, goes up with it, as the last row; for controls
-    that exchange something with the next image.
+    with_next: the image after a part's last, or the first after all, goes up with it, as the last
+    row; for controls that exchange something with the next image.
     """
     step = at_once(net, layers, workspace)
     for part in cut(len(images), step):
@@ -207,14 +233,17 @@ def passes_of_units(
     net: Net, split: Split, units: Iterable[Unit], workspace: int = WORKSPACE,
     beside: Callable[[int], int] | None = None,
 ) -> Iterator[tuple[ForwardPass, list[tuple[Unit, Unit]], np.ndarray | None]]:  # fmt: skip
-    """Run the images of `split` that the units are in through the net once, part by part: (ForwardPass, units, others).
+    """Run the images of `split` that the units are in through the net once, part by part:
+    (ForwardPass, units, others).
 
     units: whose `image` is a sample's number in the split.
     workspace: bytes that the maps and caches of one part may take.
-    beside: for --control other-switches, the function from a sample's number to that of another, which goes up too.
+    beside: for --control other-switches, the function from a sample's number to that of another,
+    which goes up too.
 
-    What comes back of each part, images that need the upper layers last: units, [(unit as given, the same with its
-    image's row in the pass)], and others, for each row of the pass the row of the image beside it, or None.
+    What comes back of each part, images that need the upper layers last: units, [(unit as given,
+    the same with its image's row in the pass)], and others, for each row of the pass the row of the
+    image beside it, or None.
     """
     depth = {name: place for place, name in enumerate(net.nodes)}
     places = {layer: depth[layer_object(net, layer)] for layer in {unit.layer for unit in units}}
@@ -226,7 +255,9 @@ def passes_of_units(
         some = sorted(images[part])
         ids = sorted({*some, *map(beside, some)}) if beside else some
         row = {image: k for k, image in enumerate(ids)}
-        rows = [(unit, unit._replace(image=row[image])) for image in some for unit in of_image[image]]
+        rows = [
+            (unit, unit._replace(image=row[image])) for image in some for unit in of_image[image]
+        ]
         rows.sort(key=lambda pair: (places[pair[0].layer], pair[0]))
         asked, stored = list(dict.fromkeys(unit.layer for unit, _ in rows)), split.read(ids)
         passed = ForwardPass(net, preprocess(net, stored), asked, stored)
@@ -235,12 +266,16 @@ def passes_of_units(
 
 
 def _by_image(units: Iterable[Unit], places: dict[str, int]) -> dict[int, list[Unit]]:
-    """Return {image: its units}, images last whose units lie highest; places: {layer: its number from below}."""
+    """Return {image: its units}, images last whose units lie highest; places: {layer: its number
+    from below}.
+    """
     of_image: dict[int, list[Unit]] = {}
     for unit in units:
         of_image.setdefault(unit.image, []).append(unit)
     top = {image: max(places[unit.layer] for unit in some) for image, some in of_image.items()}
-    return {image: of_image[image] for image in sorted(of_image, key=lambda image: (top[image], image))}
+    return {
+        image: of_image[image] for image in sorted(of_image, key=lambda image: (top[image], image))
+    }
 
 
 def at_once(net: Net, layers: Iterable[str | int] | None, workspace: int) -> int:

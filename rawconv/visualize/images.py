@@ -6,14 +6,18 @@ import numpy as np
 
 from ..machine.arrays import Array, to_cpu
 
-GREY = 128  # zero, as a pixel: what a projection has outside its field, and what pads a crop over the picture's border
+# zero, as a pixel: what a projection has outside its field, and what pads a crop over the picture's
+# border
+GREY = 128
 
 
 def display(r: Array, percentile: float = 100) -> np.ndarray:
-    """Signed r (..., H, W, C) -> uint8, each picture by itself: 255 * (0.5 + 0.5 * r / max|r|).  Zero is grey (128).
+    """Signed r (..., H, W, C) -> uint8, each picture by itself: 255 * (0.5 + 0.5 * r / max|r|).
+    Zero is grey (128).
 
-    percentile below 100: that percentile of the |r| that are not 0 instead of the maximum; what exceeds it is cut off.
-    The paper does not say how it scales; a symmetric scale keeps the sign, and grey means "nothing".
+    percentile below 100: that percentile of the |r| that are not 0 instead of the maximum; what
+    exceeds it is cut off. The paper does not say how it scales; a symmetric scale keeps the sign,
+    and grey means "nothing".
     """
     r = to_cpu(r).astype(np.float64)
     if r.ndim > 3:
@@ -24,7 +28,9 @@ def display(r: Array, percentile: float = 100) -> np.ndarray:
 
 
 def crop(picture: np.ndarray, box: tuple[int, int, int, int], fill: float = GREY) -> np.ndarray:
-    """picture (H, W, C) cut to box (top, left, bottom, right), which may leave it: padded with `fill` there."""
+    """picture (H, W, C) cut to box (top, left, bottom, right), which may leave it: padded with
+    `fill` there.
+    """
     top, left, bottom, right = box
     height, width = picture.shape[:2]
     out = np.full((bottom - top, right - left, *picture.shape[2:]), fill, picture.dtype)

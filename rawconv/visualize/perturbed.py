@@ -3,10 +3,11 @@
     maps = ForwardPass(net, x).maps                            once: the picture as it is, x (1, H, W, C)
     found = forward(net, maps, r, corner, ["relu5", "fc8"])    what the layers say where r (U, h, w, C) covers it
 
-Each change is a window of the picture, r, with its first row and column, corner (U, 2), all inside the picture.  A
-layer takes a window of n rows to those places whose own windows touch it, floor((n + k - 2) / s) + 1 at most, and
-reads beside it what the unchanged picture has there.  Of a 50-pixel square in the paper's net that are
-28-15-10-6-8-10-12 of 110-55-26-13-13-13-13 places.  Where the window is nearly the whole map, whole maps go on.
+Each change is a window of the picture, r, with its first row and column, corner (U, 2), all inside
+the picture.  A layer takes a window of n rows to those places whose own windows touch it, floor((n
++ k - 2) / s) + 1 at most, and reads beside it what the unchanged picture has there.  Of a 50-pixel
+square in the paper's net that are 28-15-10-6-8-10-12 of 110-55-26-13-13-13-13 places.  Where the
+window is nearly the whole map, whole maps go on.
 
 It is exact: no place that is left out can have changed.  The way down has its twin in windowed.py.
 A net that branches below the wanted layers goes up in whole maps.
@@ -35,15 +36,20 @@ CACHE_BYTES = 384 << 20  # what the changes that are on their way together may t
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
 
 
-def forward(net: Net, maps: dict[str, Array], r: Array, corner: Array, wanted: Sequence[str]) -> Any:
+def forward(
+    net: Net, maps: dict[str, Array], r: Array, corner: Array, wanted: Sequence[str]
+) -> Any:
     """{layer object: its output (U, H, W, C)} of the `wanted` layers, for U changes of one picture.
 
-    maps: of that picture's ForwardPass.  r: what stands in the changed window, (U, h, w, C); corner: (U, 2), NumPy's.
-    Beside the result, memory is bounded whatever U.
+    maps: of that picture's ForwardPass.  r: what stands in the changed window, (U, h, w, C);
+    corner: (U, 2), NumPy's. Beside the result, memory is bounded whatever U.
     """
     path = net.path(max(wanted, key=list(net.shapes).index))
     some = _some if all(sole(path, place) for place in range(len(path))) else _whole
-    parts = [some(net, maps, r[part], corner[part], wanted, path) for part in cut(len(r), _at_once(net, r))]
+    parts = [
+        some(net, maps, r[part], corner[part], wanted, path)
+        for part in cut(len(r), _at_once(net, r))
+    ]
     return {name: array_module(r).concatenate([part[name] for part in parts]) for name in wanted}
 
 
@@ -76,21 +82,28 @@ def reached(layer: Any, size: Any, whole: Any) -> Any:
     """
     window = layer.window
     size = tuple(
-        min((n + k - 2) // s + 1, most) for n, k, s, most in zip(size, window.span, window.stride, whole, strict=True)
+        min((n + k - 2) // s + 1, most)
+        for n, k, s, most in zip(size, window.span, window.stride, whole, strict=True)
     )
-    return size if layer.forward_window and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
+    return (
+        size if layer.forward_window and size[0] * size[1] <= WORTH * whole[0] * whole[1] else None
+    )
 
 
 def _step(net, layer, base, r, corner, size, whole):
-    """One layer up: (the window of `size` of its output, its corner), from the window r at `corner` of its input.
+    """One layer up: (the window of `size` of its output, its corner), from the window r at `corner`
+    of its input.
 
     base: its whole input for the unchanged picture.  whole: rows and columns of its output.
     """
     window, pad = layer.window, np.array(layer.window.pad[:2])
-    first = -((np.array(window.span) - 1 - pad - corner) // window.stride)  # ceil: the first whose window touches r
+    # ceil: the first whose window touches r
+    first = -((np.array(window.span) - 1 - pad - corner) // window.stride)
     first = np.clip(first, 0, np.array(whole) - size)
     origin = first * window.stride - pad
-    needed = tuple((n - 1) * s + k for n, s, k in zip(size, window.stride, window.span, strict=True))
+    needed = tuple(
+        (n - 1) * s + k for n, s, k in zip(size, window.stride, window.span, strict=True)
+    )
     x = paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
     x = clear(x, origin, base.shape[1:], layer.border)
     return layer.forward_window(x, first, base.shape[1:3], **net.how(layer)), first

@@ -8,7 +8,8 @@
 
 1. The images went up once, which left the caches (the pools' switches among them).
 2. Everything in the unit's layer is set to zero but the unit, which keeps its value.
-3. That goes down: unpool, rectify, filter with the transpose, again and again, into pixel space.  Many units go down
+3. That goes down: unpool, rectify, filter with the transpose, again and again, into pixel space.
+Many units go down
    together, and through their receptive fields alone: windowed.py.
 """
 
@@ -47,7 +48,8 @@ class Way(NamedTuple):
 
     rules: of ReLU, LRN and shared switches.
     control: a controls.Control, what is exchanged on the way down, or None.
-    others: for its other-switches, (N,) the row of the pass whose switches each image gets; by default the next.
+    others: for its other-switches, (N,) the row of the pass whose switches each image gets; by
+    default the next.
     full: through whole maps from the start, instead of through the units' receptive fields.
     """
 
@@ -63,8 +65,10 @@ class Projection:
 
     unit: the Unit, with its place.  value: its activation; of a whole map the largest.
     pixels: (H, W, C) of the net's input, signed, NumPy.
-    dead: whether the unit is 0, so that there is nothing to see; never true of a class score, which goes down as 1.
-    box: (top, left, bottom, right) of its receptive field, which may leave the image; shown_box: what figures show.
+    dead: whether the unit is 0, so that there is nothing to see; never true of a class score, which
+    goes down as 1.
+    box: (top, left, bottom, right) of its receptive field, which may leave the image; shown_box:
+    what figures show.
     """
 
     unit: Unit
@@ -106,13 +110,15 @@ def project(
 ) -> Iterator[Projection]:
     """Yield the Projection of each unit, in their order; memory is bounded however many they are.
 
-    passed: the images that went up.  units: of those images; of a name, as "conv4:17", the one in the first image.
+    passed: the images that went up.  units: of those images; of a name, as "conv4:17", the one in
+    the first image.
     rules: what a ReLU, an LRN and shared switches do on the way down.
     control: controls.control(net, name), which exchanges an ingredient of the way down.
-    others: for other-switches, (N,) the row of the pass whose switches each image gets; by default the next image's.
+    others: for other-switches, (N,) the row of the pass whose switches each image gets; by default
+    the next image's.
     full: through whole maps, not only through the receptive fields: slower, and the same.
-    watch: the function watch(node, windows) of windowed.go_down, whose windows.at are the units' places in `units`.
-    A class score is seeded with 1, any other unit with its activation.
+    watch: the function watch(node, windows) of windowed.go_down, whose windows.at are the units'
+    places in `units`. A class score is seeded with 1, any other unit with its activation.
     UsageError where the net has no such unit, or the pass did not go up to it.
     """
     units = [passed.unit(unit) for unit in units]
@@ -123,44 +129,65 @@ def _project(passed: ForwardPass, units: Any, way: Way, watch: Any) -> Iterator[
     done = 0
     for (layer, whole), same in groupby(units, key=lambda unit: (unit.layer, unit.whole)):
         some = list(same)
-        yield from _of_one_layer(passed, layer, some, way._replace(full=way.full or whole), watch, done)
+        yield from _of_one_layer(
+            passed, layer, some, way._replace(full=way.full or whole), watch, done
+        )
         done += len(some)
 
 
 def _of_one_layer(
     passed: ForwardPass, layer: str, units: Any, way: Way, watch: Any, first: int
 ) -> Iterator[Projection]:
-    """Yield the Projections of units of one layer, all of them positions or all whole maps, numbered from `first`."""
+    """Yield the Projections of units of one layer, all of them positions or all whole maps,
+    numbered from `first`.
+    """
     net, name = passed.net, layer_object(passed.net, layer)
     caches, field = passed.caches_to(name), fields(net)[name]
     caches = way.control.caches(caches, way.others) if way.control else caches
-    sizes, down = (whole_maps if way.full else window_sizes)(net, name), way.control.net if way.control else net
+    sizes, down = (
+        (whole_maps if way.full else window_sizes)(net, name),
+        way.control.net if way.control else net,
+    )
     step = min(UNITS, max(1, PROJECTION_BYTES // (int(np.prod(net.shape)) * passed.x.itemsize)))
     for part in cut(len(units), step):
         some = units[part]
         seeds, values = _seeds(passed, name, some, some[0].whole)
         corner = np.array([(unit.y or 0, unit.x or 0) for unit in some])
         rows, at = np.array([unit.image for unit in some]), np.arange(len(some))
-        tell = watch and (lambda node, windows, k=first + part.start: watch(node, windows._replace(at=windows.at + k)))
-        alive = to_cpu(seeds.any(axis=(1, 2, 3))).tolist()  # before they go: a ReLU may work in place
-        pixels = to_cpu(go_down(down, caches, Windows(seeds, corner, rows, at), sizes, way.rules, watch=tell))
+        tell = watch and (
+            lambda node, windows, k=first + part.start: watch(
+                node, windows._replace(at=windows.at + k)
+            )
+        )
+        # before they go: a ReLU may work in place
+        alive = to_cpu(seeds.any(axis=(1, 2, 3))).tolist()
+        pixels = to_cpu(
+            go_down(down, caches, Windows(seeds, corner, rows, at), sizes, way.rules, watch=tell)
+        )
         for unit, value, r, lives in zip(some, to_cpu(values).tolist(), pixels, alive, strict=True):
             box = field_box(unit, field, net.shape)
             yield Projection(unit, value, r, not lives, box, cut_box(box, net.shape), passed, way)
 
 
 def _seeds(passed: ForwardPass, name: str, units: Any, whole: bool) -> tuple[Array, Array]:
-    """Return (seeds in the units' layer, their values (U,)), on the device: one position of all maps, or whole maps."""
+    """Return (seeds in the units' layer, their values (U,)), on the device: one position of all
+    maps, or whole maps.
+    """
     y = passed.maps[name]
     xp = array_module(y)
-    rows, channels = (xp.asarray(np.array(column)) for column in ([u.image for u in units], [u.channel for u in units]))
+    rows, channels = (
+        xp.asarray(np.array(column))
+        for column in ([u.image for u in units], [u.channel for u in units])
+    )
     count = xp.arange(len(units))
     if whole:
         seeds = xp.zeros((len(units), *y.shape[1:]), y.dtype)
         activations = y[rows, :, :, channels]
         seeds[count, :, :, channels] = 1 if is_score(passed.net, name) else activations
         return seeds, activations.reshape(len(units), -1).max(axis=1)
-    top, left = (xp.asarray(np.array(column)) for column in ([u.y for u in units], [u.x for u in units]))
+    top, left = (
+        xp.asarray(np.array(column)) for column in ([u.y for u in units], [u.x for u in units])
+    )
     values = y[rows, top, left, channels]
     seeds = xp.zeros((len(units), 1, 1, y.shape[3]), y.dtype)
     seeds[count, 0, 0, channels] = 1 if is_score(passed.net, name) else values

@@ -14,9 +14,8 @@ class Field(NamedTuple):
     """Of unit (0, 0) of a layer, as (rows, columns), in pixels of the input picture.
 
     size: rows and columns of the receptive field.  jump: between neighbouring units.
-    start: its first pixel (< 0: in the padding).
-    Where branches meet it is the smallest field around all of theirs; branches of unlike jumps meet in the whole
-    picture.
+    start: its first pixel (< 0: in the padding). Where branches meet it is the smallest field
+    around all of theirs; branches of unlike jumps meet in the whole picture.
     """
 
     size: tuple[int, ...]
@@ -24,7 +23,9 @@ class Field(NamedTuple):
     start: tuple[int, ...]
 
     def box(self, y: int, x: int) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of the field of unit (y, x), the last two exclusive; may leave the picture."""
+        """(top, left, bottom, right) of the field of unit (y, x), the last two exclusive; may leave
+        the picture.
+        """
         top, left = self.start[0] + y * self.jump[0], self.start[1] + x * self.jump[1]
         return top, left, top + self.size[0], left + self.size[1]
 
@@ -35,8 +36,12 @@ def fields(net: Net) -> dict[str, Field]:
     for name, layer, inputs in net.nodes.values():
         field = _around([fields_of[below] for below in inputs], net.shape)
         if window := layer.window:
-            size = tuple(f + (k - 1) * j for f, k, j in zip(field.size, window.span, field.jump, strict=True))
-            start = tuple(s - p * j for s, p, j in zip(field.start, window.pad[:2], field.jump, strict=True))
+            size = tuple(
+                f + (k - 1) * j for f, k, j in zip(field.size, window.span, field.jump, strict=True)
+            )
+            start = tuple(
+                s - p * j for s, p, j in zip(field.start, window.pad[:2], field.jump, strict=True)
+            )
             jump = tuple(j * s for j, s in zip(field.jump, window.stride, strict=True))
             field = Field(size, jump, start)
         fields_of[name] = field

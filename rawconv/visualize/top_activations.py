@@ -3,8 +3,9 @@
     found = scan(net, data.val, ["conv4"], k=9)["conv4"]
     found.value[17], found.picture[17]          the nine strongest activations of map 17, and where they are
 
-Of each picture only the strongest place of a map counts, so the k are k different pictures.  Ranked on the layer's
-output as projections see it (after the ReLU): by value, ties by picture.  Memory does not grow with the data set.
+Of each picture only the strongest place of a map counts, so the k are k different pictures.  Ranked
+on the layer's output as projections see it (after the ReLU): by value, ties by picture.  Memory
+does not grow with the data set.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.locks import holder, locked
 from ..files.progress import progress_bar
-from ..files.storage import SEAL, Group, Wrong, check_seal, fixed_text, hdf5, open_file, replace_file, write_seal
+from ..files.storage import (
+    SEAL,
+    Group,
+    Wrong,
+    check_seal,
+    fixed_text,
+    hdf5,
+    open_file,
+    replace_file,
+    write_seal,
+)
 from ..machine.arrays import array_module, to_cpu
 from ..net import Net
 from ..soundness import check_finite
@@ -47,7 +58,9 @@ KEEP_SECONDS = 30  # between two records of a scan that is under way
 
 
 class TopActivations(NamedTuple):
-    """Of one layer with F maps, strongest first, all (F, k): the activation, the picture's id, its place, its label."""
+    """Of one layer with F maps, strongest first, all (F, k): the activation, the picture's id, its
+    place, its label.
+    """
 
     value: np.ndarray
     picture: np.ndarray
@@ -59,13 +72,18 @@ class TopActivations(NamedTuple):
         """Return the k strongest of them."""
         return TopActivations(*(column[:, :k] for column in self))
 
-    def units(self, layer: str, channels: Iterable[int] | None = None, count: int | None = None) -> list[Unit]:
-        """Return the `count` strongest units of each of `channels`, by default all; their `image` is the sample's
-        number.
+    def units(
+        self, layer: str, channels: Iterable[int] | None = None, count: int | None = None
+    ) -> list[Unit]:
+        """Return the `count` strongest units of each of `channels`, by default all; their `image`
+        is the sample's number.
 
         layer: the layer that was scanned, as users name it.
         """
-        channels, count = range(len(self.value)) if channels is None else channels, count or self.value.shape[1]
+        channels, count = (
+            range(len(self.value)) if channels is None else channels,
+            count or self.value.shape[1],
+        )
         return [
             Unit(int(self.picture[m, rank]), layer, int(m), int(self.y[m, rank]), int(self.x[m, rank]))
             for m in channels for rank in range(min(count, self.value.shape[1]))
@@ -84,11 +102,11 @@ def scan(
 ) -> dict[str, TopActivations]:
     """Find the k images and positions that excite each feature map most: {layer as given: TopActivations}.
 
-    split: of a data set; or a data set's name or folder, of which the validation images are taken; or images, one or
-    several, as in pictures.py (label -1).  It is read in its own order.
+    split: of a data set; or a data set's name or folder, of which the validation images are taken;
+    or images, one or several, as in pictures.py (label -1).  It is read in its own order.
     layers: names or objects; the deepest one ends the forward pass.  k: cut to the number of images.
-    resume_from: (position, TopActivations) that an interrupted scan passed to checkpoint_callback, which is called
-    every KEEP_SECONDS.
+    resume_from: (position, TopActivations) that an interrupted scan passed to checkpoint_callback,
+    which is called every KEEP_SECONDS.
     UsageError: k or a layer does not exist.  RawconvError: there are no images.
     """
     from ..data.batches import batches
@@ -96,7 +114,8 @@ def scan(
     check_count(k, "k")
     layers = [layers] if isinstance(layers, str) else layers
     split = split_of(split, stored_size(net))
-    # How many pictures were seen and what was found in them: one value, or an interruption could come between the two.
+    # How many pictures were seen and what was found in them: one value, or an interruption could
+    # come between the two.
     state = resume_from[0], {layer_object(net, layer): None for layer in layers} | resume_from[1]
     last = time.monotonic()
     if not len(split):
@@ -130,17 +149,21 @@ def _scan_batch(net, pictures, ids, labels, tops, k):
 
 
 def _merge(best, y, ids, labels, k):
-    """The k strongest of `best` and a batch y (N, H, W, F).  Places are looked up for those alone that enter."""
+    """The k strongest of `best` and a batch y (N, H, W, F).  Places are looked up for those alone
+    that enter.
+    """
     width, maps = y.shape[2:]
     flat = y.reshape(len(y), -1, maps)
     new = to_cpu(flat.max(axis=1)).T  # (F, N)
     old = np.empty((maps, 0), new.dtype) if best is None else best.value
     values = np.concatenate([old, new], axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")[:, :k]  # earlier pictures stand first, so they win ties
+    # earlier pictures stand first, so they win ties
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]
     fresh = order >= old.shape[1]
     map_of, rows = np.nonzero(fresh)[0], order[fresh] - old.shape[1]
     xp = array_module(y)
-    place = to_cpu(flat[xp.asarray(rows), :, xp.asarray(map_of)].argmax(axis=1))  # first in reading order
+    # first in reading order
+    place = to_cpu(flat[xp.asarray(rows), :, xp.asarray(map_of)].argmax(axis=1))
 
     def column(kept, entering, dtype):
         out = np.empty(order.shape, dtype)
@@ -173,18 +196,28 @@ def fingerprint(net: Net) -> str:
 
 
 def data_key(source: str, split: Split) -> str:
-    """Return what identifies the scanned images: the source, their number, and a SHA-256 of their names and labels."""
+    """Return what identifies the scanned images: the source, their number, and a SHA-256 of their
+    names and labels.
+    """
     digest = hashlib.sha256(
-        "\n".join(split.names).encode("utf-8", "surrogatepass") + np.asarray(split.labels, "<i8").tobytes()
+        "\n".join(split.names).encode("utf-8", "surrogatepass")
+        + np.asarray(split.labels, "<i8").tobytes()
     )
     return f"{source} {len(split)} {digest.hexdigest()}"
 
 
-def save(path: str | os.PathLike[str], tops: dict[str, TopActivations], weights: str, data: str) -> None:
-    """Write the TopActivations of some layers to `path` (HDF5, sealed as checkpoints are), whole or not at all."""
+def save(
+    path: str | os.PathLike[str], tops: dict[str, TopActivations], weights: str, data: str
+) -> None:
+    """Write the TopActivations of some layers to `path` (HDF5, sealed as checkpoints are), whole or
+    not at all.
+    """
     image = io.BytesIO()
-    with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:  # fixed: equal results, equal bytes
-        file.attrs.update({key: fixed_text(text) for key, text in _facts(weights, data).items()}, version=VERSION)
+    # fixed: equal results, equal bytes
+    with hdf5(image, "w", libver=("v108", "v108"), userblock_size=SEAL) as file:
+        file.attrs.update(
+            {key: fixed_text(text) for key, text in _facts(weights, data).items()}, version=VERSION
+        )
         for name, strongest in sorted(tops.items()):
             for field, column in strongest._asdict().items():
                 file.create_dataset(f"{name}/{field}", data=column)
@@ -197,11 +230,17 @@ def _facts(weights, data):
 
 
 def load(
-    path: str | os.PathLike[str], net: Net, weights: str, data: str, split: Split, say: Say = lambda sentence: None
+    path: str | os.PathLike[str],
+    net: Net,
+    weights: str,
+    data: str,
+    split: Split,
+    say: Say = lambda sentence: None,
 ) -> dict[str, TopActivations] | None:
     """{layer object: TopActivations} of an earlier scan of these weights and these pictures; {} if of others.
 
-    A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can be made again.
+    A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can
+    be made again.
     """
     try:
         with open_file(path, "topk.hdf5") as file:
@@ -211,14 +250,20 @@ def load(
     except UsageError:  # there is none
         return {}
     except Exception as error:  # HDF5 complains in every type there is
-        what = str(error) if isinstance(error, Wrong) else f"cannot be read ({' '.join(str(error).split())[:200]})"
+        what = (
+            str(error)
+            if isinstance(error, Wrong)
+            else f"cannot be read ({' '.join(str(error).split())[:200]})"
+        )
         say(f"{path} {what}; the pictures are scanned anew.")
         return {}
 
 
 def _check_version(version):
     if version != VERSION:
-        raise Wrong(f"is a scan record of version {version}, and this rawconv reads version {VERSION}")
+        raise Wrong(
+            f"is a scan record of version {version}, and this rawconv reads version {VERSION}"
+        )
 
 
 def _read(root, net, split, facts):
@@ -255,7 +300,8 @@ def _sound(tops, shape, split):
 
 
 def _scan_or_resume(job, wanted):
-    """`scan`, from where an interrupted one of the same layers stopped; its record is scan-<pictures seen>.hdf5.
+    """`scan`, from where an interrupted one of the same layers stopped; its record is
+    scan-<pictures seen>.hdf5.
 
     (What was found, the records to be removed when that is kept.)
     """
@@ -279,7 +325,9 @@ def _scan_or_resume(job, wanted):
                 other.unlink(missing_ok=True)
         kept[:] = [path]
 
-    return scan(job.net, job.split, wanted, job.k, job.batch, job.progress, resume_from, checkpoint_callback), kept
+    return scan(
+        job.net, job.split, wanted, job.k, job.batch, job.progress, resume_from, checkpoint_callback
+    ), kept
 
 
 def scan_once(
@@ -293,11 +341,14 @@ def scan_once(
     batch: int = 128,
     say: Say = lambda sentence: None,
 ) -> tuple[dict[str, TopActivations], Path | None]:
-    """`scan`, but what an earlier visualisation of the same weights and pictures found is read from its topk.hdf5.
+    """`scan`, but what an earlier visualisation of the same weights and pictures found is read from
+    its topk.hdf5.
 
-    Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in topk.hdf5 in `folder`.
-    A scan that was interrupted goes on where it stopped, which `say` is told.
-    source: names the data set.  Returns ({layer object: TopActivations}, the file that spared the scan, or None).
+    Looks in `folder`, which must exist, and in the folders beside it; leaves all it knows in
+    topk.hdf5 in `folder`. A scan that was interrupted goes on where it stopped, which `say` is
+    told.
+    source: names the data set.  Returns ({layer object: TopActivations}, the file that spared the
+    scan, or None).
     RawconvError where another process is at work in `folder`.
     """
     names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
@@ -308,7 +359,9 @@ def scan_once(
 
 
 class _Job(NamedTuple):
-    """A scan whose record is kept in `folder`.  weights, key: what tells it from scans of other nets and pictures."""
+    """A scan whose record is kept in `folder`.  weights, key: what tells it from scans of other
+    nets and pictures.
+    """
 
     net: Net
     split: Split
@@ -343,13 +396,16 @@ def _scan_once(job, names):
 
 
 def _recorded(job, names, own):
-    """(what records tell, the one after which nothing was missing or None, sentences on those that could not be read).
+    """(what records tell, the one after which nothing was missing or None, sentences on those that
+    could not be read).
 
     own: the record in the folder itself, of which all layers are taken.
     """
     known, troubles = {}, []
     for path in [own, *sorted(job.folder.parent.glob("*/topk.hdf5"))]:
-        for name, tops in load(path, job.net, job.weights, job.key, job.split, troubles.append).items():
+        for name, tops in load(
+            path, job.net, job.weights, job.key, job.split, troubles.append
+        ).items():
             wider = name not in known or known[name].value.shape[1] < tops.value.shape[1]
             if wider and (name in names or path == own):
                 known[name] = tops

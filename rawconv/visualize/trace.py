@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """What a layer (object `layer`) did on the way down, and the map that came out: r (H, W, C) of its input's shape.
+    """What a layer (object `layer`) did on the way down, and the map that came out: r (H, W, C) of
+    its input's shape.
 
     The first step is the unit alone in its own layer; the last r is the projection.
     """
@@ -56,12 +57,29 @@ def table(steps: list[Step]) -> str:
     for step in steps:
         n = step.numbers()
         shape = "x".join(map(str, n["shape"]))
-        share = f"{n['nonzero']:.2%}" if n["nonzero"] >= 1e-4 or not n["nonzero"] else f"{n['nonzero']:.1e}"
-        rows.append((n["layer"], n["step"], shape, f"{n['energy']:.4g}", share, f"{n['min']:.4g}", f"{n['max']:.4g}"))
+        share = (
+            f"{n['nonzero']:.2%}"
+            if n["nonzero"] >= 1e-4 or not n["nonzero"]
+            else f"{n['nonzero']:.1e}"
+        )
+        rows.append(
+            (
+                n["layer"],
+                n["step"],
+                shape,
+                f"{n['energy']:.4g}",
+                share,
+                f"{n['min']:.4g}",
+                f"{n['max']:.4g}",
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(row: Any) -> str:
-        cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(w) if i < 2 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
         return "  ".join(cells)
 
     return "\n".join(map(line, rows))

@@ -48,13 +48,19 @@ class Unit(NamedTuple):
         return field_box(self, fields(net)[layer_object(net, self.layer)], net.shape)
 
     def shown_box(self, net: Net) -> tuple[int, int, int, int]:
-        """Box that figures show: its receptive field, but the image's own rows (columns) where the field has more."""
+        """Box that figures show: its receptive field, but the image's own rows (columns) where the
+        field has more.
+        """
         return cut_box(self.box(net), net.shape)
 
 
 def field_box(unit: Unit, field: Field, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Unit.box, where the Field of its layer is known; `shape` is the net's (H, W, C)."""
-    return (0, 0, shape[0], shape[1]) if unit.y is None or unit.x is None else field.box(unit.y, unit.x)
+    return (
+        (0, 0, shape[0], shape[1])
+        if unit.y is None or unit.x is None
+        else field.box(unit.y, unit.x)
+    )
 
 
 def cut_box(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -67,21 +73,29 @@ def cut_box(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int
 
 
 def layer_names(net: Net) -> dict[str, str]:
-    """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is `scores`, unless
-    the net is a trunk, whose last layer keeps its name."""
+    """{name a user gives: layer object}.  conv4 and fc6 mean the ReLU after them; the last layer is
+    `scores`, unless the net is a trunk, whose last layer keeps its name."""
     names = {}
     for name, layer in net.layers:
         if layer.named:
             names[name] = _relu_above(net, name) if layer.named == "rectified" else name
-    return {"scores" if is_score(net, name) else name: layer_name for name, layer_name in names.items()}
+    return {
+        "scores" if is_score(net, name) else name: layer_name for name, layer_name in names.items()
+    }
 
 
 def _relu_above(net: Net, name: str) -> str:
-    """The rectifier that alone consumes a layer, perhaps after a batch norm of its own; else the layer itself."""
+    """The rectifier that alone consumes a layer, perhaps after a batch norm of its own; else the
+    layer itself.
+    """
     above = net.consumers[name]
     if len(above) == 1 and net[above[0]].rectifier:
         return above[0]
-    if len(above) == 1 and _is_scale(net[above[0]]) and (above_scale := _relu_above(net, above[0])) != above[0]:
+    if (
+        len(above) == 1
+        and _is_scale(net[above[0]])
+        and (above_scale := _relu_above(net, above[0])) != above[0]
+    ):
         return above_scale
     return name
 
@@ -95,13 +109,17 @@ def _is_scale(layer: Any) -> bool:
 def layer_numbers(net: Net) -> dict[str, str]:
     """{"4": "conv4"}, ...: the layers that a user may give as plain numbers, from the bottom up."""
     candidates = ((name, kind) for name in net.nodes for kind in ("conv", "fc"))
-    return {name[len(kind) :]: name for name, kind in candidates if re.fullmatch(rf"{kind}\d+", name)}
+    return {
+        name[len(kind) :]: name for name, kind in candidates if re.fullmatch(rf"{kind}\d+", name)
+    }
 
 
 def layer_object(net: Net, layer: str | int) -> str:
-    """Return the layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6", "scores", or an object.
+    """Return the layer object that `layer` names: "conv4" or plain "4" (relu4), "pool5", "fc6",
+    "scores", or an object.
 
-    Of an imported net also what its nodes have in common, "layer2.0" or "fire4": the last of them, with its ReLU.
+    Of an imported net also what its nodes have in common, "layer2.0" or "fire4": the last of them,
+    with its ReLU.
     """
     if object_name := _find(net, str(layer)):
         return object_name
@@ -120,23 +138,34 @@ def _find(net: Net, layer: str) -> str | None:
     layer = layer_numbers(net).get(layer, layer)
     if layer in net.shapes:
         return names.get(layer, layer)
-    inside = [name for name in net.shapes if name.startswith((f"{layer}.", f"{layer}/"))] if layer else []
+    inside = (
+        [name for name in net.shapes if name.startswith((f"{layer}.", f"{layer}/"))]
+        if layer
+        else []
+    )
     return names.get(inside[-1], inside[-1]) if inside else None
 
 
 def user_name(net: Net, name: str) -> str:
     """Return the name that a user gives to a layer object: conv4 for relu4."""
-    return next((user_layer for user_layer, layer_name in layer_names(net).items() if layer_name == name), name)
+    return next(
+        (user_layer for user_layer, layer_name in layer_names(net).items() if layer_name == name),
+        name,
+    )
 
 
 def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
-    """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> Unit of that image.  UsageError where the net has no such unit."""
+    """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> Unit of that image.  UsageError where the net
+    has no such unit.
+    """
     layer, numbers = _parts(net, str(text))
     name = layer_object(net, layer)
     whole = numbers[1:] == ["*"]
     numbers = numbers[:1] if whole else numbers
     if len(numbers) not in (1, 3) or not all(re.fullmatch(r"\d{1,9}", part) for part in numbers):
-        raise UsageError(f"{text!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*.")
+        raise UsageError(
+            f"{text!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*."
+        )
     channel, *place = map(int, numbers)
     height, width, maps = net.shapes[name]
     if channel >= maps:
@@ -150,7 +179,9 @@ def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
 
 
 def _parts(net: Net, text: str) -> tuple[str, list[str]]:
-    """Return (layer, [numbers]) of a unit's text, read from the right: names of imported layers may hold colons."""
+    """Return (layer, [numbers]) of a unit's text, read from the right: names of imported layers may
+    hold colons.
+    """
     parts = text.split(":")
     for count in (3, 2, 1):
         layer, numbers = ":".join(parts[:-count]), parts[-count:]
@@ -160,5 +191,7 @@ def _parts(net: Net, text: str) -> tuple[str, list[str]]:
 
 
 def is_score(net: Net, name: str) -> bool:
-    """Whether layer object `name` is the class scores: the last layer, which is no ReLU, where the net has scores."""
+    """Whether layer object `name` is the class scores: the last layer, which is no ReLU, where the
+    net has scores.
+    """
     return name == net.output and net.has_scores and not net[name].rectifier

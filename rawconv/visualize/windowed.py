@@ -3,12 +3,14 @@
     y, caches = net.forward(x, name)
     r = go_down(net, caches, Windows(seed, places, rows, numbers), window_sizes(net, name))
 
-A window is a small map per unit, r (U, h, w, C), and its corner (U, 2): the map's row and column at its first place.
-A layer takes the window of size n at corner o to the one of size (n - 1) * stride + k at corner o * stride - pad; from
-conv5 of the paper's net they are 1-3-5-7-15-33-67-139 of 13-13-13-26-55-110-224 places.  Where a window would be as
-large as its map, the whole map goes on from there, so that no net is slower this way.
+A window is a small map per unit, r (U, h, w, C), and its corner (U, 2): the map's row and column at
+its first place. A layer takes the window of size n at corner o to the one of size (n - 1) * stride
++ k at corner o * stride - pad; from conv5 of the paper's net they are 1-3-5-7-15-33-67-139 of
+13-13-13-26-55-110-224 places.  Where a window would be as large as its map, the whole map goes on
+from there, so that no net is slower this way.
 
-A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map it does not exist.
+A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map
+it does not exist.
 """
 
 from __future__ import annotations
@@ -30,16 +32,18 @@ if TYPE_CHECKING:
     from ..machine.arrays import Array
     from ..net import Caches, Net
 
-WINDOW_BYTES = 24 << 20  # of the windows of one map: many small ones go through a product, few large ones stay in cache
+# of the windows of one map: many small ones go through a product, few large ones stay in cache
+WINDOW_BYTES = 24 << 20
 MAPS_BYTES = 96 << 20  # of all maps that units on their way through whole maps may take
 
 
 class Windows(NamedTuple):
     """Of each of U units a window of one feature map.
 
-    r: (U, h, w, C), on the net's device.  corner: (U, 2), row and column of each window's first place in the map.
-    rows: (U,), which of the images that went up each unit is of.  at: (U,), the units' places in the result.
-    corner, rows and at are NumPy's.
+    r: (U, h, w, C), on the net's device.  corner: (U, 2), row and column of each window's first
+    place in the map.
+    rows: (U,), which of the images that went up each unit is of.  at: (U,), the units' places in
+    the result. corner, rows and at are NumPy's.
     """
 
     r: Array
@@ -53,9 +57,11 @@ class Windows(NamedTuple):
 
 
 def window_sizes(net: Net, name: str) -> Any:
-    """[(rows, columns) computed for a unit of layer object `name`]: of the pixels, ..., of its own layer's map.
+    """[(rows, columns) computed for a unit of layer object `name`]: of the pixels, ..., of its own
+    layer's map.
 
-    A map's own size where a window would be as large, or where branches meet: from there down whole maps are computed.
+    A map's own size where a window would be as large, or where branches meet: from there down whole
+    maps are computed.
     """
     size, sizes, whole, path = (1, 1), [], whole_maps(net, name), net.path(name)
     for place in reversed(range(len(path))):
@@ -88,22 +94,29 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
     windows: the Windows of the units' own layer, of one place or of the whole map.
     sizes: window_sizes or whole_maps of that layer.
     out: where the results are put, out[windows.at]; by default a new array.
-    watch: the function watch(node, windows) that is told of each step down, `windows` being what came out of it; for a
-    node of several inputs it is called with each.
+    watch: the function watch(node, windows) that is told of each step down, `windows` being what
+    came out of it; for a node of several inputs it is called with each.
     """
     if out is None:
         out = array_module(windows.r).empty((len(windows.r), *net.shape), windows.r.dtype)
-    path, whole = [net.nodes[name] for name in caches], [net.shape, *(net.shapes[name] for name in caches)]
+    path, whole = (
+        [net.nodes[name] for name in caches],
+        [net.shape, *(net.shapes[name] for name in caches)],
+    )
     for place in reversed(range(len(path))):
         node = path[place]
-        windows_end = sizes[place + 1] == whole[place + 1][:2] or (node.layer.window and not node.layer.deconv_window)
+        windows_end = sizes[place + 1] == whole[place + 1][:2] or (
+            node.layer.window and not node.layer.deconv_window
+        )
         most = _at_once(sizes, whole[: place + 1], windows.r.itemsize, windows_end)
         if windows_end or len(windows.r) > most:
             caches, way = _below(caches, node.name), _go_down_whole if windows_end else go_down
             for some in cut(len(windows.r), most):
                 way(net, caches, windows.part(some), sizes, rules, out, watch)
             return out
-        r, corner = step(node.layer, *windows[:2], caches[node.name], windows.rows, whole[place], rules)
+        r, corner = step(
+            node.layer, *windows[:2], caches[node.name], windows.rows, whole[place], rules
+        )
         windows = windows._replace(r=r, corner=corner)
         if watch:
             watch(node, windows)
@@ -113,7 +126,10 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
 
 def _go_down_whole(net, caches, windows, sizes, rules, out, watch):
     """The rest of the way through whole maps; `sizes` are not asked any more."""
-    xp, r = array_module(windows.r), put(windows.r, windows.corner, net.shapes[next(reversed(caches))][:2])
+    xp, r = (
+        array_module(windows.r),
+        put(windows.r, windows.corner, net.shapes[next(reversed(caches))][:2]),
+    )
     origin = np.zeros_like(windows.corner)
 
     def tell(node, below):
@@ -131,8 +147,13 @@ def _below(caches, name):
 
 
 def _at_once(sizes, shapes, itemsize, windows_end):
-    """How many units may go on together, through windows of these sizes or through all of the whole maps below."""
-    maps = [height * width * shape[2] * itemsize for (height, width), shape in zip(sizes, shapes, strict=False)]
+    """How many units may go on together, through windows of these sizes or through all of the whole
+    maps below.
+    """
+    maps = [
+        height * width * shape[2] * itemsize
+        for (height, width), shape in zip(sizes, shapes, strict=False)
+    ]
     return max(1, MAPS_BYTES // sum(maps) if windows_end else WINDOW_BYTES // maps[-1])
 
 
@@ -152,13 +173,16 @@ def step(layer, r, corner, cache, rows, below, rules):
 
 
 def select(caches: Caches, rows: Any) -> Caches:
-    """The caches of these pictures, in this order, as if forward had been given just them (again and again)."""
+    """The caches of these pictures, in this order, as if forward had been given just them (again
+    and again).
+    """
 
     def gather(cache):
         # By the cache, not by its layer: caches are selected without their net.
         if isinstance(cache, Cache):
             return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
-        # What belongs to no picture stays, and a convolution's input, of which the way down asks for the size alone.
+        # What belongs to no picture stays, and a convolution's input, of which the way down asks
+        # for the size alone.
         return cache if cache is None or isinstance(cache, tuple) else cache[rows]
 
     return {name: gather(cache) for name, cache in caches.items()}

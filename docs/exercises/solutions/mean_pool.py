@@ -24,11 +24,21 @@ class MeanPool(Layer):
 
     def out_shape(self, shape):
         """(H, W, C) -> (OH, OW, C)."""
-        sizes = zip(self.window.out_size(*shape[:2]), self.window.stride, self.window.pad[:2], shape[:2], strict=True)
-        return (*(sum(i * s - p < length for i in range(size)) for size, s, p, length in sizes), shape[2])
+        sizes = zip(
+            self.window.out_size(*shape[:2]),
+            self.window.stride,
+            self.window.pad[:2],
+            shape[:2],
+            strict=True,
+        )
+        return (
+            *(sum(i * s - p < length for i in range(size)) for size, s, p, length in sizes),
+            shape[2],
+        )
 
     def forward(self, x, rng_key=None):
-        """y = the sum over the places of a window, one after the other for all windows at once, by their number.
+        """y = the sum over the places of a window, one after the other for all windows at once, by
+        their number.
 
         cache = (H, W, C) of x.
         """
@@ -41,7 +51,10 @@ class MeanPool(Layer):
     def backward(self, dy, shape):
         """dx = dy / the number of places, to each place of the window."""
         xp = array_module(dy)
-        share, dx = dy / xp.asarray(self._counts(shape), dy.dtype), xp.zeros((len(dy), *shape), dy.dtype)
+        share, dx = (
+            dy / xp.asarray(self._counts(shape), dy.dtype),
+            xp.zeros((len(dy), *shape), dy.dtype),
+        )
         for outputs, inputs in self._places(shape):
             dx[inputs] += share[outputs]
         return dx, {}
@@ -55,10 +68,19 @@ class MeanPool(Layer):
         return Memory()
 
     def _places(self, shape):
-        """For each place (ky, kx) of a window: the outputs whose window has it inside x, and the inputs under it."""
+        """For each place (ky, kx) of a window: the outputs whose window has it inside x, and the
+        inputs under it.
+        """
         for place in np.ndindex(*self.window.size):
             outputs, inputs = [slice(None)], [slice(None)]
-            ends = zip(place, self.out_shape(shape), self.window.stride, self.window.pad, shape, strict=False)
+            ends = zip(
+                place,
+                self.out_shape(shape),
+                self.window.stride,
+                self.window.pad,
+                shape,
+                strict=False,
+            )
             for k, count, s, p, length in ends:
                 first = max(0, -((k - p) // s))  # the first window whose place k is not left of x
                 last = min(count, (length - 1 + p - k) // s + 1)

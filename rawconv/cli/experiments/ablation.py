@@ -5,7 +5,8 @@ import click
 from ..common import command, say, seed_option, where_options
 from .shared import conclude
 
-SCENES = {"zf64": "framed:40000", "zfnet": "scenes"}  # the pictures of a base where --data names none
+# the pictures of a base where --data names none
+SCENES = {"zf64": "framed:40000", "zfnet": "scenes"}
 
 
 @command("rawconv-experiment ablation")
@@ -16,21 +17,51 @@ SCENES = {"zf64": "framed:40000", "zfnet": "scenes"}  # the pictures of a base w
     show_default=True,
     help="Model whose variants are trained.",
 )
-@click.option("--only", multiple=True, metavar="MODEL", help="Model of the table to train; repeatable.  [all twelve]")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Number of epochs of each training.  [10; zfnet: 70, as in the paper]"
+    "--only",
+    multiple=True,
+    metavar="MODEL",
+    help="Model of the table to train; repeatable.  [all twelve]",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="Number of epochs of each training.  [10; zfnet: 70, as in the paper]",
 )
 @click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step.  [128]")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.  [0.005; zfnet: 0.01]")
 @click.option(
-    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout rate of fc6 and fc7.  [0; zfnet: 0.5]"
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    help="Highest learning rate.  [0.005; zfnet: 0.01]",
 )
 @click.option(
-    "--quick", is_flag=True, help="Train one epoch on a few pictures, to try the command; the numbers mean nothing."
+    "--dropout",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Dropout rate of fc6 and fc7.  [0; zfnet: 0.5]",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Train one epoch on a few pictures, to try the command; the numbers mean nothing.",
 )
 @seed_option
 @where_options
-def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device, workspace, force, as_json):
+def main(
+    base,
+    only,
+    epochs,
+    batch,
+    lr,
+    dropout,
+    quick,
+    seed,
+    data,
+    out,
+    device,
+    workspace,
+    force,
+    as_json,
+):
     """Table 3: twelve nets with layers removed or resized, trained in the same way.
 
     Without --data on 40,000 built-in scenes in coloured frames (framed:40000; base zfnet: on plain ones), one to two
@@ -60,10 +91,26 @@ def main(base, only, epochs, batch, lr, dropout, quick, seed, data, out, device,
         some = few(pictures.val.labels, 5, len(pictures.classes), seed)
         pictures = pictures._replace(val=take(pictures.val, some))
     with choose_device(device, say) as where:
-        options = {"base": base, "only": sorted(set(only)), "changes": changes, "seed": seed, "dropout": dropout}
-        identity = options | {"data": data_key(pictures.source, pictures.train), "device": str(where)}
+        options = {
+            "base": base,
+            "only": sorted(set(only)),
+            "changes": changes,
+            "seed": seed,
+            "dropout": dropout,
+        }
+        identity = options | {
+            "data": data_key(pictures.source, pictures.train),
+            "device": str(where),
+        }
         identity |= {"held_out": data_key(pictures.source, pictures.val)}
-        steps = study.begin("ablation", identity, Path("runs"), clean(f"{base}-{pictures.name}-ablation"), out, force)
+        steps = study.begin(
+            "ablation",
+            identity,
+            Path("runs"),
+            clean(f"{base}-{pictures.name}-ablation"),
+            out,
+            force,
+        )
         try:
             how = {"device": where, "workspace": workspace, "say": say}
             result = None if steps.known else ablation.run(pictures, steps, **options, **how)

@@ -8,7 +8,11 @@ from .shared import carry_out, shared_options
 
 @command("rawconv-experiment controls")
 @click.option(
-    "--layer", default="conv4", show_default=True, metavar="LAYER", help="Layer of the units: 4, conv4, pool5, fc6."
+    "--layer",
+    default="conv4",
+    show_default=True,
+    metavar="LAYER",
+    help="Layer of the units: 4, conv4, pool5, fc6.",
 )
 @click.option(
     "--units",
@@ -17,7 +21,13 @@ from .shared import carry_out, shared_options
     type=click.IntRange(1),
     help="Number of units measured, each of another feature map.",
 )
-@click.option("--rows", default=6, show_default=True, type=click.IntRange(1, 24), help="Number of units drawn.")
+@click.option(
+    "--rows",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 24),
+    help="Number of units drawn.",
+)
 @shared_options
 def main(layer, units, rows, **where):
     """Show how much each ingredient of the deconvnet matters.

@@ -9,9 +9,19 @@ from .shared import carry_out, shared_options
 @command("rawconv-experiment correspondence")
 @click.argument("parts", required=False, metavar="[PARTS.json]")
 @click.option(
-    "--layer", "layers", multiple=True, default=("5", "7"), show_default=True, help="Layer to measure; repeatable."
+    "--layer",
+    "layers",
+    multiple=True,
+    default=("5", "7"),
+    show_default=True,
+    help="Layer to measure; repeatable.",
 )
-@click.option("--size", type=click.IntRange(1), metavar="PIXELS", help="Side of a square.  [0.3 of the picture's]")
+@click.option(
+    "--size",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="Side of a square.  [0.3 of the picture's]",
+)
 @click.option(
     "--random",
     default=20,
@@ -19,8 +29,20 @@ from .shared import carry_out, shared_options
     type=click.IntRange(1, 1000),
     help="Number of random positions in each picture.",
 )
-@click.option("--fill", default="128", show_default=True, metavar="0-255|R,G,B|mean", help="Colour of the square.")
-@click.option("--count", default=5, show_default=True, type=click.IntRange(2, 100), help="Number of built-in faces.")
+@click.option(
+    "--fill",
+    default="128",
+    show_default=True,
+    metavar="0-255|R,G,B|mean",
+    help="Colour of the square.",
+)
+@click.option(
+    "--count",
+    default=5,
+    show_default=True,
+    type=click.IntRange(2, 100),
+    help="Number of built-in faces.",
+)
 @seed_option
 @shared_options
 def main(parts, layers, size, random, fill, count, seed, **where):

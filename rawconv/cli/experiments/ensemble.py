@@ -10,7 +10,11 @@ from .shared import carry_out, no_train_option
 @command("rawconv-experiment ensemble")
 @click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
 @click.option(
-    "--pictures", default=1000, show_default=True, type=click.IntRange(1), help="Number of validation pictures used."
+    "--pictures",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of validation pictures used.",
 )
 @no_train_option
 @where_options
@@ -26,9 +30,16 @@ def main(checkpoints, pictures, no_train, **where):
     """
     files = [str(file) for file in checkpoints]
     if len(set(files)) < len(files):
-        raise UsageError("A checkpoint is named twice; the mean with itself changes nothing, so name each once.")
+        raise UsageError(
+            "A checkpoint is named twice; the mean with itself changes nothing, so name each once."
+        )
     files = files or _trained(where["device"], not no_train)
-    carry_out("ensemble", {"pictures": pictures}, where | {"weights": files[0]}, needs=lambda _: {"others": files[1:]})
+    carry_out(
+        "ensemble",
+        {"pictures": pictures},
+        where | {"weights": files[0]},
+        needs=lambda _: {"others": files[1:]},
+    )
 
 
 def _trained(device, allow):
@@ -40,4 +51,7 @@ def _trained(device, allow):
         nets = [("zf64", seed, 0.5) for seed in range(5)] + [("zf64-wide", 5, 0.8)]
         how = "scenes:3000", {"epochs": 5}
         instead = ", or name the nets: rawconv-experiment ensemble CHECKPOINT CHECKPOINT"
-        return [str(trained(model, *how, seed, device, allow, say, minutes, instead)) for model, seed, minutes in nets]
+        return [
+            str(trained(model, *how, seed, device, allow, say, minutes, instead))
+            for model, seed, minutes in nets
+        ]

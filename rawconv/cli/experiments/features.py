@@ -33,7 +33,13 @@ from ..common import (
     type=click.Choice(("val", "train")),
     help="Split whose features are written.",
 )
-@click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Number of pictures at a time.")
+@click.option(
+    "--batch",
+    default=128,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of pictures at a time.",
+)
 @weights_option
 @data_option
 @device_option
@@ -58,5 +64,7 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
         loaded = subject.load(weights, data, device, workspace)
         written = features.write(loaded, layer, split, out, batch)
     size = " x ".join(map(str, written["shape"]))
-    (say if as_json else echo)(f"{written['pictures']} pictures, {size} features each, of {written['object']}.")
+    (say if as_json else echo)(
+        f"{written['pictures']} pictures, {size} features each, of {written['object']}."
+    )
     finish(out, {"file": str(out), **written}, as_json)

@@ -8,10 +8,17 @@ from .shared import carry_out, no_train_option, shared_options
 
 @command("rawconv-experiment filters")
 @click.option(
-    "--against", multiple=True, metavar="FILE", help="Checkpoint to compare with; repeatable.  [one is trained]"
+    "--against",
+    multiple=True,
+    metavar="FILE",
+    help="Checkpoint to compare with; repeatable.  [one is trained]",
 )
 @click.option(
-    "--pictures", default=2000, show_default=True, type=click.IntRange(1), help="Number of validation pictures used."
+    "--pictures",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of validation pictures used.",
 )
 @no_train_option
 @shared_options

@@ -10,9 +10,18 @@ from .shared import carry_out, count_option, label_option, need_files, shared_op
 @click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
 @click.option("--low", default="1", show_default=True, metavar="LAYER", help="Low layer.")
 @click.option("--high", default="7", show_default=True, metavar="LAYER", help="High layer.")
-@click.option("--shift", type=click.IntRange(1), metavar="PIXELS", help="Largest shift up and down.  [60 of 224]")
 @click.option(
-    "--scale", default=1.8, show_default=True, type=click.FloatRange(1, 16, min_open=True), help="Largest scale."
+    "--shift",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="Largest shift up and down.  [60 of 224]",
+)
+@click.option(
+    "--scale",
+    default=1.8,
+    show_default=True,
+    type=click.FloatRange(1, 16, min_open=True),
+    help="Largest scale.",
 )
 @click.option("--distance", default="unit", show_default=True, type=click.Choice(("raw", "relative", "unit")),
               help="Distance that is drawn; the files hold all of them.")  # fmt: skip
@@ -42,5 +51,12 @@ def main(pictures, low, high, shift, scale, distance, fill, label, count, **wher
 
         return shown(subject, pictures, label, count)
 
-    options = {"low": low, "high": high, "shift": shift, "scale": scale, "distance": distance, "fill": fill}
+    options = {
+        "low": low,
+        "high": high,
+        "shift": shift,
+        "scale": scale,
+        "distance": distance,
+        "fill": fill,
+    }
     carry_out("invariance", options, where, shows=shows)

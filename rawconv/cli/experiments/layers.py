@@ -39,4 +39,10 @@ def main(per_class, folds, test, classifier, seed, epochs, all_classes, no_train
     }
     check(options["classifiers"])  # before a net is trained for them
     new = {"least": max(options["per_class"]), "epochs": epochs, "seed": seed, "quick": quick}
-    carry_out("layers", options, where, "train", new=new | {"all_classes": all_classes, "no_train": no_train})
+    carry_out(
+        "layers",
+        options,
+        where,
+        "train",
+        new=new | {"all_classes": all_classes, "no_train": no_train},
+    )

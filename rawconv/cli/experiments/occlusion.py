@@ -16,7 +16,10 @@ from .shared import carry_out, count_option, label_option, need_files, shared_op
     help="Layer whose strongest feature map is measured.",
 )
 @click.option(
-    "--square", type=click.IntRange(1), metavar="PIXELS", help="Side of the square.  [a quarter of the picture's]"
+    "--square",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="Side of the square.  [a quarter of the picture's]",
 )
 @click.option(
     "--stride",
@@ -24,7 +27,13 @@ from .shared import carry_out, count_option, label_option, need_files, shared_op
     metavar="PIXELS",
     help="Distance between positions of the square.  [1/30 of the picture's side]",
 )
-@click.option("--fill", default="128", show_default=True, metavar="0-255|R,G,B|mean", help="Colour of the square.")
+@click.option(
+    "--fill",
+    default="128",
+    show_default=True,
+    metavar="0-255|R,G,B|mean",
+    help="Colour of the square.",
+)
 @label_option
 @count_option(default=3)
 @shared_options

@@ -25,7 +25,9 @@ count_option = functools.partial(
     type=click.IntRange(1, 24),
     help="Number of validation pictures, if no PICTURE is named.",
 )
-no_train_option = click.option("--no-train", is_flag=True, help="Fail instead of training a net that is missing.")
+no_train_option = click.option(
+    "--no-train", is_flag=True, help="Fail instead of training a net that is missing."
+)
 
 
 def new_class_options(function):
@@ -37,7 +39,9 @@ def new_class_options(function):
             help="Use a tiny net, few pictures and two folds, to try the command; the numbers mean nothing.",
         ),
         no_train_option,
-        click.option("--all-classes", is_flag=True, help="Use the classes too that --weights was trained on."),
+        click.option(
+            "--all-classes", is_flag=True, help="Use the classes too that --weights was trained on."
+        ),
         click.option(
             "--epochs",
             default=10,
@@ -67,8 +71,9 @@ def new_class_options(function):
 def carry_out(name, options, where, split="val", needs=None, shows=None, new=None):
     """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
 
-    options: all that decides the numbers, beside the subject.  where: {weights, data, out, device, workspace, force,
-    as_json} of shared_options.  needs: subject -> {option: [files of other checkpoints]}, trained if they have to be.
+    options: all that decides the numbers, beside the subject.  where: {weights, data, out, device,
+    workspace, force, as_json} of shared_options.  needs: subject -> {option: [files of other
+    checkpoints]}, trained if they have to be.
     shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
     new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
     """
@@ -87,7 +92,10 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
         identity = loaded.identity(split) | options
         for option, files in (needs(loaded) if needs else {}).items():
             options = options | {option: files}
-            identity |= {option: files, f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files]}
+            identity |= {
+                option: files,
+                f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files],
+            }
         if shows:
             options = options | {"pictures": shows(loaded)}
             identity |= {"pictures": [shown.identity() for shown in options["pictures"]]}

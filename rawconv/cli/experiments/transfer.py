@@ -14,7 +14,9 @@ from .shared import carry_out, new_class_options, shared_options
     help="Number of training pictures of each class; repeatable.  [5, 15, 30, 60]",
 )
 @click.option(
-    "--steps", type=click.IntRange(1), help="Number of steps, of 32 pictures each, of each net from scratch.  [300]"
+    "--steps",
+    type=click.IntRange(1),
+    help="Number of steps, of 32 pictures each, of each net from scratch.  [300]",
 )
 @new_class_options
 @seed_option
@@ -38,4 +40,10 @@ def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, qui
         "seed": seed,
     }
     new = {"least": max(options["per_class"]), "epochs": epochs, "seed": seed, "quick": quick}
-    carry_out("transfer", options, where, "train", new=new | {"all_classes": all_classes, "no_train": no_train})
+    carry_out(
+        "transfer",
+        options,
+        where,
+        "train",
+        new=new | {"all_classes": all_classes, "no_train": no_train},
+    )

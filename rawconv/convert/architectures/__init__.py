@@ -1,4 +1,5 @@
-"""Nets whose state dicts rawconv knows: a state dict holds weights under names, and nothing of what lies between them.
+"""Nets whose state dicts rawconv knows: a state dict holds weights under names, and nothing of what
+lies between them.
 
     chains.py      alexnet, vgg11 ... vgg19 with and without _bn (torchvision); zfnet, zfnetb (pytorchcv)
     squeezenet.py  squeezenet1_0, squeezenet1_1
@@ -23,11 +24,15 @@ NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def expected(steps, shapes, widths=True):
-    """{name: shape} of the tensors of these steps.  widths: the architecture's own, else those of `shapes`."""
+    """{name: shape} of the tensors of these steps.  widths: the architecture's own, else those of
+    `shapes`.
+    """
     channels, found, below = {"": 3}, {}, ""
     for name, step, *inputs in steps:
         inputs = inputs or [below]
-        count = sum(channels[one] for one in inputs) if isinstance(step, Join) else channels[inputs[0]]
+        count = (
+            sum(channels[one] for one in inputs) if isinstance(step, Join) else channels[inputs[0]]
+        )
         if isinstance(step, Flat):
             count *= step.size**2
         if isinstance(step, Scale):

@@ -5,8 +5,10 @@ from .steps import Architecture, Dense, Drop, Filters, Flat, Norm, Pool, Rectify
 
 def alexnet():
     return [
-        ("features.0", Filters(64, 11, 4, 2)), ("features.1", Rectify()), ("features.2", Pool(3, 2)),  # 55, 27
-        ("features.3", Filters(192, 5, 1, 2)), ("features.4", Rectify()), ("features.5", Pool(3, 2)),  # 27, 13
+        # 55, 27
+        ("features.0", Filters(64, 11, 4, 2)), ("features.1", Rectify()), ("features.2", Pool(3, 2)),
+        # 27, 13
+        ("features.3", Filters(192, 5, 1, 2)), ("features.4", Rectify()), ("features.5", Pool(3, 2)),
         ("features.6", Filters(384, 3, 1, 1)), ("features.7", Rectify()),
         ("features.8", Filters(256, 3, 1, 1)), ("features.9", Rectify()),
         ("features.10", Filters(256, 3, 1, 1)), ("features.11", Rectify()),
@@ -37,7 +39,9 @@ def vgg(*blocks, norm=False):
 
 
 def zfnet(*maps):
-    """maps: of the last three convolutions.  Norm before pool, other than in the paper, and a padding of 1."""
+    """maps: of the last three convolutions.  Norm before pool, other than in the paper, and a
+    padding of 1.
+    """
     unit, last = "features.stage{}.unit1.{}", "features.stage3.unit{}.{}"
     return [
         (unit.format(1, "conv"), Filters(96, 7, 2, 1)), (unit.format(1, "activ"), Rectify()),
@@ -54,11 +58,19 @@ def zfnet(*maps):
     ]  # fmt: skip
 
 
-VGG = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+VGG = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
 CHAINS = {
     "alexnet": Architecture("torchvision", alexnet()),
     **{name: Architecture("torchvision", vgg(*blocks)) for name, blocks in VGG.items()},
-    **{f"{name}_bn": Architecture("torchvision", vgg(*blocks, norm=True)) for name, blocks in VGG.items()},
+    **{
+        f"{name}_bn": Architecture("torchvision", vgg(*blocks, norm=True))
+        for name, blocks in VGG.items()
+    },
     "zfnet": Architecture("pytorchcv", zfnet(384, 384, 256)),
     "zfnetb": Architecture("pytorchcv", zfnet(512, 1024, 512)),
 }

@@ -1,4 +1,6 @@
-"""DenseNet (Huang et al. 2016): each layer takes all before it in its block; batch norm comes before convolutions."""
+"""DenseNet (Huang et al. 2016): each layer takes all before it in its block; batch norm comes
+before convolutions.
+"""
 
 from .steps import Architecture, Average, Dense, Filters, Join, Pool, Rectify, Scale
 
@@ -15,7 +17,9 @@ def dense_layer(name, growth, inputs):
 
 
 def densenet(growth, counts, first):
-    """growth: maps that each layer adds.  counts: layers of each block.  first: maps of the first convolution."""
+    """growth: maps that each layer adds.  counts: layers of each block.  first: maps of the first
+    convolution.
+    """
     steps = [
         ("features.conv0", Filters(first, 7, 2, 3, norm="features.norm0", bias=False)),
         ("features.relu0", Rectify()), ("features.pool0", Pool(3, 2, pad=1)),

@@ -6,7 +6,10 @@ from .steps import Architecture, Average, Dense, Drop, Filters, Join, Pool, Rect
 def unit(name, filters, size, stride=1, pad=0, below=None):
     """A convolution with batch norm, and its ReLU."""
     step = Filters(filters, size, stride, pad, norm=f"{name}.bn", bias=False, epsilon=1e-3)
-    return [(f"{name}.conv", step, *([] if below is None else [below])), (f"{name}.relu", Rectify())]
+    return [
+        (f"{name}.conv", step, *([] if below is None else [below])),
+        (f"{name}.relu", Rectify()),
+    ]
 
 
 def units(name, below, *branches):
@@ -22,7 +25,9 @@ def units(name, below, *branches):
 
 
 def inception(name, below, one, three, five, pooled):
-    """three, five: (filters of 1x1, filters of 3x3); the second is the 5x5 of the paper, 3x3 in torchvision."""
+    """three, five: (filters of 1x1, filters of 3x3); the second is the 5x5 of the paper, 3x3 in
+    torchvision.
+    """
     steps, ends = units(
         name, below, [("branch1", one, 1)],
         [("branch2.0", three[0], 1), ("branch2.1", three[1], 3, 1, 1)],

@@ -1,4 +1,6 @@
-"""MobileNetV2 (Sandler et al. 2018): wide inside, filters of one channel, ReLU6, and no ReLU where its blocks end."""
+"""MobileNetV2 (Sandler et al. 2018): wide inside, filters of one channel, ReLU6, and no ReLU where
+its blocks end.
+"""
 
 from .steps import DEPTHWISE, Architecture, Average, Dense, Drop, Filters, Rectify, Sum
 
@@ -17,7 +19,11 @@ def inverted(name, below, channels, filters, stride, expand):
     steps += unit(f"{name}.conv.{place}", hidden, 3, stride, DEPTHWISE)
     end = f"{name}.conv.{place + 1}"
     steps.append((end, Filters(filters, 1, norm=f"{name}.conv.{place + 2}", bias=False)))
-    return [*steps, (f"{name}.add", Sum(), below, end)] if stride == 1 and channels == filters else steps
+    return (
+        [*steps, (f"{name}.add", Sum(), below, end)]
+        if stride == 1 and channels == filters
+        else steps
+    )
 
 
 def mobilenet_v2():
@@ -31,7 +37,12 @@ def mobilenet_v2():
             steps += inverted(f"features.{place}", steps[-1][0], *about)
             channels = filters
     steps += unit("features.18", 1280)
-    return [*steps, ("avgpool", Average()), ("classifier.0", Drop(0.2)), ("classifier.1", Dense(None))]
+    return [
+        *steps,
+        ("avgpool", Average()),
+        ("classifier.0", Drop(0.2)),
+        ("classifier.1", Dense(None)),
+    ]
 
 
 MOBILENETS = {"mobilenet_v2": Architecture("torchvision", mobilenet_v2())}

@@ -1,4 +1,6 @@
-"""ResNet (He et al. 2015), ResNeXt (Xie et al. 2016: its middle layer in groups), Wide ResNet (Zagoruyko 2016)."""
+"""ResNet (He et al. 2015), ResNeXt (Xie et al. 2016: its middle layer in groups), Wide ResNet
+(Zagoruyko 2016).
+"""
 
 from .steps import Architecture, Average, Dense, Filters, Pool, Rectify, Sum
 
@@ -47,7 +49,9 @@ def resnet(block, *counts, **about):
         for number in range(count):
             stride = 2 if stage and not number else 1
             short = not number and (stage > 0 or block is bottleneck)
-            steps += block(f"layer{stage + 1}.{number}", steps[-1][0], short, 64 << stage, stride, **about)
+            steps += block(
+                f"layer{stage + 1}.{number}", steps[-1][0], short, 64 << stage, stride, **about
+            )
     return [*steps, ("avgpool", Average()), ("fc", Dense(None))]
 
 

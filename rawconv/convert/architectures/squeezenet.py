@@ -1,4 +1,6 @@
-"""SqueezeNet (Iandola et al. 2016): Fire modules, a narrow layer and two beside each other; its scores are averages."""
+"""SqueezeNet (Iandola et al. 2016): Fire modules, a narrow layer and two beside each other; its
+scores are averages.
+"""
 
 from .steps import Architecture, Average, Drop, Filters, Join, Pool, Rectify
 
@@ -14,8 +16,12 @@ def fire(name, squeeze, expand):
 
 
 def squeezenet(first, pools):
-    """first: the step at the picture.  pools: the numbers of the modules, counted from 2 on, that are pools."""
-    widths = iter([(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)])
+    """first: the step at the picture.  pools: the numbers of the modules, counted from 2 on, that
+    are pools.
+    """
+    widths = iter(
+        [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)]
+    )
     steps = [("features.0", first), ("features.1", Rectify())]
     for place in range(2, 13):
         name = f"features.{place}"

@@ -1,7 +1,8 @@
 """What an architecture is made of, as a literal list of (name, step, *inputs) from the bottom up.
 
-name: that of the module in PyTorch, which is that of its tensors without ".weight" and ".bias".  inputs: the names of
-the steps it takes, "" the picture; by default the one before.  Nets round down where nothing is said.
+name: that of the module in PyTorch, which is that of its tensors without ".weight" and ".bias".
+inputs: the names of the steps it takes, "" the picture; by default the one before.  Nets round down
+where nothing is said.
 """
 
 from typing import NamedTuple
@@ -10,7 +11,9 @@ DEPTHWISE = 0  # as the groups of Filters: a filter a channel
 
 
 class Filters(NamedTuple):
-    """A convolution.  norm, epsilon: the name of its batch norm, if it has one, and its constant.  pad: as Conv's."""
+    """A convolution.  norm, epsilon: the name of its batch norm, if it has one, and its constant.
+    pad: as Conv's.
+    """
 
     filters: int | None
     size: int | tuple
@@ -61,7 +64,9 @@ class Average(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """Here the maps are of size x size (an adaptive average pool to that size does nothing), and become one row."""
+    """Here the maps are of size x size (an adaptive average pool to that size does nothing), and
+    become one row.
+    """
 
     size: int
 
@@ -85,9 +90,10 @@ class Join(NamedTuple):
 
 
 class Architecture(NamedTuple):
-    """library: whose.  steps: see above.  size: rows and columns of its pictures; stored: before their centre is cut
-    out.  heads: the beginnings of the names of tensors that are for training alone.  centred: whether the released
-    weights take pixels in -1 .. 1 (torchvision's transform_input).
+    """library: whose.  steps: see above.  size: rows and columns of its pictures; stored: before
+    their centre is cut out.  heads: the beginnings of the names of tensors that are for training
+    alone.  centred: whether the released weights take pixels in -1 .. 1 (torchvision's
+    transform_input).
     """
 
     library: str

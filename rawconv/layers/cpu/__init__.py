@@ -7,9 +7,9 @@
     transpose(dy, weight, window, dx)                back and down: dx = the transpose of that, without bias
     weight_gradient(x, dy, window)                   back: the gradient of the weight, whose sum has one order
 
-All see one group of filters, but for depthwise, which sees all.  x, dy and the results are contiguous; y and dx are
-written.  Filters with holes (a dilated window) are for gemm and depthwise alone.
-simd.py holds the vectors that some of them compute with.
+All see one group of filters, but for depthwise, which sees all.  x, dy and the results are
+contiguous; y and dx are written.  Filters with holes (a dilated window) are for gemm and depthwise
+alone. simd.py holds the vectors that some of them compute with.
 """
 
 import functools
@@ -24,9 +24,11 @@ from . import dense, depthwise, direct, gemm, winograd
 ALGORITHMS = {  # the first that supports a shape
     "depthwise": depthwise, "dense": dense, "direct": direct, "winograd": winograd, "gemm": gemm,
 }  # fmt: skip
-ALWAYS = ("depthwise", "dense", "gemm")  # considered whatever is asked for: the first two are exact where they fit
+# considered whatever is asked for: the first two are exact where they fit
+ALWAYS = ("depthwise", "dense", "gemm")
 CHOICES = ("auto", "gemm", "winograd", "direct")  # of --conv
-MOST_ZEROS = 1.9  # positions of dx for one of dy: a convolution of the padded dy multiplies mostly zeros beyond
+# positions of dx for one of dy: a convolution of the padded dy multiplies mostly zeros beyond
+MOST_ZEROS = 1.9
 
 
 class Shape(NamedTuple):
@@ -43,7 +45,8 @@ class Shape(NamedTuple):
         return self.window.out_size(*self.size)
 
     def turned(self):
-        """The Shape of the convolution of dy by filters turned by 180 degrees that is the transpose of this one.
+        """The Shape of the convolution of dy by filters turned by 180 degrees that is the transpose
+        of this one.
 
         None where there is none: its stride is not 1, or some windows lie in the padding alone.
         """
@@ -68,7 +71,9 @@ class Passes(NamedTuple):
 
 
 @functools.lru_cache(4096)
-def choose(algorithm: str, images: int, size: tuple, weight: tuple, window: Window, groups: int = 1) -> Passes:
+def choose(
+    algorithm: str, images: int, size: tuple, weight: tuple, window: Window, groups: int = 1
+) -> Passes:
     """The Passes for a Shape, which alone decides, so that a run repeats bit for bit.
 
     algorithm: "auto", or the name of one that is taken wherever it supports the shape.
@@ -82,11 +87,15 @@ def choose(algorithm: str, images: int, size: tuple, weight: tuple, window: Wind
 
 
 def _first(algorithm, shape, transposed=False):
-    considered = [name for name in ALGORITHMS if name in (algorithm, *ALWAYS) or algorithm == "auto"]
+    considered = [
+        name for name in ALGORITHMS if name in (algorithm, *ALWAYS) or algorithm == "auto"
+    ]
     if shape.window.is_dilated:
         considered = [name for name in considered if name in ("depthwise", "gemm")]
     return next(
-        ALGORITHMS[name] for name in considered if ALGORITHMS[name].supports(shape, name == algorithm, transposed)
+        ALGORITHMS[name]
+        for name in considered
+        if ALGORITHMS[name].supports(shape, name == algorithm, transposed)
     )
 
 
@@ -94,7 +103,11 @@ def _transpose(algorithm, shape):
     """(the function that computes the transpose, the algorithm it is of)."""
     by, turned = _first(algorithm, shape, transposed=True), shape.turned()
     spread = np.prod(shape.size) / max(1, np.prod(shape.out_size))
-    if by in (depthwise, dense) or turned is None or (spread >= MOST_ZEROS and algorithm != "winograd"):
+    if (
+        by in (depthwise, dense)
+        or turned is None
+        or (spread >= MOST_ZEROS and algorithm != "winograd")
+    ):
         return by.transpose, by
     by = _first(algorithm, turned)
     return functools.partial(_by_turning, by.forward, turned.window), by
@@ -105,13 +118,17 @@ def _by_turning(convolve, window, dy, weight, _, dx):
 
 
 def clear_unreached(dx, dy, weight, window):
-    """Set to 0 what transposed filters do not reach from where dy is not 0: what Winograd leaves there is rounding."""
+    """Set to 0 what transposed filters do not reach from where dy is not 0: what Winograd leaves
+    there is rounding.
+    """
     taps, alive = weight.any(axis=(2, 3)), dy.any(axis=3)
     some = np.flatnonzero(~alive.all(axis=(1, 2))) if taps.all() else np.arange(len(dy))
     if not len(some):
         return
     alive, taps = alive[some, ..., None].astype(dy.dtype), taps[..., None, None].astype(dy.dtype)
     reached = np.empty((len(some), *dx.shape[1:3], 1), dy.dtype)
-    choose("gemm", len(some), dx.shape[1:3], taps.shape, window).transpose(alive, taps, window, reached)
+    choose("gemm", len(some), dx.shape[1:3], taps.shape, window).transpose(
+        alive, taps, window, reached
+    )
     n, i, j, _ = np.nonzero(reached == 0)
     dx[some[n], i, j] = 0

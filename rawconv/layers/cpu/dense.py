@@ -1,7 +1,7 @@
 """A fully connected layer on the CPU: few images for many weights, each of which is read or written once.
 
-BLAS orders both factors of a product in memory of its own first; where one of them is 150 MB of weights for 32
-images, that takes as long as the product.
+BLAS orders both factors of a product in memory of its own first; where one of them is 150 MB of
+weights for 32 images, that takes as long as the product.
 """
 
 import math
@@ -22,13 +22,19 @@ def supports(shape, forced=False, transposed=False):
 def forward(x, weight, bias, window, y, fuse_relu=None):
     """y (N, F) = x (N, K) @ weight (K, F) + bias, cut by the filters; fuse_relu: and a ReLU."""
     x, matrix, y = _rows(x), weight.reshape(-1, weight.shape[3]), _rows(y)
-    run_blocks(lambda part: np.matmul(x, matrix[:, part], out=y[:, part]), _eighths(y.shape[1]), _cost(x, matrix))
+    run_blocks(
+        lambda part: np.matmul(x, matrix[:, part], out=y[:, part]),
+        _eighths(y.shape[1]),
+        _cost(x, matrix),
+    )
     if bias is not None:
         add_bias(y, bias, ceiling_of(fuse_relu, y))
 
 
 def transpose(dy, weight, window, dx):
-    """dx (N, K) = dy (N, F) @ weight.T, computed as its transpose: so the weights are what BLAS reads row by row."""
+    """dx (N, K) = dy (N, F) @ weight.T, computed as its transpose: so the weights are what BLAS
+    reads row by row.
+    """
     dy, matrix, dx = _rows(dy), weight.reshape(-1, weight.shape[3]), _rows(dx)
 
     def block(part):
@@ -40,7 +46,9 @@ def transpose(dy, weight, window, dx):
 
 
 def weight_gradient(x, dy, window):
-    """dweight (K, F) = x.T @ dy, LANES x LANES of it at a time, whose sums over the images stay in registers."""
+    """dweight (K, F) = x.T @ dy, LANES x LANES of it at a time, whose sums over the images stay in
+    registers.
+    """
     shape, x, dy = (*window.size, x.shape[3], dy.shape[3]), _rows(x), _rows(dy)
     dmatrix = empty(x, (x.shape[1], dy.shape[1]))
     if min(dmatrix.shape) < LANES:
@@ -80,7 +88,9 @@ def _strips(x):
 
 @loop
 def sum_images(rows, columns, out, height, width, first, last):
-    """out (height, width), flat: the sums over n of rows[a, n, i] * columns[b, n, j], in the strips first .. last-1."""
+    """out (height, width), flat: the sums over n of rows[a, n, i] * columns[b, n, j], in the strips
+    first .. last-1.
+    """
     a_strips, b_strips, count = rows.reshape(-1), columns.reshape(-1), rows.shape[1]
     size, zero = count * LANES, splat(out, out.dtype.type(0))
     for a in range(first, last):

@@ -1,10 +1,11 @@
-"""Depthwise convolution on the CPU: each channel has one filter of its own, so there is no product over channels.
+"""Depthwise convolution on the CPU: each channel has one filter of its own, so there is no product
+over channels.
 
     up      y[n, i, j, c] = bias[c] + sum over k, l of x[n, i*s + k*d - pad, j*s + l*d - pad, c] * weight[k, l, c]
     back    its transpose, and dweight[k, l, c] = the sum of x * dy over images and positions
 
-A few multiplications a number take no longer than the maps take to be read, so nothing is copied on the way, and the
-sums stay in registers.
+A few multiplications a number take no longer than the maps take to be read, so nothing is copied on
+the way, and the sums stay in registers.
 """
 
 import numpy as np
@@ -25,14 +26,20 @@ def supports(shape, forced=False, transposed=False):
 
 
 def fits(size, groups):
-    """Whether filters of `size` (channels of a group, F), in so many groups, are one a channel and fill a vector."""
+    """Whether filters of `size` (channels of a group, F), in so many groups, are one a channel and
+    fill a vector.
+    """
     channels, filters = size
     return channels == 1 and groups == filters >= LANES
 
 
 def forward(x, weight, bias, window, y, fuse_relu=None):
     """y = the convolution of x with weight (KH, KW, 1, C), plus bias; fuse_relu: and a ReLU."""
-    lines, weight, bias = y.reshape(-1, y.shape[2] * y.shape[3]), _filters(weight), np.ascontiguousarray(bias)
+    lines, weight, bias = (
+        y.reshape(-1, y.shape[2] * y.shape[3]),
+        _filters(weight),
+        np.ascontiguousarray(bias),
+    )
 
     def block(part):
         depthwise(x, weight, bias, y, part.start, part.stop, *_geometry(window))
@@ -60,7 +67,9 @@ def weight_gradient(x, dy, window):
     sums = zeros(x, (len(parts), *shape))
 
     def block(index):
-        depthwise_weight_gradient(x, dy, sums[index], parts[index].start, parts[index].stop, *_geometry(window))
+        depthwise_weight_gradient(
+            x, dy, sums[index], parts[index].start, parts[index].stop, *_geometry(window)
+        )
 
     run_blocks(block, range(len(parts)), dy.size * sums[0, ..., 0].size / SPEED)
     return sums.sum(axis=0, out=empty(x, shape)).reshape(*window.size, 1, shape[2])
@@ -82,8 +91,8 @@ def _geometry(window):
 
 @loop
 def depthwise(x, weight, bias, y, first, last, sh, sw, top, left, apart_y, apart_x):
-    """The output rows first..last-1, counted through all images; LANES channels at a time, of which the last vector is
-    computed twice where they do not fill one of their own."""
+    """The output rows first..last-1, counted through all images; LANES channels at a time, of which
+    the last vector is computed twice where they do not fill one of their own."""
     (height, width, channels), (kh, kw, _) = x.shape[1:], weight.shape
     given, taps, out = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     for row in range(first, last):
@@ -128,7 +137,9 @@ def depthwise_transpose(dy, weight, dx, first, last, sh, sw, top, left, apart_y,
 
 @loop
 def depthwise_weight_gradient(x, dy, total, first, last, sh, sw, top, left, apart_y, apart_x):
-    """total (KH, KW, C) += what the output rows first..last-1 give, each of which is summed by itself first."""
+    """total (KH, KW, C) += what the output rows first..last-1 give, each of which is summed by
+    itself first.
+    """
     (height, width, channels), (kh, kw, _) = x.shape[1:], total.shape
     line = np.empty(channels, x.dtype)
     for row in range(first, last):

@@ -1,8 +1,8 @@
 """Convolution of pictures with few channels on the CPU, without columns: their sums stay in registers.
 
-In conv1 a window has 7x7x3 numbers for 96 filters or fewer; to write it as a column, and to order the columns for
-BLAS, takes half as long as the product itself.  Here a picture is padded once, and the rows of its windows are read
-where they lie.
+In conv1 a window has 7x7x3 numbers for 96 filters or fewer; to write it as a column, and to order
+the columns for BLAS, takes half as long as the product itself.  Here a picture is padded once, and
+the rows of its windows are read where they lie.
 
     up      the sums of POSITIONS neighbouring places and LANES filters, over the numbers of a window
     back    those of TAPS neighbouring numbers of a window and LANES filters, over a row of dy
@@ -21,18 +21,27 @@ from .gemm import ACCUMULATORS, transpose  # noqa: F401 (of this way there is no
 from .simd import LANES, accumulate, copies, load, splat, store
 
 MOST_CHANNELS = 4  # otherwise columns are worth their while
-POSITIONS, TAPS = 8, 11  # vectors of sums; 11 divides rows of 7x3 and 11x3 numbers with the least left over
+# vectors of sums; 11 divides rows of 7x3 and 11x3 numbers with the least left over
+POSITIONS, TAPS = 8, 11
 BLOCK = 4096  # positions of the output: rows of an image or some images
 
 
 def supports(shape, forced=False, transposed=False):
-    return shape.weight[2] <= MOST_CHANNELS and shape.weight[3] % LANES == 0 and shape.out_size[1] >= POSITIONS
+    return (
+        shape.weight[2] <= MOST_CHANNELS
+        and shape.weight[3] % LANES == 0
+        and shape.out_size[1] >= POSITIONS
+    )
 
 
 def forward(x, weight, bias, window, y, fuse_relu=None):
-    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, in a pass of its own."""
+    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, in a pass
+    of its own.
+    """
     filters = weight.shape[3]
-    matrix = np.ascontiguousarray(weight.reshape(-1, filters // LANES, LANES).swapaxes(0, 1)).reshape(-1)
+    matrix = np.ascontiguousarray(
+        weight.reshape(-1, filters // LANES, LANES).swapaxes(0, 1)
+    ).reshape(-1)
     offsets = np.zeros(filters, x.dtype) if bias is None else np.ascontiguousarray(bias)
 
     def block(part):
@@ -70,16 +79,27 @@ def _blocks(y):
 
 
 def _padded(x, part, window, width):
-    """What a block of the output sees of x, with zeros around it, flat; and (width, rows of the block, KH, the numbers
-    of a window's row, and in numbers the way to the next line, image, output row and output position)."""
+    """What a block of the output sees of x, with zeros around it, flat; and (width, rows of the
+    block, KH, the numbers of a window's row, and in numbers the way to the next line, image, output
+    row and output position)."""
     (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
     x, rows, channels = x[part[0]], part[1], x.shape[3]
     line = channels * max((width - 1) * sw + kw, left + x.shape[2])
     shape = (len(x), (rows.stop - rows.start - 1) * sh + kh, line)
-    padded = scratch("padded", (math.prod(shape) + TAPS,), x.dtype)  # sum_taps reads beyond the last line
+    # sum_taps reads beyond the last line
+    padded = scratch("padded", (math.prod(shape) + TAPS,), x.dtype)
     lines = padded[: math.prod(shape)].reshape(shape)
     pad(x.reshape(*x.shape[:2], -1), lines, top - rows.start * sh, left * channels)
-    return padded, (width, rows.stop - rows.start, kh, kw * channels, line, shape[1] * line, sh * line, sw * channels)
+    return padded, (
+        width,
+        rows.stop - rows.start,
+        kh,
+        kw * channels,
+        line,
+        shape[1] * line,
+        sh * line,
+        sw * channels,
+    )
 
 
 @loop
@@ -128,6 +148,8 @@ def sum_taps(padded, dy, total, filters, geometry):
                 for i in range(0, run, TAPS):
                     start, at = corner + ky * line + i, (f * kh + ky * LANES) * run + i * LANES
                     first = row * width * filters + f
-                    sums = accumulate(copies(zero, TAPS), padded, start, 1, across, dy, first, filters, width)
+                    sums = accumulate(
+                        copies(zero, TAPS), padded, start, 1, across, dy, first, filters, width
+                    )
                     for j in range(min(TAPS, run - i)):
                         store(total, at + j * LANES, load(total, at + j * LANES) + sums[j])

@@ -1,6 +1,7 @@
 """Convolution as im2col and one matrix product on the threads of a CPU: any shape, and exact zeros.
 
-A block of columns is made, multiplied and forgotten while it lies in the cache of the processor that works on it.
+A block of columns is made, multiplied and forgotten while it lies in the cache of the processor
+that works on it.
 """
 
 import math
@@ -13,7 +14,8 @@ from ...machine.threads import cut, run_blocks, scratch
 
 COLUMNS = 2 << 20  # bytes of a block of columns: it stays in the L2 cache
 ACCUMULATORS = 8  # of the weight gradient, at most: by shapes, so that its sum has one order
-LEAST_POSITIONS = 256  # of dy for an accumulator, which is cleared and added up whatever it takes in
+# of dy for an accumulator, which is cleared and added up whatever it takes in
+LEAST_POSITIONS = 256
 PRODUCTS = 40  # multiplications and additions a nanosecond, about
 
 
@@ -54,7 +56,11 @@ def transpose(dy, weight, window, dx):
 
 def weight_gradient(x, dy, window):
     """dweight = im2col(x).T @ dy, in some sums of their own, which are added in their order."""
-    rows, filters, length = dy.reshape(-1, *dy.shape[2:]), dy.shape[3], math.prod(window.size) * x.shape[3]
+    rows, filters, length = (
+        dy.reshape(-1, *dy.shape[2:]),
+        dy.shape[3],
+        math.prod(window.size) * x.shape[3],
+    )
     step = rows_a_block(x, dy.shape[2] * length, COLUMNS)
     parts = cut(len(rows), split_k(len(rows), dy.shape[2]))
     sums = zeros(x, (len(parts), length, filters))
@@ -67,7 +73,9 @@ def weight_gradient(x, dy, window):
             sums[index] += np.matmul(given.T, rows[part].reshape(-1, filters), out=product)
 
     run_blocks(block, range(len(parts)), rows.size * length / PRODUCTS)
-    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(*window.size, x.shape[3], filters)
+    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(
+        *window.size, x.shape[3], filters
+    )
 
 
 def split_k(rows, width):
@@ -96,7 +104,9 @@ def columns(x, part, window, out_size):
 
 
 def ceiling_of(fuse_relu, y):
-    """What add_bias takes for a ReLU that is done in its pass, a ceiling or inf; for None, a number below 0."""
+    """What add_bias takes for a ReLU that is done in its pass, a ceiling or inf; for None, a number
+    below 0.
+    """
     return y.dtype.type(-1 if fuse_relu is None else fuse_relu)
 
 
@@ -135,7 +145,9 @@ def add_bias(y, bias, ceiling):
 
 @loop
 def im2col(x, columns, first, oh, ow, kh, kw, sh, sw, top, left, channels):
-    """Copy each window to its row of columns; a window's row of pixels is one run of memory, cropped at the border."""
+    """Copy each window to its row of columns; a window's row of pixels is one run of memory,
+    cropped at the border.
+    """
     run = kw * channels
     end = x.shape[2]
     for row in range(columns.shape[0]):

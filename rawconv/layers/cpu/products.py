@@ -1,7 +1,7 @@
 """Winograd's 36 matrix products, of factors whose rows lie apart: ROWS x LANES sums in registers.
 
-BLAS would first order both factors in memory of its own, which for as few channels as a convolution has takes up to a
-quarter of the time.
+BLAS would first order both factors in memory of its own, which for as few channels as a convolution
+has takes up to a quarter of the time.
 """
 
 import numpy as np
@@ -11,16 +11,19 @@ from ...machine.threads import cut, run_blocks, scratch
 from .simd import LANES, accumulate, copies, splat, store
 
 ROWS = 12
-PAGE = 4096  # bytes: numbers as far apart as a multiple of it share one place in the first cache, which has 8 or 12
+# bytes: numbers as far apart as a multiple of it share one place in the first cache, which has 8 or
+# 12
+PAGE = 4096
 PRODUCTS = 40  # multiplications and additions a nanosecond, about
 BLOCK = 150_000  # nanoseconds, at least, of the products that one call computes
 
 
 def multiply_each(a, b, out, spans):
-    """out[rows, p, columns] = a[rows, p, inner] @ b[p, inner, columns] at each of the 36 positions p; 0 beside them.
+    """out[rows, p, columns] = a[rows, p, inner] @ b[p, inner, columns] at each of the 36 positions
+    p; 0 beside them.
 
-    spans: (36, 6) the first and last (exclusive) of rows, inner and columns.  By BLAS where blocks of registers do not
-    fit, or the cache would not.
+    spans: (36, 6) the first and last (exclusive) of rows, inner and columns.  By BLAS where blocks
+    of registers do not fit, or the cache would not.
     """
     rows, inner, columns = (spans[:, 1::2] - spans[:, ::2]).T
     fits = (rows >= ROWS) & (columns % LANES == 0) & (a.strides[0] % PAGE != 0)
@@ -30,13 +33,19 @@ def multiply_each(a, b, out, spans):
         multiply_some(a, b, out, spans, fits, part.start, part.stop)
         for p in (part.start + (~fits[part]).nonzero()[0]).tolist():
             top, bottom, start, stop, left, right = spans[p].tolist()
-            np.matmul(a[top:bottom, p, start:stop], b[p, start:stop, left:right], out=out[top:bottom, p, left:right])
+            np.matmul(
+                a[top:bottom, p, start:stop],
+                b[p, start:stop, left:right],
+                out=out[top:bottom, p, left:right],
+            )
 
     _run(block, work)
 
 
 def add_products(a, b, sums, spans, first):
-    """sums[p, inner] += a[rows, p, inner].T @ b[rows, p] at each of the 36 positions; first: sums is not set yet."""
+    """sums[p, inner] += a[rows, p, inner].T @ b[rows, p] at each of the 36 positions; first: sums
+    is not set yet.
+    """
     rows, inner, _ = (spans[:, 1::2] - spans[:, ::2]).T
 
     def block(part):
@@ -67,7 +76,11 @@ def multiply_some(a, b, out, spans, fits, first, last):
             out[top:bottom, p, :left] = 0
             out[top:bottom, p, right:] = 0
         if fits[p]:
-            multiply(a[top:bottom, p, start:stop], b[p, start:stop, left:right], out[top:bottom, p, left:right])
+            multiply(
+                a[top:bottom, p, start:stop],
+                b[p, start:stop, left:right],
+                out[top:bottom, p, left:right],
+            )
 
 
 @loop
@@ -78,6 +91,8 @@ def multiply(a, b, out):
     for first in range(0, len(a), ROWS):
         row = min(first, len(a) - ROWS)
         for column in range(0, out.shape[1], LANES):
-            sums = accumulate(copies(zero, ROWS), a, row * across, across, 1, b, column, down, len(b))
+            sums = accumulate(
+                copies(zero, ROWS), a, row * across, across, 1, b, column, down, len(b)
+            )
             for j in range(ROWS):
                 store(out, (row + j) * line + column, sums[j])

@@ -1,4 +1,5 @@
-"""Vectors inside Numba loops: LANES neighbouring numbers of an array, on which one operation is one instruction.
+"""Vectors inside Numba loops: LANES neighbouring numbers of an array, on which one operation is one
+instruction.
 
     v = load(a, i)              a[i : i + LANES], a being flat and contiguous
     store(a, i, v)              a[i : i + LANES] = v
@@ -7,9 +8,10 @@
     copies(v, 8)                (v, v, v, v, v, v, v, v); the number is a constant
     accumulate(...)             the micro-kernel of all products: sums that stay in registers
 
-LLVM vectorises a simple loop by itself; it gives up where values live in registers over several loops (the tiles of
-Winograd, the accumulators of a product), and there these vectors say what is meant.  The length is that of AVX-512 in
-float32; on narrower machines, and in float64, LLVM uses several registers for one vector.
+LLVM vectorises a simple loop by itself; it gives up where values live in registers over several
+loops (the tiles of Winograd, the accumulators of a product), and there these vectors say what is
+meant.  The length is that of AVX-512 in float32; on narrower machines, and in float64, LLVM uses
+several registers for one vector.
 """
 
 import operator
@@ -40,11 +42,15 @@ class _Model(models.PrimitiveModel):
 
 
 def _pointer(context, builder, signature, array, index):
-    """To LANES numbers from array[index] on; they may start anywhere, so the alignment is that of one number."""
+    """To LANES numbers from array[index] on; they may start anywhere, so the alignment is that of
+    one number.
+    """
     kind = signature.args[0]
     data = make_array(kind)(context, builder, array).data
     vector = context.get_value_type(Vector(kind.dtype))
-    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer()), kind.dtype.bitwidth // 8
+    return builder.bitcast(
+        builder.gep(data, [index]), vector.as_pointer()
+    ), kind.dtype.bitwidth // 8
 
 
 @intrinsic
@@ -94,7 +100,11 @@ def _lane_by_lane(function, instruction):
             return lambda a, b: operation(a, b)
 
 
-for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+for _function, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+):
     _lane_by_lane(_function, _instruction)
 
 
@@ -112,8 +122,8 @@ def copies(typing, vector, count):
 def accumulate(sums, a, i, step, along, b, j, down, count):
     """sums[n] += the sum over k < count of a[i + n * step + k * along] * the vector at b[j + k * down].
 
-    A number is multiplied by a vector, for as many sums as there are registers; only those two are read, and nothing
-    is written.  Returns the sums, a tuple.
+    A number is multiplied by a vector, for as many sums as there are registers; only those two are
+    read, and nothing is written.  Returns the sums, a tuple.
     """
     for k in range(count):
         sums = _add_products(sums, a, i + k * along, step, load(b, j + k * down))
@@ -142,7 +152,9 @@ def _add_products(typing, sums, array, index, step, vector):
 def _scale(typing, number, vector):
     def generate(context, builder, signature, arguments):
         number, vector = arguments
-        return builder.fmul(_in_every_lane(builder, number, vector.type), vector, flags=("contract",))
+        return builder.fmul(
+            _in_every_lane(builder, number, vector.type), vector, flags=("contract",)
+        )
 
     return vector(vector.dtype, vector), generate
 

@@ -1,13 +1,15 @@
 """The loops around Winograd's products: from pixels to tiles and back, a vector of channels at a time.
 
-All channel counts are multiples of LANES here; fold and unfold pad and crop them.  Tiles lie as (tile, position,
-channel), position = 6 * row + column, so that one tile is one piece of memory; the product of a position takes every
-36th row.
+All channel counts are multiples of LANES here; fold and unfold pad and crop them.  Tiles lie as
+(tile, position, channel), position = 6 * row + column, so that one tile is one piece of memory; the
+product of a position takes every 36th row.
 
-At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long, and take fewer of the positions.
+At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long, and take fewer
+of the positions.
 
-Each transform is separable.  It goes down the columns first and keeps the result in `half`, scratch that never leaves
-the first-level cache, then along the rows: 36 values at once would not fit into the registers, 6 do.
+Each transform is separable.  It goes down the columns first and keeps the result in `half`, scratch
+that never leaves the first-level cache, then along the rows: 36 values at once would not fit into
+the registers, 6 do.
 """
 
 import numba
@@ -16,20 +18,31 @@ import numpy as np
 from ...machine.numba_cache import loop
 from .simd import LANES, load, store
 
-# The three matrices along one axis, for a tile of n outputs, n = 1 to 4: y = AT [ (G g) (.) (BT d) ].  Such a tile has
-# n + 2 of the 6 positions: the first n + 1 of the points 0, 1, -1, 2, -2, and infinity, which comes last.
+# The three matrices along one axis, for a tile of n outputs, n = 1 to 4: y = AT [ (G g) (.) (BT d)
+# ].  Such a tile has n + 2 of the 6 positions: the first n + 1 of the points 0, 1, -1, 2, -2, and
+# infinity, which comes last.
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 AT = {
     1: np.array([[1, 1, 1]]),
     2: np.array([[1, 1, 1, 0], [0, 1, -1, 1]]),
     3: np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 1]]),
-    4: np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
+    4: np.array(
+        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+    ),
 }
 BT = {
     1: np.array([[4, -4, 0], [0, -6, 0], [0, -1, 1]]),
     2: np.array([[4, 0, -4, 0], [0, -3, -3, 0], [0, 3, -3, 0], [0, -1, 0, 1]]),
-    3: np.array([[4, -2, -4, 2, 0], [0, -6, -3, 3, 0], [0, 2, -3, 1, 0], [0, -4, 0, 4, 0], [0, 2, -1, -2, 1]]),
+    3: np.array(
+        [
+            [4, -2, -4, 2, 0],
+            [0, -6, -3, 3, 0],
+            [0, 2, -3, 1, 0],
+            [0, -4, 0, 4, 0],
+            [0, 2, -1, -2, 1],
+        ]
+    ),
     4: np.array(
         [
             [4, 0, -5, 0, 1, 0],
@@ -43,7 +56,8 @@ BT = {
 }
 
 
-# The same, written out: what they share is computed once.  What stands at positions that a tile lacks is not used.
+# The same, written out: what they share is computed once.  What stands at positions that a tile
+# lacks is not used.
 
 
 @numba.njit
@@ -55,9 +69,23 @@ def bt(n, d0, d1, d2, d3, d4, d5):
         return 4 * (d0 - d2), -3 * (d1 + d2), 3 * (d1 - d2), d0, d0, d3 - d1
     odd = d3 - d1
     if n == 3:
-        return 4 * (d0 - d2) + 2 * odd, 3 * (odd - d1 - d2), 2 * d1 - 3 * d2 + d3, 4 * odd, d0, d4 - d2 - 2 * odd
+        return (
+            4 * (d0 - d2) + 2 * odd,
+            3 * (odd - d1 - d2),
+            2 * d1 - 3 * d2 + d3,
+            4 * odd,
+            d0,
+            d4 - d2 - 2 * odd,
+        )
     even1, odd1, even2, odd2 = d4 - 4 * d2, d3 - 4 * d1, d4 - d2, 2 * odd
-    return 4 * d0 - 5 * d2 + d4, even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2, 4 * d1 - 5 * d3 + d5
+    return (
+        4 * d0 - 5 * d2 + d4,
+        even1 + odd1,
+        even1 - odd1,
+        even2 + odd2,
+        even2 - odd2,
+        4 * d1 - 5 * d3 + d5,
+    )
 
 
 @numba.njit
@@ -72,7 +100,12 @@ def at(n, m0, m1, m2, m3, m4, m5):
     if n == 3:
         return m0 + sum1 + m3, difference1 + 2 * m3, sum1 + 4 * m3 + m5, m0
     sum2, difference2 = m3 + m4, m3 - m4
-    return m0 + sum1 + sum2, difference1 + 2 * difference2, sum1 + 4 * sum2, difference1 + 8 * difference2 + m5
+    return (
+        m0 + sum1 + sum2,
+        difference1 + 2 * difference2,
+        sum1 + 4 * sum2,
+        difference1 + 8 * difference2 + m5,
+    )
 
 
 @numba.njit
@@ -100,22 +133,32 @@ def six(array, i, step):
 
 @numba.njit
 def four(array, i, step):
-    return load(array, i), load(array, i + step), load(array, i + 2 * step), load(array, i + 3 * step)
+    return (
+        load(array, i),
+        load(array, i + step),
+        load(array, i + 2 * step),
+        load(array, i + 3 * step),
+    )
 
 
-# The tiles of one image that are of one size, (high, wide): down rows of across tiles from (top, left) on.  A folded
-# image is (rows, width, channels), and ends late enough for 6 or 4 pixels from every tile on; arrays are flat.
+# The tiles of one image that are of one size, (high, wide): down rows of across tiles from (top,
+# left) on.  A folded image is (rows, width, channels), and ends late enough for 6 or 4 pixels from
+# every tile on; arrays are flat.
 
 
 def transform_of(transform, read, count):
-    """The loop that transforms tiles along both axes, by `transform` of the `count` pixels that `read` takes."""
+    """The loop that transforms tiles along both axes, by `transform` of the `count` pixels that
+    `read` takes.
+    """
 
     @numba.njit
     def tiles_in(folded, tiles, rectangle, width, channels):
         top, left, down, across, high, wide = rectangle
         half, line = np.empty(6 * count * LANES, folded.dtype), width * channels
         for tile in range(down * across):
-            corner = (top + high * (tile // across)) * line + (left + wide * (tile % across)) * channels
+            corner = (top + high * (tile // across)) * line + (
+                left + wide * (tile % across)
+            ) * channels
             for c in range(0, channels, LANES):
                 for j in range(count):
                     t = transform(high, *read(folded, corner + j * channels + c, line))
@@ -131,7 +174,8 @@ def transform_of(transform, read, count):
     return tiles_in
 
 
-inputs_to_tiles = transform_of(bt, six, 6)  # BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2
+# BT d B of every tile d of high + 2 by wide + 2 pixels, which overlap by 2
+inputs_to_tiles = transform_of(bt, six, 6)
 gradients_to_tiles = transform_of(a, four, 4)  # A dy AT of every tile dy of high by wide gradients
 
 
@@ -194,7 +238,8 @@ def unfold(folded, x, order, geometry):
                 out[c] = block[c]
 
 
-# Blocks of images: where they are small, a call from Python for each would take as long as its work.
+# Blocks of images: where they are small, a call from Python for each would take as long as its
+# work.
 
 
 @loop
@@ -202,7 +247,8 @@ def images_in(x, tiles, first, last, rectangles, gradients, folded, order, geome
     """Fold the images first .. last-1 of x, `folded` being room for one, and transform all their tiles.
 
     rectangles: (k, 6), of Tiles; in tiles, flat, those of one rectangle stand together.
-    gradients: whether they are gradients (A dy AT) or inputs (BT d B).  geometry: stride, apart and pad of the fold.
+    gradients: whether they are gradients (A dy AT) or inputs (BT d B).  geometry: stride, apart and
+    pad of the fold.
     """
     flat, width, channels = folded.reshape(-1), folded.shape[1], folded.shape[2]
     for n in range(first, last):
@@ -220,8 +266,9 @@ def images_in(x, tiles, first, last, rectangles, gradients, folded, order, geome
 
 @loop
 def images_out(tiles, bias, y, first, last, rectangles, whole, order, geometry):
-    """The images first .. last-1 of y from the tiles of all; `whole`: room for one before it is unfolded, or empty
-    where there is nothing to unfold.  geometry: stride and pad of what is unfolded."""
+    """The images first .. last-1 of y from the tiles of all; `whole`: room for one before it is
+    unfolded, or empty where there is nothing to unfold.  geometry: stride and pad of what is
+    unfolded."""
     channels = len(bias)
     for n in range(first, last):
         out = whole if whole.size else y[n]
