@@ -13,7 +13,7 @@ from laws import assert_close, assert_same
 from projecting import project_units
 
 from rawconv import models
-from rawconv.layers import PAPER, Rules
+from rawconv.layers import PAPER, Layer, Rules
 from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
@@ -324,3 +324,42 @@ def test_caches_are_left_alone(xp):
     for array, old in zip(arrays, before, strict=True):
         assert_same(array, old)
     assert (to_cpu(seed) == 1).all() and corner.min() == 0
+
+
+class Gate(Layer):
+    """y = x where x > 0, else 0; its cache is a tuple of an array."""
+
+    def out_shape(self, shape):
+        return shape
+
+    def forward(self, x, rng_key=None):
+        return x * (x > 0), (x > 0,)
+
+    def deconv(self, r, cache, rules=PAPER):
+        return r * cache[0]
+
+
+class SelectedGate(Gate):
+    def select_cache(self, cache, rows):
+        return (cache[0][rows],)
+
+
+def test_a_cache_is_selected_as_its_layer_says_or_refused():
+    """Whole maps of two images in the other order: kept as it is, the cache would be that of the wrong image."""
+    rng, projections = np.random.default_rng(4), {}
+    filters = [("conv1", Conv(3, 3, pad=1, init_std=1)), ("conv2", Conv(2, 3, pad=1, init_std=1))]
+    x = rng.standard_normal((2, 7, 6, 2)).astype(np.float32)
+    units = [(1, 0, 3, 3), (0, 1, 2, 2)]
+    for gate in (ReLU, SelectedGate, Gate):
+        net = Net(x.shape[1:], [filters[0], ("gate", gate()), filters[1]])
+        if gate is Gate:
+            with pytest.raises(
+                ValueError, match=r"^The cache of a Gate is neither .*: give it a select_cache\.$"
+            ):
+                project_units(net, x, "conv2", units, full=True)
+        else:
+            projections[gate] = project_units(net, x, "conv2", units, Rules("gradient"), full=True)[
+                0
+            ]
+    assert projections[ReLU].any()
+    assert_same(projections[SelectedGate], projections[ReLU])

@@ -107,6 +107,9 @@ class Layer:
     Functions, None where nobody wrote one:
         parameter_gradients  parameter_gradients(dy, cache) -> grads, where that is less work than backward; asked of
                         the lowest layer that learns, below which no gradient is needed
+        select_cache    select_cache(cache, rows) -> the cache of the images `rows` (M,) of the batch, as if forward had
+                        been given just them.  None: it is None, an array (N, ...) or a tuple of numbers that hold for
+                        every image
         memory          memory(step) -> Memory, of a training step (memory.py); None: counted by its parameters alone
         to_onnx         to_onnx(graph, name) adds its operators to a convert.to_onnx.Writer; None: it is not exported
     """
@@ -136,5 +139,6 @@ class Layer:
     deconv_window: Callable[..., Any] | None = None
     switches = False
     parameter_gradients: Callable[..., Grads] | None = None
+    select_cache: Callable[..., Any] | None = None
     memory: Callable[..., Any] | None = None
     to_onnx: Callable[..., Any] | None = None

@@ -97,6 +97,9 @@ class MaxPool(Layer):
         """
         return self._unpool(r, cache, rules.shared_switches)
 
+    def select_cache(self, cache: Cache, rows: Array) -> Cache:
+        return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
+
     def forward_window(self, x: Array, first: Array, below: Shape) -> Array:
         return moved(self).forward(x)[0]
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from ..layers import PAPER
 from ..layers.cutouts import gather, put
-from ..layers.max_pool import Cache
 from ..machine.arrays import Array, array_module
 from ..machine.threads import cut
 from ..net import IMAGE
@@ -136,7 +135,7 @@ def _go_down_whole(net, caches, windows, sizes, rules, out, watch):
         for part in below if isinstance(below, tuple) else (below,):
             watch(node, windows._replace(r=part, corner=origin))
 
-    caches = select(caches, xp.asarray(windows.rows))
+    caches = select(net, caches, xp.asarray(windows.rows))
     out[xp.asarray(windows.at)] = net.deconv(r, caches, rules, tell if watch else None)
 
 
@@ -172,17 +171,26 @@ def step(layer, r, corner, cache, rows, below, rules):
     return out, corner
 
 
-def select(caches: Caches, rows: Any) -> Caches:
-    """The caches of these pictures, in this order, as if forward had been given just them (again
+def select(net: Net, caches: Caches, rows: Any) -> Caches:
+    """The caches of these images, in this order, as if forward had been given just them (again
     and again).
+
+    ValueError: a layer says nowhere how the images of its cache are selected.
     """
+    return {name: _select_one(net[name], cache, rows) for name, cache in caches.items()}
 
-    def gather(cache):
-        # By the cache, not by its layer: caches are selected without their net.
-        if isinstance(cache, Cache):
-            return Cache(cache.switches[rows], (len(rows), *cache.shape[1:]))
-        # What belongs to no picture stays, and a convolution's input, of which the way down asks
-        # for the size alone.
-        return cache if cache is None or isinstance(cache, tuple) else cache[rows]
 
-    return {name: gather(cache) for name, cache in caches.items()}
+def _select_one(layer, cache, rows):
+    if layer.select_cache:
+        return layer.select_cache(cache, rows)
+    if hasattr(cache, "dtype"):
+        return cache[rows]
+    if cache is None or (
+        isinstance(cache, tuple) and all(isinstance(part, (int, float)) for part in cache)
+    ):
+        return cache
+    kind = type(layer).__name__
+    raise ValueError(
+        f"The cache of a {kind} is neither None, an array (N, ...) nor a tuple of numbers: "
+        "give it a select_cache."
+    )
