@@ -87,6 +87,7 @@ class Layer:
         takes_execution forward and forward_window take execution=, which the cache keeps for the ways down
         fuses_relu      forward takes fuse_relu=ceiling, which does the work of a ReLU above it in the same pass
         relu_ceiling    it is y = min(max(x, 0), that), inf without a ceiling, which such a layer below can do; None: no
+                        (its cache must be y: where that layer did its work, the net keeps that one's output as cache)
         in_place        backward takes in_place=True, which may overwrite dy
     To a user:
         named           what the name of its node means: "output" its output, "rectified" that of the rectifier which
@@ -96,7 +97,8 @@ class Layer:
         rule            the field of Rules by which it goes down, told beside the verb; "" if there is no choice to tell
         passive         on the way down it gives back what it is given, by every rule: no step of a trace
     Through windows, where only a part of a map goes up or down:
-        cached_rules    the values of its rule by which deconv reads the cache, place by place
+        cached_rules    the values of its rule by which deconv reads the cache, place by place; the cache must be an
+                        array (N, H, W, C) then, of which windows are cut out
         border          the value of what lies outside its input, on the way up
         forward_window  forward_window(x, first, below) -> y, of windows x (U, h, w, C) cut out of an input of (H, W),
                         `below`, with what lies outside; first (U, 2): the places of y's corners.  None: by whole maps

@@ -22,7 +22,7 @@ from .memory import Memory, Step
 from .window import WINDOW, Window, moved, pair
 
 SHARED = {"add": 0, "max": 1, "overwrite": 2}
-MOST_PLACES = (1 << 16) - 1  # one number is left for "none of them", see windowed.py
+MOST_PLACES = (1 << 16) - 1  # one number is left for "none of them": deconv_window
 
 
 class Cache(NamedTuple):

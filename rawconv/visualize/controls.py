@@ -40,8 +40,10 @@ class Control(NamedTuple):
     net: Net
 
     def caches(self, caches: Caches, others: Any = None) -> Caches:
-        """Return the caches that the way down uses instead.  others: the caches of other images,
-        for other-switches.
+        """Return the caches that the way down uses instead.
+
+        others: for other-switches, (N,) the row of the pass whose switches each image gets; by
+        default the next one.
         """
         if self.name == "random-weights":
             return caches

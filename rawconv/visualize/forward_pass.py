@@ -42,7 +42,7 @@ class ForwardPass:
     """Images that went up a net once: feature maps and caches by the names of the net's nodes, on its device.
 
     net: the Net.
-    x: (N, H, W, C), what went in: images.preprocess makes it of stored images.
+    x: (N, H, W, C), what went in: data.preprocessing.preprocess makes it of stored images.
     layers: the names of the layers to go up to, as users give them; by default the net's last.
     images: the stored images (N, S, S, 3), uint8, that x was made of, where they are known.
     maps: {node: its output (N, H, W, C)}, and x as maps[IMAGE].  A convolution that does the work
