@@ -110,15 +110,16 @@ class Net:
         }
 
     @property
-    def fuses_relu(self) -> dict[str, float]:
-        """{name: ceiling} of the layers that can apply the ReLU above them: every Conv that only a
-        ReLU consumes.
+    def fused_ceilings(self) -> dict[str, float]:
+        """{name: ceiling} of the layers that apply the ReLU above them: every Conv that only a ReLU
+        consumes.
         """
-        relus = [node for node in self.nodes.values() if node.layer.relu_ceiling is not None]
-        return {
-            below: layer.relu_ceiling or 0.0 for _, layer, (below,) in relus
-            if below != IMAGE and self[below].fuses_relu and len(self.consumers[below]) == 1
-        }  # fmt: skip
+        ceilings: dict[str, float] = {}
+        for _, layer, (below, *_) in self.nodes.values():
+            fused = below != IMAGE and self[below].fuses_relu and len(self.consumers[below]) == 1
+            if fused and layer.relu_ceiling is not None:
+                ceilings[below] = layer.relu_ceiling
+        return ceilings
 
     @property
     def convolutions(self) -> list[str]:
@@ -180,7 +181,9 @@ class Net:
         )
         stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
         path, maps = self.path(*stops), {IMAGE: x}
-        fused = {name: ceiling for name, ceiling in self.fuses_relu.items() if name not in asked}
+        fused = {
+            name: ceiling for name, ceiling in self.fused_ceilings.items() if name not in asked
+        }
         del x  # only `maps` holds it from here on
         waiting = Counter(name for node in path for name in node.inputs)
         numbers = {name: number for number, name in enumerate(self.nodes)}
@@ -240,7 +243,9 @@ class Net:
                 on_grads(node.name, grads[node.name])
             return dx
 
-        return self.down(dy.copy(), caches, back, wanted), grads  # a copy: a ReLU works in place
+        return self.walk_down(
+            dy.copy(), caches, back, wanted
+        ), grads  # a copy: a ReLU works in place
 
     def _wanted(self, caches: Caches, stop: str | None) -> set[str]:
         """Return the names of the nodes whose gradients are needed: those that learn, and all
@@ -275,7 +280,7 @@ class Net:
                 watch(node, below)
             return below
 
-        return self.down(r, caches, step)
+        return self.walk_down(r, caches, step)
 
     def _need_floats(self, array: Any, what: str, remedy: str = "") -> None:
         """ValueError, one sentence: the array has another type or shape.  A compiled loop would
@@ -292,30 +297,32 @@ class Net:
                 f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}."
             )
 
-    def down(
+    def walk_down(
         self,
-        r: Array,
+        value: Array,
         caches: Caches,
         step: Callable[[Node, Any], Any],
         wanted: Collection[str] | None = None,
     ) -> Any:
-        """Pass r, at the layer that `caches` end in, down to pixel space: r = step(node, r) for
-        each node, from the top down.
+        """Walk from the layer that `caches` end in to the pixels: value = step(node, value) for
+        each node, from the top down.  Return what reaches the pixels.
 
-        step returns what the node's input gets, of several inputs a tuple.  What reaches a node
-        from several consumers is
-        summed: all of them stand above it, and so come before it.
-        wanted: the names of the nodes to visit, if not all; without the pixels among them, None is returned.
+        step returns what the node's input gets, of a layer that joins several a tuple.  What
+        reaches a node from several consumers is summed: all of them stand above it, and so come
+        before it.
+        wanted: the names of the nodes to visit, if not all; without the pixels among them, None is
+        returned.  step may return None where none of a node's inputs is among them.
         """
-        reached = {next(reversed(caches)): r}
+        reached = {next(reversed(caches)): value}
         for name in reversed(caches):
             if name not in reached:
                 continue
             node = self.nodes[name]
-            r = step(node, reached.pop(name))
-            for below, part in zip(
-                node.inputs, (r,) if len(node.inputs) == 1 else r or (), strict=False
-            ):
+            value = step(node, reached.pop(name))
+            if value is None:
+                continue
+            parts = value if node.layer.joins else (value,)
+            for below, part in zip(node.inputs, parts, strict=True):
                 if wanted is None or below in wanted:
                     reached[below] = reached[below] + part if below in reached else part
         return reached.get(IMAGE)

@@ -100,6 +100,15 @@ def test_the_layers_by_the_equations(kind, xp):
     assert_array_equal(to_cpu(dx[1]), want[1])
 
 
+@pytest.mark.parametrize("kind", [Add, Concat])
+def test_a_layer_that_joins_may_have_one_input(kind):
+    net = Net((4, 5, 2), [("conv", Conv(3, 3)), ("sum", kind())])
+    y, caches = net.forward(np.random.default_rng(3).random((2, 4, 5, 2), np.float32))
+    r = net["conv"].deconv(y, caches["conv"])
+    assert_array_equal(net.deconv(y, caches), r)
+    assert_array_equal(net.backward(y, caches)[0], r)
+
+
 @pytest.mark.parametrize(
     "kind, other", [(Add, (3, 4, 6)), (Add, (3, 5, 5)), (Concat, (3, 5, 5)), (Concat, (2, 4, 5))]
 )
@@ -132,7 +141,7 @@ def test_names_that_are_not_there_or_twice_are_refused(layers, match):
 def test_up_is_each_layer_called_by_itself(xp):
     net, x, rng_key = net_of(xp), xp.asarray(pictures()), (3, 1, np.arange(2))
     found = up_by_hand(net, x, rng_key)
-    fused = set(net.fuses_relu)
+    fused = set(net.fused_ceilings)
     assert fused == {"conv1", "squeeze", "left", "right", "a"}, (
         "b has a sum above it as well, scores nothing"
     )

@@ -199,7 +199,7 @@ def test_what_the_names_of_nodes_mean_to_a_user():
         "7": "fc7",
     }
     assert units.is_score(net, "fc7") and not units.is_score(net, "relu6")
-    assert net.convolutions == ["conv1", "conv2", "conv3"] and net.fuses_relu == {
+    assert net.convolutions == ["conv1", "conv2", "conv3"] and net.fused_ceilings == {
         "conv1": 6.0,
         "fc6": np.inf,
     }

@@ -51,7 +51,7 @@ def both(xp, net, x, r, corner, names):
 
 def layers_of(net):
     """All layer objects but the convolutions that do their ReLU's work."""
-    return [name for name in net.shapes if name not in net.fuses_relu]
+    return [name for name in net.shapes if name not in net.fused_ceilings]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (9, 12)])

@@ -123,8 +123,8 @@ def layer_times(net, batch):
         lowest = name == net.layers[0][0]
         back = layer.parameter_gradients if lowest else layer.backward
         up = (
-            partial(layer.forward, fuse_relu=net.fuses_relu[name])
-            if name in net.fuses_relu
+            partial(layer.forward, fuse_relu=net.fused_ceilings[name])
+            if name in net.fused_ceilings
             else layer.forward
         )
         found[name, "up"] = seconds(lambda up=up, x=x, rng_key=rng_key: up(x, rng_key))

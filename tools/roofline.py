@@ -47,7 +47,7 @@ def work_of(net, batch):
         out = net.shapes[name]
         sizes = [batch * math.prod(size) for size in (shape, out)]
         found = _counts(layer, *sizes, batch * math.prod(out[:2]), lowest=not rows)
-        if below in net.fuses_relu:
+        if below in net.fused_ceilings:
             del found["up"]
         rows += [Work(name, direction, *counts) for direction, counts in found.items()]
         shape, below = out, name
