@@ -12,7 +12,7 @@ from test_data_sources import tree, write_zip
 from rawconv.cli import common, experiments
 from rawconv.cli.data import main as data_command
 from rawconv.errors import RawconvError, UsageError
-from rawconv.files.messages import escaped, printable
+from rawconv.files.messages import escaped, few, printable
 
 PACKAGE = pathlib.Path(common.__file__).parent.parent
 SPEAKERS = {"messages.py", "common.py"}
@@ -129,3 +129,11 @@ def test_what_is_given_empty_is_a_usage_error_of_every_command():
 def test_an_error_is_one_line_whatever_it_quotes(kind):
     assert str(kind("a\nb\r\nc is damaged.")) == "a b c is damaged."
     assert str(kind("ab is damaged.")) == "ab is damaged."
+
+
+def test_of_many_names_a_few_are_told():
+    names = ["cat", "dog", "emu", "fox"]
+    assert few(names[:3]) == few(names[:3], counted=True) == "cat, dog, emu" and few([]) == ""
+    assert few(names) == "cat, dog, emu, ..." and few(names, 4) == "cat, dog, emu, fox"
+    assert few([*names, "gnu"], counted=True) == "cat, dog, emu and 2 others"
+    assert few(["a" * 41, "b" * 40], longest=40) == "a" * 39 + "…, " + "b" * 40

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import RawconvError
-from ..files.messages import composed, warn
+from ..files.messages import composed, few, warn
 
 NAMES = ("name", "file", "filename", "file_name", "path", "filepath", "image", "image_name", "img", "picture", "id",
          "image_id", "imageid", "image_path")  # fmt: skip
@@ -222,7 +222,7 @@ def assign(labels: Labels, files: Sequence[Names], where: object) -> dict[Names,
                 f"line {line} of {labels.where} gives {name} a second class, {label}; keep one."
             )
     if missing and class_of:
-        warn(f"{len(missing)} names in {labels.where} are no pictures of {where}: {_few(missing)}")
+        warn(f"{len(missing)} names in {labels.where} are no pictures of {where}: {few(missing)}")
     return class_of
 
 
@@ -259,7 +259,3 @@ def _below(parts: Names, file: Names) -> bool:
     """
     shared = min(len(parts), len(file))
     return parts[-shared:-1] == tuple(map(composed, file[-shared:-1]))
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

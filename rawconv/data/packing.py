@@ -26,7 +26,7 @@ import numpy as np
 
 from ..errors import RawconvError
 from ..files.locks import locked
-from ..files.messages import warn
+from ..files.messages import few, warn
 from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
@@ -407,16 +407,10 @@ def report(facts: dict[str, Any], say: Callable[[str], object] = warn) -> None:
         say(facts["advice"])
     if twice:
         extra = sum(map(len, twice)) - len(twice)
-        say(
-            f"Copies of other pictures, kept: {extra} ({_few([' = '.join(group) for group in twice])})"
-        )
+        say(f"Copies of other pictures, kept: {extra} ({few([' = '.join(group) for group in twice])})")
     if facts["in_both_splits"]:
         say(
             f"Of these in training and in validation: {facts['in_both_splits']}; accuracies will be too good."
         )
     if facts["in_two_classes"]:
         say(f"Of these in two classes: {facts['in_two_classes']}; one of the labels is wrong.")
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -8,6 +8,7 @@ pretrained on the first half of the data's classes, and the other half are the n
 from ..data import open_data
 from ..data.subset import only
 from ..errors import RawconvError, UsageError
+from ..files.messages import few
 from ..machine.arrays import Device
 from ..models import recipe
 from . import subject
@@ -86,12 +87,5 @@ def _halves(source, least):
 
 def origin(subject):
     """What the net was trained on and what it is tried on, a line for a figure."""
-    learned, new = (
-        f"{len(names)} classes ({_some(names)})"
-        for names in (subject.net.classes, subject.data.classes)
-    )
+    learned, new = (f"{len(names)} classes ({few(names, 6)})" for names in (subject.net.classes, subject.data.classes))
     return f"{subject.net.model or 'a net'} pretrained on {learned}, tried on {new}"
-
-
-def _some(names):
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 Say = Callable[[str], object]  # a function that shows a message to the user
 
@@ -51,6 +51,16 @@ def composed(name: str) -> str:
 def shown(text: str, longest: int = 500) -> str:
     """Return `text` for one line of a figure: escaped, and cut with dots after `longest` characters."""
     return escaped(text if len(text) <= longest else text[: longest - 1] + "…")
+
+
+def few(names: Sequence[str], most: int = 3, counted: bool = False, longest: int | None = None) -> str:
+    """Return the first `most` names and that there are others: "cat, dog, emu, ...".
+
+    counted: say how many, "cat, dog, emu and 7 others".  longest: characters that are kept of a name.
+    """
+    first = [name if longest is None or len(name) <= longest else f"{name[: longest - 1]}…" for name in names[:most]]
+    others = len(names) - len(first)
+    return ", ".join(first) + (f" and {others} others" if counted else ", ...") * (others > 0)
 
 
 def _shows(c: str) -> bool:

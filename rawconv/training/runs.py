@@ -23,7 +23,7 @@ from ..data.sources import absolute
 from ..data.subset import in_order, together
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
-from ..files.messages import composed
+from ..files.messages import composed, few
 from ..files.run_folders import new_folder, result_folder
 from ..layers.conv import Conv
 from ..layers.softmax import softmax_cross_entropy
@@ -491,8 +491,8 @@ def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> Da
         classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes]
     )
     lacks, knows = _without(net.classes, data.classes), _without(data.classes, net.classes)
-    words = [f"{data.source} lacks {_some(lacks)}"] if lacks else []
-    words += [f"{file} does not know {_some(knows)}"] if knows else []
+    words = [f"{data.source} lacks {few(lacks, counted=True, longest=40)}"] if lacks else []
+    words += [f"{file} does not know {few(knows, counted=True, longest=40)}"] if knows else []
     if words:
         raise RawconvError(
             f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}."
@@ -503,9 +503,3 @@ def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> Da
 def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
     there = set(others)
     return [name for name in names if name not in there]
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return "cat, dog, emu and 7 others"."""
-    few = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names[:3])
-    return f"{few} and {len(names) - 3} others" if len(names) > 3 else few
