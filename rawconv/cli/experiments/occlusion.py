@@ -3,7 +3,7 @@
 import click
 
 from ..common import command
-from .shared import carry_out, count_option, label_option, need_files, shared_options
+from .shared import carry_out, count_option, label_option, named_or_first, need_files, shared_options
 
 
 @command("rawconv-experiment occlusion")
@@ -48,11 +48,5 @@ def main(pictures, layer, square, stride, fill, label, count, **where):
     rawconv-experiment occlusion --square 10 --fill mean cat.jpg
     """
     need_files(pictures, label)
-
-    def shows(subject):
-        from ...experiments.subject import shown
-
-        return shown(subject, pictures, label, count)
-
     options = {"layer": layer, "square": square, "stride": stride, "fill": fill}
-    carry_out("occlusion", options, where, shows=shows)
+    carry_out("occlusion", options, where, shows=named_or_first(pictures, label, count))

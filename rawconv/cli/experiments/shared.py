@@ -120,6 +120,17 @@ def need_files(pictures, label=None):
             raise UsageError(f"{picture} is a folder; name the pictures in it.")
 
 
+def named_or_first(pictures, label, count):
+    """`shows` of carry_out: the PICTUREs with their --label, or else the first `count` of the validation pictures."""
+
+    def chosen(loaded):
+        from ...experiments.subject import shown
+
+        return shown(loaded, pictures, label, count)
+
+    return chosen
+
+
 def conclude(steps, result, as_json=False):
     """Write the files of a Result (None: they are known already) and end the command."""
     results = steps.finish(result)
