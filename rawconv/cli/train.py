@@ -197,7 +197,8 @@ def main(
             if resume:
                 if ranks.rank == 0 and not check_grads:
                     held.enter_context(runs.locked_run(resume))
-                run, conv, workspace = _resume(resume, data, tell)
+                run, workspace = _resume(resume, data, tell)
+                conv = None  # the run keeps its own
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
                 if dropout is not None:
@@ -229,17 +230,13 @@ def _check_together(test_only, views, split, resume):
 
 
 def _resume(path, data, tell):
-    """Return (the interrupted Run, its algorithm of convolution: None keeps it, the workspace of
-    the command line).
-    """
+    """Return (the interrupted Run, the workspace of the command line)."""
     from ..training import runs
 
     chosen = {name: value for name, value in options_given().items() if name not in NAMED_DATA}
     chosen |= {"data": data} if data else {}
-    run = runs.resume(
-        path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell
-    )
-    return run, None, chosen.get("workspace")
+    run = runs.resume(path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell)
+    return run, chosen.get("workspace")
 
 
 def _tell_lowest(results, classes, tell):
