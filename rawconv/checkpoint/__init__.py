@@ -11,8 +11,7 @@
     /optimizer/00_conv1    momentum, in the shapes of weight and bias
     /optimizer/progress    JSON
 
-Version 1 does not say `stored`: a mean picture or the name of the model does.  Its settings have
-older names (VERSION_1), and its ReLUs one more, in_place, which is the net's own decision now.
+Version 1 does not say `stored`, and its settings have older names: version_1.py.
 
 What rawconv-train keeps in /info: data (the source, with its whole path), pictures {train, val:
 numbers, sha256: of data.identity.fingerprint}, recipe (the fields of recipes.Recipe), seed, history
@@ -56,6 +55,7 @@ from ..files.storage import (  # fmt: skip
 )
 from ..net import Net
 from ..training.recipes import Recipe
+from . import version_1
 from .nodes import (  # fmt: skip
     LARGEST_SIDE,
     MOST_LAYERS,
@@ -74,7 +74,6 @@ __all__ = [
 ]  # fmt: skip
 
 KIND, VERSION = "checkpoint", 2
-STORED_OF_VERSION_1 = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # others: 256
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 
 
@@ -236,13 +235,8 @@ def _check_mean(mean, shape):
 
 def _read_stored(root, version, shape, mean):
     """(H, W) of the stored picture, of which a net of `shape` sees the centre; mean: the mean's shape."""
-    if version > 1:
-        stored = tuple(root.integers("stored", (2,)))
-    elif len(mean) == 3:
-        stored = mean[:2]
-    else:
-        size = STORED_OF_VERSION_1.get(root.text("model").partition("-")[0], 256)
-        stored = max(size, shape[0]), max(size, shape[1])
+    old = version == 1
+    stored = version_1.stored(root.text("model"), mean, shape) if old else tuple(root.integers("stored", (2,)))
     fits = all(low <= side <= LARGEST_SIDE for low, side in zip(shape[:2], stored, strict=True))
     if not fits or (len(mean) == 3 and mean[:2] != stored):
         raise Wrong(

@@ -4,8 +4,7 @@ with nothing trusted.
     write_nodes(group, net)                        /layers, and write_momentum /optimizer
     nodes, weights = read_nodes(group, shape, 2)   no array is read yet: `weights` are datasets of the shapes that fit
 
-What a layer's settings may be stands with its class (`limits`); one table says what version 1
-called otherwise.
+What a layer's settings may be stands with its class (`limits`); version_1.py says what version 1 called otherwise.
 """
 
 from __future__ import annotations
@@ -23,18 +22,13 @@ from ..files.storage import FLOATS, Group, Wrong, excess, fixed_text
 from ..layers import Layer, registry
 from ..machine.arrays import Array, to_cpu
 from ..net import IMAGE, Net
+from . import version_1
 
 Arrays = dict[tuple[str, str], Any]  # {(layer name, parameter name): array or dataset}
 
 LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
 ESCAPED = "%/:"  # in the names of groups; the first before the others, which are written with it
-# bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
-COPIES = 12
-# settings that it called otherwise: (their name, {value: the value of today}); any other value
-# stays
-VERSION_1 = {
-    "rounding": ("ceil_mode", {"ceil": True, "floor": False}), "std": ("init_std", {}),
-}  # fmt: skip
+COPIES = 12  # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
 
 
 def write_nodes(group: h5py.Group, net: Net) -> None:
@@ -145,18 +139,9 @@ def _read_layer(name, group, version):
         )
     layer, where = registry.by_name()[kind], f"layer {name}"
     settings = parse(group.text("settings"), schema.OBJECT, where)
-    settings = settings if version > 1 else _renamed(settings)
+    settings = settings if version > 1 else version_1.settings(settings)
     schema.check(layer.limits, settings, where)
     return layer(**settings)
-
-
-def _renamed(settings):
-    """Settings of version 1 by their names of today."""
-    settings_now = {}
-    for name, value in settings.items():
-        new, values = VERSION_1.get(name, (name, {}))
-        settings_now[new] = values.get(value, value) if isinstance(value, str) else value
-    return {name: value for name, value in settings_now.items() if name != "in_place"}
 
 
 def read_momentum(group: Group, nodes: list[tuple], weights: Arrays) -> Arrays:
