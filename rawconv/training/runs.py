@@ -223,7 +223,7 @@ def train_run(
 ) -> dict[str, Any]:
     """Train; return the accuracies of the last epoch and the paths of what was written.
 
-    options: the other arguments of training.train.
+    options: the other arguments of loop.train.
     """
     first = not (options.get("ranks") and options["ranks"].rank)
     with locked(folder) if first else contextlib.nullcontext():
@@ -348,8 +348,7 @@ def data_of(
     whole: bool = False,
     test: bool = False,
 ) -> DataSet:
-    """Open the data set called `data`, or else the one that a checkpoint's `info` names, in the
-    size of the net's images.
+    """Open the data set called `data`, or the one that a checkpoint's `info` names, in the size of the net's images.
 
     whole, test: as in open_data.
     """
@@ -435,11 +434,10 @@ def check_gradients(
 
 
 def balanced(labels: np.ndarray, classes: int) -> list[float]:
-    """Return [n / (K n_k)] of classes 0 .. `classes`-1: n images, n_k of class k, K classes that
-    have any; 0 for the others.
+    """Return [n / (K n_k)] of classes 0 .. `classes`-1: n images, n_k of class k, K classes that have any.
 
-    Every class then has the same share in the loss, and the mean weight of an image is 1;
-    scikit-learn's "balanced".
+    A class without images gets 0; all others then have the same share in the loss, and the mean weight of an image is
+    1: scikit-learn's "balanced".
     """
     counts = np.bincount(labels, minlength=classes)
     return [
