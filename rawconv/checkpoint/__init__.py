@@ -235,8 +235,11 @@ def _check_mean(mean, shape):
 
 def _read_stored(root, version, shape, mean):
     """(H, W) of the stored picture, of which a net of `shape` sees the centre; mean: the mean's shape."""
-    old = version == 1
-    stored = version_1.stored(root.text("model"), mean, shape) if old else tuple(root.integers("stored", (2,)))
+    if version == 1:
+        stored = version_1.stored(root.text("model"), mean, shape)
+    else:
+        height, width = root.integers("stored", (2,))
+        stored = height, width
     fits = all(low <= side <= LARGEST_SIDE for low, side in zip(shape[:2], stored, strict=True))
     if not fits or (len(mean) == 3 and mean[:2] != stored):
         raise Wrong(

@@ -4,7 +4,8 @@ with nothing trusted.
     write_nodes(group, net)                        /layers, and write_momentum /optimizer
     nodes, weights = read_nodes(group, shape, 2)   no array is read yet: `weights` are datasets of the shapes that fit
 
-What a layer's settings may be stands with its class (`limits`); version_1.py says what version 1 called otherwise.
+What a layer's settings may be stands with its class (`limits`); version_1.py says what version 1
+called otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Arrays = dict[tuple[str, str], Any]  # {(layer name, parameter name): array or d
 
 LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
 ESCAPED = "%/:"  # in the names of groups; the first before the others, which are written with it
-COPIES = 12  # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
+# bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
+COPIES = 12
 
 
 def write_nodes(group: h5py.Group, net: Net) -> None:

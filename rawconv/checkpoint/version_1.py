@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-RENAMED = {  # settings that it called otherwise: (today's name, {value: the value of today}); any other value stays
+# settings that it called otherwise: (today's name, {value: the value of today}); any other stays
+RENAMED = {
     "rounding": ("ceil_mode", {"ceil": True, "floor": False}), "std": ("init_std", {}),
 }  # fmt: skip
 DROPPED = ("in_place",)  # of ReLUs; the net's own decision now
-STORED = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}  # sides of stored pictures by models; others: 256
+# sides of stored pictures by models; others: 256
+STORED = {"zf64": 64, "alex64": 64, "zf32": 32, "lenet": 28}
 
 
 def settings(old: dict[str, Any]) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def settings(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored(model: str, mean: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return (H, W) of the stored picture of a model whose mean has the shape `mean` and which sees `shape`."""
+    """Return (H, W) of the stored picture of a model that sees `shape`; mean: its mean's shape."""
     if len(mean) == 3:
         return mean[:2]
     size = STORED.get(model.partition("-")[0], 256)

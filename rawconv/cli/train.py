@@ -235,7 +235,9 @@ def _resume(path, data, tell):
 
     chosen = {name: value for name, value in options_given().items() if name not in NAMED_DATA}
     chosen |= {"data": data} if data else {}
-    run = runs.resume(path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell)
+    run = runs.resume(
+        path, {name: value for name, value in chosen.items() if name not in FREE_ON_RESUME}, tell
+    )
     return run, chosen.get("workspace")
 
 

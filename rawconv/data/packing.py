@@ -407,7 +407,9 @@ def report(facts: dict[str, Any], say: Callable[[str], object] = warn) -> None:
         say(facts["advice"])
     if twice:
         extra = sum(map(len, twice)) - len(twice)
-        say(f"Copies of other pictures, kept: {extra} ({few([' = '.join(group) for group in twice])})")
+        say(
+            f"Copies of other pictures, kept: {extra} ({few([' = '.join(group) for group in twice])})"
+        )
     if facts["in_both_splits"]:
         say(
             f"Of these in training and in validation: {facts['in_both_splits']}; accuracies will be too good."

@@ -87,5 +87,8 @@ def _halves(source, least):
 
 def origin(subject):
     """What the net was trained on and what it is tried on, a line for a figure."""
-    learned, new = (f"{len(names)} classes ({few(names, 6)})" for names in (subject.net.classes, subject.data.classes))
+    learned, new = (
+        f"{len(names)} classes ({few(names, 6)})"
+        for names in (subject.net.classes, subject.data.classes)
+    )
     return f"{subject.net.model or 'a net'} pretrained on {learned}, tried on {new}"

@@ -60,8 +60,8 @@ def _is_finished(file):
 def train_in(folder, begin, data, seed, device, workspace=None, **how):
     """Train a net in `folder` on a DataSet, going on from the last.h5 there; the net.
 
-    begin: the function () -> (net, recipe) of a training that has not begun.  workspace: of runs.limit_columns.
-    how: other arguments of training.loop.train.
+    begin: the function () -> (net, recipe) of a training that has not begun.
+    workspace: of runs.limit_columns.  how: other arguments of training.loop.train.
     """
     file, state = Path(folder) / "last.h5", None
     if file.exists():

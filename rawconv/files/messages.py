@@ -53,12 +53,17 @@ def shown(text: str, longest: int = 500) -> str:
     return escaped(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
-def few(names: Sequence[str], most: int = 3, counted: bool = False, longest: int | None = None) -> str:
+def few(
+    names: Sequence[str], most: int = 3, counted: bool = False, longest: int | None = None
+) -> str:
     """Return the first `most` names and that there are others: "cat, dog, emu, ...".
 
-    counted: say how many, "cat, dog, emu and 7 others".  longest: characters that are kept of a name.
+    counted: say how many, "cat, dog, emu and 7 others".  longest: characters kept of a name.
     """
-    first = [name if longest is None or len(name) <= longest else f"{name[: longest - 1]}…" for name in names[:most]]
+    first = [
+        name if longest is None or len(name) <= longest else f"{name[: longest - 1]}…"
+        for name in names[:most]
+    ]
     others = len(names) - len(first)
     return ", ".join(first) + (f" and {others} others" if counted else ", ...") * (others > 0)
 

@@ -418,8 +418,9 @@ def train_step(
 
     Return the sums over its images of loss, top-1 and top-5 hits, (3,), on the device.
 
-    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).  crop: as in data.augment.prepare.
-    rate: the learning rate.  ranks, count: the processes that share the batch, and the number of its images in all.
+    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).
+    crop: as in data.augment.prepare.  rate: the learning rate.
+    ranks, count: the processes that share the batch, and how many images it has in all of them.
     pca_jitter: directions along which the colours of an image vary, see data.colour.shifts.
     weights: of the classes in the loss, on the device; the gradient is divided by the number of
     images all the same.

@@ -348,8 +348,9 @@ def data_of(
     whole: bool = False,
     test: bool = False,
 ) -> DataSet:
-    """Open the data set called `data`, or the one that a checkpoint's `info` names, in the size of the net's images.
+    """Open the data set called `data`, or the one that `info` names, in the size of a net's images.
 
+    weights, info: the checkpoint's path and what it says of its training.
     whole, test: as in open_data.
     """
     return _open(weights, info, data, stored_size(net), whole, test)
@@ -434,10 +435,10 @@ def check_gradients(
 
 
 def balanced(labels: np.ndarray, classes: int) -> list[float]:
-    """Return [n / (K n_k)] of classes 0 .. `classes`-1: n images, n_k of class k, K classes that have any.
+    """Return n / (K n_k) of each class: n images, n_k of class k, K classes that have any.
 
-    A class without images gets 0; all others then have the same share in the loss, and the mean weight of an image is
-    1: scikit-learn's "balanced".
+    A class without images gets 0.  All others then have the same share in the loss, and the mean
+    weight of an image is 1; scikit-learn's "balanced".
     """
     counts = np.bincount(labels, minlength=classes)
     return [

@@ -3,7 +3,14 @@
 import click
 
 from ..common import command
-from .shared import carry_out, count_option, label_option, named_or_first, need_files, shared_options
+from .shared import (
+    carry_out,
+    count_option,
+    label_option,
+    named_or_first,
+    need_files,
+    shared_options,
+)
 
 
 @command("rawconv-experiment invariance")
@@ -45,5 +52,12 @@ def main(pictures, low, high, shift, scale, distance, fill, label, count, **wher
     rawconv-experiment invariance --low 2 --high 5 --label cat cat.jpg tiger.jpg
     """
     need_files(pictures, label)
-    options = {"low": low, "high": high, "shift": shift, "scale": scale, "distance": distance, "fill": fill}
+    options = {
+        "low": low,
+        "high": high,
+        "shift": shift,
+        "scale": scale,
+        "distance": distance,
+        "fill": fill,
+    }
     carry_out("invariance", options, where, shows=named_or_first(pictures, label, count))

@@ -3,7 +3,14 @@
 import click
 
 from ..common import command
-from .shared import carry_out, count_option, label_option, named_or_first, need_files, shared_options
+from .shared import (
+    carry_out,
+    count_option,
+    label_option,
+    named_or_first,
+    need_files,
+    shared_options,
+)
 
 
 @command("rawconv-experiment occlusion")

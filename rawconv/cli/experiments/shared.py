@@ -121,7 +121,7 @@ def need_files(pictures, label=None):
 
 
 def named_or_first(pictures, label, count):
-    """`shows` of carry_out: the PICTUREs with their --label, or else the first `count` of the validation pictures."""
+    """`shows` of carry_out: the PICTUREs with their --label, or else `count` validation pictures."""
 
     def chosen(loaded):
         from ...experiments.subject import shown
