@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+from typing import Any, NamedTuple
 
 import click
 
@@ -120,19 +121,14 @@ def main(
     from .. import checkpoint, soundness
     from ..data.levels import Levels
     from ..data.sources import source_text
-    from ..files.run_folders import new_folder, result_folder
     from ..layers import Rules
     from ..machine.arrays import choose_device
-    from ..report import figure2
     from ..report.look import Look
-    from ..training.runs import data_of, limit_columns
+    from ..training.runs import limit_columns
     from ..visualize import controls
 
-    look = Look(
-        Rules(rule, lrn or ("gradient" if rule == "gradient" else "identity"), shared_switches),
-        percentile,
-        patches,
-    )
+    lrn = lrn or ("gradient" if rule == "gradient" else "identity")
+    look = Look(Rules(rule, lrn, shared_switches), percentile, patches)
     weights = pathlib.Path(weights) if weights else checkpoint.default()
     levels = Levels.of(value_range)
     data = data if pictures else source_text(data, value_range=value_range)
@@ -155,43 +151,87 @@ def main(
             return _trace(net, pictures, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
-        about = {
-            "command": "rawconv-visualize",
-            "weights": str(weights),
-            "model": net.model,
-            "top": top,
-        }
-        about |= {
-            "rules": look.rules._asdict(),
-            "percentile": percentile,
-            "patches": patches,
-            "control": control,
-        }
+        job = Job(net, info, weights, asked, look, top, out, workspace << 20, held)
         if pictures:
-            stored, trouble = figure2.read_pictures(pictures, net, levels)
-            folder = _folder(out, held) or new_folder(
-                *result_folder(weights, net, info.get("data"), "visualize")
-            )
-            tell = figure2.silent if as_json else echo
-            about |= figure2.draw_pictures(
-                net, stored, asked, look, top, folder, tell, workspace << 20
-            )
+            folder, described, trouble = _of_pictures(job, pictures, levels, as_json)
         else:
-            source, trouble = data_of(net, weights, info, data), []
-            folder = _folder(out, held) or new_folder(
-                *result_folder(weights, net, source.source, "visualize")
-            )
-            drawn = net, source, split, asked, look, top, folder, say, bool(report), workspace << 20
-            shown, described = figure2.draw_layers(*drawn)
-            about |= described
-            if report:
-                trouble += figure2.draw_report(
-                    report, net, info, source, split, shown, look, top, weights, say
-                )
-                about["report"] = report
-        if trouble:
-            about["errors"] = trouble
-        finish(folder, about | {"index": figure2.write_index(folder, about)}, as_json)
+            folder, described, trouble = _of_data(job, data, split, report)
+        _conclude(job, folder, described, trouble, control, as_json)
+
+
+class Job(NamedTuple):
+    """What is drawn, of pictures or of a data set, and where.
+
+    asked: [(layer object, map numbers or None)].  top: how many units.  out: --out.
+    workspace: bytes.  held: what is released when the command ends.
+    """
+
+    net: Any
+    info: dict
+    weights: pathlib.Path
+    asked: list
+    look: Any
+    top: int
+    out: str | None
+    workspace: int
+    held: contextlib.ExitStack
+
+    def folder(self, data):
+        """--out, made and locked; without it, a new folder named after the net and `data`."""
+        from ..files.run_folders import new_folder, result_folder
+
+        if not self.out:
+            return new_folder(*result_folder(self.weights, self.net, data, "visualize"))
+        pathlib.Path(self.out).mkdir(parents=True, exist_ok=True)
+        self.held.enter_context(locked(self.out))
+        return pathlib.Path(self.out)
+
+
+def _of_pictures(job, pictures, levels, as_json):
+    """Draw the strongest units of single pictures: (folder, {} for index.json, what went wrong)."""
+    from ..report import figure2
+
+    stored, trouble = figure2.read_pictures(pictures, job.net, levels)
+    folder, tell = job.folder(job.info.get("data")), figure2.silent if as_json else echo
+    about = figure2.draw_pictures(
+        job.net, stored, job.asked, job.look, job.top, folder, tell, job.workspace
+    )
+    return folder, about, trouble
+
+
+def _of_data(job, data, split, report):
+    """Draw those over a data set, and the page where `report` names one: as _of_pictures."""
+    from ..report import figure2
+    from ..training.runs import data_of
+
+    net, look, top = job.net, job.look, job.top
+    source = data_of(net, job.weights, job.info, data)
+    folder = job.folder(source.source)
+    shown, about = figure2.draw_layers(
+        net, source, split, job.asked, look, top, folder, say, bool(report), job.workspace
+    )
+    if not report:
+        return folder, about, []
+    trouble = figure2.draw_report(
+        report, net, job.info, source, split, shown, look, top, job.weights, say
+    )
+    return folder, about | {"report": report}, trouble
+
+
+def _conclude(job, folder, described, trouble, control, as_json):
+    """Write index.json and end the command; RawconvError where something went wrong on the way."""
+    from ..report.figure2 import write_index
+
+    look = job.look
+    about = {
+        "command": "rawconv-visualize",
+        "weights": str(job.weights),
+        "model": job.net.model,
+        "top": job.top,
+    }
+    about |= {"rules": look.rules._asdict(), "percentile": look.percentile, "patches": look.patches}
+    about |= {"control": control} | described | ({"errors": trouble} if trouble else {})
+    finish(folder, about | {"index": write_index(folder, about)}, as_json)
     if trouble:
         raise RawconvError(" ".join(trouble))
 
@@ -257,14 +297,6 @@ def _need_report(report, pictures, control, force):
         )
     if report and not force and os.path.lexists(report):
         raise UsageError(f"{report} exists; name another --report, or add --force to overwrite it.")
-
-
-def _folder(out, held):
-    """--out, made where it is not there yet and locked until `held` ends; None without."""
-    if out:
-        pathlib.Path(out).mkdir(parents=True, exist_ok=True)
-        held.enter_context(locked(out))
-        return pathlib.Path(out)
 
 
 # A unit's way down, in words
