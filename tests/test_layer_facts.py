@@ -10,7 +10,7 @@ import pytest
 
 from rawconv.experiments.features import feature_layers
 from rawconv.files import schema
-from rawconv.layers import Layer, Rules, registry
+from rawconv.layers import Layer, Rules, im2col, registry
 from rawconv.layers.add import Add
 from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.concat import Concat
@@ -204,3 +204,18 @@ def test_what_the_names_of_nodes_mean_to_a_user():
         "fc6": np.inf,
     }
     assert feature_layers(net) == {1: "relu2", 2: "pool2", 3: "conv3", 6: "relu6"}
+
+
+@pytest.mark.parametrize("dilation", [1, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_columns_of_a_step_are_those_of_the_largest_block(stride, dilation, monkeypatch):
+    """Four rows of columns fit, fewer than a dilated filter spans: the bytes that im2col makes."""
+    layer, shape, blocks = Conv(4, 3, stride, pad=4, dilation=dilation), (32, 8, 5), []
+    layer.build(shape, np.random.default_rng(0))
+    out = layer.out_shape(shape)
+    workspace = 4 * out[1] * 9 * shape[2] * 4
+    monkeypatch.setattr(im2col, "add_columns", lambda columns, *_: blocks.append(columns.nbytes))
+    dy, dx = np.zeros((2, *out), np.float32), np.zeros((2, *shape), np.float32)
+    im2col.transpose(dy, layer.weight, layer.window, dx, workspace)
+    assert max(blocks) >= workspace and len(blocks) > 4
+    assert layer.memory(Step(shape, out, 2, workspace)).columns == max(blocks)

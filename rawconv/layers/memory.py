@@ -6,7 +6,7 @@ All figures are bytes, of float32, and on a GPU.
 import math
 from typing import Any, NamedTuple
 
-from .window import four, pair
+from .window import Window
 
 FLOAT = 4
 
@@ -59,15 +59,16 @@ def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
     parts: through how many products its groups go; 0: through none, as depthwise filters do, which
     need no columns.
     """
-    settings = layer.settings
-    (kh, kw), stride = pair(settings["size"] or step.shape[:2]), pair(settings["stride"])[0]
+    settings = layer.settings | {"size": layer.settings["size"] or step.shape[:2]}
+    names = ("size", "stride", "pad", "ceil_mode")
+    window = Window.of(*(settings[name] for name in names), settings.get("dilation", 1))
+    (kh, kw), stride, span = window.size, window.stride[0], window.span[0]
     height, width, filters = step.out
     parameters = (kh * kw * (step.shape[2] // layer.groups) + 1) * filters * FLOAT
     given, made = step.inputs * FLOAT, step.outputs * FLOAT
     # copies of parts
     up, back = (given // parts + made, made // parts + given) if parts > 1 else (0, 0)
-    single = (kh, kw) == tuple(step.shape[:2]) or (kh, kw) == pair(settings["stride"]) == (1, 1)
-    if not parts or (single and not any(four(settings["pad"]))):
+    if not parts or window.covers(step.shape) or window.is_pointwise:
         return Memory("input", parameters=parameters, up=up, back=back + parameters)
     channels = -(-step.shape[2] // parts)
     line = width * kh * kw * channels * FLOAT  # the columns of one output row
@@ -78,8 +79,8 @@ def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
     elif fit >= height:
         transpose = min(fit // height, step.batch) * height * line
     else:
-        reach = max(1, fit * stride - kh + 1)  # rows of dx in a block
-        transpose = min(height, (reach + kh - 2) // stride + 1) * line
+        reach = max(1, fit * stride - span + 1)  # rows of dx in a block
+        transpose = min(height, (reach + span - 2) // stride + 1) * line
     product = kh * kw * channels * -(-filters // parts) * FLOAT
     # the sum, and the next block's product
     sums = (1 if fit >= step.batch * height else 2) * product
