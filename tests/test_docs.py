@@ -29,6 +29,7 @@ NEEDS = {  # beside what every user has
     "docs/import.md": "onnxruntime",
     "docs/data.md": "torch",
     "examples/import_an_onnx_net.py": "onnx",
+    "examples/look_into_a_torch_model.py": "torch onnx",
 }
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
@@ -93,9 +94,9 @@ def run_command(line, folder):
 
 def need(page):
     """Skip what runs only with a package of an extra."""
-    if page in NEEDS:
+    for package in NEEDS.get(page, "").split():
         pytest.importorskip(
-            NEEDS[page], reason=f"{page} needs {NEEDS[page]}: pip install 'rawconv[witness]'"
+            package, reason=f"{page} needs {package}: pip install 'rawconv[witness]'"
         )
 
 
