@@ -59,9 +59,11 @@ def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
     parts: through how many products its groups go; 0: through none, as depthwise filters do, which
     need no columns.
     """
-    settings = layer.settings | {"size": layer.settings["size"] or step.shape[:2]}
-    names = ("size", "stride", "pad", "ceil_mode")
-    window = Window.of(*(settings[name] for name in names), settings.get("dilation", 1))
+    settings = layer.settings
+    window = Window.of(
+        settings["size"] or step.shape[:2], settings["stride"], settings["pad"],
+        settings["ceil_mode"], settings.get("dilation", 1),
+    )  # fmt: skip
     (kh, kw), stride, span = window.size, window.stride[0], window.span[0]
     height, width, filters = step.out
     parameters = (kh * kw * (step.shape[2] // layer.groups) + 1) * filters * FLOAT
