@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..layers.window import Window
-    from ..net import Caches, Net
+    from ..net import Caches
 
 SEED = 20130  # of the random weights: fixed, so that the figure is the same each time
 SENTENCES = {

@@ -43,13 +43,11 @@ from .units import Unit, layer_object
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from ..data.dataset import Split
     from ..data.pictures import ImagesLike
     from ..files.messages import Say
-    from ..net import Net
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
 DTYPES = {"picture": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}

@@ -18,8 +18,6 @@ from .receptive_field import Field, fields
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..net import Net
-
 MOST_LISTED = 60  # names of layers in a message
 
 
