@@ -101,10 +101,7 @@ def _step(net, layer, base, r, corner, size, whole):
     first = -((np.array(window.span) - 1 - pad - corner) // window.stride)
     first = np.clip(first, 0, np.array(whole) - size)
     origin = first * window.stride - pad
-    needed = tuple(
-        (n - 1) * s + k for n, s, k in zip(size, window.stride, window.span, strict=True)
-    )
-    x = paste(gather(base, np.zeros(len(r), int), origin, needed), r, corner - origin)
+    x = paste(gather(base, np.zeros(len(r), int), origin, window.reach(size)), r, corner - origin)
     x = clear(x, origin, base.shape[1:], layer.border)
     return layer.forward_window(x, first, base.shape[1:3], **net.how(layer)), first
 

@@ -28,7 +28,6 @@ from ..net import IMAGE
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..machine.arrays import Array
     from ..net import Caches, Net
 
 # of the windows of one map: many small ones go through a product, few large ones stay in cache
@@ -66,7 +65,8 @@ def window_sizes(net: Net, name: str) -> Any:
     for place in reversed(range(len(path))):
         sizes.append(size := _or_whole(size, whole[place + 1]))
         if not sole(path, place):
-            return [*whole[: place + 1], whole[place + 1], *reversed(sizes[:-1])]
+            # whole maps up to this node's own, whose size is the last of `sizes`
+            return [*whole[: place + 2], *reversed(sizes[:-1])]
         if window := path[place].layer.window:
             size = window.reach(size)
     return [_or_whole(size, whole[0]), *reversed(sizes)]
@@ -104,14 +104,15 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
     )
     for place in reversed(range(len(path))):
         node = path[place]
-        windows_end = sizes[place + 1] == whole[place + 1][:2] or (
+        whole_from_here = sizes[place + 1] == whole[place + 1][:2] or (
             node.layer.window and not node.layer.deconv_window
         )
-        most = _at_once(sizes, whole[: place + 1], windows.r.itemsize, windows_end)
-        if windows_end or len(windows.r) > most:
-            caches, way = _below(caches, node.name), _go_down_whole if windows_end else go_down
+        most = _at_once(sizes, whole[: place + 1], windows.r.itemsize, whole_from_here)
+        if whole_from_here or len(windows.r) > most:
+            caches = _below(caches, node.name)
+            go_on = _go_down_whole if whole_from_here else go_down
             for some in cut(len(windows.r), most):
-                way(net, caches, windows.part(some), sizes, rules, out, watch)
+                go_on(net, caches, windows.part(some), sizes, rules, out, watch)
             return out
         r, corner = step(
             node.layer, *windows[:2], caches[node.name], windows.rows, whole[place], rules
@@ -145,7 +146,7 @@ def _below(caches, name):
     return {name: caches[name] for name in names[: names.index(name) + 1]}
 
 
-def _at_once(sizes, shapes, itemsize, windows_end):
+def _at_once(sizes, shapes, itemsize, whole_from_here):
     """How many units may go on together, through windows of these sizes or through all of the whole
     maps below.
     """
@@ -153,7 +154,7 @@ def _at_once(sizes, shapes, itemsize, windows_end):
         height * width * shape[2] * itemsize
         for (height, width), shape in zip(sizes, shapes, strict=False)
     ]
-    return max(1, MAPS_BYTES // sum(maps) if windows_end else WINDOW_BYTES // maps[-1])
+    return max(1, MAPS_BYTES // sum(maps) if whole_from_here else WINDOW_BYTES // maps[-1])
 
 
 def step(layer, r, corner, cache, rows, below, rules):
