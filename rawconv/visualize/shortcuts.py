@@ -44,6 +44,7 @@ def project(net: Net, image: ImagesLike, unit: str, rules: Rules = PAPER) -> np.
     layer = parse_unit(net, unit).layer
     for _, passed in forward_passes(net, stored, [layer]):
         units = [passed.unit(unit, row) for row in range(len(passed))]
+        # whole maps: the sums of Net.deconv in its order, where windows may round otherwise
         for unit_projection in projection.project(passed, units, rules, full=True):
             if unit_projection.dead:
                 warnings.warn(passed.dead(unit_projection.unit), stacklevel=2)
