@@ -111,9 +111,7 @@ class Net:
 
     @property
     def fused_ceilings(self) -> dict[str, float]:
-        """{name: ceiling} of the layers that apply the ReLU above them: every Conv that only a ReLU
-        consumes.
-        """
+        """{name: ceiling} of the layers that do the ReLU above them: Convs that it alone consumes."""
         ceilings: dict[str, float] = {}
         for _, layer, (below, *_) in self.nodes.values():
             fused = below != IMAGE and self[below].fuses_relu and len(self.consumers[below]) == 1
@@ -200,9 +198,7 @@ class Net:
     def _forward(
         self, node: Node, inputs: list[Array], rng_key: Any, fused: dict[str, float]
     ) -> tuple[Array, Any]:
-        """Return (output, cache) of one node; a ReLU that its convolution has applied only passes
-        the map on.
-        """
+        """Return (output, cache) of one node; a ReLU that was fused only passes the map on."""
         if node.name in fused:
             return node.layer.forward(
                 *inputs, rng_key=rng_key, fuse_relu=fused[node.name], **self.how(node.layer)
@@ -248,9 +244,7 @@ class Net:
         ), grads  # a copy: a ReLU works in place
 
     def _wanted(self, caches: Caches, stop: str | None) -> set[str]:
-        """Return the names of the nodes whose gradients are needed: those that learn, and all
-        between them and the top.
-        """
+        """Return the nodes whose gradients are needed: those that learn, and all above these."""
         if stop is None:
             return {IMAGE, *caches}
         names = list(caches)
@@ -342,9 +336,7 @@ class Net:
         return self
 
     def with_execution(self, **changes: Any) -> Net:
-        """Return the same net, with the same layers, computed otherwise: with other fields of its
-        Execution.
-        """
+        """Return the same net, with the same layers, but other fields of its Execution."""
         twin = copy.copy(self)
         twin.execution = self.execution._replace(**changes)
         return twin
