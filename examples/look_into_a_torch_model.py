@@ -27,8 +27,8 @@ class Net(torch.nn.Module):
 
 
 torch.manual_seed(0)
-picture, unit = (*sys.argv[1:], *("docs/pictures/scene.png", "high:3")[len(sys.argv) - 1 :])[:2]
+image, unit = (*sys.argv[1:], *("docs/pictures/scene.png", "high:3")[len(sys.argv) - 1 :])[:2]
 net = rawconv.from_torch(Net(), size=64)
-r = rawconv.project(net, picture, unit)  # signed, (H, W, 3)
+r = rawconv.project(net, image, unit)  # signed, (H, W, 3)
 Image.fromarray(rawconv.display(r)).save("torch-unit.png")
 print(f"torch-unit.png: {unit}, from {r.min():.3g} to {r.max():.3g}")

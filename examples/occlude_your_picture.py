@@ -11,11 +11,11 @@ from rawconv.layers.softmax import softmax
 
 SIDE, STEP = 16, 4  # pixels of the grey square, and between its places
 net = rawconv.load()
-picture = stored_image(
+image = stored_image(
     net, np.asarray(Image.open((sys.argv[1:] or ["docs/pictures/scene.png"])[0]).convert("RGB"))
 )
-places = range(0, picture.shape[0] - SIDE + 1, STEP)
-covered = np.stack([picture] * (len(places) ** 2 + 1))
+places = range(0, image.shape[0] - SIDE + 1, STEP)
+covered = np.stack([image] * (len(places) ** 2 + 1))
 for k, (y, x) in enumerate((y, x) for y in places for x in places):
     covered[k, y : y + SIDE, x : x + SIDE] = 128
 p = softmax(net.forward(preprocess(net, covered), keep=False)[0]).reshape(len(covered), -1)

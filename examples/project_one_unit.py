@@ -10,7 +10,7 @@ from rawconv.visualize.images import display
 
 path, unit = (*sys.argv[1:], *("docs/pictures/scene.png", "conv4:17")[len(sys.argv) - 1 :])[:2]
 net = rawconv.load()
-picture = np.asarray(Image.open(path).convert("RGB"))
-r = rawconv.project(net, picture, unit)  # signed, (H, W, 3)
+image = np.asarray(Image.open(path).convert("RGB"))
+r = rawconv.project(net, image, unit)  # signed, (H, W, 3)
 Image.fromarray(display(r)).resize((512, 512)).save("one-unit.png")
 print(f"one-unit.png: {unit}, from {r.min():.3g} to {r.max():.3g}")

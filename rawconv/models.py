@@ -175,13 +175,13 @@ def without(numbers: str, net: Description) -> Description:
 
 
 def build(
-    name: str, classes: int | list[str] = 1000, size: int | None = None, mean: Array | None = None,
+    name: str, classes: int | list[str] = 1000, size: int | None = None, pixel_mean: Array | None = None,
     seed: int = 0, dtype: str = "float32",
 ) -> Net:  # fmt: skip
     """Build the Net called `name`.
 
     classes: their number or their names.  size: rows and columns of the input, if not the model's own.
-    mean: of the data, float32 (H, W, 3) or (3,), subtracted from every image; zero by default.
+    pixel_mean: of the data, float32 (H, W, 3) or (3,), subtracted from every image; zero by default.
     seed: of the initial weights.  dtype: "float32" or "float64". Stored images have the size of
     `mean` where that is an image, else the one in the model's recipe.
     UsageError: there is no such model.
@@ -190,8 +190,12 @@ def build(
     names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
     shape, layers = MODELS[name](len(names))
     shape = shape if size is None else (size, size, shape[2])
-    kept = None if mean is not None and np.ndim(mean) == 3 else (max(stored, shape[0]),) * 2
-    return Net(shape, layers, names, mean, name, seed, dtype, kept)
+    kept = (
+        None
+        if pixel_mean is not None and np.ndim(pixel_mean) == 3
+        else (max(stored, shape[0]),) * 2
+    )
+    return Net(shape, layers, names, pixel_mean, name, seed, dtype, kept)
 
 
 def recipe(name: str) -> Recipe:

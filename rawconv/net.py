@@ -33,10 +33,11 @@ class Net:
     chain needs none.
     classes: their names, in the order of the logits.  model: the name it was built by.  seed: of
     the initial weights.
-    mean: what is subtracted from an image, (H, W, C) of the stored image or (C,).
+    pixel_mean: what is subtracted from an image, (H, W, C) of the stored image or (C,).
     stored: rows and columns of a stored image, a square, of which the net sees the centre; by
-    default those of `mean` if it is an image, else the least. execution, an attribute: how its
-    convolutions are computed (layers.Execution), the same forward and backward.
+        default those of `pixel_mean` if it is an image, else the least.
+    execution, an attribute: how its convolutions are computed (layers.Execution), the same forward
+        and backward.
     ValueError, which names the layer: it does not fit on those below, or names an input that does not exist.
     """
 
@@ -45,7 +46,7 @@ class Net:
         shape: Sequence[int],
         layers: Iterable[Sequence[Any]],
         classes: Sequence[str] = (),
-        mean: Array | None = None,
+        pixel_mean: Array | None = None,
         model: str = "",
         seed: int = 0,
         dtype: str | np.dtype[Any] = "float32",
@@ -53,8 +54,12 @@ class Net:
     ) -> None:
         self.shape: tuple[Any, ...] = tuple(shape)
         self.classes, self.model = list(classes), model
-        self.mean = np.zeros(self.shape[2], np.float32) if mean is None else mean
-        kept = self.mean.shape[:2] if np.ndim(self.mean) == 3 else (max(self.shape[:2]),) * 2
+        self.pixel_mean = np.zeros(self.shape[2], np.float32) if pixel_mean is None else pixel_mean
+        kept = (
+            self.pixel_mean.shape[:2]
+            if np.ndim(self.pixel_mean) == 3
+            else (max(self.shape[:2]),) * 2
+        )
         self.stored = tuple(stored or kept)
         self.execution = AUTO
         self.nodes: dict[str, Node] = {}

@@ -22,7 +22,7 @@ def fault(net: Net) -> str | None:
     """Return what keeps a net from answering at all, numbers that are not finite, with the layer;
     None where all is well.
     """
-    if not np.isfinite(to_cpu(net.mean)).all():
+    if not np.isfinite(to_cpu(net.pixel_mean)).all():
         return "The mean picture of this net holds numbers that are not finite"
     for (name, key), value in net.params.items():
         if not np.isfinite(to_cpu(value)).all():

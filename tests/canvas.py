@@ -54,17 +54,15 @@ class Canvas:
     """Everything since it was made, in order: texts, rectangles, ellipses, lines, pictures."""
 
     def __init__(self, monkeypatch):
-        self.texts, self.rectangles, self.ellipses, self.lines, self.pictures = [], [], [], [], []
+        self.texts, self.rectangles, self.ellipses, self.lines, self.images = [], [], [], [], []
         draw, paste = ImageDraw.Draw, Image.Image.paste
 
         def recorded(page, *more):
             return _Recorder(draw(page, *more), self)
 
-        def pasting(page, picture, box, *more):
-            self.pictures.append(
-                Pasted(*box[:2], *picture.size, np.asarray(picture.convert("RGB")))
-            )
-            return paste(page, picture, box, *more)
+        def pasting(page, image, box, *more):
+            self.images.append(Pasted(*box[:2], *image.size, np.asarray(image.convert("RGB"))))
+            return paste(page, image, box, *more)
 
         monkeypatch.setattr(ImageDraw, "Draw", recorded)
         monkeypatch.setattr(Image.Image, "paste", pasting)

@@ -45,14 +45,12 @@ def _train(data, steps, dtype, batch, place, ranks):
     weights = place.put(np.linspace(0.5, 2, len(data.classes)).astype(dtype))
     # a higher one is chaos in 20 steps, which no law survives
     optimizer, rate = SGD(net), 0.005 * batch / 13
-    for start, (ids, pictures, labels) in enumerate(
-        batches(split, batch, (0, 0), shard=ranks.shard)
-    ):
-        pictures, labels = place.put(pictures), place.put(labels)
+    for start, (ids, images, labels) in enumerate(batches(split, batch, (0, 0), shard=ranks.shard)):
+        images, labels = place.put(images), place.put(labels)
         count = min(batch, len(split) - start * batch)
         train_step(
             net,
-            pictures,
+            images,
             labels,
             (0, 0, ids),
             "pad4",

@@ -223,7 +223,7 @@ def _one(path, read, number, slack):
     assert not events, f"mutant {number} did {events}"
     assert not warned, f"mutant {number} warned: {warned[0].message}"
     arrays = (
-        sum(value.nbytes for value in result.net.params.values()) + result.net.mean.nbytes
+        sum(value.nbytes for value in result.net.params.values()) + result.net.pixel_mean.nbytes
         if result
         else 0
     )

@@ -65,7 +65,7 @@ def make(xp, table, shape=SHAPE, seed=0):
     return net
 
 
-def picture(seed=2, batch=1, shape=SHAPE):
+def image(seed=2, batch=1, shape=SHAPE):
     return np.random.default_rng(seed).standard_normal((batch, *shape))
 
 

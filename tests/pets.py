@@ -1,6 +1,6 @@
 """A folder of pictures with all that packing meets, and what it makes of it."""
 
-from test_data_sources import picture, png, write
+from test_data_sources import image, png, write
 
 from rawconv.data import packing
 
@@ -12,7 +12,7 @@ def photos(folder, per_class=12, size=20):
     files = {}
     for number, name in enumerate("abc"):
         for k in range(per_class):
-            files[f"{name}/{k}.png"] = png(picture(100 * number + k, size + k % 3, size + 2))
+            files[f"{name}/{k}.png"] = png(image(100 * number + k, size + k % 3, size + 2))
     files["b/copy.png"] = files["a/3.png"]
     return write(folder, files | {"a/broken.jpg": b"\xff\xd8\xff", "c/words.txt": b"words"})
 

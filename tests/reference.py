@@ -73,10 +73,10 @@ def _places(n, oh, ow, weight, stride, groups):
     """
     (sh, sw), (kh, kw, cg, f) = pair(stride), weight.shape
     fg = f // groups
-    for picture, i, j, g in product(range(n), range(oh), range(ow), range(groups)):
+    for image, i, j, g in product(range(n), range(oh), range(ow), range(groups)):
         rows, columns = slice(i * sh, i * sh + kh), slice(j * sw, j * sw + kw)
         channels, filters = slice(g * cg, (g + 1) * cg), slice(g * fg, (g + 1) * fg)
-        yield (picture, rows, columns, channels), (picture, i, j, filters), filters
+        yield (image, rows, columns, channels), (image, i, j, filters), filters
 
 
 def _with_holes(weight, dilation):
@@ -191,13 +191,13 @@ def pool_up(x, size, stride, pad=0, ceil_mode=True):
     y = np.zeros(shape, x.dtype)
     switches = np.zeros(shape, np.uint8 if kh * kw <= 256 else np.uint16)
     for i, j, places in _windows(x.shape, size, stride, pad, ceil_mode):
-        for picture, channel in product(range(n), range(c)):
+        for image, channel in product(range(n), range(c)):
             best = None
             for a, b, row, column in places:
-                value = x[picture, row, column, channel]
+                value = x[image, row, column, channel]
                 if best is None or value > best or (np.isnan(value) and not np.isnan(best)):
                     best, switch = value, a * kw + b
-            y[picture, i, j, channel], switches[picture, i, j, channel] = best, switch
+            y[image, i, j, channel], switches[image, i, j, channel] = best, switch
     return y, switches
 
 
@@ -207,13 +207,13 @@ def _chosen(switches, x_shape, size, stride, pad):
     """
     kw, (sh, sw), (top, left) = pair(size)[1], pair(stride), four(pad)[:2]
     n, oh, ow, c = switches.shape
-    for i, j, picture, channel in product(range(oh), range(ow), range(n), range(c)):
-        a, b = divmod(int(switches[picture, i, j, channel]), kw)
-        place = (picture, i * sh - top + a, j * sw - left + b, channel)
+    for i, j, image, channel in product(range(oh), range(ow), range(n), range(c)):
+        a, b = divmod(int(switches[image, i, j, channel]), kw)
+        place = (image, i * sh - top + a, j * sw - left + b, channel)
         assert 0 <= place[1] < x_shape[1] and 0 <= place[2] < x_shape[2], (
             f"a switch points outside the input: {place}"
         )
-        yield (picture, i, j, channel), place
+        yield (image, i, j, channel), place
 
 
 def pool_at(x, switches, size, stride, pad=0):

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 from PIL import Image
-from test_deconvnet import picture
+from test_deconvnet import image
 from test_visualize_cli import small_net
 
 from rawconv.data import DataSet, Split
@@ -40,9 +40,9 @@ def net_of(seed=0):
 
 
 def data_of(count=12, names=None):
-    pictures = np.stack([picture(seed=k) for k in range(count)])
+    images = np.stack([image(seed=k) for k in range(count)])
     names = names or [f"picture {k}" for k in range(count)]
-    split = Split(pictures.__getitem__, np.arange(count) % 2, names, (26, 26, 3))
+    split = Split(images.__getitem__, np.arange(count) % 2, names, (26, 26, 3))
     return DataSet("random", "nowhere", CLASSES, split, split)
 
 

@@ -6,7 +6,7 @@ import json
 import pathlib
 
 import numpy as np
-from test_deconvnet import picture
+from test_deconvnet import image
 from test_visualize_cli import small_net
 
 from rawconv.data import DataSet, Split
@@ -17,7 +17,7 @@ from rawconv.machine.arrays import Device
 
 def data_of(count, name="random"):
     """`count` random pictures of 26x26 pixels in two classes, the same for training and validation."""
-    pictures = np.stack([picture(seed=k) for k in range(count)])
+    pictures = np.stack([image(seed=k) for k in range(count)])
     split = Split(
         pictures.__getitem__,
         np.arange(count) % 2,

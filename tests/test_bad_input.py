@@ -24,7 +24,7 @@ def command(folder, name, *words):
     return result.returncode, " ".join(result.stderr.split())
 
 
-def pictures(folder, classes, count=4):
+def images(folder, classes, count=4):
     for k, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
         for n in range(count):
@@ -47,8 +47,8 @@ def bad(tmp_path):
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["x"] = [1, 2, 3]
     (tmp_path / "empty").mkdir()
-    pictures(tmp_path / "one", ["only"])
-    pictures(tmp_path / "unreadable", ["a", "b"])
+    images(tmp_path / "one", ["only"])
+    images(tmp_path / "unreadable", ["a", "b"])
     for path in (tmp_path / "unreadable").rglob("*.png"):
         path.with_suffix(".jpg").write_text("I am a text.")
         path.unlink()

@@ -35,11 +35,11 @@ def needed(model, batch, processes=1):
 
 def test_what_a_step_takes_on_the_cpu_is_foretold(monkeypatch):
     """Arrays of less than 256 kB are not counted where they are made, so the witness falls a little short."""
-    net, ids = models.build("zf32", 12, mean=np.zeros((32, 32, 3), "float32")), np.arange(256)
+    net, ids = models.build("zf32", 12, pixel_mean=np.zeros((32, 32, 3), "float32")), np.arange(256)
     pool = buffers._Pool()
     monkeypatch.setattr(buffers, "_pool", pool)
-    pictures = np.zeros((256, 32, 32, 3), "uint8")
-    train_step(net, pictures, ids % 12, (0, 0, ids), "pad4", SGD(net), 0.001)
+    images = np.zeros((256, 32, 32, 3), "uint8")
+    train_step(net, images, ids % 12, (0, 0, ids), "pad4", SGD(net), 0.001)
     assert pool.most == pytest.approx(needed("zf32", 256), rel=0.25)
 
 
@@ -90,7 +90,7 @@ def test_a_batch_larger_than_memory_is_refused_with_one_that_fits(run, processes
         _check_batch(run._replace(state={"progress": {}}), Device(), Ranks(processes))
 
 
-def test_a_batch_of_all_pictures_is_no_larger_than_those(run, monkeypatch):
+def test_a_batch_of_all_images_is_no_larger_than_those(run, monkeypatch):
     """However large the number: one step an epoch."""
     monkeypatch.setattr(limits, "free_memory", lambda: needed("lenet", 600))
     _check_batch(run._replace(recipe=run.recipe._replace(batch=10**30)), Device(), SingleProcess())
@@ -113,7 +113,7 @@ def test_the_command_refuses_before_it_makes_a_folder(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_batch_of_fewer_pictures_than_processes_is_refused_unless_the_run_began_so(run):
+def test_a_batch_of_fewer_images_than_processes_is_refused_unless_the_run_began_so(run):
     small = run._replace(recipe=run.recipe._replace(batch=2))
     _check_batch(small, Device(), Ranks(2))
     with pytest.raises(UsageError, match="--batch 2 is fewer pictures than the 3 processes"):

@@ -38,9 +38,9 @@ def test_batches_are_pieces_of_the_order(count, batch, start, order, prefetch):
     ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _, _ in got)])
     assert_same(ids, whole[start:])
     assert [len(ids) for ids, _, _ in got[:-1]] == [batch] * (len(got) - 1)
-    for ids, pictures, labels in got:
+    for ids, images, labels in got:
         assert_same(labels, ids * 7)
-        assert_same(pictures, np.repeat(ids.astype(np.uint8), 12).reshape(-1, 2, 2, 3))
+        assert_same(images, np.repeat(ids.astype(np.uint8), 12).reshape(-1, 2, 2, 3))
     assert not readers()
 
 
@@ -77,7 +77,7 @@ def test_an_error_of_the_reader_arrives_at_its_batch():
 
 
 def test_leaving_early_ends_the_thread():
-    for _ids, _pictures, _labels in batches(numbered(100), 2):
+    for _ids, _images, _labels in batches(numbered(100), 2):
         assert readers()
         break
     assert not readers()
@@ -121,7 +121,7 @@ def test_it_reads_ahead_but_not_further_than_told():
 
 
 @given(count=st.integers(1, 600), seed=st.integers(0, 9))
-def test_the_mean_picture_is_exact(count, seed):
+def test_the_mean_image_is_exact(count, seed):
     pixels = np.random.default_rng(seed).choice([0, 3, 255, 255], (count, 2, 3, 3)).astype(np.uint8)
     split = Split(pixels.__getitem__, np.zeros(count), [""] * count, (2, 3, 3))
     assert_same(mean_image(split), (pixels.astype(np.int64).sum(0) / count).astype(np.float32))

@@ -64,7 +64,7 @@ def net_of(xp, layers=None, shape=SHAPE, seed=0):
     return net
 
 
-def pictures(count=2, shape=SHAPE):
+def images(count=2, shape=SHAPE):
     return np.random.default_rng(5).standard_normal((count, *shape))
 
 
@@ -139,7 +139,7 @@ def test_names_that_are_not_there_or_twice_are_refused(layers, match):
 
 
 def test_up_is_each_layer_called_by_itself(xp):
-    net, x, rng_key = net_of(xp), xp.asarray(pictures()), (3, 1, np.arange(2))
+    net, x, rng_key = net_of(xp), xp.asarray(images()), (3, 1, np.arange(2))
     found = up_by_hand(net, x, rng_key)
     fused = set(net.fused_ceilings)
     assert fused == {"conv1", "squeeze", "left", "right", "a"}, (
@@ -157,7 +157,7 @@ def test_a_map_is_let_go_when_its_consumers_have_had_it(xp):
     import weakref
 
     net, seen = net_of(xp), {}
-    for name, y, _ in net.up(xp.asarray(pictures())):
+    for name, y, _ in net.up(xp.asarray(images())):
         seen[name] = weakref.ref(y)
         del y, _
         if name == "pool2":
@@ -171,7 +171,7 @@ def test_a_map_is_let_go_when_its_consumers_have_had_it(xp):
 
 @pytest.mark.parametrize("stop", ["fire", "relu_sum", "meet", "short", "scores", "b"])
 def test_stop_takes_what_it_is_made_of_and_nothing_else(stop, xp):
-    net, x = net_of(xp), xp.asarray(pictures())
+    net, x = net_of(xp), xp.asarray(images())
     y, caches = net.forward(x, stop)
     assert_array_equal(to_cpu(y), to_cpu(up_by_hand(net, x)[stop][0]))
     assert list(caches) == [node.name for node in net.path(stop)]
@@ -180,7 +180,7 @@ def test_stop_takes_what_it_is_made_of_and_nothing_else(stop, xp):
 
 def test_gradients_equal_finite_differences():
     """Of the loss, towards the pixels and every parameter, in random directions, with dropout on."""
-    net, x, labels, rng_key = net_of(np), pictures(3), np.array([0, 3, 1]), (3, 1, np.arange(3))
+    net, x, labels, rng_key = net_of(np), images(3), np.array([0, 3, 1]), (3, 1, np.arange(3))
     scores, caches = net.forward(x, rng_key=rng_key)
     seen = []
     dx, grads = net.backward(
@@ -206,7 +206,7 @@ def test_gradients_equal_finite_differences():
 
 
 def test_backward_leaves_the_caches_and_the_gradient_it_was_given_alone(xp):
-    net, x = net_of(xp), xp.asarray(pictures())
+    net, x = net_of(xp), xp.asarray(images())
     y, caches = net.forward(x)
     dy = xp.asarray(np.random.default_rng(2).standard_normal(y.shape))
     before, first = to_cpu(dy).copy(), to_cpu(net.backward(dy, caches)[0]).copy()
@@ -218,7 +218,7 @@ def test_backward_leaves_the_caches_and_the_gradient_it_was_given_alone(xp):
 
 @pytest.mark.parametrize("stop", ["scores", "short", "b", "a", "left", "conv1"])
 def test_nothing_is_computed_below_the_lowest_layer_that_learns(stop, xp):
-    net, x = net_of(xp), xp.asarray(pictures())
+    net, x = net_of(xp), xp.asarray(images())
     y, caches = net.forward(x)
     dy = xp.asarray(np.random.default_rng(2).standard_normal(y.shape))
     whole = net.backward(dy, caches)[1]
@@ -232,7 +232,7 @@ def test_nothing_is_computed_below_the_lowest_layer_that_learns(stop, xp):
 
 @pytest.mark.parametrize("stop", ["fire", "relu_a", "relu_sum", "meet", "scores"])
 def test_the_rule_gradient_is_the_way_back(stop, xp):
-    net, x = net_of(xp), xp.asarray(pictures())
+    net, x = net_of(xp), xp.asarray(images())
     y, caches = net.forward(x, stop)
     r = xp.asarray(np.random.default_rng(2).standard_normal(y.shape))
     close(net.deconv(r, caches, GRADIENT), net.backward(r, caches)[0])
@@ -246,7 +246,7 @@ def test_without_relu_and_norm_the_way_down_is_the_adjoint():
     for _, layer in net.layers:
         if layer.params:
             layer.bias[:] = 0
-    x = pictures(2, (7, 6, 3))
+    x = images(2, (7, 6, 3))
     y, caches = net.forward(x)
     r = np.random.default_rng(2).standard_normal(y.shape)
     assert (y * r).sum() == pytest.approx((x * net.deconv(r, caches)).sum(), rel=1e-12)
@@ -255,7 +255,7 @@ def test_without_relu_and_norm_the_way_down_is_the_adjoint():
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("layer", ["conv1", "squeeze", "fire", "a", "sum", "meet", "scores"])
 def test_many_units_equal_one_by_one_through_whole_maps(layer, rules, xp):
-    net, x, rng = net_of(xp), xp.asarray(pictures(3)), np.random.default_rng(0)
+    net, x, rng = net_of(xp), xp.asarray(images(3)), np.random.default_rng(0)
     name = layer_object(net, layer)
     height, width, maps = net.shapes[name]
     units = np.stack([rng.integers(0, most, 25) for most in (3, maps, height, width)], axis=1)
@@ -292,7 +292,7 @@ def test_a_unit_sees_no_more_than_its_field(xp):
             assert not outside.any()
 
 
-def test_branches_of_unlike_strides_meet_in_the_whole_picture():
+def test_branches_of_unlike_strides_meet_in_the_whole_image():
     layers = [
         ("a", Conv(2, 3, stride=2)),
         ("pool", MaxPool(9, 9)),
@@ -303,8 +303,8 @@ def test_branches_of_unlike_strides_meet_in_the_whole_picture():
     assert receptive_field.fields(net)["sum"].box(0, 0) == (0, 0, 19, 19)
 
 
-def test_a_covered_picture_goes_up_through_branches(xp):
-    net, x = net_of(xp), xp.asarray(pictures(1))
+def test_a_covered_image_goes_up_through_branches(xp):
+    net, x = net_of(xp), xp.asarray(images(1))
     corner, rng = np.array([[0, 0], [3, 8], [14, 14]]), np.random.default_rng(1)
     r = xp.asarray(rng.standard_normal((3, 5, 5, 3)))
     found = perturbed.forward(net, ForwardPass(net, x).maps, r, corner, ["relu_sum", "scores"])
@@ -322,7 +322,7 @@ def test_a_checkpoint_keeps_the_inputs(tmp_path):
     assert [(n.name, n.inputs) for n in again.nodes.values()] == [
         (n.name, n.inputs) for n in net.nodes.values()
     ]
-    assert_array_equal(again.forward(pictures())[0], net.forward(pictures())[0])
+    assert_array_equal(again.forward(images())[0], net.forward(images())[0])
 
 
 def test_onnxruntime_agrees(tmp_path):
@@ -336,7 +336,7 @@ def test_onnxruntime_agrees(tmp_path):
     session = onnxruntime.InferenceSession(
         str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"]
     )
-    x = pictures().astype(np.float32)
+    x = images().astype(np.float32)
     theirs = session.run(None, {"pixels": x.transpose(0, 3, 1, 2)})[0]
     close(net.forward(x)[0].reshape(2, -1), theirs, 1e-5)
 
@@ -351,7 +351,7 @@ def test_torch_agrees_on_scores_and_gradients():
               ("sum", Add(), "left", "relu"), ("relu2", ReLU()), ("both", Concat(), "relu2", "relu"),
               ("scores", Conv(4, None))]  # fmt: skip
     net = net_of(np, layers, (6, 6, 3))
-    x = pictures(2, (6, 6, 3))
+    x = images(2, (6, 6, 3))
     t = torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=True)
     w = {
         key: torch.tensor(v.transpose(3, 2, 0, 1) if v.ndim == 4 else v)

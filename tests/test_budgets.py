@@ -85,7 +85,7 @@ def test_units_through_whole_maps_share_their_budget(monkeypatch, seen):
     assert max(blocks(seen["deconv"])) == 3 and sum(shape[0] for shape in seen["deconv"]) == 10
 
 
-def test_pictures_that_go_up_share_their_budget(monkeypatch, seen):
+def test_images_that_go_up_share_their_budget(monkeypatch, seen):
     numbers = MAPS[""] + 2 * MAPS["conv1"] + MAPS["pool1"] + 2 * MAPS["conv2"]
     stored = np.zeros((9, 12, 12, 3), np.uint8)
     parts = [
@@ -98,7 +98,7 @@ def test_pictures_that_go_up_share_their_budget(monkeypatch, seen):
 
 
 @pytest.mark.parametrize(("size", "largest"), [(2, 4 * 4 * 8), (6, 8 * 8 * 4), (12, 12 * 12 * 4)])
-def test_changed_pictures_go_up_in_blocks(monkeypatch, seen, size, largest):
+def test_changed_images_go_up_in_blocks(monkeypatch, seen, size, largest):
     """The largest window, or whole map where that is the window, decides, three times over."""
     net, rng = small(), np.random.default_rng(0)
     maps = ForwardPass(net, rng.random((1, 12, 12, 3))).maps

@@ -131,7 +131,7 @@ def some_units(y, count=6):
 @pytest.mark.filterwarnings("ignore:Setting .* hooks on ReLU activations")
 @pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
 def test_several_units_of_every_layer(xp, table, shape, rule, lrn):
-    net, x = nets.make(xp, table, shape), nets.picture(shape=shape)
+    net, x = nets.make(xp, table, shape), nets.image(shape=shape)
     modules = witness(net, table, lrn)
     tx = torch.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
     asked = [name for name, kind, _ in table if kind in (ReLU, MaxPool)]
@@ -157,7 +157,7 @@ def test_several_units_of_every_layer(xp, table, shape, rule, lrn):
 @pytest.mark.parametrize(("table", "shape"), TABLES.values(), ids=list(TABLES))
 def test_occlusion_of_every_pixel(xp, table, shape):
     """Captum gives each pixel the mean fall of P over the places of the square that cover it."""
-    net, x, side, stride = nets.make(xp, table, shape), nets.picture(shape=shape), 9, 3
+    net, x, side, stride = nets.make(xp, table, shape), nets.image(shape=shape), 9, 3
     modules, relu = (
         witness(net, table, "gradient"),
         [name for name, kind, _ in table if kind is ReLU][1],

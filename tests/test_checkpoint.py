@@ -33,7 +33,7 @@ def test_round_trip_is_bit_identical(path, dtype):
         same(back.net.params[key], value) and str(value.dtype) == dtype
         for key, value in net.params.items()
     )
-    assert same(back.net.mean, net.mean)
+    assert same(back.net.pixel_mean, net.pixel_mean)
     assert (back.net.shape, back.net.model) == (net.shape, net.model)
     assert back.net.classes == ["Katze", "été", r"bad \xff"], (
         "a name is text: what is not UTF-8 is written out"

@@ -54,7 +54,7 @@ def test_version_1_is_read_to_the_bit(path):
         assert same(
             value, ((np.arange(value.size) % 7 - 3) / 4).reshape(value.shape).astype(np.float32)
         )
-    assert same(net.mean, np.arange(3, dtype=np.float32)) and (net.shape, net.classes) == (
+    assert same(net.pixel_mean, np.arange(3, dtype=np.float32)) and (net.shape, net.classes) == (
         (8, 8, 3),
         ["a", "b"],
     )
@@ -145,7 +145,7 @@ def test_a_net_s_own_size_is_its_stored_size():
     """Unless it has a mean picture, or is one of the models, whose recipe says it."""
     layers = [("fc1", Conv(2, None))]
     assert Net((8, 9, 3), layers).stored == (9, 9), "a square"
-    assert Net((8, 9, 3), layers, mean=np.zeros((10, 12, 3), np.float32)).stored == (10, 12)
+    assert Net((8, 9, 3), layers, pixel_mean=np.zeros((10, 12, 3), np.float32)).stored == (10, 12)
     assert Net((8, 9, 3), layers, stored=(16, 9)).stored == (16, 9)
     expected = {"zf64": 64, "zf32": 32, "lenet": 28, "alexnet-fc2048": 256}
     assert {name: models.recipe(name).stored for name in expected} == expected
@@ -156,6 +156,6 @@ def test_a_net_s_own_size_is_its_stored_size():
 
 @pytest.mark.parametrize("stored", [[7, 8], [8], [8.0, 8.0], [1 << 40, 8], [9, 8]])
 def test_a_stored_size_that_cannot_be(path, stored):
-    checkpoint.save(path, tiny_net(mean=np.zeros((8, 8, 3), np.float32)), {})
+    checkpoint.save(path, tiny_net(pixel_mean=np.zeros((8, 8, 3), np.float32)), {})
     edit(path, lambda file: file.attrs.__setitem__("stored", stored))
     refused(path, "stored")

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_data_sources import picture, png, sentence, tree, write
+from test_data_sources import image, png, sentence, tree, write
 
 from rawconv import checkpoint, models
 from rawconv.cli.train import main
@@ -38,7 +38,7 @@ def photos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     counts = {"train": 5, "val": 4, "test": 3}
     files = {
-        f"{split}/{name}/{k}.png": png(picture(100 * c + 10 * k + count, 32, 32))
+        f"{split}/{name}/{k}.png": png(image(100 * c + 10 * k + count, 32, 32))
         for split, count in counts.items() for c, name in enumerate(("cat", "dog", "emu")) for k in range(count)
     }  # fmt: skip
     return write(tmp_path / "photos", files)
@@ -111,7 +111,7 @@ def test_what_is_tested_is_said(split, count, photos):
     assert f"a.h5 on the {count} {word}" in done.stdout
 
 
-def test_a_folder_of_test_pictures_alone_is_tested_whole(photos, capfd):
+def test_a_folder_of_test_images_alone_is_tested_whole(photos, capfd):
     checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "photos/train"})
     for split in (None, "all", "test"):
         found = runs.test_checkpoint("a.h5", "photos/test", split=split, out="t", **SMALL)
@@ -128,7 +128,7 @@ def test_a_folder_of_test_pictures_alone_is_tested_whole(photos, capfd):
         runs.test_checkpoint("a.h5", None, split="test", out="t", **SMALL)
 
 
-def test_training_pictures_are_no_tests(photos):
+def test_training_images_are_no_tests(photos):
     """A folder has test/ without classes, as Kaggle's, or no test/ at all: of neither are the
     others tested as such.
     """
@@ -160,7 +160,7 @@ def test_splits_together(tmp_path):
     data = open_data(write(tmp_path, tree()), 6, progress=False)
     both = together([data.train, data.val])
     ids = [11, 0, 6, 5, 6]
-    assert (both.read(ids) == np.stack([picture(k) for k in ids])).all() and len(both) == len(
+    assert (both.read(ids) == np.stack([image(k) for k in ids])).all() and len(both) == len(
         both.names
     ) == 12
     other = in_order(data, ["cat", "dog"])

@@ -191,7 +191,7 @@ def test_other_words_for_weights_are_refused():
         runs.start("lenet", "scenes:24", changes={"class_weights": "equal"})
 
 
-def test_a_weighted_step_is_the_step_over_repeated_pictures(folder):
+def test_a_weighted_step_is_the_step_over_repeated_images(folder):
     """A weight of w is a picture w times over; the sum is divided by the pictures, not by the weights."""
     run = runs.start("lenet", str(folder), dtype="float64")
     weights, ids = np.array([1.0, 2, 3]), np.array([0, 39, 40, 41, 50])
@@ -202,10 +202,10 @@ def test_a_weighted_step_is_the_step_over_repeated_pictures(folder):
         net = runs.start("lenet", str(folder), dtype="float64").net
         runs.choose_conv(net, "gemm")
         rng_key = (0, 0, ids[chosen])
-        pictures = run.data.train.read(ids[chosen])
+        images = run.data.train.read(ids[chosen])
         train_step(
             net,
-            pictures,
+            images,
             labels[chosen],
             rng_key,
             "pad4",

@@ -64,7 +64,7 @@ def test_compact_columns_give_the_svm_the_same_answers(count):
     assert same.mean() > 0.99
 
 
-def test_features_are_standardised_by_the_training_pictures_alone():
+def test_features_are_standardised_by_the_training_images_alone():
     (x, _), (others, _) = clouds(50), clouds(20, seed=1)
     one, _ = standardised(x, others)
     again, half = standardised(x, others[:10] * 2)
@@ -83,7 +83,7 @@ def test_accuracy_is_the_mean_over_classes():
     assert guess < 0.6  # nothing of the test labels leaks
 
 
-def test_the_regularisation_is_chosen_on_training_pictures_if_there_are_enough():
+def test_the_regularisation_is_chosen_on_training_images_if_there_are_enough():
     x, labels = clouds(80)
     near = compact(standardised(x)[0])[0]
     assert chosen("softmax", near, labels, 4) in PENALTIES

@@ -27,7 +27,7 @@ MANY = {
     "layers/cpu/simd.accumulate": "a compiled loop",
     "net.__init__": OPTIONS,
     "report/figure2.draw_layers": FIGURE,
-    "report/figure2.draw_pictures": FIGURE,
+    "report/figure2.draw_images": FIGURE,
     "report/figure2.draw_report": FIGURE,
     "report/figures.grid": FIGURE,
     "report/html._layer": FIGURE,

@@ -48,7 +48,7 @@ def test_shifts_are_normal_with_that_covariance():
     assert np.mean(np.abs(along) < 1) == pytest.approx(0.6827, abs=0.01)
 
 
-def test_a_shift_depends_on_seed_epoch_and_picture_alone():
+def test_a_shift_depends_on_seed_epoch_and_image_alone():
     colours = np.eye(3)
     ids = np.arange(50)
     whole = shifts((1, 2, ids), colours)
@@ -58,7 +58,7 @@ def test_a_shift_depends_on_seed_epoch_and_picture_alone():
         assert np.abs(shifts(other, colours) - whole).min() > 0
 
 
-def test_a_step_sees_the_shifted_picture(xp):
+def test_a_step_sees_the_shifted_image(xp):
     """As if the shift had been in the data: all pixels of one picture move together."""
     seen = []
 

@@ -15,7 +15,7 @@ from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.machine.arrays import to_cpu
 from rawconv.report import pages
 from rawconv.report.look import Look
-from rawconv.report.pages import layer_pages, picture_page
+from rawconv.report.pages import image_page, layer_pages
 from rawconv.visualize import controls
 from rawconv.visualize.controls import control, untrained
 from rawconv.visualize.forward_pass import forward_pass
@@ -36,7 +36,7 @@ def by_hand(net, below, x, units, name, exchange):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_random_weights_change_the_filters_alone(xp, full):
-    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.picture(batch=3))
+    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=3))
     exchanged = control(net, "random-weights")
     r, values = project_units(net, x, "relu2", UNITS, full=full, control=exchanged)
     plain, before = project_units(net, x, "relu2", UNITS)
@@ -64,11 +64,11 @@ def test_untrained_weights_are_those_of_the_beginning(xp):
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_other_switches_are_those_of_the_other_picture(xp, full):
+def test_other_switches_are_those_of_the_other_image(xp, full):
     net, x, others = (
         nets.make(xp, nets.FULL),
-        xp.asarray(nets.picture(batch=3)),
-        xp.asarray(nets.picture(5, batch=3)),
+        xp.asarray(nets.image(batch=3)),
+        xp.asarray(nets.image(5, batch=3)),
     )
     r, values = project_units(
         net, x, "relu2", UNITS, full=full, control=control(net, "other-switches"), others=others
@@ -113,11 +113,11 @@ def test_no_switches_point_to_the_centres(xp, settings):
             assert place.tolist() == [*want, 2]
 
 
-def test_no_switches_forget_the_picture(xp):
+def test_no_switches_forget_the_image(xp):
     """By the paper's rule nothing else of the picture is used: the same projection for each, up to
     its activation.
     """
-    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.picture(batch=9))
+    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=9))
     y = to_cpu(net.forward(x, "relu2")[0])
     rows = np.flatnonzero(y[:, 1, 1, 3] > 0)
     assert len(rows) > 2
@@ -149,17 +149,17 @@ def test_a_figure_says_so(monkeypatch, name):
             lambda *a, **k: written.extend(w for w in a if isinstance(w, str)),
         )
     layer_pages(net, data_of(split), split, "conv2", found, "", [1], look, 3)
-    picture_page(passed, 0, "conv2", "", [1], look, 3)
+    image_page(passed, 0, "conv2", "", [1], look, 3)
     assert sum(controls.SENTENCES[name] in text for text in written) == 3
 
 
-def test_tiles_take_the_picture_half_the_data_set_away():
+def test_tiles_take_the_image_half_the_data_set_away():
     net, split = square_net(), split_of(7)
     found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     exchanged = control(net, "other-switches")
     drawn = tiles(net, split, "conv2", found, [1], 3, Look(control=exchanged, percentile=100))[1]
     for rank, tile in enumerate(drawn):
-        number = found.picture[1, rank]
+        number = found.image[1, rank]
         x, other = (preprocess(net, split.read([i])) for i in (number, (number + 3) % 7))
         unit = (0, 1, found.y[1, rank], found.x[1, rank])
         r, _ = project_units(net, x, "conv2", [unit], control=exchanged, others=other)

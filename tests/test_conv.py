@@ -120,7 +120,7 @@ def test_a_layer_of_real_size(xp):
 @pytest.mark.parametrize(
     "case", ["stride 2, overhang", "groups 2", "fully connected", "asymmetric pad"]
 )
-def test_a_batch_is_its_pictures_one_by_one(case, xp):
+def test_a_batch_is_its_images_one_by_one(case, xp):
     _, shape, filters, settings = CASES[case]
     layer = make(xp, "float64", shape, filters, settings)[0]
     rng = np.random.default_rng(5)
@@ -138,7 +138,7 @@ def test_a_batch_is_its_pictures_one_by_one(case, xp):
 
 
 @pytest.mark.parametrize("case", ["plain", "groups 3, stride", "fully connected", "asymmetric pad"])
-def test_no_pictures(case, xp, dtype):
+def test_no_images(case, xp, dtype):
     _, shape, filters, settings = CASES[case]
     layer, weight, bias, _ = make(xp, dtype, shape, filters, settings)
     y, cache = layer.forward(xp.zeros((0, *shape), dtype))
@@ -237,7 +237,7 @@ def test_an_input_smaller_than_its_window_is_refused(shape, settings):
     assert len(str(refusal.value)) > 20 and "\n" not in str(refusal.value), "one sentence"
 
 
-def test_a_built_layer_refuses_a_smaller_picture(xp):
+def test_a_built_layer_refuses_a_smaller_image(xp):
     layer = make(xp, "float32", (5, 5, 2), 3, dict(size=3))[0]
     for shape in [(1, 2, 5, 2), (1, 5, 2, 2)]:
         with pytest.raises(ValueError):

@@ -158,7 +158,7 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "size", "shape", "settings", "want"),
+    ("images", "size", "shape", "settings", "want"),
     [
         (32, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, True)),  # the paper's conv3
         (32, (26, 26), (5, 5, 96, 256), dict(size=5, stride=2), (True, True)),  # its conv2
@@ -175,13 +175,13 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
         (32, (55, 55), (3, 1, 64, 64), dict(size=(3, 1)), (False, False)),
     ],
 )
-def test_auto_is_a_function_of_the_shapes(pictures, size, shape, settings, want):
+def test_auto_is_a_function_of_the_shapes(images, size, shape, settings, want):
     window = Conv(shape[3], **settings).window
     given = [
         (n - 1) * s + k - 2 * p
         for n, s, k, p in zip(size, window.stride, window.size, window.pad, strict=False)
     ]
-    conv = Shape(pictures, tuple(given), shape, window)
+    conv = Shape(images, tuple(given), shape, window)
     assert (
         conv.out_size == size
         and (winograd.supports(conv, forced=True), winograd.supports(conv)) == want
@@ -219,7 +219,7 @@ def asked(monkeypatch):
 
 def test_the_ways_down_are_computed_as_the_way_up_was(asked):
     """The cache says how; the net may have been told otherwise since."""
-    net, x = nets.make(np, nets.FULL), nets.picture()
+    net, x = nets.make(np, nets.FULL), nets.image()
     net.execution = Execution("winograd", 1 << 20)
     y, caches = net.forward(x)
     net.execution = GEMM
@@ -233,7 +233,7 @@ def test_a_net_says_how_all_of_it_is_computed(asked):
     """Whole maps and windows, up and down, a unit alone and a changed square; `exact` is a net that
     says otherwise.
     """
-    net, x = nets.make(np, nets.FULL), nets.picture()
+    net, x = nets.make(np, nets.FULL), nets.image()
     net.execution = Execution("direct")
     y, caches = net.forward(x)
     net.backward(y, caches)

@@ -58,7 +58,7 @@ def witness(x, channels, groups):
     return F.linear(y.flatten(1), w3, b3).numpy()
 
 
-def pictures(count=2, size=12, seed=1):
+def images(count=2, size=12, seed=1):
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
@@ -71,10 +71,10 @@ def test_scores_are_those_of_the_file_s_net_whatever_its_pixels(order, groups, i
     pixels = Pixels(order, (100.0, 110.0, 120.0)[:channels], (60.0, 50.0, 70.0)[:channels])
     inside = inside and tuple(numbers[:channels] for numbers in inside)
     net, _ = assemble(foreign(channels, groups, inside=inside), pixels, 12, [], "odd")
-    x = file_input(pictures(), pixels, 12).astype(np.float64)
+    x = file_input(images(), pixels, 12).astype(np.float64)
     if inside:
         x = (x - np.reshape(inside[0], (-1, 1, 1))) * np.reshape(inside[1], (-1, 1, 1))
-    ours = net.forward(preprocess(net, pictures()), keep=False)[0].reshape(2, 5)
+    ours = net.forward(preprocess(net, images()), keep=False)[0].reshape(2, 5)
     theirs = witness(x, channels, groups)
     assert np.abs(ours - theirs).max() < 1e-5 * np.abs(theirs).max()
 
@@ -85,9 +85,9 @@ def test_a_net_that_does_not_begin_with_a_convolution_gets_one():
         ("fc", p.fully_connected(np.ones((2, 27), np.float32), None, (3, 3, 3))),
     ]
     net, _ = assemble(Foreign((6, 6, 3), layers), PIXELS["caffe"], 6, ["a", "b"], "m")
-    x = file_input(pictures(1, 6), PIXELS["caffe"], 6)
+    x = file_input(images(1, 6), PIXELS["caffe"], 6)
     want = x.reshape(1, 3, 3, 2, 3, 2).max(axis=(3, 5)).sum()
-    scores, _ = net.forward(preprocess(net, pictures(1, 6)), keep=False)
+    scores, _ = net.forward(preprocess(net, images(1, 6)), keep=False)
     np.testing.assert_allclose(scores.reshape(2), want, rtol=1e-5)
     assert [name for name, _ in net.layers] == ["pixels", "pool0", "fc1"]
 
@@ -113,17 +113,17 @@ def test_layers_are_counted_and_the_file_s_names_kept():
     assert net.classes == list("abcde")
 
 
-def test_a_mean_picture_smaller_than_what_is_kept_is_continued():
+def test_a_mean_image_smaller_than_what_is_kept_is_continued():
     """Only the centre is ever seen, so its scores are those of the picture in the middle."""
     mean = np.random.default_rng(3).uniform(90, 130, (12, 12, 3))
     net, _ = assemble(foreign(), Pixels("rgb", mean), 17, [], "m")
     assert stored_size(net) == 17
-    kept = pictures(1, 17)
+    kept = images(1, 17)
     np.testing.assert_allclose(preprocess(net, kept)[0], kept[0, 2:14, 2:14] - mean, atol=1e-4)
 
 
 @pytest.mark.parametrize("size, stored", [(12, 12), (64, 64), (224, 256), (227, 256), (299, 299)])
-def test_pictures_are_kept_as_nets_of_this_size_are_used(size, stored):
+def test_images_are_kept_as_nets_of_this_size_are_used(size, stored):
     given = Foreign(
         (size, size, 3),
         [("fc", p.fully_connected(np.ones((2, size * size * 3)), None, (size, size, 3)))],
@@ -131,14 +131,14 @@ def test_pictures_are_kept_as_nets_of_this_size_are_used(size, stored):
     assert default_stored(given, known_pixels(given)) == stored
     net, _ = assemble(given, PIXELS["caffe"], stored, [], "m")
     assert stored_size(net) == stored
-    prepare(np.zeros((1, stored, stored, 3), np.uint8), net.mean, size)
+    prepare(np.zeros((1, stored, stored, 3), np.uint8), net.pixel_mean, size)
 
 
 def test_an_import_is_a_checkpoint(tmp_path):
     net, _ = assemble(foreign(), PIXELS["torch"], 12, [], "m")
     checkpoint.save(tmp_path / "net.h5", net, {"imported": {"file": "x"}})
     again = checkpoint.load(tmp_path / "net.h5").net
-    x = preprocess(net, pictures())
+    x = preprocess(net, images())
     np.testing.assert_array_equal(again.forward(x.copy())[0], net.forward(x.copy())[0])
 
 

@@ -57,7 +57,7 @@ def images(count=2, side=SIDE, seed=4):
 
 def ours(net, x):
     """{name: what the node makes of x (N, C, H, W)}, (N, C, H, W)."""
-    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1), net.dtype) - net.mean.astype(net.dtype)
+    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1), net.dtype) - net.pixel_mean.astype(net.dtype)
     return {name: y.transpose(0, 3, 1, 2) for name, y, _ in net.up(x, asked=net.nodes)}
 
 
@@ -245,7 +245,7 @@ def test_dilation(about, tmp_path):
     ] == tuple(about["dilations"])
 
 
-def test_padding_of_the_picture_and_before_a_maximum(tmp_path):
+def test_padding_of_the_image_and_before_a_maximum(tmp_path):
     chain = Chain()
     agree(
         chain.add("Pad", chain.constant(np.array([0, 0, 1, 1, 0, 0, 2, 2]))).conv(4, 3, 3),
@@ -350,7 +350,7 @@ def test_one_output_of_several(tmp_path):
 
 
 @pytest.mark.parametrize("side", [(12, 20), (20, 12)])
-def test_a_trunk_of_pictures_that_are_not_square(side, tmp_path):
+def test_a_trunk_of_images_that_are_not_square(side, tmp_path):
     """It ends in maps, so it has no classes, and no scores that could be mistaken for some."""
     chain = Chain((1, 3, *side)).add("Sub", "mean").conv(4, 3, 3, strides=[2, 1]).add("Relu")
     mean = chain.rng.uniform(90, 140, (1, 3, *side)).astype(np.float32)
@@ -369,8 +369,8 @@ def test_a_trunk_of_pictures_that_are_not_square(side, tmp_path):
     )
     from PIL import Image
 
-    picture = np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)
-    Image.fromarray(picture).save(tmp_path / "picture.png")
+    image = np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "picture.png")
     checked = verify(found, tmp_path / "picture.png")
     assert (
         checked["difference"] < 1e-5
@@ -428,14 +428,14 @@ def test_export_and_import_again_keep_names_and_bits(tmp_path):
         (names.get(n, n), layer, *(names.get(i, i) for i in inputs))
         for n, layer, inputs in net.nodes.values()
     ]
-    net = Net(net.shape, layers, net.classes, net.mean)
+    net = Net(net.shape, layers, net.classes, net.pixel_mean)
     export(net, tmp_path / "again.onnx")
     again = import_net(tmp_path / "again.onnx").net
     assert list(again.nodes) == list(net.nodes)
     np.testing.assert_array_equal(scores(again, images()), scores(net, images()))
 
 
-def test_what_is_no_graph_of_one_picture(tmp_path):
+def test_what_is_no_graph_of_one_image(tmp_path):
     """A circle, one tensor made twice, what nothing makes, and what does not depend on the picture."""
     for change, message in (
         (lambda g: g.node[2].input.__setitem__(1, "t3"), "its graph goes round in a circle"),
@@ -452,7 +452,7 @@ def test_what_is_no_graph_of_one_picture(tmp_path):
             import_net(tmp_path / "net.onnx")
 
 
-def test_a_picture_prepared_in_two_ways_is_refused(tmp_path):
+def test_a_image_prepared_in_two_ways_is_refused(tmp_path):
     chain = Chain()
     first = chain.add("Mul", chain.constant(np.float32(0.5))).conv(4, 3, 3).value
     second = join(chain, "Mul", "x", chain.constant(np.float32(0.25))).conv(4, 3, 3).value
@@ -460,7 +460,7 @@ def test_a_picture_prepared_in_two_ways_is_refused(tmp_path):
         import_net(files.finish(join(chain, "Add", first, second)).save(tmp_path / "net.onnx"))
 
 
-def test_two_convolutions_take_the_picture_s_scale_in(tmp_path):
+def test_two_convolutions_take_the_image_s_scale_in(tmp_path):
     """Pixels that are not ours are folded into every layer that sees them, or into one before them all."""
     for pooled in (False, True):
         chain = Chain()
@@ -475,9 +475,9 @@ def test_two_convolutions_take_the_picture_s_scale_in(tmp_path):
         found = import_net(
             path, None, {"order": "bgr", "mean": (10.0, 20.0, 30.0), "std": (2.0, 3.0, 4.0)}
         )
-        picture = np.random.default_rng(1).integers(0, 256, (12, 12, 3), np.uint8)
+        image = np.random.default_rng(1).integers(0, 256, (12, 12, 3), np.uint8)
         from PIL import Image
 
-        Image.fromarray(picture).save(tmp_path / "picture.png")
+        Image.fromarray(image).save(tmp_path / "picture.png")
         assert verify(found, tmp_path / "picture.png")["difference"] < 1e-5
         assert ("pixels" in found.net.nodes) == pooled

@@ -35,7 +35,7 @@ def write(folder, data, name="net.caffemodel"):
     return str(path)
 
 
-def pictures(size, count=3, seed=4):
+def images(size, count=3, seed=4):
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
@@ -63,7 +63,7 @@ def test_version_2_with_norm_groups_pools_that_clip_and_softmax(old, tmp_path):
     )
     # (9 + 2 - 2) over 2, up: 6 windows, the last dropped
     assert found.net.shapes["pool2"][:2] == (5, 5)
-    compare(found, pictures(40))
+    compare(found, images(40))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_version_1_as_it_was_trained(tmp_path):
     # of the phase TEST
     assert found.pixels.mean == (100.0, 110.0, 120.0) and found.pixels.order == "bgr"
     assert found.net.shape == (38, 38, 3) and found.foreign.softmax == ""
-    compare(found, pictures(38))
+    compare(found, images(38))
 
 
 def test_a_prototxt_says_the_size_and_the_file_the_pixels(tmp_path):
@@ -119,7 +119,7 @@ def test_a_prototxt_says_the_size_and_the_file_the_pixels(tmp_path):
     assert found.pixels.std == (1 / float(np.float32(0.02)),) * 3
     assert list(found.info["imported"]["files"]) == ["deploy.prototxt"]
     alone = import_net(path)
-    kept = pictures(38)
+    kept = images(38)
     np.testing.assert_array_equal(found.net.forward(preprocess(found.net, kept))[0],
                                   alone.net.forward(preprocess(alone.net, kept))[0])  # fmt: skip
     compare(found, kept)
@@ -149,7 +149,7 @@ def test_batch_norm_and_scale_fold_into_what_is_before_them(before, tmp_path):
     rng = np.random.default_rng(1)
     for array in (rng.standard_normal(4) * 5, rng.uniform(20, 40, 4), np.array([5.0])):
         files.fill(net.layer[1].blobs.add(), array.astype(np.float32))
-    compare(import_net(write(tmp_path, net.SerializeToString())), pictures(8))
+    compare(import_net(write(tmp_path, net.SerializeToString())), images(8))
 
 
 def test_a_grey_net_with_float64_weights_and_a_transposed_matrix(tmp_path):
@@ -177,11 +177,11 @@ def test_a_grey_net_with_float64_weights_and_a_transposed_matrix(tmp_path):
         for array in arrays.get(layer.name, ()):
             files.fill(layer.blobs.add(), array)
     found = import_net(write(tmp_path, net.SerializeToString()))
-    x = file_input(pictures(12), found.pixels, 12).astype(np.float64)
+    x = file_input(images(12), found.pixels, 12).astype(np.float64)
     assert x.shape == (3, 1, 12, 12) and x.min() >= 0 and x.max() < 1
     windows = np.lib.stride_tricks.sliding_window_view(x[:, 0], (5, 5), (1, 2))
     maps = np.einsum("nyxkl,fkl->nfyx", windows, w[:, 0]) + b[:, None, None]
-    compare(found, pictures(12), np.maximum(maps.reshape(3, -1) @ f.T, 0) @ g)
+    compare(found, images(12), np.maximum(maps.reshape(3, -1) @ f.T, 0) @ g)
 
 
 def test_lrn_s_constant(tmp_path):
@@ -203,23 +203,24 @@ def test_lrn_s_constant(tmp_path):
         for layer in (net.layer[0], net.layer[2])
         for blob in layer.blobs
     )
-    x = torch.from_numpy(file_input(pictures(6), found.pixels, 6))
+    x = torch.from_numpy(file_input(images(6), found.pixels, 6))
     y = torch.nn.functional.conv2d(x, torch.tensor(w.reshape(7, 3, 3, 3)), torch.tensor(b))
     y = torch.nn.functional.local_response_norm(y, 3, 0.01, 0.6, 2.5).flatten(1)
-    compare(found, pictures(6), (y @ torch.tensor(f.reshape(2, 112)).T + torch.tensor(g)).numpy())
+    compare(found, images(6), (y @ torch.tensor(f.reshape(2, 112)).T + torch.tensor(g)).numpy())
 
 
-def test_a_mean_picture(tmp_path):
+def test_a_mean_image(tmp_path):
     mean = np.random.default_rng(6).uniform(90, 130, (1, 3, 44, 44)).astype(np.float32)
     blob = files.fill(files.message("BlobProto")(), mean, old=True)
     path = write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
-    picture = write(tmp_path, blob.SerializeToString(), "mean.binaryproto")
-    found = import_net(path, Wanted(mean=picture))
+    image = write(tmp_path, blob.SerializeToString(), "mean.binaryproto")
+    found = import_net(path, Wanted(mean=image))
     assert (
-        found.net.mean.shape == (44, 44, 3) and "mean" not in found.info["imported"]["conventions"]
+        found.net.pixel_mean.shape == (44, 44, 3)
+        and "mean" not in found.info["imported"]["conventions"]
     )
-    np.testing.assert_allclose(found.net.mean, mean[0, ::-1].transpose(1, 2, 0))  # BGR to RGB
-    compare(found, pictures(44))
+    np.testing.assert_allclose(found.net.pixel_mean, mean[0, ::-1].transpose(1, 2, 0))  # BGR to RGB
+    compare(found, images(44))
     one = files.fill(files.message("BlobProto")(), mean[:, :, :1, :1], old=True)
     found = import_net(
         path, Wanted(mean=write(tmp_path, one.SerializeToString(), "one.binaryproto"))
@@ -237,7 +238,7 @@ def test_a_mean_picture(tmp_path):
 @pytest.mark.skipif(
     not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set"
 )
-def test_natural_pictures(tmp_path):
+def test_natural_images(tmp_path):
     archive = zipfile.ZipFile(os.path.join(os.environ["RAWCONV_PHOTOS"], "tinyimagenet10.zip"))
     names = sorted(
         name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png"))
@@ -417,7 +418,7 @@ def test_options_of_other_formats_are_refused(tmp_path):
 def test_the_command_asks_opencv(tmp_path):
     write(tmp_path, files.caffemodel(files.DEPLOY, files.SHAPES))
     write(tmp_path, files.DEPLOY, "deploy.prototxt")
-    Image.fromarray(pictures(60, 1)[0]).save(tmp_path / "p.png")
+    Image.fromarray(images(60, 1)[0]).save(tmp_path / "p.png")
     words = [
         "net.caffemodel",
         "out.h5",

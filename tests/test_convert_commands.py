@@ -83,9 +83,10 @@ def test_an_imported_net_is_visualized_with_its_own_pixels(imported, folder):
     assert json.loads(done.stdout)["pictures"][0]["classes"][0]["class"].startswith("class ")
     assert (out / "conv3-scene.png").stat().st_size > 10_000
     net = checkpoint.load(imported).net
-    picture = np.asarray(Image.open(ROOT / "docs/pictures/scene.png").convert("RGB"))
+    image = np.asarray(Image.open(ROOT / "docs/pictures/scene.png").convert("RGB"))
     assert (
-        net.mean.tolist() == [123, 117, 104] and np.abs(project(net, picture, "conv4:1")).max() > 0
+        net.pixel_mean.tolist() == [123, 117, 104]
+        and np.abs(project(net, image, "conv4:1")).max() > 0
     )
 
 
@@ -200,7 +201,7 @@ def test_export_and_import_again_by_command(imported, folder):
     about = json.loads(done.stdout)
     assert about["pixels"] == "rgb, minus 0" and about["verified"]["difference"] <= 1e-4
     net, again = (checkpoint.load(path).net for path in (imported, folder / "again.h5"))
-    assert again.classes == net.classes and again.mean.tolist() == net.mean.tolist()
+    assert again.classes == net.classes and again.pixel_mean.tolist() == net.pixel_mean.tolist()
     x = preprocess(net, np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
     np.testing.assert_array_equal(again.forward(x.copy())[0], net.forward(x.copy())[0])
 

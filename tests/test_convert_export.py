@@ -36,13 +36,13 @@ def check(net, path, count=3):
     export(net, path)
     onnx.checker.check_model(str(path), full_check=True)
     size = stored_size(net)
-    pictures = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-    ours = net.forward(preprocess(net, pictures), keep=False)[0].reshape(count, -1)
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    ours = net.forward(preprocess(net, images), keep=False)[0].reshape(count, -1)
     again = import_net(path)
-    back = again.net.forward(preprocess(again.net, pictures), keep=False)[0].reshape(count, -1)
+    back = again.net.forward(preprocess(again.net, images), keep=False)[0].reshape(count, -1)
     scale = np.abs(ours).max()
     assert scale > 0 and stored_size(again.net) == size and again.net.classes == net.classes
-    assert np.abs(theirs(path, center_crop(net, pictures)) - ours).max() <= 1e-5 * scale
+    assert np.abs(theirs(path, center_crop(net, images)) - ours).max() <= 1e-5 * scale
     assert np.abs(back - ours).max() <= 1e-5 * scale
     return again
 
@@ -62,7 +62,9 @@ def trained_like(net):
 @pytest.mark.parametrize("model", ["lenet", "zf32", "zf64", "alex64-groups"])
 def test_our_models(model, tmp_path):
     net = trained_like(models.build(model, ["a", "é", "c"], seed=2))
-    net.mean = np.random.default_rng(3).uniform(90, 130, (*net.shape[:2], 3)).astype(np.float32)
+    net.pixel_mean = (
+        np.random.default_rng(3).uniform(90, 130, (*net.shape[:2], 3)).astype(np.float32)
+    )
     again = check(net, tmp_path / "net.onnx")
     assert [name for name, _ in again.net.layers] == [name for name, _ in net.layers]
     pools = [(a[1].settings, b[1].settings) for a, b in zip(net.layers, again.net.layers, strict=True)
@@ -72,16 +74,16 @@ def test_our_models(model, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["zfnet", "alexnet-groups"])
-def test_large_pictures_and_their_crop(model, tmp_path):
+def test_large_images_and_their_crop(model, tmp_path):
     """The paper's nets, an eighth as wide: pictures are kept in 256, and a mean picture is of that size."""
     shape, layers = models.MODELS[model](10)
     narrow = [(name, type(layer)(**layer.settings | {"filters": layer.filters // (8 if name != "fc8" else 1)}))
               if isinstance(layer, Conv) else (name, layer) for name, layer in layers]  # fmt: skip
     net = trained_like(Net(shape, narrow, list("abcdefghij"), None, model, 1, stored=(256, 256)))
     assert stored_size(check(net, tmp_path / "net.onnx", 1).net) == 256
-    net.mean = np.random.default_rng(3).uniform(90, 130, (256, 256, 3)).astype(np.float32)
+    net.pixel_mean = np.random.default_rng(3).uniform(90, 130, (256, 256, 3)).astype(np.float32)
     again = check(net, tmp_path / "net.onnx", 1).net
-    np.testing.assert_array_equal(again.mean[16:240, 16:240], net.mean[16:240, 16:240])
+    np.testing.assert_array_equal(again.pixel_mean[16:240, 16:240], net.pixel_mean[16:240, 16:240])
 
 
 @st.composite

@@ -42,12 +42,12 @@ def agree(path, wanted=None, count=2, **how):
     net = found.net
     rng = np.random.default_rng(0)
     size = stored_image(net, np.zeros((3, 3, 3), np.uint8)).shape[0]
-    pictures = rng.integers(0, 256, (count, size, size, 3), np.uint8)
-    for picture in pictures:
-        ours = net.forward(preprocess(net, picture[None]), keep=False)[0].reshape(-1).astype(float)
+    images = rng.integers(0, 256, (count, size, size, 3), np.uint8)
+    for image in images:
+        ours = net.forward(preprocess(net, image[None]), keep=False)[0].reshape(-1).astype(float)
         if found.foreign.softmax:
             ours -= ours.max() + np.log(np.exp(ours - ours.max()).sum())
-        x = file_input(center_crop(net, picture[None]), found.pixels, size)
+        x = file_input(center_crop(net, image[None]), found.pixels, size)
         theirs = onnx_net.scores(path, x, found.wanted).reshape(-1).astype(float)
         if found.foreign.softmax == "softmax":
             theirs = np.log(np.maximum(theirs, 1e-300))
@@ -55,8 +55,8 @@ def agree(path, wanted=None, count=2, **how):
         likely = theirs > theirs.max() - 20  # beyond, a softmax in float32 has rounded
         scale = max(np.abs(theirs)[likely].max(), 1 if found.foreign.softmax else 0)
         assert np.abs(ours - theirs)[likely].max() <= 1e-4 * scale
-    for picture in [SCENE, *photographs(path.parent)]:
-        assert verify(found, picture)["difference"] <= 1e-4
+    for image in [SCENE, *photographs(path.parent)]:
+        assert verify(found, image)["difference"] <= 1e-4
     return found
 
 
@@ -182,10 +182,10 @@ def test_what_pytorch_exports(kind, how, tmp_path):
         Viewed(net).eval() if how == "dynamic batch" else net, tmp_path / "net.onnx", **options
     )
     found = agree(path)
-    picture = np.asarray(Image.open(SCENE).convert("RGB").resize((31, 31)))
+    image = np.asarray(Image.open(SCENE).convert("RGB").resize((31, 31)))
     with torch.no_grad():
-        theirs = net(torch.tensor(file_input(picture[None], found.pixels, 31))).numpy().reshape(-1)
-    ours = found.net.forward(preprocess(found.net, picture[None]), keep=False)[0].reshape(-1)
+        theirs = net(torch.tensor(file_input(image[None], found.pixels, 31))).numpy().reshape(-1)
+    ours = found.net.forward(preprocess(found.net, image[None]), keep=False)[0].reshape(-1)
     ours = {"": lambda s: s, "softmax": lambda s: np.exp(s - s.max()) / np.exp(s - s.max()).sum(),
             "log": lambda s: s - s.max() - np.log(np.exp(s - s.max()).sum())}[found.foreign.softmax](ours)  # fmt: skip
     assert np.ptp(theirs) > 0 and np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
@@ -269,7 +269,7 @@ def test_preprocessing_inside_the_file(tmp_path):
     chain.add("Mul", chain.constant(np.float32(0.5)))
     chain.add("Sub", chain.constant(chain.rng.uniform(40, 60, (1, 3, 12, 12)).astype(np.float32)))
     found = agree(finish(chain.conv(4, 3, 3)).save(tmp_path / "net.onnx"))
-    assert found.net.mean.shape == (12, 12, 3) and 80 < found.net.mean.mean() < 120
+    assert found.net.pixel_mean.shape == (12, 12, 3) and 80 < found.net.pixel_mean.mean() < 120
     changes = {"order": "bgr", "mean": (10.0, 20.0, 30.0), "std": (2.0, 3.0, 4.0)}
     agree(tmp_path / "net.onnx", changes=changes)
 

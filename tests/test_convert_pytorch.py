@@ -81,7 +81,7 @@ def test_scores_are_those_of_the_module(arch, how, tmp_path):
 @pytest.mark.skipif(
     not os.environ.get("RAWCONV_PHOTOS"), reason="RAWCONV_PHOTOS, a folder of pictures, is not set"
 )
-def test_scores_of_natural_pictures(tmp_path):
+def test_scores_of_natural_images(tmp_path):
     archive = zipfile.ZipFile(os.path.join(os.environ["RAWCONV_PHOTOS"], "tinyimagenet10.zip"))
     names = sorted(
         name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png"))
@@ -452,4 +452,6 @@ def test_the_command_writes_a_checkpoint_with_its_origin(tmp_path):
     said = found.info["imported"]
     assert said["conventions"]["batch norm"] == "folded into the convolutions"
     assert said["layers"]["fc9"] == "classifier.0" and len(said["sha256"]) == 64
-    np.testing.assert_allclose(found.net.mean.reshape(-1, 3)[0], PIXELS["torch"].mean, rtol=1e-6)
+    np.testing.assert_allclose(
+        found.net.pixel_mean.reshape(-1, 3)[0], PIXELS["torch"].mean, rtol=1e-6
+    )

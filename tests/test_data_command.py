@@ -106,7 +106,7 @@ def test_mean(tmp_path):
         assert np.abs(np.asarray(image, float) - found).max() <= 0.5
 
 
-def test_show_draws_the_pictures_it_names(tmp_path):
+def test_show_draws_the_images_it_names(tmp_path):
     call("show", "pets.h5", "--count", 12, "--out", tmp_path / "a.png")
     call("show", "pets.h5", "--count", 12, "--out", tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -19,7 +19,7 @@ from rawconv.errors import RawconvError, UsageError
 PHOTOS = os.environ.get("RAWCONV_PHOTOS", "")
 
 
-def picture(seed, height=6, width=6):
+def image(seed, height=6, width=6):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -37,7 +37,7 @@ def tree(per_class=3, splits=("train/", "val/"), classes=("n00000002_cat", "n000
         for name in sorted(classes)
         for k in range(per_class)
     ]
-    return {path: png(picture(k)) for k, path in enumerate(paths)}
+    return {path: png(image(k)) for k, path in enumerate(paths)}
 
 
 def write(path, files):
@@ -70,9 +70,9 @@ def check_tree(found):
     for split, first in ((found.train, 0), (found.val, 6)):
         assert_same(split.labels, np.array([0, 0, 0, 1, 1, 1]))
         order = np.array([4, 0, 5, 5])
-        pictures = split.read(order)
-        assert_same(pictures, np.stack([picture(first + k) for k in order]))
-        assert pictures.flags.c_contiguous and split.shape == (6, 6, 3)
+        images = split.read(order)
+        assert_same(images, np.stack([image(first + k) for k in order]))
+        assert images.flags.c_contiguous and split.shape == (6, 6, 3)
 
 
 @pytest.mark.parametrize("budget", [data.BUDGET, 0], ids=["in memory", "read anew"])
@@ -126,9 +126,9 @@ def test_other_names_of_the_validation_folder(name, tmp_path, capsys):
 
 @pytest.mark.parametrize("under", ["", "train/"])
 def test_a_tenth_is_held_out(under, tmp_path, capsys):
-    files = tree(30, (under,)) | {f"{under}emu/{k}.png": png(picture(k)) for k in range(2)}
+    files = tree(30, (under,)) | {f"{under}emu/{k}.png": png(image(k)) for k in range(2)}
     path = write_zip(
-        tmp_path / "a.zip", files | ({"spare/x/y.png": png(picture(0))} if under else {})
+        tmp_path / "a.zip", files | ({"spare/x/y.png": png(image(0))} if under else {})
     )
     first, again, other = (open_data(path, 6, progress=False, seed=seed) for seed in (0, 0, 1))
     assert first.classes == ["emu", "dog", "cat"]
@@ -153,7 +153,7 @@ def test_class_names_keep_their_number_where_two_would_be_equal(tmp_path):
 
 
 @pytest.mark.parametrize("budget", [data.BUDGET, 0], ids=["in memory", "read anew"])
-def test_what_is_no_picture_is_counted_listed_and_skipped(budget, tmp_path, monkeypatch, capsys):
+def test_what_is_no_image_is_counted_listed_and_skipped(budget, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(decode, "BUDGET", budget)
     files = tree()
     dog, cat = "train/n00000001_dog/", "train/n00000002_cat/"
@@ -162,7 +162,7 @@ def test_what_is_no_picture_is_counted_listed_and_skipped(budget, tmp_path, monk
         dog + "empty.png": b"",
         cat + "2.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n",
     }
-    files[cat + "10.png"] = png(picture(77))[:40]
+    files[cat + "10.png"] = png(image(77))[:40]
     check_tree(open_data(write_zip(tmp_path / "a.zip", files), 6, progress=False))
     text = capsys.readouterr().err
     assert text == (
@@ -177,8 +177,8 @@ def test_a_file_that_breaks_later_is_grey_and_named_once(tmp_path, monkeypatch, 
     split = open_data(tmp_path, 6, progress=False).train
     (tmp_path / "train/n00000001_dog/1.png").write_bytes(b"gone")
     for _ in range(2):
-        pictures = split.read([1, 2])
-        assert (pictures[0] == 128).all() and (pictures[1] == picture(2)).all()
+        images = split.read([1, 2])
+        assert (images[0] == 128).all() and (images[1] == image(2)).all()
     assert capsys.readouterr().err.count("1.png can no longer be read") == 1
 
 
@@ -187,18 +187,18 @@ def test_a_file_that_breaks_later_is_grey_and_named_once(tmp_path, monkeypatch, 
     [
         ({}, "holds no class folders with pictures"),
         ({"a.png": b"", "b.png": b""}, "holds no class folders with pictures"),
-        ({f"cat/{k}.png": png(picture(k)) for k in range(9)}, "one class only (cat)"),
+        ({f"cat/{k}.png": png(image(k)) for k in range(9)}, "one class only (cat)"),
         (
-            tree() | {"train/n3_emu/0.jpg": b"text", "val/n3_emu/0.png": png(picture(0))},
+            tree() | {"train/n3_emu/0.jpg": b"text", "val/n3_emu/0.png": png(image(0))},
             "n3_emu of",
         ),
         (
             {name: b"text" for name in tree()},
             "none of 6 files can be read as a picture: train/n00000001_dog/0.png",
         ),
-        (tree() | {"train/n3_emu/0.png": png(picture(0))}, "differ in class n3_emu"),
+        (tree() | {"train/n3_emu/0.png": png(image(0))}, "differ in class n3_emu"),
         (tree() | {"train/n3_emu/": b""}, "differ in class n3_emu"),
-        (tree() | {"train/n3_emu/": b"", "val/n3_emu/0.png": png(picture(0))}, "n3_emu of"),
+        (tree() | {"train/n3_emu/": b"", "val/n3_emu/0.png": png(image(0))}, "n3_emu of"),
         (tree(1, ("",)), "one picture per class"),
     ],
 )
@@ -234,21 +234,21 @@ def test_bad_paths(tmp_path):
     with pytest.raises(UsageError):
         open_data("scenes", 4000)
     whole = write_zip(tmp_path / "whole.zip", tree()).read_bytes()
-    for name, contents in [("a.zip", whole[:-200]), ("b.zip", b""), ("c.png", png(picture(0)))]:
+    for name, contents in [("a.zip", whole[:-200]), ("b.zip", b""), ("c.png", png(image(0)))]:
         (tmp_path / name).write_bytes(contents)
         with pytest.raises(RawconvError, match="no folder and no intact zip") as error:
             open_data(tmp_path / name, progress=False)
         assert name in sentence(error)
 
 
-def test_an_entry_that_unpacks_to_too_much_is_no_picture(tmp_path, monkeypatch, capsys):
-    files = tree() | {"train/n00000002_cat/3.png": png(picture(0)) + bytes(1000)}
+def test_an_entry_that_unpacks_to_too_much_is_no_image(tmp_path, monkeypatch, capsys):
+    files = tree() | {"train/n00000002_cat/3.png": png(image(0)) + bytes(1000)}
     monkeypatch.setattr(folder, "LARGEST", 999)
     check_tree(open_data(write_zip(tmp_path / "a.zip", files), 6, progress=False))
     assert capsys.readouterr().err.startswith("1 of 7 files")
 
 
-def test_bytes_lost_inside_a_zip_cost_one_picture(tmp_path, capsys):
+def test_bytes_lost_inside_a_zip_cost_one_image(tmp_path, capsys):
     path = write_zip(tmp_path / "a.zip", tree())
     raw = bytearray(path.read_bytes())
     raw[raw.index(b"IDAT") + 20] ^= 255
@@ -270,8 +270,8 @@ def test_scenes():
         and found.val.names[1] == "scene 1000000001"
     )
     for split, first in ((found.train, 0), (found.val, 1_000_000_000)):
-        pictures, labels = scenes.draw(first + np.array([7, 290]), 32, 4)
-        assert_same(split.read([7, 290]), pictures)
+        images, labels = scenes.draw(first + np.array([7, 290]), 32, 4)
+        assert_same(split.read([7, 290]), images)
         assert_same(split.labels[[7, 290]], labels)
 
 

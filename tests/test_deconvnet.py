@@ -53,13 +53,13 @@ def square_net(mean=None):
     return Net((24, 24, 3), layers, ["cat", "dog", "car", "hat"], mean, "", seed=4)
 
 
-def picture(size=26, seed=5):
+def image(size=26, seed=5):
     return np.random.default_rng(seed).integers(0, 256, (size, size, 3)).astype(np.uint8)
 
 
-def some_units(rng, shape, pictures, count):
+def some_units(rng, shape, images, count):
     return np.stack(
-        [rng.integers(0, high, count) for high in (pictures, shape[2], shape[0], shape[1])], axis=1
+        [rng.integers(0, high, count) for high in (images, shape[2], shape[0], shape[1])], axis=1
     )
 
 
@@ -140,7 +140,7 @@ def test_many_units_are_one_by_one(xp, monkeypatch, layer, rules, chunk):
         monkeypatch.setattr(module, name, chunk)
     monkeypatch.setattr(projection, "UNITS", max(1, chunk // 10_000))
     rng = np.random.default_rng(6)
-    net, x = full_net(xp), xp.asarray(nets.picture(batch=5))
+    net, x = full_net(xp), xp.asarray(nets.image(batch=5))
     units = some_units(rng, net.shapes[layer], 5, 9)
     units = units[units[:, 0] != 2]
     r, values = project_units(net, x, layer, units, rules)
@@ -155,13 +155,13 @@ def test_many_units_are_one_by_one(xp, monkeypatch, layer, rules, chunk):
 
 def test_no_units(xp):
     r, values = project_units(
-        full_net(xp), xp.asarray(nets.picture(batch=2)), "relu3", np.empty((0, 4))
+        full_net(xp), xp.asarray(nets.image(batch=2)), "relu3", np.empty((0, 4))
     )
     assert r.shape == (0, *nets.SHAPE) and values.shape == (0,)
 
 
 def test_layer_one_is_activation_times_filter(xp):
-    net, x = full_net(xp), xp.asarray(nets.picture(batch=2))
+    net, x = full_net(xp), xp.asarray(nets.image(batch=2))
     y = to_cpu(net.forward(x, "relu1")[0])
     units = np.argwhere(y > 0)[::7][:, [0, 3, 1, 2]]
     assert len(units) > 20
@@ -178,7 +178,7 @@ def test_layer_one_is_activation_times_filter(xp):
 @pytest.mark.parametrize("layer", ["relu1", "pool1", "relu2", "pool2", "relu3"])
 def test_support_lies_in_the_box(xp, layer, rules):
     """Where the norm's derivative mixes channels only, the box is the same."""
-    net, x = full_net(xp), xp.asarray(nets.picture())
+    net, x = full_net(xp), xp.asarray(nets.image())
     height, width, _ = net.shapes[layer]
     units = [(0, 1, top, left) for top in range(height) for left in range(width)]
     r, field = to_cpu(project_units(net, x, layer, units, rules)[0]), fields(net)[layer]
@@ -192,7 +192,7 @@ def test_support_lies_in_the_box(xp, layer, rules):
 
 @pytest.mark.parametrize("rules", RULES)
 def test_homogeneous_in_its_seed(xp, rules):
-    net, x = full_net(xp), xp.asarray(nets.picture())
+    net, x = full_net(xp), xp.asarray(nets.image())
     y, caches = net.forward(x, "relu3")
     seed = nets.one_hot(y, nets.strongest(to_cpu(y)))
     assert_close(
@@ -202,7 +202,7 @@ def test_homogeneous_in_its_seed(xp, rules):
 
 @pytest.mark.parametrize("layer", ["relu2", "pool2", "relu3", "relu4"])
 def test_rule_gradient_is_activation_times_gradient(xp, layer):
-    net, x = full_net(xp), xp.asarray(nets.picture(batch=2))
+    net, x = full_net(xp), xp.asarray(nets.image(batch=2))
     y, caches = net.forward(x, layer)
     unit = nets.strongest(to_cpu(y))
     dx = to_cpu(net.backward(nets.one_hot(y, unit, 1.0), caches)[0])[unit[0]]
@@ -211,7 +211,7 @@ def test_rule_gradient_is_activation_times_gradient(xp, layer):
 
 
 def test_a_unit_of_value_zero_is_empty_and_a_score_is_not(xp):
-    net, x = full_net(xp), xp.asarray(nets.picture())
+    net, x = full_net(xp), xp.asarray(nets.image())
     dead = np.argwhere(to_cpu(net.forward(x, "relu3")[0]) == 0)[:3][:, [0, 3, 1, 2]]
     r, values = project_units(net, x, "relu3", dead)
     assert len(dead) and not values.any() and not r.any()
@@ -221,8 +221,8 @@ def test_a_unit_of_value_zero_is_empty_and_a_score_is_not(xp):
 
 
 @pytest.mark.parametrize("layer", ["relu2", "pool2", "drop4", "scores"])
-def test_selected_caches_are_those_of_the_selected_pictures(xp, layer):
-    net, x, rows = full_net(xp), xp.asarray(nets.picture(batch=4)), xp.asarray([3, 0, 3])
+def test_selected_caches_are_those_of_the_selected_images(xp, layer):
+    net, x, rows = full_net(xp), xp.asarray(nets.image(batch=4)), xp.asarray([3, 0, 3])
     y, caches = net.forward(x, layer)
     _, alone = net.forward(x[rows], layer)
     for rules in RULES:
@@ -238,8 +238,8 @@ def test_selected_caches_are_those_of_the_selected_pictures(xp, layer):
 
 def test_project_prepares_as_the_commands_do():
     """Minus the mean of the stored picture, then the centre crop."""
-    net, stored = square_net(), picture()
-    x = (stored - net.mean)[None, 1:25, 1:25].astype(np.float32)
+    net, stored = square_net(), image()
+    x = (stored - net.pixel_mean)[None, 1:25, 1:25].astype(np.float32)
     y, caches = net.forward(x, "relu2")
     top, left = np.unravel_index(y[0, :, :, 3].argmax(), y.shape[1:3])
     strongest = net.deconv(nets.one_hot(y, (0, top, left, 3)), caches)[0]
@@ -255,8 +255,8 @@ def test_project_prepares_as_the_commands_do():
 
 
 def test_project_a_score_with_one():
-    net, stored = square_net(), picture()
-    x = (stored - net.mean)[None, 1:25, 1:25].astype(np.float32)
+    net, stored = square_net(), image()
+    x = (stored - net.pixel_mean)[None, 1:25, 1:25].astype(np.float32)
     y, caches = net.forward(x)
     for unit in ("scores:2", "scores:2:*", "fc3:2:0:0"):
         assert_close(
@@ -266,8 +266,8 @@ def test_project_a_score_with_one():
         )
 
 
-def test_project_takes_a_picture_of_any_size():
-    net, large = square_net(), np.kron(picture(26), np.ones((4, 4, 1), np.uint8))
+def test_project_takes_a_image_of_any_size():
+    net, large = square_net(), np.kron(image(26), np.ones((4, 4, 1), np.uint8))
     wide = np.concatenate([large, large[:, :20]], axis=1)
     for other in (large, wide, large[..., 0]):
         assert project(net, other, "conv2:3").shape == (24, 24, 3)
@@ -281,8 +281,10 @@ def test_stored_size():
 
 
 def test_seen_is_what_goes_in():
-    net, stored = square_net(), picture()[None]
-    assert_close(preprocess(net, stored), center_crop(net, stored) - net.mean[1:25, 1:25], 1e-6)
+    net, stored = square_net(), image()[None]
+    assert_close(
+        preprocess(net, stored), center_crop(net, stored) - net.pixel_mean[1:25, 1:25], 1e-6
+    )
 
 
 def test_display_rule():

@@ -135,7 +135,7 @@ def test_watch_logs_every_layer(tmp_path):
     assert "update_conv1" in (tmp_path / "log.csv").read_text().splitlines()[0]
 
 
-def test_sorted_pictures_are_spoken_of_and_mixed_ones_are_not():
+def test_sorted_images_are_spoken_of_and_mixed_ones_are_not():
     labels, said = np.repeat(np.arange(10), 40), []
 
     def split(order):

@@ -175,7 +175,7 @@ PICTURES = [
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_can_be_made_again(name, tmp_path, request):
+def test_images_can_be_made_again(name, tmp_path, request):
     """The same bytes, on a machine like the one that the committed picture names; else the same bytes twice.
 
     A change of the last bits, by another machine or by the code, is not seen in pictures of shipped
@@ -183,13 +183,13 @@ def test_pictures_can_be_made_again(name, tmp_path, request):
     bytes, and so for pictures of this code.
     """
     kept = ROOT / "docs/pictures" / f"{name}.png"
-    made = make_picture(name, tmp_path / "one")
+    made = make_image(name, tmp_path / "one")
     if request.config.getoption("--long") and made_on(made) == made_on(kept):
         assert made.read_bytes() == kept.read_bytes(), (
             f"python tools/make_pictures.py {name}, and look at it"
         )
         return
-    assert made.read_bytes() == make_picture(name, tmp_path / "two").read_bytes()
+    assert made.read_bytes() == make_image(name, tmp_path / "two").read_bytes()
     if name not in TRAINED:
         with Image.open(made) as new, Image.open(kept) as old:
             assert new.size == old.size
@@ -199,7 +199,7 @@ def test_pictures_can_be_made_again(name, tmp_path, request):
         assert difference.mean() < 1
 
 
-def make_picture(name, folder):
+def make_image(name, folder):
     if name.startswith("photos-") and "RAWCONV_PHOTOS" not in os.environ:
         pytest.skip("RAWCONV_PHOTOS is not set: no photographs to draw from")
     folder.mkdir()
@@ -209,10 +209,10 @@ def make_picture(name, folder):
     return folder / f"{name}.png"
 
 
-def made_on(picture):
+def made_on(image):
     """The machine and the versions that made it, as it says itself."""
-    with Image.open(picture) as image:
-        return image.text.get("Comment")
+    with Image.open(image) as opened:
+        return opened.text.get("Comment")
 
 
 if __name__ == "__main__":

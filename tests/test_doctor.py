@@ -515,12 +515,12 @@ def test_the_peak_of_a_step_is_the_one_foretold(model, batch, workspace, cupy):
 
     with cupy.cuda.using_allocator(cupy.cuda.MemoryPool().malloc), Watch() as watch:
         size = models.MODELS[model](1)[0][0]
-        net = models.build(model, 64, mean=np.zeros((size, size, 3), "float32")).to(Device(0))
+        net = models.build(model, 64, pixel_mean=np.zeros((size, size, 3), "float32")).to(Device(0))
         runs.limit_columns(net, workspace)
         ids, optimizer = np.arange(batch), SGD(net)
-        pictures, labels = cupy.zeros((batch, size, size, 3), "uint8"), cupy.asarray(ids)
+        images, labels = cupy.zeros((batch, size, size, 3), "uint8"), cupy.asarray(ids)
         for step in range(2):
-            train_step(net, pictures, labels, (0, step, ids), "pad4", optimizer, 0.01)
+            train_step(net, images, labels, (0, step, ids), "pad4", optimizer, 0.01)
     foretold = training_memory(model, batch, 64, workspace)["peak"]
     assert abs(watch.peak - foretold) < 0.05 * foretold, (
         f"{watch.peak / MB:.1f} MB, foretold {foretold / MB:.1f} MB"

@@ -23,7 +23,7 @@ def test_a_grid_shows_projections_left_and_patches_right_strongest_first(canvas)
         Block("map 7", "3 to 2", [Tile(flat(99, 0, 0), flat(0, 0, 99))] * 3),
     ]
     figures.grid(blocks, 3, "the title", "below it", "the legend")
-    first = {one.colour: one for one in canvas.pictures}
+    first = {one.colour: one for one in canvas.images}
     corner = first[200, 0, 0]
     side = 96 + 2
     for k in range(3):
@@ -39,14 +39,14 @@ def test_a_grid_shows_projections_left_and_patches_right_strongest_first(canvas)
         SOFT,
         SOFT,
     ]
-    assert heads[0].y < heads[1].y < title.y < max(one.y for one in canvas.pictures) < heads[2].y
+    assert heads[0].y < heads[1].y < title.y < max(one.y for one in canvas.images) < heads[2].y
 
 
 def test_one_dead_unit_among_others_is_named_and_its_patch_shown(canvas):
     tiles = [Tile(flat(200, 0, 0), flat(0, 0, 1)), Tile(flat(*GREY), flat(0, 0, 2), dead=True)]
     figures.grid([Block("map 0", "", tiles)], 2, "", "", "")
-    assert [one.colour for one in canvas.pictures] == [(200, 0, 0), (0, 0, 1), (0, 0, 2)]
-    alive, word = canvas.pictures[0], canvas.text("dead")
+    assert [one.colour for one in canvas.images] == [(200, 0, 0), (0, 0, 1), (0, 0, 2)]
+    alive, word = canvas.images[0], canvas.text("dead")
     assert (word.x, word.y, word.colour, word.anchor) == (
         alive.x + 98 + 48,
         alive.y + 48,
@@ -59,7 +59,7 @@ def test_the_overview_has_each_number_below_its_own_tiles(canvas):
     blocks = [Block(str(k), "", [Tile(flat(200, k, 0), flat(0, k, 200))]) for k in (3, 5, 8)]
     blocks[1] = blocks[1]._replace(tiles=[blocks[1].tiles[0]._replace(dead=True)])
     figures.overview(blocks, "", "", "", tile=64)
-    drawn = {one.colour: one for one in canvas.pictures}
+    drawn = {one.colour: one for one in canvas.images}
     assert set(drawn) == {(200, 3, 0), (0, 3, 200), (200, 8, 0), (0, 8, 200)}
     for number in (3, 8):
         projection, patch, label = (
@@ -85,7 +85,7 @@ def test_a_large_overview_fills_rows_first(canvas):
         patches=False,
         tile=64,
     )
-    drawn, columns = {one.colour[1]: one for one in canvas.pictures}, 8
+    drawn, columns = {one.colour[1]: one for one in canvas.images}, 8
     for k in range(20):
         down, across = divmod(k, columns)
         assert (drawn[k].x, drawn[k].y) == (drawn[0].x + 74 * across, drawn[0].y + 88 * down)
@@ -95,15 +95,15 @@ def test_a_large_overview_fills_rows_first(canvas):
         )
 
 
-def test_a_single_picture_is_numbered_where_its_units_look(canvas):
+def test_a_single_image_is_numbered_where_its_units_look(canvas):
     """The second box lies low on the left, the first high on the right; the first alone is framed."""
     units = [
         (Tile(flat(201, 0, 0), flat(0, 0, 201)), (10, 60, 30, 90), "map 17", "at 1, 6: 9.5"),
         (Tile(flat(202, 0, 0), flat(0, 0, 202)), (70, 20, 90, 40), "map 3", "at 7, 2: 4"),
         (Tile(flat(*GREY), flat(0, 0, 203), dead=True), (0, 0, 10, 10), "map 5", "dead"),
     ]
-    figures.one_picture(flat(0, 90, 0, size=(100, 100)), units, "t", "s", "legend")
-    shown, side = canvas.pictures[0], canvas.pictures[0].width
+    figures.one_image(flat(0, 90, 0, size=(100, 100)), units, "t", "s", "legend")
+    shown, side = canvas.images[0], canvas.images[0].width
     assert shown.colour == (0, 90, 0) and shown.height == side > 2 * 176
     (frame,) = (shape for shape in canvas.rectangles if shape.outline == RED)
     corners = [
@@ -118,7 +118,7 @@ def test_a_single_picture_is_numbered_where_its_units_look(canvas):
         if text.text in "123" and text.x < shown.x + side:
             middles[text.text] = ((text.x - shown.x) / side * 100, (text.y - shown.y) / side * 100)
     assert middles["1"] == pytest.approx((75, 20)) and middles["2"] == pytest.approx((30, 80))
-    drawn = {one.colour: one for one in canvas.pictures}
+    drawn = {one.colour: one for one in canvas.images}
     for number, (colour, name, note) in enumerate([(201, *units[0][2:]), (202, *units[1][2:])], 1):
         projection, patch, title = drawn[colour, 0, 0], drawn[0, 0, colour], canvas.text(name)
         assert patch.x == projection.x + 178 and patch.y == projection.y and title.y < projection.y
@@ -140,10 +140,10 @@ def test_filters_are_drawn_in_their_order(canvas):
     for number, channel in enumerate((2, 0, 1)):
         weight[:, :, channel, number] = 1
     figures.filters(weight, "", "", "")
-    assert [one.colour for one in canvas.pictures] == [
+    assert [one.colour for one in canvas.images] == [
         (128, 128, 255),
         (255, 128, 128),
         (128, 255, 128),
     ]
-    for number, one in enumerate(canvas.pictures):
+    for number, one in enumerate(canvas.images):
         assert canvas.text(str(number)).x == one.x + one.width / 2

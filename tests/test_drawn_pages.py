@@ -17,9 +17,9 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.report import pages
-from rawconv.report.figure2 import draw_layers, draw_pictures, write_index
+from rawconv.report.figure2 import draw_images, draw_layers, write_index
 from rawconv.report.look import LOOK, Look
-from rawconv.report.pages import choose, layer_pages, picture_page
+from rawconv.report.pages import choose, image_page, layer_pages
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.top_activations import TopActivations, scan
 
@@ -46,7 +46,7 @@ def net_of(gains=(1, 1, 1)):
     return net
 
 
-def pictures():
+def images():
     made = np.zeros((4, SIZE, SIZE, 3), np.uint8)
     for n, values in enumerate(VALUES):
         for channel, value in enumerate(values):
@@ -55,7 +55,7 @@ def pictures():
 
 
 def data():
-    split = Split(pictures().__getitem__, LABELS, [f"p{n}.png" for n in range(4)], (SIZE, SIZE, 3))
+    split = Split(images().__getitem__, LABELS, [f"p{n}.png" for n in range(4)], (SIZE, SIZE, 3))
     return DataSet("four", "four", CLASSES, split, split)
 
 
@@ -144,7 +144,7 @@ def test_a_dead_map_is_said_to_be_dead(canvas):
     assert canvas.text("map 1").y == canvas.text("never above 0").y
 
 
-def test_a_map_that_fires_on_one_picture_only_has_one_dead_tile():
+def test_a_map_that_fires_on_one_image_only_has_one_dead_tile():
     net, some = net_of(), data()
     net["conv1"].bias[1] = -40
     found = scan(net, some.val, ["conv1"], 2, progress=False)["conv1"]
@@ -219,10 +219,10 @@ def test_json_of_numbers_stays_numbers(tmp_path):
 # ---------------------------------------------------------------------------------------------- a picture
 
 
-def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
+def test_a_image_has_its_strongest_units_first_each_at_its_place(canvas):
     """Of the first picture blue is strongest (90), then red (50), then green (30)."""
     order = [2, 0, 1]
-    _, about = picture_page(forward_pass(net_of(), pictures()), 0, "conv1", "p0.png: cat", count=3)
+    _, about = image_page(forward_pass(net_of(), images()), 0, "conv1", "p0.png: cat", count=3)
     assert (about["layer"], about["object"]) == ("conv1", "relu1")
     assert about["units"] == [
         {
@@ -240,7 +240,7 @@ def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
         if words[:4] == "map "
     }
     assert notes == {f"map {m}": f"at {UNITS[m][0]}, {UNITS[m][1]}: {VALUES[0, m]}" for m in order}
-    shown = canvas.pictures[0]
+    shown = canvas.images[0]
     middles = {
         text.text: (
             (text.y - shown.y) / shown.height * SIZE,
@@ -263,22 +263,20 @@ def test_a_picture_has_its_strongest_units_first_each_at_its_place(canvas):
         "left, top, right, bottom of the strongest"
     )
     assert "the frame is the field of the first, 3x5 pixels" in " ".join(canvas.words())
-    _, about = picture_page(forward_pass(net_of(), pictures()), 0, "conv1", "", count=2)
+    _, about = image_page(forward_pass(net_of(), images()), 0, "conv1", "", count=2)
     assert [unit["map"] for unit in about["units"]] == [2, 0]
-    _, about = picture_page(forward_pass(net_of(), pictures()), 1, "conv1", "", count=3)
+    _, about = image_page(forward_pass(net_of(), images()), 1, "conv1", "", count=3)
     assert [unit["map"] for unit in about["units"]] == [0, 2], "green is dead in the second picture"
 
 
 def test_a_dead_map_that_is_asked_for_is_named_dead(canvas):
-    _, about = picture_page(
-        forward_pass(net_of(), pictures()), 1, "conv1", "", wanted=[1, 0], count=3
-    )
+    _, about = image_page(forward_pass(net_of(), images()), 1, "conv1", "", wanted=[1, 0], count=3)
     assert [(unit["map"], unit["value"]) for unit in about["units"]] == [(1, 0), (0, 200)]
     assert canvas.words()[canvas.words().index("map 1") + 1] == "dead: 0 everywhere in the picture"
     assert canvas.words().count("dead") == 1
 
 
-def test_pictures_are_headed_by_what_they_are_taken_for(canvas, tmp_path):
+def test_images_are_headed_by_what_they_are_taken_for(canvas, tmp_path):
     """Scores are 2 and 1 times the blue pixel over its width: the class of the larger one leads."""
     net = net_of()
     net = Net(net.shape, [*net.layers, ("fc2", Conv(2, None))], CLASSES)
@@ -286,17 +284,15 @@ def test_pictures_are_headed_by_what_they_are_taken_for(canvas, tmp_path):
     net["fc2"].weight[(*UNITS[2], 2)] = (0.01, 0.02)
     p = 1 / (1 + np.exp(-0.9))  # of the second class, in the first picture
     said = []
-    found = [("one", "dir/one.png", pictures()[0])]
-    about = draw_pictures(
-        net, found, [("relu1", [0]), ("fc2", None)], LOOK, 2, tmp_path, said.append
-    )
-    (picture,) = about["pictures"]
-    assert picture["picture"] == "dir/one.png" and [one["class"] for one in picture["classes"]] == [
+    found = [("one", "dir/one.png", images()[0])]
+    about = draw_images(net, found, [("relu1", [0]), ("fc2", None)], LOOK, 2, tmp_path, said.append)
+    (image,) = about["pictures"]
+    assert image["picture"] == "dir/one.png" and [one["class"] for one in image["classes"]] == [
         "sea_dog",
         "cat",
     ]
-    assert [one["probability"] for one in picture["classes"]] == pytest.approx([p, 1 - p], abs=1e-5)
-    assert [layer["file"] for layer in picture["layers"]] == ["conv1-one.png", "scores-one.png"]
+    assert [one["probability"] for one in image["classes"]] == pytest.approx([p, 1 - p], abs=1e-5)
+    assert [layer["file"] for layer in image["layers"]] == ["conv1-one.png", "scores-one.png"]
     assert said == [f"dir/one.png: sea_dog {p:.1%}, cat {1 - p:.1%}"]
     assert canvas.texts[0].text == f"one.png: sea dog {p:.0%}"
     assert {"cat", "sea dog"} <= set(canvas.words()), "scores are named by their classes"

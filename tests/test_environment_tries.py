@@ -164,8 +164,8 @@ def files(tmp_path_factory):
     for name in ("train/a", "train/b", "val/a", "val/b"):
         (folder / "data" / name).mkdir(parents=True)
         for i in range(4):
-            picture = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
-            picture.save(folder / "data" / name / f"{i}.png")
+            image = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
+            image.save(folder / "data" / name / f"{i}.png")
     checkpoint.save(
         folder / "net.h5", models.build("lenet", ["a", "b"]), {"data": str(folder / "data")}
     )

@@ -52,7 +52,7 @@ def crops(x, size=32, pad=4):
 
 
 def probabilities(net, pixels, views):
-    x = pixels.astype(np.float32) - net.mean
+    x = pixels.astype(np.float32) - net.pixel_mean
     found = []
     for one in crops(x) if views == 10 else [x]:
         scores = net.forward(np.ascontiguousarray(one[None]))[0].astype(np.float64).ravel()
@@ -62,7 +62,7 @@ def probabilities(net, pixels, views):
 
 
 @pytest.mark.parametrize("views", [1, 10])
-def test_answers_are_those_of_single_pictures(net, split, views):
+def test_answers_are_those_of_single_images(net, split, views):
     found = evaluation.answer(net, split, Device(), views)
     for i, label in enumerate(split.labels):
         p = probabilities(net, split.read([i])[0], views)
@@ -141,7 +141,7 @@ def test_the_command_writes_what_it_found(tmp_path, net, monkeypatch):
         assert CliRunner().invoke(main, words).exit_code == 2
 
 
-def test_a_net_that_makes_no_mistake_has_no_picture_of_them(tmp_path, split):
+def test_a_net_that_makes_no_mistake_has_no_image_of_them(tmp_path, split):
     right = evaluation.Answers(np.zeros(23), split.labels, np.zeros(23), np.zeros(23, np.int64))
     results = {"views": 1} | evaluation.measures(right)
     paths = evaluation.write(tmp_path, split, [str(k) for k in range(70)], right, results)
@@ -163,8 +163,8 @@ def test_measures_by_hand():
 def test_the_files_hold_what_was_found(tmp_path):
     """Rows of the table are true classes, columns answers; the worst mistakes first, with both names."""
     labels, answers = made_up()
-    pictures = np.full((7, 4, 4, 3), 30, np.uint8)
-    split = Split(pictures.__getitem__, labels, [f"picture {k}" for k in range(7)], (4, 4, 3))
+    images = np.full((7, 4, 4, 3), 30, np.uint8)
+    split = Split(images.__getitem__, labels, [f"picture {k}" for k in range(7)], (4, 4, 3))
     results = {"views": 1, "pictures": 7} | evaluation.measures(answers)
     paths = evaluation.write(tmp_path, split, ["cat", "dog, small", "été"], answers, results)
     assert (tmp_path / "confusion.csv").read_text("utf-8").splitlines() == [
@@ -190,8 +190,8 @@ def test_the_worst_mistakes_are_drawn_with_what_was_said_of_them(tmp_path, monke
 
     labels, answers = made_up()
     answers = answers._replace(sure=np.log([0.9, 0.71, 0.5, 0.52, 0.83, 0.8, 0.6]))
-    pictures = np.arange(7, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 4, 4, 3), np.uint8)
-    split, seen = Split(pictures.__getitem__, labels, [""] * 7, (4, 4, 3)), []
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 4, 4, 3), np.uint8)
+    split, seen = Split(images.__getitem__, labels, [""] * 7, (4, 4, 3)), []
 
     def kept(tiles, *words):
         seen.append(([(int(tile[0][0, 0, 0]), *tile[1:]) for tile in tiles], words))

@@ -57,7 +57,7 @@ def test_each_variant_is_what_its_name_says():
     net.execution = GEMM
     found = scan(net, data.val, ["conv2"], 3, progress=False)["conv2"]
     measured = controls._measure(subject_of(net, data), "relu2", found)(7)
-    first = int(found.picture[7, 0])
+    first = int(found.image[7, 0])
     pictures = data.val.read([first, (first + 6) % 12])
     unit = (7, int(found.y[7, 0]), int(found.x[7, 0]))
     plain = project(net, pictures[0], "conv2:7:{1}:{2}".format(*unit))
@@ -82,7 +82,7 @@ def test_shares_count_the_places_that_several_windows_chose(xp):
     data = data_of(5)
     pictures = data.val.read(range(5))
     pictures[:, ::3] = 0  # ties, and outputs that are 0
-    net = Net((26, 26, 3), layers, mean=xp.zeros(3, np.float32))
+    net = Net((26, 26, 3), layers, pixel_mean=xp.zeros(3, np.float32))
     got, x = _shares_of_pools(net, xp, pictures), pictures.astype(float)
     for name, layer in layers:
         y, switches = reference.pool_up(x, layer.window.size, layer.window.stride, layer.window.pad)
@@ -171,7 +171,7 @@ def test_the_command(place):  # noqa: F811
     assert sorted(path.name for path in folder.parent.iterdir()) == ["controls-1", "last.h5"]
 
 
-def test_on_the_shipped_net_filters_and_switches_make_the_picture(tmp_path):
+def test_on_the_shipped_net_filters_and_switches_make_the_image(tmp_path):
     """Without the learned filters or the picture's own switches nothing of the projection, or the
     patch, is left.
     """

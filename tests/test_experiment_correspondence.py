@@ -48,13 +48,13 @@ def test_pairs_are_the_papers_sum():
     assert pairs([half, half * [1, -1, 1, 1, 1, 1, 1, 1, 1]]) == [((0, 1), 1 / 9, 1 / 3)]
 
 
-def test_signs_are_those_of_covered_pictures(xp):
+def test_signs_are_those_of_covered_images(xp):
     device = Device() if xp is np else Device(0)
     net = subject_of(small_net().astype("float64"), device=device).net
     one = some(1)[0]
     boxes, grey = places(one, 0, 7, 3, 0, net.shape), filling(net, "0")
-    got = signs(net, one.picture, grey, boxes, ["relu1", "relu2"])
-    x, fill = preprocess(net, one.picture[None]), preprocess(net, grey[None])
+    got = signs(net, one.image, grey, boxes, ["relu1", "relu2"])
+    x, fill = preprocess(net, one.image[None]), preprocess(net, grey[None])
     for k, (top, left, bottom, right) in enumerate(boxes):
         covered = x.copy()
         covered[:, top:bottom, left:right] = fill[:, top:bottom, left:right]
@@ -84,7 +84,7 @@ def test_the_built_in_faces_have_their_parts_where_they_are():
             assert np.abs(np.subtract(at, truth.parts[part.replace(" ", "_")])).max() < 1
 
 
-def test_places_in_a_file_are_pixels_of_its_pictures(tmp_path):
+def test_places_in_a_file_are_pixels_of_its_images(tmp_path):
     """A dot is where it was put, in wide and high pictures, larger than the net's, and in one that
     lies on its side.
     """
@@ -94,19 +94,19 @@ def test_places_in_a_file_are_pixels_of_its_pictures(tmp_path):
     ):
         pixels = np.zeros((*size, 3), np.uint8)
         pixels[at[0] - 2 : at[0] + 3, at[1] - 2 : at[1] + 3] = 255
-        image, exif = (
+        opened, exif = (
             Image.fromarray(np.rot90(pixels).copy() if turn == 6 else pixels),
             Image.Exif(),
         )
         exif[0x0112] = turn  # 6: turned clockwise by whoever shows it
-        image.save(tmp_path / f"{k}.png", exif=exif)
+        opened.save(tmp_path / f"{k}.png", exif=exif)
         box = [at[0] - 9, at[1] - 9, at[0] + 9, at[1] + 9]
         listed.append({"file": f"{k}.png", "parts": {"dot": list(at)}, "box": box})
     (tmp_path / "parts.json").write_text(json.dumps({"pictures": listed}))
     for one in marked(about, tmp_path / "parts.json"):
-        picture = center_crop(about.net, one.picture[None])[0].sum(axis=2, dtype=float)
-        rows, columns = np.indices(picture.shape)
-        middle = [(grid * picture).sum() / picture.sum() for grid in (rows, columns)]
+        image = center_crop(about.net, one.image[None])[0].sum(axis=2, dtype=float)
+        rows, columns = np.indices(image.shape)
+        middle = [(grid * image).sum() / image.sum() for grid in (rows, columns)]
         assert np.abs(np.subtract(one.parts["dot"], middle)).max() <= 1
         assert np.abs(np.add(one.box[:2], one.box[2:]) / 2 - middle).max() <= 2
 

@@ -40,7 +40,7 @@ def kept(folder, count):
 
 def witness(net, pictures, views):
     """p of each picture, by slices, one forward pass a view, and the equation of softmax in float64."""
-    x = pictures.astype(np.float32) - net.mean
+    x = pictures.astype(np.float32) - net.pixel_mean
     looks = [x[:, 1:25, 1:25]]
     if views == 10:
         corners = [

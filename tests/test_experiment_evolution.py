@@ -83,8 +83,8 @@ def test_each_tile_is_projected_with_its_own_weights(tmp_path):
         nets, about.data.train, layers, {"conv2": [6]}, found, first_weights(about, files)
     )
     net = checkpoint.load(files[1]).net
-    picture, y, x = (int(found[1][f"conv2 {part}"][6]) for part in ("picture", "y", "x"))
-    r = project(net, about.data.train.read([picture])[0], f"conv2:6:{y}:{x}")
+    image, y, x = (int(found[1][f"conv2 {part}"][6]) for part in ("image", "y", "x"))
+    r = project(net, about.data.train.read([image])[0], f"conv2:6:{y}:{x}")
     want = display(crop(r, Unit(0, "conv2", 6, y, x).shown_box(net), 0), 99.5).astype(int)
     assert np.abs(look(1)["conv2 tiles"][0].astype(int) - want).max() <= 1
 
@@ -164,7 +164,7 @@ def test_on_the_device(xp, tmp_path):
         )[2]
         for device in (Device(), where)
     ]
-    np.testing.assert_array_equal(found[1]["conv2 picture"], found[0]["conv2 picture"])
+    np.testing.assert_array_equal(found[1]["conv2 image"], found[0]["conv2 image"])
     np.testing.assert_allclose(found[1]["conv2 value"], found[0]["conv2 value"], rtol=1e-4)
 
 

@@ -37,7 +37,7 @@ def cell(layer, classifier, count, accuracy, std):
     }
 
 
-def test_table_7_curves_of_each_classifier_and_number_of_pictures(figures):  # noqa: F811
+def test_table_7_curves_of_each_classifier_and_number_of_images(figures):  # noqa: F811
     table = [
         cell(1, "svm", 5, 0.3, 0.01), cell(2, "svm", 5, 0.4, 0.02), cell(1, "svm", 9, 0.5, 0.03),
         cell(2, "svm", 9, 0.6, 0.04), cell(1, "softmax", 5, 0.35, np.nan), cell(2, "softmax", 5, 0.45, np.nan),
@@ -163,7 +163,7 @@ def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures
         }
 
 
-def test_figure_5_a_curve_for_each_picture_in_its_row_and_column(figures):  # noqa: F811
+def test_figure_5_a_curve_for_each_image_in_its_row_and_column(figures):  # noqa: F811
     families = {kind.name: kind for kind in invariance.kinds(26, shift=2)}
     rng, read = np.random.default_rng(0), data_of(2).val.read
     pictures = [Shown(f"p{k}", read([k])[0], k) for k in range(2)]
@@ -208,8 +208,8 @@ def test_figure_5_a_curve_for_each_picture_in_its_row_and_column(figures):  # no
     )
 
 
-def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
-    net, picture, filled = (
+def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
+    net, image, filled = (
         small_net(),
         data_of(1).val.read([0])[0],
         np.full((26, 26, 3), 9, np.uint8),
@@ -222,12 +222,10 @@ def test_figure_7_maps_of_heat_lie_on_the_picture(figures):  # noqa: F811
         "down": rng.standard_normal((3, 24, 24, 3)),
     }  # fmt: skip
     found["true"][5], found["activity"][9] = 0, 0
-    result = occlusion._result(
-        net, [Shown("one.png", picture, 0)], [found], places, filled, "relu2"
-    )
+    result = occlusion._result(net, [Shown("one.png", image, 0)], [found], places, filled, "relu2")
     shown, heat, down, p, classes = figures[0].axes[:5]
     top, left, bottom, right = places.boxes[5]
-    want = picture[1:25, 1:25].copy()
+    want = image[1:25, 1:25].copy()
     want[top:bottom, left:right] = 9
     np.testing.assert_array_equal(shown.images[0].get_array(), want)
     assert shown.get_title() == "cat: 75% → 0%"
@@ -281,8 +279,8 @@ def test_table_1_bars_of_ours_and_the_papers(figures):  # noqa: F811
     boxes = [correspondence.places(one, k, 6, 3, 0, net.shape) for k, one in enumerate(pictures)]
     grey = np.full((26, 26, 3), 128, np.uint8)
     result = correspondence._result(net, pictures, boxes, grey, rows, columns, 6)
-    picture, five, four = figures[0].axes
-    assert picture.get_title() == "picture, left eye, nose, random places"
+    image, five, four = figures[0].axes
+    assert image.get_title() == "picture, left eye, nose, random places"
     for axes, layer in ((five, "conv5"), (four, "conv4")):
         paper = correspondence.PAPER.get(layer, {})
         colour, at, mean = bars(axes)["here"]

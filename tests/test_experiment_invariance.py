@@ -26,35 +26,35 @@ from rawconv.machine.arrays import Device, to_cpu
 SHIFT, SCALE, TURN = kinds(26, shift=6)
 
 
-def pictures_of(count=1, size=26):
+def images_of(count=1, size=26):
     return np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
 @pytest.mark.parametrize("kind", [SHIFT, SCALE, TURN], ids=lambda kind: kind.name)
 def test_the_neutral_value_changes_nothing(kind):
-    picture, fill = pictures_of(2)
-    np.testing.assert_array_equal(transform(picture, kind, kind.neutral, fill), picture)
+    image, fill = images_of(2)
+    np.testing.assert_array_equal(transform(image, kind, kind.neutral, fill), image)
     assert kind.neutral in kind.values and set(kind.drawn) <= set(kind.values)
 
 
 @given(st.integers(-30, 30), st.integers(5, 30))
 def test_a_shift_moves_rows_down_and_the_fill_comes_in(by, size):
-    picture, fill = pictures_of(2, size)
+    image, fill = images_of(2, size)
     wanted = fill.copy()
     for y in range(size):
         if 0 <= y - by < size:
-            wanted[y] = picture[y - by]
-    np.testing.assert_array_equal(transform(picture, SHIFT, by, fill), wanted)
+            wanted[y] = image[y - by]
+    np.testing.assert_array_equal(transform(image, SHIFT, by, fill), wanted)
 
 
 @pytest.mark.parametrize("size", [25, 26])
 def test_quarter_turns_are_exact_and_others_keep_the_corners_filled(size):
-    picture, fill = pictures_of(2, size)
+    image, fill = images_of(2, size)
     for quarter in range(4):
-        found = transform(picture, TURN, 90.0 * quarter, fill)
+        found = transform(image, TURN, 90.0 * quarter, fill)
         # counterclockwise, as it is seen
-        np.testing.assert_array_equal(found, np.rot90(picture, quarter))
-    turned = transform(picture, TURN, 45.0, fill)
+        np.testing.assert_array_equal(found, np.rot90(image, quarter))
+    turned = transform(image, TURN, 45.0, fill)
     for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         np.testing.assert_array_equal(turned[y, x], fill[y, x])
 
@@ -79,14 +79,14 @@ def test_distances_are_what_they_are_called():
     np.testing.assert_allclose(found["unit"], [0, 0, np.sqrt(2), 1], atol=1e-12)
 
 
-def test_measure_is_the_net_on_transformed_pictures(xp):
+def test_measure_is_the_net_on_transformed_images(xp):
     device = Device() if xp is np else Device(0)
     net = subject_of(small_net().astype("float64"), device=device).net
     shown, fill = Shown("a", data_of(1).val.read([0])[0], 1), filling(net, "mean")
     found = measure(net, shown, SHIFT, ["relu1", "relu2"], fill)
     for i in (0, len(SHIFT.values) // 2, len(SHIFT.values) - 1):
-        new = transform(shown.picture, SHIFT, SHIFT.values[i], fill)
-        x, y = (preprocess(net, one[None]) for one in (shown.picture, new))
+        new = transform(shown.image, SHIFT, SHIFT.values[i], fill)
+        x, y = (preprocess(net, one[None]) for one in (shown.image, new))
         for k, name in enumerate(("relu1", "relu2")):
             a, b = (to_cpu(net.forward(one.copy(), name)[0]).ravel() for one in (x, y))
             assert found["raw"][i, k] == pytest.approx(np.linalg.norm(a - b), rel=1e-4)
@@ -206,7 +206,7 @@ def test_on_the_shipped_net_the_papers_claims_hold(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", [1, 2, 3])
-def test_so_they_do_for_other_pictures(part, tmp_path):
+def test_so_they_do_for_other_images(part, tmp_path):
     check_claims(lambda about: subject.shown(about, count=48)[12 * part :][:12], tmp_path)
 
 

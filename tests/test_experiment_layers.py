@@ -58,7 +58,7 @@ def test_interrupted_and_restarted_it_ends_the_same(tmp_path, monkeypatch):
     assert whole["sentences"][0].startswith("softmax, 3 a class, layers 1..n: (1) ")
 
 
-def test_too_few_pictures_are_refused(tmp_path):
+def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(
         RawconvError,
         match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most",

@@ -30,9 +30,9 @@ from rawconv.visualize.forward_pass import ForwardPass, forward_pass
 from rawconv.visualize.projection import project
 
 
-def by_hand(net, picture, boxes, fill, name, label):
+def by_hand(net, image, boxes, fill, name, label):
     """(activity, P(label), most probable class, its P) of each box, from whole pictures, one by one."""
-    x, grey = preprocess(net, picture[None]), preprocess(net, fill[None])
+    x, grey = preprocess(net, image[None]), preprocess(net, fill[None])
     y = net.forward(x.copy(), name)[0]
     number, found = int(y.sum(axis=(0, 1, 2)).argmax()), []
     for top, left, bottom, right in boxes:
@@ -48,14 +48,14 @@ def by_hand(net, picture, boxes, fill, name, label):
 @pytest.mark.parametrize(
     ("side", "stride", "fill"), [(1, 7, "128"), (9, 4, "mean"), (12, 5, "255,0,30"), (60, 9, "0")]
 )
-def test_the_maps_are_those_of_covered_pictures(side, stride, fill):
+def test_the_maps_are_those_of_covered_images(side, stride, fill):
     net = small_net().astype("float64")
     net.execution = GEMM
     net["fc3"].weight *= 1e-4
-    picture, filled = data_of(3).val.read([2])[0], filling(net, fill)
+    image, filled = data_of(3).val.read([2])[0], filling(net, fill)
     places = Places.of(net.shape, side, stride)
-    found = respond(net, Covered.of(net, picture, filled, "relu2"), places.boxes, 1)
-    activity, p, best, best_p = by_hand(net, picture, places.boxes, filled, "relu2", 1)
+    found = respond(net, Covered.of(net, image, filled, "relu2"), places.boxes, 1)
+    activity, p, best, best_p = by_hand(net, image, places.boxes, filled, "relu2", 1)
     assert_close(found["activity"], activity, 1e-12)
     assert_close(found["true"], p, 1e-12)
     np.testing.assert_array_equal(found["best"], best)
@@ -63,10 +63,10 @@ def test_the_maps_are_those_of_covered_pictures(side, stride, fill):
     assert np.ptp(p) > 1e-6 or side == 60
 
 
-def test_pictures_that_are_not_square():
+def test_images_that_are_not_square():
     """A net for wide pictures: rows stay rows."""
     net = Net((18, 41, 3), nets.make(np, nets.FULL, (18, 41, 3)).layers)
-    x = nets.picture(shape=net.shape)
+    x = nets.image(shape=net.shape)
     covered = Covered(ForwardPass(net, x).maps, 0 * x, "relu3", 2, 1.0)
     places = Places.of(net.shape, 7, 4)
     assert places.boxes.shape == (len(places.rows) * len(places.columns), 4) and len(
@@ -127,8 +127,8 @@ OPTIONS = {"layer": "conv2", "square": 8, "stride": 2}
 
 def some(count=2):
     return [
-        Shown(f"picture {k}", picture, k % 2)
-        for k, picture in enumerate(data_of(count).val.read(range(count)))
+        Shown(f"picture {k}", image, k % 2)
+        for k, image in enumerate(data_of(count).val.read(range(count)))
     ]
 
 
@@ -156,16 +156,16 @@ def test_the_numbers_are_those_of_the_table(tmp_path):
     assert result.figure.startswith(b"\x89PNG") and len(result.sentences) == 2
 
 
-def test_one_picture_of_one_class_is_enough(tmp_path):
+def test_one_image_of_one_class_is_enough(tmp_path):
     """There are no other pictures to project the map from, then."""
     result = run(subject_of(data=data_of(1)), begin("it", {}, tmp_path, "it"), some(1), **OPTIONS)
     assert len(result.numbers["pictures"]) == 1 and result.figure.startswith(b"\x89PNG")
 
 
-def test_shown_are_pictures_that_the_net_gets_right_of_different_classes():
+def test_shown_are_images_that_the_net_gets_right_of_different_classes():
     about = subject_of()
     found = shown(about, count=3)
-    best = subject.probabilities(about.net, np.stack([one.picture for one in found])).argmax(axis=1)
+    best = subject.probabilities(about.net, np.stack([one.image for one in found])).argmax(axis=1)
     assert [one.label for one in found] == best.tolist()
     assert len({one.label for one in found}) == 2 or len(set(best)) == 1
 
@@ -195,7 +195,7 @@ def test_the_command(place):  # noqa: F811
     Image.fromarray(wide).save("wide.png")
     Image.fromarray(wide[:, 11:37]).save("middle.png")
     told = []
-    for number, picture in enumerate(("wide.png", "middle.png"), 1):
+    for number, image in enumerate(("wide.png", "middle.png"), 1):
         options = [
             "--layer",
             "2",
@@ -208,12 +208,12 @@ def test_the_command(place):  # noqa: F811
             "--device",
             "cpu",
         ]
-        result = CliRunner().invoke(main, ["occlusion", picture, *options])
+        result = CliRunner().invoke(main, ["occlusion", image, *options])
         assert result.exit_code == 0, result.output
         folder = pathlib.Path(result.stdout.splitlines()[-1])
         assert folder == pathlib.Path(f"runs/tiny-pictures-1/occlusion-{number}")
         about = json.loads((folder / "occlusion.json").read_text())
-        assert about["options"]["pictures"][0]["name"] == picture and about["published"] == {}
+        assert about["options"]["pictures"][0]["name"] == image and about["published"] == {}
         told.append(about["numbers"]["pictures"][0] | {"picture": ""})
     assert told[0] == told[1] and told[0]["class"] == "cat"
 
@@ -246,14 +246,14 @@ def test_on_the_shipped_net_the_object_and_the_projection_are_what_counts():
     net, split = about.net, about.data.val
     places, fill, inside, correlations = Places.of(net.shape, 16, 4), filling(net, "128"), [], []
     for one in shown(about, count=24):
-        covered = Covered.of(net, one.picture, fill, "relu5")
+        covered = Covered.of(net, one.image, fill, "relu5")
         found = respond(net, covered, places.boxes, one.label)
         top, left, bottom, right = scenes.truth(
             int(split.names[split.names.index(one.name)].split()[1])
         ).box
         at = places.middle(found["true"].argmin())
         inside.append(top <= at["y"] < bottom and left <= at["x"] < right)
-        (projection,) = project(forward_pass(net, one.picture), [f"relu5:{covered.number}:*"])
+        (projection,) = project(forward_pass(net, one.image), [f"relu5:{covered.number}:*"])
         down = projection.pixels
         correlations.append(correlation(-found["activity"], down, places.boxes))
     assert np.mean(inside) >= 0.9

@@ -61,7 +61,7 @@ def test_fixed_layers_are_a_softmax_on_the_last_layer_below_the_scores(xp, tmp_p
     assert found[1]["accuracy"] == pytest.approx(np.mean(right))
 
 
-def test_from_scratch_sees_the_few_pictures_alone_and_learns_them(tmp_path, monkeypatch):
+def test_from_scratch_sees_the_few_images_alone_and_learns_them(tmp_path, monkeypatch):
     seen, real = [], transfer.train_in
 
     def train_in(folder, begin, data, *rest, **more):
@@ -148,7 +148,7 @@ def test_interrupted_within_a_net_it_ends_the_same(tmp_path, monkeypatch):
     assert json.loads((again.folder / "it.json").read_text()) == whole
 
 
-def test_too_few_pictures_are_refused(tmp_path):
+def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(
         RawconvError,
         match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most",
@@ -156,7 +156,7 @@ def test_too_few_pictures_are_refused(tmp_path):
         run(subject_of(), begin("it", {}, tmp_path, "it"), per_class=[2, 7])
 
 
-def test_a_trained_net_needs_fewer_pictures(tmp_path, monkeypatch):
+def test_a_trained_net_needs_fewer_images(tmp_path, monkeypatch):
     """The shipped net, on scenes that it has not seen of classes that it has: two of each are enough."""
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 240)
     data = open_data("scenes:12", 64)

@@ -34,13 +34,11 @@ def png(page):
 
 @pytest.mark.parametrize("shape", [(7, 7), (59, 59), (300, 300), (20, 10), (3, 30), (1, 1)])
 def test_enlarge_keeps_the_aspect(shape):
-    picture = figures.enlarge(flat(RED, *shape), 84)
-    assert max(picture.size) == 84
-    assert picture.width / picture.height == pytest.approx(shape[1] / shape[0], rel=0.05)
+    image = figures.enlarge(flat(RED, *shape), 84)
+    assert max(image.size) == 84
+    assert image.width / image.height == pytest.approx(shape[1] / shape[0], rel=0.05)
     assert set(
-        picture.getdata()
-        if not hasattr(picture, "get_flattened_data")
-        else picture.get_flattened_data()
+        image.getdata() if not hasattr(image, "get_flattened_data") else image.get_flattened_data()
     ) == {RED}
 
 
@@ -138,19 +136,19 @@ def test_filters_are_scaled_each_by_itself():
     assert {(255, 255, 255), (0, 0, 0), GREY} <= colors
 
 
-def test_one_picture_marks_its_units():
+def test_one_image_marks_its_units():
     units = [
         (Tile(flat(RED), flat(BLUE)), (10, 10, 30, 30), f"map {k}", "at 1, 2: 3") for k in range(4)
     ]
-    page = figures.one_picture(flat((0, 90, 0), 64, 64), units, "t", "s", "legend", tile=100)
+    page = figures.one_image(flat((0, 90, 0), 64, 64), units, "t", "s", "legend", tile=100)
     colors = dict(map(reversed, page.getcolors(1 << 16)))
     assert colors[RED] == colors[BLUE] == 4 * 100 * 100
     assert colors[(0, 90, 0)] > 200 * 200 and figures.ACCENT in colors
     bare = [(Tile(flat(RED)), (-9, -9, 90, 90), "map 1", "")]
     assert BLUE not in {
-        color for _, color in figures.one_picture(flat(GREY), bare, "", "", "").getcolors(1 << 16)
+        color for _, color in figures.one_image(flat(GREY), bare, "", "", "").getcolors(1 << 16)
     }
-    figures.one_picture(flat(GREY), [], "nothing fires here", "", "legend")
+    figures.one_image(flat(GREY), [], "nothing fires here", "", "legend")
 
 
 def test_long_texts_stay_on_the_page():

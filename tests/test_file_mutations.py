@@ -39,7 +39,7 @@ NOTHING = {"say": lambda line: None}
 
 
 @pytest.fixture
-def pictures(tmp_path, monkeypatch):
+def images(tmp_path, monkeypatch):
     """Two classes of pictures of 8x8 pixels; the folder is the current one, which holds nothing else."""
     dice, root = np.random.default_rng(0), tmp_path / "pictures"
     for part in ("train/a", "train/b", "val/a", "val/b"):
@@ -68,9 +68,9 @@ def small_net():
 # called)
 
 
-def a_checkpoint(pictures, folder):
+def a_checkpoint(images, folder):
     facts = {
-        "data": str(pictures),
+        "data": str(images),
         "recipe": RECIPE | {"batch": 4, "rates": {"conv1": 0.5}},
         "seed": 5,
     }
@@ -99,9 +99,9 @@ def a_checkpoint(pictures, folder):
     return (folder / "first.h5").read_bytes(), read, hdf5_mutant(seal), "last.h5"
 
 
-def a_pack(pictures, folder):
+def a_pack(images, folder):
     out = folder / "first.h5"
-    packing.pack(pictures, out, 8, progress=False, **NOTHING)
+    packing.pack(images, out, 8, progress=False, **NOTHING)
     data = out.read_bytes()
     end = int(data[:512].split(b" to ")[1].split(b",")[0])
 
@@ -112,8 +112,8 @@ def a_pack(pictures, folder):
     return data, read, hdf5_mutant(lambda file: packed.write_seal(file, end)), "data.h5"
 
 
-def a_scan(pictures, folder):
-    net, split = small_net(), open_data(str(pictures), 8, progress=False).val
+def a_scan(images, folder):
+    net, split = small_net(), open_data(str(images), 8, progress=False).val
     (folder / "scan").mkdir()
     top_activations.scan_once(
         net, "here", split, ["conv1", "scores"], 3, folder / "scan", progress=False
@@ -129,7 +129,7 @@ def a_scan(pictures, folder):
     return (folder / "scan/topk.hdf5").read_bytes(), read, hdf5_mutant(seal), "topk.hdf5"
 
 
-def results(pictures, folder):
+def results(images, folder):
     net, place = small_net(), folder / "runs" / "occlusion-1"
     place.mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(place / "occlusion.png")
@@ -148,7 +148,7 @@ def results(pictures, folder):
     return json.dumps(about).encode(), read, json_mutant, "runs/occlusion-1/occlusion.json"
 
 
-def an_index(pictures, folder):
+def an_index(images, folder):
     """index.json of a visualisation lies where results do, and is none."""
     (folder / "runs" / "visualize-1").mkdir(parents=True)
     unit = {"map": 3, "y": 1, "x": 2, "value": 0.5, "box": [0, 0, 3, 3]}
@@ -164,7 +164,7 @@ def an_index(pictures, folder):
     return json.dumps(about).encode(), read, json_mutant, "runs/visualize-1/index.json"
 
 
-def a_log(pictures, folder):
+def a_log(images, folder):
     return json.dumps(ROW | {"seconds": 3.5, "wait": 0.1}).encode(), lambda path: read_log(path.parent, 5) and None, \
         json_mutant, "log.jsonl"  # fmt: skip
 
@@ -175,14 +175,14 @@ KINDS = {
 }  # fmt: skip
 
 
-def tried(kind, pictures, folder, count, first=0):
-    data, read, mutate, name = KINDS[kind](pictures, folder)
+def tried(kind, images, folder, count, first=0):
+    data, read, mutate, name = KINDS[kind](images, folder)
     return mutations.check(data, read, folder, count, first, name, mutate, SLACK)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_broken_from_within(kind, pictures, tmp_path):
-    outcomes = tried(kind, pictures, tmp_path, COUNT)
+def test_files_broken_from_within(kind, images, tmp_path):
+    outcomes = tried(kind, images, tmp_path, COUNT)
     assert outcomes["read"] and (outcomes["refused"] or kind == "index"), (
         f"both kinds are needed: {outcomes}"
     )
@@ -190,12 +190,12 @@ def test_files_broken_from_within(kind, pictures, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
-def test_ten_thousand_files_broken_from_within(kind, pictures, tmp_path):
-    print(kind, tried(kind, pictures, tmp_path, ALL - COUNT, COUNT))
+def test_ten_thousand_files_broken_from_within(kind, images, tmp_path):
+    print(kind, tried(kind, images, tmp_path, ALL - COUNT, COUNT))
 
 
-def test_mutants_from_within_are_a_function_of_their_number(pictures, tmp_path):
+def test_mutants_from_within_are_a_function_of_their_number(images, tmp_path):
     for kind in ("checkpoint", "results"):
-        data, _, mutate, _ = KINDS[kind](pictures, tmp_path)
+        data, _, mutate, _ = KINDS[kind](images, tmp_path)
         assert [mutate(data, k) for k in range(20)] == [mutate(data, k) for k in range(20)]
         assert len({mutate(data, k) for k in range(40)}) > 30

@@ -33,8 +33,8 @@ def two_classes(tmp_path_factory):
     for label, low in (("dark", 0), ("light", 150)):
         (folder / label).mkdir()
         for k in range(20):
-            picture = dice.integers(low, low + 100, (28, 28, 3)).astype(np.uint8)
-            Image.fromarray(picture).save(folder / label / f"{k}.png")
+            image = dice.integers(low, low + 100, (28, 28, 3)).astype(np.uint8)
+            Image.fromarray(image).save(folder / label / f"{k}.png")
     return folder
 
 
@@ -80,7 +80,7 @@ def test_the_models_keep_their_recipes(model, lr, epochs, stored):
         models.recipe("x")
 
 
-def test_a_run_whose_pictures_are_said_to_be_of_another_size_is_refused(trained, tmp_path):
+def test_a_run_whose_images_are_said_to_be_of_another_size_is_refused(trained, tmp_path):
     """Before any picture is read: a recipe could ask for 16,384 pixels."""
     net, info, state = checkpoint.load(trained)
     checkpoint.save(
@@ -158,7 +158,7 @@ def test_a_net_can_be_built_on_parameters_that_are_there(trained):
     assert Net(net.shape, net.layers, net.classes).params.keys() == net.params.keys()
 
 
-def test_the_size_of_the_stored_picture_and_the_recipe_follow_from_the_input():
+def test_the_size_of_the_stored_image_and_the_recipe_follow_from_the_input():
     """224 to 256 pixels are cut from 256, as the paper does; all else is stored as it is seen."""
     sizes = (24, 32, 64, 223, 224, 227, 256, 257, 299)
     assert [recipes.stored_for(size) for size in sizes] == [

@@ -92,7 +92,7 @@ DRAWN = {
     "overview": lambda label: figures.overview(
         [figures.Block(label, "", [figures.Tile(WHITE)])], "", "", ""
     ),
-    "gallery": lambda label: gallery.gallery([gallery.Picture(WHITE, label)], "", "", ""),
+    "gallery": lambda label: gallery.gallery([gallery.Tile(WHITE, label)], "", "", ""),
     "strip's head": lambda label: strips.draw(
         [strips.Strip("", [label], [], [[WHITE]])], "", "", ""
     ),
@@ -114,9 +114,9 @@ def test_a_figure_takes_an_installed_font_that_has_the_label(machine, draw, caps
 
 def confusion(names):
     page = draw_confusion(np.zeros((2, 2), int), names, {"views": 1, "top1": 0.5, "top5": 1.0})
-    picture = Image.open(io.BytesIO(page)).convert("RGB")
+    image = Image.open(io.BytesIO(page)).convert("RGB")
     # left of the map, which is dark
-    return picture.crop((0, 80, int(0.22 * picture.width), picture.height))
+    return image.crop((0, 80, int(0.22 * image.width), image.height))
 
 
 def test_a_chart_takes_an_installed_font_that_has_the_label(machine, capsys):

@@ -8,7 +8,7 @@ import signal
 
 import numpy as np
 import pytest
-from test_data_sources import picture, png, tree, write, write_zip
+from test_data_sources import image, png, tree, write, write_zip
 
 from rawconv.data import decode, open_data, packing
 from rawconv.machine import buffers, threads
@@ -49,7 +49,7 @@ def sums(k):
 def test_children_read_what_the_parent_reads(kind, tmp_path, monkeypatch):
     global SPLIT
     monkeypatch.setattr(decode, "BUDGET", 0 if kind in ("folder", "zip") else decode.BUDGET)
-    files = {name: png(picture(k, 120, 120)) for k, name in enumerate(tree())}
+    files = {name: png(image(k, 120, 120)) for k, name in enumerate(tree())}
     source = write_zip(tmp_path / "a.zip", files) if kind == "zip" else write(tmp_path / "a", files)
     if kind == "packed":
         packing.pack(source, tmp_path / "a.h5", 120, progress=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from laws import assert_close, assert_same
 from PIL import Image
-from test_deconvnet import picture, square_net
+from test_deconvnet import image, square_net
 from test_pages import split_of
 from test_visualize_cli import place, run, small_net  # noqa: F401
 
@@ -48,7 +48,7 @@ def ups(monkeypatch):
 
 
 def test_a_pass_holds_what_every_layer_says():
-    net, images = square_net(), np.stack([picture(seed=k) for k in range(3)])
+    net, images = square_net(), np.stack([image(seed=k) for k in range(3)])
     passed, x = forward_pass(net, images), preprocess(net, images)
     assert len(passed) == 3 and passed.logits.shape == (3, 4)
     assert_same(passed.logits, net.forward(x)[0].reshape(3, 4))
@@ -65,7 +65,7 @@ def test_a_pass_holds_what_every_layer_says():
 
 
 def test_a_pass_that_stopped_below_says_so():
-    passed = forward_pass(square_net(), picture(), ["conv1", "pool1"])
+    passed = forward_pass(square_net(), image(), ["conv1", "pool1"])
     assert passed["conv1"].any() and list(passed.caches) == ["conv1", "relu1", "pool1"]
     with pytest.raises(UsageError, match="went up to pool1 only; name conv2 among the layers"):
         passed["conv2"]
@@ -76,7 +76,7 @@ def test_a_pass_that_stopped_below_says_so():
 
 
 def test_the_strongest_units_of_an_image():
-    net, images = square_net(), np.stack([picture(seed=k) for k in range(3)])
+    net, images = square_net(), np.stack([image(seed=k) for k in range(3)])
     passed = forward_pass(net, images)
     y = passed["conv2"][2]
     best = y.max(axis=(0, 1))
@@ -102,7 +102,7 @@ def test_the_strongest_units_of_an_image():
 def test_dead_units_are_told_in_a_sentence():
     net = square_net()
     net["conv2"].bias[3] = -1e6
-    passed = forward_pass(net, picture())
+    passed = forward_pass(net, image())
     y = passed["conv2"][0]
     assert (
         passed.dead("conv2:3:1:1")
@@ -124,7 +124,7 @@ def test_dead_units_are_told_in_a_sentence():
 
 def test_units_of_several_layers_come_back_in_their_order():
     """Places, whole maps and names, of several images; each the projection of a pass of its own."""
-    net, images = square_net(), np.stack([picture(seed=k) for k in range(3)])
+    net, images = square_net(), np.stack([image(seed=k) for k in range(3)])
     passed = forward_pass(net, images)
     units = [
         *passed.strongest("conv2", 2, image=1), Unit(2, "conv1", 3, whole=True), "pool1:2", Unit(1, "conv2", 5),
@@ -164,7 +164,7 @@ def test_parts_fit_their_budget_and_send_each_image_up_once(ups):
             np.testing.assert_array_equal(passed.images[here.image], split.read([unit.image])[0])
             assert passed[unit.layer][here.image, unit.y, unit.x, unit.channel] == pytest.approx(
                 found[unit.layer].value[
-                    unit.channel, list(found[unit.layer].picture[unit.channel]).index(unit.image)
+                    unit.channel, list(found[unit.layer].image[unit.channel]).index(unit.image)
                 ]
             )
         seen += [unit for unit, _ in pairs]
@@ -197,7 +197,7 @@ def test_the_image_beside_goes_up_too(workspace):
 @pytest.mark.parametrize("workspace", [1 << 30, 1])
 def test_each_image_has_the_next_beside_it(workspace):
     """So that a control finds the switches of the next image, that of the first after the last."""
-    net, images = square_net(), np.stack([picture(seed=k) for k in range(5)])
+    net, images = square_net(), np.stack([image(seed=k) for k in range(5)])
     exchanged, rows = control(net, "other-switches"), []
     for part, passed in forward_passes(net, images, ["conv2"], workspace, with_next=True):
         for row, k in enumerate(range(*part.indices(5))):
@@ -212,7 +212,7 @@ def test_each_image_has_the_next_beside_it(workspace):
 # ---------------------------------------------------------------------------------------------- commands
 
 
-def test_pictures_go_up_once_for_all_layers(place, ups):  # noqa: F811
+def test_images_go_up_once_for_all_layers(place, ups):  # noqa: F811
     Image.open("a.png").rotate(90).save("b.png")
     run(
         "a.png",
@@ -233,13 +233,13 @@ def test_pictures_go_up_once_for_all_layers(place, ups):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["random-weights", "no-switches", "other-switches"])
-def test_pictures_go_up_once_with_a_control(place, ups, name):  # noqa: F811
+def test_images_go_up_once_with_a_control(place, ups, name):  # noqa: F811
     Image.open("a.png").rotate(90).save("b.png")
     run("a.png", "b.png", "--layer", "1", "--layer", "2", "--control", name, "--out", "out")
     assert sorted(ups.values()) == [1, 1]
 
 
-def test_a_trace_sends_its_picture_up_once(place, ups):  # noqa: F811
+def test_a_trace_sends_its_image_up_once(place, ups):  # noqa: F811
     run("--trace", "conv2:3:1:2", "a.png")
     assert list(ups.values()) == [1]
 
@@ -271,7 +271,7 @@ def test_a_scan_sends_its_winners_up_once_more_figures_and_page_together(place, 
 
 
 def test_functions_send_an_image_up_once(ups):
-    net, images = square_net(), [picture(seed=k) for k in range(3)]
+    net, images = square_net(), [image(seed=k) for k in range(3)]
     rawconv.classify(net, images)
     assert sorted(ups.values()) == [1, 1, 1]
     ups.clear()

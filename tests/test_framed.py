@@ -15,17 +15,17 @@ IDS = np.arange(600)
 
 @pytest.mark.parametrize("size", (28, 64, 97))
 def test_a_frame_is_laid_around_the_scene_and_moves_its_class(size):
-    (pictures, labels), (plain, kinds) = framed.draw(IDS, size), scenes.draw(IDS, size)
+    (images, labels), (plain, kinds) = framed.draw(IDS, size), scenes.draw(IDS, size)
     w = framed.width(size)
     inner, shift = np.s_[:, w:-w, w:-w], (labels - kinds) % len(framed.CLASSES)
-    assert np.array_equal(pictures[inner], plain[inner])
-    assert np.array_equal(pictures[shift == 0], plain[shift == 0])
-    for picture, moved in zip(pictures[shift > 0], shift[shift > 0], strict=True):
-        outside = np.concatenate([picture[:w].reshape(-1, 3), picture[-w:].reshape(-1, 3)])
-        sides = np.concatenate([picture[:, :w].reshape(-1, 3), picture[:, -w:].reshape(-1, 3)])
-        assert (outside == picture[0, 0]).all() and (sides == picture[0, 0]).all()
+    assert np.array_equal(images[inner], plain[inner])
+    assert np.array_equal(images[shift == 0], plain[shift == 0])
+    for image, moved in zip(images[shift > 0], shift[shift > 0], strict=True):
+        outside = np.concatenate([image[:w].reshape(-1, 3), image[-w:].reshape(-1, 3)])
+        sides = np.concatenate([image[:, :w].reshape(-1, 3), image[:, -w:].reshape(-1, 3)])
+        assert (outside == image[0, 0]).all() and (sides == image[0, 0]).all()
         # an independent witness of the colour
-        hue, saturation, value = colorsys.rgb_to_hsv(*picture[0, 0] / 255)
+        hue, saturation, value = colorsys.rgb_to_hsv(*image[0, 0] / 255)
         assert round(hue * framed.FRAME_COLOURS) % framed.FRAME_COLOURS + 1 == moved
         assert saturation > 0.69 and value > 0.59
 
@@ -40,15 +40,15 @@ def test_seven_in_ten_are_framed_and_all_colours_occur():
 
 
 def test_a_framed_scene_does_not_depend_on_its_batch():
-    pictures, labels = framed.draw(IDS[:24], 32, seed=3)
+    images, labels = framed.draw(IDS[:24], 32, seed=3)
     backwards, turned = framed.draw(IDS[:24][::-1], 32, seed=3)
-    assert np.array_equal(pictures, backwards[::-1]) and np.array_equal(labels, turned[::-1])
+    assert np.array_equal(images, backwards[::-1]) and np.array_equal(labels, turned[::-1])
     (one,), (label,) = framed.draw([7], 32, seed=3)
-    assert np.array_equal(one, pictures[7]) and label == labels[7]
+    assert np.array_equal(one, images[7]) and label == labels[7]
     assert not np.array_equal(framed.draw(IDS[:24], 32, seed=4)[1], labels)
 
 
-def test_it_is_a_source_of_pictures(monkeypatch):
+def test_it_is_a_source_of_images(monkeypatch):
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
     data = open_data("framed:30", 32)
     assert (data.name, len(data.train), len(data.val)) == (

@@ -25,15 +25,15 @@ def test_scores_are_the_model_s_and_the_model_is_left_as_it_was(kind):
     modes = [part.training for part in model.modules()]
     net = rawconv.from_torch(model, size=32, classes=list("abcde"))
     assert [part.training for part in model.modules()] == modes and net.classes == list("abcde")
-    picture = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     mean, std = (np.reshape(numbers, 3) for numbers in module.IMAGENET)
-    x = torch.tensor(((picture / 255 - mean) / std).transpose(2, 0, 1)[None], dtype=torch.float32)
+    x = torch.tensor(((image / 255 - mean) / std).transpose(2, 0, 1)[None], dtype=torch.float32)
     with torch.no_grad():
         theirs = model.eval()(x)[0].softmax(0).numpy()
-    names = {name: probability for name, probability in rawconv.classify(net, picture)}
+    names = {name: probability for name, probability in rawconv.classify(net, image)}
     np.testing.assert_allclose([names[name] for name in "abcde"], theirs, atol=1e-5)
     layer = "layer1.0" if kind == "resnet" else "features.1"
-    assert rawconv.project(net, picture, f"{layer}:1").shape == (32, 32, 3)
+    assert rawconv.project(net, image, f"{layer}:1").shape == (32, 32, 3)
 
 
 def test_a_grey_model():

@@ -54,10 +54,10 @@ def values(shape=SHAPE, dtype="float64", seed=0):
 def zf32(device, dtype):
     """The small net on 16x16 pictures, with a mean picture: the same weights on every device."""
     mean = np.random.default_rng(3).uniform(90, 160, (16, 16, 3)).astype(dtype)
-    return models.build("zf32", classes=7, size=16, mean=mean, seed=1, dtype=dtype).to(device)
+    return models.build("zf32", classes=7, size=16, pixel_mean=mean, seed=1, dtype=dtype).to(device)
 
 
-def pictures(count=3):
+def images(count=3):
     rng = np.random.default_rng(4)
     return rng.integers(0, 256, (count, 16, 16, 3), np.uint8), rng.integers(0, 7, count)
 
@@ -235,7 +235,7 @@ def train(device, dtype, steps):
     """Weights and momentum after some steps of training with dropout, decay and renormalisation;
     and the last loss.
     """
-    net, (shown, labels) = zf32(device, dtype), pictures()
+    net, (shown, labels) = zf32(device, dtype), images()
     optimizer = SGD(net)
     for step in range(steps):
         rng_key = (11, step, np.arange(3) + 3 * step)
@@ -354,7 +354,7 @@ def test_the_spy_sees_a_copy(copy, cupy, copies):
 
 def test_nothing_comes_back_to_the_host_by_itself(cupy, copies):
     """A training step and a projection: all stays on the device, so the host runs ahead of it."""
-    net, (shown, labels) = zf32(Device(0), "float32"), pictures()
+    net, (shown, labels) = zf32(Device(0), "float32"), images()
     shown, labels, optimizer = cupy.asarray(shown), cupy.asarray(labels), SGD(net)
     train_step(net, shown, labels, (1, 2, np.arange(3)), "pad4", optimizer, RATE)
     scores, caches = net.forward(cupy.asarray(values((2, 16, 16, 3), "float32")))

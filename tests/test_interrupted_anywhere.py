@@ -96,7 +96,7 @@ def some(request):
 
 
 @pytest.mark.parametrize("seconds", [0, 1e9])
-def test_a_scan_interrupted_at_any_line_goes_on_with_no_picture_twice(
+def test_a_scan_interrupted_at_any_line_goes_on_with_no_image_twice(
     tmp_path, monkeypatch, some, seconds
 ):
     """seconds: between two records, so that they are written after every batch, or at the

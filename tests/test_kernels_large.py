@@ -496,7 +496,7 @@ def test_relu_grad(thread, channels, wide, host):
 def test_crops(thread, channels, wide, host):
     case = thread, channels, wide
     """Crops of 3 x 3 at (top, left) = (4, -1), every second one mirrored; two of each picture."""
-    pictures, rows, places, mean, y, size = (
+    images, rows, places, mean, y, size = (
         Huge("uint8"),
         Huge("int64"),
         Huge("int64"),
@@ -517,7 +517,7 @@ def test_crops(thread, channels, wide, host):
         n, inside, place = source(i)
         rows[n], places[3 * n], places[3 * n + 1], places[3 * n + 2] = n // 2, 4, -1, n % 2
         if inside:
-            pictures[place] = i % 251
+            images[place] = i % 251
     for i in range(H * W * channels):
         mean[i] = i
     walk(
@@ -526,7 +526,7 @@ def test_crops(thread, channels, wide, host):
         "crops",
         case,
         count,
-        pictures,
+        images,
         rows,
         places,
         mean,

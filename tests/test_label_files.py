@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_data_sources import check_tree, picture, png, sentence, tree, write, write_zip
+from test_data_sources import check_tree, image, png, sentence, tree, write, write_zip
 
 from rawconv import checkpoint
 from rawconv.cli.train import main as train_command
@@ -28,7 +28,7 @@ ROWS = {
 
 
 def flat(folder=""):
-    return {f"{folder}{k}.png": png(picture(k)) for k in range(20)}
+    return {f"{folder}{k}.png": png(image(k)) for k in range(20)}
 
 
 def listed(rows):
@@ -46,7 +46,7 @@ def check(found):
             split.names, split.labels, split.read(range(len(split))), strict=True
         ):
             number = int(name.rpartition("/")[2].partition(".")[0])
-            assert found.classes[label] == NAMES[number] and (pixels == picture(number)).all()
+            assert found.classes[label] == NAMES[number] and (pixels == image(number)).all()
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
@@ -92,7 +92,7 @@ def test_names_with_accents_as_one_character_or_two(tmp_path):
 
 
 def test_what_a_list_and_a_folder_do_not_share_is_said(tmp_path, capsys):
-    write(tmp_path / "mine", flat() | {"99.png": png(picture(1)), "98.jpg": b""})
+    write(tmp_path / "mine", flat() | {"99.png": png(image(1)), "98.jpg": b""})
     (tmp_path / "list.csv").write_text(listed(ROWS["header"]) + "gone.png,6,dog\nlost.png,6,emu\n")
     check(
         open_data(
@@ -112,8 +112,8 @@ def test_what_a_list_and_a_folder_do_not_share_is_said(tmp_path, capsys):
 
 def test_a_list_for_flat_splits(tmp_path):
     """Kaggle's train/, train.csv and test/ without labels; and a list of both splits."""
-    files = {f"train/{k}.png": png(picture(k)) for k in range(20)} | {
-        f"test/{k + 50}.png": png(picture(k)) for k in (1, 2)
+    files = {f"train/{k}.png": png(image(k)) for k in range(20)} | {
+        f"test/{k + 50}.png": png(image(k)) for k in (1, 2)
     }
     (tmp_path / "list.csv").write_text(listed(ROWS["header"]))
     source = source_text(str(write(tmp_path / "mine", files)), labels=str(tmp_path / "list.csv"))
@@ -153,7 +153,7 @@ def test_a_list_for_flat_splits(tmp_path):
 def test_bad_lists_are_refused_in_a_sentence(text, words, tmp_path):
     write(
         tmp_path / "mine",
-        {f"in/{k}.png": png(picture(k)) for k in range(3)} | {f"d{k}/a.png": b"" for k in (1, 2)},
+        {f"in/{k}.png": png(image(k)) for k in range(3)} | {f"d{k}/a.png": b"" for k in (1, 2)},
     )
     (tmp_path / "l.csv").write_bytes(text)
     with pytest.raises(RawconvError, match=words) as error:
@@ -179,12 +179,12 @@ def test_tiny_imagenet_as_it_comes(around, tmp_path, capsys):
     wnids.txt, words.txt.
     """
     files = {
-        f"train/{n}/images/{n}_{k}.JPEG": png(picture(k))
+        f"train/{n}/images/{n}_{k}.JPEG": png(image(k))
         for n in ("n00000001", "n00000002")
         for k in range(3)
     }
-    files |= {f"val/images/val_{k}.JPEG": png(picture(10 + k)) for k in range(2)}
-    files |= {"val/val_annotations.txt": TINY.encode(), "test/images/test_0.JPEG": png(picture(20))}
+    files |= {f"val/images/val_{k}.JPEG": png(image(10 + k)) for k in range(2)}
+    files |= {"val/val_annotations.txt": TINY.encode(), "test/images/test_0.JPEG": png(image(20))}
     files = {
         around + name: contents
         for name, contents in (files | {"wnids.txt": b"", "words.txt": b""}).items()
@@ -192,7 +192,7 @@ def test_tiny_imagenet_as_it_comes(around, tmp_path, capsys):
     found = open_data(write_zip(tmp_path / "tiny.zip", files), 6, progress=False)
     assert found.classes == found.wnids == ["n00000001", "n00000002"] and len(found.train) == 6
     assert found.val.names[0].endswith("val_1.JPEG") and found.val.labels.tolist() == [0, 1]
-    assert (found.val.read([1])[0] == picture(10)).all() and found.test is None
+    assert (found.val.read([1])[0] == image(10)).all() and found.test is None
     said = capsys.readouterr().err
     assert (
         said.count("\n") == 1
@@ -203,9 +203,7 @@ def test_tiny_imagenet_as_it_comes(around, tmp_path, capsys):
 def ilsvrc():
     """train/<wnid>_<name>/ and a flat val/ of four pictures, of classes 2, 1, 1, 2."""
     files = {name: contents for name, contents in tree().items() if name.startswith("train")}
-    return files | {
-        f"val/ILSVRC2012_val_0000000{k}.JPEG": png(picture(60 + k)) for k in range(1, 5)
-    }
+    return files | {f"val/ILSVRC2012_val_0000000{k}.JPEG": png(image(60 + k)) for k in range(1, 5)}
 
 
 TRUTH, SYNSETS = "2\n1\n1\n2\n", "n00000002 cat, house cat\nn00000001 dog\n"
@@ -220,12 +218,12 @@ def check_ilsvrc(found):
     assert found.val.labels.tolist() == [0, 0, 1, 1]
     assert (
         found.val.names[0].endswith("_00000001.JPEG")
-        and (found.val.read([2])[0] == picture(62)).all()
+        and (found.val.read([2])[0] == image(62)).all()
     )
 
 
 @pytest.mark.parametrize("synsets", [SYNSETS, "n00000001 2 dog\nn00000002 1 cat\n"])
-def test_the_flat_validation_pictures_of_ilsvrc(synsets, tmp_path, capsys):
+def test_the_flat_validation_images_of_ilsvrc(synsets, tmp_path, capsys):
     (tmp_path / "truth.txt").write_text(TRUTH)
     (tmp_path / "synsets.txt").write_text(synsets)
     how = {"labels": str(tmp_path / "truth.txt"), "synsets": str(tmp_path / "synsets.txt")}

@@ -34,7 +34,7 @@ def run(tmp_path_factory):
     )
 
 
-def test_training_numbers_are_means_over_the_epoch_s_pictures(run):
+def test_training_numbers_are_means_over_the_epoch_s_images(run):
     _, rows, steps, about = run
     assert [count for _, count in steps] == [40, 40, 16] * 3 and [row["epoch"] for row in rows] == [
         1,

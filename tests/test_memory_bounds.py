@@ -121,7 +121,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("kind", LARGE)
-def test_a_checkpoint_whose_pictures_or_maps_are_large(kind, path, monkeypatch):
+def test_a_checkpoint_whose_images_or_maps_are_large(kind, path, monkeypatch):
     net = LARGE[kind]()
     checkpoint.save(path, net, {})
     with pytest.raises(RawconvError, match=LIMIT):

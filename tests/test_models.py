@@ -49,7 +49,7 @@ ZF32_FIELDS = dict(zip(ZFNET_FIELDS, (5, 7, 15, 19, 27, 35, 43, 51), strict=True
 
 
 @pytest.mark.parametrize("size, sides", [(96, [46, 23, 10, 5, 5, 2]), (128, [62, 31, 14, 7, 7, 3])])
-def test_zfnet_on_smaller_pictures(size, sides):
+def test_zfnet_on_smaller_images(size, sides):
     net = models.build("zfnet-fc2048", 10, size)
     assert [
         net.shapes[name][0] for name in ("conv1", "pool1", "conv2", "pool2", "conv5", "pool5")
@@ -193,6 +193,6 @@ def test_unknown_model_names_the_known():
         models.build("zf63")
 
 
-def test_a_picture_too_small_names_the_layer():
+def test_a_image_too_small_names_the_layer():
     with pytest.raises(ValueError, match="Layer conv2: .*smaller"):
         models.build("zfnet", 10, size=16)

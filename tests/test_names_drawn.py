@@ -38,10 +38,10 @@ def test_sheets_of_tiles_stay_as_they_are_whatever_the_names(name, monkeypatch):
     pages = [
         figures.grid([block, block], 1, name, name, name),
         figures.overview([block] * 3, name, name, name),
-        figures.one_picture(
+        figures.one_image(
             TILE, [(figures.Tile(TILE, TILE), (0, 0, 4, 4), name, name)], name, name, name
         ),
-        gallery.gallery([gallery.Picture(TILE, name, name)], name, name, name),
+        gallery.gallery([gallery.Tile(TILE, name, name)], name, name, name),
         strips.draw(
             [strips.Strip(name, [name], [f"{name}\n{name}"], [[TILE]], feet=[(name, [name])])],
             name,

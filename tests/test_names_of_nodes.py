@@ -11,7 +11,7 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.report.figure2 import draw_pictures
+from rawconv.report.figure2 import draw_images
 from rawconv.report.look import LOOK
 from rawconv.visualize.units import Unit, is_score, layer_names, layer_object, parse_unit, user_name
 
@@ -86,9 +86,9 @@ def test_figures_of_such_layers_have_file_names(tmp_path):
     rng = np.random.default_rng(0)
     for value in net.params.values():
         value[:] = rng.uniform(-0.2, 0.5, value.shape)
-    picture = rng.integers(0, 256, (12, 12, 3), np.uint8)
+    image = rng.integers(0, 256, (12, 12, 3), np.uint8)
     asked = [(layer_object(net, name), None) for name in ("fire2", "stem:0", "scores")]
-    about = draw_pictures(net, [("cat", "cat.png", picture)], asked, LOOK, 2, tmp_path)
+    about = draw_images(net, [("cat", "cat.png", image)], asked, LOOK, 2, tmp_path)
     files = [layer["file"] for layer in about["pictures"][0]["layers"]]
     assert files == ["fire2_concat-cat.png", "stem_0-cat.png", "scores-cat.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)

@@ -10,7 +10,7 @@ import nets
 import numpy as np
 import pytest
 from laws import STEP, assert_close, assert_same
-from nets import FULL, assert_slope, picture, reference_up, slopes
+from nets import FULL, assert_slope, image, reference_up, slopes
 
 from rawconv.layers import GRADIENT, PAPER, Layer
 from rawconv.layers.conv import Conv
@@ -25,7 +25,7 @@ from rawconv.net import Net
 @pytest.mark.parametrize("training", [True, False])
 def test_the_gradients_of_a_net_equal_finite_differences(training, batch, xp):
     """Loss of the whole net, with a fixed draw of the dropout mask, in every parameter and in the picture."""
-    net, x = nets.make(xp, FULL), picture(batch=batch)
+    net, x = nets.make(xp, FULL), image(batch=batch)
     labels = xp.asarray(np.arange(batch) % 5)
     rng_key = (3, 1, np.arange(10, 10 + batch)) if training else None
 
@@ -55,11 +55,11 @@ def test_the_gradients_of_a_net_equal_finite_differences(training, batch, xp):
     assert compared >= 8, "too many directions cross a kink: this test has too little to compare"
 
 
-def test_gradients_are_sums_over_the_pictures(xp):
+def test_gradients_are_sums_over_the_images(xp):
     """A batch of three = three batches of one, also with dropout: nothing is divided, the mask
     follows the sample.
     """
-    net, x, samples = nets.make(xp, FULL), picture(batch=3), np.array([70, 3, 12])
+    net, x, samples = nets.make(xp, FULL), image(batch=3), np.array([70, 3, 12])
     y, caches = net.forward(xp.asarray(x.copy()), rng_key=(1, 2, samples))
     y = to_cpu(y).copy()
     dy = np.random.default_rng(7).standard_normal(y.shape)
@@ -81,7 +81,7 @@ def test_gradients_are_sums_over_the_pictures(xp):
 
 
 def test_stop_names_a_layer_and_includes_it(xp):
-    net, x = nets.make(xp, FULL), picture(batch=2)
+    net, x = nets.make(xp, FULL), image(batch=2)
     outputs, _ = reference_up(net, FULL, x)
     for (name, *_), want in zip(FULL, outputs[1:], strict=True):
         assert_close(net.forward(xp.asarray(x.copy()), stop=name)[0], want, 1e-11)
@@ -94,7 +94,7 @@ def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(
     """Scores, gradients and projections as where layers are called one by one; and no ReLU has a
     pass of its own.
     """
-    net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(picture(batch=batch).astype(dtype))
+    net, x = nets.make(xp, FULL).astype(dtype), xp.asarray(image(batch=batch).astype(dtype))
     rng_key, y, caches = (3, 1, np.arange(batch)), x.copy(), {}
     for name, layer in net.layers:
         y, caches[name] = layer.forward(y, rng_key, **net.how(layer))
@@ -113,7 +113,7 @@ def test_a_relu_done_by_the_convolution_below_is_the_same_bit_for_bit(
 
 
 def test_a_convolution_that_is_asked_for_keeps_what_is_below_0(xp):
-    net, x = nets.make(xp, FULL), picture()
+    net, x = nets.make(xp, FULL), image()
     outputs, _ = reference_up(net, FULL, x)
     for (name, y, _), want in zip(
         net.up(xp.asarray(x), asked=nets.convs(FULL)), outputs[1:], strict=True
@@ -124,7 +124,7 @@ def test_a_convolution_that_is_asked_for_keeps_what_is_below_0(xp):
 
 def test_a_forward_leaves_the_caches_of_another_alone(xp):
     """Caches are values: two pictures can be looked at in turn."""
-    net, first, second = nets.make(xp, FULL), picture(seed=2), picture(seed=3)
+    net, first, second = nets.make(xp, FULL), image(seed=2), image(seed=3)
     y, caches = net.forward(xp.asarray(first.copy()))
     r = xp.asarray(to_cpu(y).copy())
     before = [to_cpu(net.deconv(r, caches, rules)).copy() for rules in (PAPER, GRADIENT)]
@@ -135,9 +135,9 @@ def test_a_forward_leaves_the_caches_of_another_alone(xp):
     assert_same(net.backward(r, caches)[0], back)
 
 
-def test_a_forward_leaves_the_picture_alone(xp):
+def test_a_forward_leaves_the_image_alone(xp):
     """With ReLUs in place above the first convolution."""
-    x = picture()
+    x = image()
     device_x = xp.asarray(x.copy())
     net = nets.make(xp, FULL)
     y, caches = net.forward(device_x)
@@ -157,7 +157,7 @@ def test_the_same_seed_draws_the_same_net():
         assert (a != c).mean() > 0.99
 
 
-def test_a_picture_too_small_for_the_net_is_refused():
+def test_a_image_too_small_for_the_net_is_refused():
     layers = [("conv1", Conv(4, 3)), ("pool1", MaxPool(3, 2)), ("conv2", Conv(3, 4))]
     with pytest.raises(ValueError) as refusal:
         Net((8, 12, 2), layers)
@@ -235,7 +235,7 @@ def test_the_lowest_layer_that_learns_needs_no_function_of_its_own():
 def test_a_layer_that_is_not_there_is_named_beside_those_that_are():
     net = nets.make(np, nets.LINEAR)
     with pytest.raises(ValueError) as error:
-        net.forward(nets.picture(), "conv9")
+        net.forward(nets.image(), "conv9")
     assert (
         str(error.value)
         == "There is no layer 'conv9'; the layers are conv1, pool1, conv2, pool2, drop2, scores."
@@ -246,9 +246,9 @@ def test_a_layer_that_is_not_there_is_named_beside_those_that_are():
 def test_what_no_walk_can_take_is_refused_in_a_sentence(walk):
     """Whole numbers, another precision, a list, and an array without the pictures' axis."""
     net = nets.make(np, nets.LINEAR)
-    y, caches = net.forward(nets.picture(batch=2))
+    y, caches = net.forward(nets.image(batch=2))
     good, what = (
-        (nets.picture(batch=2), "x")
+        (nets.image(batch=2), "x")
         if walk == "forward"
         else (y, {"backward": "dy", "deconv": "r"}[walk])
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from laws import assert_same
 from pets import pack_photos
 from PIL import Image
-from test_data_sources import picture, png, sentence, write
+from test_data_sources import image, png, sentence, write
 
 from rawconv.data import decode, mean_image, open_data, packed, packing
 from rawconv.data.batches import batches
@@ -29,7 +29,7 @@ def made(tmp_path_factory):
     return pack_photos(tmp_path_factory.mktemp("made"))
 
 
-def test_the_packed_pictures_are_those_of_the_folder(made, capsys):
+def test_the_packed_images_are_those_of_the_folder(made, capsys):
     folder, out, _ = made
     plain, found = open_data(folder, 16, progress=False), open_data(out, 16, progress=False)
     assert found.classes == plain.classes and found.name == "pets"
@@ -78,7 +78,7 @@ def test_another_size_is_resized(made, size):
     count=st.integers(1, 200), first=st.integers(0, 30), chunk=st.integers(1, 9), window=st.integers(1, 5),
     order=st.tuples(st.integers(0, 3), st.integers(0, 3)),
 )  # fmt: skip
-def test_every_epoch_visits_each_picture_once_chunk_by_chunk(count, first, chunk, window, order):
+def test_every_epoch_visits_each_image_once_chunk_by_chunk(count, first, chunk, window, order):
     ids = packed.chunk_order(count, first, *order, chunk, window)
     assert_same(np.sort(ids), np.arange(count))
     assert_same(ids, packed.chunk_order(count, first, *order, chunk, window))
@@ -131,7 +131,7 @@ def test_threads_may_read_at_once(made):
 
 def test_memory_stays_flat_over_an_epoch_of_ten_times_the_window(tmp_path, monkeypatch):
     """The arrays alive at any time are a few batches, however large the file."""
-    files = {f"{name}/{k}.png": png(picture(k, 48, 48)) for name in "ab" for k in range(300)}
+    files = {f"{name}/{k}.png": png(image(k, 48, 48)) for name in "ab" for k in range(300)}
     packing.pack(write(tmp_path / "x", files), tmp_path / "x.h5", 48, progress=False)
     one = 48 * 48 * 3
     total = 540 * one
@@ -143,7 +143,7 @@ def test_memory_stays_flat_over_an_epoch_of_ten_times_the_window(tmp_path, monke
     split.read([0])
     seen, peaks = [], []
     tracemalloc.start()
-    for ids, _pictures, _labels in batches(split, 8, (0, 0)):
+    for ids, _images, _labels in batches(split, 8, (0, 0)):
         seen += ids.tolist()
         peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from laws import assert_same
 from pets import pack_photos
-from test_data_sources import picture, png, write, write_zip
+from test_data_sources import image, png, write, write_zip
 
 from rawconv.data import decode, open_data, packed, packing
 from rawconv.errors import RawconvError
@@ -36,8 +36,8 @@ def test_packing_leaves_out_and_reports(made, capsys):
 
 
 def test_train_and_val_folders_a_zip_and_a_folder_elsewhere(tmp_path):
-    files = {f"train/{name}/{k}.png": png(picture(k)) for name in "ab" for k in range(3)}
-    held = {f"{name}/{k}.png": png(picture(10 + k)) for name in "ab" for k in range(2)}
+    files = {f"train/{name}/{k}.png": png(image(k)) for name in "ab" for k in range(3)}
+    held = {f"{name}/{k}.png": png(image(10 + k)) for name in "ab" for k in range(2)}
     whole = write(tmp_path / "whole", files | {f"val/{name}": data for name, data in held.items()})
     zipped = write_zip(
         tmp_path / "zipped.zip", {name.removeprefix("train/"): data for name, data in files.items()}
@@ -48,7 +48,7 @@ def test_train_and_val_folders_a_zip_and_a_folder_elsewhere(tmp_path):
         assert (facts["train"], facts["val"]) == (6, 4)
         found = open_data(tmp_path / "out.h5", 6, progress=False)
         assert_same(found.val.labels, np.array([0, 0, 1, 1]))
-        assert_same(found.val.read([0, 3]), np.stack([picture(10), picture(11)]))
+        assert_same(found.val.read([0, 3]), np.stack([image(10), image(11)]))
     (apart / "c").mkdir()
     with pytest.raises(RawconvError, match="differ in class c"):
         packing.pack(zipped, tmp_path / "o.h5", 6, val=apart, progress=False)
@@ -149,7 +149,7 @@ def test_ctrl_c_saves_at_once(made, tmp_path, monkeypatch):
     assert (tmp_path / "pets.h5").read_bytes() == out.read_bytes()
 
 
-def test_an_unfinished_packing_of_other_pictures_is_not_mixed_in(made, tmp_path, monkeypatch):
+def test_an_unfinished_packing_of_other_images_is_not_mixed_in(made, tmp_path, monkeypatch):
     folder, *_ = made
     with monkeypatch.context() as patch:
         patch.setattr(packing._Work, "finish", lambda *_: 1 / 0)
@@ -181,7 +181,7 @@ def test_what_is_left_of_a_packing_may_be_broken(spoil, made, tmp_path, monkeypa
 
 
 def test_what_cannot_be_packed(tmp_path, monkeypatch):
-    files = {f"{name}/{k}.png": png(picture(k)) for name in "ab" for k in range(3)}
+    files = {f"{name}/{k}.png": png(image(k)) for name in "ab" for k in range(3)}
     with pytest.raises(RawconvError, match="no readable training picture"):
         packing.pack(
             write(tmp_path / "x", files | {f"c/{k}.png": b"" for k in range(3)}),

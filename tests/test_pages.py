@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from test_deconvnet import picture, square_net
+from test_deconvnet import image, square_net
 
 from rawconv.data import DataSet, Split
 from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER
 from rawconv.report.look import LOOK, Look
-from rawconv.report.pages import choose, layer_pages, picture_page
+from rawconv.report.pages import choose, image_page, layer_pages
 from rawconv.report.winners import project_winners
 from rawconv.visualize import projection
 from rawconv.visualize.forward_pass import forward_pass
@@ -20,9 +20,9 @@ from rawconv.visualize.units import Unit, layer_object, user_name
 
 
 def split_of(count):
-    pictures = np.stack([picture(seed=k) for k in range(count)])
+    images = np.stack([image(seed=k) for k in range(count)])
     labels = np.arange(count) % 4
-    return Split(pictures.__getitem__, labels, [f"picture {k}" for k in range(count)], (26, 26, 3))
+    return Split(images.__getitem__, labels, [f"picture {k}" for k in range(count)], (26, 26, 3))
 
 
 def tiles(net, split, layer, found, maps, count, look=LOOK, **options):
@@ -54,7 +54,7 @@ def test_each_tile_is_its_own_unit(monkeypatch, layer, look, workspace):
             y, x, stored = (
                 found.y[number, rank],
                 found.x[number, rank],
-                split.read([found.picture[number, rank]])[0],
+                split.read([found.image[number, rank]])[0],
             )
             unit = Unit(0, user_name(net, name), number, y, x)
             box, r = unit.shown_box(net), project(net, stored, str(unit), look.rules)
@@ -118,7 +118,7 @@ def test_description():
         == [f["file"] for f in about["figures"]]
     )
     unit = about["units"]["4"][1]
-    assert len(about["units"]["4"]) == 2 and unit["id"] == found.picture[4, 1]
+    assert len(about["units"]["4"]) == 2 and unit["id"] == found.image[4, 1]
     assert (
         unit["picture"] == f"picture {unit['id']}"
         and unit["label"] == ["cat", "dog", "car", "hat"][unit["id"] % 4]
@@ -130,7 +130,7 @@ def test_description():
 def test_classify():
     net, split = square_net(), split_of(3)
     scores = (
-        net.forward((split.read(range(3)) - net.mean)[:, 1:25, 1:25].astype(np.float32))[0]
+        net.forward((split.read(range(3)) - net.pixel_mean)[:, 1:25, 1:25].astype(np.float32))[0]
         .reshape(3, 4)
         .astype(float)
     )
@@ -142,17 +142,17 @@ def test_classify():
         assert [value for _, value in got] == pytest.approx(want[order], abs=1e-5)
 
 
-def test_picture_page_lists_the_strongest_units():
+def test_image_page_lists_the_strongest_units():
     net = square_net()
-    y = net.forward((picture() - net.mean)[None, 1:25, 1:25].astype(np.float32), "relu2")[0][0]
+    y = net.forward((image() - net.pixel_mean)[None, 1:25, 1:25].astype(np.float32), "relu2")[0][0]
     best = y.reshape(-1, 7).max(axis=0)
-    passed = forward_pass(net, picture())
-    _, about = picture_page(passed, 0, "conv2", "title", count=4)
+    passed = forward_pass(net, image())
+    _, about = image_page(passed, 0, "conv2", "title", count=4)
     assert [unit["map"] for unit in about["units"]] == [
         k for k in np.argsort(-best, kind="stable")[:4] if best[k] > 0
     ]
     for unit in about["units"]:
         assert unit["value"] == pytest.approx(best[unit["map"]], rel=1e-4)
         assert y[unit["y"], unit["x"], unit["map"]] == best[unit["map"]]
-    _, about = picture_page(passed, 0, "conv2", "title", wanted=[6, 0])
+    _, about = image_page(passed, 0, "conv2", "title", wanted=[6, 0])
     assert [unit["map"] for unit in about["units"]] == [6, 0]

@@ -119,7 +119,7 @@ def branching():
 @pytest.mark.parametrize(
     "make", [lambda: models.build("zf32", ["cat", "dog"]), branching], ids=["chain", "branches"]
 )
-def test_a_step_over_no_pictures_hands_on_the_same_layers_in_the_same_order(make, lowest):
+def test_a_step_over_no_images_hands_on_the_same_layers_in_the_same_order(make, lowest):
     """Else the processes would sum different arrays: conv1's of one with fc8's of another."""
     net, some, none = make(), [], []
     learning = [name for name, layer in net.layers if layer.params]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_drawn_pages import SIZE, UNITS, data, net_of, pictures
+from test_drawn_pages import SIZE, UNITS, data, images, net_of
 
 from rawconv.report import html
 from rawconv.report.thumbnails import thumb_size, thumbnails
@@ -19,7 +19,7 @@ def test_the_way_down_by_hand():
     net["conv1"].weight[0, 1, 0, 0] = -0.5
     found = {"relu1": scan(net, data().val, ["relu1"], 2, progress=False)["relu1"]}
     units = [Unit(1, "conv1", 0, *UNITS[0]), Unit(1, "conv1", 2, *UNITS[2])]
-    passed = forward_pass(net, pictures())
+    passed = forward_pass(net, images())
     steps = _Steps(net, found, units, units)
     way, other = project(passed, units, watch=steps.watch)
     (energy, share, seen), (_, _, unseen) = steps.of[0], steps.of[1]

@@ -56,10 +56,10 @@ def layers_of(net):
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (9, 12)])
 @pytest.mark.parametrize("name", TABLES)
-def test_every_layer_says_what_it_says_of_the_whole_picture(xp, name, size):
+def test_every_layer_says_what_it_says_of_the_whole_image(xp, name, size):
     table, shape = TABLES[name]
     net, rng = nets.make(xp, table, shape), np.random.default_rng(3)
-    x, corner = nets.picture(shape=shape), corners(shape, size, rng)
+    x, corner = nets.image(shape=shape), corners(shape, size, rng)
     r = rng.standard_normal((len(corner), *size, shape[2]))
     for _, got, want in both(xp, net, x, r, corner, layers_of(net)):
         assert_close(got, want, 1e-12)
@@ -89,12 +89,12 @@ def test_any_window_anywhere(data):
         [[data.draw(st.integers(0, whole - n)) for whole, n in zip(shape[:2], size, strict=True)]]
     )
     r = np.random.default_rng(1).standard_normal((1, *size, shape[2]))
-    for _, got, want in both(np, net, nets.picture(shape=shape), r, corner, [list(net.shapes)[-1]]):
+    for _, got, want in both(np, net, nets.image(shape=shape), r, corner, [list(net.shapes)[-1]]):
         assert_close(got, want, 1e-12)
 
 
 @pytest.mark.parametrize("pad", [1, (2, 0)])
-def test_a_pool_of_negative_maps_sees_nothing_beside_the_picture(pad):
+def test_a_pool_of_negative_maps_sees_nothing_beside_the_image(pad):
     """Its padding is less than any number, as in the whole map, and no zero, which would win every
     window there.
     """

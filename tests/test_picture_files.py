@@ -16,15 +16,15 @@ import pytest
 from click.testing import CliRunner
 from laws import assert_same
 from PIL import Image
-from test_data_sources import picture, png, tree, write, write_zip
+from test_data_sources import image, png, tree, write, write_zip
 from test_visualize_cli import place  # noqa: F401
 
 from rawconv.cli.data import main as data_command
 from rawconv.cli.visualize import main as visualize_command
-from rawconv.data import open_data, packing, picture_file
+from rawconv.data import image_file, open_data, packing
 from rawconv.data.decode import decode as decode_one
+from rawconv.data.image_file import Unreadable, why
 from rawconv.data.levels import Levels
-from rawconv.data.picture_file import Unreadable, why
 from rawconv.data.sources import absolute, source_text
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files import storage
@@ -93,10 +93,10 @@ def twelve_bits(values):
     ("kind", "options"), [("tga", {}), ("ico", {"sizes": [(6, 6)]}), ("avif", {"quality": 100})]
 )
 def test_further_formats_are_read(kind, options):
-    if kind.upper() not in picture_file.formats():
+    if kind.upper() not in image_file.formats():
         pytest.skip(f"this Pillow does not read {kind}")
     # AVIF loses details
-    pixels = np.full((6, 6, 3), [200, 100, 50], np.uint8) if kind == "avif" else picture(0)
+    pixels = np.full((6, 6, 3), [200, 100, 50], np.uint8) if kind == "avif" else image(0)
     got = decode_one(io.BytesIO(saved(pixels, kind, **options)), 6)
     assert np.abs(got.astype(int) - pixels).max() <= 3 * (kind == "avif")
 
@@ -105,13 +105,13 @@ def test_formats_that_a_pillow_lacks_are_left_out(monkeypatch):
     opens = dict(Image.OPEN)
     del opens["AVIF"]
     monkeypatch.setattr(Image, "OPEN", opens)
-    picture_file.formats.cache_clear()
+    image_file.formats.cache_clear()
     try:
-        assert_same(decode_one(io.BytesIO(png(picture(0))), 6), picture(0))
+        assert_same(decode_one(io.BytesIO(png(image(0))), 6), image(0))
         with pytest.raises(Exception, match="cannot identify"):
             decode_one(io.BytesIO(b"no picture"), 6)
     finally:
-        picture_file.formats.cache_clear()
+        image_file.formats.cache_clear()
 
 
 # ---------------------------------------------------------------------------------------------- why it is none
@@ -127,13 +127,13 @@ def bad_files():
             "of floating-point pixels (--range LOW:HIGH",
         ),
         "huge.png": (flat_png(13_000)[:16] + struct.pack(">II", 30_000, 30_000) + bytes(30), None),
-        "short.png": (png(picture(1, 60, 60))[:-1000], "cut off or damaged"),
-        "short.jpg": (saved(picture(1, 60, 60), "jpeg")[:-300], "cut off or damaged"),
+        "short.png": (png(image(1, 60, 60))[:-1000], "cut off or damaged"),
+        "short.jpg": (saved(image(1, 60, 60), "jpeg")[:-300], "cut off or damaged"),
         "text.jpg": (b"This is text.", "in a format that is not read"),
     }
 
 
-def test_why_a_file_is_no_picture():
+def test_why_a_file_is_no_image():
     for name, (contents, reason) in bad_files().items():
         with pytest.raises(Exception, match=r".") as error:
             decode_one(io.BytesIO(contents), 6)
@@ -192,7 +192,7 @@ def test_what_a_zip_cannot_give(tmp_path, capsys):
     """An encrypted entry, and one that is compressed with deflate64: only the headers say so."""
     path = write_zip(
         tmp_path / "a.zip",
-        tree() | {f"{DOG}8.png": png(picture(8)), f"{DOG}9.png": png(picture(9))},
+        tree() | {f"{DOG}8.png": png(image(8)), f"{DOG}9.png": png(image(9))},
     )
     raw = bytearray(path.read_bytes())
     # general purpose flag bit 0; method 9
@@ -307,13 +307,13 @@ def test_colours_of_16_bits_that_come_in_black_are_noticed(white):
     assert ("--range 0:4095" in (seen.advice() or "")) == (white == 4095)
 
 
-def test_bright_pictures_and_those_of_8_bits_need_no_advice():
+def test_bright_images_and_those_of_8_bits_need_no_advice():
     seen = Levels()
     decode_one(io.BytesIO(saved(GREY)), 6, seen)
     decode_one(io.BytesIO(saved(GREY * 16)), 6, seen)  # one bright picture: the dark one is dark
     assert seen.advice() is None
     dark = Levels()
-    decode_one(io.BytesIO(png(picture(0) // 20)), 6, dark)
+    decode_one(io.BytesIO(png(image(0) // 20)), 6, dark)
     assert dark.advice() is None
 
 
@@ -376,13 +376,13 @@ for path in sys.argv[1:]:
 @pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="sizes of processes are those of Linux"
 )
-def test_a_picture_takes_no_more_than_is_reckoned_with(tmp_path):
+def test_a_image_takes_no_more_than_is_reckoned_with(tmp_path):
     """What decides whether a picture is refused, against what decoding it takes a process."""
-    kinds = [kind for kind in FLAT if kind != "avif" or "AVIF" in picture_file.formats()]
+    kinds = [kind for kind in FLAT if kind != "avif" or "AVIF" in image_file.formats()]
     reckoned = {}
     for kind in kinds:
         (tmp_path / kind).write_bytes(FLAT[kind]())
-        with (tmp_path / kind).open("rb") as file, picture_file.open_image(file, 64) as image:
+        with (tmp_path / kind).open("rb") as file, image_file.open_image(file, 64) as image:
             reckoned[kind] = image.rawconv_bytes / 1e6
     command = [sys.executable, "-c", MEASURE, *(str(tmp_path / kind) for kind in kinds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
@@ -396,7 +396,7 @@ def test_a_small_file_that_asks_for_much_is_refused_before_it_gets_it(kind, monk
     contents = FLAT[kind]()
     assert 10 * len(contents) < 20e6
     with pytest.raises(Unreadable, match="RAWCONV_FILE_MB=400"):
-        picture_file.open_image(io.BytesIO(contents), 64)
+        image_file.open_image(io.BytesIO(contents), 64)
 
 
 def test_the_limit_can_be_raised_and_lowered(monkeypatch):
@@ -411,17 +411,17 @@ def test_the_limit_can_be_raised_and_lowered(monkeypatch):
             storage.room()
 
 
-def test_large_pictures_wait_for_each_other(monkeypatch):
+def test_large_images_wait_for_each_other(monkeypatch):
     """Two of 300 MB are not decoded at once where 400 MB are allowed; two small ones are."""
     image = Image.new("RGB", (1, 1))
     image.rawconv_bytes = 300 * 10**6
-    with picture_file.decoding(image):
-        assert picture_file._shared().used == 300 * 10**6
+    with image_file.decoding(image):
+        assert image_file._shared().used == 300 * 10**6
         other = Image.new("RGB", (1, 1))
         other.rawconv_bytes = 10**8
-        with picture_file.decoding(other):
-            assert picture_file._shared().used == 4 * 10**8
-    assert picture_file._shared().used == 0
+        with image_file.decoding(other):
+            assert image_file._shared().used == 4 * 10**8
+    assert image_file._shared().used == 0
 
 
 # ---------------------------------------------------------------------------------------------- --range in commands
@@ -464,7 +464,7 @@ def test_range_where_there_is_nothing_to_scale(tmp_path):
         open_data(f"{tmp_path / 'a.h5'},range=0:1", 6, progress=False)
 
 
-def test_visualize_takes_a_range_for_pictures(place):  # noqa: F811
+def test_visualize_takes_a_range_for_images(place):  # noqa: F811
     (place / "deep.tif").write_bytes(saved(np.kron(GREY, np.ones((10, 10), np.uint16)), "tiff"))
     (place / "float.tif").write_bytes(
         saved(np.kron(GREY, np.ones((10, 10), np.uint16)).astype(np.float32), "tiff")

@@ -12,7 +12,7 @@ from test_deconvnet import square_net
 
 import rawconv
 from rawconv.data.decode import resize_center_crop
-from rawconv.data.pictures import stored_batch, stored_image
+from rawconv.data.images import stored_batch, stored_image
 from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.visualize.forward_pass import forward_pass
@@ -41,7 +41,7 @@ def ways(file):
     }  # fmt: skip
 
 
-def test_every_way_to_bring_a_picture_is_the_same_picture(file):
+def test_every_way_to_bring_a_image_is_the_same_image(file):
     net = square_net()
     want, classes = resize_center_crop(Image.fromarray(RGB), 26), rawconv.classify(net, RGB)
     r, best = (
@@ -72,23 +72,23 @@ def test_grey_is_three_times_grey_and_what_is_seen_through_is_grey():
     assert (stored_image(clear, 26) == 128).all()
 
 
-def test_several_pictures(file):
+def test_several_images(file):
     net, other = square_net(), RGB[::-1].copy()
     alone = [rawconv.project(net, one, UNIT) for one in (RGB, other)]
     for batch in (np.stack([RGB, other]), [RGB, other], (file, Image.fromarray(other))):
         np.testing.assert_array_equal(rawconv.project(net, batch, UNIT), alone)
         both = rawconv.classify(net, batch, 2)
-        for one, picture in zip(both, (RGB, other), strict=True):
+        for one, image in zip(both, (RGB, other), strict=True):
             assert [name for name, _ in one] == [
-                name for name, _ in rawconv.classify(net, picture, 2)
+                name for name, _ in rawconv.classify(net, image, 2)
             ]
             assert [p for _, p in one] == pytest.approx(
-                [p for _, p in rawconv.classify(net, picture, 2)], abs=1e-6
+                [p for _, p in rawconv.classify(net, image, 2)], abs=1e-6
             )
         found = rawconv.scan(net, batch, ["conv2"], 5, progress=False)["conv2"]
         assert (
             found.value.shape == (7, 2)
-            and set(found.picture.ravel()) == {0, 1}
+            and set(found.image.ravel()) == {0, 1}
             and (found.label == -1).all()
         )
     assert rawconv.project(net, RGB[None], UNIT).shape == (1, 24, 24, 3)
@@ -129,7 +129,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("given", "says"), REFUSED.values(), ids=list(REFUSED))
-def test_what_is_no_picture_is_refused_in_one_sentence(given, says):
+def test_what_is_no_image_is_refused_in_one_sentence(given, says):
     net = square_net()
     asks = [lambda: rawconv.project(net, given, UNIT), lambda: rawconv.classify(net, given)]
     if not isinstance(given, str):  # to a scan that is the name of a data set
@@ -151,7 +151,7 @@ def assert_one_sentence(caught, says):
     ), text
 
 
-def test_files_that_are_no_pictures(tmp_path):
+def test_files_that_are_no_images(tmp_path):
     net = square_net()
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(RawconvError, match=r"text.png is not a picture that can be read") as caught:

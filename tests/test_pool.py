@@ -89,9 +89,9 @@ def test_a_pool_by_hand(xp, dtype):
     """3x3/2 on a 4x5 map, ceil: the second row of windows is clipped to rows 2 and 3; 9 is shared
     by two windows.
     """
-    picture = [[0, 0, 0, 0, 0], [0, 1, 9, 1, 7], [2, 0, 3, 3, 0], [0, 2, 0, 0, 4]]
+    image = [[0, 0, 0, 0, 0], [0, 1, 9, 1, 7], [2, 0, 3, 3, 0], [0, 2, 0, 0, 4]]
     layer = MaxPool(3, 2)
-    y, cache = layer.forward(xp.asarray(np.array(picture, dtype).reshape(1, 4, 5, 1)))
+    y, cache = layer.forward(xp.asarray(np.array(image, dtype).reshape(1, 4, 5, 1)))
     assert to_cpu(y).squeeze().tolist() == [[9, 9], [3, 4]]
     assert to_cpu(cache.switches).squeeze().tolist() == [
         [1 * 3 + 2, 1 * 3 + 0],
@@ -205,7 +205,7 @@ def test_unpool_of_pool_keeps_the_maxima_only(shape, xp, dtype):
 
 
 @pytest.mark.parametrize("case", ["paper, clipped", "pad", "more than 256 places"])
-def test_no_pictures(case, xp, dtype):
+def test_no_images(case, xp, dtype):
     _, shape, settings = CASES[case]
     layer = MaxPool(**settings)
     y, cache = layer.forward(xp.zeros((0, *shape), dtype))

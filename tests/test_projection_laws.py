@@ -12,8 +12,8 @@ from nets import (
     LINEAR,
     SHAPE,
     assert_slope,
+    image,
     one_hot,
-    picture,
     reference_up,
     slopes,
     strongest,
@@ -43,7 +43,7 @@ def test_without_relu_and_lrn_a_projection_is_activation_times_gradient(stop, ra
     """By the paper's rules, and by finite differences of the unit itself: no bias, no other rule in
     between.
     """
-    net, x = nets.make(xp, LINEAR), picture()
+    net, x = nets.make(xp, LINEAR), image()
     y, caches = net.forward(xp.asarray(x), stop=stop)
     y = to_cpu(y)
     unit = strongest(y, rank)
@@ -64,7 +64,7 @@ def test_without_relu_and_lrn_a_projection_is_activation_times_gradient(stop, ra
     "stop", ["relu1", "pool1", "norm1", "relu2", "pool2", "conv3", "relu3", "relu4", "scores"]
 )
 def test_the_gradient_rule_is_activation_times_gradient_in_any_net(stop, xp):
-    net, x = nets.make(xp, FULL), picture()
+    net, x = nets.make(xp, FULL), image()
     y, caches = net.forward(xp.asarray(x.copy()), stop=stop)
     y = to_cpu(y).copy()
     unit = strongest(y)
@@ -104,7 +104,7 @@ def reference_down(net, table, outputs, switches, r, rules):
 @pytest.mark.parametrize("stop", ["pool2", "relu3", "scores"])
 def test_every_rule_equals_the_walk_of_the_reference(stop, xp):
     """One forward, 18 ways down, a whole map and a single unit each."""
-    net, x = nets.make(xp, FULL), picture(batch=2)
+    net, x = nets.make(xp, FULL), image(batch=2)
     table = FULL[: [name for name, *_ in FULL].index(stop) + 1]
     outputs, switches = reference_up(net, table, x)
     y, caches = net.forward(xp.asarray(x.copy()), stop=stop)
@@ -129,7 +129,7 @@ def test_every_rule_equals_the_walk_of_the_reference(stop, xp):
 def test_a_projection_is_homogeneous_in_its_seed(rules, xp):
     """deconv(c r) = c deconv(r), c > 0, at fixed caches: bit for bit where c is a power of 2."""
     net = nets.make(xp, FULL)
-    y, caches = net.forward(xp.asarray(picture(batch=2)))
+    y, caches = net.forward(xp.asarray(image(batch=2)))
     r = to_cpu(y).copy()
     once = to_cpu(net.deconv(xp.asarray(r), caches, rules)).copy()
     assert np.count_nonzero(once) > 10
@@ -145,7 +145,7 @@ def test_layer_1_projects_its_filter(stop, xp):
     """Activation x filter, pasted at the unit's window (of a pooled unit: that of its switch), cut
     at the border.
     """
-    net, x = nets.make(xp, FULL, seed=3), picture(seed=4)
+    net, x = nets.make(xp, FULL, seed=3), image(seed=4)
     y, caches = net.forward(xp.asarray(x.copy()), stop=stop)
     y = to_cpu(y).copy()
     for rank in range(12):
@@ -201,7 +201,7 @@ DEEP = [
 def test_a_projection_stays_inside_the_receptive_box(rules, xp):
     """Exact zeros outside, for every place of the map."""
     shape = (31, 34, 2)
-    net, x = nets.make(xp, DEEP, shape), picture(shape=shape)
+    net, x = nets.make(xp, DEEP, shape), image(shape=shape)
     y, caches = net.forward(xp.asarray(x))
     y = to_cpu(y)
     assert y.shape[1] > 1 and y.shape[2] > 2
@@ -232,7 +232,7 @@ def test_with_weights_of_1_and_sums_for_maxima_it_is_the_receptive_box(xp):
     net = nets.make(xp, table, shape)
     for name in nets.convs(table):
         net[name].weight = xp.ones_like(net[name].weight)
-    y, caches = net.forward(xp.asarray(picture(shape=shape)))
+    y, caches = net.forward(xp.asarray(image(shape=shape)))
     for i, j in product(range(y.shape[1]), range(y.shape[2])):
         projection = to_cpu(
             net.deconv(xp.asarray(one_hot(np.zeros(y.shape), (0, i, j, 0), 1.0)), caches)

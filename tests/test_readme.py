@@ -74,7 +74,7 @@ def test_the_python_runs(folder, monkeypatch):
     assert Image.open(folder / "conv4-17.png").size == (64, 64)
 
 
-def test_links_and_pictures_are_there():
+def test_links_and_images_are_there():
     for link in re.findall(r"\]\(([^)]+)\)", TEXT):
         assert link.startswith("https://") or (ROOT / link).exists(), link
 

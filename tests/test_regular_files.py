@@ -15,7 +15,7 @@ from rawconv.cli.common import refuse_existing
 from rawconv.cli.data import main as data_command
 from rawconv.cli.export import main as export_command
 from rawconv.cli.import_ import main as import_command
-from rawconv.data import open_data, packed, pictures
+from rawconv.data import images, open_data, packed
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import correspondence, features, study
 from rawconv.files.storage import open_regular, replace_file
@@ -36,7 +36,7 @@ def fifo(tmp_path):
 
 
 READERS = {
-    "a picture": lambda path: pictures.read(path, 8),
+    "a picture": lambda path: images.read(path, 8),
     "a data set": lambda path: open_data(path, 8, progress=False),
     "validation pictures": lambda path: open_data(
         f"{write(path.parent / 'x', tree())},val={path}", 8, progress=False
@@ -58,7 +58,7 @@ def test_a_fifo_is_refused_in_a_sentence(what, fifo):
     assert "fifo" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_fifo_in_a_class_folder_is_no_picture(tmp_path, capsys):
+def test_a_fifo_in_a_class_folder_is_no_image(tmp_path, capsys):
     write(tmp_path, tree())
     os.mkfifo(tmp_path / "train/n00000001_dog/9.png")
     assert len(open_data(tmp_path, 6, progress=False).train) == 6

@@ -66,7 +66,7 @@ def test_every_unit_is_there():
                 assert unit["value"] == pytest.approx(best.value[one["n"], rank], rel=1e-5)
                 assert (unit["y"], unit["x"]) == (best.y[one["n"], rank], best.x[one["n"], rank])
                 assert unit["class"] == best.label[one["n"], rank]
-                assert unit["picture"] == f"picture {best.picture[one['n'], rank]}"
+                assert unit["picture"] == f"picture {best.image[one['n'], rank]}"
                 assert len(unit["energy"]) == len(unit["share"]) == len(layer["steps"])
             assert ("sheet" in one) == ("path" in one) == (not one["dead"])
     assert [one["n"] for one in about["layers"][1]["maps"] if one["dead"]] == [3]
@@ -95,7 +95,7 @@ def test_tiles_are_the_projections_and_patches(layer, look):
     assert sheet.shape == (2 * down, 4 * right, 3)
     for rank, unit in enumerate(one["units"]):
         seen = Unit(0, layer["name"], 1, unit["y"], unit["x"])
-        stored, box = data.val.read([best.picture[1, rank]])[0], seen.shown_box(net)
+        stored, box = data.val.read([best.image[1, rank]])[0], seen.shown_box(net)
         r = project(net, stored, str(seen), look.rules)
         want = display(crop(r, box, 0), look.percentile), crop(stored[1:25, 1:25], box)
         for face in (0, 1):
@@ -120,7 +120,7 @@ def test_steps_are_those_of_the_walk_down():
         net.shapes["norm1"]
     )
     unit = layer["maps"][5]["units"][2]
-    stored = data.val.read([best.picture[5, 2]])
+    stored = data.val.read([best.image[5, 2]])
     y, caches = net.forward(preprocess(net, stored), "relu2")
     r = np.zeros_like(y)
     r[0, unit["y"], unit["x"], 5] = y[0, unit["y"], unit["x"], 5]

@@ -218,7 +218,7 @@ def test_dark_and_light(visit):
     assert dark < 150 and light > 600
 
 
-def test_every_picture_has_words(visit):
+def test_every_image_has_words(visit):
     for where in ("#conv1/1", "#conv2/5", "#net"):
         tab = visit(where)
         tab.wait_for_timeout(100)

@@ -138,11 +138,9 @@ def test_the_section_in_a_browser(page, visit, colors):  # noqa: F811
     tab.click("nav >> text=experiments")
     assert tab.url.endswith("#experiments") and tab.locator("#maps").is_hidden()
     assert tab.locator(".experiment h2").all_inner_texts()[0].startswith("filters")
-    pictures = tab.locator(".experiment img")
-    assert pictures.count() == 2 and all(pictures.nth(k).get_attribute("alt") for k in range(2))
-    assert (
-        pictures.first.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
-    )
+    images = tab.locator(".experiment img")
+    assert images.count() == 2 and all(images.nth(k).get_attribute("alt") for k in range(2))
+    assert images.first.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     first = tab.locator(".experiment").first
     first.locator("summary >> nth=0").click()
     assert first.locator("tbody tr").count() == module.ROWS and "of 100 rows" in first.inner_text()

@@ -245,7 +245,7 @@ def test_data_that_moved_are_named_anew_and_others_are_refused(photos, tmp_path,
     assert checkpoint.load(run / "last.h5").info["data"] == str(tmp_path / "renamed")
 
 
-def test_pictures_that_changed_in_their_place_are_spoken_of(photos, tmp_path):
+def test_images_that_changed_in_their_place_are_spoken_of(photos, tmp_path):
     """Not refused: another machine's decoder may differ in the last bit.  Other numbers of them are
     refused.
     """
@@ -277,7 +277,7 @@ def test_what_names_a_data_set_everywhere(photos, monkeypatch):
     assert [absolute(name) for name in ("scenes", "framed:30@cat")] == ["scenes", "framed:30@cat"]
 
 
-def test_the_fingerprint_is_of_labels_pictures_and_order():
+def test_the_fingerprint_is_of_labels_images_and_order():
     data = open_data("scenes:40", 32)
     kept = fingerprint(data)
     assert kept == fingerprint(open_data("scenes:40", 32)) and (kept["train"], kept["val"]) == (
@@ -310,7 +310,10 @@ def test_a_run_that_diverges_keeps_its_last_sound_checkpoint_and_names_it(tmp_pa
     )
     for name in ("last", "best"):
         found = checkpoint.load(f"run/{name}.h5")
-        x = open_data("scenes:18", 32).val.read(np.arange(48)).astype("float32") - found.net.mean
+        x = (
+            open_data("scenes:18", 32).val.read(np.arange(48)).astype("float32")
+            - found.net.pixel_mean
+        )
         assert np.isfinite(found.net.forward(x, keep=False)[0]).all()
         assert all(row["train_loss"] <= 10 * math.log(12) for row in found.info["history"])
     on = call(

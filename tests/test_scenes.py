@@ -23,13 +23,13 @@ def options(request):
 
 
 def test_a_scene_does_not_depend_on_its_batch(options):
-    pictures, labels = scenes.draw(IDS, **options)
+    images, labels = scenes.draw(IDS, **options)
     alone = [scenes.draw([i], **options) for i in IDS]
     assert all(
-        np.array_equal(pictures[k], alone[k][0][0]) and labels[k] == alone[k][1][0] for k in IDS
+        np.array_equal(images[k], alone[k][0][0]) and labels[k] == alone[k][1][0] for k in IDS
     )
     backwards, _ = scenes.draw(IDS[::-1], **options)
-    assert np.array_equal(pictures, backwards[::-1])
+    assert np.array_equal(images, backwards[::-1])
 
 
 def test_a_scene_does_not_depend_on_threads(monkeypatch):
@@ -38,7 +38,7 @@ def test_a_scene_does_not_depend_on_threads(monkeypatch):
     assert np.array_equal(many, scenes.draw(IDS)[0])
 
 
-def test_seed_and_id_and_alignment_change_the_picture():
+def test_seed_and_id_and_alignment_change_the_image():
     first = scenes.draw([3])[0]
     # the same class; the last needs both id words
     ids = [3 + len(scenes.CLASSES), 1_000_000_000 + 11, 3 + 12 * 2**32]
@@ -58,9 +58,9 @@ def test_labels_are_balanced_and_named():
 
 @pytest.mark.parametrize("size", [32, 64, 100, 256])
 def test_sizes(size):
-    pictures, _ = scenes.draw(IDS[:12], size=size)
-    assert pictures.shape == (12, size, size, 3) and pictures.dtype == np.uint8
-    assert pictures.std((1, 2, 3)).min() > 8
+    images, _ = scenes.draw(IDS[:12], size=size)
+    assert images.shape == (12, size, size, 3) and images.dtype == np.uint8
+    assert images.std((1, 2, 3)).min() > 8
 
 
 def test_a_scene_is_the_same_at_every_size():
@@ -91,11 +91,11 @@ def test_parts_lie_on_the_object(options):
             assert t.mask[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].any(), name
 
 
-def test_the_mask_is_where_the_picture_shows_the_object():
+def test_the_mask_is_where_the_image_shows_the_object():
     """Along the mask's edge neighbouring pixels differ more than elsewhere (by median, over many scenes)."""
     at_edge, elsewhere = [], []
-    for picture, t in zip(scenes.draw(IDS)[0].astype(int), truths(), strict=True):
-        step = np.abs(np.diff(picture, axis=1)).sum(2)
+    for image, t in zip(scenes.draw(IDS)[0].astype(int), truths(), strict=True):
+        step = np.abs(np.diff(image, axis=1)).sum(2)
         edge = t.mask[:, 1:] != t.mask[:, :-1]
         at_edge.append(np.median(step[edge]))
         elsewhere.append(np.median(step[~edge]))
@@ -122,8 +122,8 @@ def test_aligned_faces_have_their_parts_in_the_same_place():
         )
 
     assert spread(True) < 1.5 < 4 < spread(False)
-    pictures = scenes.draw(FACES, aligned=True)[0].astype(float)
-    assert pictures.std(0).mean() > 30, "aligned faces must still look different"
+    images = scenes.draw(FACES, aligned=True)[0].astype(float)
+    assert images.std(0).mean() > 30, "aligned faces must still look different"
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, word):
         scenes.draw(**arguments)
 
 
-def test_no_ids_give_no_pictures():
-    pictures, labels = scenes.draw([])
-    assert pictures.shape == (0, 64, 64, 3) and labels.shape == (0,)
+def test_no_ids_give_no_images():
+    images, labels = scenes.draw([])
+    assert images.shape == (0, 64, 64, 3) and labels.shape == (0,)
 
 
 @pytest.mark.long
@@ -179,9 +179,9 @@ def test_the_scenes_are_those_that_the_shipped_nets_have_learnt():
     all nets anew.
     """
     kept = np.asarray(Image.open(pathlib.Path(__file__).parent / "scenes.png")).astype(int)
-    pictures, _ = scenes.draw(np.arange(8 * len(scenes.CLASSES)), size=64)
+    images, _ = scenes.draw(np.arange(8 * len(scenes.CLASSES)), size=64)
     found = (
-        pictures.reshape(8, 12, 16, 4, 16, 4, 3)
+        images.reshape(8, 12, 16, 4, 16, 4, 3)
         .mean((3, 5))
         .transpose(1, 2, 0, 3, 4)
         .reshape(12 * 16, 8 * 16, 3)

@@ -145,7 +145,7 @@ def test_the_weighted_gradient_equals_finite_differences(xp):
         )
 
 
-def test_no_pictures(xp, dtype):
+def test_no_images(xp, dtype):
     loss, dscores = softmax_cross_entropy(
         xp.zeros((0, 5), dtype), xp.asarray(np.zeros(0, np.int64)), xp.ones(5, dtype)
     )

@@ -12,7 +12,7 @@ import unicodedata
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_data_sources import check_tree, picture, png, sentence, tree, write, write_zip
+from test_data_sources import check_tree, image, png, sentence, tree, write, write_zip
 
 from rawconv.cli.data import main as data_command
 from rawconv.data import folder, open_data, splits
@@ -50,7 +50,7 @@ def test_splits_are_recognised_by_their_words(pair, around, tmp_path, capsys):
 
 def test_doubled_folders(tmp_path, capsys):
     files = moved(tree(), "seg_train/seg_train", "seg_test/seg_test") | {
-        "seg_pred/seg_pred/7.png": png(picture(7))
+        "seg_pred/seg_pred/7.png": png(image(7))
     }
     check_tree(opened(write_zip(tmp_path / "intel.zip", files)))
     said = capsys.readouterr().err
@@ -60,20 +60,18 @@ def test_doubled_folders(tmp_path, capsys):
 
 
 def test_a_third_split_is_for_tests(tmp_path):
-    write(
-        tmp_path, tree() | {f"test/n00000002_cat/{k}.png": png(picture(50 + k)) for k in range(2)}
-    )
+    write(tmp_path, tree() | {f"test/n00000002_cat/{k}.png": png(image(50 + k)) for k in range(2)})
     assert opened(tmp_path).test is None
     found = opened(tmp_path, test=True)
     check_tree(found)
-    assert found.test.labels.tolist() == [1, 1] and (found.test.read([1])[0] == picture(51)).all()
-    write(tmp_path, {"test/emu/1.png": png(picture(1))})
+    assert found.test.labels.tolist() == [1, 1] and (found.test.read([1])[0] == image(51)).all()
+    write(tmp_path, {"test/emu/1.png": png(image(1))})
     assert opened(tmp_path).test is None
     with pytest.raises(RawconvError, match="the test folder of .* has the class emu"):
         opened(tmp_path, test=True)
 
 
-def test_tests_without_validation_pictures_are_both(tmp_path):
+def test_tests_without_validation_images_are_both(tmp_path):
     found = opened(write(tmp_path, moved(tree(), "train", "test")))
     check_tree(found)
     assert found.test is found.val
@@ -98,17 +96,17 @@ def test_the_same_folders_without_a_word_are_refused_and_can_be_named(tmp_path):
 
 
 def test_classes_with_unlike_folders_inside_are_no_splits(tmp_path):
-    files = {f"{kind}/{age}/{k}.png": png(picture(k)) for kind, ages in (("cat", "ab"), ("dog", "cd"))
+    files = {f"{kind}/{age}/{k}.png": png(image(k)) for kind, ages in (("cat", "ab"), ("dog", "cd"))
              for age in ages for k in range(2)}  # fmt: skip
     assert opened(write(tmp_path / "it", files)).classes == ["cat", "dog"]
 
 
 def test_folders_inside_classes_are_no_splits(tmp_path):
-    files = {f"{name}/images/{k}.png": png(picture(k)) for name in ("cat", "dog") for k in range(3)}
+    files = {f"{name}/images/{k}.png": png(image(k)) for name in ("cat", "dog") for k in range(3)}
     assert opened(write(tmp_path, files)).classes == ["cat", "dog"]
 
 
-def test_annotations_beside_the_pictures_are_no_split(tmp_path):
+def test_annotations_beside_the_images_are_no_split(tmp_path):
     """Stanford Dogs: Images/<breed>/ and, of the same names, Annotation/<breed>/ without pictures."""
     files = {
         name.replace("train", "Images"): file for name, file in tree(splits=("train/",)).items()
@@ -121,9 +119,9 @@ def test_annotations_beside_the_pictures_are_no_split(tmp_path):
     assert opened(source_text(train=tmp_path / "Images")).classes == ["dog", "cat"]
 
 
-def test_pictures_without_classes_are_left_out_or_asked_about(tmp_path, capsys):
+def test_images_without_classes_are_left_out_or_asked_about(tmp_path, capsys):
     files = {name: contents for name, contents in tree(20).items() if name.startswith("train")}
-    write(tmp_path, files | {"test/1.jpg": png(picture(0)), "test/2.jpg": png(picture(1))})
+    write(tmp_path, files | {"test/1.jpg": png(image(0)), "test/2.jpg": png(image(1))})
     assert len(opened(tmp_path).val) == 4
     said = capsys.readouterr().err
     assert (
@@ -145,8 +143,8 @@ def test_folders_of_systems_are_never_classes(kind, tmp_path, capsys):
     for name in JUNK:
         for where in ("", "train/", "val/", "train/n00000001_dog/", "val/n00000002_cat/deep/"):
             files |= {
-                f"{where}{name}/0.png": png(picture(99)),
-                f"{where}{name}/x/1.png": png(picture(98)),
+                f"{where}{name}/0.png": png(image(99)),
+                f"{where}{name}/x/1.png": png(image(98)),
             }
     files |= {"train/n00000001_dog/Thumbs.db": b"x", "val/desktop.ini": b"x"}
     path = (
@@ -156,10 +154,10 @@ def test_folders_of_systems_are_never_classes(kind, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_loose_pictures_are_counted_and_said(tmp_path, capsys):
+def test_loose_images_are_counted_and_said(tmp_path, capsys):
     files = (
         tree()
-        | {f"train/{k}.PNG": png(picture(k)) for k in range(4)}
+        | {f"train/{k}.PNG": png(image(k)) for k in range(4)}
         | {"cover.jpg": b"", "train/notes.txt": b""}
     )
     check_tree(opened(write(tmp_path, files)))
@@ -197,7 +195,7 @@ def test_what_may_not_be_read_is_named_and_refused(what):
         assert "change its permissions" in sentence(error)
 
 
-def test_a_link_to_nowhere_is_a_file_that_is_no_picture(tmp_path, capsys):
+def test_a_link_to_nowhere_is_a_file_that_is_no_image(tmp_path, capsys):
     write(tmp_path, tree())
     (tmp_path / "train/n00000001_dog/9.png").symlink_to("nowhere")
     check_tree(opened(tmp_path))
@@ -226,14 +224,14 @@ def test_accents_as_one_character_or_two_are_the_same_class(tmp_path, capsys):
             "val": unicodedata.normalize(two, "café"),
         }
         files = {
-            f"{split}/{folder}/{k}.png": png(picture(k))
+            f"{split}/{folder}/{k}.png": png(image(k))
             for split, name in names.items() for folder in (name, "dog") for k in range(2)
         }  # fmt: skip
         found = opened(write(tmp_path / one, files))
         assert found.classes == [unicodedata.normalize("NFC", "café"), "dog"]
         assert found.val.labels.tolist() == [0, 0, 1, 1]
     both = {
-        f"{unicodedata.normalize(form, 'é')}/{k}.png": png(picture(k))
+        f"{unicodedata.normalize(form, 'é')}/{k}.png": png(image(k))
         for form in ("NFC", "NFD")
         for k in (1, 2)
     }
@@ -312,7 +310,7 @@ def write_h5(path):
     return "b.h5"
 
 
-def test_a_tenth_is_not_held_out_of_pictures_that_are_tested_whole(tmp_path, capsys):
+def test_a_tenth_is_not_held_out_of_images_that_are_tested_whole(tmp_path, capsys):
     write(tmp_path, tree(1, ("",)))
     found = opened(tmp_path, whole=True)
     assert (

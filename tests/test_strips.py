@@ -20,7 +20,7 @@ TABLE = [[flat(10 * row + 1, 20 * column + 2, 7) for column in range(3)] for row
 
 def place_of(canvas, row, column):
     """The picture that is TABLE[row][column]."""
-    (found,) = (one for one in canvas.pictures if one.colour == (10 * row + 1, 20 * column + 2, 7))
+    (found,) = (one for one in canvas.images if one.colour == (10 * row + 1, 20 * column + 2, 7))
     return found
 
 
@@ -33,7 +33,7 @@ def test_a_strip_is_a_table_of_rows_and_columns(canvas):
         feet=[("p", ["a", "b", "c"])],
     )
     strips.draw([strip], "title", "subtitle", "legend", side=50)
-    assert len(canvas.pictures) == 6
+    assert len(canvas.images) == 6
     corner = place_of(canvas, 0, 0)
     for row in range(2):
         for column in range(3):
@@ -78,7 +78,7 @@ def test_an_empty_place_stays_empty_and_strips_stand_beside_each_other(canvas):
     two = strips.Strip("right", [], [], [[TABLE[1][0], TABLE[1][1]]])
     strips.draw([one, two], "", "", "", side=50, across=2)
     left, right, last = place_of(canvas, 0, 1), place_of(canvas, 1, 0), place_of(canvas, 1, 1)
-    assert len(canvas.pictures) == 3 and left.y == right.y == last.y
+    assert len(canvas.images) == 3 and left.y == right.y == last.y
     assert right.x - left.x == 50 + figures.GAP and last.x - right.x == 58
     assert canvas.text("left").x == left.x - 58 and canvas.text("right").x == right.x
 
@@ -87,7 +87,7 @@ def test_a_word_stands_in_the_place_of_a_tile(canvas):
     strips.draw([strips.Strip("", [], [], [["dead", TABLE[0][1]]], {(0, 0)})], "", "", "", side=50)
     one, word = place_of(canvas, 0, 1), canvas.text("dead")
     assert (word.x, word.y, word.colour) == (one.x - 58 + 25, one.y + 25, WHITE) and len(
-        canvas.pictures
+        canvas.images
     ) == 1
     assert sum(shape.fill == RED for shape in canvas.rectangles) == 1, "it can be framed as well"
 

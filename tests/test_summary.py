@@ -12,9 +12,9 @@ def made_up(counts=(9, 4)):
     splits, first = [], 0
     for count in counts:
         grey = (first + np.arange(count))[:, None, None, None] + np.zeros((1, 6, 6, 1), int)
-        pictures = np.concatenate([grey + 10, grey, grey + 20], 3).astype(np.uint8)
+        images = np.concatenate([grey + 10, grey, grey + 20], 3).astype(np.uint8)
         names = [f"folder/{first + k}.png" for k in range(count)]
-        splits.append(Split(pictures.__getitem__, (np.arange(count) * 2) % 3, names, (6, 6, 3)))
+        splits.append(Split(images.__getitem__, (np.arange(count) * 2) % 3, names, (6, 6, 3)))
         first += 100
     return DataSet("pets", "pets/", ["cat", "dog", "hippopotamus"], *splits)
 
@@ -24,7 +24,7 @@ def there(monkeypatch):
     monkeypatch.setattr(summary, "open_data", lambda source, size: made_up())
 
 
-def test_the_summary_counts_pictures_of_each_split_and_class():
+def test_the_summary_counts_images_of_each_split_and_class():
     facts = summary.summary("pets/")
     assert facts == {
         "name": "pets", "source": "pets/", "size": 6, "classes": ["cat", "dog", "hippopotamus"], "train": 9, "val": 4,
@@ -61,7 +61,7 @@ def test_the_mean_is_red_green_blue(tmp_path):
 @pytest.mark.parametrize(("split", "first", "words"), [
     ("train", 0, "5 of 9 training pictures of 6x6"), ("val", 100, "4 of 4 validation pictures of 6x6"),
 ])  # fmt: skip
-def test_the_pictures_shown_are_drawn_by_seed_and_stand_class_by_class(
+def test_the_images_shown_are_drawn_by_seed_and_stand_class_by_class(
     split, first, words, monkeypatch
 ):
     from rawconv.report import gallery

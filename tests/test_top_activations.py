@@ -38,9 +38,9 @@ def integer_net(xp=np, seed=0):
 
 def split_of(count, seed=1, levels=3):
     rng = np.random.default_rng(seed)
-    pictures = rng.integers(0, levels, (count, 12, 12, 3)).astype(np.uint8)
+    images = rng.integers(0, levels, (count, 12, 12, 3)).astype(np.uint8)
     names = [f"picture {k}" for k in range(count)]
-    return Split(pictures.__getitem__, rng.integers(0, 5, count), names, (12, 12, 3))
+    return Split(images.__getitem__, rng.integers(0, 5, count), names, (12, 12, 3))
 
 
 def naive(net, split, layer, k):
@@ -50,14 +50,14 @@ def naive(net, split, layer, k):
     )
     columns = [[] for _ in TopActivations._fields]
     for number in range(y.shape[3]):
-        best = [(-m.max(), picture) for picture, m in enumerate(y[..., number])]
+        best = [(-m.max(), image) for image, m in enumerate(y[..., number])]
         rows = [
-            (-value, picture, *np.unravel_index(y[picture, ..., number].argmax(), y.shape[1:3]))
-            for value, picture in sorted(best)[:k]
+            (-value, image, *np.unravel_index(y[image, ..., number].argmax(), y.shape[1:3]))
+            for value, image in sorted(best)[:k]
         ]
         for column, values in zip(columns, zip(*rows, strict=True), strict=False):
             column.append(values)
-        columns[4].append([split.labels[picture] for _, picture, *_ in rows])
+        columns[4].append([split.labels[image] for _, image, *_ in rows])
     return TopActivations(*(np.array(column) for column in columns))
 
 
@@ -95,7 +95,7 @@ def test_scan_on_the_device(xp):
 
 def test_a_dead_map_is_zero():
     found = scan(integer_net(), split_of(30), ["conv1"], 4, progress=False)["conv1"]
-    assert not found.value[2].any() and found.picture[2].tolist() == [0, 1, 2, 3]
+    assert not found.value[2].any() and found.image[2].tolist() == [0, 1, 2, 3]
     assert found.value[[0, 1, 3]].all()
 
 
@@ -182,7 +182,7 @@ def changed_weights(net, split, source):
 
 
 def changed_mean(net, split, source):
-    net.mean = np.ones(3, np.float32)
+    net.pixel_mean = np.ones(3, np.float32)
     return net, split, source
 
 
@@ -259,7 +259,7 @@ DAMAGES = {
     "dtype": (damage_dtype, "of dtype"),
     "bomb": (damage_bomb, "compressed"),
     "shape": (damage_shape, "of shape"),
-    "ids": (lambda file: file["relu1/picture"].__setitem__((0, 0), 20), "cannot be"),
+    "ids": (lambda file: file["relu1/image"].__setitem__((0, 0), 20), "cannot be"),
     "values": (lambda file: file["relu1/value"].__setitem__((0, 1), np.nan), "cannot be"),
     "layer": (lambda file: file.move("relu1", "relu9"), "no layer 'relu9'"),
     "a number as layer": (lambda file: file.__setitem__("pool1", 3), "not a group"),
@@ -293,7 +293,7 @@ def test_a_damaged_file_counts_as_none(folder, name):
     )
 
 
-def test_a_scan_of_other_pictures_is_no_damage(folder):
+def test_a_scan_of_other_images_is_no_damage(folder):
     said = []
     for source in ("here", "there"):
         scan_once(
@@ -323,11 +323,11 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
     (tmp_path / "whole" / "topk.hdf5").unlink()
     seen, scan_batch = [], top_activations._scan_batch
 
-    def stopping(net, pictures, *more):
+    def stopping(net, images, *more):
         if len(seen) == stop:
             raise KeyboardInterrupt
-        seen.append(len(pictures))
-        return scan_batch(net, pictures, *more)
+        seen.append(len(images))
+        return scan_batch(net, images, *more)
 
     monkeypatch.setattr(top_activations, "_scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -351,7 +351,7 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
 @pytest.mark.parametrize(
     ("field", "place", "number"),
     [
-        ("value", (0, 2), 8), ("value", (1, 1), np.nan), ("picture", (0, 1), 6), ("picture", (1, 0), -1),
+        ("value", (0, 2), 8), ("value", (1, 1), np.nan), ("image", (0, 1), 6), ("image", (1, 0), -1),
         ("y", (0, 0), 4), ("y", (1, 2), -1), ("x", (0, 0), 7), ("x", (1, 1), -1), ("label", (0, 2), 0),
     ],
 )  # fmt: skip
@@ -360,9 +360,9 @@ def test_what_a_scan_cannot_have_found_is_damaged(field, place, number):
     there, labels.
     """
     split = split_of(6)
-    value, picture = np.array([[9.0, 7, 7], [3, 2, 1]]), np.array([[5, 0, 4], [1, 2, 3]])
+    value, image = np.array([[9.0, 7, 7], [3, 2, 1]]), np.array([[5, 0, 4], [1, 2, 3]])
     found = TopActivations(
-        value, picture, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[picture]
+        value, image, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[image]
     )
     assert top_activations._sound(found, (4, 7, 2), split)
     if field == "label":

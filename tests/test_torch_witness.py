@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference as ref
 from laws import assert_close, clear_of_kinks
-from nets import FULL, one_hot, picture, strongest
+from nets import FULL, image, one_hot, strongest
 
 from rawconv.layers import GRADIENT, Rules
 from rawconv.layers.conv import Conv
@@ -209,7 +209,7 @@ def test_a_training_step(batch, weights, xp):
     weights: of the classes; the sum over the pictures is PyTorch's reduction="sum", which nobody
     divides by weights.
     """
-    net, x = nets.make(xp, FULL), picture(batch=batch)
+    net, x = nets.make(xp, FULL), image(batch=batch)
     labels, rng_key = np.arange(batch) % 5, (4, 1, np.arange(batch))
     scores, caches = net.forward(xp.asarray(x.copy()), rng_key=rng_key)
     loss, dscores = softmax_cross_entropy(
@@ -241,7 +241,7 @@ def test_a_training_step(batch, weights, xp):
 def test_projections(stop, relu, lrn, xp):
     """A unit's projection = its activation (of a score: 1) x what autograd sends down by the rule."""
     rules = Rules(relu, lrn, "add")
-    net, x = nets.make(xp, FULL), picture()
+    net, x = nets.make(xp, FULL), image()
     y, caches = net.forward(xp.asarray(x.copy()), stop=stop)
     y = to_cpu(y).copy()
     table = FULL[: [name for name, *_ in FULL].index(stop) + 1]

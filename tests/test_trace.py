@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from laws import assert_close, assert_same
-from test_deconvnet import picture, square_net
+from test_deconvnet import image, square_net
 
 from rawconv import models
 from rawconv.errors import UsageError
@@ -25,11 +25,11 @@ def trace(net, stored, unit, rules=PAPER):
 @pytest.mark.parametrize("rules", [PAPER, GRADIENT, Rules("guided", "identity", "max")])
 @pytest.mark.parametrize("unit", ["conv2:3", "conv2:3:1:2", "conv2:3:*", "scores:1", "pool1:2"])
 def test_it_ends_in_the_projection_and_each_step_is_the_layers_own(unit, rules):
-    net, stored = square_net(), picture()
+    net, stored = square_net(), image()
     full, steps = trace(net, stored, unit, rules)
     assert full.startswith(unit)
     assert_close(steps[-1].r, project(net, stored, full, rules), 1e-6)
-    x = (stored - net.mean)[None, 1:25, 1:25].astype(np.float32)
+    x = (stored - net.pixel_mean)[None, 1:25, 1:25].astype(np.float32)
     _, caches = net.forward(x)
     names = list(net.shapes)
     above = {
@@ -45,7 +45,7 @@ def test_it_ends_in_the_projection_and_each_step_is_the_layers_own(unit, rules):
 
 
 def test_words():
-    _, steps = trace(square_net(), picture(), "scores:1", Rules("guided", "gradient"))
+    _, steps = trace(square_net(), image(), "scores:1", Rules("guided", "gradient"))
     assert [(s.layer, s.step) for s in steps] == [
         ("scores", "unit"), ("fc3", "filter"), ("relu2", "rectify, guided"), ("conv2", "filter"),
         ("norm1", "norm, gradient"), ("pool1", "unpool"), ("relu1", "rectify, guided"), ("conv1", "filter"),
@@ -54,7 +54,7 @@ def test_words():
 
 def test_dropout_is_no_step():
     net = models.build("zf32", classes=2)
-    _, steps = trace(net, picture(32), "fc7:1")
+    _, steps = trace(net, image(32), "fc7:1")
     assert not any(step.layer.startswith("drop") for step in steps) and steps[-1].r.shape == (
         32,
         32,
@@ -63,7 +63,7 @@ def test_dropout_is_no_step():
 
 
 def test_numbers():
-    _, steps = trace(square_net(), picture(), "conv2:3")
+    _, steps = trace(square_net(), image(), "conv2:3")
     first, last = steps[0].numbers(), steps[-1]
     assert first["shape"] == [6, 6, 7] and first["nonzero"] == 1 / 252 and first["min"] == 0
     assert first["energy"] == pytest.approx(first["max"] ** 2)
@@ -80,18 +80,18 @@ def test_numbers():
 def test_the_arrays_are_the_callers_own_and_the_net_is_left_alone():
     net = square_net()
     net.execution = Execution("winograd")
-    _, steps = trace(net, picture(), "conv2:3")
+    _, steps = trace(net, image(), "conv2:3")
     assert not any(np.shares_memory(one.r, two.r) for one, two in itertools.combinations(steps, 2))
     kept = [step.r.copy() for step in steps]
     for step in steps:
         step.r[:] = 9
-    for step, old in zip(trace(net, picture(), "conv2:3")[1], kept, strict=True):
+    for step, old in zip(trace(net, image(), "conv2:3")[1], kept, strict=True):
         assert_same(step.r, old)
     assert net.execution == Execution("winograd")
 
 
 def test_table():
-    lines = table(trace(square_net(), picture(), "conv2:3")[1]).splitlines()
+    lines = table(trace(square_net(), image(), "conv2:3")[1]).splitlines()
     assert lines[0].split() == ["layer", "step", "shape", "energy", "non-zero", "min", "max"]
     assert len(lines) == 8 and len({len(line) for line in lines}) == 1
     assert lines[1].split()[:3] == ["conv2", "unit", "6x6x7"] and "0.40%" in lines[1]
@@ -100,7 +100,7 @@ def test_table():
 
 def test_a_unit_that_is_not_there():
     with pytest.raises(UsageError, match="7 maps"):
-        trace(square_net(), picture(), "conv2:7")
+        trace(square_net(), image(), "conv2:7")
 
 
 def test_the_table_of_steps_made_by_hand():

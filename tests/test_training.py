@@ -315,7 +315,7 @@ def test_weights_of_other_classes_are_refused(undisturbed, tmp_path):
         runs.start("zf64", DATA, weights=undisturbed / "last.h5")
 
 
-def test_waiting_for_pictures_is_measured_and_said(tmp_path, capsys):
+def test_waiting_for_images_is_measured_and_said(tmp_path, capsys):
     """Reading that takes most of the time is most of the wait, and what is there already takes hardly any."""
     run = runs.start("lenet", "scenes:64", changes={"epochs": 1, "batch": 16})
 

@@ -64,8 +64,8 @@ def place(tmp_path, monkeypatch):
         for name in CLASSES:
             (tmp_path / "data" / part / name).mkdir(parents=True)
             for k in range(3):
-                picture = Image.fromarray(dice.integers(0, 256, (37, 60, 3), np.uint8))
-                picture.save(tmp_path / "data" / part / name / f"{k}.png")
+                image = Image.fromarray(dice.integers(0, 256, (37, 60, 3), np.uint8))
+                image.save(tmp_path / "data" / part / name / f"{k}.png")
     return tmp_path
 
 
@@ -75,21 +75,21 @@ def call(command, *arguments, code=0):
     return result
 
 
-def test_a_wide_net_keeps_square_pictures_and_sees_their_centre():
+def test_a_wide_net_keeps_square_images_and_sees_their_centre():
     net = net_of()
     assert (
         net.stored == (34, 34)
         and stored_size(net) == 34
         and net_of((12, 9, 3), "dense").stored == (12, 12)
     )
-    picture = np.random.default_rng(1).integers(0, 256, (50, 40, 3), np.uint8)
-    passed = forward_pass(net, picture, ["conv2"])
+    image = np.random.default_rng(1).integers(0, 256, (50, 40, 3), np.uint8)
+    passed = forward_pass(net, image, ["conv2"])
     assert passed.x.shape == (1, *WIDE) and passed.center_crops().shape == (1, *WIDE)
-    assert_same(passed.x[0], passed.center_crops()[0] - net.mean)
+    assert_same(passed.x[0], passed.center_crops()[0] - net.pixel_mean)
     assert_same(passed.center_crops()[0], passed.images[0, 7:27])
 
 
-def test_crops_of_pictures_that_are_not_square(xp):
+def test_crops_of_images_that_are_not_square(xp):
     """Every crop is a slice of its picture, mirrored or not; the two sides are not mixed up."""
     images = np.random.default_rng(0).integers(0, 256, (40, 11, 13, 3), np.uint8)
     for crop, size, pad in (("random", (8, 12), 0), ("pad4", (11, 13), 4), ("ten", (9, 4), 0)):
@@ -175,11 +175,11 @@ def test_scores_may_be_an_average():
     """A map of scores, its ReLU, a global average, as in SqueezeNet: the scores are the average,
     seeded with 1.
     """
-    net, picture = net_of(), np.random.default_rng(1).integers(0, 256, (34, 34, 3), np.uint8)
+    net, image = net_of(), np.random.default_rng(1).integers(0, 256, (34, 34, 3), np.uint8)
     assert layer_names(net)["scores"] == "pool3" and net.has_scores
-    passed = forward_pass(net, picture)
+    passed = forward_pass(net, image)
     assert_same(passed.logits[0], net.forward(passed.x)[0].reshape(-1))
-    assert [name for name, _ in rawconv.classify(net, picture)] == [
+    assert [name for name, _ in rawconv.classify(net, image)] == [
         CLASSES[k] for k in np.argsort(-passed.logits[0])
     ]
     (one,) = project(passed, [Unit(0, "scores", 1, 0, 0)], full=True)

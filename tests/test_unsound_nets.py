@@ -44,7 +44,7 @@ def net_with(fault=None):
     if fault == "bias":
         net["fc3"].bias[1] = np.nan
     if fault == "mean":
-        net.mean[1] = np.nan
+        net.pixel_mean[1] = np.nan
     if fault == "overflow":
         net["conv2"].weight[:] = 1e37
     return net
@@ -65,8 +65,8 @@ def place(tmp_path, monkeypatch):
         for name in ("cat", "dog"):
             (tmp_path / "data" / part / name).mkdir(parents=True)
             for k in range(3):
-                picture = Image.fromarray(dice.integers(0, 256, (12, 12, 3), np.uint8))
-                picture.save(tmp_path / "data" / part / name / f"{k}.png")
+                image = Image.fromarray(dice.integers(0, 256, (12, 12, 3), np.uint8))
+                image.save(tmp_path / "data" / part / name / f"{k}.png")
     return tmp_path
 
 

@@ -18,7 +18,7 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.report.figure2 import read_pictures
+from rawconv.report.figure2 import read_images
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -240,7 +240,7 @@ def test_changed_data_are_noticed(place):
 # ---------------------------------------------------------------------------------------------- single pictures
 
 
-def test_a_picture(place):
+def test_a_image(place):
     result = run("--layer", 2, "a.png")
     lines = result.stdout.splitlines()
     assert lines[0].startswith("a.png: ") and "sea dog" in lines[0] and lines[0].count("%") == 2
@@ -256,7 +256,7 @@ def test_a_picture(place):
     assert len({unit["map"] for unit in layer["units"]}) == 9
 
 
-def test_pictures_of_one_name_and_chosen_units(place):
+def test_images_of_one_name_and_chosen_units(place):
     pathlib.Path("b").mkdir()
     Image.open("a.png").convert("L").save("b/a.png")
     run(
@@ -278,13 +278,13 @@ def test_pictures_of_one_name_and_chosen_units(place):
     assert [unit["map"] for unit in index("out")["pictures"][0]["layers"][0]["units"]] == [0]
 
 
-def test_names_of_pictures_that_collide_with_numbered_ones(place):
+def test_names_of_images_that_collide_with_numbered_ones(place):
     """d2/a.png cannot be a_2 where a picture of that name was there first, nor a_3 where another was."""
     files = ["d1/a.png", "d1/a_3.png", "d2/a.png", "d2/A.png", "d3/a.png", "d3/a_2.png"]
     for file in files:
         pathlib.Path(file).parent.mkdir(exist_ok=True)
         Image.open("a.png").save(file)
-    found, trouble = read_pictures(files, small_net())
+    found, trouble = read_images(files, small_net())
     assert [name for name, *_ in found] == [
         "a",
         "a_3",
@@ -296,13 +296,13 @@ def test_names_of_pictures_that_collide_with_numbered_ones(place):
     assert [path for _, path, _ in found] == files
 
 
-def test_picture_needs_no_data_and_json_is_all(place):
+def test_image_needs_no_data_and_json_is_all(place):
     os.rename("pictures", "gone")
     about = json.loads(run("--layer", 2, "a.png", "--json").stdout)
     assert {c["class"] for c in about["pictures"][0]["classes"]} == {"cat", "sea dog"}
 
 
-def test_a_bad_picture_does_not_keep_the_good_ones(place):
+def test_a_bad_image_does_not_keep_the_good_ones(place):
     pathlib.Path("text.jpg").write_text("no picture")
     pathlib.Path("half.png").write_bytes(pathlib.Path("a.png").read_bytes()[:300])
     result = run("--layer", 2, "text.jpg", "a.png", "half.png", "--out", "out", code=1)
@@ -314,7 +314,7 @@ def test_a_bad_picture_does_not_keep_the_good_ones(place):
     assert result.stdout.splitlines()[-1] == "out" and len(index("out")["errors"]) == 2
 
 
-def test_only_bad_pictures(place):
+def test_only_bad_images(place):
     pathlib.Path("text.jpg").write_text("no picture")
     refused("--layer", 2, "text.jpg", code=1, says="text.jpg is not a picture that can be read")
 
@@ -340,7 +340,7 @@ def test_controls(place, name):
 
 
 @pytest.mark.parametrize("name", ["random-weights", "other-switches", "no-switches"])
-def test_controls_of_pictures(place, name):
+def test_controls_of_images(place, name):
     Image.open("a.png").rotate(90).save("b.png")
     run("--layer", 2, "a.png", "b.png", "--out", "plain")
     run("--layer", 2, "a.png", "b.png", "--out", "out", "--control", name)
@@ -350,7 +350,7 @@ def test_controls_of_pictures(place, name):
     )
 
 
-def test_other_switches_of_a_single_picture(place):
+def test_other_switches_of_a_single_image(place):
     refused("--layer", 2, "a.png", "--control", "other-switches", code=2, says="another PICTURE")
 
 
@@ -408,7 +408,7 @@ def test_trace_of_a_dead_unit_says_so_and_where_its_map_is_strongest(place):
     assert "dead" not in alive and value > 0
 
 
-def test_trace_with_a_bad_picture_beside_a_good_one(place):
+def test_trace_with_a_bad_image_beside_a_good_one(place):
     pathlib.Path("text.jpg").write_text("no picture")
     result = run("--trace", "scores:0", "text.jpg", "a.png", code=1)
     assert "text.jpg is not a picture" in result.stderr and "a.png, scores:0:0:0" in result.stdout
@@ -524,7 +524,7 @@ def test_help_is_quick_and_has_examples():
     assert done.stdout.strip() == "set()"
 
 
-def test_a_field_larger_than_the_picture_shows_the_whole_picture():
+def test_a_field_larger_than_the_image_shows_the_whole_image():
     from rawconv.visualize.receptive_field import Field
     from rawconv.visualize.units import cut_box
 

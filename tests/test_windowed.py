@@ -116,7 +116,7 @@ TABLES = {
 }
 
 
-def every_unit(net, name, pictures=2, enough=40):
+def every_unit(net, name, images=2, enough=40):
     """All places of a layer, each in maps and of pictures drawn at random: once, and until there
     are `enough`.
     """
@@ -124,7 +124,7 @@ def every_unit(net, name, pictures=2, enough=40):
     rng = np.random.default_rng(8)
     places = np.argwhere(np.ones((-(-enough // (height * width)), height, width)))[:, 1:]
     return np.column_stack(
-        [rng.integers(0, pictures, len(places)), rng.integers(0, maps, len(places)), places]
+        [rng.integers(0, images, len(places)), rng.integers(0, maps, len(places)), places]
     )
 
 
@@ -142,7 +142,7 @@ def every_unit(net, name, pictures=2, enough=40):
 )
 def test_every_place_of_every_layer_by_every_rule(xp, name, rules):
     table, shape = TABLES[name]
-    net, x = nets.make(xp, table, shape), xp.asarray(nets.picture(batch=2, shape=shape))
+    net, x = nets.make(xp, table, shape), xp.asarray(nets.image(batch=2, shape=shape))
     for name in net.shapes:
         units = every_unit(net, name)
         want, value = (
@@ -210,7 +210,7 @@ def test_any_net(windows, height, width, rules):
         net = nets.make(np, table, (height, width, 2))
     except ValueError:  # a window larger than what is left
         return
-    x, name = nets.picture(batch=2, shape=(height, width, 2)), table[-1][0]
+    x, name = nets.image(batch=2, shape=(height, width, 2)), table[-1][0]
     units = every_unit(net, name)[:60]
     want, _ = project_units(net, x.copy(), name, units, rules, full=True)
     assert_close(project_units(net, x.copy(), name, units, rules)[0], want, 1e-12)
@@ -250,7 +250,7 @@ def test_switches_that_no_maximum_chose(xp, name, shared):
     table, shape = TABLES[name]
     net, rng = nets.make(xp, table, shape), np.random.default_rng(7)
     last, rules = table[-1][0], Rules("gradient", "identity", shared)
-    y, caches = net.forward(xp.asarray(nets.picture(batch=2, shape=shape)), last)
+    y, caches = net.forward(xp.asarray(nets.image(batch=2, shape=shape)), last)
     for name, cache in caches.items():
         if isinstance(cache, Cache):
             caches[name] = Cache(xp.asarray(anywhere(rng, net[name].window, cache)), cache.shape)
@@ -306,14 +306,14 @@ def test_put(xp, size):
 
 def test_no_units(xp):
     r, values = project_units(
-        nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE)), "relu1", []
+        nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.image(shape=ODD_SHAPE)), "relu1", []
     )
     assert r.shape == (0, *ODD_SHAPE) and values.shape == (0,)
 
 
 def test_caches_are_left_alone(xp):
     """One forward walk serves any number of these."""
-    net, x = nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.picture(shape=ODD_SHAPE))
+    net, x = nets.make(xp, ODD, ODD_SHAPE), xp.asarray(nets.image(shape=ODD_SHAPE))
     y, caches = net.forward(x, "pool2")
     arrays = [cache[0] if isinstance(cache, tuple) else cache for cache in caches.values()]
     before = [to_cpu(array).copy() for array in arrays]

@@ -63,7 +63,7 @@ def test_any_map_and_fold_equals_the_equations(case):
 
 
 @pytest.mark.parametrize("size", [(13, 13), (6, 11), (3, 2), (5, 9)])
-def test_several_blocks_of_pictures(size, monkeypatch):
+def test_several_blocks_of_images(size, monkeypatch):
     """The weight gradient adds up what the blocks give, and the last may be shorter."""
     monkeypatch.setattr(winograd, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=3, pad=1), conv="winograd")
@@ -78,7 +78,7 @@ def passes(x, dy, weight, window):
 @pytest.mark.parametrize(
     "settings", [dict(size=3, pad=1), dict(size=5, stride=2), dict(size=5, pad=2)]
 )
-def test_no_picture_touches_another(settings):
+def test_no_image_touches_another(settings):
     """Not by a rounding error beside one that is a billion times as large, nor by a NaN: a dead
     unit stays empty.
     """
@@ -265,7 +265,7 @@ def test_a_projection_that_is_exactly_empty_stays_empty(conv, full):
     assert (values > 0).all() and not r.any()
 
 
-def test_the_weight_gradient_of_no_pictures_is_zero():
+def test_the_weight_gradient_of_no_images_is_zero():
     window = Window.of(5, 2, 0, True)
     found = weight_gradient(
         np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, Execution("winograd")

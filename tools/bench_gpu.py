@@ -141,7 +141,7 @@ def whole_times(net, batch, others):
     import cupy
 
     size = net.stored[0]
-    pictures = (
+    images = (
         cupy.random.RandomState(1)
         .randint(0, 256, (batch, size, size, net.shape[2]))
         .astype("uint8")
@@ -157,7 +157,7 @@ def whole_times(net, batch, others):
     ours = {
         "forward": lambda: net.forward(x, keep=False),
         "step": lambda: train_step(
-            net, pictures, labels, rng_key, recipe_of(net).crop, optimizer, 1e-6
+            net, images, labels, rng_key, recipe_of(net).crop, optimizer, 1e-6
         ),
         f"down from {top}": lambda: net.deconv(y, caches),
     }
@@ -186,7 +186,7 @@ def torch_times(net, batch):
 
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
-    x, labels = bench_step.some_pictures(net, batch)
+    x, labels = bench_step.some_images(net, batch)
     kinds = ("forward", "step")
     return {
         kind: seconds(bench_step.torchs(net, x, labels, kind, "channels_last", device="cuda"))

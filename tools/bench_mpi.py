@@ -79,7 +79,7 @@ def work(model, batch, steps):
     with init_distributed() as ranks:
         chosen, net = models.recipe(model), models.build(model)
         rng, seconds = np.random.default_rng(0), []
-        pictures = rng.integers(0, 256, (batch, chosen.stored, chosen.stored, 3), np.uint8)
+        images = rng.integers(0, 256, (batch, chosen.stored, chosen.stored, 3), np.uint8)
         labels, ids = rng.integers(0, len(net.classes) or 10, batch), ranks.shard(np.arange(batch))
         optimizer = SGD(
             net,
@@ -92,7 +92,7 @@ def work(model, batch, steps):
             began = time.perf_counter()
             rng_key = (0, number, ids)
             train_step(
-                net, pictures[ids], labels[ids], rng_key, chosen.crop, optimizer, 0.01, ranks, batch
+                net, images[ids], labels[ids], rng_key, chosen.crop, optimizer, 0.01, ranks, batch
             )
             if number >= WARM:
                 seconds.append(time.perf_counter() - began)

@@ -38,13 +38,13 @@ def main(quick, rounds, as_json):
     net = paper_net()
     last = net.layers[-1][0]
     net[last].weight *= np.float32(0.2)
-    picture, boxes = noise(1)[0], windows(net.shape[0], stride)
-    label = int(net.forward(preprocess(net, picture[None]))[0].argmax())
-    captum = Captum(net, picture, label)
+    image, boxes = noise(1)[0], windows(net.shape[0], stride)
+    label = int(net.forward(preprocess(net, image[None]))[0].argmax())
+    captum = Captum(net, image, label)
     batch, layout = captum.fastest()
     ways = {
-        "ours": lambda: ours(net, picture, boxes, label),
-        "whole": lambda: whole(net, picture, boxes[:: len(boxes) // 32][:32], label),
+        "ours": lambda: ours(net, image, boxes, label),
+        "whole": lambda: whole(net, image, boxes[:: len(boxes) // 32][:32], label),
         "captum": lambda: captum.map(stride, batch, layout),
     }
     found = {}
@@ -62,8 +62,8 @@ def windows(length, stride):
     return np.hstack([tops, tops + SQUARE])
 
 
-def ours(net, picture, boxes, label):
-    covered, last = Covered.of(net, picture, filling(net, "128"), "relu5"), net.layers[-1][0]
+def ours(net, image, boxes, label):
+    covered, last = Covered.of(net, image, filling(net, "128"), "relu5"), net.layers[-1][0]
     x, grey = covered.maps[""], covered.grey
     scores = [
         perturbed.forward(net, covered.maps, *changes(x, grey, boxes[p]), [last])[last]
@@ -72,8 +72,8 @@ def ours(net, picture, boxes, label):
     return to_cpu(softmax(np.concatenate(scores))).reshape(len(boxes), -1)[:, label]
 
 
-def whole(net, picture, boxes, label):
-    x, grey = (preprocess(net, p[None]) for p in (picture, filling(net, "128")))
+def whole(net, image, boxes, label):
+    x, grey = (preprocess(net, p[None]) for p in (image, filling(net, "128")))
     x = np.repeat(x, len(boxes), axis=0)
     for one, (top, left, bottom, right) in zip(x, boxes, strict=True):
         one[top:bottom, left:right] = grey[0, top:bottom, left:right]
@@ -103,9 +103,9 @@ def rival(net):
 class Captum:
     """The same net in PyTorch, and what it said at every place of the square."""
 
-    def __init__(self, net, picture, label):
+    def __init__(self, net, image, label):
         self.net, self.label, self.seen = rival(net), label, []
-        self.x, self.grey = (preprocess(net, p[None]) for p in (picture, filling(net, "128")))
+        self.x, self.grey = (preprocess(net, p[None]) for p in (image, filling(net, "128")))
 
     def _probabilities(self, x):
         p = self.net(x).flatten(1).softmax(1)

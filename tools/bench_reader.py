@@ -35,7 +35,7 @@ SIZE, CROP, BATCH, DIFFERENT = 256, 224, 128, 96
     "--keep", type=click.Path(dir_okay=False), help="Only make the file, and leave it there."
 )
 @rounds_option
-def main(pictures, file, keep, rounds):
+def main(images, file, keep, rounds):
     """Images a second and memory over epochs of packed 256x256 pictures, far more than the window
     they are mixed in.
 
@@ -48,7 +48,7 @@ def main(pictures, file, keep, rounds):
         if not file:
             file = keep or pathlib.Path(place, "pictures.h5")
             facts = packing.pack(
-                photos(pathlib.Path(place, "photos"), pictures), file, SIZE, say=lambda line: None
+                photos(pathlib.Path(place, "photos"), images), file, SIZE, say=lambda line: None
             )
             click.echo(f"pack: {facts['images_a_second']:.0f} images/s from 500x375 JPEGs")
         if not keep:
@@ -78,8 +78,8 @@ def measure(split, rounds):
 
     def crops(mean, dtype):
         order = (0, next(epoch))
-        for ids, pictures, _ in batches(split, BATCH, order):
-            prepare(pictures, mean, CROP, (*order, ids), "ten", dtype)
+        for ids, images, _ in batches(split, BATCH, order):
+            prepare(images, mean, CROP, (*order, ids), "ten", dtype)
 
     ways = {
         "uint8": lambda: crops(np.zeros(3), np.uint8),

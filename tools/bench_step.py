@@ -51,7 +51,7 @@ def main(names, batch, what, no_lrn, compiled, memory, peak_of, rounds, path):
     for name in names or ["zfnet"]:
         net = models.build(name)
         size = batch or (32 if net.shape[0] == 224 else 128)
-        x, labels = some_pictures(net, size)
+        x, labels = some_images(net, size)
         kinds = ("forward", "step") if what == "both" else (what,)
         for kind in kinds:
             ways = {"rawconv": ours(net, x, labels, kind)}
@@ -90,7 +90,7 @@ def why_not(work):
         return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
-def some_pictures(net, batch):
+def some_images(net, batch):
     rng = np.random.default_rng(0)
     return rng.standard_normal((batch, *net.shape), np.float32) * 60, rng.integers(
         0, len(net.classes), batch
@@ -159,7 +159,7 @@ def peak_here(name, batch, way):
         peak_here("lenet", 1, way)  # compiles, and starts the threads
     before = resident_peak()
     net = models.build(name)
-    x, labels = some_pictures(net, batch)
+    x, labels = some_images(net, batch)
     if way == "rawconv":
         step = ours(net, x, labels, "step")
     else:

@@ -52,9 +52,9 @@ def main(quick, rounds, captum_units, apart, full, as_json):
     """
     rounds, captum_units = rounds or (2 if quick else 7), captum_units or (3 if quick else 24)
     # as many units a picture in both
-    pictures, top = (SCANNED // TOP, 1) if quick else (SCANNED, TOP)
+    images, top = (SCANNED // TOP, 1) if quick else (SCANNED, TOP)
     net = paper_net()
-    cases = {"scanned": scanned(net, pictures, top)}
+    cases = {"scanned": scanned(net, images, top)}
     cases["distinct"] = distinct(cases["scanned"][1], apart or (32 if quick else None))
     captum = captum_loops(net)
     ways = {(case, "windowed"): ours(net, *data, False) for case, data in cases.items()}
@@ -101,12 +101,12 @@ def distinct(units, count=None):
 
 def noise(count):
     """A split of `count` pictures."""
-    pictures = np.random.default_rng(2).integers(0, 256, (count, 224, 224, 3), np.uint8)
+    images = np.random.default_rng(2).integers(0, 256, (count, 224, 224, 3), np.uint8)
     return Split(
-        pictures.__getitem__,
+        images.__getitem__,
         np.zeros(count, np.int64),
         [str(i) for i in range(count)],
-        pictures.shape[1:],
+        images.shape[1:],
     )
 
 

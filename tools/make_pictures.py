@@ -91,24 +91,24 @@ def strongest(y, count):
 
 
 def book_up():
-    ours, picture = net(), scene()
-    rows, labels = [[picture]], ["picture"]
+    ours, image = net(), scene()
+    rows, labels = [[image]], ["picture"]
     for number in range(1, 6):
-        y, _ = ours.forward(preprocess(ours, picture[None]), f"relu{number}")
+        y, _ = ours.forward(preprocess(ours, image[None]), f"relu{number}")
         rows.append([grey(y[0, :, :, m]) for m, *_ in strongest(y[0], 8)])
         labels.append(f"conv{number}")
     return strip(rows, labels)
 
 
 def book_convolution():
-    ours, picture = net(), scene()
-    x, conv = preprocess(ours, picture[None]), ours["conv1"]
+    ours, image = net(), scene()
+    x, conv = preprocess(ours, image[None]), ours["conv1"]
     y, cache = conv.forward(x)
     number = strongest(np.maximum(y[0], 0), 1)[0][0]
     kept = np.zeros_like(y)
     kept[..., number] = np.maximum(y[..., number], 0)
     down = display(conv.deconv(kept, cache)[0])
-    row = [picture, display(conv.weight[..., number]), grey(kept[0, :, :, number]), down]
+    row = [image, display(conv.weight[..., number]), grey(kept[0, :, :, number]), down]
     return strip([row], heads=("x", "weight", "max(y, 0)", "transpose"), side=200)
 
 
@@ -152,15 +152,15 @@ def book_pooling():
 def projections(layer, count, **options):
     """The first scenes' strongest unit each: (pictures, projections), cut to the fields."""
     ours = net()
-    pictures, _ = scenes.draw(range(2 * count), ours.shape[0])
+    images, _ = scenes.draw(range(2 * count), ours.shape[0])
     passed, others = (
-        forward_pass(ours, pictures, [layer]),
+        forward_pass(ours, images, [layer]),
         (np.arange(2 * count) + count) % (2 * count),
     )
     units = [unit for row in range(count) for unit in passed.strongest(layer, 1, image=row)]
     exchanged = control(ours, options.pop("control", None))
     found = project(passed, units, control=exchanged, others=others, **options)
-    return list(pictures[:count]), [display(projection.pixels) for projection in found]
+    return list(images[:count]), [display(projection.pixels) for projection in found]
 
 
 def book_rules():
@@ -172,16 +172,16 @@ def book_rules():
 
 
 def book_controls():
-    pictures, ours = projections("relu4", 7)
-    rows = [pictures, ours, *(projections("relu4", 7, control=name)[1] for name in SENTENCES)]
+    images, ours = projections("relu4", 7)
+    rows = [images, ours, *(projections("relu4", 7, control=name)[1] for name in SENTENCES)]
     return strip(
         rows, ("picture", "deconvnet", *(name.replace("-", " ") for name in SENTENCES)), side=110
     )
 
 
 def book_lrn():
-    ours, picture = net(), scene()
-    before, _ = ours.forward(preprocess(ours, picture[None]), "pool1")
+    ours, image = net(), scene()
+    before, _ = ours.forward(preprocess(ours, image[None]), "pool1")
     y, x = np.unravel_index(int(before[0].max(axis=2).argmax()), before.shape[1:3])
     after, _ = ours["norm1"].forward(before)
     page = Image.new("RGB", (900, 240), WHITE)
@@ -317,13 +317,13 @@ def main(names, out):
         name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ
     ]:
         path = pathlib.Path(out, f"{name}.png")
-        picture = PICTURES[name]()
+        image = PICTURES[name]()
         if name != "scene":  # an input, exact
             # better, slower
-            picture = picture.quantize(256, kmeans=name.startswith(("experiment-", "photos-")))
+            image = image.quantize(256, kmeans=name.startswith(("experiment-", "photos-")))
         about = PngImagePlugin.PngInfo()
         about.add_text("Comment", machine())
-        picture.save(path, optimize=True, pnginfo=about)
+        image.save(path, optimize=True, pnginfo=about)
         click.echo(path)
 
 

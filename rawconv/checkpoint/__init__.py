@@ -135,7 +135,7 @@ def _write_net(file, net, info):
     file.attrs.update(shape=net.shape, stored=net.stored)
     file["info"] = fixed_text(info)
     # a group that a path makes on the way would keep the time
-    file.create_group("input")["mean"] = floats(net.mean)
+    file.create_group("input")["mean"] = floats(net.pixel_mean)
     names = [escaped(name).encode() for name in net.classes]
     file["labels"] = np.array(names, h5py.string_dtype("utf-8", max(map(len, [b"-", *names]))))
     write_nodes(file.create_group("layers"), net)

@@ -54,7 +54,7 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
 )
 @force_option
 @json_option
-def main(file, out, classes, picture, force, as_json, **how):
+def main(file, out, classes, image, force, as_json, **how):
     """Make a checkpoint of a net of another library.  Its format is recognised by its contents.
 
     The checkpoint works with every command, with the net's own preprocessing; rawconv-info shows where it came from.
@@ -66,8 +66,8 @@ def main(file, out, classes, picture, force, as_json, **how):
       rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
       rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
     """
-    refuse_existing(out, force, [file, classes, picture, how["prototxt"], how["mean"]])
-    for path in filter(None, (classes, picture)):
+    refuse_existing(out, force, [file, classes, image, how["prototxt"], how["mean"]])
+    for path in filter(None, (classes, image)):
         if not os.path.isfile(path):
             raise UsageError(f"There is no file {path}.")
     from .. import checkpoint
@@ -75,15 +75,15 @@ def main(file, out, classes, picture, force, as_json, **how):
     from ..convert.read import import_net
     from ..convert.verify import verify
 
-    picture_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
-    how["mean"] = None if picture_mean else how["mean"]
-    wanted = Wanted(how["arch"], how["prototxt"], picture_mean, how["size"], how["output"])
+    image_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
+    how["mean"] = None if image_mean else how["mean"]
+    wanted = Wanted(how["arch"], how["prototxt"], image_mean, how["size"], how["output"])
     imported = import_net(
         file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ()
     )
     facts = imported.info["imported"]
-    if picture:
-        facts["verified"] = verify(imported, picture)
+    if image:
+        facts["verified"] = verify(imported, image)
     checkpoint.save(out, imported.net, imported.info)
     if not as_json:
         _tell(facts)

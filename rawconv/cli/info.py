@@ -47,7 +47,7 @@ def describe(net):
         })  # fmt: skip
     dtypes = [str(array.dtype) for array in net.params.values()]
     return {
-        "model": net.model, "shape": net.shape, "dtype": (dtypes or [None])[0], "mean": list(net.mean.shape),
+        "model": net.model, "shape": net.shape, "dtype": (dtypes or [None])[0], "mean": list(net.pixel_mean.shape),
         "classes": net.classes, "parameters": sum(layer["parameters"] for layer in layers), "layers": layers,
     }  # fmt: skip
 

@@ -23,7 +23,7 @@ from .common import (
 
 
 @command("rawconv-visualize")
-@click.argument("pictures", nargs=-1, metavar="[PICTURE...]")
+@click.argument("images", nargs=-1, metavar="[PICTURE...]")
 @click.option(
     "--layer",
     "layers",
@@ -87,7 +87,7 @@ from .common import (
 @weights_option
 @where_options
 def main(
-    pictures,
+    images,
     layers,
     weights,
     data,
@@ -131,14 +131,14 @@ def main(
     look = Look(Rules(rule, lrn, shared_switches), percentile, patches)
     weights = pathlib.Path(weights) if weights else checkpoint.default()
     levels = Levels.of(value_range)
-    data = data if pictures else source_text(data, value_range=value_range)
-    _need_files(pictures)
-    _need_report(report, pictures, control, force)
+    data = data if images else source_text(data, value_range=value_range)
+    _need_files(images)
+    _need_report(report, images, control, force)
     if trace:
         _only_a_trace(
-            pictures, {"--layer": layers, "--units": units, "--out": out, "--control": control}
+            images, {"--layer": layers, "--units": units, "--out": out, "--control": control}
         )
-    if control == "other-switches" and len(pictures) == 1:
+    if control == "other-switches" and len(images) == 1:
         raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
     if out:
         refuse_existing(out, force, [data])
@@ -148,12 +148,12 @@ def main(
         soundness.check_net(net.to(device))
         limit_columns(net, workspace)
         if trace:
-            return _trace(net, pictures, trace, look.rules, str(weights), as_json, levels)
+            return _trace(net, images, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
         job = Job(net, info, weights, asked, look, top, out, workspace << 20, held)
-        if pictures:
-            folder, described, trouble = _of_pictures(job, pictures, levels, as_json)
+        if images:
+            folder, described, trouble = _of_images(job, images, levels, as_json)
         else:
             folder, described, trouble = _of_data(job, data, split, report)
         _conclude(job, folder, described, trouble, control, as_json)
@@ -187,13 +187,13 @@ class Job(NamedTuple):
         return pathlib.Path(self.out)
 
 
-def _of_pictures(job, pictures, levels, as_json):
+def _of_images(job, images, levels, as_json):
     """Draw the strongest units of single pictures: (folder, {} for index.json, what went wrong)."""
     from ..report import figure2
 
-    stored, trouble = figure2.read_pictures(pictures, job.net, levels)
+    stored, trouble = figure2.read_images(images, job.net, levels)
     folder, tell = job.folder(job.info.get("data")), figure2.silent if as_json else echo
-    about = figure2.draw_pictures(
+    about = figure2.draw_images(
         job.net, stored, job.asked, job.look, job.top, folder, tell, job.workspace
     )
     return folder, about, trouble
@@ -271,21 +271,21 @@ def _maps(units, net, name):
     return list(dict.fromkeys(found))
 
 
-def _need_files(pictures):
-    for picture in pictures:
-        if not pathlib.Path(picture).exists():
-            raise UsageError(f"There is no picture {picture}.")
-        if pathlib.Path(picture).is_dir():
+def _need_files(images):
+    for image in images:
+        if not pathlib.Path(image).exists():
+            raise UsageError(f"There is no picture {image}.")
+        if pathlib.Path(image).is_dir():
             raise UsageError(
-                f"{picture} is a folder; name the pictures in it, or scan it with --data {picture}."
+                f"{image} is a folder; name the pictures in it, or scan it with --data {image}."
             )
 
 
-def _need_report(report, pictures, control, force):
+def _need_report(report, images, control, force):
     """UsageError where a page cannot be: of single pictures, in the place of a folder or of what is
     there already.
     """
-    if report and pictures:
+    if report and images:
         raise UsageError(
             "--report shows the units of a data set; leave it out with pictures, or the pictures with it."
         )
@@ -302,26 +302,26 @@ def _need_report(report, pictures, control, force):
 # A unit's way down, in words
 
 
-def _only_a_trace(pictures, drawing):
-    if not pictures:
+def _only_a_trace(images, drawing):
+    if not images:
         raise UsageError("--trace needs a PICTURE to follow the unit in.")
     for option, value in drawing.items():
         if value:
             raise UsageError(f"--trace only prints; leave out {option}.")
 
 
-def _trace(net, pictures, unit, rules, weights, as_json, levels):
+def _trace(net, images, unit, rules, weights, as_json, levels):
     """Print the table of each picture; unreadable ones are told at the end."""
-    from ..report.figure2 import read_pictures
+    from ..report.figure2 import read_images
     from ..visualize.forward_pass import forward_pass
     from ..visualize.projection import project
     from ..visualize.trace import exact, table
     from ..visualize.units import parse_unit
 
-    stored, trouble = read_pictures(pictures, net, levels)
+    stored, trouble = read_images(images, net, levels)
     net, layer, traces = exact(net), parse_unit(net, unit).layer, []
-    for _, path, picture in stored:
-        passed = forward_pass(net, picture, [layer])
+    for _, path, image in stored:
+        passed = forward_pass(net, image, [layer])
         (projection,) = project(passed, [unit], rules)
         sentence, steps = passed.dead(projection.unit), projection.steps()
         traces.append(

@@ -82,7 +82,7 @@ def _imported(path, model, pixels, stored, classes):
 
 def _centred(net, image):
     """An image (H, W, 3) of pixels in [0, 255] as the net takes it: (1, H, W, 3), minus the mean."""
-    return (image[None] - net.mean).astype(net.dtype)
+    return (image[None] - net.pixel_mean).astype(net.dtype)
 
 
 @contextlib.contextmanager

@@ -51,13 +51,13 @@ def _broadcast(walk, x, value, about):
         value = value.reshape(value.shape + (1,) * (rank - about["axis"] % rank - value.ndim))
     if value.size == 1:
         return value.reshape(1)
-    value = _as_picture(value, rank, dims, x)
+    value = _as_image(value, rank, dims, x)
     if any(have not in (1, want) for have, want in zip(value.shape, x.shape, strict=True)):
         raise ValueError(f"its constant does not fit maps of {x.shape}")
     return value.reshape(-1) if value.shape[:2] == (1, 1) else np.broadcast_to(value, x.shape)
 
 
-def _as_picture(value, rank, dims, x):
+def _as_image(value, rank, dims, x):
     """A constant operand with three dimensions: rows, columns, channels."""
     if value.ndim > rank or value.size > math.prod(x.shape):
         raise ValueError(f"a constant of shape {value.shape} does not fit {dims}")

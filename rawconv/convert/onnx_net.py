@@ -26,10 +26,10 @@ def read(path, wanted):
     graph = Graph(path)
     output = _output(graph, wanted.output)
     name, batch, shape, last = _input(graph, wanted.size, output)
-    picture = Value(
+    image = Value(
         IMAGE, shape, last, prepared=Prepared(tuple(range(shape[2])), np.zeros(1), np.ones(1))
     )
-    walk = Walk(graph, OPERATORS, (name, picture), batch)
+    walk = Walk(graph, OPERATORS, (name, image), batch)
     end = walk.run(output)
     return _foreign(walk, end, _layers(walk, end, wanted.dtype))
 

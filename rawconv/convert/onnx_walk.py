@@ -77,12 +77,12 @@ class Walk:
     of a Conv in it: [(scale, shift)]}, still to be folded in.  inside: (mean, scale) with which the
     file itself prepares a picture."""
 
-    def __init__(self, graph, operators, picture, batch):
+    def __init__(self, graph, operators, image, batch):
         self.graph, self.operators, self.batch = graph, operators, batch
         self.values, self.made, self.folds, self.taken, self.weights = {}, [], {}, set(), 0
-        self.inside, self.given, self.ended, self.output = None, picture[1].shape, None, ""
+        self.inside, self.given, self.ended, self.output = None, image[1].shape, None, ""
         self.counts = {}
-        self._put(*picture)
+        self._put(*image)
 
     def run(self, output):
         """The Value of the tensor `output`."""
@@ -232,7 +232,7 @@ class Walk:
 
     def _append(self, node, layer, inputs, weight=""):
         for value in inputs:
-            self._check_picture(value)
+            self._check_image(value)
         shape = layer.out_shape(*(value.shape for value in inputs))
         if max(shape[:2]) > SIDE or shape[2] > MOST_FILTERS:
             raise ValueError(f"its maps are of {'x'.join(map(str, shape))}")
@@ -243,7 +243,7 @@ class Walk:
         self.made.append(Made(layer, node, tuple(value.layer for value in inputs), weight))
         return Value(len(self.made) - 1, shape, inputs[0].last, inputs[0].flat)
 
-    def _check_picture(self, value):
+    def _check_image(self, value):
         """Note how the file prepares a picture: all layers that take it must get the same."""
         if value.layer != IMAGE:
             return

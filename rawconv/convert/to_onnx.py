@@ -121,10 +121,12 @@ class Writer:
 
 def _mean(net):
     """What the net subtracts from the pixels it sees: (1, C, 1, 1), or (1, C, H, W)."""
-    if net.mean.ndim == 1:
-        return net.mean.reshape(1, -1, 1, 1)
+    if net.pixel_mean.ndim == 1:
+        return net.pixel_mean.reshape(1, -1, 1, 1)
     top, left = (
-        (have - want) // 2 for have, want in zip(net.mean.shape, net.shape[:2], strict=False)
+        (have - want) // 2 for have, want in zip(net.pixel_mean.shape, net.shape[:2], strict=False)
     )
-    mean = net.mean[top : top + net.shape[0], left : left + net.shape[1]].transpose(2, 0, 1)[None]
+    mean = net.pixel_mean[top : top + net.shape[0], left : left + net.shape[1]].transpose(2, 0, 1)[
+        None
+    ]
     return mean[..., :1, :1] if (mean == mean[..., :1, :1]).all() else mean

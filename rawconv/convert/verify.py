@@ -9,20 +9,20 @@ import numpy as np
 from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
 from ..layers.softmax import softmax
-from ..report.figure2 import read_pictures
+from ..report.figure2 import read_images
 from .assemble import LUMA
 
 TOLERANCE = 1e-4  # of the largest score
 
 
-def verify(found, picture):
+def verify(found, image):
     """{"with", "picture", "difference", "ours", "theirs"} of an Imported and the path of a picture.
 
     difference: the largest |ours - theirs| / the largest |theirs|; ours and theirs: the best class
     of each, of a trunk its strongest map.
     RawconvError where the difference exceeds 1e-4, or the library is not installed.
     """
-    ((_, _, stored),), _ = read_pictures([picture], found.net)
+    ((_, _, stored),), _ = read_images([image], found.net)
     ours = ending(
         found.foreign.softmax, found.net.forward(preprocess(found.net, stored[None]), keep=False)[0]
     )
@@ -53,7 +53,7 @@ def verify(found, picture):
             "so nothing was written. This is a bug of rawconv: please report it with the file."
         )
     version = metadata.version(name)
-    return {"with": f"{name} {version}", "picture": str(picture), "difference": difference, "ours": best[0],
+    return {"with": f"{name} {version}", "picture": str(image), "difference": difference, "ours": best[0],
             "theirs": best[1]}  # fmt: skip
 
 
@@ -65,12 +65,12 @@ def _best(net, scores):
     return f"map {int(scores.argmax()) // (height * width)}"
 
 
-def file_input(pictures, pixels, stored):
+def file_input(images, pixels, stored):
     """What the file's net expects of pictures as they look, uint8 (N, H, W, 3): x (N, C, H, W), float32.
 
     Written from the definition of Pixels, apart from what assemble.py does, so that one checks the other.
     """
-    x = pictures.astype(np.float64)
+    x = images.astype(np.float64)
     x = {"rgb": x, "bgr": x[..., ::-1], "grey": (x @ np.array(LUMA))[..., None]}[pixels.order]
     mean = np.asarray(pixels.mean, np.float64)
     if mean.ndim == 3:

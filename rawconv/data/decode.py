@@ -17,8 +17,8 @@ from ..files.progress import progress_bar
 from ..files.storage import room
 from ..machine.threads import cut, once_a_process, thread_count
 from .dataset import BUDGET, Split
+from .image_file import decoding, open_image, reasons, why
 from .levels import WHITE, Levels
-from .picture_file import decoding, open_image, reasons, why
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -25,8 +25,8 @@ from ..files.messages import composed, escaped, warn
 from ..files.storage import open_regular
 from . import decode, label_files, splits
 from .batches import permutation
+from .image_file import Unreadable, open_image
 from .levels import Levels
-from .picture_file import Unreadable, open_image
 from .sources import Source
 
 if TYPE_CHECKING:

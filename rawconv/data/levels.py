@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files.messages import warn
-from .picture_file import Unreadable
+from .image_file import Unreadable
 
 WHITE = (1 << 16) - 1  # of 16 bits, and of whatever states nothing
 # no picture is brighter than this: they have 14 bits or fewer in the place of 16

@@ -34,9 +34,9 @@ from ..machine.threads import thread_count
 from . import decode, folder, splits
 from .batches import permutation
 from .dataset import check_classes
+from .image_file import reasons, why
 from .levels import Levels
 from .packed import BEGIN, START, UNFINISHED, VERSION, Packed, images_per_chunk, write_seal
-from .picture_file import reasons, why
 from .sources import parse
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import numpy as np
 from ..errors import UsageError
 from ..machine.arrays import Array, array_module
 from ..net import Net
-from .pictures import stored_image as from_anything
+from .images import stored_image as from_anything
 
 if typing.TYPE_CHECKING:
-    from .pictures import ImageLike
+    from .images import ImageLike
 
 
 def net_module(net: Net) -> types.ModuleType:
@@ -42,7 +42,7 @@ def stored_image(net: Net, image: ImageLike) -> np.ndarray:
     """Resize the smaller side of an image and cut out its centre, as a data set would store it:
     uint8 (S, S, 3).
 
-    image: a path, a Pillow image or a uint8 array; see pictures.py for the errors.
+    image: a path, a Pillow image or a uint8 array; see images.py for the errors.
     """
     return from_anything(image, stored_size(net))
 
@@ -52,7 +52,7 @@ def preprocess(net: Net, images: np.ndarray) -> Array:
     W, 3), on the net's device and of its dtype, as net.forward takes them."""
     from .augment import prepare
 
-    return prepare(net_module(net).asarray(images), net.mean, net.shape[:2], dtype=net.dtype)
+    return prepare(net_module(net).asarray(images), net.pixel_mean, net.shape[:2], dtype=net.dtype)
 
 
 def center_crop(net: Net, images: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ from PIL import Image
 from ..errors import RawconvError
 from ..files.messages import composed, warn
 from . import label_files
+from .image_file import formats
 from .label_files import Labels, Names
-from .picture_file import formats
 
 WORDS = {
     "train": {"train", "training", "trainset", "trainval"},

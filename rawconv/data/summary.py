@@ -129,7 +129,7 @@ def show(
     """Return (name of the data set, Pillow image): `count` images of a split, drawn by seed, class
     by class.
     """
-    from ..report.gallery import Picture, gallery
+    from ..report.gallery import Tile, gallery
 
     data = open_sized(source, size)
     if classes:
@@ -138,7 +138,7 @@ def show(
     ids = permutation(len(part), seed, 0)[:count]
     ids = ids[np.argsort(part.labels[ids], kind="stable")]
     tiles = [
-        Picture(pixels, data.classes[part.labels[i]], os.path.basename(part.names[i]))
+        Tile(pixels, data.classes[part.labels[i]], os.path.basename(part.names[i]))
         for i, pixels in zip(ids, part.read(ids), strict=True)
     ]
     side, what = part.shape[0], "training" if split == "train" else "validation"

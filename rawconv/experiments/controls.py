@@ -110,8 +110,8 @@ def _measure(subject, name, top):
     nets = {variant.control: control(net, variant.control) for variant in VARIANTS}
 
     def measure(number):
-        picture, y, x = (int(column[number, 0]) for column in (top.picture, top.y, top.x))
-        pictures = split.read([picture, (picture + len(split) // 2) % len(split)])
+        image, y, x = (int(column[number, 0]) for column in (top.image, top.y, top.x))
+        pictures = split.read([image, (image + len(split) // 2) % len(split)])
         passed, unit = (
             forward_pass(net, pictures, [name]),
             Unit(0, user_name(net, name), number, y, x),
@@ -196,7 +196,7 @@ def _result(subject, name, top, maps, measured, shared, rows):
         for pool, values in shared.items()
     }
     table = [
-        {"map": number, "picture": data.val.names[top.picture[number, 0]], "variant": way.name,
+        {"map": number, "picture": data.val.names[top.image[number, 0]], "variant": way.name,
          "cosine": similar["cosine"][row, k], "correlation": similar["correlation"][row, k]}
         for row, number in enumerate(maps) for k, way in enumerate(VARIANTS)
     ]  # fmt: skip

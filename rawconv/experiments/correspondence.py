@@ -27,7 +27,7 @@ from ..errors import RawconvError, UsageError
 from ..files.storage import open_regular
 from ..machine.arrays import to_cpu
 from ..report import charts
-from ..report.figure2 import read_pictures
+from ..report.figure2 import read_images
 from ..report.strips import mosaic
 from ..visualize import perturbed
 from ..visualize.forward_pass import ForwardPass
@@ -62,12 +62,12 @@ class Marked(NamedTuple):
     object's box (top, left, bottom, right), in pixels of the net's input."""
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     parts: dict
     box: tuple
 
     def identity(self):
-        return self._asdict() | {"picture": hashlib.sha256(self.picture.tobytes()).hexdigest()}
+        return self._asdict() | {"picture": hashlib.sha256(self.image.tobytes()).hexdigest()}
 
 
 def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=0, fill="128"):
@@ -80,15 +80,13 @@ def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=
     net, parts = subject.net, list(pictures[0].parts)
     names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
     side, grey = size or max(1, round(net.shape[1] * 0.3)), filling(net, fill)
-    boxes = [
-        places(picture, k, side, random, seed, net.shape) for k, picture in enumerate(pictures)
-    ]
+    boxes = [places(image, k, side, random, seed, net.shape) for k, image in enumerate(pictures)]
 
     def covered(key):
         k = int(key.split()[-1])
-        return signs(net, pictures[k].picture, grey, boxes[k], names)
+        return signs(net, pictures[k].image, grey, boxes[k], names)
 
-    per_picture = study.each(
+    per_image = study.each(
         [f"picture {k}" for k in range(len(pictures))], covered, "correspondence", "pictures"
     )
     columns = {part: [k] for k, part in enumerate(parts)} | {
@@ -97,7 +95,7 @@ def run(subject, study, pictures, layers=("5", "7"), size=None, random=20, seed=
     rows = [
         {"layer": user_name(net, name), "occlusion": what} | row
         for name in names for what, where in columns.items()
-        for row in _pair_rows([[picture[name][k] for picture in per_picture] for k in where])
+        for row in _pair_rows([[image[name][k] for image in per_image] for k in where])
     ]  # fmt: skip
     return _result(net, pictures, boxes, grey, rows, list(columns), side)
 
@@ -125,15 +123,14 @@ def marked(subject, file=None, count=5, seed=0):
     if len(pictures) < 2:
         raise RawconvError("Correspondence is between pictures; give two or more.")
     wanted = pictures[0].parts
-    for picture in pictures:
-        if set(picture.parts) != set(wanted) or not wanted:
-            told = f"{', '.join(picture.parts) or 'no parts'}, {pictures[0].name} has {', '.join(wanted) or 'none'}"
+    for image in pictures:
+        if set(image.parts) != set(wanted) or not wanted:
+            told = f"{', '.join(image.parts) or 'no parts'}, {pictures[0].name} has {', '.join(wanted) or 'none'}"
             raise RawconvError(
-                f"{picture.name} has {told}; each picture needs the same parts, one at least."
+                f"{image.name} has {told}; each picture needs the same parts, one at least."
             )
     return [
-        picture._replace(parts={part: picture.parts[part] for part in wanted})
-        for picture in pictures
+        image._replace(parts={part: image.parts[part] for part in wanted}) for image in pictures
     ]
 
 
@@ -145,10 +142,10 @@ def _faces(net, count, seed):
     ids = [first + len(scenes.CLASSES) * k for k in range(count)]
     pictures, _ = scenes.draw(ids, size, seed, aligned=True)
     faces = []
-    for number, picture in zip(ids, pictures, strict=True):
+    for number, image in zip(ids, pictures, strict=True):
         truth = scenes.truth(number, size, seed, aligned=True)
         parts = {name: truth.parts[part] for name, part in FACE.items()}
-        faces.append(_marked(net, f"scene {number}", picture, parts, truth.box))
+        faces.append(_marked(net, f"scene {number}", image, parts, truth.box))
     return faces
 
 
@@ -156,15 +153,15 @@ def _read(net, file):
     told = _told(file)
     if not told:
         return []
-    stored, trouble = read_pictures([file.parent / name for name, *_ in told], net)
+    stored, trouble = read_images([file.parent / name for name, *_ in told], net)
     if trouble:
         raise RawconvError(" ".join(trouble))
     pictures = []
-    for (_, path, picture), (_, parts, box) in zip(stored, told, strict=True):
+    for (_, path, image), (_, parts, box) in zip(stored, told, strict=True):
         scale, cut = _fitted(net, path)
         at = {part: _moved(place, scale, cut) for part, place in parts.items()}
         pictures.append(
-            _marked(net, str(path), picture, at, _moved(box, scale, cut * 2) if box else None)
+            _marked(net, str(path), image, at, _moved(box, scale, cut * 2) if box else None)
         )
     return pictures
 
@@ -215,12 +212,12 @@ def _fitted(net, path):
     return stored_size(net) / side, ((height - side) / 2, (width - side) / 2)
 
 
-def _marked(net, name, picture, parts, box):
+def _marked(net, name, image, parts, box):
     """A Marked, from places in the stored picture.  RawconvError where a part is not in what the
     net sees of it.
     """
     size = net.shape[:2]
-    rim = [(len(picture) - length) // 2 for length in size]
+    rim = [(len(image) - length) // 2 for length in size]
     boxes = {
         part: tuple(int(v - r) for v, r in zip(at, rim, strict=True)) for part, at in parts.items()
     }
@@ -230,33 +227,33 @@ def _marked(net, name, picture, parts, box):
                 f"{name}: {part} is outside of the centre square that the net sees; cut the picture to it."
             )
     if box is None:
-        return Marked(name, picture, boxes, (0, 0, *size))
+        return Marked(name, image, boxes, (0, 0, *size))
     box = np.clip(np.round(np.subtract(box, rim * 2)).astype(int), 0, size * 2)
     if not (box[:2] < box[2:]).all():
         raise RawconvError(
             f"{name}: its box is empty, or outside of the centre square that the net sees."
         )
-    return Marked(name, picture, boxes, tuple(box.tolist()))
+    return Marked(name, image, boxes, tuple(box.tolist()))
 
 
-def places(picture, number, side, random, seed, shape):
+def places(image, number, side, random, seed, shape):
     """Boxes (parts + random, 4) of a Marked picture: around its parts, and around places in its
     box, moved inside.
     """
-    most, box = np.maximum(np.array(shape[:2]) - side, 0), picture.box
+    most, box = np.maximum(np.array(shape[:2]) - side, 0), image.box
     anywhere = np.random.default_rng([seed, number]).integers(box[:2], box[2:], (random, 2))
-    tops = np.clip(np.concatenate([list(picture.parts.values()), anywhere]) - side // 2, 0, most)
+    tops = np.clip(np.concatenate([list(image.parts.values()), anywhere]) - side // 2, 0, most)
     return np.hstack([tops, np.minimum(tops + side, shape[:2])])
 
 
 # ---------------------------------------------------------------------------------------------- what changes
 
 
-def signs(net, picture, grey, boxes, names):
+def signs(net, image, grey, boxes, names):
     """{layer object: int8 (boxes, dimensions)}: the sign of x - x~ for each box covered, 0 where
     nothing changes.
     """
-    maps = ForwardPass(net, preprocess(net, picture[None])).maps
+    maps = ForwardPass(net, preprocess(net, image[None])).maps
     responses = perturbed.forward(
         net, maps, *changes(maps[""], preprocess(net, grey[None]), boxes), names
     )
@@ -294,9 +291,9 @@ def _result(net, pictures, boxes, grey, rows, columns, side):
         layer: {what: {"mean": mean, "std": std} for what, (mean, std) in PAPER[layer].items()}
         for layer in layers if layer in PAPER
     }  # fmt: skip
-    numbers = {"pictures": [picture.name for picture in pictures], "size": side, "layers": table}
+    numbers = {"pictures": [image.name for image in pictures], "size": side, "layers": table}
     sentences = [_sentence(layer, table[layer], published.get(layer)) for layer in layers]
-    covered = _covered_pictures(net, pictures, boxes, grey, len(columns) - 1 + DRAWN)
+    covered = _covered_images(net, pictures, boxes, grey, len(columns) - 1 + DRAWN)
     figure = _draw(covered, columns[:-1], table, published, side)
     return Result(numbers, rows, figure, sentences, published)
 
@@ -343,20 +340,20 @@ def _draw(covered, parts, table, published, side):
     return charts.png(figure)
 
 
-def _covered_pictures(net, pictures, boxes, grey, count):
+def _covered_images(net, pictures, boxes, grey, count):
     """The first pictures as one: in each row a picture, and it with each of its first `count` boxes
     covered.
     """
     rows = [
-        _row(net, picture, some[:count], grey)
-        for picture, some in zip(pictures[:5], boxes, strict=False)
+        _row(net, image, some[:count], grey)
+        for image, some in zip(pictures[:5], boxes, strict=False)
     ]
     return mosaic(np.concatenate(rows), 1 + len(boxes[0][:count]), 2)
 
 
-def _row(net, marked_picture, boxes, grey):
-    picture, fill = center_crop(net, np.stack([marked_picture.picture, grey]))
-    tiles = np.repeat(picture[None], 1 + len(boxes), axis=0)
+def _row(net, marked_image, boxes, grey):
+    image, fill = center_crop(net, np.stack([marked_image.image, grey]))
+    tiles = np.repeat(image[None], 1 + len(boxes), axis=0)
     for tile, (top, left, bottom, right) in zip(tiles[1:], boxes, strict=True):
         tile[top:bottom, left:right] = fill[top:bottom, left:right]
     return tiles

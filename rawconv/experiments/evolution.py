@@ -147,9 +147,9 @@ def _strongest(study, nets, files, split, layers):
             user_layer = user_name(nets(epoch), name)
             columns |= {
                 f"{user_layer} {column}": getattr(best, column)[:, 0]
-                for column in ("value", "picture", "y", "x")
+                for column in ("value", "image", "y", "x")
             }
-            columns[f"{user_layer} picture"] += part.start
+            columns[f"{user_layer} image"] += part.start
         return columns
 
     steps = dict(zip(keys, study.each(list(keys), find, "scan", "parts"), strict=True))
@@ -164,7 +164,7 @@ def _merged(parts, layers):
     merged = {}
     for user_layer in layers:
         best = np.argmax([part[f"{user_layer} value"] for part in parts], axis=0)
-        for column in ("value", "picture", "y", "x"):
+        for column in ("value", "image", "y", "x"):
             values = np.stack([part[f"{user_layer} {column}"] for part in parts])
             merged[f"{user_layer} {column}"] = values[best, np.arange(len(best))]
     return merged
@@ -185,12 +185,12 @@ def _look(nets, split, layers, chosen, strongest_at, initial):
             where = [
                 tuple(
                     int(strongest_at[epoch][f"{user_layer} {part}"][m])
-                    for part in ("picture", "y", "x")
+                    for part in ("image", "y", "x")
                 )
                 for m in chosen[user_layer]
             ]
             if where:
-                passed = forward_pass(net, split.read([picture for picture, _, _ in where]), [name])
+                passed = forward_pass(net, split.read([image for image, _, _ in where]), [name])
                 rows = enumerate(zip(chosen[user_layer], where, strict=True))
                 units = [Unit(row, user_layer, m, y, x) for row, (m, (_, y, x)) in rows]
                 drawn[f"{user_layer} tiles"] = [
@@ -220,7 +220,7 @@ def _result(subject, layers, chosen, strongest_at, drawn):
         for user_layer in layers
     }
     jumped = {
-        user_layer: jumps([strongest_at[e][f"{user_layer} picture"] for e in epochs])
+        user_layer: jumps([strongest_at[e][f"{user_layer} image"] for e in epochs])
         for user_layer in layers
     }
     shares = {user_layer: jumped[user_layer].mean(axis=1).tolist() for user_layer in layers}
@@ -263,9 +263,9 @@ def _rows(split, user_layer, maps, strongest_at, jumped):
 
 def _row(split, user_layer, m, epoch, strongest_at, jumped):
     """The strongest unit of map m of layer `given`, as an epoch's arrays `found` have it."""
-    picture, y, x = (int(strongest_at[f"{user_layer} {what}"][m]) for what in ("picture", "y", "x"))
+    image, y, x = (int(strongest_at[f"{user_layer} {what}"][m]) for what in ("image", "y", "x"))
     return {
-        "layer": user_layer, "map": m, "epoch": epoch, "picture": split.names[picture], "id": picture,
+        "layer": user_layer, "map": m, "epoch": epoch, "picture": split.names[image], "id": image,
         "y": y, "x": x, "value": float(strongest_at[f"{user_layer} value"][m]), "jump": bool(jumped),
     }  # fmt: skip
 

@@ -87,7 +87,7 @@ class _Source(NamedTuple):
 
     net: Net
     layer: str
-    pictures: Split
+    images: Split
     classes: list
 
 

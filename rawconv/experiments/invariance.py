@@ -119,12 +119,12 @@ def run(
 # ---------------------------------------------------------------------------------------------- one picture
 
 
-def transform(picture, kind, value, fill):
+def transform(image, kind, value, fill):
     """A picture, uint8 (S, S, 3), transformed about its centre, bicubic; `fill` (S, S, 3) where it
     did not reach.
     """
     matrix, shift = kind.source(value)
-    size = picture.shape[1::-1]
+    size = image.shape[1::-1]
     offset = np.array(size) / 2 + shift - matrix @ np.array(size) / 2
     row = [*matrix[0], offset[0], *matrix[1], offset[1]]
 
@@ -134,7 +134,7 @@ def transform(picture, kind, value, fill):
         )
 
     # In floats: of whole numbers Pillow cuts off what it should round.
-    planes = [moved(picture[..., c].astype(np.float32), Image.Resampling.BICUBIC) for c in range(3)]
+    planes = [moved(image[..., c].astype(np.float32), Image.Resampling.BICUBIC) for c in range(3)]
     inside = moved(np.full(size[::-1], 255, np.uint8), Image.Resampling.NEAREST) > 0
     new = np.rint(np.clip(np.stack(planes, axis=2), 0, 255)).astype(np.uint8)
     return np.where(inside[..., None], new, fill)
@@ -142,8 +142,8 @@ def transform(picture, kind, value, fill):
 
 def measure(net, shown, kind, names, fill):
     """{raw, relative, unit: (values, layers), p: P(true class) (values,)} of a Shown picture, transformed."""
-    new = np.stack([transform(shown.picture, kind, value, fill) for value in kind.values])
-    still, _ = _respond(net, shown.picture[None], names, shown.label)
+    new = np.stack([transform(shown.image, kind, value, fill) for value in kind.values])
+    still, _ = _respond(net, shown.image[None], names, shown.label)
     features, p = zip(
         *(_respond(net, new[part], names, shown.label) for part in cut(len(new), AT_ONCE)),
         strict=True,
@@ -286,7 +286,5 @@ def _draw(net, pictures, families, curves, user_layers, distance, grey):
 
 def _examples(net, pictures, kind, grey):
     """A row for each picture: transformed by some values."""
-    new = [
-        transform(shown.picture, kind, value, grey) for shown in pictures for value in kind.drawn
-    ]
+    new = [transform(shown.image, kind, value, grey) for shown in pictures for value in kind.drawn]
     return mosaic(center_crop(net, np.stack(new)), len(kind.drawn), 2)

@@ -61,7 +61,7 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
             shown,
             top,
             places.boxes,
-            Covered.of(net, shown.picture, filled, name),
+            Covered.of(net, shown.image, filled, name),
         )
         for k, shown in enumerate(pictures)
     ]
@@ -116,9 +116,9 @@ class Covered(NamedTuple):
     activity: float
 
     @classmethod
-    def of(cls, net, picture, fill, layer):
+    def of(cls, net, image, fill, layer):
         """picture, fill: stored, uint8 (S, S, 3)."""
-        maps = ForwardPass(net, preprocess(net, picture[None])).maps
+        maps = ForwardPass(net, preprocess(net, image[None])).maps
         sums = to_cpu(maps[layer].sum(axis=(0, 1, 2)))
         if not sums.max() > 0:
             raise RawconvError(
@@ -183,15 +183,13 @@ def _projections(subject, shown, top, covered):
     """
     net, split = subject.net, subject.data.val
     unit = Unit(0, user_name(net, covered.layer), covered.number, whole=True)
-    ids = top.picture[covered.number][top.value[covered.number] > 0]
-    others = [picture for picture in split.read(ids) if not np.array_equal(picture, shown.picture)][
-        :OTHERS
-    ]
+    ids = top.image[covered.number][top.value[covered.number] > 0]
+    others = [image for image in split.read(ids) if not np.array_equal(image, shown.image)][:OTHERS]
     down = []
-    for picture in [shown.picture, *others]:
+    for image in [shown.image, *others]:
         down += [
             projection.pixels
-            for projection in project(forward_pass(net, picture, [covered.layer]), [unit])
+            for projection in project(forward_pass(net, image, [covered.layer]), [unit])
         ]
     p = to_cpu(softmax(covered.maps[net.output])).reshape(-1)
     return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
@@ -279,12 +277,10 @@ def _draw(net, pictures, results, places, filled, summaries, user_layer):
     height, width = net.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for row, shown, measured, summary in zip(axes, pictures, results, summaries, strict=True):
-        picture = _covered_picture(
-            net, shown.picture, filled, places.boxes[measured["true"].argmin()]
-        )
+        image = _covered_image(net, shown.image, filled, places.boxes[measured["true"].argmin()])
         charts.show(
             row[0],
-            picture,
+            image,
             f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}",
         )
         share = places.grid(measured["activity"]) / measured["whole"]
@@ -297,12 +293,12 @@ def _draw(net, pictures, results, places, filled, summaries, user_layer):
     return charts.png(figure)
 
 
-def _covered_picture(net, picture, filled, box):
+def _covered_image(net, image, filled, box):
     """What the net sees of a stored picture, with a box of another one in it."""
-    picture, fill = center_crop(net, np.stack([picture, filled]))
+    image, fill = center_crop(net, np.stack([image, filled]))
     top, left, bottom, right = box
-    picture[top:bottom, left:right] = fill[top:bottom, left:right]
-    return picture
+    image[top:bottom, left:right] = fill[top:bottom, left:right]
+    return image
 
 
 def _four(down):

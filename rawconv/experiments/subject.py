@@ -16,7 +16,7 @@ from ..files.run_folders import result_folder
 from ..layers.softmax import softmax
 from ..machine.arrays import Device, to_cpu
 from ..net import Net
-from ..report.figure2 import read_pictures
+from ..report.figure2 import read_images
 from ..training.evaluation import VIEWS
 from ..training.runs import data_of, limit_columns
 from ..visualize.top_activations import data_key, fingerprint
@@ -54,14 +54,14 @@ class Shown(NamedTuple):
     """
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     label: int
 
     def identity(self):
         return {
             "name": self.name,
             "label": self.label,
-            "sha256": hashlib.sha256(self.picture.tobytes()).hexdigest(),
+            "sha256": hashlib.sha256(self.image.tobytes()).hexdigest(),
         }
 
 
@@ -87,14 +87,14 @@ def shown(subject, paths=(), label=None, count=3):
     """
     net = subject.net
     if paths:
-        files, trouble = read_pictures(paths, net)
+        files, trouble = read_images(paths, net)
         if trouble:
             raise RawconvError(" ".join(trouble))
-        best = probabilities(net, np.stack([picture for *_, picture in files])).argmax(axis=1)
+        best = probabilities(net, np.stack([image for *_, image in files])).argmax(axis=1)
         true = [class_number(net, label)] * len(files) if label else best.tolist()
         return [
-            Shown(escaped(str(path)), picture, k)
-            for (_, path, picture), k in zip(files, true, strict=True)
+            Shown(escaped(str(path)), image, k)
+            for (_, path, image), k in zip(files, true, strict=True)
         ]
     split, numbers = subject.data.val, class_numbers(subject)
     labels = numbers[split.labels[:LOOKED_AT]]
@@ -113,8 +113,8 @@ def shown(subject, paths=(), label=None, count=3):
     ids = np.sort(ids[np.argsort(earlier[ids], kind="stable")][:count])
     pictures = split.read(ids)
     return [
-        Shown(escaped(split.names[i]), picture, int(labels[i]))
-        for i, picture in zip(ids, pictures, strict=True)
+        Shown(escaped(split.names[i]), image, int(labels[i]))
+        for i, image in zip(ids, pictures, strict=True)
     ]
 
 
@@ -124,7 +124,9 @@ def filling(net, fill):
     """
     size = stored_size(net)
     if fill == "mean":
-        return np.broadcast_to(np.rint(to_cpu(net.mean)).astype(np.uint8), (size, size, 3)).copy()
+        return np.broadcast_to(
+            np.rint(to_cpu(net.pixel_mean)).astype(np.uint8), (size, size, 3)
+        ).copy()
     parts = fill.split(",")
     if len(parts) not in (1, 3) or not all(
         part.strip().isdecimal() and int(part) < 256 for part in parts
@@ -172,7 +174,9 @@ def probabilities(net, pictures, views=1):
     The mean is of the softmax outputs (Krizhevsky 2012).
     """
     soundness.check_scores(net)
-    x = VIEWS[views](net_module(net).asarray(pictures), net.mean, net.shape[:2], dtype=net.dtype)
+    x = VIEWS[views](
+        net_module(net).asarray(pictures), net.pixel_mean, net.shape[:2], dtype=net.dtype
+    )
     scores, _ = net.forward(x, keep=False)
     return to_cpu(softmax(scores)).reshape(len(pictures), views, -1).mean(axis=1)
 

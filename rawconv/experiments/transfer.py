@@ -111,7 +111,7 @@ def _scratch(subject, few, held, folder, steps, seed):
 
     def begin():
         net = untrained(new_classifier(subject.net, data.classes, seed), seed)
-        net.mean = mean_image(few)
+        net.pixel_mean = mean_image(few)
         how = (
             Recipe.from_json(subject.info["recipe"])
             if subject.info.get("recipe")

@@ -68,10 +68,10 @@ def short(name):
     return shown(name, 18)
 
 
-def show(axes, picture, title=""):
+def show(axes, image, title=""):
     """A picture on its axes: uint8 (H, W, 3) as it is, signed floats by images.display."""
-    picture = picture if picture.dtype == np.uint8 else display(picture)
-    axes.imshow(picture, interpolation="nearest")
+    image = image if image.dtype == np.uint8 else display(image)
+    axes.imshow(image, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
     axes.grid(False)
 

@@ -18,8 +18,8 @@ PANELS = (
 
 def draw_curves(rows, epochs=None):
     """A PNG (bytes) of two panels, from the rows of a run's log; `epochs` is the right end of the axis."""
-    picture = Image.new("RGB", SIZE, "white")
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(image)
     for index, (title, names, factor) in enumerate(PANELS):
         frame = (SIZE[0] // 2 * index, 0, SIZE[0] // 2 * (index + 1), SIZE[1])
         curves = {
@@ -27,7 +27,7 @@ def draw_curves(rows, epochs=None):
             for name in names
         }
         _panel(draw, frame, title, [r["epoch"] for r in rows], curves, epochs or rows[-1]["epoch"])
-    return png_bytes(picture)
+    return png_bytes(image)
 
 
 def _panel(draw, frame, title, epochs, curves, last):

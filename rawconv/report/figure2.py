@@ -13,8 +13,8 @@ import pathlib
 
 import numpy as np
 
+from ..data.images import read
 from ..data.levels import Levels
-from ..data.pictures import read
 from ..data.preprocessing import stored_size
 from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
@@ -26,7 +26,7 @@ from ..visualize.top_activations import scan_once
 from ..visualize.units import user_name
 from . import html
 from .experiments import experiments
-from .pages import draw_pages, picture_page, plan
+from .pages import draw_pages, image_page, plan
 from .winners import project_winners
 
 
@@ -37,21 +37,21 @@ def silent(sentence):
 # ---------------------------------------------------------------------------------------------- in and out
 
 
-def read_pictures(paths, net, levels=None):
+def read_images(paths, net, levels=None):
     """([(name for files, path, stored picture)], [a sentence for each that is no picture]);
     RawconvError if none is.
     """
     found, trouble, taken, levels = [], [], set(), levels or Levels()
     for path in paths:
         try:
-            picture = read(path, stored_size(net), levels)
+            image = read(path, stored_size(net), levels)
         except (RawconvError, UsageError) as error:
             trouble.append(str(error))
             continue
         stem = clean(pathlib.Path(path).stem)[:80] or "picture"
         name = next(name for name in _numbered(stem) if name.casefold() not in taken)
         taken.add(name.casefold())  # some file systems know no difference between a.png and A.png
-        found.append((name, path, picture))
+        found.append((name, path, image))
     levels.tell()
     if not found:
         raise RawconvError(" ".join(trouble))
@@ -80,28 +80,28 @@ def draw_layers(
     page: whether the units' ways down for draw_report are found as well, while their images are up.
     workspace: bytes that the maps of the images on their way together may take.
     """
-    pictures, described = getattr(data, split), []
-    if len(pictures) < top:
+    images, described = getattr(data, split), []
+    if len(images) < top:
         say(
-            f"There are only {len(pictures)} pictures, so each map shows {len(pictures)} units instead of {top}."
+            f"There are only {len(images)} pictures, so each map shows {len(images)} units instead of {top}."
         )
     found, spared = scan_once(
-        net, data.source, pictures, [name for name, _ in asked], top, folder, say=say
+        net, data.source, images, [name for name, _ in asked], top, folder, say=say
     )
     if spared:
         say(f"Read the strongest units from {spared}; no new scan was needed.")
     plans = [plan(net, name, found[name], maps, top) for name, maps in asked]
     followed = html.units_of_page(net, found, dict(asked), top) if page else None
     units = [unit for shown in plans for unit in shown.units()]
-    tiles, ways = project_winners(net, pictures, found, units, look, followed, workspace)
+    tiles, ways = project_winners(net, images, found, units, look, followed, workspace)
     for shown in plans:
         title = f"{shown.given} of {net.model or 'the net'}, {data.name}"
-        pages, description = draw_pages(net, data, pictures, shown, tiles, title, look)
+        pages, description = draw_pages(net, data, images, shown, tiles, title, look)
         for file, drawn in pages:
             write_png(folder / file, drawn)
         described.append(description)
         say(_summary(description, [file for file, _ in pages]))
-    about = {"data": data.source, "split": split, "pictures": len(pictures), "layers": described}
+    about = {"data": data.source, "split": split, "pictures": len(images), "layers": described}
     return html.Shown(found, dict(asked), ways), about
 
 
@@ -135,7 +135,7 @@ def draw_report(path, net, info, data, split, shown, look, top, weights, say=sil
     return []
 
 
-def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE):
+def draw_images(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE):
     """The classes (said) and strongest units (drawn) of what read_pictures found: about.
 
     Each picture goes up once.  workspace: bytes that the maps of the pictures on their way together may take.
@@ -149,7 +149,7 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
         [*(["scores"] if net.has_scores else []), *(layer for layer, _ in asked)],
         [],
     )
-    images = np.stack([picture for *_, picture in stored])
+    images = np.stack([image for *_, image in stored])
     for rows, passed in forward_passes(net, images, layers, workspace, exchanged):
         answers = passed.classes() if net.has_scores else [[]] * len(passed)
         for row, ((name, path, _), best) in enumerate(zip(stored[rows], answers, strict=False)):
@@ -158,7 +158,7 @@ def draw_pictures(net, stored, asked, look, top, folder, say=silent, workspace=W
                 say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
                 title += f": {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
             for layer, maps in asked:
-                page, description = picture_page(passed, row, layer, title, maps, look, top)
+                page, description = image_page(passed, row, layer, title, maps, look, top)
                 drawn.append({"file": f"{clean(user_name(net, layer))}-{name}.png", **description})
                 write_png(folder / drawn[-1]["file"], page)
             classes = [{"class": label, "probability": p} for label, p in best]

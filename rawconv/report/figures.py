@@ -94,9 +94,9 @@ def _heading(draw, x, y, title, note, width):
 
 def put(page, pixels, left, top, size=TILE):
     """Paste an enlarged picture into the middle of a grey square."""
-    picture = enlarge(pixels, size)
+    image = enlarge(pixels, size)
     ImageDraw.Draw(page).rectangle((left, top, left + size - 1, top + size - 1), GREY)
-    page.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
+    page.paste(image, (left + (size - image.width) // 2, top + (size - image.height) // 2))
 
 
 def put_projection(page, unit, left, top, size=TILE):
@@ -199,12 +199,12 @@ def filters(weight, title, subtitle, legend, tile=TILE):
     """First-layer filters (KH, KW, 3, F), each scaled by itself around mid-grey."""
     from ..visualize.images import display
 
-    pictures = display(np.moveaxis(weight, 3, 0))
-    blocks = [Block(str(number), "", [Tile(picture)]) for number, picture in enumerate(pictures)]
+    images = display(np.moveaxis(weight, 3, 0))
+    blocks = [Block(str(number), "", [Tile(image)]) for number, image in enumerate(images)]
     return overview(blocks, title, subtitle, legend, patches=False, tile=tile)
 
 
-def one_picture(picture, units, title, subtitle, legend, tile=176):
+def one_image(image, units, title, subtitle, legend, tile=176):
     """A single picture with its strongest units marked in it, and each unit's projection and patch beside it.
 
     units: [(Tile, box (top, left, bottom, right), title, note)], strongest first.  Each one's
@@ -220,10 +220,8 @@ def one_picture(picture, units, title, subtitle, legend, tile=176):
     page, draw, top = blank_page(
         width, max(side + 26, rows * cell[1] - 20), title, subtitle, legend
     )
-    put(page, picture, MARGIN, top + 26, side)
-    _mark(
-        draw, [box for _, box, *_ in units], side / max(picture.shape[:2]), MARGIN, top + 26, side
-    )
+    put(page, image, MARGIN, top + 26, side)
+    _mark(draw, [box for _, box, *_ in units], side / max(image.shape[:2]), MARGIN, top + 26, side)
     for number, (unit, _, name, note) in enumerate(units):
         y, x = divmod(number, columns)
         x, y = MARGIN + side + GAP + x * cell[0], top + y * cell[1]

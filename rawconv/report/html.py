@@ -316,12 +316,12 @@ def _filters(net):
     name, layer = net.layers[0]
     if not layer.params or to_cpu(layer.weight).shape[2] != 3:
         return None
-    pictures = display(np.moveaxis(to_cpu(layer.weight), 3, 0))
-    shape, rows = pictures.shape[1:3], [pictures[k : k + 8] for k in range(0, len(pictures), 8)]
+    images = display(np.moveaxis(to_cpu(layer.weight), 3, 0))
+    shape, rows = images.shape[1:3], [images[k : k + 8] for k in range(0, len(images), 8)]
     rows[-1] = np.concatenate(
-        [rows[-1], np.full((8 - len(rows[-1]), *pictures.shape[1:]), 128, np.uint8)]
+        [rows[-1], np.full((8 - len(rows[-1]), *images.shape[1:]), 128, np.uint8)]
     )
     return {
-        "layer": name, "count": len(pictures), "tile": shape, "cell": sheets.cell_size(shape),
+        "layer": name, "count": len(images), "tile": shape, "cell": sheets.cell_size(shape),
         "sheet": sheets.sheet(rows, shape), "columns": 8,
     }  # fmt: skip

@@ -221,7 +221,7 @@ def _ordinal(count):
 # ---------------------------------------------------------------------------------------------- a single picture
 
 
-def picture_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
+def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
     """(Pillow picture, description) of one image of a ForwardPass: its strongest units in a layer.
 
     row: the image's.  wanted, count: of each map the strongest place; of the maps these, or the
@@ -260,5 +260,5 @@ def picture_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
         if wanted is None
         else f"units of {given}, as asked"
     )
-    page = figures.one_picture(image, drawn, title, subtitle, legend + look.sentence())
+    page = figures.one_image(image, drawn, title, subtitle, legend + look.sentence())
     return page, {"layer": given, "object": name, "units": described}

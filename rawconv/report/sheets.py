@@ -13,9 +13,9 @@ QUALITY = 76
 BLOCK = 8  # of JPEG: cells are multiples of it, so that a tile never shows its neighbour
 
 
-def data_uri(picture):
+def data_uri(image):
     """A grey picture or one of small tiles: PNG."""
-    return _uri("png", png_bytes(picture, optimize=True))
+    return _uri("png", png_bytes(image, optimize=True))
 
 
 def _uri(kind, data):
@@ -37,11 +37,11 @@ def sheet(rows, shape):
         np.concatenate([np.pad(fit(tile, shape), (*pad, (0, 0)), "edge") for tile in row], axis=1)
         for row in rows
     ]
-    picture = Image.fromarray(np.concatenate(lines, axis=0))
+    image = Image.fromarray(np.concatenate(lines, axis=0))
     if max(shape) <= LOSSLESS:
-        return data_uri(picture)
+        return data_uri(image)
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    image.save(out, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
     return _uri("jpeg", out.getvalue())
 
 

@@ -56,8 +56,8 @@ def _shrink(one, thumb):
 
     if one.shape == thumb:
         return one
-    picture = Image.fromarray(np.ascontiguousarray(one, np.float32))
-    return np.asarray(picture.resize(thumb[::-1], Image.Resampling.BOX))
+    image = Image.fromarray(np.ascontiguousarray(one, np.float32))
+    return np.asarray(image.resize(thumb[::-1], Image.Resampling.BOX))
 
 
 def _grey(values):

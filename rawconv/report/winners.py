@@ -105,7 +105,7 @@ def _leads(net, found, unit):
     """Whether a unit is the strongest of its map, and alive."""
     name = layer_object(net, unit.layer)
     best = found[name]
-    return best.picture[unit.channel, 0] == unit.image and (
+    return best.image[unit.channel, 0] == unit.image and (
         best.value[unit.channel, 0] != 0 or is_score(net, name)
     )
 
@@ -120,7 +120,7 @@ class _Check:
     def __call__(self, unit, value):
         name = layer_object(self.net, unit.layer)
         best = self.found[name]
-        rank = int(np.flatnonzero(best.picture[unit.channel] == unit.image)[0])
+        rank = int(np.flatnonzero(best.image[unit.channel] == unit.image)[0])
         before = best.value[unit.channel, rank]
         if not abs(value - before) <= TOLERANCE * self.largest[name]:
             raise RawconvError(

@@ -67,7 +67,7 @@ def answer(
         for ids, images, labels in batches(split, 250 // views, shard=ranks.shard):
             if not len(ids):
                 continue  # the other processes have them all
-            x = VIEWS[views](device.put(images), net.mean, net.shape[:2], dtype=net.dtype)
+            x = VIEWS[views](device.put(images), net.pixel_mean, net.shape[:2], dtype=net.dtype)
             logits, _ = net.forward(x, keep=False)
             table[:, ids] = _answers(to_cpu(logits).reshape(len(ids), views, -1), labels)
             bar.update(len(ids) * ranks.size)
@@ -209,10 +209,10 @@ def _draw_mistakes(
     worst: np.ndarray,
     results: dict[str, Any],
 ) -> Any:
-    from ..report.gallery import Picture, gallery
+    from ..report.gallery import Tile, gallery
 
     tiles = [
-        Picture(
+        Tile(
             pixels,
             f"{classes[answers.best[i]]} {np.exp(answers.sure[i]):.0%}",
             f"is {classes[split.labels[i]]}",

@@ -179,7 +179,7 @@ class _Run:
         self.epochs: list[
             tuple[float, dict[str, float]]
         ] = []  # (training loss, update ratios) of those that this process trained
-        self.pictures = fingerprint(data) if self.writes else None
+        self.images = fingerprint(data) if self.writes else None
 
     def begin(self, resume: dict[str, Any] | None) -> None:
         """Take the state of a run that is resumed, if there is one, and its log."""
@@ -203,7 +203,7 @@ class _Run:
             "recipe": self.recipe.to_json(),
             "seed": self.seed,
         }
-        info |= {"history": rows, "options": options(self.net), "pictures": self.pictures}
+        info |= {"history": rows, "options": options(self.net), "pictures": self.images}
         info |= {"wnids": list(self.data.wnids)} if any(self.data.wnids) else {}
         kept = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, kept)
@@ -333,7 +333,7 @@ class _Run:
 
     def _first_broken(self, images: Array) -> str:
         return soundness.first_broken(
-            self.net, prepare(images, self.net.mean, self.net.shape[:2], dtype=self.net.dtype)
+            self.net, prepare(images, self.net.pixel_mean, self.net.shape[:2], dtype=self.net.dtype)
         )
 
     def finish_epoch(self, watch: bool, say: Say) -> Row:
@@ -355,7 +355,9 @@ class _Run:
         row |= self._validation()
         at.update(epoch=at["epoch"] + 1, position=0, sums=[0.0, 0.0, 0.0])
         some = self.device.put(self.data.val.read(range(min(64, len(self.data.val)))))
-        dead = diagnostics.dead_maps(net, prepare(some, net.mean, net.shape[:2], dtype=net.dtype))
+        dead = diagnostics.dead_maps(
+            net, prepare(some, net.pixel_mean, net.shape[:2], dtype=net.dtype)
+        )
         ratios = diagnostics.update_ratios(net, self.optimizer.velocity)
         self.epochs.append((row["train_loss"], ratios))
         diagnostics.warn(net, self.epochs, dead, say)
@@ -429,7 +431,7 @@ def train_step(
     if not len(images):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
-        x = prepare(images, net.mean, net.shape[:2], rng_key, crop, net.dtype)
+        x = prepare(images, net.pixel_mean, net.shape[:2], rng_key, crop, net.dtype)
         if len(pca_jitter):
             x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
         logits, caches = net.forward(x, rng_key=rng_key)
@@ -505,7 +507,7 @@ def evaluate(
             continue  # the other processes have them all
         labels = device.put(labels)
         logits, _ = net.forward(
-            prepare(upload(images), net.mean, net.shape[:2], dtype=net.dtype), keep=False
+            prepare(upload(images), net.pixel_mean, net.shape[:2], dtype=net.dtype), keep=False
         )
         above = _above(logits, labels)
         sums += _sums(softmax_cross_entropy(logits, labels)[0], above)

@@ -401,7 +401,7 @@ def check_gradients(
         if not value.any():
             value += 0.1 * rng.standard_normal(value.shape)
     x = prepare(
-        run.data.train.read(ids), net.mean, net.shape[:2], rng_key, run.recipe.crop, "float64"
+        run.data.train.read(ids), net.pixel_mean, net.shape[:2], rng_key, run.recipe.crop, "float64"
     )
 
     def loss() -> Any:
@@ -475,7 +475,7 @@ def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
         (name, fresh if name == last else layer, *inputs)
         for name, layer, inputs in net.nodes.values()
     ]
-    twin = Net(net.shape, layers, classes, net.mean, net.model, seed, net.dtype, net.stored)
+    twin = Net(net.shape, layers, classes, net.pixel_mean, net.model, seed, net.dtype, net.stored)
     twin.execution = net.execution
     return twin
 

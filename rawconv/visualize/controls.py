@@ -72,7 +72,9 @@ def untrained(net: Net, seed: int = SEED) -> Net:
     layers = [
         (name, type(layer)(**layer.settings), *inputs) for name, layer, inputs in net.nodes.values()
     ]
-    twin = Net(net.shape, layers, net.classes, net.mean, net.model, seed, net.dtype, net.stored)
+    twin = Net(
+        net.shape, layers, net.classes, net.pixel_mean, net.model, seed, net.dtype, net.stored
+    )
     twin.execution = net.execution
     for (_, layer), (_, old) in zip(twin.layers, net.layers, strict=True):
         for key, value in old.params.items():

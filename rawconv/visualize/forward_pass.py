@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from .. import soundness
-from ..data.pictures import check_count, stored_batch
+from ..data.images import check_count, stored_batch
 from ..data.preprocessing import center_crop, preprocess, stored_size
 from ..errors import UsageError
 from ..layers.softmax import softmax
@@ -33,7 +33,7 @@ if typing.TYPE_CHECKING:
     from typing import Any
 
     from ..data import Split
-    from ..data.pictures import ImagesLike
+    from ..data.images import ImagesLike
 
 WORKSPACE = 256 << 20  # bytes that the feature maps and caches of one pass may take
 

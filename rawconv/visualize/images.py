@@ -27,14 +27,14 @@ def display(r: Array, percentile: float = 100) -> np.ndarray:
     return np.rint(255 * (0.5 + 0.5 * np.clip(r / scale, -1, 1))).astype(np.uint8)
 
 
-def crop(picture: np.ndarray, box: tuple[int, int, int, int], fill: float = GREY) -> np.ndarray:
+def crop(image: np.ndarray, box: tuple[int, int, int, int], fill: float = GREY) -> np.ndarray:
     """picture (H, W, C) cut to box (top, left, bottom, right), which may leave it: padded with
     `fill` there.
     """
     top, left, bottom, right = box
-    height, width = picture.shape[:2]
-    out = np.full((bottom - top, right - left, *picture.shape[2:]), fill, picture.dtype)
+    height, width = image.shape[:2]
+    out = np.full((bottom - top, right - left, *image.shape[2:]), fill, image.dtype)
     y0, y1, x0, x1 = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
     if y0 < y1 and x0 < x1:
-        out[y0 - top : y1 - top, x0 - left : x1 - left] = picture[y0:y1, x0:x1]
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
     return out

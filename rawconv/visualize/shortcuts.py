@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from ..data.pictures import check_count, is_batch, stored_batch
+from ..data.images import check_count, is_batch, stored_batch
 from ..data.preprocessing import stored_size
 from ..errors import UsageError
 from ..layers import PAPER, Rules
@@ -23,7 +23,7 @@ from .units import parse_unit
 if typing.TYPE_CHECKING:
     from typing import Any
 
-    from ..data.pictures import ImagesLike
+    from ..data.images import ImagesLike
 
 
 def project(net: Net, image: ImagesLike, unit: str, rules: Rules = PAPER) -> np.ndarray:

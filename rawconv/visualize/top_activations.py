@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..data.dataset import Split
-from ..data.pictures import check_count, split_of
+from ..data.images import check_count, split_of
 from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.locks import holder, locked
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from ..data.pictures import ImagesLike
+    from ..data.images import ImagesLike
     from ..files.messages import Say
 
 FORMAT, KIND, VERSION = "rawconv-topk", "scan record", 2
-DTYPES = {"picture": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}
+DTYPES = {"image": "<i8", "y": "<i4", "x": "<i4", "label": "<i8"}
 MOST_LAYERS = 1 << 10
 KEEP_SECONDS = 30  # between two records of a scan that is under way
 
@@ -61,7 +61,7 @@ class TopActivations(NamedTuple):
     """
 
     value: np.ndarray
-    picture: np.ndarray
+    image: np.ndarray
     y: np.ndarray
     x: np.ndarray
     label: np.ndarray
@@ -83,7 +83,7 @@ class TopActivations(NamedTuple):
             count or self.value.shape[1],
         )
         return [
-            Unit(int(self.picture[m, rank]), layer, int(m), int(self.y[m, rank]), int(self.x[m, rank]))
+            Unit(int(self.image[m, rank]), layer, int(m), int(self.y[m, rank]), int(self.x[m, rank]))
             for m in channels for rank in range(min(count, self.value.shape[1]))
         ]  # fmt: skip
 
@@ -101,7 +101,7 @@ def scan(
     """Find the k images and positions that excite each feature map most: {layer as given: TopActivations}.
 
     split: of a data set; or a data set's name or folder, of which the validation images are taken;
-    or images, one or several, as in pictures.py (label -1).  It is read in its own order.
+    or images, one or several, as in images.py (label -1).  It is read in its own order.
     layers: names or objects; the deepest one ends the forward pass.  k: cut to the number of images.
     resume_from: (position, TopActivations) that an interrupted scan passed to checkpoint_callback,
     which is called every KEEP_SECONDS.
@@ -120,8 +120,8 @@ def scan(
         raise RawconvError("The data set has no pictures to scan.")
     with progress_bar(len(split), "scan", done=state[0], show=progress, stay=True) as bar:
         try:
-            for ids, pictures, labels in batches(split, batch, start=state[0]):
-                state = state[0] + len(ids), _scan_batch(net, pictures, ids, labels, state[1], k)
+            for ids, images, labels in batches(split, batch, start=state[0]):
+                state = state[0] + len(ids), _scan_batch(net, images, ids, labels, state[1], k)
                 bar.update(len(ids))
                 if time.monotonic() - last > KEEP_SECONDS:
                     checkpoint_callback(*state)
@@ -134,13 +134,13 @@ def scan(
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
-def _scan_batch(net, pictures, ids, labels, tops, k):
+def _scan_batch(net, images, ids, labels, tops, k):
     """Return {layer object: TopActivations} of `tops` and one more batch."""
     new = {}
-    for name, y, _ in net.up(preprocess(net, pictures), asked=tops):
+    for name, y, _ in net.up(preprocess(net, images), asked=tops):
         if name in tops:
             new[name] = _merge(tops[name], y, ids, labels, k)
-            check_finite(net, new[name].value, preprocess(net, pictures))
+            check_finite(net, new[name].value, preprocess(net, images))
             if len(new) == len(tops):
                 break
     return new
@@ -170,10 +170,10 @@ def _merge(best, y, ids, labels, k):
         out[fresh] = entering
         return out
 
-    _, picture, top, left, label = best or [None] * 5
+    _, image, top, left, label = best or [None] * 5
     return TopActivations(
         np.take_along_axis(values, order, axis=1),
-        column(picture, ids[rows], np.int64),
+        column(image, ids[rows], np.int64),
         column(top, place // width, np.int32),
         column(left, place % width, np.int32),
         column(label, labels[rows], np.int64),
@@ -187,7 +187,7 @@ def fingerprint(net: Net) -> str:
     """SHA-256 of all that a scan depends on in a net: its sizes, layers, settings, weights and mean."""
     layers = [(name, type(layer).__name__, layer.settings) for name, layer in net.layers]
     digest = hashlib.sha256(repr((net.shape, net.stored, layers)).encode())
-    for key, value in [*net.params.items(), ("mean", net.mean)]:
+    for key, value in [*net.params.items(), ("mean", net.pixel_mean)]:
         value = np.ascontiguousarray(to_cpu(value))
         digest.update(repr((key, value.shape, value.dtype.str)).encode() + value.tobytes())
     return digest.hexdigest()
@@ -291,10 +291,10 @@ def _columns(group, maps, count):
 
 
 def _sound(tops, shape, split):
-    limits = zip((tops.picture, tops.y, tops.x), (len(split), *shape[:2]), strict=True)
+    limits = zip((tops.image, tops.y, tops.x), (len(split), *shape[:2]), strict=True)
     inside = all((part >= 0).all() and (part < limit).all() for part, limit in limits)
     sorted_ = (tops.value[:, :-1] >= tops.value[:, 1:]).all()  # not so where there is a NaN
-    return inside and sorted_ and (tops.label == split.labels[tops.picture]).all()
+    return inside and sorted_ and (tops.label == split.labels[tops.image]).all()
 
 
 def _scan_or_resume(job, wanted):

@@ -74,7 +74,7 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device,
     workspace, force, as_json} of shared_options.  needs: subject -> {option: [files of other
     checkpoints]}, trained if they have to be.
-    shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
+    shows: subject -> [subject.Shown], the option `images` of an experiment about single ones.
     new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
     """
     from ... import checkpoint
@@ -113,11 +113,11 @@ def need_files(pictures, label=None):
     """UsageError where a PICTURE is not there, or a folder, or a --label has none."""
     if label and not pictures:
         raise UsageError("--label is the class of the PICTUREs; name one, or leave it out.")
-    for picture in pictures:
-        if not os.path.exists(picture):
-            raise UsageError(f"There is no picture {picture}.")
-        if os.path.isdir(picture):
-            raise UsageError(f"{picture} is a folder; name the pictures in it.")
+    for image in pictures:
+        if not os.path.exists(image):
+            raise UsageError(f"There is no picture {image}.")
+        if os.path.isdir(image):
+            raise UsageError(f"{image} is a folder; name the pictures in it.")
 
 
 def named_or_first(pictures, label, count):

@@ -115,7 +115,7 @@ def read(path: str | os.PathLike[str], size: int, levels: Levels | None = None) 
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> str:
-    from .picture_file import why
+    from .image_file import why
 
     if isinstance(error, OSError) and error.errno:
         return f"{path} cannot be read ({error.strerror})."
@@ -126,7 +126,7 @@ def _from_image(image: Image.Image, size: int) -> np.ndarray:
     from PIL import ImageOps
 
     from .decode import resize_center_crop, rgb
-    from .picture_file import why
+    from .image_file import why
 
     if not all(image.size):
         raise UsageError("This picture has no pixels; give one of at least 1x1.")
@@ -244,7 +244,7 @@ def split_of(images: Split | ImagesLike, size: int) -> Split:
 
 def _is_image_file(path: str | os.PathLike[str]) -> bool:
     from ..files.storage import open_regular
-    from .picture_file import Unreadable, open_image
+    from .image_file import Unreadable, open_image
 
     try:
         with open_regular(os.path.expanduser(path)) as file, open_image(file, 64):
