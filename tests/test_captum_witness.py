@@ -84,7 +84,7 @@ def witness(net, table, lrn):
     for name, kind, settings in table:
         if kind is Conv:
             layer = net[name]
-            size, stride, (top, left, bottom, right), _ = layer.window
+            size, stride, (top, left, bottom, right), *_ = layer.window
             bottom += -(shape[0] + top + bottom - size[0]) % stride[0]
             right += -(shape[1] + left + right - size[1]) % stride[1]
             conv = torch.nn.Conv2d(
