@@ -135,6 +135,35 @@ def test_a_single_image_is_numbered_where_its_units_look(canvas):
     assert canvas.words().count("dead") == 2, "in its tile and beside its name"
 
 
+@pytest.mark.parametrize("shape", [(48, 80), (80, 48)], ids=["wide", "tall"])
+def test_marks_lie_on_an_image_that_is_not_square(canvas, shape):
+    """Frame and number are where the image is pasted; a field that leaves it is cut at its border."""
+    units = [
+        (Tile(flat(201, 0, 0), None), (10, 20, 30, 44), "map 1", ""),
+        (Tile(flat(202, 0, 0), None), (0, 0, 8, 8), "map 2", ""),
+    ]
+    figures.one_image(flat(0, 90, 0, size=shape), units, "t", "s", "legend")
+    shown = canvas.images[0]
+    scale = max(shown.width, shown.height) / max(shape)
+    (frame,) = (one for one in canvas.rectangles if one.outline == RED)
+    corners = [
+        (x - origin) / scale for x, origin in zip(frame.at, (shown.x, shown.y) * 2, strict=True)
+    ]
+    assert corners == pytest.approx([20, 10, 44, 30], abs=0.3), "left, top, right, bottom"
+    middles = {
+        text.text: ((text.x - shown.x) / scale, (text.y - shown.y) / scale)
+        for text in canvas.texts
+        if text.text in "12" and text.x < shown.x + shown.width
+    }
+    assert middles == {"1": pytest.approx((32, 20)), "2": pytest.approx((4, 4))}
+    beyond = [(Tile(flat(201, 0, 0), None), (-99, -99, 199, 199), "map 1", "")]
+    figures.one_image(flat(0, 91, 0, size=shape), beyond, "t", "s", "legend")
+    (shown,) = (one for one in canvas.images if one.colour == (0, 91, 0))
+    frame = [one for one in canvas.rectangles if one.outline == RED][-1]
+    right, bottom = shown.x + shown.width - 1, shown.y + shown.height - 1
+    assert frame.at == (shown.x, shown.y, right, bottom)
+
+
 def test_filters_are_drawn_in_their_order(canvas):
     weight = np.zeros((3, 3, 3, 3), np.float32)
     for number, channel in enumerate((2, 0, 1)):

@@ -93,10 +93,12 @@ def _heading(draw, x, y, title, note, width):
 
 
 def put(page, pixels, left, top, size=TILE):
-    """Paste an enlarged picture into the middle of a grey square."""
+    """Paste an enlarged picture into the middle of a grey square; (left, top, width, height) of the picture."""
     image = enlarge(pixels, size)
     ImageDraw.Draw(page).rectangle((left, top, left + size - 1, top + size - 1), GREY)
-    page.paste(image, (left + (size - image.width) // 2, top + (size - image.height) // 2))
+    left, top = left + (size - image.width) // 2, top + (size - image.height) // 2
+    page.paste(image, (left, top))
+    return left, top, *image.size
 
 
 def put_projection(page, unit, left, top, size=TILE):
@@ -220,8 +222,8 @@ def one_image(image, units, title, subtitle, legend, tile=176):
     page, draw, top = blank_page(
         width, max(side + 26, rows * cell[1] - 20), title, subtitle, legend
     )
-    put(page, image, MARGIN, top + 26, side)
-    _mark(draw, [box for _, box, *_ in units], side / max(image.shape[:2]), MARGIN, top + 26, side)
+    pasted = put(page, image, MARGIN, top + 26, side)
+    _mark(draw, [box for _, box, *_ in units], side / max(image.shape[:2]), pasted)
     for number, (unit, _, name, note) in enumerate(units):
         y, x = divmod(number, columns)
         x, y = MARGIN + side + GAP + x * cell[0], top + y * cell[1]
@@ -236,19 +238,27 @@ def one_image(image, units, title, subtitle, legend, tile=176):
     return page
 
 
-def _mark(draw, boxes, scale, left, top, side):
-    """The first box, and at the centre of each its number (the strongest on top)."""
+def _mark(draw, boxes, scale, pasted):
+    """The first box, and at the centre of each its number (the strongest on top).
+
+    pasted: (left, top, width, height) of the enlarged picture on the page.
+    """
+    left, top, width, height = pasted
     for y0, x0, y1, x1 in boxes[:1]:
-        corners = [min(max(0, round(edge * scale)), side - 1) for edge in (x0, y0, x1, y1)]
-        draw.rectangle(
-            [corner + shift for corner, shift in zip(corners, (left, top) * 2, strict=True)],
-            None,
-            ACCENT,
-            3,
+        (x0, x1), (y0, y1) = (
+            [first + min(max(0, round(edge * scale)), length - 1) for edge in edges]
+            for first, length, edges in ((left, width, (x0, x1)), (top, height, (y0, y1)))
         )
+        draw.rectangle((x0, y0, x1, y1), None, ACCENT, 3)
     for number, (y0, x0, y1, x1) in reversed(list(enumerate(boxes, 1))):
-        x, y = (min(max(12, (a + b) / 2 * scale), side - 12) for a, b in ((x0, x1), (y0, y1)))
+        x, y = _inside((x0 + x1) / 2 * scale, width), _inside((y0 + y1) / 2 * scale, height)
         _disc(draw, left + x, top + y, number)
+
+
+def _inside(middle, length):
+    """So far from both ends that a disc fits; in what is narrower than a disc, its middle."""
+    rim = min(12, length / 2)
+    return min(max(rim, middle), length - rim)
 
 
 def _disc(draw, x, y, number):
