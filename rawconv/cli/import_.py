@@ -48,7 +48,7 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
               help="Smallest side of a picture when its centre is cut out.  [256 for nets of 224 to 256]")  # fmt: skip
 @click.option(
     "--verify",
-    "picture",
+    "image",
     metavar="PICTURE",
     help="Picture whose scores are first compared with those of FILE's own library.",
 )
