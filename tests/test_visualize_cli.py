@@ -419,7 +419,7 @@ def test_trace_with_a_bad_image_beside_a_good_one(place):
 USAGE = {
     "layer": (("--layer", "9"), "the layers are conv1, pool1, conv2, scores"),
     "units": (("--layer", "2", "--units", "20"), "conv2 has the maps 0 to 19"),
-    "units backwards": (("--layer", "2", "--units", "7-3"), "7-3"),
+    "units backwards": (("--layer", "2", "--units", "7-3"), "7-3 runs backwards; write 3-7"),
     "units in words": (("--layer", "2", "--units", "some"), "no list of maps"),
     "no units": (("--layer", "2", "--units", ""), "--units is empty"),
     "weights": (("--layer", "2", "--weights", "none.h5"), "none.h5"),

@@ -263,7 +263,11 @@ def _maps(units, net, name):
         if not match:
             raise UsageError(f"--units {units} is no list of maps; write 3,17,40-47 or all.")
         first, last = int(match[1]), int(match[2] or match[1])
-        if last >= count or first > last:
+        if first > last:
+            raise UsageError(
+                f"--units {units}: {first}-{last} runs backwards; write {last}-{first}."
+            )
+        if last >= count:
             raise UsageError(
                 f"--units {units}: {user_name(net, name)} has the maps 0 to {count - 1}."
             )
