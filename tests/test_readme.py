@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rawconv import models
+
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 QUICK = {  # what takes longer than half a minute runs with less to do
@@ -44,6 +46,18 @@ def folder(tmp_path_factory):
             pixels[:, : 40 if label == "left" else 80] += 100
             Image.fromarray(pixels).save(folder / "my-pictures" / label / f"{k}.png")
     return folder
+
+
+def test_the_layers_that_are_not_in_the_paper():
+    """They are named, and the paper's net (with the loss that trains it) has all others of the table."""
+    table = set(
+        re.findall(
+            r"^\| (\w+) \|", TEXT.split("## The three walks")[1].split("\n## ")[0], re.MULTILINE
+        )
+    )
+    (named,) = re.findall(r"([\w, ]+) are not in the paper", TEXT)
+    paper = {type(layer).__name__ for _, layer in models.build("zf64", classes=2).layers}
+    assert table - {"layer"} - set(re.split(", | and ", named.strip())) == paper | {"Softmax"}
 
 
 @pytest.mark.skipif(
