@@ -10,6 +10,12 @@ from test_deconvnet import image, square_net
 from rawconv import models
 from rawconv.errors import UsageError
 from rawconv.layers import GRADIENT, PAPER, Execution, Rules
+from rawconv.layers.add import Add
+from rawconv.layers.concat import Concat
+from rawconv.layers.conv import Conv
+from rawconv.layers.relu import ReLU
+from rawconv.net import IMAGE, Net
+from rawconv.report import html
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.projection import project as projections
 from rawconv.visualize.shortcuts import project
@@ -49,6 +55,35 @@ def test_words():
     assert [(s.layer, s.step) for s in steps] == [
         ("scores", "unit"), ("fc3", "filter"), ("relu2", "rectify, guided"), ("conv2", "filter"),
         ("norm1", "norm, gradient"), ("pool1", "unpool"), ("relu1", "rectify, guided"), ("conv1", "filter"),
+    ]  # fmt: skip
+
+
+def joined_net():
+    """A sum of a branch and the picture, beside a branch in one map."""
+    layers = [
+        ("a", Conv(3, 1)), ("relu_a", ReLU()),
+        ("sum", Add(), "relu_a", IMAGE),
+        ("b", Conv(5, 1), "relu_a"), ("relu_b", ReLU()),
+        ("cat", Concat(), "sum", "relu_b"),
+    ]  # fmt: skip
+    return Net((6, 6, 3), layers)
+
+
+def test_the_steps_of_what_joins_layers_say_where_each_went():
+    """One row for each input, in the order of the inputs, with its shape; the page's way down says the same."""
+    net = joined_net()
+    passed = forward_pass(net, image(6))
+    (projection,) = projections(passed, ["cat:1"])
+    steps = projection.steps()
+    assert [(s.layer, s.step, s.r.shape[2]) for s in steps] == [
+        ("cat", "unit", 8), ("cat", "split, to sum", 3), ("cat", "split, to relu_b", 5),
+        ("relu_b", "rectify, deconv", 5), ("b", "filter", 3),
+        ("sum", "fork, to relu_a", 3), ("sum", "fork, to the picture", 3),
+        ("relu_a", "rectify, deconv", 3), ("a", "filter", 3),
+    ]  # fmt: skip
+    assert [(s["layer"], s.get("to")) for s in html.steps(net, "cat")] == [
+        ("cat", "sum"), ("cat", "relu_b"), ("relu_b", None), ("b", None),
+        ("sum", "relu_a"), ("sum", "the picture"), ("relu_a", None), ("a", None),
     ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from ..machine.arrays import to_cpu
 from ..visualize.images import display
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import fingerprint
+from ..visualize.trace import goal
 from ..visualize.units import cut_box, is_score, user_name
 from . import pages, sheets
 from .look import LOOK
@@ -178,14 +179,16 @@ def _layer(net, split, name, best, numbers, ways, look, shape):
 
 def steps(net, name):
     """[{"layer", "verb", "shape": of r below it, "thumb": (h, w)}] of the way down from layer
-    object `name`.
+    object `name`; of a layer with several inputs one for each, with "to", where it leads.
     """
     if name not in net.nodes:
         raise ValueError(f"There is no layer {name!r}.")
     return [
         {"layer": node.name, "verb": node.layer.verb, "shape": shape, "thumb": thumb_size(shape)}
+        | ({"to": goal(below)} if node.layer.joins else {})
         for node in reversed(net.path(name))
-        for shape in (tuple(net.shapes.get(below, net.shape)) for below in node.inputs)
+        for below in node.inputs
+        for shape in (tuple(net.shapes.get(below, net.shape)),)
     ]
 
 

@@ -29,7 +29,7 @@ from ..machine.threads import cut
 from .controls import Control
 from .forward_pass import ForwardPass
 from .receptive_field import fields
-from .trace import Step, word
+from .trace import Step, goal, word
 from .units import Unit, cut_box, field_box, is_score, layer_object
 from .windowed import Windows, go_down, whole_maps, window_sizes
 
@@ -84,14 +84,20 @@ class Projection:
         """Project once more, step by step, through whole maps.
 
         First the unit alone in its own layer, last the pixels; layers that do nothing here are left out.
+        A layer with several inputs has a step for each, which says to which.
         """
         net, name = self.passed.net, layer_object(self.passed.net, self.unit.layer)
         seed, _ = _seeds(self.passed, name, [self.unit], self.unit.whole)
         r = put(seed, np.array([(self.unit.y or 0, self.unit.x or 0)]), net.shapes[name][:2])
         steps = [Step(self.unit.layer, "unit", to_cpu(r)[0].copy())]
 
+        inputs: dict[str, Any] = {}  # of each node, those whose steps are still to come
+
         def watch(node: Any, windows: Any) -> None:
             if said := word(node.layer, self.way.rules):
+                if node.layer.joins:
+                    below = next(inputs.setdefault(node.name, iter(node.inputs)))
+                    said = f"{said}, to {goal(below)}"
                 steps.append(Step(node.name, said, to_cpu(windows.r)[0].copy()))
 
         for _ in _project(self.passed, [self.unit], self.way._replace(full=True), watch):

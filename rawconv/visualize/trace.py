@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..layers import Rules
+from ..net import IMAGE
 
 if TYPE_CHECKING:
     from typing import Any
@@ -44,6 +45,11 @@ def word(layer: Any, rules: Rules) -> str:
     if layer.passive:
         return ""
     return f"{layer.verb}, {getattr(rules, layer.rule)}" if layer.rule else layer.verb
+
+
+def goal(below: str) -> str:
+    """Return what a step of a layer with several inputs calls the input that it leads to: a node's name."""
+    return "the picture" if below == IMAGE else below
 
 
 def exact(net: Net) -> Net:

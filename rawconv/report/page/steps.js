@@ -53,7 +53,7 @@ function stepRow(step, { energy, share, level, words, pictures }) {
 }
 
 function explain(step, rules) {
-  const words = (step.verb === "rectify" && RECTIFIED[rules.relu]) || EXPLAINED[step.verb];
+  const words = step.to ? `to ${step.to}` : (step.verb === "rectify" && RECTIFIED[rules.relu]) || EXPLAINED[step.verb];
   return words ? ` · ${words}` : "";
 }
 
@@ -72,9 +72,10 @@ function meter(word, text, level) {
 
 /** All maps of a step in one, then its strongest one by one.  Drawn at once: paper has no scrolling. */
 function thumbnails(step, { strongest, sheet, top }, pixels) {
+  const to = step.to ? ` to ${step.to}` : "";
   const [height, width] = step.thumb, words = [wholeName(step), ...strongest.map((n) => mapName(step, n, pixels))];
   return element("div", { class: "thumbs" }, words.map((word, k) => {
-    const picture = canvasFor(step.thumb, 96, `${word} after ${step.verb} ${step.layer}`);
+    const picture = canvasFor(step.thumb, 96, `${word} after ${step.verb} ${step.layer}${to}`);
     drawBox(picture, sheet, [k * width, top, width, height], false);
     return element("figure", { class: k ? "" : "whole" }, picture, element("figcaption", {}, word));
   }));
