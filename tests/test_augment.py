@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_same
 
+from rawconv.data import augment
 from rawconv.data.augment import prepare, ten_views
 from rawconv.machine import threads
 from rawconv.machine.arrays import to_cpu
@@ -102,6 +103,18 @@ def test_devices_agree_bit_for_bit(sides, data, crop, xp):
     rng_key = (1, 2, np.arange(5))
     want = prepare(images, mean, size, rng_key, crop)
     assert_same(prepare(xp.asarray(images), mean, size, rng_key, crop), want)
+
+
+@pytest.mark.parametrize("left", range(-4, 5))
+def test_a_crop_beside_the_picture_is_all_zeros(left, xp):
+    """Of pictures narrower than a crop's padding; memory that nobody wrote holds anything."""
+    images, mean = some((1, 4, 1, 3))
+    position = np.array([(0, left, 0)])
+    got = augment._crop(xp.asarray(images), np.zeros(1, int), position, mean, (2, 2), "float32")
+    want = np.zeros((1, 2, 2, 3), "float32")
+    if -1 <= left <= 0:
+        want[0, :, -left] = (images.astype("float32") - mean)[0, :2, 0]
+    assert_same(got, want)
 
 
 @given(sides=SIDES, data=st.data())

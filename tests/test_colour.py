@@ -63,7 +63,7 @@ def test_a_step_sees_the_shifted_image(xp):
     seen = []
 
     class Net:
-        mean, shape, dtype = np.zeros(3), (8, 8, 3), np.float64
+        pixel_mean, shape, dtype = np.zeros(3), (8, 8, 3), np.float64
 
         def forward(self, x, rng_key):
             seen.append(x.copy())

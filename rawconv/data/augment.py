@@ -139,7 +139,8 @@ def crops(images: Any, rows: Any, positions: Any, pixel_mean: Any, y: Any) -> No
     for i in range(len(y)):
         top, left, flip = positions[i]
         # the columns of the crop that the picture has
-        first, last = max(0, -left), min(size, width - left)
+        first = min(size, max(0, -left))
+        last = max(first, min(size, width - left))
         for v in range(rows_of_crop):
             row = y[i, v]
             if not 0 <= top + v < height:

@@ -98,7 +98,7 @@ def _write(source, origin, path, batch, progress):
         if done is None:
             done = 0
             note.unlink(missing_ok=True)  # first: or it would be believed of the new file
-            _begin(part, origin, source.pictures, source.classes)
+            _begin(part, origin, source.images, source.classes)
         with hdf5(part, "r+", libver=("v108", "v108")) as file:
             _fill(file, note, origin, done, source, batch, progress)
         with open(part, "rb") as file:
@@ -110,7 +110,7 @@ def _write(source, origin, path, batch, progress):
             f"{path} could not be written ({error.strerror or error}). "
             "Free some space, or name a file in a folder that exists and that you may write to."
         ) from error
-    return origin | {"pictures": len(source.pictures)}
+    return origin | {"pictures": len(source.images)}
 
 
 def _begin(part, origin, pictures, classes):
@@ -152,10 +152,10 @@ def _fill(file, note, origin, done, source, batch, progress):
         replace_file(note, f"{json_text(origin)}\n{done}".encode())
 
     with progress_bar(
-        len(source.pictures), source.layer, done=done, show=progress, stay=True
+        len(source.images), source.layer, done=done, show=progress, stay=True
     ) as bar:
         try:
-            for _, some, _ in batches(source.pictures, batch, start=done):
+            for _, some, _ in batches(source.images, batch, start=done):
                 rows[done : done + len(some)] = _rows(source.net, some, source.layer)
                 done += len(some)
                 bar.update(len(some))
