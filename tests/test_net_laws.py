@@ -168,7 +168,7 @@ PROGRAM = """
 import hashlib, numpy as np, nets
 from rawconv import models
 net = nets.make(np, nets.FULL)
-y, caches = net.forward(nets.picture(batch=70), rng_key=(1, 2, np.arange(70)))
+y, caches = net.forward(nets.image(batch=70), rng_key=(1, 2, np.arange(70)))
 dx, grads = net.backward(y.copy(), caches)
 parts = [y, dx, net.deconv(y.copy(), caches)] + [grads[n][k] for n in nets.convs(nets.FULL) for k in ("weight", "bias")]
 net = models.build("zf32", 7)

@@ -151,9 +151,7 @@ def _fill(file, note, origin, done, source, batch, progress):
         file.flush()
         replace_file(note, f"{json_text(origin)}\n{done}".encode())
 
-    with progress_bar(
-        len(source.images), source.layer, done=done, show=progress, stay=True
-    ) as bar:
+    with progress_bar(len(source.images), source.layer, done=done, show=progress, stay=True) as bar:
         try:
             for _, some, _ in batches(source.images, batch, start=done):
                 rows[done : done + len(some)] = _rows(source.net, some, source.layer)

@@ -1,7 +1,7 @@
 """One pass over a data set: the strongest units of every map.  Zeiler & Fergus 2013, figure 2.
 
     found = scan(net, data.val, ["conv4"], k=9)["conv4"]
-    found.value[17], found.picture[17]          the nine strongest activations of map 17, and where they are
+    found.value[17], found.image[17]          the nine strongest activations of map 17, and where they are
 
 Of each picture only the strongest place of a map counts, so the k are k different pictures.  Ranked
 on the layer's output as projections see it (after the ReLU): by value, ties by picture.  Memory
