@@ -13,12 +13,16 @@ from PIL import Image
 
 from rawconv import checkpoint
 from rawconv.cli.visualize import main
+from rawconv.errors import RawconvError
 from rawconv.layers.conv import Conv
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.report.figure2 import read_images
+from rawconv.report.look import Look
+from rawconv.report.winners import _beside
+from rawconv.visualize import controls
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -352,6 +356,28 @@ def test_controls_of_images(place, name):
 
 def test_other_switches_of_a_single_image(place):
     refused("--layer", 2, "a.png", "--control", "other-switches", code=2, says="another PICTURE")
+
+
+def test_other_switches_of_the_same_image(place):
+    """The control would change nothing: pixel for pixel the same picture, whatever its file is called."""
+    Image.open("a.png").save("b.png")
+    Image.open("a.png").rotate(90).save("c.png")
+    says = "the switches of the next picture, but a.png and b.png are the same pixel for pixel"
+    control = ("--layer", 2, "--control", "other-switches")
+    for images in (("a.png", "b.png"), ("c.png", "a.png", "b.png")):
+        refused(*images, *control, code=1, says=says)
+    run("a.png", "c.png", "b.png", "c.png", *control, "--out", "out")
+
+
+def test_other_switches_over_a_data_set_are_of_a_different_image():
+    """Half the data set away, or the next one from there that is not the same pixel for pixel."""
+    look = Look(control=controls.control(small_net(), "other-switches"))
+    images = np.array([0, 1, 2, 0, 0, 3], np.uint8).repeat(12).reshape(6, 2, 2, 3)
+    split = type("Few", (), {"read": lambda _, ids: images[ids], "__len__": lambda _: 6})()
+    assert [_beside(look, split)(k) for k in range(6)] == [5, 4, 5, 1, 1, 2]
+    images[:] = 7
+    with pytest.raises(RawconvError, match="all .* the same"):
+        _beside(look, split)(0)
 
 
 def test_trace(place):

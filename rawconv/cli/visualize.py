@@ -192,6 +192,7 @@ def _of_images(job, images, levels, as_json):
     from ..report import figure2
 
     stored, trouble = figure2.read_images(images, job.net, levels)
+    figure2.need_others(job.look, stored)
     folder, tell = job.folder(job.info.get("data")), figure2.silent if as_json else echo
     about = figure2.draw_images(
         job.net, stored, job.asked, job.look, job.top, folder, tell, job.workspace

@@ -135,16 +135,35 @@ def draw_report(path, net, info, data, split, shown, look, top, weights, say=sil
     return []
 
 
+def need_others(look, stored):
+    """RawconvError where --control other-switches would change nothing: an image of read_images has
+    no other after it (after the last stands the first), or the same one again.
+    """
+    if not _exchanges(look):
+        return
+    if len(stored) == 1:
+        raise RawconvError(
+            "--control other-switches needs another picture to take the switches of."
+        )
+    for (_, path, image), (_, after, other) in zip(stored, stored[1:] + stored[:1], strict=True):
+        if np.array_equal(image, other):
+            raise RawconvError(
+                f"--control other-switches takes the switches of the next picture, but {path} and {after} are the same "
+                "pixel for pixel; leave one out or put another between them."
+            )
+
+
+def _exchanges(look):
+    return getattr(look.control, "name", None) == "other-switches"
+
+
 def draw_images(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE):
     """The classes (said) and strongest units (drawn) of what read_pictures found: about.
 
     Each picture goes up once.  workspace: bytes that the maps of the pictures on their way together may take.
     """
-    exchanged = getattr(look.control, "name", None) == "other-switches"
-    if exchanged and len(stored) == 1:
-        raise RawconvError(
-            "--control other-switches needs another picture to take the switches of."
-        )
+    need_others(look, stored)
+    exchanged = _exchanges(look)
     layers, described = (
         [*(["scores"] if net.has_scores else []), *(layer for layer, _ in asked)],
         [],

@@ -7,6 +7,7 @@ tiles, ways = project_winners(net, split, found, wanted)         tiles[wanted[0]
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -130,8 +131,10 @@ class _Check:
 
 
 def _beside(look, split):
-    """For --control other-switches, the function from an image to another one, half the data set
-    away; else None.
+    """For --control other-switches, the function from an image to another one: half the data set
+    away, or the next from there that is not the same pixel for pixel; else None.
+
+    The function raises RawconvError where all are the same.
     """
     if look.control is None or look.control.name != "other-switches":
         return None
@@ -139,4 +142,15 @@ def _beside(look, split):
         raise RawconvError(
             "--control other-switches needs another picture; the data set has only one."
         )
-    return lambda image: (image + len(split) // 2) % len(split)
+
+    @functools.cache
+    def beside(image):
+        for away in range(len(split)):
+            other = (image + len(split) // 2 + away) % len(split)
+            if not np.array_equal(*split.read([image, other])):
+                return other
+        raise RawconvError(
+            "--control other-switches needs another picture; all of the data set are the same."
+        )
+
+    return beside
