@@ -142,7 +142,7 @@ def test_a_figure_says_so(monkeypatch, name):
     look = Look(control=control(net, name))
     found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
     written, passed = [], forward_pass(net, split.read([0, 1]))
-    for figure in ("grid", "overview", "one_picture"):
+    for figure in ("grid", "overview", "one_image"):
         monkeypatch.setattr(
             pages.figures,
             figure,
