@@ -8,6 +8,8 @@ output of relu4.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -184,10 +186,10 @@ def build(
     pixel_mean: of the data, float32 (H, W, 3) or (3,), subtracted from every image; zero by default.
     seed: of the initial weights.  dtype: "float32" or "float64". Stored images have the size of
     `mean` where that is an image, else the one in the model's recipe.
-    UsageError: there is no such model.
+    UsageError: there is no such model, or there are no classes.
     """
     stored = recipe(name).stored
-    names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
+    names = _class_names(classes)
     shape, layers = MODELS[name](len(names))
     shape = shape if size is None else (size, size, shape[2])
     kept = (
@@ -196,6 +198,20 @@ def build(
         else (max(stored, shape[0]),) * 2
     )
     return Net(shape, layers, names, pixel_mean, name, seed, dtype, kept)
+
+
+def _class_names(classes: int | Iterable[str]) -> list[str]:
+    """Return the names of classes, 0, 1, ... if only their number is given.  UsageError: there are none."""
+    names: list[str] = []
+    if isinstance(classes, Integral) and not isinstance(classes, bool):
+        names = [str(i) for i in range(int(classes))]
+    elif isinstance(classes, Iterable) and not isinstance(classes, str):
+        names = list(classes)
+    if not names:
+        raise UsageError(
+            f"classes={classes!r} is no number of classes; give a whole number from 1, or a list of their names."
+        )
+    return names
 
 
 def recipe(name: str) -> Recipe:

@@ -210,15 +210,15 @@ def test_export_and_import_again_by_command(imported, folder):
     "words, code, message",
     [
         (["nowhere.onnx", "x.h5"], 2, "nowhere.onnx"),
-        (["names.txt", "x.h5"], 1, "names.txt is of no format"),
-        (["alexnet.onnx", "names.txt"], 2, "names.txt exists"),
+        (["names.txt", "x.h5"], 1, "It reads ONNX, PyTorch (.pth), Caffe, safetensors."),
+        (["alexnet.onnx", "names.txt"], 2, "names.txt exists; name another OUT.h5, or"),
         (
             ["alexnet.onnx", "x.h5", "--size", "100"],
             1,
             "takes pictures of 224x224, not 100. Leave --size out.",
         ),
         (["alexnet.onnx", "x.h5", "--mean", "1,2"], 2, "--mean '1,2' is not one number or three"),
-        (["alexnet.onnx", "x.h5", "--std", "0"], 2, "--std '0'"),
+        (["alexnet.onnx", "x.h5", "--std", "0"], 2, "--std '0' is not of numbers from 1e-06 to"),
         (["alexnet.onnx", "x.h5", "--channels", "grey"], 1, "takes 3 channels, which are not grey"),
         (["alexnet.onnx", "x.h5", "--resize", "100"], 1, "Name another --resize."),
         (
@@ -249,3 +249,26 @@ def test_what_a_user_gets_wrong(folder, words, code, message):
     assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
     assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not (folder / "x.h5").exists()
+
+
+def test_pixels_that_the_user_names_are_not_assumed(tmp_path):
+    chain = files.Chain((1, 3, 8, 8)).conv(4, 3, 3).add("Relu").add("GlobalAveragePool")
+    path = chain.save(tmp_path / "caffe.onnx")
+    model = onnx.load(path)
+    model.producer_name = "pytorch"
+    onnx.save(model, path)
+    for options, said in (
+        ((), " (assumed of pytorch: as those of ImageNet; see --pixels); "),
+        (("--pixels", "caffe", "--mean", "1,2,3"), "bgr, minus 1 2 3 (as you said); "),
+        (("--mean", "1,2,3"), " (as you said, but order and std assumed of pytorch"),
+    ):
+        done = command("import_", path, tmp_path / "out.h5", "--force", *options)
+        assert done.returncode == 0 and said in done.stdout, done.stdout + done.stderr
+
+
+def test_where_a_foreign_file_is_taken_for_a_checkpoint_and_what_export_calls_its_file(folder):
+    path = folder / "alexnet.onnx"
+    done = command("info", path)
+    assert done.returncode == 1 and f"rawconv-import {path} OUT.h5" in done.stderr, done.stderr
+    done = command("export", path, folder / "names.txt")
+    assert done.returncode == 2 and "name another OUT.onnx, or" in done.stderr, done.stderr

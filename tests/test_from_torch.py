@@ -64,6 +64,8 @@ class Odd(nn.Module):
     (nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(144, 2)),
      r"^This Sequential has node .* SiLU .*other than the ReLU"),
     (nn.Sequential(nn.Conv2d(5, 4, 3)), "This Sequential cannot be run on a picture of shape .* expected input"),
+    (nn.Sequential(nn.Conv2d(3, 4, 3), nn.LocalResponseNorm(4), nn.Flatten(), nn.Linear(144, 2)),
+     "^This Sequential has node .*, the end of an LRN over 4 channels, and rawconv takes odd numbers of them"),
     (Odd(), "differ from the model's by"),
 ])  # fmt: skip
 def test_what_is_refused(model, message):

@@ -193,6 +193,12 @@ def test_unknown_model_names_the_known():
         models.build("zf63")
 
 
+@pytest.mark.parametrize("classes", [0, -1, 1.5, True, "abc", []])
+def test_no_number_of_classes_and_no_names(classes):
+    with pytest.raises(UsageError, match="^classes=.* is no number of classes; give"):
+        models.build("lenet", classes)
+
+
 def test_a_image_too_small_names_the_layer():
     with pytest.raises(ValueError, match="Layer conv2: .*smaller"):
         models.build("zfnet", 10, size=16)

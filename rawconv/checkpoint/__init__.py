@@ -76,6 +76,14 @@ __all__ = [
 KIND, VERSION = "checkpoint", 2
 REMEDY = "Use another checkpoint (--weights FILE), or train again with rawconv-train."
 
+FOREIGN = (
+    ".onnx",
+    ".pth",
+    ".pt",
+    ".caffemodel",
+    ".safetensors",
+)  # what rawconv-import reads is called so
+
 
 class Checkpoint(NamedTuple):
     """net; info: what `save` was given; state: {"momentum": {(layer, parameter): array},
@@ -173,7 +181,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     except UsageError:
         raise
     except Wrong as wrong:
-        raise RawconvError(f"{path} {wrong}. {wrong.remedy or REMEDY}") from wrong
+        raise RawconvError(f"{path} {wrong}. {wrong.remedy or _remedy(path)}") from wrong
     except PermissionError as error:
         raise RawconvError(
             f"{path} may not be read. Change its permissions, or copy it."
@@ -181,6 +189,16 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     except Exception as error:  # HDF5 complains in every type there is
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
+
+
+def _remedy(path: str | os.PathLike[str]) -> str:
+    """Return what to do about a file that is no checkpoint: import it, where another library's is called so."""
+    path = os.fspath(path)
+    return (
+        f"Make a checkpoint of it: rawconv-import {path} OUT.h5."
+        if path.lower().endswith(FOREIGN)
+        else REMEDY
+    )
 
 
 def _check_version(version):

@@ -229,11 +229,11 @@ def new_run_folder(model, data, root="runs"):
     return new_folder(root, clean(f"{model}-{data}"))
 
 
-def refuse_existing(path, force=False, inputs=()):
+def refuse_existing(path, force=False, inputs=(), name="--out"):
     """UsageError: `path` exists and --force was not given.  An empty folder may be used.
 
     inputs: paths, or None, that the command reads; neither these nor a device or FIFO are
-    overwritten, even by force.
+    overwritten, even by force.  name: what the command calls the path.
     RawconvError: another process works there.
     """
     path = pathlib.Path(path)
@@ -245,7 +245,7 @@ def refuse_existing(path, force=False, inputs=()):
     if any(_same_file(path, source) for source in inputs):
         raise UsageError(f"{path} is what this command reads; name another place to write to.")
     if not force:
-        raise UsageError(f"{path} exists; name another --out, or add --force to overwrite it.")
+        raise UsageError(f"{path} exists; name another {name}, or add --force to overwrite it.")
 
 
 def _same_file(path, other):

@@ -72,7 +72,7 @@ def pack(paths, size, train, val, labels, synsets, value_range, seed, force, as_
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"{Path(out).parent} is no folder; name a file in a folder that exists.")
     with locked(out):
-        refuse_existing(out, force, sources.parse(source).paths().values())
+        refuse_existing(out, force, sources.parse(source).paths().values(), "OUT")
         refuse_existing(f"{out}.partial", True)
         facts = packing.pack(source, out, size, seed, force=force, say=say)
     packing.report(facts, say)

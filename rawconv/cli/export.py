@@ -20,7 +20,7 @@ def main(net, out, force, as_json):
       rawconv-export runs/zf64-scenes-1/best.h5 zf64.onnx
       rawconv-export --force weights/photos.h5 photos.onnx
     """
-    refuse_existing(out, force, [net])
+    refuse_existing(out, force, [net], "OUT.onnx")
     from .. import checkpoint
     from ..convert.to_onnx import export
 

@@ -66,7 +66,7 @@ def main(file, out, classes, image, force, as_json, **how):
       rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
       rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
     """
-    refuse_existing(out, force, [file, classes, image, how["prototxt"], how["mean"]])
+    refuse_existing(out, force, [file, classes, image, how["prototxt"], how["mean"]], "OUT.h5")
     for path in filter(None, (classes, image)):
         if not os.path.isfile(path):
             raise UsageError(f"There is no file {path}.")
@@ -97,7 +97,9 @@ def main(file, out, classes, image, force, as_json, **how):
 def _tell(facts):
     """What was found and what was assumed, and how well the scores agree."""
     why = facts["conventions"].get("pixels")
-    pixels = facts["pixels"] + (f" ({why}; see --pixels)" if why else "")
+    pixels = facts["pixels"] + (
+        f" ({why}{'' if why == 'as you said' else '; see --pixels'})" if why else ""
+    )
     echo(f"{facts['format']}; pixels: {pixels}; pictures {facts['pictures']}")
     if check := facts.get("verified"):
         echo(
@@ -122,10 +124,12 @@ def _numbers(option, text):
     except ValueError:
         numbers = ()
     low = 1e-6 if option == "--std" else -1e6
-    if len(numbers) not in (1, 3) or not all(low <= number <= 1e6 for number in numbers):
+    if len(numbers) not in (1, 3):
         raise UsageError(
             f"{option} {text!r} is not one number or three with commas, such as 104,117,123."
         )
+    if not all(low <= number <= 1e6 for number in numbers):
+        raise UsageError(f"{option} {text!r} is not of numbers from {low:g} to 1e+06; give others.")
     return numbers
 
 

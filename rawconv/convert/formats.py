@@ -27,7 +27,7 @@ def recognise(file):
     if found is None:
         raise Wrong(
             "is of no format that rawconv knows",
-            f"It reads {', '.join(name for _, name in READERS.values())}.",
+            f"It reads {', '.join(dict.fromkeys(name.split(',')[0] for _, name in READERS.values()))}.",
         )
     raise Wrong(f"is {found}, which rawconv does not read", ONNX_ROUTE)
 

@@ -5,7 +5,8 @@ x -> Mul(x, x) -> a map of depth C -> zeros at both its ends -> AveragePool over
 back to four dimensions -> Mul(alpha) -> Add(k) -> Pow(beta) -> Div(x, .)
 """
 
-from .onnx_graph import attributes
+from ..files.storage import Wrong
+from .onnx_graph import attributes, label
 from .parts import lrn
 
 STEPS = ("Reshape", "Unsqueeze", "Squeeze", "If", "Pad", "AveragePool", "Identity")
@@ -13,7 +14,7 @@ MOST_STEPS = 12
 
 
 def spelled_out(graph, div):
-    """The LRN that the node `div` is the end of; None where it is something else."""
+    """The LRN that the node `div` is the end of; None where it is something else.  Wrong: it is of an even size."""
     power = graph.producers.get(div.input[1]) if len(div.input) == 2 else None
     x = div.input[0]
     if power is None or len(graph.shapes.get(x, ())) != 4:
@@ -22,6 +23,11 @@ def spelled_out(graph, div):
         return None
     tensor, alpha, k, beta = found
     size = _window(graph, tensor, x)
+    if size and size % 2 == 0:
+        raise Wrong(
+            f"has {label(div)}, the end of an LRN over {size} channels, and rawconv takes odd numbers of them",
+            "Train the net with an LRN of an odd size.",
+        )
     return lrn(size, alpha, beta, k) if size else None
 
 
@@ -65,7 +71,7 @@ def _window(graph, tensor, x):
         if node is None:
             return None
         if node.op_type == "Mul" and list(node.input) == [x, x]:
-            return size if size and size % 2 and pads == [size // 2, size // 2] else None
+            return size if size and sorted(pads) == [(size - 1) // 2, size // 2] else None
         if node.op_type not in STEPS:
             return None
         about = attributes(node)

@@ -64,7 +64,7 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         what = _said(error)
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
     about = {"file": path.name, "format": READERS[kind][1], "sha256": sha256(path)}
-    about |= _about(foreign, pixels, foreign.pixels is not None or bool(changes), stored, theirs)
+    about |= _about(foreign, pixels, dict(changes), stored, theirs)
     return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
 
 
@@ -77,14 +77,13 @@ def _check_wanted(path, wanted, reader, name_of_format):
             )
 
 
-def _about(foreign, pixels, known, stored, theirs):
-    """What a checkpoint keeps of a foreign file.  known: whether the file or the user said how
-    pixels are prepared.
-    """
+def _about(foreign, pixels, changes, stored, theirs):
+    """What a checkpoint keeps of a foreign file.  changes: the fields of Pixels that the user said."""
+    known = foreign.pixels is not None or bool(changes)
     about = {
         "files": {Path(other).name: sha256(other) for other in foreign.files},
         "pixels": _told(pixels, known), "pictures": f"kept in {stored}x{stored}",
-        "conventions": _conventions(foreign, pixels),
+        "conventions": _conventions(foreign, pixels, changes),
         "layers": {ours: printable(name)[:LONGEST_NAME] for ours, name in theirs.items()},
     }  # fmt: skip
     return {key: value for key, value in about.items() if value}
@@ -123,7 +122,7 @@ def _numbers(values):
     return values[0] if len(set(values)) == 1 else " ".join(values)
 
 
-def _conventions(foreign, pixels):
+def _conventions(foreign, pixels, changes):
     """{topic: what was translated}, the reader's own topics last."""
     said = {"weights": "(filter, channel, row, column) to (row, column, channel, filter)"}
     if pixels.order != "rgb":
@@ -134,4 +133,10 @@ def _conventions(foreign, pixels):
         said["mean"] = "what the file itself takes off its input became the net's own"
     if foreign.softmax:
         said[foreign.softmax.replace("log", "softmax")] = "left out: the net ends in scores"
-    return said | foreign.conventions
+    said |= foreign.conventions
+    if changes and "pixels" in said:
+        rest = [field for field in Pixels._fields if field not in changes]
+        said["pixels"] = "as you said" + (
+            f", but {' and '.join(rest)} {said['pixels']}" if rest else ""
+        )
+    return said
