@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from laws import assert_close, assert_same
+from reports import data_in, data_of, make
 from test_deconvnet import image, square_net
 
 from rawconv import models
@@ -16,9 +17,11 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.net import IMAGE, Net
 from rawconv.report import html
+from rawconv.report.pages import image_page, layer_pages
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.projection import project as projections
 from rawconv.visualize.shortcuts import project
+from rawconv.visualize.top_activations import scan
 from rawconv.visualize.trace import Step, exact, table
 
 
@@ -85,6 +88,53 @@ def test_the_steps_of_what_joins_layers_say_where_each_went():
         ("cat", "sum"), ("cat", "relu_b"), ("relu_b", None), ("b", None),
         ("sum", "relu_a"), ("sum", "the picture"), ("relu_a", None), ("a", None),
     ]  # fmt: skip
+
+
+def rectified_net():
+    """Map 0 of conv2 looks for little of map 0 of conv1, so its projection is negative at relu1; map 1 for much."""
+    net = Net((6, 6, 3), [("conv1", Conv(1, 1)), ("relu1", ReLU()), ("conv2", Conv(2, 1))])
+    net["conv1"].weight[:], net["conv1"].bias[:] = 1, 1000
+    net["conv2"].weight[:], net["conv2"].bias[:] = np.array([-1, 1], np.float32), 5000
+    return net
+
+
+def test_a_unit_of_which_nothing_comes_down_says_so_and_where():
+    """The ReLU of the deconvnet sets all of it to 0, though the unit is not: that is neither dead nor a picture."""
+    passed = forward_pass(rectified_net(), image(6))
+    lost, found = projections(passed, ["conv2:0", "conv2:1"])
+    assert lost.empty and not lost.dead and lost.value > 0 and not found.empty
+    assert lost.lost() == (
+        f"Nothing comes down of {lost.unit}: all of it is negative at relu1; try --rule gradient or a lower layer."
+    )
+    assert found.lost() == ""
+    (passes,) = projections(passed, ["conv2:0"], GRADIENT)
+    assert not passes.empty and not passes.lost()
+    with pytest.warns(UserWarning, match="negative at relu1"):
+        project(rectified_net(), image(6), "conv2:0")
+
+
+def test_a_figure_says_where_nothing_comes_down(canvas):
+    """In the place of a grey square the word "empty"; its legend says what that is."""
+    passed = forward_pass(rectified_net(), image(6))
+    _, description = image_page(passed, 0, "conv2", "", [0, 1])
+    said = " ".join(canvas.words())
+    assert canvas.words().count("empty") == 1
+    assert "all of it is negative at relu1; try --rule gradient or a lower layer." in said
+    lost, found = description["units"]
+    assert "negative at relu1" in lost["empty"] and "empty" not in found
+
+
+def test_the_page_and_a_layers_figure_know_of_what_nothing_comes_down(canvas):
+    net = rectified_net()
+    data = data_of(4)
+    about = data_in(make(net, ("conv2",), data=data, count=2)[0])
+    units = [one["units"][0] for one in about["layers"][0]["maps"]]
+    assert units[0]["empty"] is True and "empty" not in units[1]
+    found = scan(net, data.val, ["conv2"], 2, progress=False)["conv2"]
+    layer_pages(net, data, data.val, "conv2", found, "", count=2)
+    said = " ".join(canvas.words())
+    assert canvas.words().count("empty") == 2 + 1, "two units of the grid, one of the overview"
+    assert "passes nothing of it; try --rule gradient or a lower layer." in said
 
 
 def test_dropout_is_no_step():

@@ -328,15 +328,16 @@ def _trace(net, images, unit, rules, weights, as_json, levels):
     for _, path, image in stored:
         passed = forward_pass(net, image, [layer])
         (projection,) = project(passed, [unit], rules)
-        sentence, steps = passed.dead(projection.unit), projection.steps()
+        dead, lost, steps = passed.dead(projection.unit), projection.lost(), projection.steps()
         traces.append(
             {"picture": path, "unit": str(projection.unit)}
-            | ({"dead": sentence} if sentence else {})
+            | ({"dead": dead} if dead else {})
+            | ({"empty": lost} if lost else {})
         )
         traces[-1]["steps"] = [step.numbers() for step in steps]
         if not as_json:
             echo(f"{path}, {projection.unit}")
-            for line in [sentence] * bool(sentence) + table(steps).splitlines():
+            for line in [*filter(None, (dead, lost)), *table(steps).splitlines()]:
                 echo(line)
     about = {
         "command": "rawconv-visualize",

@@ -24,12 +24,13 @@ WIDTH = 1850  # pixels a page aims at
 
 class Tile(NamedTuple):
     """One unit, drawn: uint8 (h, w, 3) of equal size, cut to its receptive field.  patch None: not
-    to be shown.
+    to be shown.  empty: nothing of the unit comes down, though it is not dead.
     """
 
     projection: np.ndarray
     patch: np.ndarray | None = None
     dead: bool = False
+    empty: bool = False
 
 
 class Block(NamedTuple):
@@ -102,9 +103,9 @@ def put(page, pixels, left, top, size=TILE):
 
 
 def put_projection(page, unit, left, top, size=TILE):
-    """A unit's projection, or the word "dead" in a grey square: what is empty is told from what is faint."""
-    if unit.dead:
-        put_word(page, "dead", left, top, size)
+    """A unit's projection, or the word "dead" or "empty" in a grey square: they are told from what is faint."""
+    if unit.dead or unit.empty:
+        put_word(page, "dead" if unit.dead else "empty", left, top, size)
     else:
         put(page, unit.projection, left, top, size)
 

@@ -226,7 +226,7 @@ def _unit(net, split, best, rank, unit, way):
         "class": int(best.label[unit.channel, rank]), "picture": split.names[unit.image], "box": unit.box(net),
         "dead": way.tile.dead, "energy": [_short(value) for value in way.energy],
         "share": [_short(value) for value in way.share],
-    }  # fmt: skip
+    } | ({"empty": True} if way.tile.empty else {})  # fmt: skip
 
 
 def _short(value, digits=4):

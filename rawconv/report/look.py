@@ -50,7 +50,9 @@ class Look(NamedTuple):
         """
         box = projection.shown_box
         drawn = display(crop(projection.pixels, box, 0), self.percentile)
-        return Tile(drawn, crop(image, box) if self.patches else None, projection.dead)
+        return Tile(
+            drawn, crop(image, box) if self.patches else None, projection.dead, projection.empty
+        )
 
 
 LOOK = Look()

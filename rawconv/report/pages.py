@@ -15,7 +15,7 @@ import numpy as np
 from ..files.run_folders import clean
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
-from ..visualize.projection import project
+from ..visualize.projection import project, remedy
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import TopActivations
 from ..visualize.units import field_box, is_score, layer_object, user_name
@@ -96,6 +96,9 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
         else f"those with the largest {_ordinal(shown.count)} activation"
     )
     legend = _legend(shown.count, size, net.shape[:2], look)
+    if any(tiles[unit].empty for unit in shown.units()):
+        why = "nothing of the unit comes down, since a layer on the way passes nothing of it"
+        legend += f' "empty": {why}; {remedy(look.rules)}.'
     pages = []
     subtitle = (
         f"{len(blocks)} of {maps} maps, {how}; {about}"
@@ -214,6 +217,16 @@ def _legend(count, size, shape, look):
     return text[0].upper() + text[1:]
 
 
+def _empty(lost):
+    """What a legend says of `lost`, the sentences of the units of which nothing comes down."""
+    if not lost:
+        return ""
+    several = (
+        f" So it is with {len(lost)} units here, at this layer or another." if len(lost) > 1 else ""
+    )
+    return f' "empty": {lost[0]}{several}'
+
+
 def _ordinal(count):
     return f"{count}{'th' if 10 < count % 100 < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
 
@@ -229,7 +242,7 @@ def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
     """
     net, name, image = passed.net, layer_object(passed.net, layer), passed.center_crops()[row]
     units = passed.strongest(name, count, wanted, row)
-    drawn, described = [], []
+    drawn, described, lost = [], [], []
     for projection in project(passed, units, look.rules, look.control):
         unit, box, value = projection.unit, projection.box, projection.value
         heading = _map_name(net, name, unit.channel)
@@ -248,6 +261,9 @@ def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
                 "box": list(box),
             }
         )
+        if projection.empty:
+            lost.append(projection.lost())
+            described[-1]["empty"] = lost[-1]
     given, (rows, columns) = user_name(net, name), fields(net)[name].size
     right = " and the patch it saw" if look.patches else ""
     legend = (
@@ -260,5 +276,5 @@ def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
         if wanted is None
         else f"units of {given}, as asked"
     )
-    page = figures.one_image(image, drawn, title, subtitle, legend + look.sentence())
+    page = figures.one_image(image, drawn, title, subtitle, legend + look.sentence() + _empty(lost))
     return page, {"layer": given, "object": name, "units": described}

@@ -67,7 +67,7 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
                 if unit in figures:
                     tiles[unit] = tile
                 if unit in followed:
-                    small = Tile(*(fit(part, followed[unit]) for part in tile[:2]), tile.dead)
+                    small = Tile(*(fit(part, followed[unit]) for part in tile[:2]), *tile[2:])
                     ways[unit] = Way(small, *steps.of.pop(k))
                 bar.update()
     return tiles, ways

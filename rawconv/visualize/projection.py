@@ -80,6 +80,30 @@ class Projection:
     passed: ForwardPass
     way: Way
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing comes down to the pixels, though the unit is not dead."""
+        return not self.dead and not self.pixels.any()
+
+    def lost(self) -> str:
+        """Project once more and return a sentence on the layer that nothing passes; "" where something does."""
+        if not self.empty:
+            return ""
+        name = layer_object(self.passed.net, self.unit.layer)
+        reached, stops = {name}, [""]
+        inputs: dict[str, Any] = {}  # of each node, those whose steps are still to come
+
+        def watch(node: Any, windows: Any) -> None:
+            below = next(inputs.setdefault(node.name, iter(node.inputs)))
+            if windows.r.any():
+                reached.add(below)
+            elif node.name in reached and not node.layer.joins:
+                stops.append(node.name)
+
+        for _ in _project(self.passed, [self.unit], self.way._replace(full=True), watch):
+            pass
+        return _nothing(self, stops[-1])
+
     def steps(self) -> list[Step]:
         """Project once more, step by step, through whole maps.
 
@@ -103,6 +127,23 @@ class Projection:
         for _ in _project(self.passed, [self.unit], self.way._replace(full=True), watch):
             pass
         return steps
+
+
+def remedy(rules: Rules) -> str:
+    """Return what to try where nothing comes down by these rules."""
+    return (
+        "try a lower layer" if rules.relu == "gradient" else "try --rule gradient or a lower layer"
+    )
+
+
+def _nothing(projection: Projection, stop: str) -> str:
+    """The sentence of Projection.lost; stop: the name of the last node that nothing passes, or ""."""
+    rule, where = projection.way.rules.relu, ""
+    if stop:
+        layer = projection.passed.net[stop]
+        negative = layer.verb == "rectify" and rule == "deconv"
+        where = f"all of it is negative at {stop}" if negative else f"nothing of it passes {stop}"
+    return f"Nothing comes down of {projection.unit}: {where}{'; ' if where else ''}{remedy(projection.way.rules)}."
 
 
 def project(

@@ -33,7 +33,7 @@ def project(net: Net, image: ImagesLike, unit: str, rules: Rules = PAPER) -> np.
     array (N, H, W, 3) or a list of these.
     unit: "conv4:17" the strongest place of map 17, "conv4:17:y:x" that place, "conv4:17:*" the whole map.
     rules: what a ReLU, an LRN and shared switches do on the way down.
-    Warns of a unit that is 0 in an image: its projection is empty.
+    Warns of a unit that is 0 in an image, and of one of which nothing comes down: its projection is empty.
     UsageError where the net has no such unit, or something given is of another kind.
     """
     if not isinstance(rules, Rules):
@@ -48,6 +48,8 @@ def project(net: Net, image: ImagesLike, unit: str, rules: Rules = PAPER) -> np.
         for unit_projection in projection.project(passed, units, rules, full=True):
             if unit_projection.dead:
                 warnings.warn(passed.dead(unit_projection.unit), stacklevel=2)
+            elif unit_projection.empty:
+                warnings.warn(unit_projection.lost(), stacklevel=2)
             projections.append(unit_projection.pixels)
     return np.stack(projections) if is_batch(image) else projections[0]
 

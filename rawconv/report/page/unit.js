@@ -17,11 +17,21 @@ export function unitView(layer, map, rank) {
   const about = element("div", { class: "about" }, factList(factsOf(layer, unit)), locator(unit, report.picture));
   return [
     element("h3", {}, title, element("small", {}, ` of ${map.units.length}`)),
+    unit.empty && element("p", { class: "soft" }, emptyWords(layer, unit)),
     element("div", { class: "large" }, ...faces, about),
     element("h3", {}, "Its way down"),
     element("div", { class: "down" }, howToRead(layer, map, rank),
       stepList(layer, map, rank, report.rules, report.net[0].layer)),
-  ];
+  ].filter(Boolean);
+}
+
+/** Where nothing comes down; in a chain of layers, at which of them it ends. */
+function emptyWords(layer, unit) {
+  const stop = layer.steps[unit.energy.findLastIndex((value) => value > 0) + 1];
+  const known = stop?.verb === "rectify" && !layer.steps.some((step) => step.to);
+  const where = known ? ` all of it ends at ${stop.layer};` : "";
+  const remedy = report.rules.relu === "gradient" ? "try a lower layer" : "try --rule gradient or a lower layer";
+  return `Nothing comes down:${where} ${remedy}.`;
 }
 
 function deadUnit(rank) {
