@@ -434,6 +434,22 @@ def test_trace_of_a_dead_unit_says_so_and_where_its_map_is_strongest(place):
     assert "dead" not in alive and value > 0
 
 
+def test_trace_of_a_unit_of_which_nothing_comes_down_says_so(place):
+    net = small_net()
+    net["conv2"].weight[..., 1] = -np.abs(net["conv2"].weight[..., 1])
+    net["conv2"].bias[1] = 1e6  # alive all the same
+    checkpoint.save("runs/tiny-pictures-1/last.h5", net, {"data": "pictures"})
+    says = "all of it is negative at relu1; try --rule gradient or a lower layer."
+    lines = run("--trace", "conv2:1:2:2", "a.png").stdout.splitlines()
+    assert lines[1] == f"Nothing comes down of conv2:1:2:2: {says}"
+    (traced,) = json.loads(run("--trace", "conv2:1:2:2", "a.png", "--json").stdout)["traces"]
+    assert traced["empty"] == lines[1] and traced["steps"][-1]["energy"] == 0
+    (passes,) = json.loads(
+        run("--trace", "conv2:1:2:2", "a.png", "--json", "--rule", "gradient").stdout
+    )["traces"]
+    assert "empty" not in passes
+
+
 def test_trace_with_a_bad_image_beside_a_good_one(place):
     pathlib.Path("text.jpg").write_text("no picture")
     result = run("--trace", "scores:0", "text.jpg", "a.png", code=1)

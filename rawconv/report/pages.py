@@ -95,10 +95,7 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
         if shown.as_asked
         else f"those with the largest {_ordinal(shown.count)} activation"
     )
-    legend = _legend(shown.count, size, net.shape[:2], look)
-    if any(tiles[unit].empty for unit in shown.units()):
-        why = "nothing of the unit comes down, since a layer on the way passes nothing of it"
-        legend += f' "empty": {why}; {remedy(look.rules)}.'
+    legend = _legend(shown.count, size, net.shape[:2], look) + _empty_tiles(shown, tiles, look)
     pages = []
     subtitle = (
         f"{len(blocks)} of {maps} maps, {how}; {about}"
@@ -215,6 +212,14 @@ def _legend(count, size, shape, look):
         text = f"left: {text} Right: the patches they saw, {patch}."
     text += " After the map's number: the range of those activations and, where most share one, the class."
     return text[0].upper() + text[1:]
+
+
+def _empty_tiles(shown, tiles, look):
+    """What a legend says of tiles that are "empty", where there are any."""
+    if not any(tiles[unit].empty for unit in shown.units()):
+        return ""
+    why = "nothing of the unit comes down, since a layer on the way passes nothing of it"
+    return f' "empty": {why}; {remedy(look.rules)}.'
 
 
 def _empty(lost):

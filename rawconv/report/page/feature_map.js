@@ -79,8 +79,9 @@ function makeGrid(layer, map, face, title) {
 function makeTile(layer, map, rank, face) {
   const unit = map.units[rank], name = className(unit), value = formatNumber(unit.value);
   const words = `${face ? "Patch" : "Projection"} ${rank + 1}: ${name}, activation ${value}`;
-  const picture = unit.dead ? element("span", { class: "dead" }, "0") : tileCanvas(layer, 256);
-  if (!unit.dead) drawTile(picture, layer, map, rank, face);
+  const blank = unit.dead ? "0" : unit.empty && !face ? "empty" : "";
+  const picture = blank ? element("span", { class: "dead" }, blank) : tileCanvas(layer, 256);
+  if (!blank) drawTile(picture, layer, map, rank, face);
   return element("button", {
     type: "button", class: "tile", "data-rank": rank, "aria-label": words, title: `${name} · ${value}`,
     onclick: () => select(layer, map, rank, { quietly: true }),
