@@ -57,19 +57,19 @@ def from_torch(
     check_model(model)
     check_stored(stored)
     check_classes(classes)
-    size, (mean, std) = sides(size), normalization(mean, std)
-    order = "grey" if len(mean) == 1 else "rgb"
-    pixels = Pixels(order, tuple((255 * mean).tolist()), tuple((255 * std).tolist()))
-    images = _test_images(len(mean), size)
+    shape, (means, stds) = sides(size), normalization(mean, std)
+    order = "grey" if len(means) == 1 else "rgb"
+    pixels = Pixels(order, tuple((255 * means).tolist()), tuple((255 * stds).tolist()))
+    images = _test_images(len(means), shape)
     model = _in_full_precision(model)
     with _in_eval_mode(model), _scores_alone(model, output):
-        inputs = [_tensor(model, (image - mean) / std) for image in images]
+        inputs = [_tensor(model, (image - means) / stds) for image in images]
         theirs = [_run(model, x) for x in inputs]
         data, traced = exported(model, inputs[0])
     net, softmax = _imported(data, model, pixels, stored, classes)
     least = 0.0
     for name, image, scores in zip(TEST_IMAGES, images, theirs, strict=True):
-        ours, _ = net.forward(_centred(net, 255 * np.broadcast_to(image, (*size, 3))), keep=False)
+        ours, _ = net.forward(_centred(net, 255 * np.broadcast_to(image, (*shape, 3))), keep=False)
         _compare(ending(softmax, ours), scores, least, name, traced)
         least = least or float(np.abs(scores).max())  # of the random picture
     if traced:
