@@ -362,7 +362,7 @@ def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
     about, epochs = subject_of(data=data_of(12)), (1, 2, 5)
     pictures = {1: [0, 4, 0, 7], 2: [0, 4, 1, 8], 5: [2, 4, 1, 8]}
     found = {
-        epoch: {"conv1 picture": np.array(pictures[epoch]), "conv1 value": np.arange(4) + epoch / 10,
+        epoch: {"conv1 image": np.array(pictures[epoch]), "conv1 value": np.arange(4) + epoch / 10,
                 "conv1 y": np.arange(4), "conv1 x": 2 * np.arange(4)} for epoch in epochs
     }  # fmt: skip
     tile = {
