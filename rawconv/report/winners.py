@@ -81,9 +81,9 @@ class _Steps:
         self.of = {k: ([], [], []) for k, unit in enumerate(units) if unit in followed}
         self.drawn = {k for k in self.of if _leads(net, found, units[k])}
 
-    def watch(self, node, windows):
+    def watch(self, node, below, windows):
         """Take note of a step: windowed.go_down calls it."""
-        r, (height, width) = windows.r, self.net.shapes.get(node.inputs[0], self.net.shape)[:2]
+        r, (height, width) = windows.r, self.net.shapes.get(below, self.net.shape)[:2]
         flat = r.reshape(len(r), -1)
         sums, left = (
             to_cpu((flat.astype(np.float64) ** 2).sum(axis=1)),

@@ -91,10 +91,8 @@ class Projection:
             return ""
         name = layer_object(self.passed.net, self.unit.layer)
         reached, stops = {name}, [""]
-        inputs: dict[str, Any] = {}  # of each node, those whose steps are still to come
 
-        def watch(node: Any, windows: Any) -> None:
-            below = next(inputs.setdefault(node.name, iter(node.inputs)))
+        def watch(node: Any, below: str, windows: Any) -> None:
             if windows.r.any():
                 reached.add(below)
             elif node.name in reached and not node.layer.joins:
@@ -115,12 +113,9 @@ class Projection:
         r = put(seed, np.array([(self.unit.y or 0, self.unit.x or 0)]), net.shapes[name][:2])
         steps = [Step(self.unit.layer, "unit", to_cpu(r)[0].copy())]
 
-        inputs: dict[str, Any] = {}  # of each node, those whose steps are still to come
-
-        def watch(node: Any, windows: Any) -> None:
+        def watch(node: Any, below: str, windows: Any) -> None:
             if said := word(node.layer, self.way.rules):
                 if node.layer.joins:
-                    below = next(inputs.setdefault(node.name, iter(node.inputs)))
                     said = f"{said}, to {goal(below)}"
                 steps.append(Step(node.name, said, to_cpu(windows.r)[0].copy()))
 
@@ -153,7 +148,7 @@ def project(
     control: Control | None = None,
     others: np.ndarray | None = None,
     full: bool = False,
-    watch: Callable[[Any, Any], object] | None = None,
+    watch: Callable[[Any, str, Any], object] | None = None,
 ) -> Iterator[Projection]:
     """Yield the Projection of each unit, in their order; memory is bounded however many they are.
 
@@ -164,7 +159,7 @@ def project(
     others: for other-switches, (N,) the row of the pass whose switches each image gets; by default
     the next image's.
     full: through whole maps, not only through the receptive fields: slower, and the same.
-    watch: the function watch(node, windows) of windowed.go_down, whose windows.at are the units'
+    watch: the function watch(node, below, windows) of windowed.go_down, whose windows.at are the units'
     places in `units`. A class score is seeded with 1, any other unit with its activation.
     UsageError where the net has no such unit, or the pass did not go up to it.
     """
@@ -202,8 +197,8 @@ def _of_one_layer(
         corner = np.array([(unit.y or 0, unit.x or 0) for unit in some])
         rows, at = np.array([unit.image for unit in some]), np.arange(len(some))
         tell = watch and (
-            lambda node, windows, k=first + part.start: watch(
-                node, windows._replace(at=windows.at + k)
+            lambda node, below, windows, k=first + part.start: watch(
+                node, below, windows._replace(at=windows.at + k)
             )
         )
         # before they go: a ReLU may work in place

@@ -93,8 +93,8 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
     windows: the Windows of the units' own layer, of one place or of the whole map.
     sizes: window_sizes or whole_maps of that layer.
     out: where the results are put, out[windows.at]; by default a new array.
-    watch: the function watch(node, windows) that is told of each step down, `windows` being what
-    came out of it; for a node of several inputs it is called with each.
+    watch: the function watch(node, below, windows) that is told of each step down, `windows` being
+    what came out of it for the input `below`; for a node of several inputs it is called with each.
     """
     if out is None:
         out = array_module(windows.r).empty((len(windows.r), *net.shape), windows.r.dtype)
@@ -119,7 +119,7 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
         )
         windows = windows._replace(r=r, corner=corner)
         if watch:
-            watch(node, windows)
+            watch(node, node.inputs[0], windows)
     put(windows.r, windows.corner, net.shape[:2], out, windows.at)
     return out
 
@@ -132,9 +132,9 @@ def _go_down_whole(net, caches, windows, sizes, rules, out, watch):
     )
     origin = np.zeros_like(windows.corner)
 
-    def tell(node, below):
-        for part in below if isinstance(below, tuple) else (below,):
-            watch(node, windows._replace(r=part, corner=origin))
+    def tell(node, parts):
+        for below, part in zip(node.inputs, parts if node.layer.joins else (parts,), strict=True):
+            watch(node, below, windows._replace(r=part, corner=origin))
 
     caches = select(net, caches, xp.asarray(windows.rows))
     out[xp.asarray(windows.at)] = net.deconv(r, caches, rules, tell if watch else None)

@@ -3,7 +3,7 @@
 import click
 
 from ..common import command, seed_option
-from .shared import carry_out, shared_options
+from .shared import carry_out, fill_option, shared_options
 
 
 @command("rawconv-experiment correspondence")
@@ -29,13 +29,7 @@ from .shared import carry_out, shared_options
     type=click.IntRange(1, 1000),
     help="Number of random positions in each picture.",
 )
-@click.option(
-    "--fill",
-    default="128",
-    show_default=True,
-    metavar="0-255|R,G,B|mean",
-    help="Colour of the square.",
-)
+@fill_option(default="128", help="Colour of the square.")
 @click.option(
     "--count",
     default=5,

@@ -6,6 +6,7 @@ from ..common import command
 from .shared import (
     carry_out,
     count_option,
+    fill_option,
     label_option,
     named_or_first,
     need_files,
@@ -32,13 +33,7 @@ from .shared import (
 )
 @click.option("--distance", default="unit", show_default=True, type=click.Choice(("raw", "relative", "unit")),
               help="Distance that is drawn; the files hold all of them.")  # fmt: skip
-@click.option(
-    "--fill",
-    default="mean",
-    show_default=True,
-    metavar="0-255|R,G,B|mean",
-    help="Colour of what enters the picture from outside.",
-)
+@fill_option(default="mean", help="Colour of what enters the picture from outside.")
 @label_option
 @count_option(default=5)
 @shared_options

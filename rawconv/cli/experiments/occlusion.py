@@ -6,6 +6,7 @@ from ..common import command
 from .shared import (
     carry_out,
     count_option,
+    fill_option,
     label_option,
     named_or_first,
     need_files,
@@ -34,13 +35,7 @@ from .shared import (
     metavar="PIXELS",
     help="Distance between positions of the square.  [1/30 of the picture's side]",
 )
-@click.option(
-    "--fill",
-    default="128",
-    show_default=True,
-    metavar="0-255|R,G,B|mean",
-    help="Colour of the square.",
-)
+@fill_option(default="128", help="Colour of the square.")
 @label_option
 @count_option(default=3)
 @shared_options

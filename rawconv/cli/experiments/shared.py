@@ -25,6 +25,9 @@ count_option = functools.partial(
     type=click.IntRange(1, 24),
     help="Number of validation pictures, if no PICTURE is named.",
 )
+fill_option = functools.partial(
+    click.option, "--fill", show_default=True, metavar="0-255|R,G,B|mean"
+)
 no_train_option = click.option(
     "--no-train", is_flag=True, help="Fail instead of training a net that is missing."
 )
@@ -74,7 +77,7 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device,
     workspace, force, as_json} of shared_options.  needs: subject -> {option: [files of other
     checkpoints]}, trained if they have to be.
-    shows: subject -> [subject.Shown], the option `images` of an experiment about single ones.
+    shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
     new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
     """
     from ... import checkpoint
