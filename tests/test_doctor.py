@@ -4,6 +4,7 @@ that must agree.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from laws import assert_close
 
 from rawconv import doctor, models
 from rawconv.cli.doctor import main
+from rawconv.doctor import drivers, gpu
 from rawconv.layers import AUTO, Execution, conv, im2col
 from rawconv.machine import launchers, numba_cache
 from rawconv.machine.arrays import Device, to_cpu
@@ -69,11 +71,11 @@ def machine(monkeypatch):
             cupy.cuda, cupy.__version__ = cuda, "14.0.0"
             monkeypatch.setitem(sys.modules, "cupy.cuda", cuda)
         monkeypatch.setitem(sys.modules, "cupy", cupy)
-        monkeypatch.setattr(doctor, "driver", lambda: seen)
-        monkeypatch.setattr(doctor, "wheels", lambda: list(installed))
-        monkeypatch.setattr(doctor, "card", lambda root="/": None)
+        monkeypatch.setattr(drivers, "driver", lambda: seen)
+        monkeypatch.setattr(drivers, "wheels", lambda: list(installed))
+        monkeypatch.setattr(drivers, "card", lambda root="/": None)
         monkeypatch.setattr(doctor, "_mpi", lambda: doctor.Finding("MPI", "missing", "not asked"))
-        monkeypatch.setattr(doctor, "_try_convolution", fail_or(kernel))
+        monkeypatch.setattr(gpu, "_try_convolution", fail_or(kernel))
         for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "RAWCONV_NUM_THREADS"):
             monkeypatch.delenv(name, raising=False)
 
@@ -133,19 +135,19 @@ def test_a_wheel_that_does_not_fit_the_driver(seen, wheel, offer, machine):
     assert not found["works"] and f"{wheel} does not fit the driver" in found["why"]
     for name in ("CuPy", "GPU"):
         assert findings[name].state == "broken"
-        assert doctor.re.search(offer, findings[name].remedy)
+        assert re.search(offer, findings[name].remedy)
 
 
 @pytest.mark.parametrize(("seen", "wheel"), [(CUDA13, "cupy-cuda12x"), (CUDA12, "cupy-cuda12x"), (CUDA12, "cupy"),
                                               (NONE, "cupy-cuda12x"), (ROCM, "cupy-rocm-7-0")])  # fmt: skip
 def test_a_wheel_that_fits_is_left_alone(seen, wheel):
-    assert doctor._misfit(wheel, seen) is None
+    assert drivers.misfit_of(wheel, seen) is None
 
 
 def test_two_wheels_at_once(machine):
     machine(CUDA12, ["cupy-cuda12x", "cupy-cuda13x"], 1)
     _, findings = examine()
-    remedies = [f.remedy for f in doctor._gpu() if f.name == "CuPy" and f.state == "broken"]
+    remedies = [f.remedy for f in gpu.findings() if f.name == "CuPy" and f.state == "broken"]
     assert len(remedies) == 1 and remedies[0].startswith(
         "pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install "
     )
@@ -271,13 +273,13 @@ def full(**where):
 )
 def test_a_card_without_its_driver(maker, outside, inside, machine, monkeypatch):
     machine()
-    monkeypatch.setattr(doctor, "card", lambda root="/": maker)
+    monkeypatch.setattr(drivers, "card", lambda root="/": maker)
     for where, remedy in (("/nowhere", outside), ("/.dockerenv", inside)):
-        monkeypatch.setattr(doctor.os.path, "exists", lambda path, where=where: path == where)
+        monkeypatch.setattr(drivers.os.path, "exists", lambda path, where=where: path == where)
         _, findings = examine("cpu")
         assert findings["driver"].state == "broken" and maker in findings["driver"].text
         assert remedy in findings["driver"].remedy and remedy in findings["CuPy"].remedy
-        assert remedy in doctor._no_device(NONE, None, [])
+        assert remedy in gpu._no_device(NONE, None, [])
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_the_card_is_read_from_the_bus(devices, maker, tmp_path):
         folder.mkdir(parents=True)
         (folder / "class").write_text(f"{kind}\n")
         (folder / "vendor").write_text(f"{vendor}\n")
-    assert doctor.card(tmp_path) == maker
+    assert drivers.card(tmp_path) == maker
 
 
 OPEN, HYDRA, INTEL = (
@@ -356,16 +358,16 @@ def test_the_driver_is_read_from_nvidia_smi_where_libcuda_is_not(tmp_path, monke
     def no_library(name):
         raise OSError(name)
 
-    monkeypatch.setattr(doctor.ctypes, "CDLL", no_library)
+    monkeypatch.setattr(drivers.ctypes, "CDLL", no_library)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(doctor.os.path, "exists", lambda path: False)
-    assert doctor.driver() == NONE
+    monkeypatch.setattr(drivers.os.path, "exists", lambda path: False)
+    assert drivers.driver() == NONE
     program = tmp_path / "nvidia-smi"
     program.write_text(
         "#!/bin/sh\necho '| NVIDIA-SMI 550.54   Driver Version: 550.54   CUDA Version: 12.4     |'\n"
     )
     program.chmod(0o755)
-    assert doctor.driver() == CUDA12
+    assert drivers.driver() == CUDA12
 
 
 # ------------------------------------------------------------------------------------------- the command
@@ -403,7 +405,7 @@ cuda = types.SimpleNamespace(runtime=runtime)
 ])  # fmt: skip
 def test_as_a_program_beside_a_cupy_that_finds_nothing(stub, device, code, why, tmp_path):
     (tmp_path / "cupy.py").write_text(stub)
-    path = os.pathsep.join([str(tmp_path), str(Path(doctor.__file__).parents[1])])
+    path = os.pathsep.join([str(tmp_path), str(Path(doctor.__file__).parents[2])])
     done = subprocess.run([sys.executable, "-m", "rawconv.cli.doctor", "--device", device, "--json"],
                           env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)  # fmt: skip
     found = json.loads(done.stdout)
