@@ -1,0 +1,110 @@
+"""What the pages say of measured numbers is what docs/numbers keeps, and that is what its commands find."""
+
+import json
+import pathlib
+
+import click
+import pytest
+
+TOOLS = pathlib.Path(__file__).parent.parent / "tools"
+pytestmark = pytest.mark.skipif(
+    not TOOLS.exists(), reason="the checkout's tools/ is not here: installed tests"
+)
+TAKE_MINUTES = []  # files of docs/numbers whose commands train nothing, and are tried again
+KNOWN = {"shapes": {"photos": {"units": 64, "cosine": {"other-unit": 0.5549}, "rows": [3, 0.25]}}}
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import make_docs
+
+    return make_docs
+
+
+def block(template, shown):
+    return f"before 1.5\n\n<!-- numbers\n{template}\n-->\n{shown}\n\nafter {{x}}\n"
+
+
+def test_a_template_is_filled_and_all_else_stays(tool):
+    template = "Of {shapes[photos][units]} {shapes[photos][cosine][other-unit]:.2f}, {shapes[photos][rows][1]:.0%}."
+    want = block(template, "Of 64 0.55, 25%.")
+    assert tool.render(block(template, "Of 9\n0.10, 1%."), KNOWN) == want
+    assert (
+        tool.render(want, KNOWN) == want and tool.render("{no} template", KNOWN) == "{no} template"
+    )
+    end = "<!-- numbers\n{shapes[photos][units]}\n-->\n9\n"
+    assert tool.render(end, KNOWN) == "<!-- numbers\n{shapes[photos][units]}\n-->\n64\n"
+
+
+def test_a_paragraph_is_wrapped_and_a_table_is_not(tool):
+    words, rows = "a word {shapes[photos][units]} " * 20, "| {shapes[photos][units]} | x |\n" * 3
+    wrapped = tool.render(block(words, "x"), KNOWN).split("-->\n")[1].split("\n\n")[0].split("\n")
+    assert len(wrapped) > 1 and max(map(len, wrapped)) <= 120
+    assert " ".join(wrapped) == ("a word 64 " * 20).strip()
+    table = rows.strip()
+    assert tool.render(block(table, "x"), KNOWN) == block(table, "| 64 | x |\n" * 2 + "| 64 | x |")
+
+
+@pytest.mark.parametrize("field", ["shapes[scenes][units]", "nothing", "shapes[photos][rows][7]"])
+def test_a_number_that_is_not_kept_is_told(tool, field):
+    with pytest.raises(click.ClickException, match="are not kept"):
+        tool.render(block(f"It is {{{field}}}.", "It is 1."), KNOWN)
+
+
+def test_the_pages_say_what_the_numbers_are(tool):
+    known = tool.numbers()
+    for path in tool.pages():
+        text = path.read_text()
+        assert tool.render(text, known) == text, f"python tools/make_docs.py writes {path.name}"
+        assert text.count("<!-- numbers") == len(tool.TEMPLATE.findall(text)), path
+
+
+def test_kept_numbers_are_those_of_a_command(tool):
+    for path in tool.NUMBERS.glob("*.json"):
+        for part, measured in json.loads(path.read_text()).items():
+            assert set(measured) == {"command", "numbers"} and measured["numbers"], (path, part)
+            assert measured["command"].startswith("rawconv-") and "--json" in measured["command"]
+
+
+def test_measuring_keeps_what_the_commands_find(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "NUMBERS", tmp_path)
+    kept, command = tmp_path / "net.json", "rawconv-info weights/scenes.h5 --json"
+    other = {"command": "rawconv-info nothing.h5 --json", "numbers": {"x": 1}}
+    kept.write_text(json.dumps({"scenes": {"command": command}, "other": other}))
+    tool.measure("net:scenes", tmp_path)
+    found = json.loads(kept.read_text())
+    assert found["scenes"]["command"] == command and found["other"] == other
+    assert found["scenes"]["numbers"]["parameters"] > 1e6
+    with pytest.raises(click.ClickException, match="exit code"):
+        tool.measure("net", tmp_path)
+    for name, says in (("net:more", "has no part 'more'"), ("gone", "There is no")):
+        with pytest.raises(click.ClickException, match=says):
+            tool.measure(name, tmp_path)
+    assert tool.rounded({"a": [0.123456789, 3, "x", None]}) == {"a": [0.123457, 3, "x", None]}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TAKE_MINUTES)
+def test_the_commands_find_the_kept_numbers_again(tool, tmp_path, monkeypatch, name):
+    """To a hundredth of each, on another machine as well."""
+    kept = (tool.NUMBERS / f"{name}.json").read_text()
+    if "$RAWCONV_PHOTOS" in kept and "RAWCONV_PHOTOS" not in tool.os.environ:
+        pytest.skip("RAWCONV_PHOTOS is not set: no photographs to measure on")
+    monkeypatch.setattr(tool, "NUMBERS", tmp_path)
+    (tmp_path / f"{name}.json").write_text(kept)
+    tool.measure(name, tmp_path)
+    assert_alike(json.loads((tmp_path / f"{name}.json").read_text()), json.loads(kept))
+
+
+def assert_alike(found, want):
+    if isinstance(want, dict):
+        assert found.keys() == want.keys()
+        found, want = list(found.values()), list(want.values())
+    if isinstance(want, list):
+        for one, other in zip(found, want, strict=True):
+            assert_alike(one, other)
+    else:
+        assert found == (
+            pytest.approx(want, rel=0.01, abs=0.005) if isinstance(want, float) else want
+        )

@@ -1,0 +1,131 @@
+"""Fill the measured numbers into README and docs, from docs/numbers/*.json, and measure them again.
+
+python tools/make_docs.py                        writes every page anew from the numbers that are kept
+python tools/make_docs.py --measure controls     runs the commands of docs/numbers/controls.json first, and keeps what
+                                                 they find;  controls:photos  one of them;  --at FOLDER  where they run
+
+A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "numbers": {...}}}.  On a page, a paragraph
+or a table with measured numbers stands below its template, in which {controls[photos][units]} is one of them:
+
+    <!-- numbers
+    Over {controls[photos][units]} units it is {controls[photos][variants][guided][cosine][mean]:.2f}.
+    -->
+    Over 64 units it is 0.37.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import click
+
+ROOT = pathlib.Path(__file__).parent.parent
+NUMBERS = ROOT / "docs/numbers"
+TEMPLATE = re.compile(r"(?<=<!-- numbers\n)(.*?)(\n-->\n)(.+?)(?=\n\n|\n?\Z)", re.DOTALL)
+WIDTH = 120  # columns of a paragraph
+DIGITS = 6  # that are kept of a number
+AS_IT_IS = ("|", "- ", "* ", "#", "!", ">")  # a block that begins so keeps its lines
+
+
+def numbers():
+    """{file: {part: its numbers}} of docs/numbers, what templates speak of."""
+    files = {path.stem: json.loads(path.read_text()) for path in sorted(NUMBERS.glob("*.json"))}
+    return {
+        file: {part: measured["numbers"] for part, measured in parts.items()}
+        for file, parts in files.items()
+    }
+
+
+def render(text, known):
+    """The text of a page, each of its templates filled from the numbers `known`."""
+
+    def filled(found):
+        template, between, _ = found.groups()
+        try:
+            block = template.format_map(known)
+        except (LookupError, TypeError, ValueError) as error:
+            raise click.ClickException(
+                f"{error!r}: the numbers of a template are not kept:\n{template}"
+            ) from error
+        if not block.startswith(AS_IT_IS):
+            block = textwrap.fill(block, WIDTH, break_long_words=False, break_on_hyphens=False)
+        return f"{template}{between}{block}"
+
+    return TEMPLATE.sub(filled, text)
+
+
+def pages():
+    """README and the pages of docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def measure(name, at):
+    """Run the commands of docs/numbers/`name`.json, or of one part, file:part, and keep their numbers."""
+    file, _, only = name.partition(":")
+    path = NUMBERS / f"{file}.json"
+    if not path.exists():
+        raise click.ClickException(f"There is no {path}; write it with the commands to run.")
+    parts = json.loads(path.read_text())
+    if only and only not in parts:
+        raise click.ClickException(f"{path} has no part {only!r}; it has {', '.join(parts)}.")
+    for part in [only] if only else parts:
+        parts[part]["numbers"] = rounded(run(parts[part]["command"], at))
+        path.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n")
+
+
+def run(command, at):
+    """What a command of rawconv finds, by its --json: an experiment's numbers, of any other all of it."""
+    name, *arguments = shlex.split(os.path.expandvars(command))
+    line = [sys.executable, "-m", "rawconv", name.removeprefix("rawconv-"), *arguments]
+    weights = pathlib.Path(at, "weights")
+    if not weights.exists():
+        weights.symlink_to(ROOT / "weights")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=at, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise click.ClickException(f"It ends with exit code {done.returncode}: {command}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return found.get("numbers", found)
+
+
+def rounded(value):
+    """Numbers in JSON's types, floats with `DIGITS` digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+@click.command()
+@click.option(
+    "--measure", "names", multiple=True, metavar="FILE[:PART]", help="Numbers to measure anew."
+)
+@click.option(
+    "--at",
+    type=click.Path(file_okay=False),
+    help="Folder that the commands run in, where an interrupted one goes on.  [a new one]",
+)
+def main(names, at):
+    """Fill the measured numbers into README and docs."""
+    with tempfile.TemporaryDirectory() as new:
+        pathlib.Path(at or new).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            measure(name, at or new)
+    known = numbers()
+    for path in pages():
+        text = path.read_text()
+        filled = render(text, known)
+        if filled != text:
+            path.write_text(filled)
+            click.echo(path)
+
+
+if __name__ == "__main__":
+    main()
