@@ -5,8 +5,9 @@ are printed.
 python tools/bench.py step --model zfnet --json step.json      needs PyTorch; see each command's --help
 python tools/bench.py --device gpu                             on a GPU; with --dry its roofline alone, anywhere
 
-One file a command, bench_NAME.py with a click command `main`; what they share is in bench_timing.py
-(turns, machine) and bench_rival.py (the same nets in PyTorch).
+One file a command, bench_NAME.py with a click command `main`; what they share is in bench_rounds.py
+(turns), bench_contention.py (which rounds count), bench_timing.py (tables, the machine) and
+bench_rival.py (the same nets in PyTorch).
 """
 
 import importlib

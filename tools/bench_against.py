@@ -1,5 +1,6 @@
 """This rawconv against another checkout, as of the commit before a change: two processes that take turns."""
 
+import itertools
 import json
 import math
 import os
@@ -9,6 +10,8 @@ import subprocess
 import sys
 
 import click
+from bench_contention import FEWEST, disturbance, told
+from bench_rounds import clean_rounds
 from bench_timing import conditions, json_option, machine
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -27,13 +30,15 @@ def main(tree, rounds, only, path):
     The same of the processor's time, which other programs disturb less.
     """
     with _start(HERE.parent, only) as here, _start(pathlib.Path(tree).resolve(), only) as there:
-        times = _take_turns(here, there, rounds)
+        times, shares = _take_turns(here, there, rounds)
+    if len(next(iter(times.values()))[0]) < FEWEST:
+        raise click.ClickException(f"No ratios: {told(disturbance(shares))}.")
     head = f"{'ratio':>8}{'95 %':>14}{'shortest':>10}"
     click.echo(f"{'':22}{'ms there':>10}{head}    CPU{head}")
     rows = [{"work": name, **compare(*sides)} for name, sides in times.items()]
     for row in rows:
         click.echo(line(row))
-    click.echo(conditions(about := machine()))
+    click.echo(f"{told(disturbance(shares))}; {conditions(about := machine())}")
     if path:
         pathlib.Path(path).write_text(
             json.dumps({"command": "against", "rows": rows, **about}, indent=1)
@@ -41,20 +46,28 @@ def main(tree, rounds, only, path):
 
 
 def _take_turns(here, there, rounds):
-    """{work: ([(seconds, CPU seconds) of each round here], [there])}; who begins changes from round
-    to round.
+    """({work: ([(seconds, CPU seconds) of each clean round here], [there])}, the others' shares);
+    who begins changes from round to round.
     """
     names, _ = (json.loads(worker.stdout.readline()) for worker in (here, there))
     repeats = {
         name: max(1, min(50, math.ceil(SHORTEST / _ask(there, name, 1)[0]))) for name in names
     }
-    times = {name: ([], []) for name in names}
-    for number in range(rounds):
-        for name in names:
-            for side in (0, 1) if number % 2 else (1, 0):
-                times[name][side].append(_ask((here, there)[side], name, repeats[name]))
-        click.echo(f"round {number + 1} of {rounds}", err=True)
-    return times
+    order = itertools.cycle([(0, 1), (1, 0)])
+
+    def once():
+        sides = next(order)
+        return {
+            name: [seconds for _, seconds in sorted(
+                (side, _ask((here, there)[side], name, repeats[name])) for side in sides
+            )]
+            for name in names
+        }  # fmt: skip
+
+    results, shares = clean_rounds(once, rounds)
+    return {
+        name: tuple([one[name][side] for one in results] for side in (0, 1)) for name in names
+    }, shares
 
 
 def _start(tree, only):

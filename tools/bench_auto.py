@@ -11,7 +11,9 @@ import statistics
 
 import click
 import numpy as np
-from bench_timing import conditions, json_option, machine, take_turns
+from bench_contention import others, reading
+from bench_rounds import one_round
+from bench_timing import conditions, json_option, machine
 
 from rawconv.layers import Execution
 from rawconv.layers.conv import Cache, Conv
@@ -36,13 +38,14 @@ TRIED = {  # the constants, in the order of winograd.figures
 @json_option
 def main(rounds, path):
     """Winograd's time over the product's, and the constants of `auto` that lose least."""
-    found = []
+    found, before = [], reading()
     for (size, stride), batch, side, channels in itertools.product(
         FILTERS, BATCHES, MAPS, CHANNELS
     ):
         if LEAST <= 2 * batch * (side * channels * size) ** 2 <= MOST:
             found += measured(Conv(channels, size, stride, size // 2), batch, side * stride, rounds)
     click.echo(table(found))
+    click.echo(f"others took {others(before, reading()):.1%} of the processors meanwhile")
     present = tuple(getattr(winograd, name) for name in TRIED)
     best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
     for what, constants in (
@@ -80,14 +83,15 @@ def measured(layer, batch, side, rounds):
     found = []
     for name, (function, transposed) in passes.items():
         ways = {way: functools.partial(function, Execution(way)) for way in ("winograd", "gemm")}
-        times = take_turns(ways, rounds, say=False, pause=0)
+        once = dict.fromkeys(ways, 1)
+        times = [one_round(ways, once, pause=0) for _ in range(rounds + 1)][1:]
         figures = winograd.figures(shape, transposed)
-        ratio = statistics.median(times["winograd"]) / statistics.median(times["gemm"])
+        seconds = [statistics.median(one[way] for one in times) for way in ways]
         found.append(
             (
                 f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}",
                 figures,
-                ratio,
+                seconds[0] / seconds[1],
             )
         )
     return found

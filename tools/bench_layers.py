@@ -6,7 +6,9 @@ import bench_rival as rival
 import click
 import numpy as np
 import torch
-from bench_timing import json_option, report, rounds_option, row, take_turns
+from bench_contention import told
+from bench_rounds import take_turns
+from bench_timing import json_option, report, rounds_option, row
 
 from rawconv import models
 from rawconv.layers import Execution
@@ -55,11 +57,11 @@ def layer_rows(name, layer, shape, batch, rounds, how, lowest):
     rows = []
     for what in ways["rawconv"]:
         if what != "back to x" or not lowest:
-            seconds = take_turns(
+            found = take_turns(
                 {way: passes[what] for way, passes in ways.items()}, rounds, say=False
             )
-            rows.append(row(f"{name} {what}", seconds, flops))
-            click.echo(f"{rows[-1]['work']}: {rows[-1]['ratio']:.2f}", err=True)
+            rows.append(row(f"{name} {what}", found, flops))
+            click.echo(f"{rows[-1]['work']}: {told(rows[-1])}", err=True)
     return rows
 
 

@@ -11,7 +11,9 @@ import time
 
 import click
 import numpy as np
-from bench_timing import machine, rounds_option
+from bench_contention import disturbance, told
+from bench_rounds import clean_rounds, ratios
+from bench_timing import machine, ratio_text, rounds_option, spread
 
 WARM = 5  # steps that are not timed
 
@@ -52,21 +54,28 @@ def main(model, batch, processes, steps, worker, rounds):
     if not mpirun:
         raise click.ClickException("There is no mpirun: pip install 'rawconv[mpi]'.")
     ways = {"one process": words, f"{processes} processes": [mpirun, "-n", str(processes), *words]}
-    rates = {way: [] for way in ways}
-    for number in range(rounds):
-        for way, command in ways.items():
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            rates[way].append(batch / statistics.median(json.loads(done.stdout)))
-        click.echo(f"round {number + 1} of {rounds}", err=True)
-    medians = {way: statistics.median(found) for way, found in rates.items()}
-    for way, found in rates.items():
-        click.echo(f"{way:12} {medians[way]:7.1f} pictures/s  [{min(found):.1f} {max(found):.1f}]")
-    one, several = medians.values()
+
+    def once():
+        return {way: _step_seconds(command) for way, command in ways.items()}
+
+    results, shares = clean_rounds(once, rounds)
+    seconds = {way: [one[way] for one in results] for way in ways}
+    for way, times in seconds.items():
+        rates = spread([batch / one for one in times])
+        click.echo("{:12} {median:7.1f} pictures/s  [{low:.1f} {high:.1f}]".format(way, **rates))
+    medians, shortest = ratios(*seconds.values())
     about = machine()
     click.echo(
-        f"ratio {several / one:.3f}; {model}, global batch {batch}, {steps} steps a round, {rounds} rounds; "
+        f"ratio {ratio_text(medians)}, of the fastest {ratio_text(shortest)}; {told(disturbance(shares))}; "
+        f"{model}, global batch {batch}, {steps} steps a round; "
         f"{about['cpu']}, {about['threads']} threads; {about['date']}"
     )
+
+
+def _step_seconds(command):
+    """The median of a step's seconds, of a run by this command."""
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return statistics.median(json.loads(done.stdout))
 
 
 def work(model, batch, steps):

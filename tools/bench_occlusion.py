@@ -7,7 +7,9 @@ import time
 import bench_rival
 import click
 import numpy as np
-from bench_timing import conditions, machine, take_turns
+from bench_contention import disturbance, told
+from bench_rounds import ratios, take_turns
+from bench_timing import conditions, machine, ratio_text
 from bench_visualize import noise, paper_net
 
 from rawconv.data.preprocessing import preprocess
@@ -48,10 +50,10 @@ def main(quick, rounds, as_json):
         "captum": lambda: captum.map(stride, batch, layout),
     }
     found = {}
-    seconds = take_turns(
+    timed = take_turns(
         {way: lambda way=way: found.update({way: ways[way]()}) for way in ways}, rounds
     )
-    results = summary(found, seconds, len(boxes)) | {"captum_batch": batch, "captum_layout": layout}
+    results = summary(found, timed, len(boxes)) | {"captum_batch": batch, "captum_layout": layout}
     click.echo(json.dumps(results) if as_json else lines(results))
 
 
@@ -141,14 +143,14 @@ class Captum:
         return min(seconds, key=seconds.get)
 
 
-def summary(found, seconds, places):
+def summary(found, timed, places):
     import captum
 
-    rates = {way: [len(found[way]) / s for s in taken] for way, taken in seconds.items()}
-    ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates["captum"], strict=True)]
+    each = {way: [s / len(found[way]) for s in taken] for way, taken in timed.seconds.items()}
+    median, shortest = ratios(each["captum"], each["ours"])
     return {
-        "places": places, "rounds": len(ratios), "places_a_second": rates,
-        "times_captum": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios),
+        "places": places, "places_a_second": {way: [1 / s for s in taken] for way, taken in each.items()},
+        "times_captum": median, "times_captum_shortest": shortest, **disturbance(timed.shares),
         "largest_difference": float(np.abs(found["ours"] - found["captum"]).max()),
         "p": [float(found["captum"].min()), float(found["captum"].max())],
         **machine(), "captum": captum.__version__,
@@ -159,12 +161,11 @@ def lines(r):
     text = [f"{'way':10}{'places/s':>10}{'lowest':>9}{'highest':>9}"]
     for way, rates in r["places_a_second"].items():
         text.append(f"{way:10}{statistics.median(rates):10.2f}{min(rates):9.2f}{max(rates):9.2f}")
-    times, p = (
-        f"{r['times_captum']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})",
-        "{:.3f} to {:.3f}".format(*r["p"]),
-    )
+    times = f"{ratio_text(r['times_captum'])} ({ratio_text(r['times_captum_shortest'])})"
+    p = "{:.3f} to {:.3f}".format(*r["p"])
     text.append(
-        f"ours / captum {times}, medians of {r['rounds']} rounds in turns over {r['places']} places, "
+        f"ours / captum {times}, of medians (of the shortest rounds) in turns over {r['places']} places, "
+        f"{told(r)}; "
         f"captum by {r['captum_batch']}, {r['captum_layout']}; P from {p}, "
         f"largest difference {r['largest_difference']:.1e}; "
         f"{conditions(r)}, Captum {r['captum']}"

@@ -4,7 +4,8 @@ import bench_rival as rival
 import click
 import numpy as np
 import torch
-from bench_timing import json_option, report, rounds_option, row, take_turns
+from bench_rounds import take_turns
+from bench_timing import json_option, report, rounds_option, row
 
 from rawconv import models
 from rawconv.layers import Rules

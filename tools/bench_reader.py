@@ -8,7 +8,8 @@ import tempfile
 
 import click
 import numpy as np
-from bench_timing import machine, rounds_option, spread, take_turns
+from bench_rounds import take_turns
+from bench_timing import machine, rounds_option, spread
 from PIL import Image
 
 from rawconv.data import open_data, packed, packing, scenes
@@ -85,8 +86,8 @@ def measure(split, rounds):
         "uint8": lambda: crops(np.zeros(3), np.uint8),
         "float32": lambda: crops(split.mean, np.float32),
     }
-    seconds = take_turns({"read": read} | ways, rounds)
-    for way, times in seconds.items():
+    timed = take_turns({"read": read} | ways, rounds)
+    for way, times in timed.seconds.items():
         found = spread([len(split) / time for time in times])
         click.echo(
             f"{way:7} {found['median']:7.0f} images/s  [{found['low']:.0f} {found['high']:.0f}]"

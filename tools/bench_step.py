@@ -8,7 +8,8 @@ import bench_rival as rival
 import click
 import numpy as np
 import torch
-from bench_timing import json_option, report, rounds_option, row, take_turns
+from bench_rounds import take_turns
+from bench_timing import json_option, report, rounds_option, row
 
 from rawconv import models
 from rawconv.layers.softmax import softmax_cross_entropy
@@ -66,19 +67,15 @@ def main(names, batch, what, no_lrn, compiled, memory, peak_of, rounds, path):
                     more["missing"] = {"compiled": why}
                 else:
                     ways["compiled"] = way
-            seconds = take_turns(ways, rounds)
+            found = take_turns(ways, rounds)
             if memory and kind == "step":
                 more["memory"] = {way: peak(name, size, way) for way in WAYS[:3]}
             work, flops = f"{name} {size} {kind}", step_flops(net, size, kind)
-            plain = {way: times for way, times in seconds.items() if not way.endswith(WITHOUT)}
-            rows.append(row(work, plain, flops, **more))
+            plain = [way for way in ways if not way.endswith(WITHOUT)]
+            rows.append(row(work, found.of(*plain), flops, **more))
             if no_lrn:
-                bare = {
-                    way: times
-                    for way, times in seconds.items()
-                    if way.endswith(WITHOUT) or way == "rawconv"
-                }
-                rows.append(row(work + WITHOUT, bare, flops))
+                bare = ["rawconv", *(way for way in ways if way.endswith(WITHOUT))]
+                rows.append(row(work + WITHOUT, found.of(*bare), flops))
     report("step", rows, path)
 
 

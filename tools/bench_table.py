@@ -3,7 +3,7 @@
 import json
 
 import click
-from bench_timing import conditions
+from bench_timing import conditions, ratio_text
 
 
 @click.command()
@@ -21,8 +21,9 @@ def markdown(results):
     text = [
         conditions(results) + ".",
         "",
-        "| work | rawconv ms | PyTorch ms | ratio | GFLOP/s | of sgemm peak | peak memory MB, ours / PyTorch |",
-        "|---|---|---|---|---|---|---|",
+        "| work | rawconv ms | PyTorch ms | ratio | of the shortest | others | GFLOP/s | of sgemm peak "
+        "| peak memory MB, ours / PyTorch |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in results["rows"]:
         ours, others = (
@@ -38,7 +39,12 @@ def markdown(results):
         peaks = one.get("memory", {})
         least = min((value for way, value in peaks.items() if way != "rawconv"), default=0)
         memory = f"{peaks['rawconv'] / 1e6:.0f} / {least / 1e6:.0f}" if peaks else ""
-        cells = [one["work"], _cell(ours), _cell(rival), f"{one['ratio']:.2f}", share, memory]
+        compared = (
+            ratio_text(one["ratio"]),
+            ratio_text(one["least_ratio"]),
+            f"{one['others']:.1%}",
+        )
+        cells = [one["work"], _cell(ours), _cell(rival), *compared, share, memory]
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text) + "\n"
 

@@ -1,4 +1,4 @@
-"""How all benchmarks time: ways take turns, and what the machine can do at most is measured beside them."""
+"""What all benchmarks print: rows, their ratios, and what the machine can do at most, measured beside them."""
 
 import datetime
 import importlib.util
@@ -11,51 +11,38 @@ from importlib import metadata
 
 import click
 import numpy as np
+from bench_contention import disturbance, median_share, told
 
 from rawconv.machine.threads import run_blocks, thread_count
 
-# seconds between two ways: OpenMP's threads spin for a while after their work and would disturb the
-# next
-PAUSE = 0.01
-
-
-def take_turns(ways, rounds, say=True, pause=PAUSE):
-    """{way: [seconds of each round]} of {way: function}: each goes once a round, after a round that
-    is not counted.
-    """
-    seconds = {way: [] for way in ways}
-    for number in range(rounds + 1):
-        for way, work in ways.items():
-            time.sleep(pause)
-            begin = time.perf_counter()
-            work()
-            if number:
-                seconds[way].append(time.perf_counter() - begin)
-        if say:
-            click.echo(f"round {number} of {rounds}", err=True)
-    return seconds
-
 
 def spread(seconds):
-    """{"median", "low", "high"}: the middle half of some times lies between low and high."""
+    """{"median", "low", "high", "least"}: the middle half of some times lies between low and high."""
     low, median, high = (
         statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
     )
-    return {"median": median, "low": low, "high": high}
+    return {"median": median, "low": low, "high": high, "least": min(seconds)}
 
 
-def row(work, seconds, flops=0, **more):
-    """One line of a table: {way: spread}, ours over the fastest other (`ratio`), and what ours
-    computes a second.
+def row(work, rounds, flops=0, **more):
+    """One line of a table: {way: spread}, ours over the fastest other (`ratio`, `least_ratio`), what
+    others took of the processors (`others`), and what ours computes a second.
+
+    ClickException where no round was clean.
     """
-    found = {way: spread(times) for way, times in seconds.items()}
-    others = [value["median"] for way, value in found.items() if way != "rawconv"]
-    ours = found["rawconv"]["median"]
+    if not rounds.seconds["rawconv"]:
+        raise click.ClickException(
+            f"{work}: others took {median_share(rounds.shares):.0%} of the processors; "
+            "nothing can be said of it now."
+        )
+    ratio, least = rounds.ratios
     return {
         "work": work,
-        "ways": found,
-        "ratio": ours / min(others),
-        "gflops": flops / ours / 1e9,
+        "ways": {way: spread(times) for way, times in rounds.seconds.items()},
+        "ratio": ratio,
+        "least_ratio": least,
+        **disturbance(rounds.shares),
+        "gflops": flops / statistics.median(rounds.seconds["rawconv"]) / 1e9,
         **more,
     }
 
@@ -101,7 +88,7 @@ def report(command, rows, path, **more):
 
 def lines(results):
     """The table for a terminal; milliseconds, the middle half in brackets."""
-    head = f"{'':34}{'rawconv':>26}{'ratio':>7}{'GFLOP/s':>9}{'of peak':>8}   others"
+    head = f"{'':34}{'rawconv':>26}{'ratio':>7}{'least':>7}{'GFLOP/s':>9}{'of peak':>8}   others"
     text = [head]
     for one in results["rows"]:
         ways = {
@@ -114,7 +101,7 @@ def lines(results):
             if one["gflops"]
             else " " * 17
         )
-        others = "   ".join(f"{way} {value}" for way, value in ways.items())
+        rivals = "   ".join(f"{way} {value}" for way, value in ways.items())
         memory = (
             "   peak MB " + ", ".join(f"{k} {v / 1e6:.0f}" for k, v in one["memory"].items())
             if "memory" in one
@@ -124,10 +111,12 @@ def lines(results):
             f"   {way} does not run here: {why}" for way, why in one.get("missing", {}).items()
         )
         text.append(
-            f"{one['work']:34}{ours:>26}{one['ratio']:7.2f}{rate}   {others}{memory}{missing}"
+            f"{one['work']:34}{ours:>26}{ratio_text(one['ratio']):>7}{ratio_text(one['least_ratio']):>7}{rate}   "
+            f"{rivals}{memory}   {told(one)}{missing}"
         )
     text.append(
-        f"milliseconds, medians [quartiles]; ratio: to the fastest other; {conditions(results)}"
+        f"milliseconds, medians [quartiles]; ratio: to the fastest other, least: of the shortest rounds; "
+        f"{conditions(results)}"
     )
     return "\n".join(text)
 
@@ -137,6 +126,10 @@ def conditions(results):
         f"{results['cpu']}, {results['threads']} threads, sgemm {results['sgemm_peak']:.0f} GFLOP/s; "
         f"PyTorch {results['torch']}, NumPy {results['numpy']}, Python {results['python']}; {results['date']}"
     )
+
+
+def ratio_text(value):
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _ms(value):

@@ -7,7 +7,9 @@ import warnings
 import bench_rival
 import click
 import numpy as np
-from bench_timing import conditions, machine, take_turns
+from bench_contention import disturbance, told
+from bench_rounds import ratios, take_turns
+from bench_timing import conditions, machine, ratio_text
 
 from rawconv import models
 from rawconv.data import Split
@@ -65,9 +67,9 @@ def main(quick, rounds, captum_units, apart, full, as_json):
         for name, loop in captum.items()
     }
     error = disagreement(net, *cases["scanned"], captum["captum, cut"])
-    seconds = take_turns({way: work for way, (work, _) in ways.items()}, rounds)
-    results = summary(cases, ways, seconds, captum_units) | {
-        "rounds": rounds,
+    timed = take_turns({way: work for way, (work, _) in ways.items()}, rounds)
+    results = summary(cases, ways, timed, captum_units) | {
+        **disturbance(timed.shares),
         "quick": quick,
         "disagreement": error,
     }
@@ -177,26 +179,26 @@ def disagreement(net, split, units, attribute):
 # ---------------------------------------------------------------------------------------------- timing
 
 
-def summary(cases, ways, seconds, captum_units):
+def summary(cases, ways, timed, captum_units):
     """Everything as numbers: counts, medians, spread, and ratios of throughput to Captum's."""
     import captum
 
-    rates = {way: [count / s for s in seconds[way]] for way, (_, count) in ways.items()}
-    median = {way: statistics.median(found) for way, found in rates.items()}
+    each = {way: [s / count for s in timed.seconds[way]] for way, (_, count) in ways.items()}
+    rates = {way: [1 / one for one in found] for way, found in each.items()}
     rows = [
         {
             "case": case,
             "way": name,
             "units": ways[case, name][1],
             "pictures": len({unit.image for unit in cases[case][1]}) if case else captum_units,
-            "units_a_second": median[case, name],
+            "units_a_second": statistics.median(rates[case, name]),
             "lowest": min(rates[case, name]),
             "highest": max(rates[case, name]),
-            "times_full": median[case, name] / median[case, "full"]
+            "times_full": ratios(each[case, "full"], each[case, name])[0]
             if (case, "full") in ways
             else None,
             "times_captum": {
-                other: median[case, name] / median[None, other] for c, other in ways if c is None
+                other: ratios(each[None, other], each[case, name]) for c, other in ways if c is None
             },
         }
         for case, name in ways
@@ -214,15 +216,18 @@ def lines(results):
     head += "   x " + ", x ".join(results["rows"][0]["times_captum"])
     text = [head]
     for row in results["rows"]:
-        ratios = ", ".join(f"{ratio:.2f}" for ratio in row["times_captum"].values())
+        times = ", ".join(
+            f"{ratio_text(median)} ({ratio_text(least)})"
+            for median, least in row["times_captum"].values()
+        )
         full = f"{row['times_full']:.2f}" if row["times_full"] else ""
-        numbers = f"{row['units_a_second']:10.2f}{row['lowest']:9.2f}{row['highest']:9.2f}{full:>8}   {ratios}"
+        numbers = f"{row['units_a_second']:10.2f}{row['lowest']:9.2f}{row['highest']:9.2f}{full:>8}   {times}"
         text.append(
             f"{row['case'] or '':10}{row['way']:20}{row['units']:7}{row['pictures']:10}{numbers}"
         )
     text.append(
-        f"medians of {results['rounds']} rounds in turns; {results['scanned_pictures']} pictures scanned; largest "
-        f"difference from activation x Captum {results['disagreement']:.1e} of the maximum; {conditions(results)}, "
-        f"Captum {results['captum']}"
+        f"medians, in brackets of the shortest rounds, in turns; {told(results)}; "
+        f"{results['scanned_pictures']} pictures scanned; largest difference from activation x Captum "
+        f"{results['disagreement']:.1e} of the maximum; {conditions(results)}, Captum {results['captum']}"
     )
     return "\n".join(text)
