@@ -206,7 +206,8 @@ def _of_data(job, data, split, report):
     from ..training.runs import data_of
 
     net, look, top = job.net, job.look, job.top
-    source = data_of(net, job.weights, job.info, data)
+    # a net that names no data set was trained elsewhere: no picture of this one need be held out
+    source = data_of(net, job.weights, job.info, data, whole=not job.info.get("data"))
     folder = job.folder(source.source)
     shown, about = figure2.draw_layers(
         net, source, split, job.asked, look, top, folder, say, bool(report), job.workspace

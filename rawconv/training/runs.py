@@ -16,14 +16,14 @@ import numpy as np
 from .. import checkpoint, models, soundness
 from ..data import DataSet, mean_image, open_data
 from ..data.augment import prepare
+from ..data.class_match import matched
 from ..data.colour import principal
 from ..data.identity import fingerprint
 from ..data.preprocessing import preprocess, stored_size
 from ..data.sources import absolute
-from ..data.subset import in_order, together
+from ..data.subset import together
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
-from ..files.messages import composed, few
 from ..files.run_folders import new_folder, result_folder
 from ..layers.conv import Conv
 from ..layers.softmax import softmax_cross_entropy
@@ -87,7 +87,7 @@ def start(
     else:
         net, images = (
             first,
-            _in_order_of(first, images, weights, " or, for training, add --fine-tune"),
+            matched(images, first.classes, weights, " or, for training, add --fine-tune"),
         )
     return Run(net, images, chosen, seed)
 
@@ -152,7 +152,7 @@ def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: 
             f"{file} is damaged: it keeps pictures in {stored_size(saved.net)} pixels, and its recipe in "
             f"{chosen.stored}. {checkpoint.REMEDY}"
         )
-    images = _in_order_of(saved.net, _open(file, saved.info, data, chosen.stored), file)
+    images = matched(_open(file, saved.info, data, chosen.stored), saved.net.classes, file)
     _check_same_images(saved, images, file, data, say)
     kept = options(saved.net) | saved.info.get("options", {})
     choose_conv(saved.net, kept["conv"])
@@ -283,7 +283,9 @@ def test_checkpoint(
     soundness.check_scores(saved.net)
     own = data is None or absolute(data) == absolute(saved.info.get("data", ""))
     whole, test = split not in ("train", "val") and not own, split in ("test", "all")
-    images = _in_order_of(saved.net, data_of(saved.net, file, saved.info, data, whole, test), file)
+    images = matched(
+        data_of(saved.net, file, saved.info, data, whole, test), saved.net.classes, file
+    )
     split = split or ("all" if images.val is images.train else "val")
     tested = _tested_split(images, split)
     soundness.check_net(saved.net)
@@ -489,27 +491,3 @@ def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
     twin = Net(net.shape, layers, classes, net.pixel_mean, net.model, seed, net.dtype, net.stored)
     twin.execution = net.execution
     return twin
-
-
-def _in_order_of(net: Net, data: DataSet, file: object, or_else: str = "") -> DataSet:
-    """Return the data with its classes in the net's order.  RawconvError: the classes differ; it
-    names them.
-    """
-    ours = set(net.classes)
-    named = {composed(name): name for name in _without(net.classes, data.classes)}
-    data = data._replace(
-        classes=[c if c in ours else named.pop(composed(c), c) for c in data.classes]
-    )
-    lacks, knows = _without(net.classes, data.classes), _without(data.classes, net.classes)
-    words = [f"{data.source} lacks {few(lacks, counted=True, longest=40)}"] if lacks else []
-    words += [f"{file} does not know {few(knows, counted=True, longest=40)}"] if knows else []
-    if words:
-        raise RawconvError(
-            f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}."
-        )
-    return data if list(net.classes) == list(data.classes) else in_order(data, net.classes)
-
-
-def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
-    there = set(others)
-    return [name for name in names if name not in there]
