@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-import time
+import types
 
 import pytest
 
@@ -42,19 +42,21 @@ def test_ways_take_turns_and_two_rounds_do_not_count(monkeypatch):
     assert calls == ["a", "b"] * 4 and [len(times) for times in found.seconds.values()] == [2, 2]
 
 
-def test_short_work_is_repeated_until_the_kernel_s_hundredths_tell_a_share():
+def test_short_work_is_repeated_until_the_kernel_s_hundredths_tell_a_share(monkeypatch):
     import bench_rounds
 
-    calls = {"short": 0, "long": 0}
+    calls, now = {"short": 0, "long": 0}, [0.0]
 
     def work(name, seconds):
         calls[name] += 1
-        time.sleep(seconds)
+        now[0] += seconds
 
+    clock = types.SimpleNamespace(sleep=lambda pause: None, perf_counter=lambda: now[0])
+    monkeypatch.setattr(bench_rounds, "time", clock)
     ways = {"short": lambda: work("short", 0.002), "long": lambda: work("long", 0.3)}
     found = bench_rounds.take_turns(ways, 1, False, 0, lambda: None)
-    assert calls["long"] == 3 and 40 < calls["short"] < 140, "a quarter of a second each"
-    assert 0.002 <= found.seconds["short"][0] < 0.006, "the mean of one call"
+    assert calls == {"long": 3, "short": 2 + 125}, "a quarter of a second each"
+    assert found.seconds["short"] == pytest.approx([0.002]), "the mean of one call"
 
 
 # ---------------------------------------------------------------------------------------------- what others took
@@ -130,6 +132,7 @@ def test_rounds_beside_others_are_dropped_and_made_up_for():
 
 def test_no_ratio_from_fewer_than_five_clean_rounds():
     import click
+    from bench_contention import disturbance, told
     from bench_rounds import Rounds
     from bench_timing import lines, row
 
@@ -140,6 +143,8 @@ def test_no_ratio_from_fewer_than_five_clean_rounds():
     assert said in text and "0.50" not in text.splitlines()[1]
     enough = row("a step", Rounds({"rawconv": [1.0] * 5, "other": [2.0] * 4 + [1.6]}, [0.0] * 5))
     assert "1000.00 1000.00]   0.50   0.62" in lines({"rows": [enough], **MACHINE})
+    said = told(disturbance([0.5, 0.4, 0.6]))
+    assert said == "others 50.0% in 0 clean rounds, 3 dropped: too few for a ratio, which needs 5"
     with pytest.raises(click.ClickException, match="others took 50% of the processors"):
         row("a step", Rounds({"rawconv": [], "other": []}, [0.5] * 9))
 

@@ -67,10 +67,12 @@ def median_share(shares: list[float]) -> float:
 
 
 def disturbance(shares: list[float]) -> dict[str, float | int]:
-    """{"others": their share in the clean rounds, the median; "clean", "dropped": how many rounds}."""
+    """{"others": their share in the clean rounds, the median, or in all where none is clean;
+    "clean", "dropped": how many rounds}.
+    """
     clean = [share for share in shares if is_clean(share)]
     return {
-        "others": median_share(clean), "clean": len(clean), "dropped": len(shares) - len(clean),
+        "others": median_share(clean or shares), "clean": len(clean), "dropped": len(shares) - len(clean),
     }  # fmt: skip
 
 
