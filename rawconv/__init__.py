@@ -6,11 +6,11 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     net.py         layers as nodes with named inputs, and the three passes: up (forward), back (backward), down (deconv)
     models.py      the nets, as literal lists of layers
     visualize/     looking into a net: units, projections, the images that excite each feature map most
-    training/      a run: recipes, steps, evaluation, several processes
+    training/      a run: recipes, steps, evaluation
     checkpoint/    a net in a file;  files/  files that are whole or not there, what they may hold, where results go
     data/          images in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
     report/        figures and the page;  experiments/  those of the paper;  cli/  the commands
-    machine/       arrays of NumPy or CuPy, their memory, threads, random numbers;  doctor/  what works here
+    machine/       arrays of NumPy or CuPy, their memory, threads, several processes;  doctor/  what works here
     soundness.py   whether a net can be trusted;  errors.py  the two kinds of error that a user can mend
 
     import rawconv

@@ -14,11 +14,11 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.machine import buffers, limits
 from rawconv.machine.arrays import Device
+from rawconv.machine.communicator import SingleProcess
 from rawconv.net import Net
 from rawconv.training import memory_model, recipes, runs
 from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
-from rawconv.training.parallel import SingleProcess
 
 
 class Ranks(SingleProcess):

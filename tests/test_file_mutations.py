@@ -27,11 +27,11 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device
+from rawconv.machine.communicator import SingleProcess
 from rawconv.net import Net
 from rawconv.report.experiments import experiments
 from rawconv.training import loop, runs
 from rawconv.training.log import read_log
-from rawconv.training.parallel import SingleProcess
 from rawconv.visualize import top_activations
 
 COUNT, ALL, SLACK = 300, 10_000, 32 << 20

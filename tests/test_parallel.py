@@ -18,15 +18,13 @@ import numpy as np
 import pytest
 
 from rawconv import checkpoint, models
-from rawconv.cli.train import _choose
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers.add import Add
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
-from rawconv.machine import arrays
+from rawconv.machine import arrays, distributed
 from rawconv.net import Net
-from rawconv.training import parallel
 from rawconv.training.log import LISTS
 from rawconv.training.loop import TIMES, zero_gradients
 
@@ -83,7 +81,7 @@ def test_what_all_processes_find_is_said_once(mpirun, tmp_path):
     """As that a tenth of the pictures is held out, which each finds as it opens the data set."""
     (tmp_path / "say.py").write_text(
         "from rawconv.files.messages import warn\n"
-        "from rawconv.training.parallel import init_distributed\n"
+        "from rawconv.machine.distributed import init_distributed\n"
         "with init_distributed():\n"
         "    warn('a tenth is held out')\n"
     )
@@ -289,7 +287,7 @@ def test_more_processes_than_gpus_are_refused_in_a_sentence(
     monkeypatch.setattr(arrays, "gpu_count", lambda: cards)
     for local in range(beside):
         with pytest.raises(UsageError) as caught:
-            _choose(name, Beside(local, beside), print)
+            distributed.choose_device(name, Beside(local, beside), print)
         assert str(caught.value).startswith(words) and str(caught.value).endswith(
             "or use --device cpu."
         )
@@ -298,9 +296,13 @@ def test_more_processes_than_gpus_are_refused_in_a_sentence(
 def test_each_process_takes_the_gpu_of_its_own_number(monkeypatch):
     monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: None)
     monkeypatch.setattr(arrays, "gpu_count", lambda: 2)
-    assert [_choose("gpu", Beside(local, 2), print).index for local in (0, 1)] == [0, 1]
-    assert _choose("gpu:1", Beside(0, 1), print).index == 1, "one process a machine may choose"
-    assert _choose("cpu", Beside(1, 2), print).index is None
+    assert [
+        distributed.choose_device("gpu", Beside(local, 2), print).index for local in (0, 1)
+    ] == [0, 1]
+    assert distributed.choose_device("gpu:1", Beside(0, 1), print).index == 1, (
+        "one process a machine may choose"
+    )
+    assert distributed.choose_device("cpu", Beside(1, 2), print).index is None
 
 
 def test_launchers_without_mpi4py_or_with_another_mpi_are_told(monkeypatch):
@@ -308,13 +310,13 @@ def test_launchers_without_mpi4py_or_with_another_mpi_are_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with (
         pytest.raises(RawconvError, match=r"4 processes .* pip install 'rawconv\[mpi\]'"),
-        parallel.init_distributed(),
+        distributed.init_distributed(),
     ):
         pass
 
 
 def test_alone_nothing_changes():
-    with parallel.init_distributed() as ranks:
+    with distributed.init_distributed() as ranks:
         assert (ranks.rank, ranks.size) == (0, 1)
         assert ranks.shard([1, 2, 3]) == [1, 2, 3] and ranks.any_rank([True, False]) == [
             True,

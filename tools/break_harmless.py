@@ -11,7 +11,7 @@ HARMLESS = (
     ("rawconv/convert/pytorch_net.py", "", r"\"arch\", \"size\"", "names of options, asked whether one is among them"),
     ("rawconv/experiments/features.py", "_rows", r"^False$", "memory: caches that nobody looks at"),
     ("rawconv/report/pages.py", "*", r"name, keep=False$", "memory: caches that nobody looks at"),
-    ("rawconv/training/parallel.py", "Communicator._reduce_on_gpu", "", "on several GPUs alone: tests/test_gpu.py"),
+    ("rawconv/machine/communicator.py", "Communicator._reduce_on_gpu", "", "on several GPUs alone: tests/test_gpu.py"),
     ("rawconv/training/recipes.py", "", r"^0$", "no net sees 0 rows of a picture"),
     (r"rawconv/experiments/.*", "*", r"panel=\([\d., ]+\)$", "inches of a figure"),
 )  # fmt: skip

@@ -163,8 +163,8 @@ def main(
     """
 
     from ..data.sources import source_text
+    from ..machine.distributed import choose_device, init_distributed
     from ..training import runs
-    from ..training.parallel import init_distributed
     from ..training.recipes import FIELDS
 
     _check_together(test_only, views, split, resume)
@@ -179,7 +179,7 @@ def main(
         speak = tell if as_json else show
         if out and ranks.rank == 0:
             refuse_existing(out)
-        with _choose(device, ranks, tell) as device, contextlib.ExitStack() as held:
+        with choose_device(device, ranks, tell) as device, contextlib.ExitStack() as held:
             if test_only:
                 results = runs.test_checkpoint(
                     weights,
@@ -264,29 +264,6 @@ def _layer_and_factor(text):
             f"--rate {text!r} is not LAYER=SHARE; write, for example, conv1=0.1."
         )
     return layer, value
-
-
-def _choose(name, ranks, tell):
-    """Return the device; of several processes on one machine, each takes the GPU of its own number.
-
-    UsageError: processes would share a GPU, which NCCL does not support.
-    """
-    from ..machine.arrays import choose_device, gpu_count
-
-    device = choose_device(name, tell)
-    if device.index is None or ranks.beside == 1:
-        return device
-    cards = 1 if ":" in name else gpu_count()
-    if ranks.beside > cards:
-        what = (
-            f"{name} is one GPU" if ":" in name else f"it has {cards} GPU{'s' if cards > 1 else ''}"
-        )
-        remedy = "use --device gpu, " if ":" in name else ""
-        raise UsageError(
-            f"{ranks.beside} processes were started on this machine, and {what}; {remedy}start at most one process for "
-            "each GPU, or use --device cpu."
-        )
-    return choose_device(f"gpu:{ranks.local}")
 
 
 def _check_batch(run, device, ranks):

@@ -4,5 +4,5 @@ runs.py         how a command begins, resumes or tests a run;  loop.py  its epoc
 optimizer.py    gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
 evaluation.py   how well a net answers, and where it is wrong
 diagnostics.py  what goes wrong in training, as sentences;  memory_model.py  how much memory a step takes
-parallel.py     several processes as one;  log.py  what is written after every epoch
+log.py          what is written after every epoch
 """

@@ -17,7 +17,7 @@ from ..files.png import write_png
 from ..files.progress import progress_bar
 from ..files.storage import replace_file
 from ..machine.arrays import to_cpu
-from .parallel import SingleProcess
+from ..machine.communicator import SingleProcess
 
 if TYPE_CHECKING:
     import os
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ..data.dataset import Split
     from ..machine.arrays import Device
+    from ..machine.communicator import Ranks
     from ..net import Net
-    from .parallel import Ranks
 
 WORST = 40  # mistakes that are drawn
 VIEWS: dict[int, Callable[..., Any]] = {1: prepare, 10: ten_views}

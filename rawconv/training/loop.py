@@ -7,6 +7,7 @@ epoch.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,12 +26,12 @@ from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
 from ..layers.softmax import softmax_cross_entropy
 from ..machine.arrays import HostToDevice, array_module, on_cpu, to_cpu
+from ..machine.communicator import SingleProcess
 from . import diagnostics
 from .evaluation import balanced_top1, per_class, write_classes
 from .log import LISTS, line, read_log, write_log
 from .memory_model import check_batch
 from .optimizer import SGD, Schedule
-from .parallel import SingleProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
     from ..data.dataset import DataSet, Split
     from ..files.messages import Say
     from ..machine.arrays import Array, Device
+    from ..machine.communicator import Ranks
     from ..machine.philox import RngKey
     from ..net import Net
     from .log import Row
-    from .parallel import Ranks
     from .recipes import Recipe
 
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
@@ -77,7 +78,7 @@ def train(
     interrupted.
     progress: False shows no bar, and no line after an epoch.
     say: called with each message.  minutes: between two checkpoints.
-    ranks: the processes that share each batch (parallel.py); the first one writes.
+    ranks: the processes that share each batch (communicator.py); the first one writes.
     watch: log the update ratio and the dead channels of every layer (diagnostics.py).
     UsageError: a batch does not fit into memory.  RawconvError: the loss is no longer a number, or
     grows without bound.
@@ -91,7 +92,10 @@ def train(
     check_batch(net, recipe, len(data.train), device, ranks, resume is not None)
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks)
     run.begin(resume)
-    ranks.same(net)
+    ranks.check_same(
+        weights_digest(net),
+        "The processes begin with different weights; give all the same options and the same --resume file.",
+    )
     total, done = (
         recipe.epochs * len(data.train),
         run.at["epoch"] * len(data.train) + run.at["position"],
@@ -396,6 +400,13 @@ class _Run:
             (self.folder / "snapshots").mkdir(exist_ok=True)
             self.save(f"snapshots/epoch-{row['epoch']:03d}.h5", state=False)
         self.save("last.h5")
+
+
+def weights_digest(net: Net) -> bytes:
+    """Return the SHA-256 of all weights."""
+    return hashlib.sha256(
+        b"".join(to_cpu(value).tobytes() for value in net.params.values())
+    ).digest()
 
 
 def options(net: Net) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from .recipes import stored_for
 
 if TYPE_CHECKING:
     from ..machine.arrays import Device
+    from ..machine.communicator import Ranks
     from ..net import Net
-    from .parallel import Ranks
     from .recipes import Recipe
 
 

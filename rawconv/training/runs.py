@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..data.dataset import Split
     from ..files.messages import Say
     from ..machine.arrays import Device
-    from .parallel import Ranks
+    from ..machine.communicator import Ranks
 
 
 class Run(NamedTuple):

@@ -1,6 +1,6 @@
-"""Data parallelism: one process for each device, started by the user's own mpirun or srun.
+"""What several processes tell each other, to work as one.
 
-    with parallel.init_distributed() as ranks:
+    with init_distributed() as ranks:                      distributed.py: a Communicator, or a SingleProcess
         part = ranks.shard(ids)                            this process's images of a batch
         dx, grads = net.backward(dy, caches, ranks.add)    gradients are summed in buckets as they become ready ...
         ranks.finish()                                     ... and from here on every process holds the sums, in place
@@ -13,34 +13,19 @@ GPUs by NCCL during it, on a stream of its own.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import RawconvError, UsageError
-from ..files.messages import silenced, warn
-from ..machine import limits
-from ..machine.arrays import array_module, on_cpu, to_cpu
+from ..errors import RawconvError
+from .arrays import array_module, on_cpu
 
 if TYPE_CHECKING:
-    from ..machine.arrays import Array
-    from ..net import Net
+    from .arrays import Array
 
 # bytes that are reduced together: large enough for the wire, small enough to start early
 BUCKET = 4 << 20
-SIZES = (
-    "PMI_SIZE",
-    "OMPI_COMM_WORLD_SIZE",
-    "PMIX_SIZE",
-    "MV2_COMM_WORLD_SIZE",
-    "SLURM_STEP_NUM_TASKS",
-)
 
 
 class SingleProcess:
@@ -48,7 +33,7 @@ class SingleProcess:
 
     rank, size, local, beside, interrupted = 0, 1, 0, 1, False
 
-    def same(self, net: Net) -> None:
+    def check_same(self, fact: Any, sentence: str) -> None:
         """Do nothing: a single process agrees with itself."""
 
     def shard(self, ids: np.ndarray) -> np.ndarray:
@@ -80,27 +65,19 @@ class Communicator:
     machine.
     """
 
-    def __init__(self, comm: Any) -> None:
-        from mpi4py import MPI
-
+    def __init__(self, comm: Any, here: Any) -> None:
+        """comm: of all processes; here: of those on this machine; both of mpi4py."""
         self._comm, self.rank, self.size = comm, comm.rank, comm.size
-        here = comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.local, self.beside = here.rank, here.size
-        _share_cores(here)
         self._bucket: list[Array] = []
         self._nccl: Any = None
         self._stream: Any = None
         self.interrupted = False  # by common consent
 
-    def same(self, net: Net) -> None:
-        """RawconvError: the processes hold different weights."""
-        own = hashlib.sha256(
-            b"".join(to_cpu(value).tobytes() for value in net.params.values())
-        ).digest()
-        if self.any_rank([own != self.broadcast(own)])[0]:
-            raise RawconvError(
-                "The processes begin with different weights; give all the same options and the same --resume file."
-            )
+    def check_same(self, fact: Any, sentence: str) -> None:
+        """RawconvError(sentence) in every process: `fact` is not the same in all of them."""
+        if self.any_rank([fact != self.broadcast(fact)])[0]:
+            raise RawconvError(sentence)
 
     def shard(self, ids: np.ndarray) -> np.ndarray:
         """Return this process's part of `ids`: contiguous, the first ones longer where the division
@@ -170,79 +147,7 @@ class Communicator:
 Ranks = SingleProcess | Communicator
 
 
-@contextlib.contextmanager
-def init_distributed() -> Iterator[Ranks]:
-    """Join the processes that were started together: yield a Communicator, or a SingleProcess if
-    there is only one.
-
-    An error in one of them ends all of them after its sentence; so does an interruption that they
-    did not agree on.
-    RawconvError: a launcher started several, and mpi4py cannot connect them.
-    """
-    started = max(
-        (int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1
-    )
-    if started == 1:
-        yield SingleProcess()
-        return
-    comm = _world(started)
-    ranks = Communicator(comm)
-    try:
-        with silenced() if comm.rank else contextlib.nullcontext():
-            yield ranks
-    except BaseException as error:
-        if not ranks.interrupted:
-            _last_words(error, comm.rank)
-            code = 2 if isinstance(error, UsageError) else 1
-            comm.Abort(code)
-            os._exit(code)  # some libraries return from Abort
-        raise
-
-
-def _world(started: int) -> Any:
-    try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:
-        raise RawconvError(
-            f"{started} processes were started together, but mpi4py cannot join them ({error}): "
-            "pip install 'rawconv[mpi]'."
-        ) from error
-    if MPI.COMM_WORLD.size != started:
-        raise RawconvError(
-            f"{started} processes were started together, but mpi4py sees {MPI.COMM_WORLD.size}: its MPI library is not "
-            "the launcher's; start them with the mpirun that `pip install 'rawconv[mpi]'` brings."
-        )
-    return MPI.COMM_WORLD
-
-
 def _in_place() -> Any:
     from mpi4py import MPI
 
     return MPI.IN_PLACE
-
-
-def _share_cores(here: Any) -> None:
-    """Divide the cores of a machine among its processes, unless the user or the launcher has done so."""
-    cores = (
-        frozenset(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else frozenset(range(os.cpu_count() or 1))
-    )
-    alike = here.allgather(cores).count(cores)
-    os.environ.setdefault(
-        "RAWCONV_NUM_THREADS", str(max(1, min(len(cores), limits.cpus()) // alike))
-    )
-
-
-def _last_words(error: BaseException, rank: int) -> None:
-    """Print the error of this process.  If all processes have the same one, the first prints it and
-    ends the others.
-
-    Each waits for a moment: a launcher that ends its processes may drop what it has not read from them yet.
-    """
-    if rank:
-        time.sleep(2)
-    if not isinstance(error, RawconvError | UsageError | KeyboardInterrupt):
-        sys.excepthook(type(error), error, error.__traceback__)
-    warn(f"Error: process {rank}: {error or type(error).__name__}")
-    time.sleep(0.5)
