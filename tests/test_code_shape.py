@@ -38,7 +38,7 @@ MANY = {
     "training/loop.train_step": "a step without a run, for tests and benchmarks: all that it depends on",
     "training/runs.test_checkpoint": OPTIONS,
     "visualize/top_activations.scan": OPTIONS,
-    "visualize/top_activations.scan_once": OPTIONS,
+    "visualize/earlier_scans.scan_once": OPTIONS,
 }
 COMPLEX = 15  # functions with a cyclomatic complexity above 10
 

@@ -32,7 +32,7 @@ from rawconv.net import Net
 from rawconv.report.experiments import experiments
 from rawconv.training import loop, runs
 from rawconv.training.log import read_log
-from rawconv.visualize import top_activations
+from rawconv.visualize import earlier_scans, scan_record
 
 COUNT, ALL, SLACK = 300, 10_000, 32 << 20
 NOTHING = {"say": lambda line: None}
@@ -115,17 +115,17 @@ def a_pack(images, folder):
 def a_scan(images, folder):
     net, split = small_net(), open_data(str(images), 8, progress=False).val
     (folder / "scan").mkdir()
-    top_activations.scan_once(
+    earlier_scans.scan_once(
         net, "here", split, ["conv1", "scores"], 3, folder / "scan", progress=False
     )
-    weights, key = top_activations.fingerprint(net), top_activations.data_key("here", split)
+    weights, key = scan_record.fingerprint(net), scan_record.data_key("here", split)
 
     def read(path):
         said = []
-        if not top_activations.load(path, net, weights, key, split, said.append):
+        if not scan_record.load(path, net, weights, key, split, said.append):
             raise RawconvError(said[0] if said else f"{path} is of another scan.")
 
-    seal = functools.partial(write_seal, kind=top_activations.KIND, version=top_activations.VERSION)
+    seal = functools.partial(write_seal, kind=scan_record.KIND, version=scan_record.VERSION)
     return (folder / "scan/topk.hdf5").read_bytes(), read, hdf5_mutant(seal), "topk.hdf5"
 
 
@@ -136,7 +136,7 @@ def results(images, folder):
     (place / "occlusion.csv").write_text("a,b\n1,2\n")
     about = {
         "experiment": "occlusion",
-        "options": {"weights_sha256": top_activations.fingerprint(net), "data": "x", "boxes": [1, 2.5]},
+        "options": {"weights_sha256": scan_record.fingerprint(net), "data": "x", "boxes": [1, 2.5]},
         "numbers": {"best": [0.5, None]}, "published": {"t": {"a": 1}}, "sentences": ["It falls by 3."],
         "files": {"png": "occlusion.png"},
     }  # fmt: skip

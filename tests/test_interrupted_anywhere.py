@@ -18,7 +18,7 @@ from rawconv.data import packing
 from rawconv.errors import UsageError
 from rawconv.experiments import features, study
 from rawconv.experiments.study import UNFINISHED, WHOLE, Result, begin
-from rawconv.visualize import top_activations
+from rawconv.visualize import earlier_scans, top_activations
 
 OPTIONS = {"square": 12}
 
@@ -103,7 +103,7 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_image_twice(
     interruption alone.
     """
     net, split = integer_net(), split_of(24)
-    whole, _ = top_activations.scan_once(
+    whole, _ = earlier_scans.scan_once(
         net, "data", split, ["conv1"], 5, folder(tmp_path, "whole/out"), progress=False
     )
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", seconds)
@@ -112,7 +112,7 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_image_twice(
         def scan():
             here = folder(tmp_path, f"{count}/out")
             found.append(
-                top_activations.scan_once(
+                earlier_scans.scan_once(
                     net, "data", split, ["conv1"], 5, here, progress=False, batch=8
                 )[0]
             )
@@ -125,7 +125,7 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_image_twice(
         return scan, check
 
     functions = [
-        top_activations.scan, top_activations._scan_once, top_activations._recorded, top_activations._scan_or_resume
+        top_activations.scan, earlier_scans._scan_once, earlier_scans._recorded, earlier_scans._scan_or_resume
     ]  # fmt: skip
     assert every_line(functions, attempt, step=some(1 if seconds else 5)) > 50
 
@@ -150,14 +150,14 @@ def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monke
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
     monkeypatch.setattr(top_activations, "_scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
-        top_activations.scan_once(
+        earlier_scans.scan_once(
             net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8
         )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan-8.hdf5"]
 
 
 def test_what_a_scan_found_is_kept_before_its_record_is_removed(tmp_path, monkeypatch):
-    net, split, save = integer_net(), split_of(24), top_activations.save
+    net, split, save = integer_net(), split_of(24), earlier_scans.save
 
     def dies(path, *arguments):
         if path.name == "topk.hdf5":
@@ -165,9 +165,9 @@ def test_what_a_scan_found_is_kept_before_its_record_is_removed(tmp_path, monkey
         save(path, *arguments)
 
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
-    monkeypatch.setattr(top_activations, "save", dies)
+    monkeypatch.setattr(earlier_scans, "save", dies)
     with pytest.raises(Killed):
-        top_activations.scan_once(
+        earlier_scans.scan_once(
             net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8
         )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan-24.hdf5"]
@@ -183,15 +183,15 @@ def test_the_record_of_a_scan_under_way_is_left_to_it(tmp_path, monkeypatch):
     def beside(net, pictures, ids, *more):
         if ids[0] == 8:
             monkeypatch.setattr(top_activations, "_scan_batch", scan_batch)
-            monkeypatch.setattr(top_activations, "holder", lambda path: path.name == "one")
-            top_activations.scan_once(
+            monkeypatch.setattr(earlier_scans, "holder", lambda path: path.name == "one")
+            earlier_scans.scan_once(
                 net, "data", split, ["conv1"], 5, tmp_path / "two", False, 8, said.append
             )
             assert (tmp_path / "one" / "scan-8.hdf5").exists() and not said
         return scan_batch(net, pictures, ids, *more)
 
     monkeypatch.setattr(top_activations, "_scan_batch", beside)
-    top_activations.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "one", False, 8)
+    earlier_scans.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "one", False, 8)
     assert (tmp_path / "two" / "topk.hdf5").exists()
 
 

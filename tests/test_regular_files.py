@@ -21,7 +21,7 @@ from rawconv.experiments import correspondence, features, study
 from rawconv.files.storage import open_regular, replace_file
 from rawconv.report import experiments
 from rawconv.training import log
-from rawconv.visualize import top_activations
+from rawconv.visualize import scan_record
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs"),
@@ -67,7 +67,7 @@ def test_a_fifo_in_a_class_folder_is_no_image(tmp_path, capsys):
 
 def test_records_that_are_fifos_count_as_none(fifo, tmp_path):
     split = open_data(write(tmp_path / "x", tree()), 26, progress=False).val
-    assert top_activations.load(fifo, small_net(), "", "", split) == {}
+    assert scan_record.load(fifo, small_net(), "", "", split) == {}
     assert (
         experiments._read(fifo) is None
         and experiments._bytes(fifo) == b""

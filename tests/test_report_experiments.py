@@ -14,7 +14,7 @@ from rawconv.experiments.study import Result, begin
 from rawconv.files.png import png_bytes
 from rawconv.report import experiments as module
 from rawconv.report.experiments import experiments
-from rawconv.visualize.top_activations import fingerprint
+from rawconv.visualize.scan_record import fingerprint
 
 PNG = png_bytes(Image.new("RGB", (300, 200), "white"))
 

@@ -13,8 +13,9 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
-from rawconv.visualize import top_activations
-from rawconv.visualize.top_activations import TopActivations, scan, scan_once
+from rawconv.visualize import earlier_scans, scan_record, top_activations
+from rawconv.visualize.earlier_scans import scan_once
+from rawconv.visualize.top_activations import TopActivations, scan
 
 LAYERS = ["conv1", "pool1", "conv2", "scores"]
 
@@ -129,7 +130,7 @@ def folder(tmp_path):
 
 
 def forbid(monkeypatch):
-    monkeypatch.setattr(top_activations, "scan", lambda *a, **k: pytest.fail("scanned again"))
+    monkeypatch.setattr(earlier_scans, "scan", lambda *a, **k: pytest.fail("scanned again"))
 
 
 def test_twice_the_same_file(folder, tmp_path):
@@ -164,9 +165,9 @@ def test_second_visualisation_needs_no_scan(folder, monkeypatch):
 def test_only_what_is_missing_is_scanned(folder, monkeypatch):
     net, split = integer_net(), split_of(20)
     scan_once(net, "here", split, ["conv1"], 5, folder, progress=False)
-    asked, true_scan = [], top_activations.scan
+    asked, true_scan = [], earlier_scans.scan
     monkeypatch.setattr(
-        top_activations,
+        earlier_scans,
         "scan",
         lambda net, split, layers, *a: asked.append(layers) or true_scan(net, split, layers, *a),
     )
@@ -280,7 +281,7 @@ def test_a_damaged_file_counts_as_none(folder, name):
         with h5py.File(record, "r+") as file:
             damage(file)
         with open(record, "r+b") as file:
-            write_seal(file, top_activations.KIND, top_activations.VERSION)
+            write_seal(file, scan_record.KIND, scan_record.VERSION)
     found, spared = scan_once(
         net, "here", split, ["conv1"], 5, folder, progress=False, say=said.append
     )
@@ -364,8 +365,8 @@ def test_what_a_scan_cannot_have_found_is_damaged(field, place, number):
     found = TopActivations(
         value, image, np.full((2, 3), 3), np.full((2, 3), 6), split.labels[image]
     )
-    assert top_activations._sound(found, (4, 7, 2), split)
+    assert scan_record._sound(found, (4, 7, 2), split)
     if field == "label":
         number = found.label[place] + 1
     getattr(found, field)[place] = number
-    assert not top_activations._sound(found, (4, 7, 2), split)
+    assert not scan_record._sound(found, (4, 7, 2), split)

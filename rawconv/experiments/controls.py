@@ -21,10 +21,10 @@ from ..machine.arrays import array_module, to_cpu
 from ..report.look import LOOK
 from ..report.strips import Strip, draw
 from ..visualize.controls import control
+from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import forward_pass
 from ..visualize.images import crop, display
 from ..visualize.projection import project
-from ..visualize.top_activations import scan_once
 from ..visualize.units import Unit, is_score, layer_object, user_name
 from .study import Result
 

@@ -28,7 +28,7 @@ from ..files.progress import progress_bar
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..machine.arrays import array_module, to_cpu
 from ..net import Net
-from ..visualize.top_activations import data_key, fingerprint
+from ..visualize.scan_record import data_key, fingerprint
 from ..visualize.units import layer_numbers, layer_object
 
 FORMAT, VERSION = "rawconv-features", 1

@@ -22,10 +22,10 @@ from ..machine.threads import cut
 from ..report import charts
 from ..report.strips import mosaic
 from ..visualize import perturbed
+from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import ForwardPass, forward_pass
 from ..visualize.images import display
 from ..visualize.projection import project
-from ..visualize.top_activations import scan_once
 from ..visualize.units import Unit, layer_object, user_name
 from .study import Result
 from .subject import filling

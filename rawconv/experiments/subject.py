@@ -19,7 +19,7 @@ from ..net import Net
 from ..report.figure2 import read_images
 from ..training.evaluation import VIEWS
 from ..training.runs import data_of, limit_columns
-from ..visualize.top_activations import data_key, fingerprint
+from ..visualize.scan_record import data_key, fingerprint
 from ..visualize.units import layer_object
 
 LOOKED_AT = 1000  # validation pictures among which those to be shown are looked for

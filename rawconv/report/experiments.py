@@ -16,7 +16,7 @@ from pathlib import Path
 from ..files.csv_text import read_csv
 from ..files.schema import RESULT, parse
 from ..files.storage import Wrong, open_regular
-from ..visualize.top_activations import fingerprint
+from ..visualize.scan_record import fingerprint
 
 ROWS = 60  # of a table; all are in the CSV file
 LENGTH = 200  # characters of a value

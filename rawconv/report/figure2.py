@@ -21,8 +21,8 @@ from ..files.json_text import json_text
 from ..files.png import write_png
 from ..files.run_folders import clean
 from ..files.storage import replace_file
+from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import WORKSPACE, forward_passes
-from ..visualize.top_activations import scan_once
 from ..visualize.units import user_name
 from . import html
 from .experiments import experiments

@@ -25,7 +25,7 @@ import numpy as np
 from ..machine.arrays import to_cpu
 from ..visualize.images import display
 from ..visualize.receptive_field import fields
-from ..visualize.top_activations import fingerprint
+from ..visualize.scan_record import fingerprint
 from ..visualize.trace import goal
 from ..visualize.units import cut_box, is_score, user_name
 from . import pages, sheets

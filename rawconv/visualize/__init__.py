@@ -5,6 +5,7 @@ forward_pass.py     ForwardPass: images that went up once, to be asked for class
 projection.py       Projection: what a unit saw;  windowed.py  the one way down, through receptive fields alone
 trace.py            the steps of a way down, in numbers;  controls.py  with an ingredient exchanged
 perturbed.py        up again where an image has changed;  images.py  projections as images
-top_activations.py  the images that excite each feature map most
+top_activations.py  the images that excite each feature map most;  scan_record.py  those in a file
+earlier_scans.py    the same, with what earlier scans found
 shortcuts.py        rawconv.project and rawconv.classify: from an image to an answer in one call
 """

@@ -81,7 +81,7 @@ def main(
     from ...files.run_folders import clean
     from ...machine.arrays import choose_device
     from ...models import recipe
-    from ...visualize.top_activations import data_key
+    from ...visualize.scan_record import data_key
 
     changes = _changes(base, quick, {"epochs": epochs, "batch": batch, "lr": lr})
     dropout = 0 if base == "zf64" and dropout is None else dropout

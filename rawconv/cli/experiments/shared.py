@@ -83,7 +83,7 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     from ... import checkpoint
     from ...experiments import held_out, study, subject
     from ...machine.arrays import choose_device
-    from ...visualize.top_activations import fingerprint
+    from ...visualize.scan_record import fingerprint
 
     device = choose_device(where["device"], say)
     with device:
