@@ -50,7 +50,7 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
     "--verify",
     "image",
     metavar="PICTURE",
-    help="Picture whose scores are first compared with those of FILE's own library.",
+    help="Picture whose scores and feature maps are first compared with those of FILE's own library.",
 )
 @force_option
 @json_option
@@ -102,9 +102,14 @@ def _tell(facts):
     )
     echo(f"{facts['format']}; pixels: {pixels}; pictures {facts['pictures']}")
     if check := facts.get("verified"):
+        worst = (
+            f"; of {check['nodes']} maps {check['worst']['node']} differs most, by {check['worst']['difference']:.1e} "
+            "of its largest value"
+            if "worst" in check else ""
+        )  # fmt: skip
         echo(
             f"{check['picture']}: {check['ours']}; the scores are within {check['difference']:.1e} of those of "
-            f"{check['with']}, which says {check['theirs']}"
+            f"{check['with']}, which says {check['theirs']}{worst}"
         )
 
 

@@ -5,13 +5,16 @@ checkpoint.
     verify(found, "cat.jpg")                  verify.py: our scores beside those of the file's own library
     export(net, "net.onnx")                   to_onnx.py
 
-A reader is a module of this package, named in formats.READERS, with two functions and two lines:
+A reader is a module of this package, named in formats.READERS, with two or three functions and two
+lines:
 
     read(path, wanted) -> Foreign      the file as our layers.  Nothing in it is executed; sizes are checked before
                                        memory is allocated; storage.Wrong (the end of a sentence that begins with the
                                        file's name, and a remedy) for all that is not right or not supported
     scores(path, x, wanted) -> (N, K)  what the file's own library makes of x (N, C, H, W), float32, in the file's own
                                        order of channels, for --verify; ImportError where it is not installed
+    maps(path, x, wanted)              the same library's map (N, H, W, C) of each layer that it can show, by its number
+                                       in Foreign.layers, the last before any softmax; a reader may lack this
     WITNESS = "onnxruntime"            that library's name, as one installs it
     WANTS = ("size",)                  the fields of Wanted that say something about its files
 

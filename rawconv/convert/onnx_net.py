@@ -15,6 +15,7 @@ from . import PIXELS, Foreign, Pixels, parts
 from .names import names, path_of
 from .onnx_graph import Graph, label
 from .onnx_operators import OPERATORS
+from .onnx_run import in_our_order, run
 from .onnx_walk import CHANGE, Prepared, Value, Walk
 
 WITNESS = "onnxruntime"
@@ -23,6 +24,12 @@ WANTS = ("size", "output")
 
 def read(path, wanted):
     """The Foreign of an ONNX file; see convert/__init__.py."""
+    walk, end = _walked(path, wanted)
+    return _foreign(walk, end, _layers(walk, end, wanted.dtype))
+
+
+def _walked(path, wanted):
+    """(the Walk through a file, the Value of its output)."""
     graph = Graph(path)
     output = _output(graph, wanted.output)
     name, batch, shape, last = _input(graph, wanted.size, output)
@@ -30,26 +37,27 @@ def read(path, wanted):
         IMAGE, shape, last, prepared=Prepared(tuple(range(shape[2])), np.zeros(1), np.ones(1))
     )
     walk = Walk(graph, OPERATORS, (name, image), batch)
-    end = walk.run(output)
-    return _foreign(walk, end, _layers(walk, end, wanted.dtype))
+    return walk, walk.run(output)
 
 
 def scores(path, x, wanted):
     """onnxruntime's scores (N, K) of x (N, C, H, W), in the order the file's input has."""
-    import onnxruntime
-
-    graph, options = Graph(path), onnxruntime.SessionOptions()
+    graph = Graph(path)
     output = _output(graph, wanted.output)
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    used = _input(graph, wanted.size, output)[0]
-    given = next(one for one in session.get_inputs() if one.name == used)
-    channels_last = given.shape[3] in (1, 3) and given.shape[1] not in (1, 3)
-    x = x.transpose(0, 2, 3, 1) if channels_last else x
-    x = np.ascontiguousarray(
-        x, {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(given.type)
-    )
-    return session.run([output], {given.name: x})[0].reshape(len(x), -1)
+    (found,) = run(graph, _input(graph, wanted.size, output)[0], x, [output])
+    return found.reshape(len(x), -1)
+
+
+def maps(path, x, wanted):
+    """{number of a layer in Foreign.layers: what onnxruntime makes of x there, (N, H, W, C)}.
+
+    The tensors of the graph are made outputs of it, for which a softmax at its end is no hindrance.
+    """
+    walk, end = _walked(path, wanted)
+    found = {end.layer: (walk.output, end)} | walk.tensors()
+    names = dict.fromkeys(tensor for tensor, _ in found.values())
+    made = dict(zip(names, run(walk.graph, walk.image, x, list(names)), strict=True))
+    return {number: in_our_order(made[tensor], value) for number, (tensor, value) in found.items()}
 
 
 def _output(graph, wanted):

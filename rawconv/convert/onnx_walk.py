@@ -75,13 +75,13 @@ class Made(NamedTuple):
 class Walk:
     """graph: a Graph.  values: {tensor: Value}.  made: [Made], from the bottom up.  folds: {number
     of a Conv in it: [(scale, shift)]}, still to be folded in.  inside: (mean, scale) with which the
-    file itself prepares a picture."""
+    file itself prepares a picture.  image: the tensor that is the picture."""
 
     def __init__(self, graph, operators, image, batch):
         self.graph, self.operators, self.batch = graph, operators, batch
         self.values, self.made, self.folds, self.taken, self.weights = {}, [], {}, set(), 0
         self.inside, self.given, self.ended, self.output = None, image[1].shape, None, ""
-        self.counts = {}
+        self.counts, self.image = {}, image[0]
         self._put(*image)
 
     def run(self, output):
@@ -112,6 +112,18 @@ class Walk:
         if output not in self.values:
             raise Wrong(f"ends in {output!r:.80}, which does not depend on the picture")
         return self.settled(self.values[output])
+
+    def tensors(self):
+        """{number of a layer: (the tensor that holds its output, its Value)}, of the layers that have one.
+
+        It is the last of a layer's, behind the batch norm that was folded into it; probabilities and
+        maps that wait for their padding are not its output.
+        """
+        return {
+            value.layer: (tensor, value)
+            for tensor, value in self.values.items()
+            if value.layer != IMAGE and not any(value.pad) and not value.ending
+        }
 
     def _counts(self, needed):
         """{tensor: how many of the nodes {id} that are needed take it}."""

@@ -189,17 +189,32 @@ def _of_norms(steps):
 
 def scores(path, x, wanted):
     """What PyTorch makes of x: its own reader of the file, its own layers in the architecture's order."""
+    *_, (_, made) = _torch_steps(path, x, wanted)
+    return made.flatten(1).numpy()
+
+
+def maps(path, x, wanted):
+    """{number of a layer in Foreign.layers: what PyTorch makes of x there, (N, H, W, C)}."""
+    made = (y for step, y in _torch_steps(path, x, wanted) if not isinstance(step, Flat))
+    return {
+        number: y.reshape(*y.shape, *[1] * (4 - y.ndim)).permute(0, 2, 3, 1).numpy()
+        for number, y in enumerate(made)
+    }
+
+
+def _torch_steps(path, x, wanted):
+    """Yield (step, what PyTorch makes there of x) of one step of the architecture after the other."""
     import torch
 
     with open_file(path, "alexnet.pth") as file:
         kind = recognise(file)
     w, made, below = _torch_tensors(path, kind), {"": torch.from_numpy(x)}, ""
     shapes = {name: tuple(tensor.shape) for name, tensor in w.items()}
-    with torch.no_grad():
-        for name, step, *inputs in ARCHITECTURES[_architecture(shapes, wanted.arch)].steps:
+    for name, step, *inputs in ARCHITECTURES[_architecture(shapes, wanted.arch)].steps:
+        with torch.no_grad():
             made[name] = _in_torch(name, step, w, [made[one] for one in inputs or [below]])
-            below = name
-    return made[below].flatten(1).numpy()
+        below = name
+        yield step, made[name]
 
 
 def _in_torch(name, step, w, inputs):
