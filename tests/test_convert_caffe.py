@@ -13,8 +13,9 @@ from PIL import Image
 
 from rawconv import checkpoint
 from rawconv.convert import PIXELS, Wanted
+from rawconv.convert.caffe_blobs import from_layers
+from rawconv.convert.caffe_graph import kind as kind_of
 from rawconv.convert.caffe_layers import LAYERS
-from rawconv.convert.caffe_net import kind as kind_of
 from rawconv.convert.read import import_net
 from rawconv.convert.verify import file_input, verify
 from rawconv.data.preprocessing import center_crop, preprocess
@@ -307,7 +308,8 @@ def test_the_numbers_of_caffe_s_fields(version):
     assert [layer.name for layer in (conv, pooled, lrn, fc)] == ["l0", "l1", "l2", "l3"]
     shape, made = (12, 12, 4), []
     for layer in (conv, pooled, lrn, fc):
-        made.append(LAYERS[kind_of(layer)](layer, layer.blobs, shape, None))
+        (blobs,) = from_layers([layer]).values() if layer.blobs else [[]]
+        made.append(LAYERS[kind_of(layer)](layer, blobs, shape, "float32"))
         shape = made[-1].out_shape(shape)
     assert made[0].settings | {"init_std": 0} == {
         "filters": 4, "size": (3, 3), "stride": (2, 2), "pad": (1, 1, 1, 1), "groups": 2, "ceil_mode": False,
@@ -343,18 +345,18 @@ def deploy(*changes):
     [
         (
             deploy(('"ReLU" bottom: "fc6"', '"PReLU" bottom: "fc6"')),
-            "a layer 'relu6' of type PReLU; .*InnerProduct",
+            "a layer 'relu6' of type PReLU: an activation other.*InnerProduct",
         ),
         (
             deploy(('top: "fc7"', 'top: "fc7" top: "more"')),
-            "branch at a layer 'fc7' of type InnerProduct",
+            "a layer 'fc7' of type InnerProduct.*makes 2 blobs",
         ),
-        (deploy(('bottom: "pool2"', 'bottom: "pool1"')), "branch at a layer 'conv3'"),
+        (deploy(('bottom: "pool2"', 'bottom: "pool1"')), "2 outputs.*'pool2', 'prob'.*--output"),
         (
             deploy(
                 ('type: "Dropout" bottom: "fc6"', 'type: "Eltwise" bottom: "fc6" bottom: "pool1"')
             ),
-            "branch.*Eltwise",
+            "'drop6' of type Eltwise.*flattened",
         ),
         (
             deploy(("kernel_size: 5 group: 2", "kernel_size: 5 group: 2 dilation: 0")),

@@ -72,9 +72,9 @@ def _by_zip(file, head):
 
 def _by_protobuf(head):
     """ONNX's ModelProto begins with its ir_version, Caffe's NetParameter with its name or layers;
-    see `_fields`.
+    see `fields_of`.
     """
-    for number, kind in _fields(head):
+    for number, kind in fields_of(head):
         if (number, kind) in ((1, 0), (7, 2), (8, 2)):
             return "onnx"
         if (number, kind) in ((1, 2), (2, 2), (3, 2), (100, 2)):
@@ -82,9 +82,9 @@ def _by_protobuf(head):
     return None
 
 
-def _fields(head):
-    """(number, wire type) of the first fields of a message, as far as `head` holds them and they
-    make sense.
+def fields_of(head):
+    """(number, wire type) of the fields of a message, those of messages in it apart, as far as `head`
+    holds them and they make sense.
     """
     place = 0
     while place < len(head):

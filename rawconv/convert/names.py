@@ -117,7 +117,7 @@ def names(found):
     counts, taken, result = Counter(), {}, []
     for path, what in found:
         counts[what] += 1
-        result.append(_fresh(_own_name(path, what, counts[what], modules), taken))
+        result.append(fresh(_own_name(path, what, counts[what], modules), taken))
     return result
 
 
@@ -132,7 +132,7 @@ def _own_name(path, what, number, modules):
     return f"{path}{'/' if '/' in path else '.'}{what}" if path else what
 
 
-def _fresh(name, taken):
+def fresh(name, taken):
     """`name`, or with the next number that makes it another than those taken: `relu`, `relu_1`, `relu_2`.
 
     taken: {name: how many were asked for}, to which it is added.

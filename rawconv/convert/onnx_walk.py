@@ -21,7 +21,6 @@ from .onnx_refusals import refusal
 
 CHANGE = "Change that in the program that wrote it, and export it again."
 SHARED = 1 << 14  # numbers in a constant that several operators may take
-MOST_MADE = 1 << 21  # weights that are made here and not in the file, together
 NO_PAD = (0, 0, 0, 0)
 HUGE = 3e38  # a bound that is none
 # may take several Values
@@ -230,7 +229,7 @@ class Walk:
     def reserve(self, count):
         """ValueError where `count` more weights, which are in no file, are too many."""
         self.weights += count
-        if self.weights > MOST_MADE:
+        if self.weights > parts.MOST_MADE:
             raise ValueError("it would take too many weights, which are not in the file")
 
     # Layers
@@ -305,8 +304,7 @@ class Walk:
             self.folds.setdefault(value.layer, []).append((scale, shift))
             return value._replace(positive=False)
         self.reserve(2 * channels)
-        layer = parts.conv(scale.reshape(channels, 1, 1, 1), shift, groups=channels, view=True)
-        return self.add(node, layer, value)
+        return self.add(node, parts.per_map(scale, shift), value)
 
     def _prepare(self, value, scale, shift):
         channels, mean, before, row = value.prepared

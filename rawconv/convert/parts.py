@@ -12,6 +12,8 @@ import numpy as np
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
 
+MOST_MADE = 1 << 21  # weights that a reader makes and no file holds, together
+
 
 def conv(
     weight,
@@ -64,6 +66,11 @@ def fully_connected(weight, bias, shape, view=False):
 def lrn(size, alpha, beta, k):
     """An LRN whose alpha is divided by `size`, as those of Caffe, PyTorch and ONNX are."""
     return LRN(size, alpha / size, beta, k)
+
+
+def per_map(scale, shift):
+    """A Conv of 1x1 that turns x into scale * x + shift, one number a map each; `own` copies them."""
+    return conv(scale.reshape(-1, 1, 1, 1), shift, groups=scale.size, view=True)
 
 
 def fold_batch_norm(layer, scale, shift):
