@@ -18,9 +18,11 @@ from rawconv.machine.arrays import choose_device, to_cpu
 from rawconv.machine.distributed import init_distributed
 from rawconv.models import build
 from rawconv.training import evaluation
-from rawconv.training.loop import evaluate, train_step, weights_digest
+from rawconv.training.evaluation import evaluate
+from rawconv.training.loop import weights_digest
 from rawconv.training.optimizer import SGD
 from rawconv.training.runs import choose_conv
+from rawconv.training.step import train_step
 
 
 def main(out, device, *cases):

@@ -17,8 +17,8 @@ from rawconv.machine.arrays import Device
 from rawconv.machine.communicator import SingleProcess
 from rawconv.net import Net
 from rawconv.training import memory_model, recipes, runs
-from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
+from rawconv.training.step import train_step
 
 
 class Ranks(SingleProcess):

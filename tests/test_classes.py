@@ -15,8 +15,9 @@ from rawconv.cli.train import main
 from rawconv.errors import RawconvError, UsageError
 from rawconv.machine.arrays import Device
 from rawconv.training import evaluation, runs
-from rawconv.training.loop import evaluate, train_step
+from rawconv.training.evaluation import evaluate
 from rawconv.training.optimizer import SGD
+from rawconv.training.step import train_step
 
 
 def rows(path):

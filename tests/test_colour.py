@@ -11,7 +11,7 @@ from rawconv.data import Split
 from rawconv.data.colour import principal, shifts
 from rawconv.machine.arrays import Device, to_cpu
 from rawconv.training import runs
-from rawconv.training.loop import train_step
+from rawconv.training.step import train_step
 
 
 def tinted(count=60):

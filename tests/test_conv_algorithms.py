@@ -13,9 +13,10 @@ from conv_cases import CASES, TOLERANCE, check_three_walks, make
 from laws import assert_close, assert_same
 from projecting import project_units
 
-from rawconv.layers import GEMM, Execution, conv, im2col
+from rawconv.layers import GEMM, Execution, conv
 from rawconv.layers.conv import Conv
 from rawconv.layers.cpu import ALGORITHMS, CHOICES, Shape, gemm, winograd
+from rawconv.layers.gpu import im2col
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 from rawconv.visualize import perturbed

@@ -19,13 +19,14 @@ from laws import assert_close
 from rawconv import doctor, models
 from rawconv.cli.doctor import main
 from rawconv.doctor import drivers, gpu
-from rawconv.layers import AUTO, Execution, conv, im2col
+from rawconv.layers import AUTO, Execution, conv
+from rawconv.layers.gpu import im2col
 from rawconv.machine import launchers, numba_cache
 from rawconv.machine.arrays import Device, to_cpu
 from rawconv.training import runs
-from rawconv.training.loop import train_step
 from rawconv.training.memory_model import training_memory
 from rawconv.training.optimizer import SGD
+from rawconv.training.step import train_step
 
 MB = 2**20
 CUDA12, CUDA13, ROCM, OLD, NONE = (

@@ -17,7 +17,7 @@ from rawconv.cli.train import main
 from rawconv.data import Split, mean_image, open_data
 from rawconv.machine.arrays import Device
 from rawconv.training import evaluation
-from rawconv.training.loop import evaluate
+from rawconv.training.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from rawconv.experiments import ablation
 from rawconv.experiments.ablation import BASES, PUBLISHED, rows, run
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device
-from rawconv.training.loop import evaluate
+from rawconv.training.evaluation import evaluate
 
 quiet = {"say": lambda line: None}
 TWO = ["alex64-without-34", "alex64-without-3467"]

@@ -21,7 +21,7 @@ from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, max_pool
 from rawconv.layers.conv import Cache as ConvCache
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
-from rawconv.layers.im2col import sum_of_rows
+from rawconv.layers.gpu.sums import sum_of_rows
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.softmax import softmax_cross_entropy
@@ -29,8 +29,8 @@ from rawconv.machine import kernels
 from rawconv.machine.arrays import Device, HostToDevice, choose_device, clear_errors, to_cpu
 from rawconv.machine.kernels import launch
 from rawconv.net import Net
-from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
+from rawconv.training.step import train_step
 
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import sass

@@ -110,13 +110,12 @@ ptxas info    : Used 32 registers"""
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_house_rules(file):
-    """Each kernel has a CPU loop of its name beside it or in cpu/, takes its count first, and is
+    """Each kernel has a CPU loop of its name beside it or in layers/cpu/, takes its count first, and is
     for CUDA and HIP.
     """
     text = file.read_text()
-    beside = [
-        path for path in (file.with_suffix(".py"), file.parent / "cpu/gemm.py") if path.exists()
-    ]
+    on_cpu = [file.parents[1] / "cpu" / name for name in (f"{file.stem}.py", "gemm.py")]
+    beside = [path for path in (file.with_suffix(".py"), *on_cpu) if path.exists()]
     names = [".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in beside]
     modules = [importlib.import_module(name) for name in names]
     assert kernels(file) and len(kernels(file)) == text.count("__global__")
@@ -128,7 +127,7 @@ def test_the_house_rules(file):
     for word in ("asm", "warpSize", "__shfl", "__ballot", "__syncwarp", "<<<"):
         assert not re.search(rf"\b{word}", text), f"{word} is not for every card"
     code = re.sub(r"//.*", "", text)
-    assert '#include "kernels.cuh"' in code or '#include "../layers/kernels.cuh"' in code
+    assert re.search(r'#include "(\.\./|\.\./layers/)?kernels.cuh"', code)
     assert not re.search(r"\b(int|unsigned|long) +\w+ *= *(i|rest|blockIdx)", code), (
         "indices are of index_t"
     )

@@ -16,7 +16,8 @@ import pytest
 import reference as ref
 
 from rawconv.data import augment
-from rawconv.layers import cutouts, dropout, im2col, lrn, max_pool, relu
+from rawconv.layers import cutouts, dropout, lrn, max_pool, relu
+from rawconv.layers.gpu import im2col, sums
 from rawconv.machine import kernels
 from rawconv.training import optimizer
 
@@ -88,7 +89,7 @@ extern "C" void block_of_{name}(unsigned block, unsigned blocks, unsigned thread
 """
 BLOCKS_OF = {
     lrn.CU: ["lrn", "lrn_back"],
-    im2col.CU: ["sum_rows"],
+    sums.CU: ["sum_rows"],
     optimizer.CU: ["sgd_filters", "scale_filters"],
 }
 
@@ -398,9 +399,9 @@ def test_sum_rows(filters, wide, host):
             matrix[r * filters + f] = (r + 7 * f) % 11
     count = across * parts * kernels.THREADS
     arguments = converted(
-        im2col.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step
+        sums.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step
     )
-    host(im2col.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
+    host(sums.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
     for f in columns:
         assert sums[(parts - 1) * filters + f] == sum((r + 7 * f) % 11 for r in own)
 

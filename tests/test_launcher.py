@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawconv.layers import im2col, lrn, max_pool
+from rawconv.layers import lrn, max_pool
+from rawconv.layers.gpu import im2col
 from rawconv.machine import kernels
 
 

@@ -10,12 +10,13 @@ import pytest
 
 from rawconv.experiments.features import feature_layers
 from rawconv.files import schema
-from rawconv.layers import Layer, Rules, im2col, registry
+from rawconv.layers import Layer, Rules, registry
 from rawconv.layers.add import Add
 from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
 from rawconv.layers.dropout import Dropout
+from rawconv.layers.gpu import im2col
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.memory import Memory, Step

@@ -26,7 +26,8 @@ from rawconv.layers.relu import ReLU
 from rawconv.machine import arrays, distributed
 from rawconv.net import Net
 from rawconv.training.log import LISTS
-from rawconv.training.loop import TIMES, zero_gradients
+from rawconv.training.loop import TIMES
+from rawconv.training.step import zero_gradients
 
 STEPS = pathlib.Path(__file__).with_name("mpi_steps.py")
 MPIRUN = shutil.which(

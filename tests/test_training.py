@@ -19,8 +19,10 @@ from rawconv.data import Split
 from rawconv.errors import RawconvError, UsageError
 from rawconv.machine.arrays import Device
 from rawconv.training import runs
+from rawconv.training.evaluation import evaluate
 from rawconv.training.log import LISTS
-from rawconv.training.loop import TIMES, evaluate, hits, train
+from rawconv.training.loop import TIMES, train
+from rawconv.training.step import hits
 
 CHANGES = {"epochs": 2, "batch": 64}
 DATA = "scenes:300"

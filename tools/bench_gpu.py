@@ -15,9 +15,9 @@ from roofline import CARDS, work_of
 from rawconv import models
 from rawconv.layers.max_pool import MaxPool
 from rawconv.machine.arrays import choose_device
-from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
 from rawconv.training.recipes import recipe_of
+from rawconv.training.step import train_step
 
 ROUNDS = 10
 

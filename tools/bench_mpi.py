@@ -82,8 +82,8 @@ def work(model, batch, steps):
     """One member: the first prints the seconds of each of its steps."""
     from rawconv import models
     from rawconv.machine.distributed import init_distributed
-    from rawconv.training.loop import train_step
     from rawconv.training.optimizer import SGD
+    from rawconv.training.step import train_step
 
     with init_distributed() as ranks:
         chosen, net = models.recipe(model), models.build(model)

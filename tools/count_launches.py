@@ -40,8 +40,8 @@ def training_step(model="zf64", batch=8):
     """One batch from its upload to the updated weights."""
     from rawconv import models
     from rawconv.machine.arrays import Device, HostToDevice
-    from rawconv.training.loop import train_step
     from rawconv.training.optimizer import SGD
+    from rawconv.training.step import train_step
 
     device, recipe, rng = Device(0), models.recipe(model), np.random.default_rng(0)
     net = models.build(model, classes=64).to(device)

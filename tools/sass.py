@@ -46,12 +46,12 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("im2col", "layers/im2col.cu", "any window", 1, (1,)),
-    Case("im2col", "layers/im2col.cu", "any window, C % 4 == 0", 4, (1,)),
-    Case("col2im", "layers/im2col.cu", "3x3/1", 1, (1, 3, 3)),
-    Case("col2im", "layers/im2col.cu", "3x3/1, C % 4 == 0", 4, (1, 3, 3)),
-    Case("add_bias", "layers/im2col.cu", "", 1, (1, 0)),
-    Case("add_bias", "layers/im2col.cu", "C % 4 == 0", 4, (1, 0)),
+    Case("im2col", "layers/gpu/im2col.cu", "any window", 1, (1,)),
+    Case("im2col", "layers/gpu/im2col.cu", "any window, C % 4 == 0", 4, (1,)),
+    Case("col2im", "layers/gpu/im2col.cu", "3x3/1", 1, (1, 3, 3)),
+    Case("col2im", "layers/gpu/im2col.cu", "3x3/1, C % 4 == 0", 4, (1, 3, 3)),
+    Case("add_bias", "layers/gpu/im2col.cu", "", 1, (1, 0)),
+    Case("add_bias", "layers/gpu/im2col.cu", "C % 4 == 0", 4, (1, 0)),
     Case("pool", "layers/max_pool.cu", "3x3/2", 1, (1, 3, 3)),
     Case("pool", "layers/max_pool.cu", "3x3/2, C % 4 == 0", 4, (1, 3, 3)),
     Case("unpool", "layers/max_pool.cu", "3x3/2", 1, (1, 1.5, 1.5, 0, 0, 0, 0, 0)),

@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..machine.arrays import Device
 from ..report.charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from ..training.diagnostics import check_data
-from ..training.loop import evaluate
+from ..training.evaluation import evaluate
 from .study import Result
 from .trained import train_in
 

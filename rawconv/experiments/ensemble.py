@@ -14,7 +14,7 @@ from ..data.subset import take
 from ..errors import RawconvError
 from ..machine.threads import cut
 from ..report import charts
-from ..training.loop import hits
+from ..training.step import hits
 from .study import Result
 from .subject import beside, class_numbers, over, probabilities
 

@@ -6,7 +6,7 @@ Up, every output position takes its KH x KW x C window as one row of `columns`, 
 weight + bias. The product is linear, so both ways down are its transpose: dcolumns = dy @ weight.T,
 each row added back to its window.
 
-That is what im2col.py does on a GPU, and gemm.py, one of the algorithms of cpu/, on a CPU.
+That is what gpu/im2col.py does on a GPU, and gemm.py, one of the algorithms of cpu/, on a CPU.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from ..files.schema import MOST_FILTERS, PAIR, Record, either, number, whole
 from ..machine.arrays import Array, array_module, on_cpu, to_cpu
 from ..machine.buffers import empty
 from ..machine.threads import cut
-from . import AUTO, GEMM, PAPER, Execution, Grads, Layer, Rules, Shape, depthwise, im2col
+from . import AUTO, GEMM, PAPER, Execution, Grads, Layer, Rules, Shape, gpu
 from .cpu import choose, clear_unreached, gemm
 from .cpu.depthwise import fits
 from .cutouts import clear
+from .gpu import sums
 from .memory import Memory, Step, convolution_memory
 from .window import WINDOW, Window, moved, pair
 
@@ -174,7 +175,7 @@ class Conv(Layer):
         rows = dy.reshape(-1, self.filters)
         return {
             "weight": dweight,
-            "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else im2col.sum_of_rows(rows),
+            "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else sums.sum_of_rows(rows),
         }
 
     def deconv(self, r: Array, cache: Cache, rules: Rules = PAPER) -> Array:
@@ -353,4 +354,4 @@ def _passes(execution, x, size, weight, window, groups):
     """The functions that compute these three."""
     if on_cpu(x):
         return choose(execution.algorithm, len(x), size, weight, window, groups)
-    return depthwise if groups > 1 else im2col.passes(execution.workspace)
+    return gpu.choose(execution, groups)

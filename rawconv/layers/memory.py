@@ -54,7 +54,7 @@ class Memory(NamedTuple):
 
 
 def convolution_memory(layer: Any, step: Step, parts: int) -> Memory:
-    """The Memory of a Conv: its columns are the largest block of the three passes, as im2col.py makes them.
+    """The Memory of a Conv: its columns are the largest block of the three passes, as gpu/im2col.py makes them.
 
     parts: through how many products its groups go; 0: through none, as depthwise filters do, which
     need no columns.

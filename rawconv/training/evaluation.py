@@ -16,8 +16,10 @@ from ..files.csv_text import csv_text
 from ..files.png import write_png
 from ..files.progress import progress_bar
 from ..files.storage import replace_file
-from ..machine.arrays import to_cpu
+from ..layers.softmax import softmax_cross_entropy
+from ..machine.arrays import HostToDevice, to_cpu
 from ..machine.communicator import SingleProcess
+from .step import METRICS, batch_sums, classes_above
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +34,34 @@ if TYPE_CHECKING:
 
 WORST = 40  # mistakes that are drawn
 VIEWS: dict[int, Callable[..., Any]] = {1: prepare, 10: ten_views}
+
+
+def evaluate(
+    net: Net, split: Split, device: Device, ranks: Ranks | None = None, batch: int = 250
+) -> dict[str, Any]:
+    """Return {"loss", "top1", "top5"} of a split, from the centre crop of each image, means over
+    the images; "balanced_top1", the mean of the classes' top-1; and "per_class", the top-1 of each
+    class, None where a class has no image.
+    """
+    ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
+    # (ids, how many classes are above each picture's own, on the device: reading waits for it)
+    answered = []
+    for ids, images, labels in batches(split, batch, shard=ranks.shard):
+        if not len(labels):
+            continue  # the other processes have them all
+        labels = device.put(labels)
+        logits, _ = net.forward(
+            prepare(upload(images), net.pixel_mean, net.shape[:2], dtype=net.dtype), keep=False
+        )
+        above = classes_above(logits, labels)
+        sums += batch_sums(softmax_cross_entropy(logits, labels)[0], above)
+        answered.append((ids, above))
+    right = np.zeros(len(split), np.int64)
+    for ids, above in answered:
+        right[ids] = to_cpu(above) < 1
+    means = dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))
+    accuracies = per_class(split.labels, ranks.sum(right), net.shapes[net.output][2])
+    return means | {"balanced_top1": balanced_top1(accuracies), "per_class": accuracies}
 
 
 class Answers(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,37 +18,34 @@ import numpy as np
 from .. import checkpoint, soundness
 from ..data.augment import prepare
 from ..data.batches import batches
-from ..data.colour import shifts
 from ..data.identity import fingerprint
 from ..data.sources import absolute
 from ..errors import RawconvError
 from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
-from ..layers.softmax import softmax_cross_entropy
-from ..machine.arrays import HostToDevice, array_module, on_cpu, to_cpu
+from ..machine.arrays import HostToDevice, array_module, to_cpu
 from ..machine.communicator import SingleProcess
 from . import diagnostics
-from .evaluation import balanced_top1, per_class, write_classes
+from .evaluation import evaluate, write_classes
 from .log import LISTS, line, read_log, write_log
 from .memory_model import check_batch
 from .optimizer import SGD, Schedule
+from .step import METRICS, train_step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tqdm import tqdm
 
-    from ..data.dataset import DataSet, Split
+    from ..data.dataset import DataSet
     from ..files.messages import Say
     from ..machine.arrays import Array, Device
     from ..machine.communicator import Ranks
-    from ..machine.philox import RngKey
     from ..net import Net
     from .log import Row
     from .recipes import Recipe
 
 SNAPSHOTS = (1, 2, 5, 10, 20, 30, 40, 64)  # epochs kept for Fig. 4
-METRICS = ("loss", "top1", "top5")
 # of a row of the log: of an epoch, and the share of it spent waiting for pictures
 TIMES = ("seconds", "wait")
 READ = 10  # steps between two readings of the running sums, which wait for the device
@@ -412,120 +409,3 @@ def weights_digest(net: Net) -> bytes:
 def options(net: Net) -> dict[str, Any]:
     """Return {"conv", "workspace" (MB)}: how the net is computed, as far as that changes bits."""
     return {"conv": net.execution.algorithm, "workspace": net.execution.workspace >> 20}
-
-
-def train_step(
-    net: Net,
-    images: Array,
-    labels: Array,
-    rng_key: RngKey,
-    crop: str,
-    optimizer: SGD,
-    rate: float,
-    ranks: Ranks | None = None,
-    count: int | None = None,
-    pca_jitter: Sequence[Sequence[float]] = (),
-    weights: Array | None = None,
-) -> Array:
-    """Run one batch forward and backward and update the weights.
-
-    Return the sums over its images of loss, top-1 and top-5 hits, (3,), on the device.
-
-    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).
-    crop: as in data.augment.prepare.  rate: the learning rate.
-    ranks, count: the processes that share the batch, and how many images it has in all of them.
-    pca_jitter: directions along which the colours of an image vary, see data.colour.shifts.
-    weights: of the classes in the loss, on the device; the gradient is divided by the number of
-    images all the same.
-    """
-    ranks = ranks or SingleProcess()
-    if not len(images):
-        sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
-    else:
-        x = prepare(images, net.pixel_mean, net.shape[:2], rng_key, crop, net.dtype)
-        if len(pca_jitter):
-            x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
-        logits, caches = net.forward(x, rng_key=rng_key)
-        loss, dlogits = softmax_cross_entropy(logits, labels, weights)
-        sums = _sums(loss, _above(logits, labels))
-        _, grads = net.backward(dlogits, caches, ranks.add, optimizer.lowest)
-    ranks.finish()
-    # or NaN is everywhere before anybody asks where it began
-    if not on_cpu(sums) or np.isfinite(sums[0]):
-        optimizer.update(grads, rate, 1 / (count or len(labels)))
-    return sums
-
-
-def zero_gradients(
-    net: Net, on_grads: Callable[[str, dict[str, Array]], object], stop: str | None
-) -> tuple[Array, dict[str, dict[str, Array]]]:
-    """Return what a step over no images yields: (the sums, all 0; the gradients, all 0).
-
-    on_grads is called as Net.backward calls it, layer by layer in the same order, so that processes
-    sum them together.
-    """
-    grads = {}
-    for name, layer, _ in reversed(net.path(net.output)):
-        grads[name] = {
-            key: array_module(value).zeros_like(value) for key, value in layer.params.items()
-        }
-        if grads[name]:
-            on_grads(name, grads[name])
-        if name == stop:
-            break
-    return array_module(next(iter(net.params.values()))).zeros(len(METRICS)), grads
-
-
-def _sums(loss: Array, above: Array) -> Array:
-    """Return (loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
-    xp = array_module(above)
-    return xp.stack(
-        [xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())]
-    )
-
-
-def hits(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Count the labels that are the first, and among the first five, of the logits (N, ..., K).  A
-    NaN is a miss.
-    """
-    above = _above(logits, labels)
-    return (above < 1).sum(), (above < 5).sum()
-
-
-def _above(logits: Array, labels: Array) -> Array:
-    """Count, for each image, the other classes with no lower logit than the label's: (N,) on the device.
-
-    logits (N, ..., K).  A NaN counts as having all others above it: a miss.
-    """
-    logits = logits.reshape(len(labels), -1)
-    xp = array_module(logits)
-    own = logits[xp.arange(len(labels)), labels][:, None]
-    return (~(logits < own)).sum(axis=1) - 1
-
-
-def evaluate(
-    net: Net, split: Split, device: Device, ranks: Ranks | None = None, batch: int = 250
-) -> dict[str, Any]:
-    """Return {"loss", "top1", "top5"} of a split, from the centre crop of each image, means over
-    the images; "balanced_top1", the mean of the classes' top-1; and "per_class", the top-1 of each
-    class, None where a class has no image.
-    """
-    ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
-    # (ids, how many classes are above each picture's own, on the device: reading waits for it)
-    answered = []
-    for ids, images, labels in batches(split, batch, shard=ranks.shard):
-        if not len(labels):
-            continue  # the other processes have them all
-        labels = device.put(labels)
-        logits, _ = net.forward(
-            prepare(upload(images), net.pixel_mean, net.shape[:2], dtype=net.dtype), keep=False
-        )
-        above = _above(logits, labels)
-        sums += _sums(softmax_cross_entropy(logits, labels)[0], above)
-        answered.append((ids, above))
-    right = np.zeros(len(split), np.int64)
-    for ids, above in answered:
-        right[ids] = to_cpu(above) < 1
-    means = dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))
-    accuracies = per_class(split.labels, ranks.sum(right), net.shapes[net.output][2])
-    return means | {"balanced_top1": balanced_top1(accuracies), "per_class": accuracies}

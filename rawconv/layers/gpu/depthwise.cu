@@ -1,6 +1,6 @@
 // Depthwise convolution: the twins of the loops in cpu/depthwise.py.  One thread makes one pack of the result.
 // apart_y, apart_x: from one cell of the window to the next.
-#include "kernels.cuh"
+#include "../kernels.cuh"
 
 // y[n, oy, ox, c] = bias[c] + sum of x * weight[., ., c] over the window; unless `ceiling` is below 0,
 // y = min(max(y, 0), ceiling).  A NaN stays NaN, as in relu.py.

@@ -1,14 +1,13 @@
 """Depthwise convolution on a GPU: what cpu/depthwise.py says and computes on a CPU, by the kernels
-beside this file.
+beside this file, their twins.
 """
 
-from ..machine.arrays import array_module
-from ..machine.buffers import empty
-from ..machine.kernels import launch
-from .cpu.depthwise import depthwise, depthwise_transpose, depthwise_weight_gradient  # noqa: F401 (the kernels' twins)
-from .cpu.gemm import ceiling_of
+from ...machine.arrays import array_module
+from ...machine.buffers import empty
+from ...machine.kernels import launch
+from ..cpu import Passes
+from ..cpu.gemm import ceiling_of
 
-exact = True  # transpose gives exactly 0 wherever no dy but 0 reaches
 PARTS = 256  # sums of the weight gradient, at most, each by its own threads
 
 
@@ -60,3 +59,4 @@ def _geometry(large, small, window):
 
 
 CU = __file__.replace(".py", ".cu")
+PASSES = Passes(forward, transpose, weight_gradient, exact=True)

@@ -1,7 +1,7 @@
-"""Convolution on a GPU, for one group of filters: im2col and one matrix product, by the kernels
-beside this file.
+"""Convolution on a GPU, for one group of filters: im2col, by the kernels beside this file, and a
+matrix product.
 
-The three functions are those of cpu/, where gemm.py says the same in NumPy and has the kernels' twins.
+cpu/gemm.py says the same in NumPy and has the kernels' twins.
 workspace: bytes that the columns may take, whatever the batch; they are made, multiplied and
 forgotten block by block.
 """
@@ -9,18 +9,19 @@ forgotten block by block.
 import functools
 import math
 
-from ..machine.arrays import array_module
-from ..machine.buffers import empty, zeros
-from ..machine.kernels import THREADS, launch, tiles
-from ..machine.threads import cut
-from .cpu import Passes, gemm
+from ...machine.arrays import array_module
+from ...machine.buffers import zeros
+from ...machine.kernels import launch
+from ...machine.threads import cut
+from ..cpu import Passes, gemm
+from .product import product
 
 
 @functools.cache
-def passes(workspace):
-    """The three functions, with this workspace."""
+def passes(execution):
+    """The three functions, with the workspace of an Execution."""
     three = (
-        functools.partial(function, workspace=workspace)
+        functools.partial(function, workspace=execution.workspace)
         for function in (forward, transpose, weight_gradient)
     )
     return Passes(*three, exact=True)
@@ -31,15 +32,15 @@ def forward(x, weight, bias, window, y, fuse_relu=None, workspace=0):
 
     fuse_relu: and min(max(y, 0), fuse_relu), in the pass that adds the bias.
     """
-    xp, matrix = array_module(x), weight.reshape(-1, weight.shape[3])
+    matrix = weight.reshape(-1, weight.shape[3])
     if is_its_columns(window, x):
         rows = y.reshape(-1, y.shape[3])
-        xp.matmul(x.reshape(-1, len(matrix)), matrix, out=rows)
+        product(x.reshape(-1, len(matrix)), matrix, rows)
         return add_bias(rows, bias, fuse_relu)
     rows = y.reshape(-1, *y.shape[2:])
     for part in cut(len(rows), gemm.rows_a_block(x, y.shape[2] * len(matrix), workspace)):
         out = rows[part].reshape(-1, rows.shape[2])
-        xp.matmul(columns(x, part, window, y.shape[1:3]), matrix, out=out)
+        product(columns(x, part, window, y.shape[1:3]), matrix, out)
         add_bias(out, bias, fuse_relu)
 
 
@@ -51,9 +52,7 @@ def transpose(dy, weight, window, dx, workspace=0):
     """
     matrix = weight.reshape(-1, weight.shape[3]).T
     if is_its_columns(window, dx):
-        array_module(dy).matmul(
-            dy.reshape(-1, len(matrix)), matrix, out=dx.reshape(-1, matrix.shape[1])
-        )
+        product(dy.reshape(-1, len(matrix)), matrix, dx.reshape(-1, matrix.shape[1]))
         return
     rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], workspace)
     step = (
@@ -66,9 +65,8 @@ def transpose(dy, weight, window, dx, workspace=0):
                 dx[images, part] = 0
                 continue
             some = dy[images, low:high]
-            dcolumns = (some.reshape(-1, len(matrix)) @ matrix).reshape(
-                *some.shape[:3], matrix.shape[1]
-            )
+            dcolumns = product(some.reshape(-1, len(matrix)), matrix)
+            dcolumns = dcolumns.reshape(*some.shape[:3], matrix.shape[1])
             add_columns(
                 dcolumns,
                 window,
@@ -82,14 +80,14 @@ def weight_gradient(x, dy, window, workspace=0):
     shape = (*window.size, x.shape[3], dy.shape[3])
     length, filters = math.prod(shape[:3]), shape[3]
     if is_its_columns(window, x):
-        return (x.reshape(-1, length).T @ dy.reshape(-1, filters)).reshape(shape)
+        return product(x.reshape(-1, length).T, dy.reshape(-1, filters)).reshape(shape)
     rows = dy.reshape(-1, *dy.shape[2:])
     step = gemm.rows_a_block(x, dy.shape[2] * length, workspace)
     total = None
     for part in cut(len(rows), step):
         # The columns are not kept under a name, or they would live beside those of the next block.
-        product = columns(x, part, window, dy.shape[1:3]).T @ rows[part].reshape(-1, filters)
-        total = product if total is None else array_module(x).add(total, product, out=total)
+        found = product(columns(x, part, window, dy.shape[1:3]).T, rows[part].reshape(-1, filters))
+        total = found if total is None else array_module(x).add(total, found, out=total)
     return zeros(x, shape) if total is None else total.reshape(shape)
 
 
@@ -101,22 +99,6 @@ def is_its_columns(window, x):
 def add_bias(y, bias, fuse_relu=None):
     """y (rows, F) += bias; with `fuse_relu` y = min(max(y, 0), fuse_relu) in the same pass."""
     launch(CU, "add_bias", y.size, y, bias, len(bias), gemm.ceiling_of(fuse_relu, y))
-
-
-def sum_of_rows(rows):
-    """rows (N, F) -> (F,) on a GPU, where CuPy's own sum would keep F / 32 blocks of threads busy
-    with one row each.
-    """
-    across, step, parts = tiles(*rows.shape, SUM_BLOCKS, SUM_ROWS)
-    sums = _sums(array_module(rows).ascontiguousarray(rows), across, step, parts)
-    return sums[0] if parts == 1 else _sums(sums, across, parts, 1)[0]
-
-
-def _sums(rows, across, step, parts):
-    """The sums of `parts` of `step` rows each."""
-    sums = empty(rows, (parts, rows.shape[1]))
-    launch(CU, "sum_rows", across * parts * THREADS, rows, sums, *rows.shape, across, step)
-    return sums
 
 
 def columns(x, part, window, out_size):
@@ -147,5 +129,3 @@ def _rows_that_reach(part, window, count):
 
 
 CU = __file__.replace(".py", ".cu")
-# of threads for a sum of rows, at most; rows for one of them, at least
-SUM_BLOCKS, SUM_ROWS = 1024, 256

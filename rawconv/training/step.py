@@ -1,0 +1,112 @@
+"""One step of training: a batch forward and backward, and the update of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data.augment import prepare
+from ..data.colour import shifts
+from ..layers.softmax import softmax_cross_entropy
+from ..machine.arrays import array_module, on_cpu
+from ..machine.communicator import SingleProcess
+from .optimizer import SGD
+
+if TYPE_CHECKING:
+    from ..machine.arrays import Array
+    from ..machine.communicator import Ranks
+    from ..machine.philox import RngKey
+    from ..net import Net
+
+METRICS = ("loss", "top1", "top5")
+
+
+def train_step(
+    net: Net,
+    images: Array,
+    labels: Array,
+    rng_key: RngKey,
+    crop: str,
+    optimizer: SGD,
+    rate: float,
+    ranks: Ranks | None = None,
+    count: int | None = None,
+    pca_jitter: Sequence[Sequence[float]] = (),
+    weights: Array | None = None,
+) -> Array:
+    """Run one batch forward and backward and update the weights.
+
+    Return the sums over its images of loss, top-1 and top-5 hits, (3,), on the device.
+
+    images: stored images on the device, uint8 (n, H, W, 3).  labels: int64 (n,).
+    crop: as in data.augment.prepare.  rate: the learning rate.
+    ranks, count: the processes that share the batch, and how many images it has in all of them.
+    pca_jitter: directions along which the colours of an image vary, see data.colour.shifts.
+    weights: of the classes in the loss, on the device; the gradient is divided by the number of
+    images all the same.
+    """
+    ranks = ranks or SingleProcess()
+    if not len(images):
+        sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
+    else:
+        x = prepare(images, net.pixel_mean, net.shape[:2], rng_key, crop, net.dtype)
+        if len(pca_jitter):
+            x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
+        logits, caches = net.forward(x, rng_key=rng_key)
+        loss, dlogits = softmax_cross_entropy(logits, labels, weights)
+        sums = batch_sums(loss, classes_above(logits, labels))
+        _, grads = net.backward(dlogits, caches, ranks.add, optimizer.lowest)
+    ranks.finish()
+    # or NaN is everywhere before anybody asks where it began
+    if not on_cpu(sums) or np.isfinite(sums[0]):
+        optimizer.update(grads, rate, 1 / (count or len(labels)))
+    return sums
+
+
+def zero_gradients(
+    net: Net, on_grads: Callable[[str, dict[str, Array]], object], stop: str | None
+) -> tuple[Array, dict[str, dict[str, Array]]]:
+    """Return what a step over no images yields: (the sums, all 0; the gradients, all 0).
+
+    on_grads is called as Net.backward calls it, layer by layer in the same order, so that processes
+    sum them together.
+    """
+    grads = {}
+    for name, layer, _ in reversed(net.path(net.output)):
+        grads[name] = {
+            key: array_module(value).zeros_like(value) for key, value in layer.params.items()
+        }
+        if grads[name]:
+            on_grads(name, grads[name])
+        if name == stop:
+            break
+    return array_module(next(iter(net.params.values()))).zeros(len(METRICS)), grads
+
+
+def batch_sums(loss: Array, above: Array) -> Array:
+    """Return (loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
+    xp = array_module(above)
+    return xp.stack(
+        [xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())]
+    )
+
+
+def hits(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Count the labels that are the first, and among the first five, of the logits (N, ..., K).  A
+    NaN is a miss.
+    """
+    above = classes_above(logits, labels)
+    return (above < 1).sum(), (above < 5).sum()
+
+
+def classes_above(logits: Array, labels: Array) -> Array:
+    """Count, for each image, the other classes with no lower logit than the label's: (N,) on the device.
+
+    logits (N, ..., K).  A NaN counts as having all others above it: a miss.
+    """
+    logits = logits.reshape(len(labels), -1)
+    xp = array_module(logits)
+    own = logits[xp.arange(len(labels)), labels][:, None]
+    return (~(logits < own)).sum(axis=1) - 1
