@@ -26,8 +26,8 @@ from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device, HostToDevice, to_cpu
 from rawconv.machine.threads import cut
 from rawconv.net import Net
-from rawconv.training.loop import train_step
 from rawconv.training.optimizer import SGD
+from rawconv.training.step import train_step
 from rawconv.visualize.top_activations import scan
 
 PARTS = {}
