@@ -446,7 +446,7 @@ def test_info_says_this_of_a_small_net(tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0] == f"{tmp_path / 'net.h5'}: small, pictures 20x30x3, 2 classes, float32"
     assert [" ".join(line.split()) for line in lines[2:10]] == [
-        "layer type window output field jump start parameters",
+        "layer type window output field stride start parameters",
         "conv1 Conv 3x5/2x1 p1 11x28x4 3x5 2x1 -1 184",
         "relu1 ReLU 11x28x4 3x5 2x1 -1",
         "pool1 MaxPool 2/2 floor 5x14x4 5x6 4x2 -1",

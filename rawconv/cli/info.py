@@ -11,8 +11,8 @@ from .common import command, echo, finish, json_option, say
 def main(file, as_json):
     """Print the layers, accuracy and origin of a checkpoint.
 
-    output: rows x columns x channels.  field: size of a unit's receptive field, in pixels.  jump: pixels between the
-    fields of neighbouring units.  start: the first pixel in the field of unit (0, 0), < 0 in the padding.
+    output: rows x columns x channels.  field: size of a unit's receptive field, in pixels.  stride: pixels between
+    the fields of neighbouring units.  start: the first pixel in the field of unit (0, 0), < 0 in the padding.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def main(file, as_json):
 
 
 def describe(net):
-    """Facts about a net.  "layers": of each its output (H, W, C), and size, jump and start of its field."""
+    """Facts about a net.  "layers": of each its output (H, W, C), and size, stride ("jump") and start of its field."""
     from ..visualize.receptive_field import fields
 
     layers, fields_of = [], fields(net)
@@ -58,7 +58,7 @@ def _print(facts):
         f"{facts['file']}: {facts['model'] or 'a net'}, pictures {_size(facts['shape'])}, {classes}{facts['dtype']}"
     )
     echo("")
-    rows = [("layer", "type", "window", "output", "field", "jump", "start", "parameters")]
+    rows = [("layer", "type", "window", "output", "field", "stride", "start", "parameters")]
     for layer in facts["layers"]:
         sees = [_size(layer[key]) for key in ("size", "jump", "start")]
         count = f"{layer['parameters']:,}" if layer["parameters"] else ""

@@ -139,6 +139,12 @@ def _faces(net, count, seed):
         FIRST_VALIDATION_SCENE + -FIRST_VALIDATION_SCENE % len(scenes.CLASSES),
         stored_size(net),
     )
+    least, most = scenes.SIZES
+    if not least <= size <= most:
+        raise UsageError(
+            f"The built-in faces are of {least} to {most} pixels, and this net's pictures of {size}; name pictures of "
+            "your own in a PARTS.json."
+        )
     ids = [first + len(scenes.CLASSES) * k for k in range(count)]
     pictures, _ = scenes.draw(ids, size, seed, aligned=True)
     faces = []

@@ -8,6 +8,7 @@ map's projection, from this picture and from three others.  Only what the square
 again (perturbed.py).  The paper gives no numbers.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from .. import soundness
 from ..data.preprocessing import center_crop, preprocess
 from ..data.subset import take
-from ..errors import RawconvError
+from ..errors import RawconvError, UsageError
 from ..layers.softmax import softmax
 from ..machine.arrays import Array, to_cpu
 from ..machine.threads import cut
@@ -43,6 +44,7 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     between places.
     fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
     RawconvError where no map of the layer responds to a picture, or the net has no scores.
+    UsageError where the square covers the whole picture wherever it is.
     """
     soundness.check_scores(subject.net)
     net, name = subject.net, layer_object(subject.net, layer)
@@ -51,6 +53,11 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
         stride or max(1, round(net.shape[1] / 30)),
     )
     places, filled = Places.of(net.shape, side, step), filling(net, fill)
+    if (places.boxes == [0, 0, *net.shape[:2]]).all():
+        raise UsageError(
+            f"A --square of {side} pixels covers the whole picture of {net.shape[0]}x{net.shape[1]} wherever it is; "
+            "give a smaller one."
+        )
     some = take(subject.data.val, range(min(SCANNED, len(subject.data.val))))
     top = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
     results = [
@@ -256,12 +263,17 @@ def _numbers(names, shown, measured, places):
 
 
 def _sentence(summary, user_layer):
-    at, low = summary["lowest_p"], summary["lowest_activity"]
+    at, low, correlated = summary["lowest_p"], summary["lowest_activity"], summary["correlation"]
+    together = (
+        "do not correlate, since one of them is the same at all places"
+        if math.isnan(correlated)
+        else f"correlate by {correlated:.2f}"
+    )
     return (
         f"{summary['picture']}: P({summary['class']}) {summary['p']:.1%}, {at['p']:.1%} with the square at row "
         f"{at['y']}, column {at['x']}; the most probable class at {summary['stays']:.0%} of its places.  "
         f"Map {summary['map']} of {user_layer} falls to {low['share']:.0%}; that and its projection under the square "
-        f"correlate by {summary['correlation']:.2f}."
+        f"{together}."
     )
 
 

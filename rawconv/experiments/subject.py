@@ -9,6 +9,8 @@ import numpy as np
 from .. import checkpoint, soundness
 from ..data import DataSet
 from ..data.batches import batches
+from ..data.dataset import Split
+from ..data.images import split_of
 from ..data.preprocessing import net_module, preprocess, stored_size
 from ..errors import RawconvError, UsageError
 from ..files.messages import escaped
@@ -65,16 +67,32 @@ class Shown(NamedTuple):
         }
 
 
-def load(weights=None, data=None, device=None, workspace=256):
+def load(weights=None, data=None, device=None, workspace=256, images=None):
     """The Subject of a checkpoint (default: the newest, else the shipped one) and a data set
     (default: its own).
+
+    images: paths of pictures that are the data set where `data` is None and the checkpoint's own is
+    not here; () where an experiment needs none of a data set.
     """
     weights, device = Path(weights) if weights else checkpoint.default(), device or Device()
     net, info, _ = checkpoint.load(weights)
-    pictures = data_of(net, weights, info, data)
+    try:
+        pictures = data_of(net, weights, info, data)
+    except UsageError:
+        if data or images is None:
+            raise
+        pictures = _alone(net, images)
     soundness.check_net(net)
     limit_columns(net.to(device), workspace)
     return Subject(net, info, weights, pictures, device)
+
+
+def _alone(net, images):
+    """The DataSet of pictures of one's own, whose classes are not known."""
+    size = stored_size(net)
+    none = Split(lambda ids: np.zeros((0, size, size, 3), np.uint8), [], [], (size, size, 3))
+    split = split_of(list(images), size) if images else none
+    return DataSet("pictures", "pictures", net.classes, split, split)
 
 
 def shown(subject, paths=(), label=None, count=3):

@@ -55,4 +55,5 @@ def main(pictures, low, high, shift, scale, distance, fill, label, count, **wher
         "distance": distance,
         "fill": fill,
     }
-    carry_out("invariance", options, where, shows=named_or_first(pictures, label, count))
+    shows = named_or_first(pictures, label, count)
+    carry_out("invariance", options, where | {"images": pictures or None}, shows=shows)

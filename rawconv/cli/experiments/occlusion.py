@@ -21,7 +21,7 @@ from .shared import (
     default="conv5",
     show_default=True,
     metavar="LAYER",
-    help="Layer whose strongest feature map is measured.",
+    help="Layer whose strongest feature map is measured; of a net without a conv5, the last below its classifier.",
 )
 @click.option(
     "--square",
@@ -42,8 +42,8 @@ from .shared import (
 def main(pictures, layer, square, stride, fill, label, count, **where):
     """Figure 7: what a grey square, slid over a picture, does to a map and to the class.
 
-    With PICTUREs of your own, or the first validation pictures of different classes that the net gets right.  Pictures
-    are cut to the centre square that the net sees.
+    With PICTUREs of your own, and then without a data set where the net names none, or the first validation pictures of
+    different classes that the net gets right.  Pictures are cut to the centre square that the net sees.
 
     \b
     rawconv-experiment occlusion
@@ -51,4 +51,5 @@ def main(pictures, layer, square, stride, fill, label, count, **where):
     """
     need_files(pictures, label)
     options = {"layer": layer, "square": square, "stride": stride, "fill": fill}
-    carry_out("occlusion", options, where, shows=named_or_first(pictures, label, count))
+    shows = named_or_first(pictures, label, count)
+    carry_out("occlusion", options, where | {"images": pictures or None}, shows=shows)

@@ -7,7 +7,7 @@ import os
 import click
 
 from ...errors import RawconvError, UsageError
-from ..common import echo, finish, say, weights_option, where_options
+from ..common import echo, finish, options_given, say, weights_option, where_options
 
 
 def shared_options(function):
@@ -75,8 +75,8 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
 
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device,
-    workspace, force, as_json} of shared_options.  needs: subject -> {option: [files of other
-    checkpoints]}, trained if they have to be.
+    workspace, force, as_json} of shared_options, and perhaps images, see subject.load.  needs:
+    subject -> {option: [files of other checkpoints]}, trained if they have to be.
     shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
     new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
     """
@@ -91,7 +91,8 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
         if new:
             loaded = held_out.load(weights, data, device, workspace, say=say, **new)
         else:
-            loaded = subject.load(weights, data, device, workspace)
+            loaded = subject.load(weights, data, device, workspace, where.get("images"))
+        options = options | default_layers(loaded.net, options)
         identity = loaded.identity(split) | options
         for option, files in (needs(loaded) if needs else {}).items():
             options = options | {option: files}
@@ -110,6 +111,35 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
             steps.withdraw()
             raise
     conclude(steps, result, where["as_json"])
+
+
+def default_layers(net, options):
+    """{option: layer} for the options that were not given, and whose layers of the paper the net has not.
+
+    For `layer` the net's own default is taken, and told; UsageError where there are others.
+    """
+    from ...visualize.default_layer import default_layer, short_names
+    from ...visualize.units import layer_object
+
+    given, chosen = options_given(), {}
+    for option, name in (("layer", "layer"), ("layer", "layers"), ("low", "low"), ("high", "high")):
+        if option in given or name not in options:
+            continue
+        wanted = options[name] if isinstance(options[name], list) else [options[name]]
+        try:
+            for layer in wanted:
+                layer_object(net, layer)
+        except UsageError as error:
+            if name != "layer":
+                raise UsageError(
+                    f"This net has no layer {layer}, which is taken without --{option}; name one of its own with "
+                    f"--{option}: {short_names(net)}."
+                ) from error
+            chosen[name] = default_layer(net)
+            say(
+                f"This net has no {layer}; its layer {chosen[name]} is taken. --layer names another."
+            )
+    return chosen
 
 
 def need_files(pictures, label=None):
