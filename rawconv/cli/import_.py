@@ -1,5 +1,6 @@
 """rawconv-import: a net of another library becomes a checkpoint."""
 
+import functools
 import os
 
 import click
@@ -14,7 +15,7 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
 @click.option(
     "--classes",
     metavar="FILE",
-    help="Text file with a class name on each line.  [those in FILE, else 0, 1, ...]",
+    help="Names of the classes: a name on each line, an ILSVRC synset list, or JSON.  [those in FILE, else 0, 1, ...]",
 )
 @click.option(
     "--size",
@@ -72,15 +73,19 @@ def main(file, out, classes, image, force, as_json, **how):
             raise UsageError(f"There is no file {path}.")
     from .. import checkpoint
     from ..convert import Wanted
+    from ..convert.class_names import read_class_names
+    from ..convert.pixel_options import check_range
     from ..convert.read import import_net
     from ..convert.verify import verify
 
     image_mean = how["mean"] if str(how["mean"]).endswith(".binaryproto") else None
     how["mean"] = None if image_mean else how["mean"]
     wanted = Wanted(how["arch"], how["prototxt"], image_mean, how["size"], how["output"])
-    imported = import_net(
-        file, wanted, _changes(**how), how["resize"], _names(classes) if classes else ()
-    )
+    names, wnids = read_class_names(classes) if classes else ((), ())
+    imported = import_net(file, wanted, _changes(**how), how["resize"], names)
+    check_range(how["pixels"], imported.foreign.inside)
+    if wnids:
+        imported.info["wnids"] = wnids
     facts = imported.info["imported"]
     if image:
         facts["verified"] = verify(imported, image)
@@ -114,13 +119,11 @@ def _tell(facts):
 
 
 def _changes(pixels, channels, mean, std, **_):
-    """{field of Pixels: value} of the options that were given."""
-    from ..convert import PIXELS
+    """The function that pixel_changes becomes with the options that were given: of a net's channels."""
+    from ..convert.pixel_options import pixel_changes
 
-    changes = PIXELS[pixels]._asdict() if pixels else {}
-    changes |= {"order": channels} if channels else {}
-    changes |= {"mean": _numbers("--mean", mean)} if mean else {}
-    return changes | ({"std": _numbers("--std", std)} if std else {})
+    numbers = {"mean": mean and _numbers("--mean", mean), "std": std and _numbers("--std", std)}
+    return functools.partial(pixel_changes, pixels=pixels, order=channels, **numbers)
 
 
 def _numbers(option, text):
@@ -136,13 +139,6 @@ def _numbers(option, text):
     if not all(low <= number <= 1e6 for number in numbers):
         raise UsageError(f"{option} {text!r} is not of numbers from {low:g} to 1e+06; give others.")
     return numbers
-
-
-def _names(path):
-    from ..files.storage import open_regular
-
-    with open_regular(path, "r", encoding="utf-8", errors="surrogateescape") as file:
-        return [line.strip() for line in file if line.strip()]
 
 
 if __name__ == "__main__":

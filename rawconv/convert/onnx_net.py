@@ -17,6 +17,7 @@ from .onnx_graph import Graph, label
 from .onnx_operators import OPERATORS
 from .onnx_run import in_our_order, run
 from .onnx_walk import CHANGE, Prepared, Value, Walk
+from .pixel_options import UNIT_MEAN
 
 WITNESS = "onnxruntime"
 WANTS = ("size", "output")
@@ -196,7 +197,7 @@ def _sides(height, width, size):
 
 def _unit_pixels(channels, inside):
     """Pixels from 0 to 1; from 0 to 255 where the net itself subtracts numbers as large."""
-    large = inside is not None and np.abs(inside[0]).max() > 1.5
+    large = inside is not None and np.abs(inside[0]).max() > UNIT_MEAN
     grey = Pixels("grey", (0.0,), (255.0,)) if channels == 1 else PIXELS["unit"]
     return grey._replace(std=(1.0,) * channels) if large else grey
 
@@ -218,15 +219,18 @@ def _expected(about, producer, channels, inside):
     level = RANGES.get(about.get("Image.NominalPixelRange"))
     if order and level:
         return Pixels(order, (level[0],) * channels, (level[1],) * channels), ""
-    kind = (
-        "caffe"
-        if "caffe" in producer.lower()
-        else "torch"
-        if "pytorch" in producer.lower()
-        else None
-    )
+    kind = _kind_of(producer)
+    if kind is None and inside and 0 < np.abs(inside[0]).max() <= UNIT_MEAN:
+        why = "assumed of the mean that the file takes off its input"
+        return _unit_pixels(channels, inside), why
     if kind is None:
         return None, ""
     if inside or channels == 1:
         return _unit_pixels(channels, inside), f"assumed of {producer}"
     return PIXELS[kind], f"assumed of {producer}: as those of ImageNet"
+
+
+def _kind_of(producer):
+    """The key in PIXELS of what the nets of a producer mostly expect; None of one that is not known."""
+    names = {"caffe": "caffe", "pytorch": "torch"}
+    return next((kind for name, kind in names.items() if name in producer.lower()), None)

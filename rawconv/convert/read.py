@@ -36,8 +36,9 @@ class Imported(NamedTuple):
 def import_net(path, wanted=None, changes=(), stored=None, classes=()):
     """The Imported of a file in any format of formats.READERS, recognised by its contents.
 
-    changes: {field of Pixels: value} over what the file says.  stored: rows and columns of a
-    picture before its centre is cut out.  classes: their names.
+    changes: {field of Pixels: value} over what the file says, or a function that makes it of the
+    number of channels.  stored: rows and columns of a picture before its centre is cut out.
+    classes: their names.
     UsageError: there is no such file.  RawconvError, one sentence: what is wrong with it or not supported.
     """
     path, wanted = Path(path), wanted or Wanted()
@@ -47,7 +48,8 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         reader = importlib.import_module(f".{READERS[kind][0]}", __package__)
         _check_wanted(path, wanted, reader, READERS[kind][1])
         foreign = reader.read(path, wanted)
-        pixels = known_pixels(foreign)._replace(**dict(changes))
+        changes = dict(changes(foreign.shape[2]) if callable(changes) else changes)
+        pixels = known_pixels(foreign)._replace(**changes)
         stored = stored or default_stored(foreign, pixels)
         net, theirs = assemble(
             foreign, pixels, stored, list(classes or foreign.classes), clean(path.stem)[:80]
@@ -64,7 +66,7 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
         what = _said(error)
         raise RawconvError(f"{path} is damaged or cannot be read ({what}). {REMEDY}") from error
     about = {"file": path.name, "format": READERS[kind][1], "sha256": sha256(path)}
-    about |= _about(foreign, pixels, dict(changes), stored, theirs)
+    about |= _about(foreign, pixels, changes, stored, theirs)
     return Imported(net, {"imported": about}, pixels, foreign, path, wanted, reader)
 
 

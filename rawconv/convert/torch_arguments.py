@@ -9,6 +9,10 @@ import numpy as np
 
 from ..errors import UsageError
 
+LARGEST_UNIT = {
+    "mean": 1.5,
+    "std": 2.5,
+}  # that pixels in [0, 1] may have, after changes of a model's own
 LARGEST = 4096  # rows or columns of a picture, as those of rawconv-import --size
 
 
@@ -74,6 +78,15 @@ def normalization(mean, std):
         raise UsageError(
             f"std=({given}) has a number that is not above 0; pixels are divided by it: give the deviation, or 1."
         )
+    for name, values in (("mean", mean), ("std", std)):
+        if np.abs(values).max() > LARGEST_UNIT[name]:
+            given, unit = (
+                ", ".join(f"{value:.4g}" for value in factor * values) for factor in (1, 1 / 255)
+            )
+            raise UsageError(
+                f"{name}=({given}) is of pixels from 0 to 255, and from_torch counts them from 0 to 1, as torchvision "
+                f"does; write {name}=({unit})."
+            )
     return mean, std
 
 

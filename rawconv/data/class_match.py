@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from .dataset import DataSet
 
 
-def matched(data: DataSet, classes: Sequence[str], net: object, or_else: str = "") -> DataSet:
+def matched(
+    data: DataSet,
+    classes: Sequence[str],
+    net: object,
+    or_else: str = "",
+    wnids: Sequence[str] = (),
+) -> DataSet:
     """Return the DataSet with the classes of a net, in their order.
 
     classes: the net's.  Two classes are the same if their names are, else if both begin with the
     same WordNet number, else if their names are the same but for underscores and capitals
     ("great_white_shark" is "Great white shark").  A net whose classes are only numbered takes
     those of the data in their order, which is said.
-    net: what a message calls the net.  or_else: what else a message offers.
+    net: what a message calls the net.  or_else: what else a message offers.  wnids: the WordNet
+    numbers of the net's classes, where they are known beside their names.
     RawconvError: the classes differ; it names them.
     """
     if (
@@ -38,7 +45,7 @@ def matched(data: DataSet, classes: Sequence[str], net: object, or_else: str = "
             f"0 is {data.classes[0]}."
         )
         return data
-    data = data._replace(classes=_renamed(data, classes))
+    data = data._replace(classes=renamed(data, classes, wnids))
     lacks, knows = _without(classes, data.classes), _without(data.classes, classes)
     words = [f"{data.source} lacks {few(lacks, counted=True, longest=40)}"] if lacks else []
     words += [f"{net} does not know {few(knows, counted=True, longest=40)}"] if knows else []
@@ -53,13 +60,14 @@ def _only_numbered(classes: Sequence[str]) -> bool:
     return list(classes) == [str(number) for number in range(len(classes))]
 
 
-def _renamed(data: DataSet, classes: Sequence[str]) -> list[str]:
+def renamed(data: DataSet, classes: Sequence[str], wnids: Sequence[str] = ()) -> list[str]:
     """Return the names of the data's classes, those of `classes` where they mean the same."""
     ours, names = set(classes), list(data.classes)
+    number_of = dict(zip(classes, wnids, strict=False))
     for identity in (_spelling, _number, _plain):
         free = defaultdict(list)
         for name in _without(classes, names):
-            free[identity(name, "")].append(name)
+            free[identity(name, number_of.get(name, ""))].append(name)
         for k, (name, wnid) in enumerate(zip(names, data.wnids or [""] * len(names), strict=True)):
             same = free.get(identity(name, wnid), [])
             if name not in ours and len(same) == 1:

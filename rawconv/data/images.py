@@ -179,11 +179,14 @@ def _trouble(array: Any) -> str | None:
         )
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         return f"An array of shape {shape} is no picture: {KINDS}"
-    return (
-        None
-        if array.size
-        else f"A picture of shape {shape} has no pixels; give one of at least 1x1"
-    )
+    if not array.size:
+        return f"A picture of shape {shape} has no pixels; give one of at least 1x1"
+    if array.max() == 1:
+        return (
+            "A picture's white is 255, and no value of this one is above 1: write "
+            "numpy.uint8(numpy.rint(255.0 * picture)) of the picture in [0, 1] that it was made of"
+        )
+    return None
 
 
 def _as_uint8(array: Any) -> str:

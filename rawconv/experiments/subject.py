@@ -9,6 +9,7 @@ import numpy as np
 from .. import checkpoint, soundness
 from ..data import DataSet
 from ..data.batches import batches
+from ..data.class_match import renamed
 from ..data.dataset import Split
 from ..data.images import split_of
 from ..data.preprocessing import net_module, preprocess, stored_size
@@ -167,12 +168,13 @@ def class_number(net, name):
 
 def class_numbers(subject):
     """int (classes of the data,): the net's number of each.  RawconvError where it does not know one."""
-    unknown = [name for name in subject.data.classes if name not in subject.net.classes]
+    names = renamed(subject.data, subject.net.classes, subject.info.get("wnids", ()))
+    unknown = [name for name in names if name not in subject.net.classes]
     if unknown:
         raise RawconvError(
             f"{subject.weights} does not know {', '.join(unknown[:3])} of {subject.data.source}; choose other --data."
         )
-    return np.array([subject.net.classes.index(name) for name in subject.data.classes])
+    return np.array([subject.net.classes.index(name) for name in names])
 
 
 def beside(subject, weights):

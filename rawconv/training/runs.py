@@ -284,8 +284,9 @@ def test_checkpoint(
     own = data is None or absolute(data) == absolute(saved.info.get("data", ""))
     whole, test = split not in ("train", "val") and not own, split in ("test", "all")
     images = matched(
-        data_of(saved.net, file, saved.info, data, whole, test), saved.net.classes, file
-    )
+        data_of(saved.net, file, saved.info, data, whole, test), saved.net.classes, file,
+        wnids=saved.info.get("wnids", ()),
+    )  # fmt: skip
     split = split or ("all" if images.val is images.train else "val")
     tested = _tested_split(images, split)
     soundness.check_net(saved.net)

@@ -31,9 +31,9 @@ def short_names(net: Net) -> str:
     """Return the names under which a user finds the layers, of modules instead of all nodes in
     them: "conv1, fire2, fire3".
     """
-    found = dict.fromkeys(map(_module, layer_names(net)))
-    more = f" and {len(found) - MOST_NAMED} others" if len(found) > MOST_NAMED else ""
-    return ", ".join(list(found)[:MOST_NAMED]) + more
+    modules = list(dict.fromkeys(map(_module, layer_names(net))))
+    more = f" and {len(modules) - MOST_NAMED} others" if len(modules) > MOST_NAMED else ""
+    return ", ".join(modules[:MOST_NAMED]) + more
 
 
 def _module(name: str) -> str:

@@ -121,9 +121,9 @@ def default_layers(net, options):
     from ...visualize.default_layer import default_layer, short_names
     from ...visualize.units import layer_object
 
-    given, chosen = options_given(), {}
+    named, chosen = options_given(), {}
     for option, name in (("layer", "layer"), ("layer", "layers"), ("low", "low"), ("high", "high")):
-        if option in given or name not in options:
+        if option in named or name not in options:
             continue
         wanted = options[name] if isinstance(options[name], list) else [options[name]]
         try:
