@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
+import roofline
 import sass
 
 COMPILER = (13, 5)  # whose machine code is counted here: another may order the loops otherwise
@@ -30,6 +31,15 @@ def test_instructions_an_element(case):
         f"{case.kernel} takes {each:.1f} instructions an element"
     )
     assert once <= 40, "a thread's own"
+
+
+@pytest.mark.parametrize("case", sass.CASES, ids=lambda case: f"{case.kernel}-{case.pack}")
+def test_the_roofline_counts_as_many(case):
+    """Its numbers are those of the windows that are counted here."""
+    if sass.nvrtc() is None or sass.nvdisasm() is None:
+        pytest.skip("no NVRTC or nvdisasm here: pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm")
+    each, row, cell = roofline.INSTRUCTIONS[case.kernel][case.pack == 4]
+    assert each + 3 * row + 9 * cell == pytest.approx(sass.count(case)[0], rel=0.03)
 
 
 LISTING = [

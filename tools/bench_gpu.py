@@ -9,17 +9,23 @@ import json
 from functools import partial
 
 import click
+import gpu_rivals as rivals
 import numpy as np
+from gpu_timing import peaks, timed
 from roofline import CARDS, work_of
 
 from rawconv import models
+from rawconv.layers.gpu.sums import sum_of_rows
 from rawconv.layers.max_pool import MaxPool
 from rawconv.machine.arrays import choose_device
 from rawconv.training.optimizer import SGD
 from rawconv.training.recipes import recipe_of
 from rawconv.training.step import train_step
 
-ROUNDS = 10
+FLOORS = {
+    "floor_ms": "floor ms", "least_floor_ms": "least", "index_ms": "index", "apart_ms": "apart"
+}  # fmt: skip
+MODELS = [*models.MODELS, *rivals.VISION]
 
 
 @click.command()
@@ -30,29 +36,42 @@ ROUNDS = 10
 @click.option(
     "--card", type=click.Choice(sorted(CARDS)), default="h100", show_default=True, help="For --dry."
 )
-@click.option("--model", type=click.Choice(list(models.MODELS)), default="zfnet", show_default=True)
+@click.option(
+    "--model", type=click.Choice(MODELS), default="zfnet", show_default=True,
+    help="squeezenet and resnet18 are torchvision's, with seeded weights; without layers' rows.",
+)  # fmt: skip
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
+@click.option(
+    "--torch", "rival", type=click.Choice(list(rivals.WAYS)), default="eager", show_default=True,
+    help="all: also torch.compile, and without LRN.",
+)  # fmt: skip
 @click.option("--json", "path", type=click.Path(dir_okay=False), help="Write the results there.")
-def main(device, dry, card, model, batch, path):
+def main(device, dry, card, model, batch, rival, path):
     """Milliseconds, TFLOP/s and GB/s of each layer and direction, beside the floor that the card sets.
 
     floor: by our kernels' operations and bytes; least: with every input, weight and output moved
-    once, as an implicit convolution would.  Peaks are measured on the card (a product, a copy);
-    with --dry they are its data sheet's.
+    once, as an implicit convolution would; index: by the instructions of our kernels; apart: with
+    the product and the kernels beside it after one another.  Peaks are measured on the card (a
+    product, a copy); with --dry they are its data sheet's.  Of the whole net, ms is the device's
+    time and host ms the time until the call returns.
     """
-    net, times, whole = models.build(model, 1000), {}, {}
+    modules, times, whole = None, {}, {}
+    net = models.build(model, 1000) if model in models.MODELS else None
+    if net is None:
+        net, modules = vision(model)
     if dry:
-        name, (tflops, gbs) = card, CARDS[card]
+        name, (tflops, gbs, _) = card, CARDS[card]
     else:
         place = choose_device(device)
         if str(place) == "cpu":
             raise click.UsageError(
                 "--device must be a gpu; the CPU has `tools/bench.py layers` and `step`."
             )
-        others = torch_times(net, batch)
+        others = other_times(net, modules, batch, rivals.WAYS[rival])
         net.to(place)
         name, tflops, gbs = peaks(place)
-        times, whole = layer_times(net, batch), whole_times(net, batch, others)
+        times = {} if modules else layer_times(net, batch)
+        whole = whole_times(net, batch, others)
     rows = [
         row(work, tflops, gbs, times.get((work.layer, work.direction)))
         for work in work_of(net, batch)
@@ -72,10 +91,28 @@ def main(device, dry, card, model, batch, path):
             json.dump(found, file, indent=1)
 
 
+def vision(model):
+    try:
+        return rivals.vision(model)
+    except ImportError as error:
+        raise click.ClickException(f"--model {model} is torchvision's ({error}).") from error
+
+
+def other_times(net, modules, batch, ways):
+    """{kind: {way: times}} in PyTorch; {} where it is not there, or nobody asked."""
+    if not ways or not rivals.torch_there():
+        return {}
+    if modules is None:
+        return rivals.torch_times(net, batch, ("forward", "step"), ways)
+    return rivals.vision_times(modules, rivals.random_input(net, batch), ways)
+
+
 def row(work, tflops, gbs, seconds=None):
     """All figures of one line: milliseconds, and what was reached where it was measured."""
     floor, least = work.floors(tflops, gbs)
     found = work._asdict() | {"floor_ms": floor * 1e3, "least_floor_ms": least * 1e3}
+    found["index_ms"] = work.index_seconds(tflops) * 1e3
+    found["apart_ms"] = work.apart(tflops, gbs) * 1e3
     if seconds:
         found |= {"ms": seconds * 1e3, "tflops": work.operations / seconds / 1e12}
         found |= {"gbs": work.moved / seconds / 1e9, "times_floor": seconds / floor}
@@ -83,28 +120,6 @@ def row(work, tflops, gbs, seconds=None):
 
 
 # ---------------------------------------------------------------------------------------------- measuring
-
-
-def seconds(function, repeat=ROUNDS):
-    """The median time on the GPU.  PyTorch runs on the same stream, the default one, so that this
-    times it as well.
-    """
-    from cupyx.profiler import benchmark
-
-    return float(np.median(benchmark(function, n_repeat=repeat, n_warmup=2).gpu_times))
-
-
-def peaks(place, side=4096):
-    """(name, TFLOP/s of a float32 product, GB/s of a copy) of this card, measured."""
-    import cupy
-
-    with place:
-        name = cupy.cuda.runtime.getDeviceProperties(place.index)["name"].decode()
-        side = side if cupy.cuda.runtime.memGetInfo()[1] > 8 << 30 else side // 16
-        a, b = cupy.ones((2, side, side), "float32")
-        product = seconds(lambda: cupy.matmul(a, b, out=b))
-        copy = seconds(lambda: cupy.copyto(a, b))
-    return name, 2 * side**3 / product / 1e12, 2 * a.nbytes / copy / 1e9
 
 
 def layer_times(net, batch):
@@ -127,16 +142,20 @@ def layer_times(net, batch):
             if name in net.fused_ceilings
             else layer.forward
         )
-        found[name, "up"] = seconds(lambda up=up, x=x, rng_key=rng_key: up(x, rng_key))
-        found[name, "back"] = seconds(lambda back=back, y=y, cache=cache: back(y, cache))
-        found[name, "down"] = seconds(lambda layer=layer, y=y, cache=cache: layer.deconv(y, cache))
+        works = {"up": partial(up, x, rng_key), "back": partial(back, y, cache)}
+        works["down"] = partial(layer.deconv, y, cache)
+        if layer.params:
+            works["bias"] = partial(sum_of_rows, y.reshape(-1, y.shape[3]))
+        found |= {(name, way): timed(work)["ms"] / 1e3 for way, work in works.items()}
         shape = net.shapes[name]
     return found
 
 
 def whole_times(net, batch, others):
-    """{what: {"ms", "torch_ms", "ratio"}}: the way up, a training step, and the projection of a
-    whole layer.
+    """{what: {"ms", "host_ms", "ways": PyTorch's, "torch_ms", "ratio"}}: the way up, a training
+    step, and the projection of a whole layer.
+
+    torch_ms, ratio: of PyTorch's channels_last in float32.
     """
     import cupy
 
@@ -147,12 +166,13 @@ def whole_times(net, batch, others):
         .astype("uint8")
     )
     labels, optimizer, rng_key = (
-        cupy.arange(batch) % len(net.classes),
+        cupy.arange(batch) % net.shapes[net.output][2],
         SGD(net),
         (0, 0, np.arange(batch)),
     )
-    x = cupy.random.RandomState(2).standard_normal((batch, *net.shape), "float32")
-    top = [name for name, layer in net.layers if isinstance(layer, MaxPool)][-1]
+    x = cupy.asarray(rivals.random_input(net, batch))
+    pools = [name for name, layer in net.layers if isinstance(layer, MaxPool)]
+    top = net.convolutions[-1] if net.model == "" else pools[-1]
     y, caches = net.forward(x, top)
     ours = {
         "forward": lambda: net.forward(x, keep=False),
@@ -163,61 +183,44 @@ def whole_times(net, batch, others):
     }
     found = {}
     for what, work in ours.items():
-        found[what] = {"ms": seconds(work) * 1e3}
-        if what in others:
-            found[what] |= {
-                "torch_ms": others[what] * 1e3,
-                "ratio": found[what]["ms"] / others[what] / 1e3,
-            }
+        found[what] = timed(work)
+        ways = others.get(what, {})
+        if "ms" in ways.get("channels_last", {}):
+            theirs = ways["channels_last"]["ms"]
+            found[what] |= {"torch_ms": theirs, "ratio": found[what]["ms"] / theirs}
+        found[what] |= {"ways": ways} if ways else {}
     return found
 
 
-def torch_times(net, batch):
-    """{"forward", "step": seconds} of the same net in PyTorch on the same card, no TF32; {} where
-    it is not there.
-    """
-    try:
-        import torch
-    except ImportError:
-        return {}
-    if not torch.cuda.is_available():
-        return {}
-    import bench_step
-
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = True
-    x, labels = bench_step.some_images(net, batch)
-    kinds = ("forward", "step")
-    return {
-        kind: seconds(bench_step.torchs(net, x, labels, kind, "channels_last", device="cuda"))
-        for kind in kinds
-    }
-
-
 def table(found):
+    """The results as text."""
     text = [
         f"{found['model']}, {found['batch']} pictures, float32, {found['card']}: {found['peak_tflops']:.1f} TFLOP/s, "
         f"{found['peak_gbs']:.0f} GB/s ({'data sheet' if found['dry'] else 'measured'}); {found['date']}",
-        f"{'layer':10}{'':6}{'GFLOP':>10}{'MB moved':>10}{'least':>10}{'floor ms':>10}{'least':>10}"
+        f"{'layer':10}{'':6}{'GFLOP':>10}{'MB moved':>10}{'least':>10}"
+        + "".join(f"{title:>10}" for title in FLOORS.values())
         + ("" if found["dry"] else f"{'ms':>10}{'x floor':>9}{'TFLOP/s':>9}{'GB/s':>8}"),
     ]
     for one in found["rows"]:
         line = f"{one['layer']:10}{one['direction']:6}{one['operations'] / 1e9:10.2f}{one['moved'] / 1e6:10.1f}"
-        line += f"{one['least'] / 1e6:10.1f}{one['floor_ms']:10.3f}{one['least_floor_ms']:10.3f}"
+        line += f"{one['least'] / 1e6:10.1f}" + "".join(f"{one[key]:10.3f}" for key in FLOORS)
         if "ms" in one:
             line += (
                 f"{one['ms']:10.3f}{one['times_floor']:9.2f}{one['tflops']:9.2f}{one['gbs']:8.0f}"
             )
         text.append(line)
-    for direction in ("up", "back", "down"):
+    for direction in ("up", "back", "bias", "down"):
         rows = [one for one in found["rows"] if one["direction"] == direction]
-        floors = (sum(one[key] for one in rows) for key in ("floor_ms", "least_floor_ms"))
+        floors = (sum(one[key] for one in rows) for key in FLOORS)
         text.append(f"{'all':10}{direction:36}" + "".join(f"{floor:10.3f}" for floor in floors))
     for what, one in found["whole"].items():
-        other = (
-            f", PyTorch {one['torch_ms']:.3f} ms, ratio {one['ratio']:.2f}"
-            if "ratio" in one
-            else ""
-        )
-        text.append(f"{what}: {one['ms']:.3f} ms{other}")
+        ratio = f", ratio to PyTorch {one['ratio']:.2f}" if "ratio" in one else ""
+        text.append(f"{what}: {one['ms']:.3f} ms, host {one['host_ms']:.3f} ms{ratio}")
+        for way, theirs in one.get("ways", {}).items():
+            said = theirs.get("why") or f"{theirs['ms']:.3f} ms, host {theirs['host_ms']:.3f} ms"
+            text.append(f"  PyTorch, {way}: {said}")
     return "\n".join(text)
+
+
+if __name__ == "__main__":
+    main()

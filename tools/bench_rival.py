@@ -51,14 +51,16 @@ def module(layer, shape, exact=False):
 
 
 def convolution(layer, shape, exact=False):
-    size, stride, pad, _ = layer.window
+    size, stride, pad = layer.window[:3]
     out = layer.window.out_size(*shape[:2])
     if exact:
         missing = [(out[i] - 1) * stride[i] + size[i] - pad[i] - shape[i] for i in (0, 1)]
         padding, zeros = 0, torch.nn.ZeroPad2d((pad[1], missing[1], pad[0], missing[0]))
     else:
         padding = tuple(_symmetric(shape[i], size[i], stride[i], out[i]) for i in (0, 1))
-    conv = torch.nn.Conv2d(shape[2], layer.filters, size, stride, padding, groups=layer.groups)
+    conv = torch.nn.Conv2d(
+        shape[2], layer.filters, size, stride, padding, layer.window.dilation, layer.groups
+    )
     conv.load_state_dict(
         {
             "weight": torch.tensor(layer.weight.transpose(3, 2, 0, 1)),
