@@ -185,3 +185,13 @@ def test_the_product_that_is_the_peak_is_of_finite_random_numbers(xp, monkeypatc
 
     a, b = gpu_timing.random_matrices(64)
     assert len(np.unique(a.get())) > 4000 and 0.5 < (a @ b).get().std() < 2
+
+
+def test_the_host_alone(xp, tmp_path):
+    """A step whose kernels are not run takes the host some milliseconds."""
+    if xp is np or not xp.cuda.runtime.is_hip:
+        pytest.skip("the preload that does nothing knows HIP's functions only")
+    path = tmp_path / "host.json"
+    command = [*BENCH[:2], "host", "--model", "zf64", "--rounds", "2", "--json", str(path)]
+    subprocess.run(command, check=True)
+    assert 0 < json.loads(path.read_text())["zf64"] < 500

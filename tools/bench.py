@@ -24,6 +24,7 @@ NAMES = (
     "visualize",
     "occlusion",
     "gpu",
+    "host",
     "reader",
     "mpi",
     "table",

@@ -172,7 +172,7 @@ def whole_times(net, batch, others):
     )
     x = cupy.asarray(rivals.random_input(net, batch))
     pools = [name for name, layer in net.layers if isinstance(layer, MaxPool)]
-    top = net.convolutions[-1] if net.model == "" else pools[-1]
+    top = pools[-1] if net.model in models.MODELS else net.convolutions[-1]
     y, caches = net.forward(x, top)
     ours = {
         "forward": lambda: net.forward(x, keep=False),

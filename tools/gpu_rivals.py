@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from gpu_timing import timed
 
+from rawconv.convert import Wanted
 from rawconv.convert.read import import_net
 
 # {way: (layout, compiled, LRN, TF32)}; the first is what ours is compared with
@@ -21,7 +22,7 @@ MORE = {
     "no LRN, TF32": ("channels_last", False, False, True),
 }
 WAYS = {"none": {}, "eager": EAGER, "all": EAGER | MORE}
-VISION = {"squeezenet": "squeezenet1_1", "resnet18": "resnet18"}  # by their names in torchvision
+VISION = {"squeezenet": "squeezenet1_1", "resnet18": "resnet18"}  # as torchvision calls them
 
 
 def torch_there():
@@ -92,7 +93,7 @@ def vision(name, seed=0):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{name}.pth")
         torch.save(model.state_dict(), path)
-        return import_net(path).net, model
+        return import_net(path, Wanted(arch=VISION[name])).net, model
 
 
 def random_input(net, batch):
