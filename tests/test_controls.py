@@ -7,22 +7,35 @@ from laws import assert_close, assert_same
 from projecting import project_units
 from test_pages import data_of, split_of, square_net, tiles
 
+from rawconv.convert.parts import conv
 from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.layers import GEMM
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import Cache, MaxPool
+from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
+from rawconv.net import Net
 from rawconv.report import pages
 from rawconv.report.look import Look
 from rawconv.report.pages import image_page, layer_pages
 from rawconv.visualize import controls
 from rawconv.visualize.controls import control, untrained
-from rawconv.visualize.forward_pass import forward_pass
+from rawconv.visualize.forward_pass import ForwardPass, forward_pass
 from rawconv.visualize.images import crop, display
+from rawconv.visualize.projection import project
 from rawconv.visualize.top_activations import scan
 from rawconv.visualize.units import Unit
 
+SAID = {
+    "untrained": "up and down through weights as before training; where its feature map is 0 there, the largest",
+    "cascade-2": "up and down through weights as before training in the 2 highest of the layers up to the unit's",
+    "other-unit": "another feature map that is above 0 at the unit's position",
+    "mismatched-filters": "up through the learned filters, down through those from before training",
+    "other-switches": "projected through the switches of another picture",
+    "no-switches": "projected without switches, each pooled value put at the centre of its window",
+}
+NAMES = list(SAID)
 UNITS = [(0, 1, 0, 0), (1, 3, 1, 2), (2, 2, 2, 1), (0, 4, 2, 2)]
 
 
@@ -35,17 +48,122 @@ def by_hand(net, below, x, units, name, exchange):
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_random_weights_change_the_filters_alone(xp, full):
+def test_mismatched_filters_change_the_way_down_alone(xp, full):
     net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=3))
-    exchanged = control(net, "random-weights")
+    exchanged = control(net, "mismatched-filters")
     r, values = project_units(net, x, "relu2", UNITS, full=full, control=exchanged)
     plain, before = project_units(net, x, "relu2", UNITS)
     assert_same(values, to_cpu(before))
     assert not np.allclose(to_cpu(r), to_cpu(plain)) and r.any()
     for got, want in zip(
-        to_cpu(r), by_hand(net, exchanged.net, x, UNITS, "relu2", lambda _, c: c), strict=True
+        to_cpu(r), by_hand(net, exchanged.twin, x, UNITS, "relu2", lambda _, c: c), strict=True
     ):
         assert_close(got, want, 1e-12)
+
+
+def asked(units):
+    return [Unit(row, "conv2", number, y, x) for row, number, y, x in units]
+
+
+EVERY = [
+    (row, number, y, x) for row in range(3) for number in range(6) for y, x in ((0, 0), (2, 1))
+]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("untrained", {"conv1", "conv2"}),
+        ("cascade-1", {"conv2"}),
+        ("cascade-2", {"conv1", "conv2"}),
+        ("cascade-9", {"conv1", "conv2"}),
+    ],
+)
+def test_weights_are_exchanged_up_and_down(xp, name, drawn, full):
+    """From the same image, position and map; where the map is 0, from the largest one there."""
+    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=3))
+    twin, below = untrained(net), nets.make(xp, nets.FULL)
+    for layer in drawn:
+        below[layer].weight, below[layer].bias = twin[layer].weight, twin[layer].bias
+    y, passed = to_cpu(below.forward(x.copy(), "relu2")[0]), ForwardPass(net, x, ["conv2"])
+    found, replaced = list(project(passed, asked(EVERY), control=control(net, name), full=full)), 0
+    for projection, (row, number, top, left) in zip(found, EVERY, strict=True):
+        largest = int(y[row, top, left].argmax())
+        want = (row, number if y[row, top, left, number] else largest, top, left)
+        replaced += want[1] != number
+        assert projection.unit == asked([want])[0]
+        assert projection.value == pytest.approx(y[row, top, left, want[1]], rel=1e-12)
+        (r,) = by_hand(below, below, x, [want], "relu2", lambda _, caches: caches)
+        assert_close(projection.pixels, r, 1e-12)
+    assert 0 < replaced < len(EVERY)
+    assert to_cpu(passed["conv2"]).any() and passed.net is net
+
+
+def test_another_unit_is_alive_at_the_same_position_and_always_the_same(xp):
+    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=3))
+    passed, exchanged = ForwardPass(net, x, ["conv2"]), control(net, "other-unit")
+    y, others = to_cpu(passed["conv2"]), set()
+    found = list(project(passed, asked(EVERY), control=exchanged))
+    again = list(project(passed, asked(EVERY[:5]), control=control(net, "other-unit")))
+    assert [one.unit for one in again] == [one.unit for one in found[:5]]
+    for projection, (row, number, top, left) in zip(found, EVERY, strict=True):
+        other = projection.unit.channel
+        others.add((other - number) % 6)
+        alive = (np.delete(y[row, top, left], number) > 0).any()
+        assert other != number and projection.unit == asked([(row, other, top, left)])[0]
+        assert projection.dead == (not alive)
+        (plain,) = project(passed, [projection.unit])
+        assert_same(projection.pixels, plain.pixels)
+    assert len(others) > 2
+    seeded = [u.unit for u in project(passed, asked(EVERY), control=control(net, "other-unit", 1))]
+    assert seeded != [one.unit for one in found]
+
+
+def test_whole_maps_are_exchanged_too(xp):
+    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=2))
+    passed, twin = ForwardPass(net, x, ["conv2"]), untrained(net)
+    largest = to_cpu(twin.forward(x.copy(), "relu2")[0]).max(axis=(1, 2))
+    for number in range(6):
+        (one,) = project(
+            passed, [Unit(1, "conv2", number, whole=True)], control=control(net, "untrained")
+        )
+        assert one.unit.channel == (number if largest[1, number] else largest[1].argmax())
+        (other,) = project(
+            passed, [Unit(1, "conv2", number, whole=True)], control=control(net, "other-unit")
+        )
+        assert other.unit.channel != number and not other.dead
+
+
+def test_what_sets_out_instead_is_followed_down(xp):
+    """Steps and the sentence of an empty projection are about the unit that was projected."""
+    net, x = nets.make(xp, nets.FULL), xp.asarray(nets.image(batch=2))
+    passed = ForwardPass(net, x, ["conv2"])
+    for name in ("untrained", "other-unit"):
+        (one,) = project(passed, asked([(1, 3, 1, 2)]), control=control(net, name))
+        assert_close(one.steps()[-1].r, one.pixels, 1e-12)
+
+
+def test_an_untrained_import_is_he_normal_and_its_norms_do_nothing():
+    """A batch norm that is no part of a convolution; it is exchanged with the convolution below it."""
+    rng = np.random.default_rng(0)
+    layers = [
+        ("conv1", conv(rng.random((64, 3, 5, 5), np.float32), np.ones(64, np.float32))),
+        ("relu1", ReLU()),
+        ("norm1", conv(rng.random((64, 1, 1, 1), np.float32), np.ones(64, np.float32), groups=64)),
+        ("conv2", conv(rng.random((64, 64, 3, 3), np.float32), np.ones(64, np.float32))),
+        ("norm2", conv(rng.random((64, 1, 1, 1), np.float32), np.ones(64, np.float32), groups=64)),
+        ("relu2", ReLU()),
+    ]
+    net = Net((20, 20, 3), layers)
+    twin = untrained(net)
+    for name, fan_in in (("conv1", 75), ("conv2", 576)):
+        assert twin[name].weight.std() == pytest.approx(np.sqrt(2 / fan_in), rel=0.05)
+    for name in ("norm1", "norm2"):
+        assert (twin[name].weight == 1).all()
+    assert not any(twin[name].bias.any() for name in ("conv1", "norm1", "conv2", "norm2"))
+    assert controls.highest(net, "relu2", 1) == {"norm2", "conv2"}
+    assert controls.highest(net, "relu2", 2) == {"norm2", "conv2", "norm1", "conv1"}
 
 
 def test_untrained_weights_are_those_of_the_beginning(xp):
@@ -132,11 +250,16 @@ def test_no_switches_forget_the_image(xp):
 def test_names():
     net = square_net()
     assert control(net, None) is None
-    with pytest.raises(UsageError, match="random-weights, other-switches, no-switches"):
+    with pytest.raises(
+        UsageError, match="untrained, cascade-1, cascade-2, ..., other-unit, mismatched"
+    ):
         control(net, "none")
+    for name in ("cascade", "cascade-0", "cascade-x", "random-weights"):
+        with pytest.raises(UsageError, match="no control"):
+            control(net, name)
 
 
-@pytest.mark.parametrize("name", controls.SENTENCES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_figure_says_so(monkeypatch, name):
     net, split = square_net(), split_of(7)
     look = Look(control=control(net, name))
@@ -150,7 +273,8 @@ def test_a_figure_says_so(monkeypatch, name):
         )
     layer_pages(net, data_of(split), split, "conv2", found, "", [1], look, 3)
     image_page(passed, 0, "conv2", "", [1], look, 3)
-    assert sum(controls.SENTENCES[name] in text for text in written) == 3
+    said = "Control: " + SAID[name]
+    assert sum(said in text for text in written) == 3
 
 
 def test_tiles_take_the_image_half_the_data_set_away():

@@ -12,19 +12,22 @@ from test_visualize_cli import small_net
 
 from rawconv.experiments import (
     ablation,
+    control_page,
     controls,
     correspondence,
     ensemble,
     evolution,
     filters,
+    intervals,
     invariance,
     layers,
     occlusion,
     transfer,
 )
+from rawconv.experiments.control_variants import variants
 from rawconv.experiments.subject import Shown
 from rawconv.report.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
-from rawconv.visualize.top_activations import TopActivations
+from rawconv.visualize.units import Unit
 
 
 def cell(layer, classifier, count, accuracy, std):
@@ -350,7 +353,7 @@ def strips(monkeypatch):
         found.append((strips, title, subtitle))
         return Image.new("RGB", (1, 1))
 
-    for module in (evolution, controls):
+    for module in (evolution, control_page):
         monkeypatch.setattr(module, "draw", kept)
     return found
 
@@ -396,45 +399,54 @@ def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
 
 
 def test_the_controls_page_has_a_row_for_each_map_and_a_column_for_each_way(strips):
-    about, ways = subject_of(data=data_of(12)), [way.name for way in controls.VARIANTS]
-    strongest = TopActivations(*(np.array(column)[:, None] for column in (
-        [5.0, 4, 3, 2], [3, 8, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0])))  # fmt: skip
-    rng = np.random.default_rng(0)
+    """Two units in two pictures, of one map drawn: the intervals are those of intervals.mean."""
+    about = subject_of(data=data_of(12))
+    ways, rng = variants(about.net, "relu2"), np.random.default_rng(0)
+    units = [Unit(1, "conv2", 2, 0, 1), Unit(8, "conv2", 5, 2, 2)]
+    measured = {kind: rng.random((len(ways), 5, 2)) for kind in ("cosine", "correlation")}
+    measured["replaced"] = (rng.random((len(ways), 5, 2)) > 0.5).astype(float)
+    for k, way in enumerate(ways):
+        for values in measured.values():
+            values[k, way.nets :] = np.nan
 
     def tile(grey):
         return np.full((2, 2, 3), grey, np.uint8)
 
-    measured = [
-        {"cosine": [1, *(rng.random(8) / 2)], "correlation": rng.random(9), "patch": tile(9 * k),
-         "tiles": [tile(9 * k + way) for way in range(9)]} for k in (1, 2)
-    ]  # fmt: skip
-    measured[1]["cosine"][3] = np.nan
+    drawn = [{"patch": tile(99), "tiles": [tile(k) for k in range(len(ways))]}]
     shared = {"pool1": (0.4, 0.25)}
-    result = controls._result(about, "relu2", strongest, [2, 1], measured, shared, 2)
-    (((strip,), _, subtitle),) = strips
-    assert strip.labels == ["map 2\nsea dog", "map 1\ncat"]
-    assert strip.heads == ["patch", *(way.head for way in controls.VARIANTS)]
-    assert [[int(one[0, 0, 0]) for one in row] for row in strip.rows] == [
-        [9 * k, *range(9 * k, 9 * k + 9)] for k in (1, 2)
-    ]
-    cosine, correlation = ([one[kind] for one in measured] for kind in ("cosine", "correlation"))
-    means = [f"{value:.2f}" for value in np.nanmean(cosine, axis=0)]
-    assert strip.feet[0] == ("cosine", ["", *means])
-    assert strip.feet[1] == (
-        "correlation",
-        ["1.00", *(f"{value:.2f}" for value in np.mean(correlation, axis=0))],
+    result = controls._result(
+        about, controls.Measured(units, ways, measured), units[1:], drawn, shared
     )
-    assert [(row["map"], row["picture"], row["variant"]) for row in result.rows] == [
-        (number, name, way) for number, name in ((2, "picture 1"), (1, "picture 8")) for way in ways
+    ((deconv, others),) = [strips_ for strips_, _, _ in strips]
+    (_, _, subtitle), names = strips[0], [way.name for way in ways]
+    assert deconv.labels == others.labels == ["map 5\ncat"]
+    shown = [names[:7], [*names[7:10], *(f"{rule}{what}" for rule in ("gradient", "guided")
+                                         for what in ("", "-untrained", "-other-unit"))]]  # fmt: skip
+    about_all = result.numbers["variants"]
+    for strip, band in zip((deconv, others), shown, strict=True):
+        assert [int(one[0, 0, 0]) for one in strip.rows[0]] == [99, *map(names.index, band)]
+        assert strip.heads == ["patch", *(ways[names.index(name)].head for name in band)]
+        feet = [(label, words[1:]) for label, words in strip.feet]
+        assert [label for label, _ in feet] == ["correlation", "95 %", "cosine", "95 %"]
+        for (_, means), (_, ranges), kind in zip(
+            feet[::2], feet[1::2], ("correlation", "cosine"), strict=True
+        ):
+            for name, mean, between in zip(band, means, ranges, strict=True):
+                values = measured[kind][names.index(name)]
+                want = intervals.mean(values, [1, 8])
+                assert about_all[name][kind] == pytest.approx(want)
+                assert mean == f"{np.nanmean(values):.2f}"
+                assert between == f"{want['low']:.2f} to {want['high']:.2f}"
+    assert deconv.heads[2] == "conv2 random" and others.heads[-2] == "guided: untrained"
+    untrained = measured["correlation"][names.index("untrained")]
+    learned = np.nanmean(measured["correlation"][0, 0] - untrained)
+    assert f"the learned weights add {learned:+.2f}" in subtitle
+    replaced = measured["replaced"][names.index("untrained")].mean()
+    assert f"Of the units {replaced:.0%} are 0 in an untrained net" in result.sentences[1]
+    assert (
+        result.sentences[2]
+        == "Pooled outputs whose switch another one shares: pool1 40% (25% of those above 0)."
+    )
+    assert [(row["map"], row["picture"]) for row in result.rows[:: len(result.rows) // 2]] == [
+        (2, "picture 1"), (5, "picture 8")
     ]  # fmt: skip
-    assert [row["cosine"] for row in result.rows[:9]] == pytest.approx(cosine[0])
-    assert result.numbers["variants"]["no-switches"]["cosine"] == pytest.approx(
-        {"mean": cosine[0][3], "std": 0, "units": 1}
-    )
-    order = np.argsort(np.nanmean(cosine, axis=0)[1:]) + 1
-    words = ", ".join(f"{ways[k].replace('-', ' ')} {means[k]}" for k in order)
-    assert result.sentences == [
-        f"Cosine to the deconvnet's projection, mean over 2 units of conv2: {words}.",
-        "Pooled outputs whose switch another one shares: pool1 40% (25% of those above 0).",
-    ]
-    assert result.sentences[0] in subtitle

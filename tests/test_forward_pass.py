@@ -232,7 +232,9 @@ def test_images_go_up_once_for_all_layers(place, ups):  # noqa: F811
     assert len(json.loads(pathlib.Path("out/index.json").read_text())["pictures"][1]["layers"]) == 4
 
 
-@pytest.mark.parametrize("name", ["random-weights", "no-switches", "other-switches"])
+@pytest.mark.parametrize(
+    "name", ["mismatched-filters", "other-unit", "no-switches", "other-switches"]
+)
 def test_images_go_up_once_with_a_control(place, ups, name):  # noqa: F811
     Image.open("a.png").rotate(90).save("b.png")
     run("a.png", "b.png", "--layer", "1", "--layer", "2", "--control", name, "--out", "out")

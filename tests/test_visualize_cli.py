@@ -326,7 +326,10 @@ def test_only_bad_images(place):
 # ---------------------------------------------------------------------------------------------- controls, trace
 
 
-@pytest.mark.parametrize("name", ["random-weights", "other-switches", "no-switches"])
+@pytest.mark.parametrize(
+    "name",
+    ["untrained", "cascade-1", "other-unit", "mismatched-filters", "no-switches", "other-switches"],
+)
 def test_controls(place, name):
     for options, out in (
         ((), "plain"),
@@ -343,7 +346,10 @@ def test_controls(place, name):
     assert units[0] == units[1], "a control shows the same units"
 
 
-@pytest.mark.parametrize("name", ["random-weights", "other-switches", "no-switches"])
+@pytest.mark.parametrize(
+    "name",
+    ["untrained", "cascade-1", "other-unit", "mismatched-filters", "no-switches", "other-switches"],
+)
 def test_controls_of_images(place, name):
     Image.open("a.png").rotate(90).save("b.png")
     run("--layer", 2, "a.png", "b.png", "--out", "plain")

@@ -32,7 +32,7 @@ from rawconv.report.fonts import length, write
 from rawconv.report.look import Look
 from rawconv.report.pages import layer_pages
 from rawconv.training import runs
-from rawconv.visualize.controls import SENTENCES, control
+from rawconv.visualize.controls import control
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.images import display
 from rawconv.visualize.projection import project
@@ -42,6 +42,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
 GAP = 12
 DRAWN_WITH = ("numpy", "numba", "matplotlib", "pillow", "scikit-learn")
+CONTROLS = ("untrained", "other-unit", "mismatched-filters", "other-switches", "no-switches")
 REMOVED = ("groups", "without-34", "without-7", "without-67", "without-3467")
 
 
@@ -173,9 +174,9 @@ def book_rules():
 
 def book_controls():
     images, ours = projections("relu4", 7)
-    rows = [images, ours, *(projections("relu4", 7, control=name)[1] for name in SENTENCES)]
+    rows = [images, ours, *(projections("relu4", 7, control=name)[1] for name in CONTROLS)]
     return strip(
-        rows, ("picture", "deconvnet", *(name.replace("-", " ") for name in SENTENCES)), side=110
+        rows, ("picture", "deconvnet", *(name.replace("-", " ") for name in CONTROLS)), side=110
     )
 
 

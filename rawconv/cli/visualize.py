@@ -57,8 +57,12 @@ from .common import (
     type=click.Choice(("identity", "gradient")),
     help="Rule for a normalisation layer.  [identity; gradient with --rule gradient]",
 )
-@click.option("--control", type=click.Choice(("random-weights", "other-switches", "no-switches")),
-              help="Part of the way down that is replaced, to see what it contributes.")  # fmt: skip
+@click.option(
+    "--control",
+    metavar="CONTROL",
+    help="Ingredient to exchange, to see what it contributes: untrained, cascade-1 (-2, ...), other-unit, "
+    "mismatched-filters, other-switches, no-switches.",
+)
 @click.option(
     "--trace",
     metavar="UNIT",

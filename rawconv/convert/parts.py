@@ -39,7 +39,7 @@ def conv(
     filters = weight.shape[0]
     if bias is not None and bias.shape != (filters,):
         raise ValueError(f"a bias of shape {bias.shape} does not fit {filters} filters")
-    layer = Conv(filters, weight.shape[2:], stride, pad, groups, ceil_mode, dilation=dilation)
+    layer = Conv(filters, weight.shape[2:], stride, pad, groups, ceil_mode, "he", dilation)
     layer.weight = weight.transpose(2, 3, 1, 0)
     layer.bias = np.broadcast_to(np.float32(0), filters) if bias is None else bias
     return layer if view else own(layer, dtype)

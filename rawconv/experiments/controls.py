@@ -3,10 +3,11 @@ exchanged.
 
     result = run(subject, study, layer="conv4")
 
-Each unit is the strongest of its map over the validation pictures.  It is projected once as the
-paper does it, once through random weights, with the switches of another picture, without switches,
-as a whole map instead of one unit, by the gradient's rule and by guided backpropagation, and with
-shared switches combined by max and by overwriting.
+The units are the strongest position of every live feature map in its two best validation pictures.
+Each is projected as the paper does it and once for every other of VARIANTS, by three rules: through
+nets as before training in both directions (Adebayo et al. 2018), through the cascade towards them,
+from another unit at its position, and with one thing of the way down exchanged.  What is drawn at
+random is drawn for NETS nets.
 """
 
 from typing import NamedTuple
@@ -16,79 +17,84 @@ import numpy as np
 from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
 from ..files.png import png_bytes
-from ..layers import GRADIENT, PAPER, Rules
 from ..machine.arrays import array_module, to_cpu
 from ..report.look import LOOK
-from ..report.strips import Strip, draw
-from ..visualize.controls import control
+from ..visualize.controls import SEED, control
 from ..visualize.earlier_scans import scan_once
-from ..visualize.forward_pass import forward_pass
+from ..visualize.forward_pass import WORKSPACE, ForwardPass, at_once
 from ..visualize.images import crop, display
 from ..visualize.projection import project
 from ..visualize.units import Unit, is_score, layer_object, user_name
+from . import intervals
+from .control_page import page
+from .control_variants import NETS, variants
 from .study import Result
 
 PICTURES = 32  # whose pooled outputs are looked at for shared switches
 CHOICE = 9  # a map's place in the order is that of its ninth strongest picture, as in figure 2
+BEST = 2  # pictures of each map
+TOGETHER = 32  # units in a step
+KINDS = "cosine", "correlation", "replaced"
+PAIRS = [
+    ("deconv", "deconvnet", "untrained"),
+    ("gradient", "gradient", "gradient-untrained"),
+    ("guided", "guided", "guided-untrained"),
+]  # a rule, and the variants with learned weights and without
 
 
-class Variant(NamedTuple):
-    """A way down: `name` in files, `head` over its column, a control's name or None, rules, one
-    unit or its map.
+class Measured(NamedTuple):
+    """Units, the variants of their projections, and {"cosine", "correlation", "replaced"}: each (V, NETS, U).
+
+    replaced: 1 where the largest map at its position takes the place of a unit that is 0.  NaN where
+    a variant has no such net.
     """
 
-    name: str
-    head: str
-    control: str | None = None
-    rules: Rules = PAPER
-    whole: bool = False
+    units: list
+    ways: list
+    values: dict
 
 
-VARIANTS = (
-    Variant("deconvnet", "deconvnet"),
-    Variant("random-weights", "random weights", "random-weights"),
-    Variant("other-switches", "switches of another", "other-switches"),
-    Variant("no-switches", "no switches", "no-switches"),
-    Variant("whole-map", "whole map", whole=True),
-    Variant("gradient", "gradient", rules=GRADIENT),
-    Variant("guided", "guided", rules=PAPER._replace(relu="guided")),
-    Variant("max", "shared: max", rules=PAPER._replace(shared_switches="max")),
-    Variant("overwrite", "shared: overwrite", rules=PAPER._replace(shared_switches="overwrite")),
-)
+def run(subject, study, layer="conv4", units=None, rows=6):
+    """A study.Result: the figure with `rows` units, the numbers over the layer's `units` strongest maps.
 
-
-def run(subject, study, layer="conv4", units=64, rows=6):
-    """A study.Result: the figure with `rows` units, the numbers over `units` of the layer's strongest maps.
-
+    units: by default all that are ever above 0.
     RawconvError where the layer has no pooling below, the data one picture alone, or no map is ever above 0.
     """
     net, split = subject.net, subject.data.val
     name = layer_object(net, layer)
-    if len(split) < 2:
-        raise RawconvError(
-            "The control with another picture's switches needs two validation pictures; there is one."
-        )
-    if not _pools(net, name):
-        raise RawconvError(
-            f"There is no pooling below {user_name(net, name)}, so it has no switches; choose a higher."
-        )
-    strongest_units = scan_once(net, subject.data.source, split, [name], CHOICE, study.folder)[0][
-        name
-    ]
-    maps = strong_maps(strongest_units, units, is_score(net, name))
+    _check(net, split, name)
+    top = scan_once(net, subject.data.source, split, [name], CHOICE, study.folder)[0][name]
+    maps = strong_maps(top, units or net.shapes[name][2], is_score(net, name))
     if not maps:
         raise RawconvError(
             f"No map of {user_name(net, name)} is above 0 on any picture; there is nothing to project."
         )
-    measure = _measure(subject, name, strongest_units)
-    measured = study.each(
-        [f"map {number}" for number in maps], lambda key: measure(int(key[4:])), "controls", "units"
+    chosen, ways = best_units(net, name, top, maps), variants(net, name)
+    measured = _in_steps(subject, study, name, chosen, ways)
+    leaders = {
+        f"map {number}": next(unit for unit in chosen if unit.channel == number)
+        for number in maps[:rows]
+    }
+    drawn = study.each(
+        list(leaders), lambda key: _tiles(subject, name, leaders[key], ways), "draw", "units"
     )
     (shared,) = study.each(
         ["shared switches"],
         lambda _: shares(net, split.read(range(min(PICTURES, len(split)))), name),
     )
-    return _result(subject, name, strongest_units, maps, measured, shared, min(rows, len(maps)))
+    return _result(subject, measured, list(leaders.values()), drawn, shared)
+
+
+def _check(net, split, name):
+    """RawconvError where a control has nothing to exchange."""
+    if len(split) < 2:
+        raise RawconvError(
+            "The control with another picture's switches needs two validation pictures; there is one."
+        )
+    if not any(node.layer.switches for node in net.path(name)):
+        raise RawconvError(
+            f"There is no pooling below {user_name(net, name)}, so it has no switches; choose a higher."
+        )
 
 
 def strong_maps(top, count, scores=False):
@@ -99,44 +105,108 @@ def strong_maps(top, count, scores=False):
     return [int(m) for m in order if scores or top.value[m, 0] > 0][:count]
 
 
-# ---------------------------------------------------------------------------------------------- one unit, all variants
+def best_units(net, name, top, maps):
+    """[Unit], of each map the strongest position in its two best pictures, those of a picture together.
 
-
-def _measure(subject, name, top):
-    """The function map number -> {cosines (V,), correlations (V,), patch, tiles (V, h, w, 3)} of
-    its strongest unit.
+    top: the TopActivations of the layer; `image` is a sample's number.
     """
-    net, split = subject.net, subject.data.val
-    nets = {variant.control: control(net, variant.control) for variant in VARIANTS}
-
-    def measure(number):
-        image, y, x = (int(column[number, 0]) for column in (top.image, top.y, top.x))
-        pictures = split.read([image, (image + len(split) // 2) % len(split)])
-        passed, unit = (
-            forward_pass(net, pictures, [name]),
-            Unit(0, user_name(net, name), number, y, x),
-        )
-        box, ways = (
-            unit.shown_box(net),
-            [_down(passed, unit, way, nets[way.control]) for way in VARIANTS],
-        )
-        inside = tuple(np.clip(box, 0, net.shape[:2] * 2).tolist())
-        cut, patch = [crop(r, box, 0) for r in ways], crop(to_cpu(passed.x[0]), inside)
-        return {
-            "cosine": [cosine(r, ways[0]) for r in ways],
-            "correlation": [_correlation(crop(r, inside), patch) for r in ways],
-            "patch": crop(center_crop(net, pictures[:1])[0], box),
-            "tiles": [display(r, LOOK.percentile) for r in cut],
-        }
-
-    return measure
+    kept = [
+        (number, rank)
+        for number in maps
+        for rank in range(min(BEST, top.value.shape[1]))
+        if not rank or top.value[number, rank] > 0
+    ]
+    user_layer = user_name(net, name)
+    return sorted(
+        Unit(int(top.image[at]), user_layer, at[0], int(top.y[at]), int(top.x[at])) for at in kept
+    )
 
 
-def _down(passed, unit, way, control):
-    """r (H, W, 3) of a Unit of the first picture by this Variant; the second picture is the other one."""
-    unit = unit._replace(y=None, x=None, whole=True) if way.whole else unit
-    (projection,) = project(passed, [unit], way.rules, control)
-    return projection.pixels
+# ---------------------------------------------------------------------------------------------- units, all variants
+
+
+def _in_steps(subject, study, name, units, ways):
+    """The Measured of all units, in steps of some."""
+    step = min(TOGETHER, at_once(subject.net, [name], WORKSPACE))
+    parts = study.each(
+        [f"units {first} on" for first in range(0, len(units), step)],
+        lambda key: _measure(subject, name, units[int(key.split()[1]) :][:step], ways),
+        "controls",
+        f"steps of {step} units",
+    )
+    values = {kind: np.concatenate([part[kind] for part in parts], axis=2) for kind in parts[0]}
+    return Measured(units, ways, values)
+
+
+def _measure(subject, name, units, ways):
+    """The values of a Measured."""
+    number = {way.name: k for k, way in enumerate(ways)}
+    passed, others, here = _pass(subject, name, units)
+    patches = [_patch(passed, unit) for unit in here]
+    values, trained = np.full((3, len(ways), NETS, len(units)), np.nan), {}
+    for seed in range(NETS):
+        some = [way for way in ways if seed < way.nets]
+        for way, projections in _down(passed, here, others, name, some, seed):
+            if way.control is None:
+                trained[way.name] = [projection.pixels for projection in projections]
+            rows = zip(projections, here, trained[way.to], patches, strict=True)
+            values[:, number[way.name], seed] = np.transpose([_compare(*row) for row in rows])
+    return dict(zip(KINDS, values, strict=True))
+
+
+def _patch(passed, unit):
+    """What a unit sees of its preprocessed picture."""
+    return crop(to_cpu(passed.x[unit.image]), _inside(unit, passed.net))
+
+
+def _inside(unit, net):
+    """The shown box, cut at the picture."""
+    return tuple(np.clip(unit.shown_box(net), 0, net.shape[:2] * 2).tolist())
+
+
+def _compare(projection, unit, trained, patch):
+    """(cosine to the trained net's pixels, correlation with the patch, whether another map was taken)."""
+    r, replaced = projection.pixels, projection.unit.channel != unit.channel
+    inside = crop(r, _inside(unit, projection.passed.net))
+    return cosine(r, trained), correlation(inside, patch), replaced
+
+
+def _tiles(subject, name, unit, ways):
+    """{patch, tiles (V, h, w, 3)} of one unit, cut to its receptive field; of random nets the first."""
+    passed, others, here = _pass(subject, name, [unit])
+    box, tiles = here[0].shown_box(subject.net), {}
+    for way, (projection,) in _down(passed, here, others, name, ways, 0):
+        tiles[way.name] = display(crop(projection.pixels, box, 0), LOOK.percentile)
+    patch = crop(center_crop(subject.net, passed.images[:1])[0], box)
+    return {"patch": patch, "tiles": [tiles[way.name] for way in ways]}
+
+
+def _pass(subject, name, units):
+    """(ForwardPass of the units' pictures and of those half the data set away, for each of its rows
+    the row of the other one, the units with their rows).
+    """
+    split = subject.data.val
+    ids = sorted({unit.image for unit in units})
+    images = split.read([*ids, *((image + len(split) // 2) % len(split) for image in ids)])
+    passed = ForwardPass(subject.net, preprocess(subject.net, images), [name], images)
+    others = (np.arange(2 * len(ids)) + len(ids)) % (2 * len(ids))
+    return passed, others, [unit._replace(image=ids.index(unit.image)) for unit in units]
+
+
+def _down(passed, units, others, name, ways, seed):
+    """Yield (Variant, [Projection of each unit]), those without a control first.
+
+    What a control sends up goes up once for all its rules.
+    """
+    whole = [unit._replace(y=None, x=None, whole=True) for unit in units]
+    for exchanged in dict.fromkeys(way.control for way in ways):
+        ctrl = control(passed.net, exchanged, SEED + seed)
+        above, some = ctrl.instead(passed, name, units) if ctrl else (passed, units)
+        below = None if ctrl and ctrl.sets_out else ctrl
+        for way in ways:
+            if way.control == exchanged:
+                asked = whole if way.whole else some
+                yield way, list(project(above, asked, way.rules, below, others))
 
 
 def cosine(a, b):
@@ -146,15 +216,12 @@ def cosine(a, b):
     return float(a @ b / size) if size else float("nan")
 
 
-def _correlation(a, b):
-    return cosine(a - a.mean(), b - b.mean())
+def correlation(a, b):
+    """Pearson's, over all numbers of two arrays of one shape; NaN where one of them is constant."""
+    return cosine(a - a.mean(dtype=float), b - b.mean(dtype=float))
 
 
 # ---------------------------------------------------------------------------------------------- shared switches
-
-
-def _pools(net, name):
-    return [node.name for node in net.path(name) if node.layer.switches]
 
 
 def shares(net, pictures, name):
@@ -181,81 +248,95 @@ def _share(layer, asked, cache):
 # ---------------------------------------------------------------------------------------------- what it shows
 
 
-def _result(subject, name, top, maps, measured, shared, rows):
-    net, data = subject.net, subject.data
-    similar = {
-        kind: np.array([unit[kind] for unit in measured], float).reshape(len(maps), len(VARIANTS))
+def _result(subject, measured, leaders, drawn, shared):
+    """The Result.
+
+    leaders: the units drawn.  drawn: of each its patch and tiles.  shared: `shares`.
+    """
+    net, data, units = subject.net, subject.data, measured.units
+    numbers = {
+        "layer": units[0].layer,
+        "units": len(units),
+        "maps": len({unit.channel for unit in units}),
+        "pictures": len({unit.image for unit in units}),
+        "nets": NETS,
+        "variants": {way.name: _summary(measured, way) for way in measured.ways},
+        "learned": {rule: _learned(measured, *pair) for rule, *pair in PAIRS},
+        "shared_switches": {
+            pool: {"all": float(values[0]), "above 0": float(values[1])}
+            for pool, values in shared.items()
+        },
+    }
+    sentences = _sentences(numbers)
+    labels = [f"map {unit.channel}\n{_class_of(data, unit)}" for unit in leaders]
+    which = f"{numbers['layer']} of {net.model or 'the net'}, {data.name}"
+    figure = page(which, numbers, measured.ways, labels, drawn, sentences)
+    return Result(
+        numbers, _table(measured, data.val.names), png_bytes(figure, optimize=True), sentences
+    )
+
+
+def _table(measured, names):
+    """A row for each unit, variant and net."""
+    values = measured.values
+    return [
+        {"map": unit.channel, "picture": names[unit.image], "y": unit.y, "x": unit.x, "variant": way.name, "net": seed,
+         "cosine": values["cosine"][k, seed, u], "correlation": values["correlation"][k, seed, u],
+         "replaced": int(values["replaced"][k, seed, u])}
+        for u, unit in enumerate(measured.units) for k, way in enumerate(measured.ways) for seed in range(way.nets)
+    ]  # fmt: skip
+
+
+def _of(measured, kind, name):
+    """(N, U) values of a variant, of N nets."""
+    (k, way), *_ = [each for each in enumerate(measured.ways) if each[1].name == name]
+    return measured.values[kind][k, : way.nets]
+
+
+def _images(measured):
+    return np.array([unit.image for unit in measured.units])
+
+
+def _summary(measured, way):
+    """{cosine, correlation: intervals.mean, replaced: share of the units that another map takes the place of}."""
+    kinds = {
+        kind: intervals.mean(_of(measured, kind, way.name), _images(measured))
         for kind in ("cosine", "correlation")
     }
-    summary = {
-        way.name: {kind: _summary(values[:, k]) for kind, values in similar.items()}
-        for k, way in enumerate(VARIANTS)
-    }
-    switches = {
-        pool: {"all": float(values[0]), "above 0": float(values[1])}
-        for pool, values in shared.items()
-    }
-    table = [
-        {"map": number, "picture": data.val.names[top.image[number, 0]], "variant": way.name,
-         "cosine": similar["cosine"][row, k], "correlation": similar["correlation"][row, k]}
-        for row, number in enumerate(maps) for k, way in enumerate(VARIANTS)
-    ]  # fmt: skip
-    user_layer = user_name(net, name)
-    numbers = {
-        "layer": user_layer,
-        "units": len(maps),
-        "variants": summary,
-        "shared_switches": switches,
-    }
-    sentences = _sentences(summary, switches, len(maps), user_layer)
-    drawn = [(number, data.classes[top.label[number, 0]]) for number in maps[:rows]]
-    page = _page(net, drawn, measured, summary, sentences, user_layer, data.name)
-    return Result(numbers, table, png_bytes(page, optimize=True), sentences)
+    if way.nets > 1 and way.control != "mismatched-filters":
+        kinds["replaced"] = float(_of(measured, "replaced", way.name).mean())
+    return kinds
 
 
-def _summary(values):
-    values = values[np.isfinite(values)]
-    mean, std = (
-        (float(f(values)) for f in (np.mean, np.std)) if len(values) else (float("nan"),) * 2
-    )
-    return {"mean": mean, "std": std, "units": len(values)}
+def _learned(measured, trained, untrained):
+    """What the learned weights add: of each unit, its correlation less that of the untrained nets."""
+    more = _of(measured, "correlation", trained) - _of(measured, "correlation", untrained)
+    return intervals.mean(more, _images(measured))
 
 
-def _sentences(summary, switches, count, user_layer):
-    cosine = {
-        name: kinds["cosine"]["mean"] for name, kinds in summary.items() if name != "deconvnet"
-    }
-    order = sorted(cosine, key=lambda name: cosine[name] if np.isfinite(cosine[name]) else 2)
-    words = ", ".join(f"{name.replace('-', ' ')} {cosine[name]:.2f}" for name in order)
+def _class_of(data, unit):
+    return data.classes[int(data.val.labels[unit.image])].replace("_", " ")[:14]
+
+
+def _sentences(numbers):
+    summary = numbers["variants"]
+
+    def value(name, kind="correlation"):
+        interval = summary[name][kind]
+        return f"{interval['mean']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+
+    learned = numbers["learned"]["deconv"]
     parts = ", ".join(
         f"{pool} {share['all']:.0%} ({share['above 0']:.0%} of those above 0)"
-        for pool, share in switches.items()
+        for pool, share in numbers["shared_switches"].items()
     )
     return [
-        f"Cosine to the deconvnet's projection, mean over {count} units of {user_layer}: {words}.",
+        f"Correlation with the patch over {numbers['units']} units of {numbers['layer']}: the trained net "
+        f"{value('deconvnet')}, {numbers['nets']} untrained ones {value('untrained')}; the learned weights add "
+        f"{learned['mean']:+.2f} ({learned['low']:+.2f} to {learned['high']:+.2f}).  Guided: {value('guided')}, "
+        f"untrained {value('guided-untrained')}.",
+        f"Another unit at the same position: cosine {value('other-unit', 'cosine')}, guided "
+        f"{value('guided-other-unit', 'cosine')}.  Of the units {summary['untrained']['replaced']:.0%} are 0 in an "
+        "untrained net, and the largest map there takes their place.",
         f"Pooled outputs whose switch another one shares: {parts}.",
     ]
-
-
-def _page(net, drawn, measured, summary, sentences, user_layer, data):
-    rows = [[unit["patch"], *unit["tiles"]] for unit in measured[: len(drawn)]]
-    feet = [
-        (label, [blank, *(f"{summary[way.name][kind]['mean']:.2f}" for way in VARIANTS)])
-        for label, kind, blank in (("cosine", "cosine", ""), ("correlation", "correlation", "1.00"))
-    ]
-    labels = [f"map {number}\n{name.replace('_', ' ')[:14]}" for number, name in drawn]
-    strip = Strip("", ["patch", *(way.head for way in VARIANTS)], labels, rows, feet=feet)
-    legend = (
-        "Each row: the strongest unit of one map over the validation pictures, cut to its receptive field. Grey is 0, "
-        f"full contrast the {LOOK.percentile:g}th percentile of |value| of each projection by itself. Below: cosine to "
-        "the deconvnet's projection, and correlation with the patch, means over all units measured. "
-        + sentences[1]
-    )
-    title = "What the pictures owe to weights, switches and rules"
-    return draw(
-        [strip],
-        title,
-        f"{user_layer} of {net.model or 'the net'}, {data}. {sentences[0]}",
-        legend,
-        side=112,
-    )

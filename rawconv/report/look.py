@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..layers import PAPER, Rules
-from ..visualize.controls import SENTENCES, Control
+from ..visualize.controls import Control
 from ..visualize.images import crop, display
 from ..visualize.projection import Projection
 from .figures import Tile
@@ -20,7 +20,7 @@ class Look(NamedTuple):
 
     rules: of the way down.  percentile: of |value|, which is drawn with full contrast.
     patches: whether the image's own pixels stand beside a projection.
-    control: a controls.Control, what is exchanged on the way down, or None.
+    control: a controls.Control, what is exchanged, or None.
     """
 
     rules: Rules = PAPER
@@ -39,7 +39,7 @@ class Look(NamedTuple):
         return (
             f"Grey is 0, full contrast the {full} of each projection by itself. "
             f"Rule {rules.relu}, shared switches {rules.shared_switches}, LRN {rules.lrn}."
-            + (f" {SENTENCES[self.control.name]}" if self.control else "")
+            + (f" {self.control.sentence}" if self.control else "")
         )
 
     def tile(self, projection: Projection, image: np.ndarray) -> Tile:

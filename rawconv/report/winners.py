@@ -62,7 +62,8 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
                 passed, [here for _, here in pairs], *how, watch=steps.watch if followed else None
             )
             for k, ((unit, here), projection) in enumerate(zip(pairs, projections, strict=True)):
-                check(unit, projection.value)
+                if not (look.control and look.control.sets_out):
+                    check(unit, projection.value)
                 tile = look.tile(projection, images[here.image])
                 if unit in figures:
                     tiles[unit] = tile

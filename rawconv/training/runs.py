@@ -484,7 +484,7 @@ def limit_columns(net: Net, megabytes: int) -> None:
 def new_classifier(net: Net, classes: Sequence[str], seed: int) -> Net:
     """Return the net with its last convolution or fully connected layer made new, for other classes."""
     last = [name for name, layer in net.layers if layer.params][-1]
-    fresh = Conv(**net[last].settings | {"filters": len(classes), "groups": 1})
+    fresh = Conv(**net[last].settings | {"filters": len(classes), "groups": 1, "init_std": 0.01})
     layers = [
         (name, fresh if name == last else layer, *inputs)
         for name, layer, inputs in net.nodes.values()

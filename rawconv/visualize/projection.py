@@ -47,7 +47,7 @@ class Way(NamedTuple):
     """How units go down.
 
     rules: of ReLU, LRN and shared switches.
-    control: a controls.Control, what is exchanged on the way down, or None.
+    control: a controls.Control, what is exchanged, or None.
     others: for its other-switches, (N,) the row of the pass whose switches each image gets; by
     default the next.
     full: through whole maps from the start, instead of through the units' receptive fields.
@@ -155,7 +155,9 @@ def project(
     passed: the images that went up.  units: of those images; of a name, as "conv4:17", the one in
     the first image.
     rules: what a ReLU, an LRN and shared switches do on the way down.
-    control: controls.control(net, name), which exchanges an ingredient of the way down.
+    control: controls.control(net, name), which exchanges an ingredient.  One that has other weights
+    on the way up, or another unit, yields the Projections of the units that set out instead: their
+    feature map is another, where `unit.channel` says so.
     others: for other-switches, (N,) the row of the pass whose switches each image gets; by default
     the next image's.
     full: through whole maps, not only through the receptive fields: slower, and the same.
@@ -183,13 +185,11 @@ def _of_one_layer(
     """Yield the Projections of units of one layer, all of them positions or all whole maps,
     numbered from `first`.
     """
-    net, name = passed.net, layer_object(passed.net, layer)
-    caches, field = passed.caches_to(name), fields(net)[name]
-    caches = way.control.caches(caches, way.others) if way.control else caches
-    sizes, down = (
-        (whole_maps if way.full else window_sizes)(net, name),
-        way.control.net if way.control else net,
-    )
+    name = layer_object(passed.net, layer)
+    passed, units, way = _instead(passed, name, units, way)
+    net, field = passed.net, fields(passed.net)[name]
+    caches, down = _below(passed, name, way)
+    sizes = (whole_maps if way.full else window_sizes)(net, name)
     step = min(UNITS, max(1, PROJECTION_BYTES // (int(np.prod(net.shape)) * passed.x.itemsize)))
     for part in cut(len(units), step):
         some = units[part]
@@ -209,6 +209,21 @@ def _of_one_layer(
         for unit, value, r, lives in zip(some, to_cpu(values).tolist(), pixels, alive, strict=True):
             box = field_box(unit, field, net.shape)
             yield Projection(unit, value, r, not lives, box, cut_box(box, net.shape), passed, way)
+
+
+def _instead(passed: ForwardPass, name: str, units: Any, way: Way) -> Any:
+    """What sets out, and how it goes down: another by a control that exchanges that."""
+    if way.control is None or not way.control.sets_out:
+        return passed, units, way
+    return *way.control.instead(passed, name, units), way._replace(control=None)
+
+
+def _below(passed: ForwardPass, name: str, way: Way) -> tuple[dict[str, Any], Any]:
+    """The caches and the net that the way down uses."""
+    caches = passed.caches_to(name)
+    if way.control is None:
+        return caches, passed.net
+    return way.control.caches(caches, way.others), way.control.filters(passed.net)
 
 
 def _seeds(passed: ForwardPass, name: str, units: Any, whole: bool) -> tuple[Array, Array]:

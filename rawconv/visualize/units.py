@@ -91,14 +91,14 @@ def _relu_above(net: Net, name: str) -> str:
         return above[0]
     if (
         len(above) == 1
-        and _is_scale(net[above[0]])
+        and is_scale(net[above[0]])
         and (above_scale := _relu_above(net, above[0])) != above[0]
     ):
         return above_scale
     return name
 
 
-def _is_scale(layer: Any) -> bool:
+def is_scale(layer: Any) -> bool:
     """Whether it is a batch norm that could not be folded: a filter of 1x1 for each map."""
     settings = layer.settings
     return settings.get("groups", 1) == settings.get("filters") != 1 and settings["size"] == (1, 1)

@@ -16,10 +16,9 @@ from .shared import carry_out, shared_options
 )
 @click.option(
     "--units",
-    default=64,
-    show_default=True,
     type=click.IntRange(1),
-    help="Number of units measured, each of another feature map.",
+    metavar="MAPS",
+    help="Number of feature maps measured, the strongest ones.  [all that are ever above 0]",
 )
 @click.option(
     "--rows",
@@ -32,8 +31,9 @@ from .shared import carry_out, shared_options
 def main(layer, units, rows, **where):
     """Show how much each ingredient of the deconvnet matters.
 
-    The strongest units of a layer, projected as in the paper and with one thing exchanged: random weights, another
-    picture's switches, none, the whole map, the gradient's rule, guided, shared switches by max or overwriting.
+    The strongest units of each feature map of a layer, projected as in the paper and with one thing exchanged:
+    untrained nets up and down, another unit, mismatched filters, another picture's switches or none, the whole map,
+    the gradient's rule, guided, shared switches by max or overwriting.
 
     \b
     rawconv-experiment controls

@@ -1,0 +1,56 @@
+"""Intervals by the bootstrap over pictures and nets: against a plain loop, and where the answer is known."""
+
+import numpy as np
+import pytest
+
+from rawconv.experiments import intervals
+
+
+def by_hand(values, pictures):
+    """The same draws as a loop: pictures and nets with replacement, all units of a picture together."""
+    rng, names = np.random.default_rng(intervals.SEED), np.unique(pictures)
+    nets = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), intervals.DRAWS)
+    images = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), intervals.DRAWS)
+    means = []
+    for net_counts, image_counts in zip(nets, images, strict=True):
+        drawn = []
+        for net, times in enumerate(net_counts):
+            for name, often in zip(names, image_counts, strict=True):
+                drawn += [*values[net, pictures == name]] * (times * often)
+        drawn = np.array(drawn)[np.isfinite(drawn)]
+        if len(drawn):
+            means.append(drawn.mean())
+    return np.array(means)
+
+
+def test_it_draws_pictures_and_nets(monkeypatch):
+    monkeypatch.setattr(intervals, "DRAWS", 60)
+    values = np.random.default_rng(3).standard_normal((3, 11))
+    values[1, 4] = values[0, 2] = np.nan
+    pictures = np.array([5, 5, 5, 9, 2, 2, 7, 7, 7, 7, 2])
+    got, want = intervals.bootstrap(values, pictures), by_hand(values, pictures)
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    found = intervals.mean(values, pictures)
+    assert found["mean"] == pytest.approx(np.nanmean(values)) and found["units"] == 11
+    assert found["low"] == pytest.approx(np.percentile(want, 2.5))
+    assert found["high"] == pytest.approx(np.percentile(want, 97.5))
+    assert found["std"] == pytest.approx(np.nanstd(values))
+
+
+def test_units_of_one_picture_are_one_draw():
+    """Copies of units in the same pictures make an interval no narrower; more pictures do."""
+    values = np.random.default_rng(0).standard_normal(20)
+    once = intervals.mean(values, np.arange(20))
+    copied = intervals.mean(np.tile(values, 9), np.tile(np.arange(20), 9))
+    more = intervals.mean(np.tile(values, 9), np.arange(180))
+    wide = [one["high"] - one["low"] for one in (once, copied, more)]
+    assert wide[1] == pytest.approx(wide[0]) and wide[2] == pytest.approx(wide[0] / 3, rel=0.2)
+    # the standard error of a mean of 20
+    assert wide[0] == pytest.approx(2 * 1.96 * values.std() / np.sqrt(20), rel=0.1)
+
+
+def test_nothing_finite_and_a_single_picture():
+    found = intervals.mean([np.nan, np.nan], [0, 1])
+    assert found["units"] == 0 and np.isnan(found["mean"])
+    found = intervals.mean([1.0, 3.0], [4, 4])
+    assert (found["low"], found["mean"], found["high"]) == (2, 2, 2)
