@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .layers import AUTO, PAPER, Execution, Layer, Rules
-from .machine.arrays import Array, Device
+from .machine.arrays import Array, Device, array_module, on_cpu
 from .machine.philox import RngKey
 
 IMAGE = ""  # among the names of nodes: the image that goes up
@@ -62,6 +62,7 @@ class Net:
         )
         self.stored = tuple(stored or kept)
         self.execution = AUTO
+        self._mean: tuple[Any, Any] = (None, None)  # pixel_mean, and its copy on a GPU
         self.nodes: dict[str, Node] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.consumers: dict[str, list[str]] = {IMAGE: []}
@@ -136,6 +137,22 @@ class Net:
     def dtype(self) -> np.dtype[Any]:
         """Type of the parameters."""
         return next(iter(self.params.values())).dtype
+
+    def mean_for(self, images: Array) -> Array:
+        """Return pixel_mean where the images (N, H, W, C) are: on a GPU as (H, W, C), copied there once."""
+        if on_cpu(images):
+            return self.pixel_mean
+        source, mean = self._mean
+        if source is not self.pixel_mean or (mean.shape, mean.dtype, mean.device) != (
+            images.shape[1:],
+            self.dtype,
+            images.device,
+        ):
+            xp = array_module(images)
+            mean = xp.asarray(np.asarray(self.pixel_mean, self.dtype))
+            mean = xp.ascontiguousarray(xp.broadcast_to(mean, images.shape[1:]))
+            self._mean = self.pixel_mean, mean
+        return mean
 
     def path(self, *names: str) -> list[Node]:
         """Return the nodes that the nodes `names` depend on, and these themselves, from the bottom up."""
@@ -233,13 +250,23 @@ class Net:
         and the gradient of the pixels is None.
         """
         self._need_floats(dy, "dy (N, H, W, C)")
-        grads, wanted = {}, self._wanted(caches, stop)
+        grads, wanted, fused = {}, self._wanted(caches, stop), self.fused_ceilings
+
+        gates: dict[str, tuple[Array, float]] = {}  # of ReLUs whose Convs do their way back as well
 
         def back(node: Node, dy: Array) -> Any:
+            below, ceiling = node.inputs[0], node.layer.relu_ceiling
+            if ceiling is not None and below in fused:
+                gates[below] = caches[node.name], ceiling
+                return dy
+            how = {"gate": gates.pop(node.name)} if node.name in gates else {}
             if wanted.isdisjoint(node.inputs):
-                dx, grads[node.name] = None, _parameter_gradients(node.layer, dy, caches[node.name])
+                dx, grads[node.name] = (
+                    None,
+                    _parameter_gradients(node.layer, dy, caches[node.name], how),
+                )
             else:
-                dx, grads[node.name] = _backward(node.layer, dy, caches[node.name])
+                dx, grads[node.name] = _backward(node.layer, dy, caches[node.name], how)
             if on_grads and grads[node.name]:
                 on_grads(node.name, grads[node.name])
             return dx
@@ -347,17 +374,20 @@ class Net:
         return twin
 
 
-def _backward(layer: Any, dy: Array, cache: Any) -> tuple[Any, dict[str, Array]]:
+def _backward(
+    layer: Any, dy: Array, cache: Any, how: dict[str, Any]
+) -> tuple[Any, dict[str, Array]]:
     """Return (dx, grads) of one layer.  By the layers' contract nobody else uses dy, so a ReLU may
     work in place.
     """
-    return layer.backward(dy, cache, in_place=True) if layer.in_place else layer.backward(dy, cache)
+    how = how | ({"in_place": True} if layer.in_place else {})
+    return layer.backward(dy, cache, **how)
 
 
-def _parameter_gradients(layer: Any, dy: Array, cache: Any) -> dict[str, Array]:
+def _parameter_gradients(
+    layer: Any, dy: Array, cache: Any, how: dict[str, Any]
+) -> dict[str, Array]:
     """Return the grads of one layer whose dx nobody needs."""
-    return (
-        layer.parameter_gradients(dy, cache)
-        if layer.parameter_gradients
-        else _backward(layer, dy, cache)[1]
-    )
+    if layer.parameter_gradients:
+        return layer.parameter_gradients(dy, cache, **how)
+    return _backward(layer, dy, cache, how)[1]

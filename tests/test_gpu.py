@@ -20,10 +20,12 @@ from rawconv.errors import RawconvError
 from rawconv.layers import GRADIENT, PAPER, Rules, dropout, lrn, max_pool
 from rawconv.layers.conv import Cache as ConvCache
 from rawconv.layers.conv import Conv
+from rawconv.layers.cpu import gemm
 from rawconv.layers.dropout import Dropout
-from rawconv.layers.gpu.sums import sum_of_rows
+from rawconv.layers.gpu.sums import sum_of_gated_rows, sum_of_rows
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
+from rawconv.layers.relu import relu_grad
 from rawconv.layers.softmax import softmax_cross_entropy
 from rawconv.machine import kernels
 from rawconv.machine.arrays import Device, HostToDevice, choose_device, clear_errors, to_cpu
@@ -219,6 +221,21 @@ def test_the_gradient_of_a_bias_is_the_sum_of_its_rows(shape, cupy, dtype):
         np.abs(found - rows.sum(axis=0, dtype=np.longdouble)).max()
         <= np.finfo(dtype).eps * 4 * len(rows) ** 0.5
     )
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (255, 4), (5000, 33), (20_000, 70)])
+@pytest.mark.parametrize("ceiling", [np.inf, 0.5])
+def test_a_relu_s_way_back_is_gone_in_the_pass_that_sums_a_bias(shape, ceiling, cupy, dtype):
+    """Bit for bit as by relu_grad; the sum as that of rows that are gated already."""
+    dy, y = values(shape, dtype), values(shape, dtype, 1)
+    want = relu_grad(dy.copy(), y, ceiling=ceiling)
+    on_gpu = cupy.asarray(dy)
+    found = sum_of_gated_rows(on_gpu, cupy.asarray(y), ceiling)
+    assert_same(on_gpu, want)
+    assert_close(found, want.sum(axis=0, dtype=np.longdouble), np.finfo(dtype).eps * 999)
+    on_cpu = dy.copy()
+    assert_same(gemm.sum_of_gated_rows(on_cpu, y, ceiling), gemm.sum_of_rows(want))
+    assert_same(on_cpu, want)
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.6])

@@ -89,7 +89,7 @@ extern "C" void block_of_{name}(unsigned block, unsigned blocks, unsigned thread
 """
 BLOCKS_OF = {
     lrn.CU: ["lrn", "lrn_back"],
-    sums.CU: ["sum_rows"],
+    sums.CU: ["sum_rows", "sum_gated_rows"],
     optimizer.CU: ["sgd_filters", "scale_filters"],
 }
 
@@ -390,20 +390,25 @@ def last_tile(filters, wide, step):
 
 
 @MATRIX
-def test_sum_rows(filters, wide, host):
-    matrix, sums, step = Huge(), Huge(), 1003
+@pytest.mark.parametrize("gated", [False, True])
+def test_sum_rows(gated, filters, wide, host):
+    """And sum_gated_rows: every second row is where a ReLU lets nothing through."""
+    matrix, y, found, step = Huge(), Huge(), Huge(), 1003
     rows, across, parts, block, own, columns = last_tile(filters, wide, step)
     assert (rows * filters > 1 << 31) == wide
     for r in own:
         for f in columns:
-            matrix[r * filters + f] = (r + 7 * f) % 11
+            matrix[r * filters + f], y[r * filters + f] = (r + 7 * f) % 11, r % 2
     count = across * parts * kernels.THREADS
+    name, gate = ("sum_gated_rows", (y, np.inf)) if gated else ("sum_rows", ())
     arguments = converted(
-        sums.CU, "sum_rows", wide, 1, count, matrix, sums, rows, filters, across, step
+        sums.CU, name, wide, 1, count, matrix, *gate, found, rows, filters, across, step
     )
-    host(sums.CU, wide, 1)["block_of_sum_rows"](block, block + 1, 64, *arguments)
+    host(sums.CU, wide, 1)[f"block_of_{name}"](block, block + 1, 64, *arguments)
     for f in columns:
-        assert sums[(parts - 1) * filters + f] == sum((r + 7 * f) % 11 for r in own)
+        passed = [(r + 7 * f) % 11 * (r % 2 if gated else 1) for r in own]
+        assert found[(parts - 1) * filters + f] == sum(passed)
+        assert [matrix[r * filters + f] for r in own] == passed
 
 
 @MATRIX
@@ -497,15 +502,7 @@ def test_relu_grad(thread, channels, wide, host):
 def test_crops(thread, channels, wide, host):
     case = thread, channels, wide
     """Crops of 3 x 3 at (top, left) = (4, -1), every second one mirrored; two of each picture."""
-    images, rows, places, mean, y, size = (
-        Huge("uint8"),
-        Huge("int64"),
-        Huge("int64"),
-        Huge(),
-        Huge(),
-        3,
-    )
-
+    images, places, mean, y, size = Huge("uint8"), Huge("int64"), Huge(), Huge(), 3
     count = count_for(case, H * W / size**2)
 
     def source(i):
@@ -516,28 +513,14 @@ def test_crops(thread, channels, wide, host):
 
     for i in visited(count, case):
         n, inside, place = source(i)
-        rows[n], places[3 * n], places[3 * n + 1], places[3 * n + 2] = n // 2, 4, -1, n % 2
+        for k, value in enumerate((n // 2, 4, -1, n % 2)):
+            places[4 * n + k] = value
         if inside:
             images[place] = i % 251
     for i in range(H * W * channels):
         mean[i] = i
-    walk(
-        host,
-        augment.CU,
-        "crops",
-        case,
-        count,
-        images,
-        rows,
-        places,
-        mean,
-        y,
-        H,
-        W,
-        channels,
-        size,
-        size,
-    )
+    numbers = H, W, channels, size, size
+    walk(host, augment.CU, "crops", case, count, images, places, mean, y, *numbers)
     for i in visited(count, case):
         _, inside, place = source(i)
         assert y[i] == (i % 251 - place % (H * W * channels) if inside else 0)

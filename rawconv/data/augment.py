@@ -125,8 +125,8 @@ def _crop(
             cut(len(rows), 16),
         )
     else:
-        chosen = (xp.asarray(rows, np.int64), xp.asarray(positions, np.int64))
-        launch(CU, "crops", y.size, images, *chosen, pixel_mean, y, *images.shape[1:], *size)
+        places = xp.asarray(np.column_stack([rows, positions]).astype(np.int64))
+        launch(CU, "crops", y.size, images, places, pixel_mean, y, *images.shape[1:], *size)
     return y
 
 

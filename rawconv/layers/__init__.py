@@ -86,6 +86,7 @@ class Layer:
         joins           it takes the outputs of any number of nodes; others take that of one
         takes_execution forward and forward_window take execution=, which the cache keeps for the ways down
         fuses_relu      forward takes fuse_relu=ceiling, which does the work of a ReLU above it in the same pass
+                        and backward and parameter_gradients gate=(y, ceiling), which does its way back
         relu_ceiling    it is y = min(max(x, 0), that), inf without a ceiling, which such a layer below can do; None: no
                         (its cache must be y: where that layer did its work, the net keeps that one's output as cache)
         in_place        backward takes in_place=True, which may overwrite dy

@@ -35,6 +35,9 @@ MANY_GROUPS, FEW_CHANNELS = 8, 8
 WIDE = 64
 
 
+Gate = tuple[Array, float]  # (y, ceiling) of a ReLU whose way back a Conv below it does
+
+
 class Cache(NamedTuple):
     """What the ways down need: x, and how y was computed from it, which is how they are computed."""
 
@@ -155,14 +158,22 @@ class Conv(Layer):
 
         return self._each_part(part, x), Cache(x, execution)
 
-    def backward(self, dy: Array, cache: Cache) -> tuple[Array, Grads]:
-        """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy."""
-        return self.transpose(dy, cache.x.shape[1:3], cache.execution), self.parameter_gradients(
-            dy, cache
-        )
+    def backward(self, dy: Array, cache: Cache, gate: Gate | None = None) -> tuple[Array, Grads]:
+        """dx = dcolumns added back to their windows; grads: weight columns.T @ dy, bias the sum of dy.
 
-    def parameter_gradients(self, dy: Array, cache: Cache) -> Grads:
+        gate: (y, ceiling) of a ReLU above, whose way back is gone first: dy counts where 0 < y <
+        ceiling, and may be overwritten.
+        """
+        dy, bias = _gated_sum(dy, gate)
+        grads = {"weight": self._weight_gradient(dy, cache), "bias": bias}
+        return self.transpose(dy, cache.x.shape[1:3], cache.execution), grads
+
+    def parameter_gradients(self, dy: Array, cache: Cache, gate: Gate | None = None) -> Grads:
         """Compute the second half of backward: all that the first layer of a net needs."""
+        dy, bias = _gated_sum(dy, gate)
+        return {"weight": self._weight_gradient(dy, cache), "bias": bias}
+
+    def _weight_gradient(self, dy, cache):
         (x, execution), groups = cache, self._depthwise_groups
 
         def part(channels, filters, count):
@@ -171,12 +182,7 @@ class Conv(Layer):
             )
             return _apart(dweight, count)
 
-        dweight = self._each_part(part, x)
-        rows = dy.reshape(-1, self.filters)
-        return {
-            "weight": dweight,
-            "bias": gemm.sum_of_rows(rows) if on_cpu(rows) else sums.sum_of_rows(rows),
-        }
+        return self._each_part(part, x)
 
     def deconv(self, r: Array, cache: Cache, rules: Rules = PAPER) -> Array:
         """Apply the same filters, transposed, without bias, as backward does.  Paper, section 2.1,
@@ -295,6 +301,19 @@ def _apart(dweight, count):
     blocks = dweight.reshape(kh, kw, count, channels // count, count, filters // count)
     own = blocks.diagonal(axis1=2, axis2=4)  # (KH, KW, C, F, count)
     return own.swapaxes(3, 4).reshape(kh, kw, channels // count, filters)
+
+
+def _gated_sum(dy, gate):
+    """(dy, its sum over images and positions (F,)); with a gate, of dy where 0 < y < ceiling,
+    elsewhere 0, which dy itself is then where it is contiguous.
+    """
+    dy = array_module(dy).ascontiguousarray(dy)
+    rows, way = dy.reshape(-1, dy.shape[-1]), gemm if on_cpu(dy) else sums
+    if gate is None:
+        return dy, way.sum_of_rows(rows)
+    y, ceiling = gate
+    y = array_module(y).ascontiguousarray(y)
+    return dy, way.sum_of_gated_rows(rows, y.reshape(rows.shape), ceiling)
 
 
 # The three operations, for one group of filters, or for depthwise ones (groups > 1).

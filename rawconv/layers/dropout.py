@@ -55,7 +55,7 @@ class Dropout(Layer):
         seed, stream, epoch, samples = self._key(rng_key)
         y, kept = empty(x, x.shape), empty(x, x.shape, np.bool_)
         rows = [array.reshape(len(x), math.prod(x.shape[1:])) for array in (x, y, kept)]
-        rows.append(samples)
+        rows.append(np.asarray(samples, np.uint64))
         key = [np.uint64(number) for number in (self._threshold, seed, stream, epoch)]
         scale = x.dtype.type(self._scale)
         run_blocks(
@@ -91,7 +91,7 @@ class Dropout(Layer):
         """(seed, stream, epoch, samples) as the loop and the kernel take them."""
         seed, epoch, samples, *number = rng_key
         stream = number[0] if self.stream is None else self.stream
-        return low(seed), low(stream), low(epoch), np.asarray(samples, np.uint64)
+        return low(seed), low(stream), low(epoch), samples
 
     @property
     def _threshold(self):
@@ -105,7 +105,7 @@ class Dropout(Layer):
         """On a GPU, in one kernel."""
         seed, stream, epoch, samples = self._key(rng_key)
         y, row = empty(x, x.shape), x[:1].size
-        samples = array_module(x).asarray(samples)
+        samples = array_module(x).asarray(samples, np.uint64)
         fours = (row + 3) // 4  # calls of Philox for one image
         constants = (row, fours, self._threshold, self._scale, seed, stream, epoch)
         launch(CU, "dropout", len(x) * fours, x, y, samples, *constants)

@@ -19,23 +19,32 @@ __device__ real all_of(real value, bool largest)
     return value;
 }
 
-// dscores = p - t and losses = -log p[label], NaN where there is no such label.  count: 256 for each picture.
+// dscores = p - t; of each picture told = (loss = -log p[label], 1 if no other class has as high a score, 1 if fewer
+// than five have).  Without such a label the loss is NaN, and both are 0.  count: 256 for each picture.
 extern "C" __global__ void cross_entropy(
     index_t count, const real *__restrict__ scores, const long long *__restrict__ labels,
-    real *__restrict__ dscores, real *__restrict__ losses, index_t classes)
+    real *__restrict__ dscores, real *__restrict__ told, index_t classes)
 {
     for (index_t n = blockIdx.x; n * THREADS < count; n += gridDim.x) {
         const real *row = scores + n * classes;
         real *p = dscores + n * classes;
         long long label = labels[n];
-        real largest = row[0], total = 0;
-        for (index_t k = threadIdx.x; k < classes; k += THREADS) largest = row[k] > largest ? row[k] : largest;
+        bool known = label >= 0 && label < classes;
+        real own = known ? row[label] : 0, largest = row[0], total = 0, above = 0;
+        for (index_t k = threadIdx.x; k < classes; k += THREADS) {
+            largest = row[k] > largest ? row[k] : largest;
+            above += !(row[k] < own);
+        }
         largest = all_of(largest, true);
+        above = all_of(above, false) - 1;
 #pragma unroll 1 // four exp side by side would take too many registers
         for (index_t k = threadIdx.x; k < classes; k += THREADS) total += p[k] = exp(row[k] - largest);
         total = all_of(total, false);
         for (index_t k = threadIdx.x; k < classes; k += THREADS) p[k] = p[k] / total - (k == label ? 1 : 0);
-        if (threadIdx.x == 0)
-            losses[n] = label >= 0 && label < classes ? log(total) - (row[label] - largest) : (real)nan("");
+        if (threadIdx.x == 0) {
+            told[3 * n] = known ? log(total) - (own - largest) : (real)nan("");
+            told[3 * n + 1] = known && above < 1;
+            told[3 * n + 2] = known && above < 5;
+        }
     }
 }

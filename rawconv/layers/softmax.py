@@ -13,6 +13,7 @@ import numpy as np
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.kernels import THREADS, launch
 from ..machine.numba_cache import loop
+from .gpu.sums import sum_of_rows
 
 
 def softmax(logits: Array) -> Array:
@@ -36,32 +37,48 @@ def softmax_cross_entropy(
     the batch; its reduction="sum" is ours.) A label outside 0 .. K-1 makes the loss NaN: to raise
     an error, a GPU would have to wait.
     """
+    told, dlogits = loss_and_hits(logits, labels, weights)
+    return sum_of_images(told)[0], dlogits
+
+
+def loss_and_hits(
+    logits: Array, labels: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Return (N, 3), the loss of each image and whether its label is the first, and among the first
+    five, of the logits, as 1 or 0; and dlogits.
+
+    Arguments as in softmax_cross_entropy.  A NaN is a miss, and so is a label that is no class.
+    """
     xp = array_module(logits)
     rows = xp.ascontiguousarray(logits).reshape(len(labels), logits.shape[-1])
-    labels, dlogits, losses = (
-        xp.asarray(labels, np.int64),
-        xp.empty_like(rows),
-        xp.empty(len(rows), rows.dtype),
-    )
+    labels, dlogits = xp.asarray(labels, np.int64), xp.empty_like(rows)
+    told = xp.empty((len(rows), 3), rows.dtype)
     if on_cpu(logits):
-        cross_entropy(rows, labels, dlogits, losses)
+        cross_entropy(rows, labels, dlogits, told)
     else:
-        launch(
-            CU, "cross_entropy", len(rows) * THREADS, rows, labels, dlogits, losses, rows.shape[1]
-        )
+        threads = len(rows) * THREADS
+        launch(CU, "cross_entropy", threads, rows, labels, dlogits, told, rows.shape[1])
     if weights is not None:
         own = xp.asarray(weights, rows.dtype)[labels.clip(0, rows.shape[1] - 1)]
-        losses *= own
+        told[:, 0] *= own
         dlogits *= own[:, None]
-    return losses.sum(), dlogits.reshape(logits.shape)
+    return told, dlogits.reshape(logits.shape)
+
+
+def sum_of_images(told: Array) -> Array:
+    """Return (3,): the sums of what loss_and_hits tells of the images."""
+    if not on_cpu(told):
+        return sum_of_rows(told)
+    return np.array([np.ascontiguousarray(column).sum() for column in told.T], told.dtype)
 
 
 CU = __file__.replace("softmax.py", "softmax.cu")
+FIRST = 5  # a hit among so many
 
 
 @loop
-def cross_entropy(logits: Any, labels: Any, dlogits: Any, losses: Any) -> None:
-    """p = e^(s - max) / sum and loss = log(sum) - (s - max)[label], a picture a row; NaN if there
+def cross_entropy(logits: Any, labels: Any, dlogits: Any, told: Any) -> None:
+    """p = e^(s - max) / sum and loss = log(sum) - (s - max)[label], an image a row; NaN if there
     is no such label.
     """
     for n in range(len(logits)):
@@ -74,7 +91,15 @@ def cross_entropy(logits: Any, labels: Any, dlogits: Any, losses: Any) -> None:
             total += p[k]
         for k in range(len(row)):
             p[k] /= total
-        known = 0 <= label < len(row)
-        losses[n] = math.log(total) - (row[label] - largest) if known else math.nan
-        if known:
+        if 0 <= label < len(row):
+            own, above = row[label], -1  # itself
+            for k in range(len(row)):
+                above += not row[k] < own
+            told[n, 0], told[n, 1], told[n, 2] = (
+                math.log(total) - (own - largest),
+                above < 1,
+                above < FIRST,
+            )
             p[label] -= 1
+        else:
+            told[n, 0], told[n, 1], told[n, 2] = math.nan, 0, 0

@@ -16,10 +16,10 @@ from ..files.csv_text import csv_text
 from ..files.png import write_png
 from ..files.progress import progress_bar
 from ..files.storage import replace_file
-from ..layers.softmax import softmax_cross_entropy
+from ..layers.softmax import loss_and_hits, sum_of_images
 from ..machine.arrays import HostToDevice, to_cpu
 from ..machine.communicator import SingleProcess
-from .step import METRICS, batch_sums, classes_above
+from .step import METRICS
 
 if TYPE_CHECKING:
     import os
@@ -44,21 +44,20 @@ def evaluate(
     class, None where a class has no image.
     """
     ranks, sums, upload = ranks or SingleProcess(), device.put(np.zeros(3)), HostToDevice(device)
-    # (ids, how many classes are above each picture's own, on the device: reading waits for it)
-    answered = []
+    answered = []  # (ids, what is told of each image, on the device: reading waits for it)
     for ids, images, labels in batches(split, batch, shard=ranks.shard):
         if not len(labels):
             continue  # the other processes have them all
-        labels = device.put(labels)
+        images, labels = upload(images), device.put(labels)
         logits, _ = net.forward(
-            prepare(upload(images), net.pixel_mean, net.shape[:2], dtype=net.dtype), keep=False
+            prepare(images, net.mean_for(images), net.shape[:2], dtype=net.dtype), keep=False
         )
-        above = classes_above(logits, labels)
-        sums += batch_sums(softmax_cross_entropy(logits, labels)[0], above)
-        answered.append((ids, above))
+        told, _ = loss_and_hits(logits, labels)
+        sums += sum_of_images(told)
+        answered.append((ids, told))
     right = np.zeros(len(split), np.int64)
-    for ids, above in answered:
-        right[ids] = to_cpu(above) < 1
+    for ids, told in answered:
+        right[ids] = to_cpu(told)[:, 1]
     means = dict(zip(METRICS, (ranks.sum(to_cpu(sums)) / len(split)).tolist(), strict=True))
     accuracies = per_class(split.labels, ranks.sum(right), net.shapes[net.output][2])
     return means | {"balanced_top1": balanced_top1(accuracies), "per_class": accuracies}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.augment import prepare
 from ..data.colour import shifts
-from ..layers.softmax import softmax_cross_entropy
+from ..layers.softmax import loss_and_hits, sum_of_images
 from ..machine.arrays import array_module, on_cpu
 from ..machine.communicator import SingleProcess
 from .optimizer import SGD
@@ -51,12 +51,12 @@ def train_step(
     if not len(images):
         sums, grads = zero_gradients(net, ranks.add, optimizer.lowest)
     else:
-        x = prepare(images, net.pixel_mean, net.shape[:2], rng_key, crop, net.dtype)
+        x = prepare(images, net.mean_for(images), net.shape[:2], rng_key, crop, net.dtype)
         if len(pca_jitter):
             x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
-        logits, caches = net.forward(x, rng_key=rng_key)
-        loss, dlogits = softmax_cross_entropy(logits, labels, weights)
-        sums = batch_sums(loss, classes_above(logits, labels))
+        logits, caches = net.forward(x, rng_key=on_device_of(x, rng_key))
+        told, dlogits = loss_and_hits(logits, labels, weights)
+        sums = sum_of_images(told).astype(np.float64)
         _, grads = net.backward(dlogits, caches, ranks.add, optimizer.lowest)
     ranks.finish()
     # or NaN is everywhere before anybody asks where it began
@@ -85,28 +85,18 @@ def zero_gradients(
     return array_module(next(iter(net.params.values()))).zeros(len(METRICS)), grads
 
 
-def batch_sums(loss: Array, above: Array) -> Array:
-    """Return (loss, top-1 hits, top-5 hits), float64 (3,), on their device."""
-    xp = array_module(above)
-    return xp.stack(
-        [xp.asarray(value, np.float64) for value in (loss, (above < 1).sum(), (above < 5).sum())]
-    )
+def on_device_of(x: Array, rng_key: RngKey) -> RngKey:
+    """Return rng_key with its sample ids where x is, so that each layer that asks finds them there."""
+    seed, epoch, ids = rng_key
+    return seed, epoch, array_module(x).asarray(np.asarray(ids, np.uint64))
 
 
 def hits(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Count the labels that are the first, and among the first five, of the logits (N, ..., K).  A
     NaN is a miss.
     """
-    above = classes_above(logits, labels)
-    return (above < 1).sum(), (above < 5).sum()
-
-
-def classes_above(logits: Array, labels: Array) -> Array:
-    """Count, for each image, the other classes with no lower logit than the label's: (N,) on the device.
-
-    logits (N, ..., K).  A NaN counts as having all others above it: a miss.
-    """
     logits = logits.reshape(len(labels), -1)
     xp = array_module(logits)
     own = logits[xp.arange(len(labels)), labels][:, None]
-    return (~(logits < own)).sum(axis=1) - 1
+    above = (~(logits < own)).sum(axis=1) - 1
+    return (above < 1).sum(), (above < 5).sum()

@@ -112,9 +112,20 @@ def ceiling_of(fuse_relu, y):
 
 def sum_of_rows(dy):
     """dy (rows, F) -> (F,), the blocks' sums added in their order."""
-    parts, dy = cut(len(dy), 1 << 14), np.ascontiguousarray(dy)
+    dy = np.ascontiguousarray(dy)
+    return _sum_of_blocks(dy, lambda part, total: sum_rows(dy[part], total))
+
+
+def sum_of_gated_rows(dy, y, ceiling):
+    """The same of dy where 0 < y < ceiling, elsewhere 0, which dy is from then on.  dy, y: contiguous."""
+    ceiling = y.dtype.type(ceiling)
+    return _sum_of_blocks(dy, lambda part, total: sum_gated_rows(dy[part], y[part], ceiling, total))
+
+
+def _sum_of_blocks(dy, block):
+    parts = cut(len(dy), 1 << 14)
     sums = np.zeros((len(parts), dy.shape[1]), dy.dtype)
-    run_blocks(lambda i: sum_rows(dy[parts[i]], sums[i]), range(len(parts)), dy.size / 4)
+    run_blocks(lambda i: block(parts[i], sums[i]), range(len(parts)), dy.size / 4)
     return sums.sum(axis=0)
 
 
@@ -122,6 +133,18 @@ def sum_of_rows(dy):
 def sum_rows(rows, total):
     """total += every row.  NumPy's sum over the first axis takes three times as long where rows are short."""
     for i in range(len(rows)):
+        for f in range(rows.shape[1]):
+            total[f] += rows[i, f]
+
+
+@loop
+def sum_gated_rows(rows, y, ceiling, total):
+    """The way back of a ReLU, as relu_grad_block in relu.py, in place, and total += every row."""
+    endless, zero = ceiling == np.inf, rows.dtype.type(0)
+    for i in range(len(rows)):
+        for f in range(rows.shape[1]):
+            value = rows[i, f]
+            rows[i, f] = value if (y[i, f] > 0) & ((y[i, f] < ceiling) | endless) else zero
         for f in range(rows.shape[1]):
             total[f] += rows[i, f]
 

@@ -15,13 +15,24 @@ def sum_of_rows(rows: Array) -> Array:
     """rows (N, F) -> (F,).  CuPy's own sum would keep F / 32 blocks of threads busy with one row
     each.
     """
-    across, step, parts = tiles(*rows.shape, BLOCKS, ROWS)
-    sums = _sums(array_module(rows).ascontiguousarray(rows), across, step, parts)
-    return sums[0] if parts == 1 else _sums(sums, across, parts, 1)[0]
+    return _sum_of_tiles(array_module(rows).ascontiguousarray(rows), "sum_rows")
 
 
-def _sums(rows, across, step, parts):
-    """The sums of `parts` of `step` rows each."""
-    sums = empty(rows, (parts, rows.shape[1]))
-    launch(CU, "sum_rows", across * parts * THREADS, rows, sums, *rows.shape, across, step)
-    return sums
+def sum_of_gated_rows(rows: Array, y: Array, ceiling: float) -> Array:
+    """The same of rows where 0 < y < ceiling, elsewhere 0, which `rows` is from then on: the way
+    back of a ReLU, in the same pass.  rows, y (N, F): contiguous.
+    """
+    return _sum_of_tiles(rows, "sum_gated_rows", y, y.dtype.type(ceiling))
+
+
+def _sum_of_tiles(rows, kernel, *gate):
+    """The sums of parts of the rows, then, by sum_rows, the sum of those."""
+    across, step, parts = tiles(len(rows), rows.shape[1], BLOCKS, ROWS)
+    found = empty(rows, (parts, rows.shape[1]))
+    geometry = *rows.shape, across, step
+    launch(CU, kernel, across * parts * THREADS, rows, *gate, found, *geometry)
+    if parts == 1:
+        return found[0]
+    total, geometry = empty(rows, found.shape[1:]), (*found.shape, across, parts)
+    launch(CU, "sum_rows", across * THREADS, found, total, *geometry)
+    return total
