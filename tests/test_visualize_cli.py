@@ -459,7 +459,7 @@ def test_trace_of_a_unit_of_which_nothing_comes_down_says_so(place):
 def test_trace_with_a_bad_image_beside_a_good_one(place):
     pathlib.Path("text.jpg").write_text("no picture")
     result = run("--trace", "scores:0", "text.jpg", "a.png", code=1)
-    assert "text.jpg is not a picture" in result.stderr and "a.png, scores:0:0:0" in result.stdout
+    assert "text.jpg is not a picture" in result.stderr and "a.png, scores:cat" in result.stdout
 
 
 # ---------------------------------------------------------------------------------------------- refusals

@@ -34,7 +34,7 @@ from .common import (
 @click.option(
     "--units",
     metavar="MAPS",
-    help="Feature maps to show: 3,17,40-47 or all.  [18, by a rule the figure states]",
+    help="Feature maps to show: 3,17,40-47 or all, or names of classes.  [18, by a rule the figure states]",
 )
 @click.option(
     "--top",
@@ -66,7 +66,7 @@ from .common import (
 @click.option(
     "--trace",
     metavar="UNIT",
-    help="Print each step of the projection of conv4:17 or conv4:17:y:x in PICTURE, and stop.",
+    help="Print each step of the projection of conv4:17, conv4:17:y:x or scores:ladybug in PICTURE, and stop.",
 )
 @click.option("--percentile", default=99.5, show_default=True, type=click.FloatRange(50, 100),
               help="Percentile of |value| that is drawn with full contrast; 100 clips nothing.")  # fmt: skip
@@ -154,7 +154,7 @@ def main(
         if trace:
             return _trace(net, images, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
-        asked = [(name, _maps(units, net, name)) for name in _layers(net, layers)]
+        asked = [(name, _maps(units, net, name)) for name in _layers(net, layers, units)]
         job = Job(net, info, weights, asked, look, top, out, workspace << 20, held)
         if images:
             folder, described, trouble = _of_images(job, images, levels, as_json)
@@ -245,40 +245,60 @@ def _conclude(job, folder, described, trouble, control, as_json):
 # What the words mean
 
 
-def _layers(net, layers):
-    """The layer objects asked for, each once; by default those of all convolutions."""
+def _layers(net, layers, units):
+    """The layer objects asked for, each once; by default those of all convolutions, or the class
+    scores where `units` are names of classes.
+    """
     from ..visualize.units import layer_names, layer_object
 
     names = layer_names(net)
+    if not layers and units and _has_names(units) and net.has_scores:
+        layers = ["scores"]
     every = [name for name in names if name in net.convolutions] or list(names)
     return list(dict.fromkeys(layer_object(net, layer) for layer in layers or every))
 
 
-def _maps(units, net, name):
-    """ "3,17,40-47" or "all" -> map numbers of a layer; None -> None."""
-    from ..visualize.units import user_name
+def _has_names(units):
+    """Whether --units are names of classes and not numbers of maps."""
+    return units != "all" and re.search(r"[^\d\s,-]", units)
 
-    count = net.shapes[name][2]
+
+def _maps(units, net, name):
+    """ "3,17,40-47" or "all" -> map numbers of a layer; of the class scores also names; None -> None."""
+    from ..visualize.class_number import class_number, is_class
+    from ..visualize.units import is_score, user_name
+
     if units is None:
         return None
     if units == "all":
-        return list(range(count))
-    found = []
-    for part in units.split(","):
-        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-        if not match:
-            raise UsageError(f"--units {units} is no list of maps; write 3,17,40-47 or all.")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if first > last:
+        return list(range(net.shapes[name][2]))
+    layer, found = user_name(net, name), []
+    parts = [units] if is_score(net, name) and is_class(net, units) else units.split(",")
+    for part in parts:
+        part = part.strip().removeprefix("scores:")
+        if is_score(net, name) and _has_names(part):
+            found.append(class_number(net, part))
+        elif _has_names(part):
             raise UsageError(
-                f"--units {units}: {first}-{last} runs backwards; write {last}-{first}."
+                f"--units {units} is no list of maps of {layer}; write 3,17,40-47 or all. Names of classes are for "
+                "--layer scores."
             )
-        if last >= count:
-            raise UsageError(
-                f"--units {units}: {user_name(net, name)} has the maps 0 to {count - 1}."
-            )
-        found += range(first, last + 1)
+        else:
+            found += _range(part, units, layer, net.shapes[name][2])
     return list(dict.fromkeys(found))
+
+
+def _range(part, units, layer, count):
+    """The map numbers of "17" or "40-47", a part of --units, in a layer of `count` maps."""
+    match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+    if not match:
+        raise UsageError(f"--units {units} is no list of maps; write 3,17,40-47 or all.")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if first > last:
+        raise UsageError(f"--units {units}: {first}-{last} runs backwards; write {last}-{first}.")
+    if last >= count:
+        raise UsageError(f"--units {units}: {layer} has the maps 0 to {count - 1}.")
+    return range(first, last + 1)
 
 
 def _need_files(images):
@@ -326,7 +346,7 @@ def _trace(net, images, unit, rules, weights, as_json, levels):
     from ..visualize.forward_pass import forward_pass
     from ..visualize.projection import project
     from ..visualize.trace import exact, table
-    from ..visualize.units import parse_unit
+    from ..visualize.units import parse_unit, unit_text
 
     stored, trouble = read_images(images, net, levels)
     net, layer, traces = exact(net), parse_unit(net, unit).layer, []
@@ -341,7 +361,7 @@ def _trace(net, images, unit, rules, weights, as_json, levels):
         )
         traces[-1]["steps"] = [step.numbers() for step in steps]
         if not as_json:
-            echo(f"{path}, {projection.unit}")
+            echo(f"{path}, {unit_text(net, projection.unit)}")
             for line in [*filter(None, (dead, lost)), *table(steps).splitlines()]:
                 echo(line)
     about = {

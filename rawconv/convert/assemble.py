@@ -23,6 +23,7 @@ from . import PIXELS
 from .parts import conv, finite
 
 KINDS = {ReLU: "relu", LRN: "norm", MaxPool: "pool", AveragePool: "avg", Dropout: "drop"}
+SCORES = "scores"  # what users call the output of a net's last layer, whatever its own name is
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey picture, as Pillow's convert("L") takes them
 
 
@@ -47,9 +48,25 @@ def assemble(foreign, pixels, stored, classes, model):
         raise Wrong("prepares its pixels with numbers that are not finite")
     layers = _fold(layers, matrix)
     mean = _mean(mean.astype(_dtype(layers)), stored, (height, width))
-    net = Net((height, width, 3), layers, classes, mean, model, stored=(stored, stored))
+    about = classes, mean, model
+    net = Net((height, width, 3), layers, *about, stored=(stored, stored))
+    if net.has_scores and SCORES in list(net.nodes)[:-1]:
+        layers, theirs = _with_another_name(layers)
+        net = Net((height, width, 3), layers, *about, stored=(stored, stored))
     _check_classes(net)
     return net, theirs
+
+
+def _with_another_name(layers):
+    """(the layers, {its name: the file's}) where a node below the top has the name by which users ask for the top."""
+    ours = _another(SCORES, layers)
+    names = {
+        name: ours if name == SCORES else name for name in (IMAGE, *(one[0] for one in layers))
+    }
+    renamed = [
+        (names[name], layer, *(names[below] for below in inputs)) for name, layer, *inputs in layers
+    ]
+    return renamed, {ours: SCORES}
 
 
 def _check_input(shape, pixels):

@@ -22,6 +22,7 @@ from ..net import Net
 from ..report.figure2 import read_images
 from ..training.evaluation import VIEWS
 from ..training.runs import data_of, limit_columns
+from ..visualize.class_number import class_number
 from ..visualize.scan_record import data_key, fingerprint
 from ..visualize.units import layer_object
 
@@ -154,16 +155,6 @@ def filling(net, fill):
             f"--fill {fill} is no colour; write a grey from 0 to 255, red,green,blue, or mean."
         )
     return np.full((size, size, 3), [int(part) for part in parts], np.uint8)
-
-
-def class_number(net, name):
-    """The number of a net's class.  UsageError where it has none of this name."""
-    name = escaped(name)
-    if name not in net.classes:
-        raise UsageError(
-            f"The net has no class {name!r}; its classes are {', '.join(net.classes)}."
-        )
-    return net.classes.index(name)
 
 
 def class_numbers(subject):

@@ -23,7 +23,7 @@ from ..files.run_folders import clean
 from ..files.storage import replace_file
 from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import WORKSPACE, forward_passes
-from ..visualize.units import user_name
+from ..visualize.units import shown_name, user_name
 from . import html
 from .experiments import experiments
 from .pages import draw_pages, image_page, plan
@@ -95,7 +95,7 @@ def draw_layers(
     units = [unit for shown in plans for unit in shown.units()]
     tiles, ways = project_winners(net, images, found, units, look, followed, workspace)
     for shown in plans:
-        title = f"{shown.given} of {net.model or 'the net'}, {data.name}"
+        title = f"{shown_name(net, shown.name)} of {net.model or 'the net'}, {data.name}"
         pages, description = draw_pages(net, data, images, shown, tiles, title, look)
         for file, drawn in pages:
             write_png(folder / file, drawn)

@@ -18,7 +18,7 @@ from ..machine.threads import cut
 from ..visualize.projection import project, remedy
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import TopActivations
-from ..visualize.units import field_box, is_score, layer_object, user_name
+from ..visualize.units import field_box, is_score, layer_object, shown_name, user_name
 from . import figures
 from .look import LOOK
 from .winners import project_winners
@@ -277,9 +277,9 @@ def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
         "with the map, the unit's row and column in it, and its activation. "
     )
     subtitle = (
-        f"the {len(units)} strongest units of {given}, one a map"
+        f"the {len(units)} strongest units of {shown_name(net, name)}, one a map"
         if wanted is None
-        else f"units of {given}, as asked"
+        else f"units of {shown_name(net, name)}, as asked"
     )
     page = figures.one_image(image, drawn, title, subtitle, legend + look.sentence() + _empty(lost))
     return page, {"layer": given, "object": name, "units": described}

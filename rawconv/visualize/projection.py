@@ -30,7 +30,7 @@ from .controls import Control
 from .forward_pass import ForwardPass
 from .receptive_field import fields
 from .trace import Step, goal, word
-from .units import Unit, cut_box, field_box, is_score, layer_object
+from .units import Unit, cut_box, field_box, is_score, layer_object, unit_text
 from .windowed import Windows, go_down, whole_maps, window_sizes
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def _nothing(projection: Projection, stop: str) -> str:
         layer = projection.passed.net[stop]
         negative = layer.verb == "rectify" and rule == "deconv"
         where = f"all of it is negative at {stop}" if negative else f"nothing of it passes {stop}"
-    return f"Nothing comes down of {projection.unit}: {where}{'; ' if where else ''}{remedy(projection.way.rules)}."
+    unit = unit_text(projection.passed.net, projection.unit)
+    return f"Nothing comes down of {unit}: {where}{'; ' if where else ''}{remedy(projection.way.rules)}."
 
 
 def project(

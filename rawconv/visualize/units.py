@@ -1,6 +1,7 @@
 """Units of a net and how a user names them and their layers: "conv4", plain "4", "conv4:17", "conv4:17:3:5".
 
 unit = parse_unit(net, "conv4:17:3:5")          Unit(image=0, layer="conv4", channel=17, y=3, x=5)
+parse_unit(net, "scores:ladybug")               a class score, by the name of the class (class_number.py)
 str(unit)                                       conv4:17:3:5
 unit.box(net)                                   the receptive field in the image: (top, left, bottom, right)
 unit.shown_box(net)                             what figures show of it
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
 from ..net import Net
+from .class_number import class_number
 from .receptive_field import Field, fields
 
 if TYPE_CHECKING:
@@ -152,12 +154,23 @@ def user_name(net: Net, name: str) -> str:
     )
 
 
+def shown_name(net: Net, name: str) -> str:
+    """Return what a figure calls a layer object: the user's name, and of a net that branches the node where it is
+    another: "conv1 (node relu_conv1)".
+    """
+    user_layer = user_name(net, name)
+    branches = any(len(above) > 1 for above in net.consumers.values())
+    return f"{user_layer} (node {name})" if branches and user_layer != name else user_layer
+
+
 def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
-    """ "conv4:17", "conv4:17:3:5" or "conv4:17:*" -> Unit of that image.  UsageError where the net
-    has no such unit.
+    """ "conv4:17", "conv4:17:3:5", "conv4:17:*" or "scores:ladybug" -> Unit of that image.
+    UsageError where the net has no such unit.
     """
     layer, numbers = _parts(net, str(text))
     name = layer_object(net, layer)
+    if is_score(net, name) and (class_name := _class_name(numbers)):
+        return Unit(image, user_name(net, name), class_number(net, class_name))
     whole = numbers[1:] == ["*"]
     numbers = numbers[:1] if whole else numbers
     if len(numbers) not in (1, 3) or not all(re.fullmatch(r"\d{1,9}", part) for part in numbers):
@@ -165,15 +178,30 @@ def parse_unit(net: Net, text: str, image: int = 0) -> Unit:
             f"{text!r} is not a unit; write conv4:17 (its strongest place), conv4:17:y:x or conv4:17:*."
         )
     channel, *place = map(int, numbers)
-    height, width, maps = net.shapes[name]
-    if channel >= maps:
-        raise UsageError(f"{text!r}: layer {layer} has {maps} maps, 0 to {maps - 1}.")
-    if place and (place[0] >= height or place[1] >= width):
-        raise UsageError(
-            f"{text!r}: a map of layer {layer} has {height}x{width} places, 0:0 to {height - 1}:{width - 1}."
-        )
+    _check_inside(f"{text!r}", layer, net.shapes[name], channel, place)
     y, x = place or (None, None)
     return Unit(image, user_name(net, name), channel, y, x, whole)
+
+
+def _check_inside(
+    text: str, layer: str, shape: tuple[int, ...], channel: int, place: list[int]
+) -> None:
+    """UsageError where the feature maps of a layer, of `shape` (H, W, C), have no such channel or place."""
+    height, width, maps = shape
+    if channel >= maps:
+        raise UsageError(f"{text}: layer {layer} has {maps} maps, 0 to {maps - 1}.")
+    if place and (place[0] >= height or place[1] >= width):
+        raise UsageError(
+            f"{text}: a map of layer {layer} has {height}x{width} places, 0:0 to {height - 1}:{width - 1}."
+        )
+
+
+def _class_name(parts: list[str]) -> str:
+    """Return the name in what follows "scores:", which may hold colons and end in a place; "" where
+    that is numbers alone.
+    """
+    text = ":".join(parts)
+    return re.sub(r":(0:0|\*)$", "", text) if re.search(r"[^\d:*]", text) else ""
 
 
 def _parts(net: Net, text: str) -> tuple[str, list[str]]:
@@ -186,6 +214,13 @@ def _parts(net: Net, text: str) -> tuple[str, list[str]]:
         if (count == 2) == (numbers[-1] == "*") and _find(net, layer):
             return layer, numbers
     return parts[0], parts[1:]
+
+
+def unit_text(net: Net, unit: Unit) -> str:
+    """Return a unit as a user writes it, "conv4:17:3:5", of a class score with the class's name: "scores:ladybug"."""
+    if is_score(net, layer_object(net, unit.layer)) and net.classes:
+        return f"{unit.layer}:{net.classes[unit.channel]}"
+    return str(unit)
 
 
 def is_score(net: Net, name: str) -> bool:
