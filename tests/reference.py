@@ -142,7 +142,7 @@ def winograd_matrices(n):
     same for every n; BT makes up for those it lacks.
     """
     points, at, bt, g = (
-        (0, 1, -1, 2, -2),
+        (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2),
         np.zeros((n, n + 2)),
         np.zeros((n + 2, n + 2)),
         np.zeros((n + 2, 3)),

@@ -302,7 +302,7 @@ def test_the_fingerprint_is_of_labels_images_and_order():
 def test_a_run_that_diverges_keeps_its_last_sound_checkpoint_and_names_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = call(
-        "--data", "scenes:18", "--model", "zf32", "--epochs", 60, "--lr", 0.05, "--out", "run", *CPU
+        "--data", "scenes:18", "--model", "zf32", "--epochs", 60, "--lr", 0.08, "--out", "run", *CPU
     )
     assert done.exit_code == 1 and "the run diverges" in done.output
     assert "rawconv-train --weights run/best.h5 with the same --data --lr " in done.output, (

@@ -159,6 +159,35 @@ def test_the_matrices_are_those_of_their_points(n):
     np.testing.assert_allclose(at @ (g @ taps * (bt @ d)), np.correlate(d, taps), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("channels", "limits"), [(256, (5e-6, 3e-6, 2.5e-6)), (384, (2e-6, 2.5e-6, 2.5e-6))]
+)
+def test_rounding_errors_in_single_precision(channels, limits):
+    """Of ZFNet's conv3 and conv4, all three passes, relative to the largest value.
+
+    With the usual points 0, 1, -1, 2, -2 they are 1e-5, 1.7e-5 and 5e-6; with sums over all
+    channels in a row, conv4's y and dx are 3e-6 and 4e-6.  (Rows of 256 channels go through BLAS.)
+    """
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.standard_normal((8, 13, 13, channels), np.float32), 0)
+    dy = rng.standard_normal((8, 13, 13, 384), np.float32)
+    weight = rng.standard_normal((3, 3, channels, 384), np.float32)
+    window, found = Window.of(3, 1, 1, True), []
+    for dtype, execution in (("float32", Execution("winograd")), ("float64", GEMM)):
+        one, two, taps = (array.astype(dtype) for array in (x, dy, weight))
+        found.append(
+            [
+                convolve(one, taps, None, window, execution),
+                convolve_transpose(two, taps, (13, 13), window, execution),
+                weight_gradient(one, two, window, execution),
+            ]
+        )
+    errors = [
+        np.abs(got - want).max() / np.abs(want).max() for got, want in zip(*found, strict=True)
+    ]
+    assert (np.array(errors) < limits).all(), errors
+
+
 def tiles_of(size):
     """(number of the tile in all, image, rows, columns, outputs down, outputs across), in the order
     they stand in.

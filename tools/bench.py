@@ -18,6 +18,7 @@ import click
 NAMES = (
     "against",
     "layers",
+    "errors",
     "auto",
     "step",
     "project",

@@ -8,13 +8,16 @@ import numpy as np
 
 from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, scratch
-from .simd import LANES, accumulate, copies, splat, store
+from .simd import LANES, accumulate, copies, load, splat, store
 
 ROWS = 12
 # bytes: numbers as far apart as a multiple of it share one place in the first cache, which has 8 or
 # 12
 PAGE = 4096
 PRODUCTS = 40  # multiplications and additions a nanosecond, about
+# terms added one after the other; the sums of so many are then added, so that rounding errors,
+# which grow with the root of a sum's length, stay small
+DEPTH = 64
 BLOCK = 150_000  # nanoseconds, at least, of the products that one call computes
 
 
@@ -91,8 +94,12 @@ def multiply(a, b, out):
     for first in range(0, len(a), ROWS):
         row = min(first, len(a) - ROWS)
         for column in range(0, out.shape[1], LANES):
-            sums = accumulate(
-                copies(zero, ROWS), a, row * across, across, 1, b, column, down, len(b)
-            )
-            for j in range(ROWS):
-                store(out, (row + j) * line + column, sums[j])
+            for k in range(0, len(b), DEPTH):
+                depth = min(DEPTH, len(b) - k)
+                sums = accumulate(
+                    copies(zero, ROWS), a, row * across + k, across, 1,
+                    b, k * down + column, down, depth,
+                )  # fmt: skip
+                for j in range(ROWS):
+                    place = (row + j) * line + column
+                    store(out, place, sums[j] if k == 0 else load(out, place) + sums[j])
