@@ -24,6 +24,8 @@ NAMES = (
     "project",
     "visualize",
     "occlusion",
+    "imported",
+    "figure2",
     "gpu",
     "host",
     "reader",
