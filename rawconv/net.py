@@ -288,7 +288,7 @@ class Net:
 
     def deconv(
         self,
-        r: Array,
+        r: Array | dict[str, Array],
         caches: Caches,
         rules: Rules = PAPER,
         watch: Callable[[Node, Any], object] | None = None,
@@ -296,9 +296,11 @@ class Net:
         """Deconvnet pass: project r, in the shape of the output that came with `caches`, to pixel
         space.  Paper, section 2.1.
 
+        r: or {node: what has come down to it so far}, of several nodes, to go on from there.
         watch: called as watch(node, r) with what each node yields, of several inputs a tuple.
         """
-        self._need_floats(r, "r (N, H, W, C)")
+        for value in r.values() if isinstance(r, dict) else (r,):
+            self._need_floats(value, "r (N, H, W, C)")
 
         def step(node: Node, r: Array) -> Any:
             below = node.layer.deconv(r, caches[node.name], rules)
@@ -325,7 +327,7 @@ class Net:
 
     def walk_down(
         self,
-        value: Array,
+        value: Array | dict[str, Array],
         caches: Caches,
         step: Callable[[Node, Any], Any],
         wanted: Collection[str] | None = None,
@@ -336,10 +338,11 @@ class Net:
         step returns what the node's input gets, of a layer that joins several a tuple.  What
         reaches a node from several consumers is summed: all of them stand above it, and so come
         before it.
+        value: or {node: its value}, where several nodes have one to begin with.
         wanted: the names of the nodes to visit, if not all; without the pixels among them, None is
         returned.  step may return None where none of a node's inputs is among them.
         """
-        reached = {next(reversed(caches)): value}
+        reached = dict(value) if isinstance(value, dict) else {next(reversed(caches)): value}
         for name in reversed(caches):
             if name not in reached:
                 continue

@@ -227,7 +227,7 @@ def test_selected_caches_are_those_of_the_selected_images(xp, layer):
     _, alone = net.forward(x[rows], layer)
     for rules in RULES:
         assert_close(
-            net.deconv(y[rows], select(net, caches, rows), rules),
+            net.deconv(y[rows], select(net, caches, rows, rules), rules),
             to_cpu(net.deconv(y[rows], alone, rules)),
             1e-12,
         )

@@ -22,7 +22,7 @@ from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import to_cpu
 from rawconv.net import Net
-from rawconv.visualize import windowed
+from rawconv.visualize import boxes, windowed
 from rawconv.visualize.receptive_field import fields
 
 EVERY_RULE = [
@@ -220,16 +220,16 @@ def test_sizes_of_the_papers_net():
     """DESIGN: 1-3-5-7-15-33-67-139."""
     shape, layers = models.MODELS["zfnet"](2)
     net = Net(shape, layers[:14])
-    sizes = windowed.window_sizes(net, "relu5")
+    sizes = boxes.window_sizes(net, "relu5")
     assert list(dict.fromkeys(reversed(sizes))) == [(n, n) for n in (1, 3, 5, 7, 15, 33, 67, 139)]
-    assert windowed.whole_maps(net, "relu5")[-6:] == [(13, 13)] * 6
-    assert windowed.window_sizes(net, "conv1") == [(7, 7), (1, 1)]
+    assert boxes.whole_maps(net, "relu5")[-6:] == [(13, 13)] * 6
+    assert boxes.window_sizes(net, "conv1") == [(7, 7), (1, 1)]
 
 
 @pytest.mark.parametrize("model", ["zf32", "lenet"])
 def test_from_the_top_of_a_net_whole_maps_go_down(model):
     net = models.build(model, classes=3)
-    assert windowed.window_sizes(net, list(net.shapes)[-1]) == windowed.whole_maps(
+    assert boxes.window_sizes(net, list(net.shapes)[-1]) == boxes.whole_maps(
         net, list(net.shapes)[-1]
     )
 
@@ -237,7 +237,7 @@ def test_from_the_top_of_a_net_whole_maps_go_down(model):
 @pytest.mark.parametrize("name", ["relu1", "pool1", "relu3", "pool3"])
 def test_a_window_is_never_smaller_than_the_field(name):
     net = nets.make(np, ODD, ODD_SHAPE)
-    size = windowed.window_sizes(net, name)[0]
+    size = boxes.window_sizes(net, name)[0]
     assert size in (fields(net)[name].size, ODD_SHAPE[:2])
 
 
@@ -268,7 +268,7 @@ def test_switches_that_no_maximum_chose(xp, name, shared):
                 rules,
             )
         )
-        for sizes in (windowed.window_sizes, windowed.whole_maps)
+        for sizes in (boxes.window_sizes, boxes.whole_maps)
     ]
     assert ways[1].any()
     assert_close(ways[0], ways[1], 1e-12)
@@ -317,7 +317,7 @@ def test_caches_are_left_alone(xp):
     y, caches = net.forward(x, "pool2")
     arrays = [cache[0] if isinstance(cache, tuple) else cache for cache in caches.values()]
     before = [to_cpu(array).copy() for array in arrays]
-    seed, sizes = xp.ones((3, 1, 1, y.shape[3])), windowed.window_sizes(net, "pool2")
+    seed, sizes = xp.ones((3, 1, 1, y.shape[3])), boxes.window_sizes(net, "pool2")
     corner = np.array([[0, 0], [1, 2], [net.shapes["pool2"][0] - 1, 0]])
     for rules in (PAPER, Rules("guided", "gradient", "max")):
         windowed.go_down(net, caches, windows_of(seed, corner, np.zeros(3, int)), sizes, rules)

@@ -63,7 +63,8 @@ def projection(model="zf64", units=64):
     """As many units of the last convolution down to pixels."""
     from rawconv import models
     from rawconv.machine.arrays import Device
-    from rawconv.visualize.windowed import Windows, go_down, window_sizes
+    from rawconv.visualize.boxes import window_sizes
+    from rawconv.visualize.windowed import Windows, go_down
 
     device, rng = Device(0), np.random.default_rng(0)
     net = models.build(model, classes=64).to(device)

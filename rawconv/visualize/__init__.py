@@ -2,7 +2,8 @@
 
 units.py            Unit: one unit in one image, how a user names it;  receptive_field.py  which pixels it sees
 forward_pass.py     ForwardPass: images that went up once, to be asked for classes, maps and strongest units
-projection.py       Projection: what a unit saw;  windowed.py  the one way down, through receptive fields alone
+projection.py       Projection: what a unit saw;  windowed.py  the one way down, through receptive fields alone;
+                    boxes.py  which windows of the maps below these are
 trace.py            the steps of a way down, in numbers;  controls.py  with an ingredient exchanged
 perturbed.py        up again where an image has changed;  images.py  projections as images
 top_activations.py  the images that excite each feature map most;  scan_record.py  those in a file

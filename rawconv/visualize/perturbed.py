@@ -23,7 +23,6 @@ from ..layers.cutouts import clear, gather, paste
 from ..machine.arrays import array_module
 from ..machine.threads import cut
 from ..net import IMAGE
-from .windowed import sole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +44,7 @@ def forward(
     corner: (U, 2), NumPy's. Beside the result, memory is bounded whatever U.
     """
     path = net.path(max(wanted, key=list(net.shapes).index))
-    some = _some if all(sole(path, place) for place in range(len(path))) else _whole
+    some = _some if all(_sole(path, place) for place in range(len(path))) else _whole
     parts = [
         some(net, maps, r[part], corner[part], wanted, path)
         for part in cut(len(r), _at_once(net, r))
@@ -119,3 +118,8 @@ def _at_once(net, r):
         height, width = size or net.shapes[name][:2]
         sizes.append(height * width * net.shapes[name][2])
     return max(1, CACHE_BYTES // (3 * max(sizes) * r.dtype.itemsize))
+
+
+def _sole(path, place):
+    """Whether node `place` of a path takes nothing but the output of the one before it."""
+    return path[place].inputs == ((path[place - 1].name if place else IMAGE),)

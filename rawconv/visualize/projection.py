@@ -26,12 +26,13 @@ from ..layers import PAPER, Rules
 from ..layers.cutouts import put
 from ..machine.arrays import array_module, to_cpu
 from ..machine.threads import cut
+from .boxes import whole_maps, window_sizes
 from .controls import Control
 from .forward_pass import ForwardPass
 from .receptive_field import fields
 from .trace import Step, goal, word
 from .units import Unit, cut_box, field_box, is_score, layer_object, unit_text
-from .windowed import Windows, go_down, whole_maps, window_sizes
+from .windowed import Windows, go_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable

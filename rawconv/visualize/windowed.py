@@ -7,7 +7,7 @@ A window is a small map per unit, r (U, h, w, C), and its corner (U, 2): the map
 its first place. A layer takes the window of size n at corner o to the one of size (n - 1) * stride
 + k at corner o * stride - pad; from conv5 of the paper's net they are 1-3-5-7-15-33-67-139 of
 13-13-13-26-55-110-224 places.  Where a window would be as large as its map, the whole map goes on
-from there, so that no net is slower this way.
+from there, so that no net is slower this way.  boxes.py says which windows they are.
 
 A window may hang over its map.  What lies outside is set to zero after every layer: in a whole map
 it does not exist.
@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..layers import PAPER
+from ..layers import PAPER, Rules
 from ..layers.cutouts import gather, put
 from ..machine.arrays import Array, array_module
+from ..machine.buffers import zeros
 from ..machine.threads import cut
 from ..net import IMAGE
+from .boxes import boxes
 
 if TYPE_CHECKING:
     from typing import Any
 
     from ..net import Caches, Net
+    from .boxes import Box
 
 # of the windows of one map: many small ones go through a product, few large ones stay in cache
 WINDOW_BYTES = 24 << 20
@@ -54,36 +57,17 @@ class Windows(NamedTuple):
         return Windows(*(column[some] for column in self))
 
 
-def window_sizes(net: Net, name: str) -> Any:
-    """[(rows, columns) computed for a unit of layer object `name`]: of the pixels, ..., of its own
-    layer's map.
-
-    A map's own size where a window would be as large, or where branches meet: from there down whole
-    maps are computed.
+class Way(NamedTuple):
+    """What holds for all units on their way down.  sizes, boxes: {node, or IMAGE: the size of its
+    windows, its Box}.
     """
-    size, sizes, whole, path = (1, 1), [], whole_maps(net, name), net.path(name)
-    for place in reversed(range(len(path))):
-        sizes.append(size := _or_whole(size, whole[place + 1]))
-        if not sole(path, place):
-            # whole maps up to this node's own, whose size is the last of `sizes`
-            return [*whole[: place + 2], *reversed(sizes[:-1])]
-        if window := path[place].layer.window:
-            size = window.reach(size)
-    return [_or_whole(size, whole[0]), *reversed(sizes)]
 
-
-def sole(path, place):
-    """Whether node `place` of a path takes nothing but the output of the one before it."""
-    return path[place].inputs == ((path[place - 1].name if place else IMAGE),)
-
-
-def whole_maps(net: Net, name: str) -> Any:
-    """The same list for the way through whole maps."""
-    return [net.shape[:2], *(net.shapes[node.name][:2] for node in net.path(name))]
-
-
-def _or_whole(size, whole):
-    return whole if size[0] * size[1] >= whole[0] * whole[1] else size
+    net: Net
+    rules: Any
+    sizes: dict[str, Any]
+    boxes: dict[str, Box]
+    out: Array
+    watch: Any
 
 
 def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
@@ -98,63 +82,102 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
     """
     if out is None:
         out = array_module(windows.r).empty((len(windows.r), *net.shape), windows.r.dtype)
-    path, whole = (
-        [net.nodes[name] for name in caches],
-        [net.shape, *(net.shapes[name] for name in caches)],
+    name = next(reversed(caches))
+    way = Way(
+        net, rules, dict(zip((IMAGE, *caches), sizes, strict=True)), boxes(net, name), out, watch
     )
-    for place in reversed(range(len(path))):
-        node = path[place]
-        whole_from_here = sizes[place + 1] == whole[place + 1][:2] or (
-            node.layer.window and not node.layer.deconv_window
-        )
-        most = _at_once(sizes, whole[: place + 1], windows.r.itemsize, whole_from_here)
-        if whole_from_here or len(windows.r) > most:
-            caches = _below(caches, node.name)
-            go_on = _go_down_whole if whole_from_here else go_down
-            for some in cut(len(windows.r), most):
-                go_on(net, caches, windows.part(some), sizes, rules, out, watch)
-            return out
-        r, corner = step(
-            node.layer, *windows[:2], caches[node.name], windows.rows, whole[place], rules
-        )
-        windows = windows._replace(r=r, corner=corner)
-        if watch:
-            watch(node, node.inputs[0], windows)
-    put(windows.r, windows.corner, net.shape[:2], out, windows.at)
+    _go_on(way, caches, {name: windows}, windows.corner)
     return out
 
 
-def _go_down_whole(net, caches, windows, sizes, rules, out, watch):
-    """The rest of the way through whole maps; `sizes` are not asked any more."""
-    xp, r = (
-        array_module(windows.r),
-        put(windows.r, windows.corner, net.shapes[next(reversed(caches))][:2]),
-    )
-    origin = np.zeros_like(windows.corner)
+def _go_on(way, caches, reached, origin):
+    """From the nodes of `caches` to the pixels.
+
+    reached: {node: the Windows of its map that stand for what came down to it so far}.
+    origin: (U, 2), the units' own places.
+    """
+    net, names = way.net, list(caches)
+    while names:
+        node, whole = net.nodes[names[-1]], net.shapes[names[-1]][:2]
+        whole_from_here = way.sizes[node.name] == whole or (
+            node.layer.window and not node.layer.deconv_window
+        )
+        most = _at_once(way, names, whole_from_here)
+        if whole_from_here or len(origin) > most:
+            left = {name: caches[name] for name in names}
+            go_on = _go_on_whole if whole_from_here else _go_on
+            for some in cut(len(origin), most):
+                parts = {name: windows.part(some) for name, windows in reached.items()}
+                go_on(way, left, parts, origin[some])
+            return
+        names.pop()
+        _step_down(way, node, caches[node.name], reached, origin)
+    windows = reached[IMAGE]
+    put(windows.r, windows.corner, net.shape[:2], way.out, windows.at)
+
+
+def _step_down(way, node, cache, reached, origin):
+    """One node down: its Windows leave `reached`, and what comes out of it is added to its inputs'."""
+    windows, net = reached.pop(node.name), way.net
+    below = net.shapes.get(node.inputs[0], net.shape)
+    r, corner = step(node.layer, *windows[:2], cache, windows.rows, below, way.rules)
+    for name, part in zip(node.inputs, r if node.layer.joins else (r,), strict=True):
+        made = windows._replace(r=part, corner=corner)
+        if way.watch:
+            way.watch(node, name, made)
+        reached[name] = _summed(way, name, reached.get(name), made, origin)
+
+
+def _summed(way, name, before, windows, origin):
+    """The sum of two Windows of one map, or of one and nothing, as windows of the map's Box."""
+    box, shape = way.boxes[name], way.net.shapes.get(name, way.net.shape)
+    if box.offset is None:
+        if before is None:  # in windows, until all goes on in whole maps
+            return windows
+        r = [put(part.r, part.corner, shape[:2]) for part in (before, windows)]
+        return windows._replace(r=r[0] + r[1], corner=np.zeros_like(origin))
+    if windows.r.shape[1:3] == box.size:
+        return windows if before is None else windows._replace(r=before.r + windows.r)
+    corner = origin * box.stride + box.offset
+    size = (len(origin), *box.size, shape[2])
+    r = zeros(windows.r, size) if before is None else before.r.copy()
+    top, left = (windows.corner[0] - corner[0]).tolist() if len(origin) else (0, 0)
+    r[:, top : top + windows.r.shape[1], left : left + windows.r.shape[2]] += windows.r
+    return windows._replace(r=r, corner=corner)
+
+
+def _go_on_whole(way, caches, reached, origin):
+    """The rest of the way through whole maps; sizes are not asked any more."""
+    net = way.net
+    r = {
+        name: put(windows.r, windows.corner, net.shapes.get(name, net.shape)[:2])
+        for name, windows in reached.items()
+    }
+    windows, corner = next(iter(reached.values())), np.zeros_like(origin)
 
     def tell(node, parts):
         for below, part in zip(node.inputs, parts if node.layer.joins else (parts,), strict=True):
-            watch(node, below, windows._replace(r=part, corner=origin))
+            way.watch(node, below, windows._replace(r=part, corner=corner))
 
-    caches = select(net, caches, xp.asarray(windows.rows))
-    out[xp.asarray(windows.at)] = net.deconv(r, caches, rules, tell if watch else None)
-
-
-def _below(caches, name):
-    """The caches up to that of layer `name`."""
-    names = list(caches)
-    return {name: caches[name] for name in names[: names.index(name) + 1]}
+    xp = array_module(windows.r)
+    caches = select(net, caches, xp.asarray(windows.rows), way.rules)
+    down = net.deconv(r, caches, way.rules, tell if way.watch else None)
+    way.out[xp.asarray(windows.at)] = down
 
 
-def _at_once(sizes, shapes, itemsize, whole_from_here):
-    """How many units may go on together, through windows of these sizes or through all of the whole
-    maps below.
+def _at_once(way, names, whole_from_here):
+    """How many units may go on together from the last of `names`, through windows or through all of
+    the whole maps below.
     """
-    maps = [
-        height * width * shape[2] * itemsize
-        for (height, width), shape in zip(sizes, shapes, strict=False)
-    ]
-    return max(1, MAPS_BYTES // sum(maps) if whole_from_here else WINDOW_BYTES // maps[-1])
+    net = way.net
+
+    def size(name):
+        height, width = way.sizes[name]
+        return height * width * net.shapes.get(name, net.shape)[2] * way.out.itemsize
+
+    if whole_from_here:
+        return max(1, MAPS_BYTES // sum(map(size, (IMAGE, *names[:-1]))))
+    return max(1, WINDOW_BYTES // max(map(size, net.nodes[names[-1]].inputs)))
 
 
 def step(layer, r, corner, cache, rows, below, rules):
@@ -164,6 +187,8 @@ def step(layer, r, corner, cache, rows, below, rules):
     if layer.rule and getattr(rules, layer.rule) in layer.cached_rules:
         cache = gather(cache, rows, corner, r.shape[1:3])
     out = layer.deconv(r, cache, rules)
+    if layer.joins:
+        return out, corner
     if out.shape != r.shape:  # or a compiled loop below would read beside it
         kind, by = type(layer).__name__, getattr(rules, layer.rule) if layer.rule else "this rule"
         raise ValueError(
@@ -172,18 +197,20 @@ def step(layer, r, corner, cache, rows, below, rules):
     return out, corner
 
 
-def select(net: Net, caches: Caches, rows: Any) -> Caches:
+def select(net: Net, caches: Caches, rows: Any, rules: Rules) -> Caches:
     """The caches of these images, in this order, as if forward had been given just them (again
-    and again).
+    and again), as far as the way down by these rules reads them.
 
     ValueError: a layer says nowhere how the images of its cache are selected.
     """
-    return {name: _select_one(net[name], cache, rows) for name, cache in caches.items()}
+    return {name: _select_one(net[name], cache, rows, rules) for name, cache in caches.items()}
 
 
-def _select_one(layer, cache, rows):
+def _select_one(layer, cache, rows, rules):
     if layer.select_cache:
         return layer.select_cache(cache, rows)
+    if layer.cached_rules and getattr(rules, layer.rule) not in layer.cached_rules:
+        return cache  # which nobody reads, and a copy would be large
     if hasattr(cache, "dtype"):
         return cache[rows]
     if cache is None or (
