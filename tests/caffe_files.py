@@ -1,5 +1,8 @@
 """Small files of Caffe, from its text form and random weights, which OpenCV reads too."""
 
+import io
+
+import h5py
 import numpy as np
 
 from rawconv.convert.caffe_schema import message
@@ -36,6 +39,18 @@ def fill(blob, array, old=False):
     kind = blob.double_data if array.dtype == np.float64 else blob.data
     kind.append(array.tobytes())
     return blob
+
+
+def hdf5(blobs):
+    """Bytes of a .caffemodel.h5 with {name of a layer: [array]}, as Caffe's Net::ToHDF5 lays them out."""
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        for name, arrays in blobs.items():
+            group = file.create_group(f"data/{name}")
+            for number, array in enumerate(arrays):
+                group[str(number)] = array
+        file["data"].create_group("relu1")  # a layer without weights has a group too
+    return out.getvalue()
 
 
 # Norm before pool as in bvlc_alexnet, groups, a padded pool that clips its last window, everything

@@ -22,8 +22,13 @@ class Text:
         """top: "=" in place, by default the layer's name."""
         bottoms = [bottom or self.last] if not isinstance(bottom, (list, tuple)) else list(bottom)
         top = bottoms[0] if top == "=" else top or name
-        taken = " ".join(f'bottom: "{one}"' for one in bottoms)
-        self.lines.append(f'layer {{ name: "{name}" type: "{kind}" {taken} top: "{top}" {about} }}')
+        parts = [
+            f'name: "{name}" type: "{kind}"',
+            *(f'bottom: "{one}"' for one in bottoms),
+            f'top: "{top}"',
+            about,
+        ]
+        self.lines.append(f"layer {{ {' '.join(filter(None, parts))} }}")
         self.last = top
         if kind == "Concat":
             self.channels[top] = sum(self.channels[one] for one in bottoms)

@@ -2,7 +2,10 @@
 says in words that Caffe does not have is refused.
 """
 
+import io
+
 import caffe_nets as nets
+import h5py
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from rawconv.convert import Wanted
 from rawconv.convert.read import import_net
 from rawconv.convert.verify import file_input
 from rawconv.data.preprocessing import center_crop, preprocess
+from rawconv.errors import RawconvError
 from rawconv.layers.conv import Conv
 from rawconv.layers.softmax import softmax
 
@@ -89,3 +93,61 @@ def test_opencv_makes_the_same_of_every_node(name, tmp_path):
     last = ours[-1].reshape(1, -1).astype(np.float64)
     last = softmax(last) if found.foreign.softmax else last
     assert distance(last, found.reader.scores(path, x, wanted)) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["GoogLeNet", "ResNet"])
+def test_weights_in_hdf5_are_the_same(name, tmp_path):
+    """Caffe's snapshot_format: HDF5.  Names with a stroke become groups in groups."""
+    net = nets.NETS[name]()
+    found = import_net(*written(net, tmp_path))
+    path, wanted = written(net, tmp_path, files.hdf5(net.blobs))
+    again = import_net(path, wanted)
+    assert again.net.params.keys() == found.net.params.keys()
+    for key, array in found.net.params.items():
+        np.testing.assert_array_equal(again.net.params[key], array)
+    assert again.info["imported"]["format"] == "Caffe, weights in HDF5"
+
+
+def broken_hdf5(change):
+    """A .caffemodel.h5 of CaffeNet after change(its open file)."""
+    data = io.BytesIO(files.hdf5(nets.caffenet().blobs))
+    with h5py.File(data, "r+") as file:
+        change(file)
+    return data.getvalue()
+
+
+def replaced(file, name, **about):
+    array = file[name][()]
+    del file[name]
+    file.create_dataset(name, data=array, **about)
+
+
+def in_a_circle(file):
+    file["data/conv1/again"] = file["data"]
+
+
+HDF5 = {
+    "compressed": (lambda f: replaced(f, "data/conv1/0", compression="gzip"), "conv1/0 compressed, in chunks"),
+    "integers": (lambda f: replaced(f, "data/fc8/1", dtype="i4"), "fc8/1 of dtype int32"),
+    "a link": (lambda f: f["data"].__setitem__("x", h5py.SoftLink("/data/fc6")), "a link to somewhere else"),
+    "a gap": (lambda f: f.move("data/conv1/1", "data/conv1/2"), "holds no /data/conv1/1"),
+    "in a circle": (in_a_circle, "more than 4096 groups"),
+    "one array twice": (
+        lambda f: [f.__setitem__(f"data/x/{k}", f["data/fc6/0"]) for k in range(9)], "its arrays overlap"),
+    "another's": (lambda f: f.move("data/conv1/0", "data/conv1/x"), "holds no /data/conv1/0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HDF5)
+def test_weights_in_hdf5_that_caffe_did_not_write(what, tmp_path):
+    change, message = HDF5[what]
+    with pytest.raises(RawconvError, match=message):
+        import_net(*written(nets.caffenet(), tmp_path, broken_hdf5(change)))
+
+
+def test_weights_alone_ask_for_their_layers(tmp_path):
+    path, _ = written(nets.caffenet(), tmp_path, files.hdf5(nets.caffenet().blobs))
+    with pytest.raises(
+        RawconvError, match="holds weights alone, not layers. Name the deploy.prototxt.*--prototxt"
+    ):
+        import_net(path)

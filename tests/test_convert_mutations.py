@@ -117,7 +117,7 @@ def state_dict(how):
 
 
 def caffe(name):
-    """Both versions; the text that goes with one, and a mean picture."""
+    """Both versions, and one with branches; the text that goes with one, weights in HDF5, a mean picture."""
     pytest.importorskip(
         "google.protobuf", reason="protobuf is not installed (pip install 'rawconv[caffe]')"
     )
@@ -131,6 +131,11 @@ def caffe(name):
         return files.fill(
             files.message("BlobProto")(), np.full((1, 3, 44, 44), 99, np.float32)
         ).SerializeToString()
+    if name in ("caffe with branches", "caffe in hdf5"):
+        import caffe_nets as nets
+
+        net = nets.mixture()
+        return files.hdf5(net.blobs) if name == "caffe in hdf5" else net.model().SerializeToString()
     text, shapes = (
         (files.DEPLOY, files.SHAPES) if name == "caffe" else (files.TRAINED, files.OLD_SHAPES)
     )
@@ -142,6 +147,13 @@ def reader(name, folder):
     if name in ("prototxt", "mean"):
         (folder / "net.caffemodel").write_bytes(caffe("caffe"))
         return lambda path: import_net(folder / "net.caffemodel", Wanted(**{name: str(path)}))
+    if name == "caffe in hdf5":
+        import caffe_nets as nets
+
+        (folder / "deploy.prototxt").write_text(str(nets.mixture()))
+        return functools.partial(
+            import_net, wanted=Wanted(prototxt=str(folder / "deploy.prototxt"))
+        )
     return functools.partial(import_net, wanted=WANTED.get(name))
 
 
@@ -150,6 +162,7 @@ FILES = {
     "zip": lambda: state_dict("zip"), "pickle": lambda: state_dict("pickle"),
     "safetensors": lambda: state_dict("safetensors"),
     "caffe": lambda: caffe("caffe"), "caffe v1": lambda: caffe("caffe v1"),
+    "caffe with branches": lambda: caffe("caffe with branches"), "caffe in hdf5": lambda: caffe("caffe in hdf5"),
     "prototxt": lambda: caffe("prototxt"), "mean": lambda: caffe("mean"),
 }  # fmt: skip
 WANTED = dict.fromkeys(("zip", "pickle", "safetensors"), Wanted(arch="alexnet"))

@@ -106,6 +106,8 @@ def _tell(facts):
         f" ({why}{'' if why == 'as you said' else '; see --pixels'})" if why else ""
     )
     echo(f"{facts['format']}; pixels: {pixels}; pictures {facts['pictures']}")
+    if taken := facts["conventions"].get("field 13 of pools"):
+        echo(f"field 13 of its pools, which has no name in the file: {taken}")
     if check := facts.get("verified"):
         worst = (
             f"; of {check['nodes']} maps {check['worst']['node']} differs most, by {check['worst']['difference']:.1e} "

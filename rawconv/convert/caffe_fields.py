@@ -18,6 +18,7 @@ PARAMETERS = {
     "Pooling": "pooling_param", "Dropout": "dropout_param", "BatchNorm": "batch_norm_param", "Scale": "scale_param",
     "Eltwise": "eltwise_param", "Concat": "concat_param", "Flatten": "flatten_param", "Softmax": "softmax_param",
 }  # fmt: skip
+GRAPH = ("name", "type", "bottom", "top", "include", "exclude")
 LAYERS = {"layer": "LayerParameter", "layers": "V1LayerParameter"}
 
 
@@ -46,9 +47,14 @@ def unknown_in_binary(about):
 
 
 def meant(name, title):
-    """ ", did it mean 'stride'?" where a field of a message is spelt like `name`; else nothing."""
-    close = difflib.get_close_matches(name, _names(title), 1, 0.7)
+    """The end of a sentence, "; 'stride' may be meant", where a field of a message is spelt like `name`."""
+    close = difflib.get_close_matches(name, _names(title), 1)
     return f"; {close[0]!r} may be meant" if close else ""
+
+
+def is_of_the_graph(name):
+    """Whether a name is spelt like a field that says where a layer stands in its net."""
+    return bool(difflib.get_close_matches(name, GRAPH, 1, 0.8))
 
 
 def _names(title):

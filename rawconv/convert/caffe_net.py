@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from ..files.storage import Wrong
 from . import Foreign
-from .caffe_fields import PARAMETERS, meant, unknown_in_binary
+from .caffe_fields import PARAMETERS, is_of_the_graph, meant, unknown_in_binary
 from .caffe_files import Files, read_files
-from .caffe_graph import Graph, kind, label
+from .caffe_graph import Graph, kind, label, layers_of
 from .caffe_picture import pixels_of, shape_of
 from .caffe_walk import Walk
 from .caffe_witness import maps_of, scores_of
@@ -63,11 +63,12 @@ def maps(path, x, wanted):
 
 def _net(path, wanted):
     files = read_files(path, wanted.prototxt)
+    _check_graph(files, wanted.prototxt)
     graph = Graph(files.net)
     nodes, names = graph.below(graph.output(wanted.output))
     for number in nodes:
         graph.check(number)
-        _check_fields(graph.nodes[number], files.unknown, wanted.prototxt)
+        _check_fields(graph.nodes[number], files, wanted.prototxt)
     if len(names) != 1:
         raise Wrong(f"makes its scores of {len(names)} inputs; rawconv takes nets of one picture")
     (picture,), ended = names, kind(graph.nodes[nodes[-1]].layer) == "Softmax"
@@ -113,26 +114,40 @@ def _pools(graph, nodes):
     return [layer.pooling_param for layer in layers if kind(layer) == "Pooling"]
 
 
-def _check_fields(node, unknown, prototxt):
+def _check_graph(files, prototxt):
+    """Wrong where a text misspells what says where a layer stands: used or not, the graph would be another."""
+    for place, layer in enumerate(layers_of(files.net)):
+        for where, name, title in _unknown(files, layer, place):
+            if not where and is_of_the_graph(name):
+                raise _misspelt(layer, where, name, title, prototxt)
+
+
+def _check_fields(node, files, prototxt):
     """Wrong where a layer has a field that Caffe does not have: of another spelling, or of a fork."""
-    layer = node.layer
-    if unknown is not None:
-        field = "layer" if isinstance(layer.type, str) else "layers"
-        for where, name, title in unknown.get((field, node.place), ())[:1]:
-            raise Wrong(
-                f"has {label(layer)} with a field {'.'.join((*where, name))!r:.80} that Caffe does not have"
-                f"{meant(name, title)}",
-                f"Mend it in {prototxt}.",
-            )
-        return
-    name = PARAMETERS.get(kind(layer))
-    about = getattr(layer, name) if name and hasattr(layer, name) else None
+    layer, name = node.layer, PARAMETERS.get(kind(node.layer))
+    for where, unknown, title in _unknown(files, layer, node.place):
+        raise _misspelt(layer, where, unknown, title, prototxt)
+    about = getattr(layer, name) if files.unknown is None and hasattr(layer, name or "") else None
     if about is not None and (numbers := unknown_in_binary(about)):
         raise Wrong(
             f"has {label(layer)} with the field {numbers[0]} in its {name}, which BVLC's Caffe does not have, or of "
             "which it does not know the value",
             "Say what it means in a deploy.prototxt, and name that with --prototxt.",
         )
+
+
+def _unknown(files, layer, place):
+    """[(where, name, message)] of the unknown fields of a layer in a text."""
+    field = "layer" if isinstance(layer.type, str) else "layers"
+    return (files.unknown or {}).get((field, place), [])
+
+
+def _misspelt(layer, where, name, title, prototxt):
+    return Wrong(
+        f"has {label(layer)} with a field {'.'.join((*where, name))!r:.80} that Caffe does not have"
+        f"{meant(name, title)}",
+        f"Mend it in {prototxt}.",
+    )
 
 
 def _check_softmax(layer):

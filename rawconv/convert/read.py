@@ -15,7 +15,7 @@ from ..files.storage import Wrong, open_file, open_regular
 from ..net import Net
 from . import Foreign, Pixels, Wanted
 from .assemble import assemble, default_stored, known_pixels
-from .formats import READERS, recognise
+from .formats import READERS, check_folder, recognise
 
 REMEDY = "Fetch it again, or export it to ONNX with the program that wrote it."
 
@@ -43,6 +43,7 @@ def import_net(path, wanted=None, changes=(), stored=None, classes=()):
     """
     path, wanted = Path(path), wanted or Wanted()
     try:
+        check_folder(path)
         with open_file(path, "alexnet.onnx") as file:
             kind = recognise(file)
         reader = importlib.import_module(f".{READERS[kind][0]}", __package__)
