@@ -243,9 +243,11 @@ def mobilenet():
     )
 
 
-def mixture():
+def mixture(scalar=()):
     """What none of them has: coefficients, averages that hang over a padded border, dilation, scalars, a flattened
     Concat, a norm right on the picture, a blob added to itself, maps that round down.
+
+    scalar: the shape of the scalars; OpenCV does not read Caffe's own, ().
     """
     net = Text(23).norm("data", top="data/bn").conv("c", 6, 3, "pad: 2 dilation: 2").relu("r")
     net.pool("p", "pool: AVE kernel_size: 3 stride: 2 pad: 1", "c").pool(
@@ -253,7 +255,7 @@ def mixture():
     )
     net.add("d", "Eltwise", "eltwise_param { coeff: 0.5 coeff: -2 coeff: 1 }", ["p", "q", "q"])
     net.add("s", "Scale", "scale_param { num_axes: 0 bias_term: true }", top="=")
-    net._keep("s", np.array(1.5), np.array(-0.25))
+    net._keep("s", np.full(scalar, 1.5), np.full(scalar, -0.25))
     net.add("e", "Eltwise", "eltwise_param { coeff: 1 coeff: 3 }", ["d", "d"]).relu("e_relu")
     net.pool("a", "pool: AVE kernel_size: 4 stride: 3 ceil_mode: false", "e").add("f", "Flatten")
     net.pool("b", "pool: MAX kernel_size: 4 stride: 3 round_mode: FLOOR", "e").add("g", "Flatten")

@@ -22,6 +22,7 @@ pytest.importorskip(
 )
 import caffe_files as files
 
+OPENCV = "OpenCV 4 is not installed (pip install 'opencv-python-headless<5')"
 TORCH = "PyTorch is not installed: no witness in float64 (pip install torch)"
 
 
@@ -72,10 +73,9 @@ def test_in_float64_every_map_is_pytorch_s(name, tmp_path):
 
 @pytest.mark.parametrize("name", nets.NETS)
 def test_opencv_makes_the_same_of_every_node(name, tmp_path):
-    pytest.importorskip(
-        "cv2", reason="OpenCV 4 is not installed (pip install 'opencv-python-headless<5')"
-    )
-    path, wanted = written(nets.NETS[name](), tmp_path)
+    pytest.importorskip("cv2", reason=OPENCV)
+    net = nets.mixture((1,)) if name == "a mixture" else nets.NETS[name]()
+    path, wanted = written(net, tmp_path)
     found = import_net(path, wanted._replace(dtype="float32"))
     kept = images(found.net.shape[0], 1)
     x = file_input(center_crop(found.net, kept), found.pixels, kept.shape[1])
@@ -106,6 +106,11 @@ def test_weights_in_hdf5_are_the_same(name, tmp_path):
     for key, array in found.net.params.items():
         np.testing.assert_array_equal(again.net.params[key], array)
     assert again.info["imported"]["format"] == "Caffe, weights in HDF5"
+    pytest.importorskip("cv2", reason=OPENCV)
+    x = np.random.default_rng(0).uniform(-99, 99, (1, 3, *again.net.shape[:2])).astype(np.float32)
+    np.testing.assert_array_equal(
+        again.reader.scores(path, x, wanted), found.reader.scores(path, x, wanted)
+    )
 
 
 def broken_hdf5(change):

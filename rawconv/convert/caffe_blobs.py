@@ -10,17 +10,21 @@ import h5py
 import numpy as np
 
 from ..files.storage import Group, Wrong, hdf5
-from .caffe_graph import label
 
 MOST_BLOBS = 16  # of a layer
 MOST_GROUPS = 1 << 12  # of a file: Caffe makes one for each layer
 
 
 class Blob(NamedTuple):
-    """numbers: one after another.  dims: its shape as the file says, () where it does not."""
+    """source: a BlobProto, or an array.  dims: its shape as the file says, () where it does not."""
 
-    numbers: np.ndarray
+    source: object
     dims: tuple
+
+    @property
+    def numbers(self):
+        """All of them, one after another; of a BlobProto, copied when they are asked for."""
+        return self.source if isinstance(self.source, np.ndarray) else numbers_of(self.source)
 
 
 def numbers_of(blob):
@@ -45,10 +49,7 @@ def from_layers(layers):
             continue
         if layer.name in found:
             raise Wrong(f"is damaged: it holds the weights of two layers {layer.name!r:.80}")
-        try:
-            found[layer.name] = [Blob(numbers_of(blob), dims_of(blob)) for blob in layer.blobs]
-        except ValueError as error:
-            raise Wrong(f"has {label(layer)}, which rawconv cannot take: {error}") from error
+        found[layer.name] = [Blob(blob, dims_of(blob)) for blob in layer.blobs]
     return found
 
 
@@ -88,7 +89,7 @@ def take(blobs, index, shape):
         raise ValueError(
             f"it has {len(blobs)} of the arrays that it needs, and no weights that rawconv could find"
         )
-    found, dims = blobs[index]
+    found, dims = blobs[index].numbers, blobs[index].dims
     known = math.prod(length for length in shape if length > 0)
     if 0 in shape or len(found) == 0 or not _fits(len(found), known, -1 in shape):
         raise ValueError(f"it has {len(found)} numbers where a shape of {shape} is asked for")

@@ -53,12 +53,12 @@ def read(path, wanted):
 
 def scores(path, x, wanted):
     """OpenCV's scores (N, K) of x (N, C, H, W)."""
-    return scores_of(_net(path, wanted), x)
+    return scores_of(path, _net(path, wanted), x)
 
 
 def maps(path, x, wanted):
     """{number of a layer in Foreign.layers: what OpenCV makes of x there, (N, H, W, C)}."""
-    return maps_of(_net(path, wanted), x)
+    return maps_of(path, _net(path, wanted), x)
 
 
 def _net(path, wanted):

@@ -1,11 +1,13 @@
 """What OpenCV's own reader of Caffe's files makes of a picture.
 
-It wants the layers as text and the weights as they are; both are written anew, in version 2: each
-blob under a name of its own, so that what a layer works over in place is seen too.
+It wants the layers as text, which is written anew, in version 2: each blob under a name of its own, so
+that what a layer works over in place is seen too.  The weights are those of the user's own file; of
+HDF5, which OpenCV does not read, they are written anew as well.
 """
 
 import numpy as np
 
+from ..files.storage import SIGNATURE, open_file
 from .caffe_graph import kind
 from .caffe_layers import rounds_up
 from .caffe_schema import message
@@ -13,15 +15,15 @@ from .caffe_schema import message
 OWN = ("name", "type", "bottom", "top", "blobs", "include", "exclude")
 
 
-def scores_of(net, x):
+def scores_of(path, net, x):
     """The scores (N, K) of x (N, C, H, W), after the net's softmax."""
-    there, names = _loaded(net, x)
+    there, names = _loaded(path, net, x)
     return there.forward("softmax" if net.softmax else names[net.nodes[-1]]).reshape(len(x), -1)
 
 
-def maps_of(net, x):
+def maps_of(path, net, x):
     """{number of a layer in net.walk.made: its map (N, H, W, C)}, of the last node that changes it."""
-    there, names = _loaded(net, x)
+    there, names = _loaded(path, net, x)
     found = {
         value.layer: (names[number], value.flat)
         for number, value in net.walk.values.items()
@@ -38,38 +40,47 @@ def _in_our_order(y, flat):
     return y.reshape(len(y), 1, 1, -1) if flat else y.transpose(0, 2, 3, 1)
 
 
-def _loaded(net, x):
+def _loaded(path, net, x):
     """(OpenCV's net with x put in, {number of a node: its layer's name there})."""
     import cv2
     from google.protobuf import text_format
 
-    text, weights = (
-        message("NetParameter")(input=["picture"], input_dim=x.shape),
-        message("NetParameter")(),
-    )
-    names = {number: f"node{number}" for number in net.nodes}
+    text, names = message("NetParameter")(input=["picture"], input_dim=x.shape), {}
     for number in net.nodes:
         layer, _, inputs = net.graph.nodes[number]
+        own = layer.name in net.files.blobs  # by its name OpenCV finds its weights
+        names[number] = layer.name if own else f"node {number}"
         bottom = [names.get(one, "picture") for one in inputs]
-        said = text.layer.add(
-            name=names[number], type=kind(layer), bottom=bottom, top=[names[number]]
-        )
-        _say(layer, said)
-        blobs = net.files.blobs.get(layer.name, ())
-        if blobs:
-            held = weights.layer.add(name=names[number], type=kind(layer))
-            for numbers, dims in blobs:
-                shape = {"dim": dims or (numbers.size,)}
-                held.blobs.add(shape=shape, data=[numbers.astype("<f4").tobytes()])
+        _say(layer, _add(text, names[number], kind(layer), bottom))
     if net.softmax:
-        text.layer.add(
-            name="softmax", type="Softmax", bottom=[names[net.nodes[-1]]], top=["softmax"]
-        )
-    files = text_format.MessageToString(text).encode(), weights.SerializeToString()
+        _add(text, "softmax", "Softmax", [names[net.nodes[-1]]])
+    files = text_format.MessageToString(text).encode(), _weights(path, net)
     there = cv2.dnn.readNetFromCaffe(*(np.frombuffer(part, np.uint8) for part in files))
     there.enableFusion(False)  # what it folds into another layer, it does not show
     there.setInput(x)
     return there, names
+
+
+def _add(text, name, what, bottom):
+    """A new layer, whose blob has its name."""
+    return text.layer.add(name=name, type=what, bottom=bottom, top=[name])
+
+
+def _weights(path, net):
+    """The bytes of a .caffemodel."""
+    with open_file(path, "bvlc_alexnet.caffemodel") as file:
+        data = file.read()
+    if not data.startswith(SIGNATURE):
+        return data
+    weights, layers = (
+        message("NetParameter")(),
+        (net.graph.nodes[number].layer for number in net.nodes),
+    )
+    for layer in layers:
+        held = weights.layer.add(name=layer.name, type=kind(layer))
+        for blob in net.files.blobs.get(layer.name, ()):
+            held.blobs.add(shape={"dim": blob.dims}, data=[blob.numbers.astype("<f4").tobytes()])
+    return weights.SerializeToString()
 
 
 def _say(layer, said):
