@@ -10,6 +10,7 @@ import functools
 import mmap
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -153,7 +154,11 @@ class Huge:
 
     @property
     def pointer(self):
-        return ctypes.c_void_p(self.all.ctypes.data + BEFORE * self.dtype.itemsize)
+        return ctypes.c_void_p(self.data.ptr)
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.all.ctypes.data + BEFORE * self.dtype.itemsize)
 
 
 def as_c(value):
@@ -412,27 +417,32 @@ def test_sum_rows(gated, filters, wide, host):
 
 
 @MATRIX
-def test_sgd_filters(filters, wide, host):
-    """And scale_filters: every second filter is too large."""
+@pytest.mark.parametrize("limited", [True, False])
+def test_sgd_filters(limited, filters, wide, host):
+    """And scale_filters, of the second of two parameters: every second filter is too large, unless
+    its filters have no limit.
+    """
     weight, velocity, grad, squares, step = Huge(), Huge(), Huge(), Huge(), 40
     rows, across, parts, block, own, columns = last_tile(filters, wide, step)
     for r in own:
         for f in columns:
             at = r * filters + f
             weight[at], velocity[at], grad[at] = (r + f) % 5 * (1 + f % 2), 2, 4
-    count = across * parts * kernels.THREADS
-    shape, radius = (rows, filters, across, step), (2 * 6 * len(own) / rows) ** 0.5
-    for name, numbers in (
-        ("sgd_filters", (weight, velocity, grad, squares, 0.5, 0.25, 0.0, *shape)),
-        ("scale_filters", (weight, squares, radius, *shape, parts)),
-    ):
-        arguments = converted(optimizer.CU, name, wide, 1, count, *numbers)
+    radius = (2 * 6 * len(own) / rows) ** 0.5
+    bias = kernels.Parameter(Huge(), Huge(), Huge(), 1, 90, 3, 1, 1, 0, -1, 9.0, 9.0)
+    shape = rows, filters, across, step, parts
+    large = kernels.Parameter(weight, velocity, grad, *shape, 3, 11 if limited else -1, 0.25, 0.0)
+    block, count = block + 3, (across * parts + 3) * kernels.THREADS
+    kernels_of = [("sgd_filters", 0.5), ("scale_filters", radius)]
+    for name, number in kernels_of if limited else kernels_of[:1]:
+        given = kernels.Parameters([bias, large])
+        arguments = converted(optimizer.CU, name, wide, 1, count, given, squares, number)
         host(optimizer.CU, wide, 1)[f"block_of_{name}"](block, block + 1, 64, *arguments)
         for f in columns:
             values = [(r + f) % 5 * (1 + f % 2) for r in own]
             total = sum(value**2 for value in values)
             assert (
-                squares[(parts - 1) * filters + f] == total
+                squares[11 + (parts - 1) * filters + f] == total * limited
                 and ((total / rows) ** 0.5 > radius) == f % 2
             )
             share = radius / (total / rows) ** 0.5 if f % 2 and name == "scale_filters" else 1
@@ -473,17 +483,6 @@ def test_dropout(thread, channels, wide, host):
             6,
             9,
         )
-
-
-@CASES
-def test_sgd(thread, channels, wide, host):
-    case = thread, channels, wide
-    weight, velocity, grad, count = Huge(), Huge(), Huge(), count_for(case)
-    for i in visited(count, case, optimizer.CU):
-        weight[i], velocity[i], grad[i] = i % 251, 2, 4
-    walk(host, optimizer.CU, "sgd", case, count, weight, velocity, grad, 0.5, 0.25, 0.0)
-    for i in visited(count, case, optimizer.CU):
-        assert (weight[i], velocity[i]) == (i % 251, 0)
 
 
 @CASES

@@ -11,7 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import count_launches
 
-MOST = {"training step": 104, "projection of 64 units": 46, "200 squares": 100}  # operations
+MOST = {"training step": 85, "projection of 64 units": 46, "200 squares": 100}  # operations
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,15 @@ def array_module(x: Array) -> Any:
     """Return the module of an array: numpy for a NumPy array, cupy for a CuPy array."""
     if isinstance(x, np.ndarray):
         return np
-    import cupy
+    module = _MODULES.get(type(x))
+    if module is None:
+        import cupy
 
-    return cupy.get_array_module(x)
+        module = _MODULES[type(x)] = cupy.get_array_module(x)
+    return module
+
+
+_MODULES: dict[type, Any] = {}  # of the types that were asked about: CuPy takes longer to answer
 
 
 def on_cpu(x: Array) -> bool:

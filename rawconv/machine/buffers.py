@@ -29,10 +29,12 @@ LINE = 64
 
 def empty(x: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
     """Return an uninitialised array on the device of x; dtype: that of x by default."""
+    if not on_cpu(x):
+        return array_module(x).empty(shape, dtype or x.dtype)
     dtype = np.dtype(dtype or x.dtype)
     size = math.prod(shape) * dtype.itemsize
-    if not on_cpu(x) or size < SMALL:
-        return array_module(x).empty(shape, dtype)
+    if size < SMALL:
+        return np.empty(shape, dtype)
     return np.asarray(_Loan(_pool.take(size)))[:size].view(dtype).reshape(shape)
 
 

@@ -5,7 +5,8 @@ that fits them.
 import functools
 import pathlib
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,8 +37,8 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
 
     arguments: by the kernel's signature.  `type *x` takes a C-contiguous CuPy array of that type;
     `long long` and `index_t` an int, `real` a number; `Divisor` an int; `Window` (height, width,
-    channels, oh, ow, kh, kw, sh, sw, top, left).  `real`, `switch_t` and `item` stand for the type
-    of the first array that is passed for them.
+    channels, oh, ow, kh, kw, sh, sw, top, left); `Parameters` one of that class.  `real`,
+    `switch_t` and `item` stand for the type of the first array that is passed for them.
     shared_bytes: of a block's dynamic shared memory.
 
     `index_t` has 32 bits where that is enough for every index.  A kernel that takes arrays of
@@ -46,7 +47,7 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
     ValueError, which names the argument: one does not fit; CuPy itself ignores the strides and
     types of raw kernels.
     """
-    parameters = signature(path, name)[1:]
+    parameters, packed = _plan(path, name)
     if len(arguments) != len(parameters):
         raise ValueError(
             f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}."
@@ -56,28 +57,35 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
     for (kind, label, is_array), value in zip(parameters, arguments, strict=True):
         if is_array:
             _check_array(name, label, value, kind, types)
-            largest = max(largest, value.size)
+            size = value.size
+            largest = max(largest, size)
             if kind in PACKS:
-                lanes |= value.size | value.data.ptr // value.itemsize
+                lanes |= size | value.data.ptr // value.itemsize
         elif kind == "Window":
             numbers, lanes = numbers + sum(value), lanes | value[2]
-        elif kind in ("index_t", "Divisor"):
-            numbers, lanes = numbers + value, lanes | value * (kind == "Divisor")
+        elif kind == "index_t":
+            numbers += value
+        elif kind == "Divisor":
+            numbers, lanes = numbers + value, lanes | value
+        elif kind == "Parameters":
+            largest = max(largest, _check_parameters(name, value, types))
     if not count:
         return
-    packed = any(kind in PACKS for kind, _, _ in parameters)
     wide = largest + numbers + THREADS * BLOCKS >= 1 << 31
     pack = LANES if packed and lanes % LANES == 0 and not wide else 1
-    values = [
-        value if is_array else _value(kind, value, types, pack, wide)
-        for (kind, _, is_array), value in zip(parameters, arguments, strict=True)
-    ]
-    kernel = _kernel(path, name, wide, pack, *sorted(types.items()))
     count //= pack
-    kernel(
-        (min(-(-count // THREADS), BLOCKS),), (THREADS,), (_value("index_t", count, types, 1, wide), *values),
-        shared_mem=shared_bytes,
-    )  # fmt: skip
+    values = [_value("index_t", count, types, 1, wide)]
+    for (kind, _, is_array), value in zip(parameters, arguments, strict=True):
+        values.append(value if is_array else _value(kind, value, types, pack, wide))
+    kernel = _kernel(path, name, wide, pack, *types.items())
+    kernel((min(-(-count // THREADS), BLOCKS),), (THREADS,), values, shared_mem=shared_bytes)
+
+
+@functools.cache
+def _plan(path: str, name: str) -> tuple[list[tuple[str, str, bool]], bool]:
+    """(the parameters after count, whether a kernel moves packs)."""
+    parameters = signature(path, name)[1:]
+    return parameters, any(kind in PACKS for kind, _, _ in parameters)
 
 
 def tiles(rows: int, columns: int, blocks: int, least: int) -> tuple[int, int, int]:
@@ -96,13 +104,15 @@ def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str
     """Refuse what is not a contiguous CuPy array of C type `kind`; an open type gets its meaning
     from the first one.
     """
-    if not hasattr(array, "__cuda_array_interface__"):
+    # asked of the class, since an array would make a dict to answer
+    if not hasattr(type(array), "__cuda_array_interface__"):
         raise ValueError(
             f"{name}: {label} must be a CuPy array, not {type(array).__module__}.{type(array).__name__}."
         )
-    c_type = C_TYPES.get(array.dtype.char, "")
-    wanted = OPEN_TYPES.get(kind, (kind,))
-    if c_type in wanted and kind in OPEN_TYPES:
+    c_type, wanted = C_TYPES.get(array.dtype.char, ""), OPEN_TYPES.get(kind)
+    if wanted is None:
+        wanted = (kind,)
+    elif c_type in wanted:
         wanted = (types.setdefault(PACKS.get(kind, kind), c_type),)
     if c_type not in wanted:
         raise ValueError(
@@ -112,6 +122,48 @@ def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str
         raise ValueError(f"{name}: {label} must be C-contiguous, its strides are {array.strides}.")
 
 
+class Parameter(NamedTuple):
+    """A row of struct Parameters of optimizer.cu; tiles: as `tiles` divides (rows, filters)."""
+
+    weight: Array
+    velocity: Array
+    grad: Array
+    rows: int
+    filters: int
+    across: int
+    step: int
+    parts: int
+    first: int  # of its tiles, counted through all parameters
+    squares: int  # where its sums of squares begin; -1: it has none
+    rate: float
+    decay: float
+
+
+class Parameters:
+    """The argument `struct Parameters`: its rows, from which the struct is made once for all kernels."""
+
+    def __init__(self, rows: Sequence[Parameter]) -> None:
+        self.rows = rows
+        self._struct: Any = None
+
+    def struct(self, real: type, wide: bool) -> Any:
+        """The struct."""
+        if self._struct is None:
+            self._struct = _parameters(self.rows, real, wide)
+        return self._struct
+
+
+PARAMETERS = 32  # of one launch: what a kernel is told has 4096 bytes at most
+
+
+def _check_parameters(name: str, parameters: Parameters, types: dict[str, str]) -> int:
+    """Refuse arrays that do not fit; return the largest size."""
+    for row in parameters.rows:
+        for label, array in zip(Parameter._fields[:3], row[:3], strict=True):
+            _check_array(name, label, array, "real", types)
+    return max(row.weight.size for row in parameters.rows)
+
+
 def _value(kind: str, value: Any, types: dict[str, str], pack: int, wide: bool) -> Any:
     """A number as the kernel takes it."""
     if kind == "Window":
@@ -119,11 +171,13 @@ def _value(kind: str, value: Any, types: dict[str, str], pack: int, wide: bool) 
     if kind == "Divisor":
         return divisor(int(value) // pack, wide)
     if kind == "index_t":
-        return (np.int64 if wide else np.int32)(value)
+        return np.int64(value) if wide else np.int32(value)
+    if kind == "Parameters":
+        return value.struct(NUMBERS[types["real"]], wide)
     return NUMBERS[types.get(kind, kind)](value)
 
 
-def _struct(*fields: tuple[str, Any]) -> np.dtype:
+def _struct(*fields: tuple[Any, ...]) -> np.dtype:
     return np.dtype(list(fields), align=True)
 
 
@@ -143,6 +197,39 @@ WINDOWS = {
     )
     for bits in (4, 8)
 }  # struct Window of kernels.cuh
+
+
+PARAMETER_FIELDS = (
+    "weight", "velocity", "grad", "rows", "filters", "step", "parts", "tiles", "first", "squares", "rate", "decay",
+)  # fmt: skip
+
+
+@functools.cache
+def _parameters_type(real: type, wide: bool) -> np.dtype:
+    """struct Parameters of optimizer.cu."""
+    index = "i8" if wide else "i4"
+    types = ["u8"] * 3 + [index] * 4 + [DIVISORS[8 if wide else 4]] + [index] * 2 + [real] * 2
+    row = _struct(*zip(PARAMETER_FIELDS, types, strict=True))
+    return _struct(("of", row, (PARAMETERS,)), ("many", "i4"))
+
+
+@functools.lru_cache(4096)
+def _divided(
+    rows: int, filters: int, across: int, step: int, parts: int, wide: bool
+) -> tuple[Any, ...]:
+    return rows, filters, step, parts, divisor(across, wide)
+
+
+def _parameters(rows: Sequence[Parameter], real: type, wide: bool) -> np.void:
+    record = np.zeros((), _parameters_type(real, wide))
+    record["many"] = len(rows)
+    table = record["of"][: len(rows)]
+    pointers = zip(*([array.data.ptr for array in row[:3]] for row in rows), strict=True)
+    divided = zip(*(_divided(*row[3:8], wide) for row in rows), strict=True)
+    columns = *pointers, *divided, *zip(*(row[8:] for row in rows), strict=True)
+    for label, column in zip(PARAMETER_FIELDS, columns, strict=True):
+        table[label] = list(column)
+    return record[()]  # type: ignore[return-value]
 
 
 @functools.lru_cache(4096)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..machine.arrays import array_module, on_cpu
-from ..machine.kernels import THREADS, launch, tiles
+from ..machine.kernels import PARAMETERS, THREADS, Parameter, Parameters, launch, tiles
 from ..machine.numba_cache import loop
 from ..machine.threads import cut, run_blocks
 
@@ -52,20 +52,33 @@ class SGD:
 
     def update(self, grads: dict[str, dict[str, Array]], lr: float, scale: float) -> None:
         """Take one step.  scale: a factor of the summed gradients, 1 / the number of images in the batch."""
+        steps = []
         for (layer, name), value in self.net.params.items():
             rate = lr * self.lr_multipliers.get(layer, 1.0)
             if not rate:
                 continue
             weight_decay = self.weight_decay if name == "weight" else 0.0
             grad = array_module(value).ascontiguousarray(grads[layer][name])
-            velocity, factors = (
-                self.velocity[layer, name],
-                Factors(self.momentum, rate * scale, rate * weight_decay),
-            )
-            if self.max_filter_rms and name == "weight" and layer in self.convolutions:
-                _step_filters(value, velocity, grad, factors, self.max_filter_rms)
+            factors = Factors(self.momentum, rate * scale, rate * weight_decay)
+            limited = bool(self.max_filter_rms and name == "weight" and layer in self.convolutions)
+            steps.append(_Step(value, self.velocity[layer, name], grad, factors, limited))
+        if steps and not on_cpu(steps[0].weight):
+            return _step_on_gpu(steps, self.max_filter_rms or 0.0)
+        for weight, velocity, grad, factors, limited in steps:
+            if limited:
+                _step_filters(weight, velocity, grad, factors, self.max_filter_rms or 0.0)
             else:
-                _step(value, velocity, grad, factors)
+                _step(weight, velocity, grad, factors)
+
+
+class _Step(NamedTuple):
+    """A parameter's.  limited: whether the RMS of its filters is."""
+
+    weight: Array
+    velocity: Array
+    grad: Array
+    factors: Factors
+    limited: bool
 
 
 class Factors(NamedTuple):
@@ -78,8 +91,6 @@ class Factors(NamedTuple):
 
 def _step(weight: Array, velocity: Array, grad: Array, factors: Factors) -> None:
     arrays = [a.reshape(-1) for a in (weight, velocity, grad)]
-    if not on_cpu(weight):
-        return launch(CU, "sgd", weight.size, *arrays, *map(float, factors))
     typed = [weight.dtype.type(value) for value in factors]
     run_blocks(
         lambda part: sgd(*(a[part] for a in arrays), *typed),
@@ -93,8 +104,6 @@ def _step_filters(
 ) -> None:
     filters = weight.shape[-1]
     weight, velocity, grad = (array.reshape(-1, filters) for array in (weight, velocity, grad))
-    if not on_cpu(weight):
-        return _step_filters_on_gpu(weight, velocity, grad, factors, max_filter_rms)
     *typed, radius = (weight.dtype.type(value) for value in (*factors, max_filter_rms))
     squares = np.zeros(filters, weight.dtype)
 
@@ -105,22 +114,29 @@ def _step_filters(
     run_blocks(block, cut(filters, 64), weight.size)
 
 
-def _step_filters_on_gpu(
-    weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float
-) -> None:
-    rows, filters = weight.shape
-    across, step, parts = tiles(rows, filters, BLOCKS, ROWS)
-    count, squares = (
-        across * parts * THREADS,
-        array_module(weight).empty((parts, filters), weight.dtype),
-    )
-    shape = rows, filters, across, step
-    launch(CU, "sgd_filters", count, weight, velocity, grad, squares, *map(float, factors), *shape)
-    launch(CU, "scale_filters", count, weight, squares, float(max_filter_rms), *shape, parts)
+def _step_on_gpu(steps: list[_Step], max_filter_rms: float) -> None:
+    """All of them in one kernel, and another for the filters whose RMS is limited; those in front."""
+    steps = sorted(steps, key=lambda step: not step.limited)
+    for start in range(0, len(steps), PARAMETERS):
+        rows: list[Parameter] = []
+        count, size, limited = 0, 0, 0
+        for weight, velocity, grad, factors, is_limited in steps[start : start + PARAMETERS]:
+            shape = weight.size // weight.shape[-1], weight.shape[-1]
+            across, step, parts = tiles(*shape, BLOCKS, ROWS)
+            squares = size if is_limited else -1
+            about = *shape, across, step, parts, count, squares, factors.rate, factors.weight_decay
+            rows.append(Parameter(weight, velocity, grad, *about))
+            count += across * parts
+            if is_limited:
+                limited, size = count, size + parts * shape[1]
+        found = array_module(rows[0].weight).empty(size, rows[0].weight.dtype)
+        momentum, given = float(steps[start].factors.momentum), Parameters(rows)
+        launch(CU, "sgd_filters", count * THREADS, given, found, momentum)
+        launch(CU, "scale_filters", limited * THREADS, given, found, float(max_filter_rms))
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")
-# blocks of a GPU's threads for one layer's weights, about; rows for one of them, at least
+# blocks of a GPU's threads for one parameter, about; rows for one of them, at least
 BLOCKS, ROWS = 264, 16
 
 
