@@ -29,6 +29,7 @@ MANY = {
     "report/figure2.draw_layers": FIGURE,
     "report/figure2.draw_images": FIGURE,
     "report/figure2.draw_report": FIGURE,
+    "report/figure2.scan_layers": FIGURE,
     "report/figures.grid": FIGURE,
     "report/html._layer": FIGURE,
     "report/html.report": FIGURE,

@@ -17,7 +17,7 @@ from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.net import Net
 from rawconv.report import pages
-from rawconv.report.figure2 import draw_images, draw_layers, write_index
+from rawconv.report.figure2 import draw_images, draw_layers, scan_layers, write_index
 from rawconv.report.look import LOOK, Look
 from rawconv.report.pages import choose, image_page, layer_pages
 from rawconv.visualize.forward_pass import forward_pass
@@ -64,7 +64,9 @@ def data():
 
 def test_the_index_says_where_each_unit_looks(tmp_path):
     """As written to index.json: row before column everywhere, and boxes as top, left, bottom, right."""
-    _, about = draw_layers(net_of(), data(), "val", [("relu1", None)], LOOK, 2, tmp_path)
+    asked = [("relu1", None)]
+    found = scan_layers(net_of(), data(), "val", asked, 2, tmp_path)
+    _, about = draw_layers(net_of(), data(), "val", asked, found, LOOK, 2, tmp_path)
     found = json.loads(write_index(tmp_path, about).read_text())
     assert {key: found[key] for key in ("data", "split", "pictures")} == {
         "data": "four",

@@ -320,7 +320,9 @@ def toy(where, calls, name="toy", root=None):
 FUNCTIONS = [
     begin,
     study.Study.__init__,
-    study.Study._step,
+    study.Study.each,
+    study.Study._round,
+    study.Study._keep,
     study.Study.finish,
     study._same,
     study._is_blank,

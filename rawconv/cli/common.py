@@ -21,7 +21,7 @@ from ..files import signals, streams
 from ..files.json_text import plain
 from ..files.locks import NAME as LOCK
 from ..files.locks import refuse_held
-from ..files.messages import printable
+from ..files.messages import is_silent, printable
 from ..files.run_folders import clean, new_folder
 
 REMEDIES = {
@@ -142,17 +142,19 @@ def _guard():
         say("Interrupted.")
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        if sentence := _refusal(error):
+        if sentence := refusal(error):
             _fail(sentence, 2 if isinstance(error, UsageError) else 1)
         raise
     finally:
         streams.settle()
 
 
-def _refusal(error):
+def refusal(error):
     """A sentence for what a user can mend; None of a bug."""
     if isinstance(error, UsageError | RawconvError):
         return str(error)
+    if isinstance(error, click.ClickException):
+        return error.format_message()
     if isinstance(error, MemoryError):
         return _gpu_refusal(error) or NO_MEMORY
     if not isinstance(error, OSError):
@@ -203,20 +205,28 @@ def _plain_warnings():
 
 
 def say(line):
-    """Print a message to stderr; drop it if stderr is closed or full."""
+    """Print a message to stderr; drop it if stderr is closed or full.
+
+    Of several processes only the first prints: this, what `echo` and what `finish` is told.
+    """
+    if is_silent():
+        return
     with contextlib.suppress(OSError):
         click.echo(printable(line), err=True)
 
 
 def echo(line):
     """Print a line of the results to stdout."""
-    click.echo(printable(line))
+    if not is_silent():
+        click.echo(printable(line))
 
 
 def finish(folder, results, as_json=False):
     """Print the last line of stdout: the output folder or, with --json, `results` and "folder" as
     one JSON object.
     """
+    if is_silent():
+        return
     if as_json:
         folder = {} if folder is None else {"folder": str(folder)}
         click.echo(json.dumps(plain(folder | results)))

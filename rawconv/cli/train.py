@@ -16,6 +16,7 @@ from .common import (
     list_options,
     new_run_folder,
     options_given,
+    refusal,
     refuse_existing,
     say,
     seed_option,
@@ -167,19 +168,18 @@ def main(
     from ..training import runs
     from ..training.recipes import FIELDS
 
-    _check_together(test_only, views, split, resume)
-    data = source_text(data, train, val, labels, synsets, value_range)
     changes = {
         FIELDS.get(name, name): value for name, value in changes.items() if value is not None
     }
-    if lr_multipliers:
-        changes["lr_multipliers"] = dict(map(_layer_and_factor, lr_multipliers))
-    with init_distributed() as ranks:
-        tell, show, end = (say, echo, finish) if ranks.rank == 0 else (_silent, _silent, _silent)
-        speak = tell if as_json else show
+    speak = say if as_json else echo
+    with init_distributed(refusal) as ranks:
+        _check_together(test_only, views, split, resume)
+        if lr_multipliers:
+            changes["lr_multipliers"] = dict(map(_layer_and_factor, lr_multipliers))
+        data = source_text(data, train, val, labels, synsets, value_range)
         if out and ranks.rank == 0:
             refuse_existing(out)
-        with choose_device(device, ranks, tell) as device, contextlib.ExitStack() as held:
+        with choose_device(device, ranks, say) as device, contextlib.ExitStack() as held:
             if test_only:
                 results = runs.test_checkpoint(
                     weights,
@@ -193,11 +193,11 @@ def main(
                     ranks,
                     split,
                 )
-                return end(results.pop("folder", None), results, as_json)
+                return finish(results.pop("folder", None), results, as_json)
             if resume:
                 if ranks.rank == 0 and not check_grads:
                     held.enter_context(runs.locked_run(resume))
-                run, workspace = _resume(resume, data, tell)
+                run, workspace = _resume(resume, data, say)
                 conv = None  # the run keeps its own
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
@@ -207,14 +207,14 @@ def main(
             if workspace:
                 runs.limit_columns(run.net, workspace)
             if check_grads:
-                return end(None, runs.check_gradients(run, speak), as_json)
+                return finish(None, runs.check_gradients(run, speak), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
             results = runs.train_run(
-                run, folder, device, tell, ranks=ranks, minutes=save_every, watch=watch
+                run, folder, device, say, ranks=ranks, minutes=save_every, watch=watch
             )
-            _tell_lowest(results, run.data.classes, tell)
-            end(folder, results, as_json)
+            _tell_lowest(results, run.data.classes, say)
+            finish(folder, results, as_json)
 
 
 def _check_together(test_only, views, split, resume):
@@ -246,10 +246,6 @@ def _tell_lowest(results, classes, tell):
 
     if accuracies := results.get("val_per_class"):  # not in the log of an older version
         tell(f"Validation, epoch {results['epoch']}: {lowest(classes, accuracies)}")
-
-
-def _silent(*message):
-    """Print nothing: the messages of all processes but the first."""
 
 
 def _layer_and_factor(text):

@@ -15,6 +15,7 @@ from .common import (
     echo,
     finish,
     range_option,
+    refusal,
     refuse_existing,
     say,
     weights_option,
@@ -126,28 +127,29 @@ def main(
     from ..data.levels import Levels
     from ..data.sources import source_text
     from ..layers import Rules
-    from ..machine.arrays import choose_device
+    from ..machine.distributed import choose_device, init_distributed
     from ..report.look import Look
     from ..training.runs import limit_columns
     from ..visualize import controls
 
     lrn = lrn or ("gradient" if rule == "gradient" else "identity")
     look = Look(Rules(rule, lrn, shared_switches), percentile, patches)
-    weights = pathlib.Path(weights) if weights else checkpoint.default()
-    levels = Levels.of(value_range)
-    data = data if images else source_text(data, value_range=value_range)
-    _need_files(images)
-    _need_report(report, images, control, force)
-    if trace:
-        _only_a_trace(
-            images, {"--layer": layers, "--units": units, "--out": out, "--control": control}
-        )
-    if control == "other-switches" and len(images) == 1:
-        raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
-    if out:
-        refuse_existing(out, force, [data])
-    device = choose_device(device, say)
-    with device, contextlib.ExitStack() as held:
+    with init_distributed(refusal) as ranks, contextlib.ExitStack() as held:
+        weights = pathlib.Path(weights) if weights else checkpoint.default()
+        levels = Levels.of(value_range)
+        data = data if images else source_text(data, value_range=value_range)
+        _need_files(images)
+        _need_others(images, control)
+        _need_report(report, images, control, force)
+        if trace:
+            _only_a_trace(
+                images, {"--layer": layers, "--units": units, "--out": out, "--control": control}
+            )
+        if out and ranks.rank == 0:
+            refuse_existing(out, force, [data])
+        device = held.enter_context(choose_device(device, ranks, say))
+        if images and ranks.rank:
+            return None  # processes share the images of a data set; single ones are the first one's
         net, info, _ = checkpoint.load(weights)
         soundness.check_net(net.to(device))
         limit_columns(net, workspace)
@@ -155,19 +157,21 @@ def main(
             return _trace(net, images, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
         asked = [(name, _maps(units, net, name)) for name in _layers(net, layers, units)]
-        job = Job(net, info, weights, asked, look, top, out, workspace << 20, held)
-        if images:
-            folder, described, trouble = _of_images(job, images, levels, as_json)
-        else:
-            folder, described, trouble = _of_data(job, data, split, report)
-        _conclude(job, folder, described, trouble, control, as_json)
+        job = Job(net, info, weights, asked, look, top, out, workspace << 20, held, ranks)
+        drawn = (
+            _of_images(job, images, levels, as_json)
+            if images
+            else _of_data(job, data, split, report)
+        )
+        if drawn:
+            _conclude(job, *drawn, control, as_json)
 
 
 class Job(NamedTuple):
     """What is drawn, of pictures or of a data set, and where.
 
     asked: [(layer object, map numbers or None)].  top: how many units.  out: --out.
-    workspace: bytes.  held: what is released when the command ends.
+    workspace: bytes.  held: what is released when the command ends.  ranks: the processes.
     """
 
     net: Any
@@ -179,6 +183,7 @@ class Job(NamedTuple):
     out: str | None
     workspace: int
     held: contextlib.ExitStack
+    ranks: Any
 
     def folder(self, data):
         """--out, made and locked; without it, a new folder named after the net and `data`."""
@@ -205,16 +210,21 @@ def _of_images(job, images, levels, as_json):
 
 
 def _of_data(job, data, split, report):
-    """Draw those over a data set, and the page where `report` names one: as _of_pictures."""
+    """Draw those over a data set, and the page where `report` names one: as _of_images; None from
+    all processes but the first, which share the scan alone.
+    """
     from ..report import figure2
     from ..training.runs import data_of
 
-    net, look, top = job.net, job.look, job.top
+    net, look, top, ranks = job.net, job.look, job.top, job.ranks
     # a net that names no data set was trained elsewhere: no picture of this one need be held out
     source = data_of(net, job.weights, job.info, data, whole=not job.info.get("data"))
-    folder = job.folder(source.source)
+    folder = ranks.broadcast(None if ranks.rank else job.folder(source.source))
+    found = figure2.scan_layers(net, source, split, job.asked, top, folder, say, ranks)
+    if ranks.rank:
+        return None
     shown, about = figure2.draw_layers(
-        net, source, split, job.asked, look, top, folder, say, bool(report), job.workspace
+        net, source, split, job.asked, found, look, top, folder, say, bool(report), job.workspace
     )
     if not report:
         return folder, about, []
@@ -309,6 +319,11 @@ def _need_files(images):
             raise UsageError(
                 f"{image} is a folder; name the pictures in it, or scan it with --data {image}."
             )
+
+
+def _need_others(images, control):
+    if control == "other-switches" and len(images) == 1:
+        raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
 
 
 def _need_report(report, images, control, force):

@@ -12,6 +12,7 @@ import numpy as np
 from ..machine import philox
 
 if TYPE_CHECKING:
+    from ..machine.communicator import Ranks
     from .dataset import Split
 
 STREAM = 1_000_001  # of the random numbers; layers use small numbers
@@ -63,3 +64,11 @@ def batches(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def in_turn(ranks: Ranks, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the `shard` by which processes take whole batches of the order 0 .. N-1 in turn.
+
+    A batch holds what it holds in one process, so what a net says of its images has the same bits.
+    """
+    return lambda ids: ids if ranks.has_turn(int(ids[0]) // batch) else ids[:0]

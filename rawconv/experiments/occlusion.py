@@ -43,6 +43,7 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     square, stride: pixels of the net's input; by default a quarter of its width, and a 30th of it
     between places.
     fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
+    Processes of study.ranks share the places of the square; all but the first return None.
     RawconvError where no map of the layer responds to a picture, or the net has no scores.
     UsageError where the square covers the whole picture wherever it is.
     """
@@ -59,7 +60,9 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
             "give a smaller one."
         )
     some = take(subject.data.val, range(min(SCANNED, len(subject.data.val))))
-    top = scan_once(net, subject.data.source, some, [name], OTHERS + 1, study.folder)[0][name]
+    top = scan_once(
+        net, subject.data.source, some, [name], OTHERS + 1, study.folder, ranks=study.ranks
+    )[0][name]
     results = [
         _slide(
             subject,
@@ -72,6 +75,8 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
         )
         for k, shown in enumerate(pictures)
     ]
+    if study.ranks.rank:
+        return None  # the first process draws
     return _result(net, pictures, results, places, filled, name)
 
 

@@ -28,6 +28,7 @@ from ..files.locks import holder, refuse_held, release, take
 from ..files.progress import progress_bar
 from ..files.run_folders import clean, new_folder, numbered
 from ..files.storage import open_regular, replace_file
+from ..machine.communicator import SingleProcess
 
 # the folder of the steps done so far; at the end it is renamed, and then removed
 UNFINISHED = "unfinished"
@@ -53,21 +54,29 @@ class Study:
     """The experiment `name` with `options`, at work in `folder`, which no other process is until it
     is finished.
 
+    ranks: the processes that share its steps; the first one reads and writes.
     known: what `finish` returned to a process that was killed at its very end; else None.
     """
 
-    def __init__(self, name, options, folder):
+    def __init__(self, name, options, folder, ranks=None):
         """RawconvError where another process is at work there."""
         self.name, self.options, self.folder = name, options, Path(folder)
+        self.ranks, self.steps = ranks or SingleProcess(), self.folder / UNFINISHED
+        self.known = None
+        if self.ranks.rank == 0:
+            self._begin()
+        self.known = self.ranks.broadcast(self.known)
+
+    def _begin(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = take(self.folder)
-        self.steps, self.known = self.folder / UNFINISHED, _known(self.folder, name, options)
+        self.known = _known(self.folder, self.name, self.options)
         shutil.rmtree(self.folder / WHOLE, ignore_errors=True)
         if self.known:
             release(self.lock, wholly=True)
             return
         self.steps.mkdir(exist_ok=True)
-        replace_file(self.steps / "options.json", json_text(options).encode())
+        replace_file(self.steps / "options.json", json_text(self.options).encode())
 
     def each(self, keys, compute, what="", unit="steps"):
         """[compute(key) for key in keys], each a {name: array}; what an interrupted run computed is read.
@@ -75,21 +84,46 @@ class Study:
         keys: texts that name a step within this experiment for good.  A step should take about a
         second: it is the most that an interruption loses.
         """
-        with progress_bar(len(keys), what or self.name, unit) as bar:
-            return [self._step(key, compute, bar) for key in keys]
+        ranks, known = self.ranks, {}
+        with (
+            progress_bar(len(keys), what or self.name, unit) as bar,
+            ranks.interruptible() as stopped,
+        ):
+            for start in range(0, len(keys), ranks.size):
+                known |= self._round(keys[start : start + ranks.size], compute)
+                bar.update(min(ranks.size, len(keys) - start))
+                if stopped():
+                    break
+        return [known[key] for key in keys]
 
-    def _step(self, key, compute, bar):
-        path = self.steps / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
-        results = _read(path)
-        if results is None:
-            results = {name: np.asarray(value) for name, value in compute(key).items()}
-            packed = io.BytesIO()
-            np.savez(packed, allow_pickle=False, **results)
-            replace_file(path, packed.getvalue())
-            # its `place`, needed until now
-            shutil.rmtree(self.steps / clean(key), ignore_errors=True)
-        bar.update()
-        return results
+    def _round(self, keys, compute):
+        """The results of at most one step for each process, {key: {name: array}}, in every process."""
+        ranks = self.ranks
+        known = ranks.broadcast(None if ranks.rank else self._kept(keys))
+        own = [
+            key for number, key in enumerate(keys) if ranks.has_turn(number) and key not in known
+        ]
+        for part in ranks.gather({key: _arrays(compute(key)) for key in own}):
+            if ranks.rank == 0:
+                for key, results in part.items():
+                    self._keep(key, results)
+            known |= part
+        return known
+
+    def _kept(self, keys):
+        """The results of those steps that were done."""
+        results = ((key, _read(self._file(key))) for key in keys)
+        return {key: arrays for key, arrays in results if arrays is not None}
+
+    def _keep(self, key, results):
+        packed = io.BytesIO()
+        np.savez(packed, allow_pickle=False, **results)
+        replace_file(self._file(key), packed.getvalue())
+        # its `place`, needed until now
+        shutil.rmtree(self.steps / clean(key), ignore_errors=True)
+
+    def _file(self, key):
+        return self.steps / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
 
     def place(self, key):
         """A folder for the step `key` that keeps its own files until it is done, as a training does."""
@@ -99,6 +133,8 @@ class Study:
 
     def withdraw(self):
         """Remove the folder of a run that was refused before its first step."""
+        if self.ranks.rank:
+            return
         release(self.lock, wholly=True)
         if [path.name for path in self.steps.iterdir()] == ["options.json"]:
             shutil.rmtree(self.steps)
@@ -121,25 +157,32 @@ class Study:
         return content
 
 
-def begin(name, options, root, stem, out=None, force=False):
+def begin(name, options, root, stem, out=None, force=False, ranks=None):
     """The Study of these options: the interrupted one in `root`/`stem`-<n>, or a new one there, or
-    in the folder `out`.
+    in the folder `out`.  ranks: processes that share its steps.
 
     UsageError where `out` holds something else and `force` is not given; RawconvError where another
     process is at work there.
     """
+    ranks = ranks or SingleProcess()
+    folder = ranks.broadcast(
+        None if ranks.rank else _folder(name, options, (root, stem), out, force)
+    )
+    return Study(name, options, folder, ranks)
+
+
+def _folder(name, options, place, out, force):
+    """The folder of `begin`.  place: root and stem."""
     if out is None:
-        folders = list(numbered(root, stem).values())
+        folders = list(numbered(*place).values())
         again = (f for f in folders if _same(f, name, options))
         blank = (f for f in folders if _is_blank(f) and not holder(f))
-        return Study(
-            name, options, next(again, None) or next(blank, None) or new_folder(root, stem)
-        )
+        return next(again, None) or next(blank, None) or new_folder(*place)
     out = Path(out)
     refuse_held(out)
     if not _same(out, name, options):
         _clear(out, force)
-    return Study(name, options, out)
+    return out
 
 
 def _clear(out, force):
@@ -192,6 +235,10 @@ def _is_blank(folder):
             path.name.startswith(".options.json.") for path in (folder / UNFINISHED).iterdir()
         )
     return names <= {LOCK}
+
+
+def _arrays(results):
+    return {name: np.asarray(value) for name, value in results.items()}
 
 
 def _read(path):

@@ -9,17 +9,27 @@ from collections.abc import Callable, Iterator, Sequence
 
 Say = Callable[[str], object]  # a function that shows a message to the user
 
-_silent: list[bool] = []  # `warn` prints only while this is empty
+_silent: list[bool] = []  # not empty: nothing is printed
 
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Suppress `warn`: of several processes, only one prints."""
-    _silent.append(True)
+    """Print nothing in this context: of several processes, only the first speaks."""
+    silence()
     try:
         yield
     finally:
         _silent.pop()
+
+
+def silence() -> None:
+    """Print nothing from here on."""
+    _silent.append(True)
+
+
+def is_silent() -> bool:
+    """Whether messages, results and progress bars are suppressed."""
+    return bool(_silent)
 
 
 def printable(text: str) -> str:
@@ -29,7 +39,7 @@ def printable(text: str) -> str:
 
 def warn(sentence: str) -> None:
     """Print a message to stderr, from code that no command passed a function for messages."""
-    if sys.stderr is not None and not _silent:  # for None, print would write to stdout
+    if sys.stderr is not None and not is_silent():  # for None, print would write to stdout
         with contextlib.suppress(OSError):
             print(printable(sentence), file=sys.stderr, flush=True)
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .messages import is_silent
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -21,7 +22,8 @@ def progress_bar(
 ) -> tqdm:
     """Open a bar over `total` units of work, of which `done` were done by an earlier run; `with` closes it.
 
-    what: the words before the bar.  show: False hides it; it is always hidden where stderr is no terminal.
+    what: the words before the bar.  show: False hides it; it is always hidden where stderr is no terminal, and in
+    all processes but the first.
     stay: for long work: the bar appears at once, averages its rate over minutes, and stays when it
     is done.  Others appear after a second and vanish.
     UsageError where tqdm cannot use a value of its environment variables, TQDM_MININTERVAL and the like.
@@ -30,7 +32,7 @@ def progress_bar(
         from tqdm import tqdm  # reads them here
 
         bar = tqdm(
-            total=total, initial=done, desc=what, unit=f" {unit}", disable=None if show else True,
+            total=total, initial=done, desc=what, unit=f" {unit}", disable=None if show and not is_silent() else True,
             leave=stay, delay=0 if stay else 1, smoothing=0.05 if stay else 0.3,
         )  # fmt: skip
         if not bar.disable:

@@ -1,7 +1,8 @@
 """What several processes tell each other, to work as one.
 
     with init_distributed() as ranks:                      distributed.py: a Communicator, or a SingleProcess
-        part = ranks.shard(ids)                            this process's images of a batch
+        if ranks.has_turn(number): ...                     whole batches and steps are dealt out in turn
+        part = ranks.shard(ids)                            or this process's images of a batch
         dx, grads = net.backward(dy, caches, ranks.add)    gradients are summed in buckets as they become ready ...
         ranks.finish()                                     ... and from here on every process holds the sums, in place
 
@@ -13,12 +14,15 @@ GPUs by NCCL during it, on a stream of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import RawconvError
+from ..files import signals
 from .arrays import array_module, on_cpu
 
 if TYPE_CHECKING:
@@ -40,6 +44,10 @@ class SingleProcess:
         """Return all ids."""
         return ids
 
+    def has_turn(self, number: int) -> bool:
+        """Return True: every step is this process's."""
+        return True
+
     def add(self, name: str, grads: dict[str, Array]) -> None:
         """Do nothing: the gradients of one process are the sums already."""
 
@@ -58,6 +66,15 @@ class SingleProcess:
     def broadcast(self, value: Any) -> Any:
         """Return the value itself."""
         return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return a list of the value alone."""
+        return [value]
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[Callable[[], bool]]:
+        """Yield a function that returns False: a signal raises at once in a single process."""
+        yield lambda: False
 
 
 class Communicator:
@@ -84,6 +101,10 @@ class Communicator:
         leaves a rest.
         """
         return np.array_split(ids, self.size)[self.rank]
+
+    def has_turn(self, number: int) -> bool:
+        """Return whether the step with this number, one of 0, 1, 2, ..., is this process's."""
+        return number % self.size == self.rank
 
     def add(self, name: str, grads: dict[str, Array]) -> None:
         """Take a layer's gradients, which will be summed in place.
@@ -121,6 +142,35 @@ class Communicator:
     def broadcast(self, value: Any) -> Any:
         """Return the value of the first process, in every process."""
         return self._comm.bcast(value)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes in their order, in every process."""
+        return list(self._comm.allgather(value))
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[Callable[[], bool]]:
+        """Only note SIGINT and SIGTERM in this context, so that the processes stop at the same step.
+
+        Yield a function that all of them call at the end of a step: whether one has had a signal.
+        After it was True, the end of the context raises that signal in each of them.
+        """
+        sent: list[int] = []
+
+        def stopped() -> bool:
+            sent.extend(number for part in self.gather(noted[:1]) for number in part)
+            self.interrupted = bool(sent)
+            return self.interrupted
+
+        with signals.stoppable() as noted:
+            yield stopped
+        if sent:
+            signals.raise_again(sent)
+
+    def wait(self) -> None:
+        """Return when all processes have called it, leaving the processor to them until then."""
+        request = self._comm.Ibarrier()
+        while not request.Test():
+            time.sleep(0.02)
 
     def _reduce_on_gpu(self) -> None:
         """Sum the bucket in place by NCCL, on its own stream, which first waits for the gradients

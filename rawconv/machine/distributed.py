@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RawconvError, UsageError
-from ..files.messages import silenced, warn
+from ..files.messages import silence, silenced, warn
+from ..files.signals import Terminated
 from . import arrays, limits
 from .communicator import Communicator, Ranks, SingleProcess
 
@@ -32,12 +34,16 @@ SIZES = (
 
 
 @contextlib.contextmanager
-def init_distributed() -> Iterator[Ranks]:
+def init_distributed(
+    describe: Callable[[BaseException], str | None] = lambda error: None,
+) -> Iterator[Ranks]:
     """Join the processes that were started together: yield a Communicator, or a SingleProcess if
     there is only one.
 
-    An error in one of them ends all of them after its sentence; so does an interruption that they
-    did not agree on.
+    Only the first one prints.  An error in one of them ends all of them after its sentence; so does
+    an interruption that they did not agree on.
+    describe: the sentence for an error that is neither a RawconvError nor a UsageError, or None
+    where that is a bug.
     RawconvError: a launcher started several, and mpi4py cannot connect them.
     """
     started = max(
@@ -52,12 +58,15 @@ def init_distributed() -> Iterator[Ranks]:
     try:
         with silenced() if comm.rank else contextlib.nullcontext():
             yield ranks
+            ranks.wait()
     except BaseException as error:
         if not ranks.interrupted:
-            _last_words(error, comm.rank)
-            code = 2 if isinstance(error, UsageError) else 1
+            _last_words(error, comm.rank, describe)
+            code = _exit_code(error)
             comm.Abort(code)
             os._exit(code)  # some libraries return from Abort
+        if comm.rank:
+            silence()
         raise
 
 
@@ -113,7 +122,16 @@ def _share_cores(here: Any) -> None:
     )
 
 
-def _last_words(error: BaseException, rank: int) -> None:
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    # click's errors carry theirs
+    return 2 if isinstance(error, UsageError) else getattr(error, "exit_code", 1)
+
+
+def _last_words(
+    error: BaseException, rank: int, describe: Callable[[BaseException], str | None]
+) -> None:
     """Print the error of this process.  If all processes have the same one, the first prints it and
     ends the others.
 
@@ -121,7 +139,12 @@ def _last_words(error: BaseException, rank: int) -> None:
     """
     if rank:
         time.sleep(2)
-    if not isinstance(error, RawconvError | UsageError | KeyboardInterrupt):
-        sys.excepthook(type(error), error, error.__traceback__)
-    warn(f"Error: process {rank}: {error or type(error).__name__}")
+    if isinstance(error, KeyboardInterrupt):
+        warn("Terminated." if isinstance(error, Terminated) else "Interrupted.")
+    else:
+        known = isinstance(error, RawconvError | UsageError)
+        sentence = str(error) if known else describe(error)
+        if sentence is None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        warn(f"Error: process {rank}: {sentence or error or type(error).__name__}")
     time.sleep(0.5)

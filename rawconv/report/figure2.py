@@ -1,6 +1,7 @@
 """Figure 2 in files: what rawconv-visualize makes of a data set, or of single pictures, in a folder.
 
-    shown, about = draw_layers(net, data, "val", [("relu4", None)], LOOK, 9, folder)     the strongest units of layer 4
+    found = scan_layers(net, data, "val", [("relu4", None)], 9, folder)                  the strongest units of layer 4
+    shown, about = draw_layers(net, data, "val", [("relu4", None)], found, LOOK, 9, folder)
     about = draw_pictures(net, stored, [("relu4", None)], LOOK, 9, folder)               those of single pictures
     write_index(folder, about)
 
@@ -72,24 +73,32 @@ def write_index(folder, about):
 # ---------------------------------------------------------------------------------------------- what is drawn
 
 
+def scan_layers(net, data, split, asked, top, folder, say=silent, ranks=None):
+    """Scan the images of `split`, or read an earlier scan: {layer object: TopActivations}.
+
+    ranks: processes that share the scan.
+    """
+    images = getattr(data, split)
+    if len(images) < top:
+        say(
+            f"There are only {len(images)} pictures, so each map shows {len(images)} units instead of {top}."
+        )
+    layers = [name for name, _ in asked]
+    found, spared = scan_once(net, data.source, images, layers, top, folder, say=say, ranks=ranks)
+    if spared:
+        say(f"Read the strongest units from {spared}; no new scan was needed.")
+    return found
+
+
 def draw_layers(
-    net, data, split, asked, look, top, folder, say=silent, page=False, workspace=WORKSPACE
+    net, data, split, asked, found, look, top, folder, say=silent, page=False, workspace=WORKSPACE
 ):
-    """Scan the pictures of `split` (or read an earlier scan), project, draw: (Shown, about).
+    """Project what scan_layers found, and draw it: (Shown, about).
 
     page: whether the units' ways down for draw_report are found as well, while their images are up.
     workspace: bytes that the maps of the images on their way together may take.
     """
     images, described = getattr(data, split), []
-    if len(images) < top:
-        say(
-            f"There are only {len(images)} pictures, so each map shows {len(images)} units instead of {top}."
-        )
-    found, spared = scan_once(
-        net, data.source, images, [name for name, _ in asked], top, folder, say=say
-    )
-    if spared:
-        say(f"Read the strongest units from {spared}; no new scan was needed.")
     plans = [plan(net, name, found[name], maps, top) for name, maps in asked]
     followed = html.units_of_page(net, found, dict(asked), top) if page else None
     units = [unit for shown in plans for unit in shown.units()]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..data.augment import prepare, ten_views
-from ..data.batches import batches
+from ..data.batches import batches, in_turn
 from ..files.csv_text import csv_text
 from ..files.png import write_png
 from ..files.progress import progress_bar
@@ -89,17 +89,18 @@ def answer(
 
     views: 1, the centre crop, or 10, the corners, the centre and their mirror images, whose
     probabilities are averaged (Krizhevsky 2012; Zeiler & Fergus 2013, section 4.1).  ranks:
-    processes that share the images.
+    processes that share the images; they find what one finds, bit for bit.
     """
-    ranks, table = ranks or SingleProcess(), np.zeros((4, len(split)))
-    with progress_bar(len(split), "test", show=progress and ranks.rank == 0) as bar:
-        for ids, images, labels in batches(split, 250 // views, shard=ranks.shard):
+    ranks, table, size = ranks or SingleProcess(), np.zeros((4, len(split))), 250 // views
+    parts = batches(split, size, prefetch=2 * ranks.size, shard=in_turn(ranks, size))
+    with progress_bar(len(split), "test", show=progress) as bar:
+        for number, (ids, images, labels) in enumerate(parts):
+            bar.update(min(size, len(split) - number * size))
             if not len(ids):
-                continue  # the other processes have them all
+                continue  # another process has this batch
             x = VIEWS[views](device.put(images), net.pixel_mean, net.shape[:2], dtype=net.dtype)
             logits, _ = net.forward(x, keep=False)
             table[:, ids] = _answers(to_cpu(logits).reshape(len(ids), views, -1), labels)
-            bar.update(len(ids) * ranks.size)
     own, best, sure, above = ranks.sum(table)
     return Answers(own, best.astype(np.int64), sure, above.astype(np.int64))
 

@@ -5,11 +5,13 @@ found, spared = scan_once(net, "scenes", data.val, ["conv4"], 9, "runs/zf64-scen
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files.locks import holder, locked
+from ..machine.communicator import Ranks, SingleProcess
 from .scan_record import data_key, fingerprint, load, save
 from .top_activations import TopActivations, scan
 from .units import layer_object
@@ -33,6 +35,7 @@ def scan_once(
     progress: bool = True,
     batch: int = 128,
     say: Say = lambda sentence: None,
+    ranks: Ranks | None = None,
 ) -> tuple[dict[str, TopActivations], Path | None]:
     """`scan`, but what an earlier visualisation of the same weights and pictures found is read from
     its topk.hdf5.
@@ -42,12 +45,19 @@ def scan_once(
     told.
     source: names the data set.  Returns ({layer object: TopActivations}, the file that spared the
     scan, or None).
-    RawconvError where another process is at work in `folder`.
+    ranks: processes that share the scan, as in `scan`; the first one reads and writes.
+    RawconvError where another process is at work in `folder`, or the ranks look into different nets
+    or images.
     """
+    ranks = ranks or SingleProcess()
     names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
     k, weights, key = min(k, len(split)), fingerprint(net), data_key(source, split)
-    job = _Job(net, split, k, batch, progress, Path(folder), weights, key, say)
-    with locked(folder):
+    job = _Job(net, split, k, batch, progress, Path(folder), weights, key, say, ranks)
+    ranks.check_same(
+        (weights, key),
+        "The processes look into different nets or pictures; give all the same options and the same files.",
+    )
+    with contextlib.nullcontext() if ranks.rank else locked(folder):
         return _scan_once(job, names)
 
 
@@ -65,6 +75,12 @@ class _Job(NamedTuple):
     weights: str
     key: str
     say: Callable[[str], object]
+    ranks: Ranks
+
+    def of_first(self, function, *arguments):
+        """What the function returns in the first process, in every process: it reads files."""
+        ranks = self.ranks
+        return ranks.broadcast(None if ranks.rank else function(self, *arguments))
 
     def missing(self, names, known):
         return [name for name in names if name not in known or known[name].value.shape[1] < self.k]
@@ -76,15 +92,16 @@ class _Job(NamedTuple):
 
 def _scan_once(job, names):
     own, records = job.folder / "topk.hdf5", []
-    known, used, troubles = _recorded(job, names, own)
+    known, used, troubles = job.of_first(_recorded, names, own)
     if wanted := job.missing(names, known):
         for sentence in troubles[:1]:
             job.say(sentence)
         tops, records = _scan_or_resume(job, wanted)
         known |= tops
-    save(own, known, job.weights, job.key)
-    for path in records:
-        path.unlink(missing_ok=True)
+    if job.ranks.rank == 0:
+        save(own, known, job.weights, job.key)
+        for path in records:
+            path.unlink(missing_ok=True)
     return {name: known[name].first(job.k) for name in names}, used
 
 
@@ -108,19 +125,10 @@ def _recorded(job, names, own):
 
 
 def _scan_or_resume(job, wanted):
-    """`scan`, from where an interrupted one of the same layers stopped; its record is
-    scan-<pictures seen>.hdf5.
-
-    (What was found, the records to be removed when that is kept.)
+    """`scan`, from where an interrupted one of the same layers stopped: (what was found, the records
+    to be removed when that is kept).
     """
-    resume_from, used = (0, {}), None
-    for path in sorted(job.folder.parent.glob("*/scan-*.hdf5")):
-        position = int(path.stem[5:]) if path.stem[5:].isdecimal() else 0
-        if position <= resume_from[0] or holder(path.parent):  # that scan is under way
-            continue
-        tops = load(path, job.net, job.weights, job.part(position), job.split, job.say)
-        if set(tops) == set(wanted):
-            resume_from, used = (position, tops), path
+    resume_from, used = job.of_first(_interrupted, wanted)
     if used:
         job.say(f"Going on with the scan that was interrupted after {resume_from[0]:,} pictures.")
     kept = [used] if used else []
@@ -134,5 +142,20 @@ def _scan_or_resume(job, wanted):
         kept[:] = [path]
 
     return scan(
-        job.net, job.split, wanted, job.k, job.batch, job.progress, resume_from, checkpoint_callback
-    ), kept
+        job.net, job.split, wanted, job.k, job.batch, job.progress, resume_from, checkpoint_callback, job.ranks
+    ), kept  # fmt: skip
+
+
+def _interrupted(job, wanted):
+    """((position, TopActivations), the record, scan-<position>.hdf5) of the scan of these layers that
+    came furthest; ((0, {}), None) where there is none.
+    """
+    resume_from, used = (0, {}), None
+    for path in sorted(job.folder.parent.glob("*/scan-*.hdf5")):
+        position = int(path.stem[5:]) if path.stem[5:].isdecimal() else 0
+        if position <= resume_from[0] or holder(path.parent):  # that scan is under way
+            continue
+        tops = load(path, job.net, job.weights, job.part(position), job.split, job.say)
+        if set(tops) == set(wanted):
+            resume_from, used = (position, tops), path
+    return resume_from, used

@@ -22,6 +22,7 @@ from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError
 from ..files.progress import progress_bar
 from ..machine.arrays import array_module, to_cpu
+from ..machine.communicator import SingleProcess
 from ..net import Net
 from ..soundness import check_finite
 from .units import Unit, layer_object
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..data.images import ImagesLike
+    from ..machine.communicator import Ranks
 
 KEEP_SECONDS = 30  # between two records of a scan that is under way
 
@@ -77,6 +79,7 @@ def scan(
     progress: bool = True,
     resume_from: tuple[int, dict[str, Any]] = (0, {}),
     checkpoint_callback: Callable[[int, dict[str, Any]], object] = lambda position, tops: None,
+    ranks: Ranks | None = None,
 ) -> dict[str, TopActivations]:
     """Find the k images and positions that excite each feature map most: {layer as given: TopActivations}.
 
@@ -85,37 +88,79 @@ def scan(
     layers: names or objects; the deepest one ends the forward pass.  k: cut to the number of images.
     resume_from: (position, TopActivations) that an interrupted scan passed to checkpoint_callback,
     which is called every KEEP_SECONDS.
+    ranks: processes that take the batches in turn and find, each of them, what one finds, bit for
+    bit; checkpoint_callback is called in the first.
     UsageError: k or a layer does not exist.  RawconvError: there are no images.
     """
-    from ..data.batches import batches
+    from ..data.batches import batches, in_turn
 
     check_count(k, "k")
     layers = [layers] if isinstance(layers, str) else layers
-    split = split_of(split, stored_size(net))
+    ranks, split = ranks or SingleProcess(), split_of(split, stored_size(net))
     # How many pictures were seen and what was found in them: one value, or an interruption could
     # come between the two.
-    state = resume_from[0], {layer_object(net, layer): None for layer in layers} | resume_from[1]
+    earlier = {} if ranks.rank else resume_from[1]
+    state = resume_from[0], {layer_object(net, layer): None for layer in layers} | earlier
     last = time.monotonic()
     if not len(split):
         raise RawconvError("The data set has no pictures to scan.")
-    with progress_bar(len(split), "scan", done=state[0], show=progress, stay=True) as bar:
+    bar = progress_bar(len(split), "scan", done=state[0], show=progress, stay=True)
+    with bar, ranks.interruptible() as stopped:
         try:
-            for ids, images, labels in batches(split, batch, start=state[0]):
-                state = state[0] + len(ids), _scan_batch(net, images, ids, labels, state[1], k)
-                bar.update(len(ids))
-                if time.monotonic() - last > KEEP_SECONDS:
-                    checkpoint_callback(*state)
+            for ids, images, labels in batches(
+                split, batch, None, state[0], 2 * ranks.size, in_turn(ranks, batch)
+            ):
+                count = min(batch, len(split) - state[0])
+                state = state[0] + count, _scan_batch(net, images, ids, labels, state[1], k)
+                bar.update(count)
+                if state[0] < len(split) and state[0] // batch % ranks.size:
+                    continue  # other processes are at their batches of this round
+                due = time.monotonic() - last > KEEP_SECONDS
+                stop, due = stopped(), ranks.any_rank([due])[0]
+                if stop or due:
+                    state = state[0], _collect(ranks, state[1], k)
+                    if ranks.rank == 0:
+                        checkpoint_callback(*state)
                     last = time.monotonic()
+                if stop:
+                    break
         except KeyboardInterrupt:
-            if state[0]:
+            if state[0] and ranks.size == 1:
                 checkpoint_callback(*state)
             raise
-    return {layer: state[1][layer_object(net, layer)] for layer in layers}
+    tops = ranks.broadcast(_collect(ranks, state[1], k))
+    return {layer: tops[layer_object(net, layer)] for layer in layers}
+
+
+def _collect(ranks, tops, k):
+    """The TopActivations of all processes as the first one's: the others go on from none, or an
+    image would count twice.
+    """
+    parts = ranks.gather(tops)
+    if ranks.rank:
+        return dict.fromkeys(tops)
+    return {name: _strongest([part[name] for part in parts], k) for name in tops}
+
+
+def _strongest(parts, k):
+    """The k strongest of several TopActivations, or None, of a layer: by value, ties by image."""
+    parts = [part for part in parts if part is not None]
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    every = TopActivations(
+        *(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
+    )
+    order = np.lexsort((every.image, -every.value), axis=1)[:, :k]
+    return TopActivations(*(np.take_along_axis(column, order, axis=1) for column in every))
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
 def _scan_batch(net, images, ids, labels, tops, k):
-    """Return {layer object: TopActivations} of `tops` and one more batch."""
+    """Return {layer object: TopActivations} of `tops` and one more batch, which may be another
+    process's: without images.
+    """
+    if not len(ids):
+        return tops
     new = {}
     for name, y, _ in net.up(preprocess(net, images), asked=tops):
         if name in tops:

@@ -7,7 +7,17 @@ import os
 import click
 
 from ...errors import RawconvError, UsageError
-from ..common import echo, finish, options_given, say, weights_option, where_options
+from ..common import (
+    echo,
+    finish,
+    options_given,
+    refusal,
+    say,
+    weights_option,
+    where_options,
+)
+
+SHARED = ("occlusion",)  # experiments whose steps several processes share
 
 
 def shared_options(function):
@@ -82,35 +92,47 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     """
     from ... import checkpoint
     from ...experiments import held_out, study, subject
-    from ...machine.arrays import choose_device
+    from ...machine.distributed import choose_device, init_distributed
     from ...visualize.scan_record import fingerprint
 
-    device = choose_device(where["device"], say)
-    with device:
-        weights, data, workspace = where["weights"], where["data"], where["workspace"]
-        if new:
-            loaded = held_out.load(weights, data, device, workspace, say=say, **new)
-        else:
-            loaded = subject.load(weights, data, device, workspace, where.get("images"))
-        options = options | default_layers(loaded.net, options)
-        identity = loaded.identity(split) | options
-        for option, files in (needs(loaded) if needs else {}).items():
-            options = options | {option: files}
-            identity |= {
-                option: files,
-                f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files],
-            }
-        if shows:
-            options = options | {"pictures": shows(loaded)}
-            identity |= {"pictures": [shown.identity() for shown in options["pictures"]]}
-        steps = study.begin(name, identity, *loaded.place(name), where["out"], where["force"])
-        try:
-            experiment = importlib.import_module(f"...experiments.{name}", __package__)
-            result = None if steps.known else experiment.run(loaded, steps, **options)
-        except (RawconvError, UsageError):
-            steps.withdraw()
-            raise
-    conclude(steps, result, where["as_json"])
+    with init_distributed(refusal) as ranks:
+        _need_one_process(name, ranks)
+        device = choose_device(where["device"], ranks, say)
+        with device:
+            weights, data, workspace = where["weights"], where["data"], where["workspace"]
+            if new:
+                loaded = held_out.load(weights, data, device, workspace, say=say, **new)
+            else:
+                loaded = subject.load(weights, data, device, workspace, where.get("images"))
+            options = options | default_layers(loaded.net, options)
+            identity = loaded.identity(split) | options
+            for option, files in (needs(loaded) if needs else {}).items():
+                options = options | {option: files}
+                identity |= {
+                    option: files,
+                    f"{option}_sha256": [fingerprint(checkpoint.load(file).net) for file in files],
+                }
+            if shows:
+                options = options | {"pictures": shows(loaded)}
+                identity |= {"pictures": [shown.identity() for shown in options["pictures"]]}
+            place = loaded.place(name)
+            steps = study.begin(name, identity, *place, where["out"], where["force"], ranks)
+            try:
+                experiment = importlib.import_module(f"...experiments.{name}", __package__)
+                result = None if steps.known else experiment.run(loaded, steps, **options)
+            except (RawconvError, UsageError):
+                steps.withdraw()
+                raise
+        if ranks.rank == 0:
+            conclude(steps, result, where["as_json"])
+
+
+def _need_one_process(name, ranks):
+    if ranks.size > 1 and name not in SHARED:
+        raise UsageError(
+            f"{ranks.size} processes were started together, and rawconv-experiment {name} is the work of one; "
+            "start it without mpirun or srun."
+        )
 
 
 def default_layers(net, options):
@@ -144,13 +166,16 @@ def default_layers(net, options):
 
 def need_files(pictures, label=None):
     """UsageError where a PICTURE is not there, or a folder, or a --label has none."""
-    if label and not pictures:
-        raise UsageError("--label is the class of the PICTUREs; name one, or leave it out.")
-    for image in pictures:
-        if not os.path.exists(image):
-            raise UsageError(f"There is no picture {image}.")
-        if os.path.isdir(image):
-            raise UsageError(f"{image} is a folder; name the pictures in it.")
+    from ...machine.distributed import init_distributed
+
+    with init_distributed(refusal):
+        if label and not pictures:
+            raise UsageError("--label is the class of the PICTUREs; name one, or leave it out.")
+        for image in pictures:
+            if not os.path.exists(image):
+                raise UsageError(f"There is no picture {image}.")
+            if os.path.isdir(image):
+                raise UsageError(f"{image} is a folder; name the pictures in it.")
 
 
 def named_or_first(pictures, label, count):
