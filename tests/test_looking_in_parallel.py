@@ -120,13 +120,8 @@ def test_the_command_stops_at_ctrl_c_goes_on_and_speaks_once(mpirun, place):  # 
     ],
 )
 def test_an_error_of_all_is_said_once_and_is_the_exit_code(
-    mpirun,
-    place,
-    module,
-    words,
-    code,
-    sentence,  # noqa: F811
-):
+    mpirun, place, module, words, code, sentence  # noqa: F811
+):  # fmt: skip
     done = mpirun(2, ["-m", "rawconv", module, *words], place)
     assert (done.returncode, done.stdout) == (code, ""), done
     lines = [line for line in done.stderr.splitlines() if sentence in line]
