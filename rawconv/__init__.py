@@ -17,6 +17,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     net = rawconv.load()
     rawconv.classify(net, "cat.jpg")                    # [(class, probability), ...]
     r = rawconv.project(net, "cat.jpg", "conv4:17")     # signed, float (H, W, 3); rawconv.display(r): uint8
+    rawconv.figure(net, "scenes", "conv4")              # figure 2 of the paper, a Pillow picture
     found = rawconv.scan(net, rawconv.open_data("scenes").val, ["conv4"])["conv4"]
     net = rawconv.from_torch(model)                     # a torch.nn.Module; rawconv-import reads files
 
@@ -35,6 +36,7 @@ if typing.TYPE_CHECKING:
     from .data import open_data
     from .models import build
     from .net import Net
+    from .report.figure2 import figure
     from .training.loop import train
     from .visualize.images import display
     from .visualize.shortcuts import classify, project
@@ -57,11 +59,12 @@ def load(path: str | os.PathLike[str] | None = None) -> Net:
 _MODULES = ("checkpoint", "data", "experiments", "models", "training", "visualize")
 _FUNCTIONS = {
     "build": "models", "classify": "visualize.shortcuts", "display": "visualize.images",
-    "from_torch": "convert.from_torch", "open_data": "data", "project": "visualize.shortcuts",
-    "scan": "visualize.top_activations", "train": "training.loop",
+    "figure": "report.figure2", "from_torch": "convert.from_torch", "open_data": "data",
+    "project": "visualize.shortcuts", "scan": "visualize.top_activations", "train": "training.loop",
 }  # fmt: skip
 __all__ = [  # spelt out, since type checkers read it
-    "__version__", "build", "classify", "display", "from_torch", "load", "open_data", "project", "scan", "train",
+    "__version__", "build", "classify", "display", "figure", "from_torch", "load", "open_data", "project", "scan",
+    "train",
 ]  # fmt: skip
 
 

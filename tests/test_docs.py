@@ -8,8 +8,10 @@ what it prints; ```sh line by line in a folder with the checkout's files and a u
 is cut out of a .cu file.
 """
 
+import ast
 import contextlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -30,6 +32,7 @@ NEEDS = {  # beside what every user has
     "docs/data.md": "torch",
     "examples/import_an_onnx_net.py": "onnx",
     "examples/look_into_a_torch_model.py": "torch onnx",
+    "examples/look_into_a_torch_model.ipynb": "torch onnx",
 }
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
@@ -146,6 +149,29 @@ def test_every_example_runs(path, folder):
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_every_notebook_runs_and_ends_its_cells_with_pictures(path, folder, monkeypatch):
+    """Its cells run from top to bottom; those that end with an expression show a picture."""
+    need(path.relative_to(ROOT).as_posix())
+    monkeypatch.chdir(folder)
+    cells = json.loads(path.read_text())["cells"]
+    namespace, images = {"__name__": "notebook"}, []
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"] and cell["execution_count"] is None
+            *lines, last = ast.parse("".join(cell["source"])).body
+            if not isinstance(last, ast.Expr):
+                lines, last = [*lines, last], None
+            exec(compile(ast.Module(lines, []), str(path), "exec"), namespace)
+            if last:
+                images.append(
+                    eval(compile(ast.Expression(last.value), str(path), "eval"), namespace)
+                )
+    assert len(images) == 2 and all(np.ptp(np.asarray(image)) > 100 for image in images)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
@@ -200,7 +226,7 @@ def test_images_can_be_made_again(name, tmp_path, request):
 
 
 def make_image(name, folder):
-    if name.startswith("photos-") and "RAWCONV_PHOTOS" not in os.environ:
+    if name.startswith(("photos-", "imagenet-")) and "RAWCONV_PHOTOS" not in os.environ:
         pytest.skip("RAWCONV_PHOTOS is not set: no photographs to draw from")
     folder.mkdir()
     command = [sys.executable, ROOT / "tools/make_pictures.py", name, "--out", folder]

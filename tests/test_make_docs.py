@@ -63,7 +63,10 @@ def test_the_pages_say_what_the_numbers_are(tool):
 def test_kept_numbers_are_those_of_a_command(tool):
     for path in tool.NUMBERS.glob("*.json"):
         for part, measured in json.loads(path.read_text()).items():
-            assert set(measured) == {"command", "numbers"} and measured["numbers"], (path, part)
+            assert (
+                {"command", "numbers"} <= set(measured) <= {"before", "command", "keep", "numbers"}
+            )
+            assert measured["numbers"], (path, part)
             assert measured["command"].startswith("rawconv-") and "--json" in measured["command"]
 
 
@@ -76,6 +79,13 @@ def test_measuring_keeps_what_the_commands_find(tool, tmp_path, monkeypatch):
     found = json.loads(kept.read_text())
     assert found["scenes"]["command"] == command and found["other"] == other
     assert found["scenes"]["numbers"]["parameters"] > 1e6
+    before = ["rawconv-export weights/scenes.h5 out.onnx", "rawconv-import out.onnx again.h5"]
+    again = {"before": before, "command": "rawconv-info again.h5 --json", "keep": ["parameters"]}
+    (tmp_path / "again.json").write_text(json.dumps({"it": again}))
+    tool.measure("again", tmp_path)
+    assert json.loads((tmp_path / "again.json").read_text())["it"]["numbers"] == {
+        "parameters": found["scenes"]["numbers"]["parameters"]
+    }
     with pytest.raises(click.ClickException, match="exit code"):
         tool.measure("net", tmp_path)
     for name, says in (("net:more", "has no part 'more'"), ("gone", "There is no")):

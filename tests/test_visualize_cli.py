@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import rawconv
 from rawconv import checkpoint
 from rawconv.cli.visualize import main
 from rawconv.errors import RawconvError
@@ -107,6 +108,26 @@ def test_no_more_than_a_layer(place):
     assert unit["picture"].startswith("pictures/") and unit["label"] in ("cat", "sea dog")
     assert "only 2 pictures" in result.stderr and "1 of 20 maps dead" in result.stderr
     assert str(place) not in (folder / "index.json").read_text()
+
+
+def test_a_figure_in_memory_is_the_command_s(place):
+    checkpoint.save("elsewhere.h5", small_net(), {})  # names no data set: no picture is held out
+    run(
+        "--layer",
+        2,
+        "--weights",
+        "elsewhere.h5",
+        "--data",
+        "pictures",
+        "--units",
+        "0,5",
+        "--out",
+        "o",
+    )
+    drawn = rawconv.figure(rawconv.load("elsewhere.h5"), "pictures", "conv2", maps=[0, 5])
+    with Image.open("o/conv2.png") as written:
+        assert np.array_equal(drawn, written.convert("RGB"))
+    assert index("o")["pictures"] == 20
 
 
 def test_second_time_a_new_folder_no_scan_and_the_same_files(place):

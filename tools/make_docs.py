@@ -4,8 +4,9 @@ python tools/make_docs.py                        writes every page anew from the
 python tools/make_docs.py --measure controls     runs the commands of docs/numbers/controls.json first, and keeps what
                                                  they find;  controls:photos  one of them;  --at FOLDER  where they run
 
-A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "numbers": {...}}}.  On a page, a paragraph
-or a table with measured numbers stands below its template, in which {controls[photos][units]} is one of them:
+A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "numbers": {...}}}, where "before" may list
+commands to run first, and "keep" the numbers that a page speaks of.  On a page, a paragraph or a table with measured
+numbers stands below its template, in which {controls[photos][units]} is one of them:
 
     <!-- numbers
     Over {controls[photos][units]} units it is {controls[photos][variants][guided][cosine][mean]:.2f}.
@@ -75,12 +76,18 @@ def measure(name, at):
     if only and only not in parts:
         raise click.ClickException(f"{path} has no part {only!r}; it has {', '.join(parts)}.")
     for part in [only] if only else parts:
-        parts[part]["numbers"] = rounded(run(parts[part]["command"], at))
+        for command in parts[part].get("before", []):
+            run(command, at)
+        found = run(parts[part]["command"], at)
+        kept = {key: found[key] for key in parts[part].get("keep", found)}
+        parts[part]["numbers"] = rounded(kept)
         path.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n")
 
 
 def run(command, at):
-    """What a command of rawconv finds, by its --json: an experiment's numbers, of any other all of it."""
+    """What a command of rawconv finds, by its --json: an experiment's numbers, of any other all of
+    it, {} without that option.
+    """
     name, *arguments = shlex.split(os.path.expandvars(command))
     line = [sys.executable, "-m", "rawconv", name.removeprefix("rawconv-"), *arguments]
     weights = pathlib.Path(at, "weights")
@@ -90,6 +97,8 @@ def run(command, at):
     done = subprocess.run(line, cwd=at, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise click.ClickException(f"It ends with exit code {done.returncode}: {command}")
+    if "--json" not in arguments:
+        return {}
     found = json.loads(done.stdout.splitlines()[-1])
     return found.get("numbers", found)
 

@@ -7,6 +7,7 @@ The same bytes on one kind of machine: what decides the last bits stands as Comm
 (docs/pictures.md).
 """
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -21,8 +22,10 @@ from PIL import Image, ImageDraw, PngImagePlugin
 from threadpoolctl import threadpool_info
 
 import rawconv
+from rawconv.convert import PIXELS
+from rawconv.convert.read import import_net
 from rawconv.data import open_data, scenes
-from rawconv.data.preprocessing import preprocess
+from rawconv.data.preprocessing import preprocess, stored_size
 from rawconv.layers import PAPER
 from rawconv.layers.max_pool import MaxPool
 from rawconv.machine.arrays import choose_device
@@ -37,12 +40,20 @@ from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.images import display
 from rawconv.visualize.projection import project
 from rawconv.visualize.trace import exact
+from rawconv.visualize.units import layer_object
 
 ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
 GAP = 12
+PHOTOGRAPHED = ("photos-", "imagenet-")
 DRAWN_WITH = ("numpy", "numba", "matplotlib", "pillow", "scikit-learn")
 CONTROLS = ("untrained", "other-unit", "mismatched-filters", "other-switches", "no-switches")
+FIRE = {  # maps of SqueezeNet's fire modules
+    "fire2": [7, 90, 87, 98, 88],
+    "fire4": [131, 152, 230, 197, 253],
+    "fire7": [197, 354, 343, 196, 345],
+    "fire9": [197, 451, 362, 489, 185],
+}
 REMOVED = ("groups", "without-34", "without-7", "without-67", "without-3467")
 
 
@@ -246,12 +257,35 @@ def figure_2(weights, source, maps, patches=True):
 
 
 def photos():
-    if "RAWCONV_PHOTOS" not in os.environ:
-        raise click.ClickException(
-            "photos-conv4 needs RAWCONV_PHOTOS, the folder of tinyimagenet64c.zip."
-        )
-    source = pathlib.Path(os.environ["RAWCONV_PHOTOS"], "tinyimagenet64c.zip")
+    source = photographs("tinyimagenet64c.zip")
     return figure_2("weights/photos.h5", source, [9, 29, 26, 120, 124], patches=False)
+
+
+def photographs(name):
+    """The path of a file of photographs, or of a net trained on them."""
+    if "RAWCONV_PHOTOS" not in os.environ:
+        raise click.ClickException(f"This picture needs RAWCONV_PHOTOS, the folder of {name}.")
+    return pathlib.Path(os.environ["RAWCONV_PHOTOS"], name)
+
+
+@functools.cache
+def scanned_imagenet():
+    """SqueezeNet, the photographs, and {layer: what excites its maps most}."""
+    pixels = PIXELS["caffe"]._asdict()
+    net = import_net(photographs("squeezenet_v10.onnx"), changes=pixels).net
+    data = open_data(photographs("imagenet1000.zip"), stored_size(net), whole=True)
+    return net, data, rawconv.scan(net, data.val, list(FIRE))
+
+
+def imagenet(layer):
+    """Some maps of a fire module, projections alone: nobody may hand the photographs on."""
+    net, data, strongest = scanned_imagenet()
+    title, name = f"{layer} of SqueezeNet, 1,000 photographs of ImageNet", layer_object(net, layer)
+    look = Look(patches=False)
+    (_, page), *_ = layer_pages(
+        net, data, data.val, name, strongest[layer], title, FIRE[layer], look
+    )[0]
+    return page
 
 
 def experiment(name, *options, width=900):
@@ -287,6 +321,7 @@ PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
+    **{f"imagenet-{layer}": functools.partial(imagenet, layer) for layer in FIRE},
     "experiment-evolution": lambda: experiment("evolution", "--maps", "3", width=840),
     "experiment-invariance": lambda: experiment("invariance"),
     "experiment-filters": lambda: experiment("filters"),
@@ -315,13 +350,15 @@ def main(names, out):
     """Make the pictures of README and docs."""
     pathlib.Path(out).mkdir(parents=True, exist_ok=True)
     for name in names or [
-        name for name in PICTURES if name != "photos-conv4" or "RAWCONV_PHOTOS" in os.environ
+        name
+        for name in PICTURES
+        if not name.startswith(PHOTOGRAPHED) or "RAWCONV_PHOTOS" in os.environ
     ]:
         path = pathlib.Path(out, f"{name}.png")
         image = PICTURES[name]()
         if name != "scene":  # an input, exact
             # better, slower
-            image = image.quantize(256, kmeans=name.startswith(("experiment-", "photos-")))
+            image = image.quantize(256, kmeans=name.startswith(("experiment-", *PHOTOGRAPHED)))
         about = PngImagePlugin.PngInfo()
         about.add_text("Comment", machine())
         image.save(path, optimize=True, pnginfo=about)

@@ -1,5 +1,6 @@
-"""Figure 2 in files: what rawconv-visualize makes of a data set, or of single pictures, in a folder.
+"""Figure 2: one layer as a picture in memory, or in files, as rawconv-visualize makes them in a folder.
 
+    figure(net, "pictures/", "layer3.0")                                                 a Pillow picture
     found = scan_layers(net, data, "val", [("relu4", None)], 9, folder)                  the strongest units of layer 4
     shown, about = draw_layers(net, data, "val", [("relu4", None)], found, LOOK, 9, folder)
     about = draw_pictures(net, stored, [("relu4", None)], LOOK, 9, folder)               those of single pictures
@@ -9,11 +10,16 @@ Layers are asked for as [(layer object, map numbers or None for those a rule cho
 returned as `about` is for index.json.  `say(sentence)` is told what has been done.
 """
 
+from __future__ import annotations
+
 import itertools
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data import open_data
+from ..data.dataset import DataSet
 from ..data.images import read
 from ..data.levels import Levels
 from ..data.preprocessing import stored_size
@@ -24,11 +30,22 @@ from ..files.run_folders import clean
 from ..files.storage import replace_file
 from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import WORKSPACE, forward_passes
-from ..visualize.units import shown_name, user_name
+from ..visualize.top_activations import scan
+from ..visualize.units import layer_object, shown_name
 from . import html
 from .experiments import experiments
-from .pages import draw_pages, image_page, plan
+from .look import LOOK
+from .pages import draw_pages, image_page, layer_pages, plan
 from .winners import project_winners
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from PIL import Image
+
+    from ..net import Net
+    from .look import Look
 
 
 def silent(sentence):
@@ -73,6 +90,35 @@ def write_index(folder, about):
 # ---------------------------------------------------------------------------------------------- what is drawn
 
 
+def figure(
+    net: Net,
+    data: DataSet | str | os.PathLike[str],
+    layer: str,
+    maps: Sequence[int] | None = None,
+    top: int = 9,
+    look: Look = LOOK,
+) -> Image.Image:
+    """Draw the strongest units of a layer's feature maps over a data set, projected down to pixels
+    (Zeiler & Fergus 2013, figure 2): a Pillow image.
+
+    data: a DataSet, or what open_data takes.  Its validation images are scanned; all of a folder that has none.
+    layer: "4", "conv4", "layer3.0", ...
+    maps: their numbers; None: the 18 whose weakest unit shown is strongest.
+    top: how many units of a feature map, each of another image.  look: how they are drawn, look.Look.
+    UsageError: a layer, feature map or data set does not exist.  RawconvError: the data cannot be used.
+    """
+    if not isinstance(data, DataSet):
+        data = open_data(data, stored_size(net), whole=True)
+    found = scan(net, data.val, layer, top)[layer]
+    title = _title(net, layer_object(net, layer), data)
+    (_, drawn), *_ = layer_pages(net, data, data.val, layer, found, title, maps, look, top)[0]
+    return drawn
+
+
+def _title(net, layer, data):
+    return f"{shown_name(net, layer)} of {net.model or 'the net'}, {data.name}"
+
+
 def scan_layers(net, data, split, asked, top, folder, say=silent, ranks=None):
     """Scan the images of `split`, or read an earlier scan: {layer object: TopActivations}.
 
@@ -104,7 +150,7 @@ def draw_layers(
     units = [unit for shown in plans for unit in shown.units()]
     tiles, ways = project_winners(net, images, found, units, look, followed, workspace)
     for shown in plans:
-        title = f"{shown_name(net, shown.name)} of {net.model or 'the net'}, {data.name}"
+        title = _title(net, shown.name, data)
         pages, description = draw_pages(net, data, images, shown, tiles, title, look)
         for file, drawn in pages:
             write_png(folder / file, drawn)
