@@ -31,7 +31,7 @@ from ..files.storage import replace_file
 from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import WORKSPACE, forward_passes
 from ..visualize.top_activations import scan
-from ..visualize.units import layer_object, shown_name
+from ..visualize.units import layer_object, shown_name, user_name
 from . import html
 from .experiments import experiments
 from .look import LOOK
