@@ -10,7 +10,9 @@ TOOLS = pathlib.Path(__file__).parent.parent / "tools"
 pytestmark = pytest.mark.skipif(
     not TOOLS.exists(), reason="the checkout's tools/ is not here: installed tests"
 )
-TAKE_MINUTES = []  # files of docs/numbers whose commands train nothing, and are tried again
+TAKE_MINUTES = [
+    "controls"
+]  # files of docs/numbers whose commands train nothing, and are tried again
 KNOWN = {"shapes": {"photos": {"units": 64, "cosine": {"other-unit": 0.5549}, "rows": [3, 0.25]}}}
 
 
@@ -44,6 +46,14 @@ def test_a_paragraph_is_wrapped_and_a_table_is_not(tool):
     assert " ".join(wrapped) == ("a word 64 " * 20).strip()
     table = rows.strip()
     assert tool.render(block(table, "x"), KNOWN) == block(table, "| 64 | x |\n" * 2 + "| 64 | x |")
+
+
+def test_an_interval_is_written_whole(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "NUMBERS", tmp_path)
+    found = {"mean": 0.257, "low": -0.001, "high": -0.1, "std": 2.0}
+    (tmp_path / "a.json").write_text(json.dumps({"b": {"command": "", "numbers": {"c": found}}}))
+    text = block("It is {a[b][c]:+.2f}; {a[b][c][std]}.", "x")
+    assert "It is +0.26 (0.00 to -0.10); 2.0.\n" in tool.render(text, tool.numbers())
 
 
 @pytest.mark.parametrize("field", ["shapes[scenes][units]", "nothing", "shapes[photos][rows][7]"])

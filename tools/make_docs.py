@@ -34,9 +34,26 @@ DIGITS = 6  # that are kept of a number
 AS_IT_IS = ("|", "- ", "* ", "#", "!", ">")  # a block that begins so keeps its lines
 
 
+class Interval(dict):
+    """{"mean", "low", "high", ...}, which a template's {..:.2f} writes as "0.29 (0.28 to 0.30)"."""
+
+    def __format__(self, spec):
+        texts = (format(self[key], spec) for key in ("mean", "low", "high"))
+        mean, low, high = (text if text.strip("-0.%") else text.lstrip("-") for text in texts)
+        return f"{mean} ({low} to {high})"
+
+
+def interval(value):
+    """The dict as an Interval where it is one."""
+    return Interval(value) if {"mean", "low", "high"} <= value.keys() else value
+
+
 def numbers():
     """{file: {part: its numbers}} of docs/numbers, what templates speak of."""
-    files = {path.stem: json.loads(path.read_text()) for path in sorted(NUMBERS.glob("*.json"))}
+    files = {
+        path.stem: json.loads(path.read_text(), object_hook=interval)
+        for path in sorted(NUMBERS.glob("*.json"))
+    }
     return {
         file: {part: measured["numbers"] for part, measured in parts.items()}
         for file, parts in files.items()
