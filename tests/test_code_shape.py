@@ -22,6 +22,7 @@ MANY = {
     "experiments/correspondence.run": OPTIONS,
     "experiments/held_out.load": OPTIONS,
     "experiments/invariance.run": OPTIONS,
+    "experiments/occlusion.run": OPTIONS,
     "experiments/trained.trained": OPTIONS,
     "layers/conv.__init__": OPTIONS,
     "layers/cpu/simd.accumulate": "a compiled loop",

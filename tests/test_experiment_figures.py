@@ -16,6 +16,7 @@ from rawconv.experiments import (
     controls,
     correspondence,
     ensemble,
+    evidence,
     evolution,
     filters,
     intervals,
@@ -211,6 +212,60 @@ def test_figure_5_a_curve_for_each_image_in_its_row_and_column(figures):  # noqa
     )
 
 
+def evidence_by_hand():
+    """What evidence.summary returns."""
+
+    def about(mean):
+        return {"mean": mean, "low": mean - 0.05, "high": mean + 0.05}
+
+    def areas(start):
+        return {
+            name: {"area": about(start + k / 20), "curve": [1, start, k / 20]}
+            for k, name in enumerate(evidence.ORDERED)
+        }
+
+    covered = {name: about(0.7 - k / 10) for k, name in enumerate(evidence.COVERED)}
+    covered["deconvnet"] = {"mean": 0.7, "low": 0.6, "high": 0.8}
+    return {
+        "pictures": 9,
+        "steps": 2,
+        "covered": covered,
+        "deletion": areas(0.1),
+        "insertion": areas(0.5),
+    }
+
+
+def evidence_is_drawn(axes, measured):
+    """Intervals row by row, curves on axes from 0 to 1, one legend."""
+    covered, areas, deletion, insertion, legend = axes
+    of_ways = [
+        {name: order["area"] for name, order in measured[way].items()}
+        for way in ("deletion", "insertion")
+    ]
+    groups = [(covered, [measured["covered"]]), (areas, of_ways)]
+    for panel, wanted in groups:
+        names = list(wanted[0])
+        assert [label.get_text() for label in panel.get_yticklabels()] == names
+        assert panel.get_xlim()[1] == 1 and panel.get_ylim() == (len(names) - 0.5, -0.5)
+        drawn = [
+            (to_hex(line.get_color()), *map(numbers, line.get_data())) for line in panel.lines[:-1]
+        ]
+        want = []
+        for group, colour in zip(wanted, (BLUE, ORANGE), strict=False):
+            for row, one in enumerate(group.values()):
+                want.append((colour, numbers([one["low"], one["high"]]), [row, row]))
+                want.append((colour, numbers([one["mean"]]), [row]))
+        assert drawn == want
+    assert [text.get_text() for text in areas.get_legend().get_texts()] == ["deletion", "insertion"]
+    for panel, way in ((deletion, "deletion"), (insertion, "insertion")):
+        want = {
+            name: (CYCLE[k], "-", [0, 50, 100], numbers(measured[way][name]["curve"]))
+            for k, name in enumerate(evidence.ORDERED)
+        }
+        assert curves(panel) == want and panel.get_ylim() == (0, 1.05)
+    assert [text.get_text() for text in legend.get_legend().get_texts()] == list(evidence.ORDERED)
+
+
 def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
     net, image, filled = (
         small_net(),
@@ -225,13 +280,24 @@ def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
         "down": rng.standard_normal((3, 24, 24, 3)),
     }  # fmt: skip
     found["true"][5], found["activity"][9] = 0, 0
-    result = occlusion._result(net, [Shown("one.png", image, 0)], [found], places, filled, "relu2")
-    shown, heat, down, p, classes = figures[0].axes[:5]
+    found["p"], found["activity"][11] = np.array([0.25, 0.75]), 6
+    numbers_ = evidence_by_hand()
+    result = occlusion._result(
+        net, [Shown("one.png", image, 0)], [found], places, filled, "relu2", numbers_
+    )
+    shown, heat, down, p, classes, *below = figures[0].axes
+    evidence_is_drawn(below[:5], numbers_)
+    assert result.numbers["measured"] == numbers_
+    assert (
+        "Over 9 pictures the fall" in result.sentences[1]
+        and "deconvnet 0.70 (0.60 to 0.80)" in result.sentences[1]
+    )
+    assert "deletion, low is good: deconvnet 0.10 (0.05 to 0.15)" in result.sentences[2]
     top, left, bottom, right = places.boxes[5]
     want = image[1:25, 1:25].copy()
     want[top:bottom, left:right] = 9
     np.testing.assert_array_equal(shown.images[0].get_array(), want)
-    assert shown.get_title() == "cat: 75% → 0%"
+    assert shown.get_title() == "cat: 25% → 0%\ntaken for sea dog"
     rows = len(places.rows)
     for axes, values, title in (
         (heat, found["activity"] / 4, "activity of map 3"),
@@ -239,7 +305,8 @@ def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
     ):
         np.testing.assert_allclose(axes.images[0].get_array(), values.reshape(rows, -1))
         assert axes.get_title() == title and axes.images[0].get_extent() == [-0.5, 23.5, 23.5, -0.5]
-    assert heat.images[0].get_clim()[0] == 0 and down.get_title() == "its projections, conv2"
+    assert heat.images[0].get_clim() == (0, 1.5) and p.images[0].get_clim() == (0, 1)
+    assert down.get_title() == "its projections, conv2"
     pixels = np.asarray(classes.images[0].get_array())
     assert (pixels[0, 0] * 255).round().tolist() == [0x46, 0x78, 0xBE], "the true class is blue"
     assert (pixels[0, 1] * 255).round().tolist() == [0xD7, 0x5F, 0x32]
@@ -251,9 +318,11 @@ def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
         one["class"],
         one["p"],
         one["map"],
-    ) == ("cat", 0.75, 3)
+    ) == ("cat", 0.25, 3)
     where = f"row {at['y']}, column {at['x']}; the most probable class at 50% of its places."
-    assert result.sentences[0].startswith(f"one.png: P(cat) 75.0%, 0.0% with the square at {where}")
+    assert result.sentences[0].startswith(
+        f"one.png, taken for sea dog: P(cat) 25.0%, 0.0% with the square at {where}"
+    )
     assert list(result.rows[7].values()) == [
         "one.png", *places.middle(7).values(), found["true"][7], "sea dog", found["best_p"][7], found["activity"][7]
     ]  # fmt: skip

@@ -19,7 +19,8 @@ from rawconv.data import scenes
 from rawconv.data.preprocessing import preprocess
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import subject
-from rawconv.experiments.occlusion import Covered, Places, correlation, respond, run
+from rawconv.experiments.evidence import correlation
+from rawconv.experiments.occlusion import Covered, Places, respond, run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown, filling, shown
 from rawconv.layers import GEMM
@@ -153,7 +154,19 @@ def test_the_numbers_are_those_of_the_table(tmp_path):
         assert one["stays"] == pytest.approx(np.mean([row["best"] == one["class"] for row in rows]))
         share = min(row["activity"] for row in rows) / one["activity"]
         assert one["lowest_activity"]["share"] == pytest.approx(share)
-    assert result.figure.startswith(b"\x89PNG") and len(result.sentences) == 2
+    assert result.figure.startswith(b"\x89PNG") and len(result.sentences) == 2 + 3
+
+
+def test_nulls_and_curves_are_about_other_pictures_or_the_named_ones(tmp_path):
+    """`measured` validation pictures spread over the split; with none the pictures themselves."""
+    about, asked = subject_of(), []
+    read, split = about.data.val.read, about.data.val
+    split.read = lambda ids: asked.append(list(ids)) or read(ids)
+    found = run(about, begin("it", {}, tmp_path / "a", "it"), some(), measured=4, **OPTIONS)
+    assert found.numbers["measured"]["pictures"] == 4 and [0, 3, 7, 11] in asked
+    found = run(subject_of(), begin("it", {}, tmp_path / "b", "it"), some(), **OPTIONS)
+    assert found.numbers["measured"]["pictures"] == 2
+    assert len(found.sentences) == 5
 
 
 def test_one_image_of_one_class_is_enough(tmp_path):
@@ -168,6 +181,18 @@ def test_shown_are_images_that_the_net_gets_right_of_different_classes():
     best = subject.probabilities(about.net, np.stack([one.image for one in found])).argmax(axis=1)
     assert [one.label for one in found] == best.tolist()
     assert len({one.label for one in found}) == 2 or len(set(best)) == 1
+
+
+def test_shown_ends_with_an_image_that_the_net_gets_wrong():
+    about = subject_of()
+    right, found = shown(about, count=2), shown(about, count=2, wrong=1)
+    assert [one.name for one in found[:2]] == [one.name for one in right] and len(found) == 3
+    best = subject.probabilities(about.net, found[2].image[None]).argmax()
+    assert best != found[2].label
+    labels, split = about.data.val.labels, about.data.val
+    earlier = split.read(range(split.names.index(found[2].name)))
+    p = subject.probabilities(about.net, earlier)
+    assert (p.argmax(axis=1) == labels[: len(earlier)]).all(), "the first one"
 
 
 def test_refusals(tmp_path):

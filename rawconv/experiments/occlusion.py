@@ -5,7 +5,8 @@
 For every place of the square: the total activation of the map that responds most to the whole
 picture, the probability of the true class, and the most probable class.  Beside them stands that
 map's projection, from this picture and from three others.  Only what the square reaches is computed
-again (perturbed.py).  The paper gives no numbers.
+again (perturbed.py).  The paper gives no numbers; evidence.py measures what the projection says of
+what matters.
 """
 
 import math
@@ -14,36 +15,36 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import soundness
-from ..data.preprocessing import center_crop, preprocess
+from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError, UsageError
 from ..layers.softmax import softmax
 from ..machine.arrays import Array, to_cpu
 from ..machine.threads import cut
-from ..report import charts
-from ..report.strips import mosaic
 from ..visualize import perturbed
 from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import ForwardPass, forward_pass
-from ..visualize.images import display
 from ..visualize.projection import project
 from ..visualize.units import Unit, layer_object, user_name
+from . import evidence
+from .evidence import correlation
+from .occlusion_page import draw
 from .study import Result
 from .subject import filling
 
 AT_ONCE = 128  # places of the square in one step
 # projections from other pictures, and among how many these are the strongest
 OTHERS, SCANNED = 3, 2000
-CLASSES = len(charts.CYCLE) - 1  # that have a colour of their own
 
 
-def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill="128"):
+def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill="128", measured=0):
     """A study.Result about subject.Shown pictures.
 
     square, stride: pixels of the net's input; by default a quarter of its width, and a 30th of it
     between places.
     fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
-    Processes of study.ranks share the places of the square; all but the first return None.
+    measured: number of validation pictures that `evidence` is asked of, 0 for the pictures alone.
+    Processes of study.ranks share the places of the square and the pictures of `measured`; all but the first return None.
     RawconvError where no map of the layer responds to a picture, or the net has no scores.
     UsageError where the square covers the whole picture wherever it is.
     """
@@ -75,9 +76,11 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
         )
         for k, shown in enumerate(pictures)
     ]
+    coarse = Places.of(net.shape, side, 2 * step)
+    numbers = _evidence(subject, study, pictures, measured, filled, name, coarse)
     if study.ranks.rank:
         return None  # the first process draws
-    return _result(net, pictures, results, places, filled, name)
+    return _result(net, pictures, results, places, filled, name, numbers)
 
 
 class Places(NamedTuple):
@@ -207,25 +210,30 @@ def _projections(subject, shown, top, covered):
     return {"number": covered.number, "whole": covered.activity, "p": p, "down": np.stack(down)}
 
 
-def correlation(drop, down, boxes):
-    """Of a map's loss of activity (n,) with the energy of its projection (H, W, C) under each box,
-    in [-1, 1].
-    """
-    squared = np.square(down, dtype=float).sum(axis=2).cumsum(axis=0).cumsum(axis=1)
-    squared = np.pad(squared, ((1, 0), (1, 0)))
-    top, left, bottom, right = boxes.T
-    under = (
-        squared[bottom, right] - squared[top, right] - squared[bottom, left] + squared[top, left]
-    )
-    if not (drop.std() and under.std()):
-        return float("nan")
-    return float(np.corrcoef(drop, under)[0, 1])
+def _evidence(subject, study, pictures, measured, filled, name, places):
+    """evidence.summary of so many validation pictures, as far from each other as can be; of 0 of `pictures`."""
+    net, split = subject.net, subject.data.val
+    ids = np.unique(np.linspace(0, len(split) - 1, measured).astype(int)) if measured else []
+    images = split.read(ids) if measured else [shown.image for shown in pictures]
+
+    def measure(key):
+        image = images[int(key.split()[1])]
+        try:
+            covered = Covered.of(net, image, filled, name)
+        except RawconvError:
+            return evidence.nothing()
+        activity = respond(net, covered, places.boxes, 0)["activity"]
+        fallen = 1 - activity / covered.activity
+        return evidence.measure(net, image, fallen, covered.number, name, places.boxes)
+
+    keys = [f"measured {k}" for k in range(len(images))]
+    return evidence.summary(study.each(keys, measure, "nulls and curves", "pictures"))
 
 
 # ---------------------------------------------------------------------------------------------- what it shows
 
 
-def _result(net, pictures, results, places, filled, name):
+def _result(net, pictures, results, places, filled, name, measured):
     user_layer, names = user_name(net, name), net.classes
     summaries = [
         _numbers(names, shown, measured, places)
@@ -241,12 +249,14 @@ def _result(net, pictures, results, places, filled, name):
         "square": places.side,
         "places": len(places.boxes),
         "pictures": summaries,
+        "measured": measured,
     }
     sentences = [_sentence(summary, user_layer) for summary in summaries]
+    sentences += evidence.sentences(measured)
     return Result(
         numbers,
         rows,
-        _draw(net, pictures, results, places, filled, summaries, user_layer),
+        draw(net, pictures, results, places, filled, numbers),
         sentences,
     )
 
@@ -259,6 +269,7 @@ def _numbers(names, shown, measured, places):
     )
     return {
         "picture": shown.name, "class": names[shown.label], "p": float(measured["p"][shown.label]),
+        "taken_for": names[measured["p"].argmax()],
         "lowest_p": {**places.middle(true.argmin()), "p": float(true.min())},
         "stays": float((measured["best"] == shown.label).mean()),
         "map": int(measured["number"]), "activity": whole,
@@ -274,76 +285,11 @@ def _sentence(summary, user_layer):
         if math.isnan(correlated)
         else f"correlate by {correlated:.2f}"
     )
+    wrong = summary["taken_for"] != summary["class"]
+    taken = f", taken for {summary['taken_for']}" if wrong else ""
     return (
-        f"{summary['picture']}: P({summary['class']}) {summary['p']:.1%}, {at['p']:.1%} with the square at row "
-        f"{at['y']}, column {at['x']}; the most probable class at {summary['stays']:.0%} of its places.  "
+        f"{summary['picture']}{taken}: P({summary['class']}) {summary['p']:.1%}, {at['p']:.1%} with the square at "
+        f"row {at['y']}, column {at['x']}; the most probable class at {summary['stays']:.0%} of its places.  "
         f"Map {summary['map']} of {user_layer} falls to {low['share']:.0%}; that and its projection under the square "
         f"{together}."
-    )
-
-
-@charts.styled
-def _draw(net, pictures, results, places, filled, summaries, user_layer):
-    size = places.side
-    figure, axes = charts.sheet(
-        len(summaries), 5, f"Figure 7: a square of {size}x{size} pixels slid over the picture",
-        f"{len(places.boxes)} places of its middle, {net.model or 'the net'}; activity as a share of that without it; "
-        "framed: this picture's own projection. The paper shows three pictures and gives no numbers.",
-        panel=(2.65, 2.25),
-    )  # fmt: skip
-    height, width = net.shape[:2]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    for row, shown, measured, summary in zip(axes, pictures, results, summaries, strict=True):
-        image = _covered_image(net, shown.image, filled, places.boxes[measured["true"].argmin()])
-        charts.show(
-            row[0],
-            image,
-            f"{summary['class']}: {summary['p']:.0%} → {summary['lowest_p']['p']:.0%}",
-        )
-        share = places.grid(measured["activity"]) / measured["whole"]
-        charts.heat(figure, row[1], share, f"activity of map {summary['map']}", (0, None), extent)
-        charts.show(row[2], _four(measured["down"]), f"its projections, {user_layer}")
-        charts.heat(
-            figure, row[3], places.grid(measured["true"]), f"P({summary['class']})", extent=extent
-        )
-        _classes(row[4], places.grid(measured["best"]), net.classes, shown.label, extent)
-    return charts.png(figure)
-
-
-def _covered_image(net, image, filled, box):
-    """What the net sees of a stored picture, with a box of another one in it."""
-    image, fill = center_crop(net, np.stack([image, filled]))
-    top, left, bottom, right = box
-    image[top:bottom, left:right] = fill[top:bottom, left:right]
-    return image
-
-
-def _four(down):
-    """Projections, this picture's first, in a black frame, two in a row."""
-    tiles = np.pad(display(down, 99.5), ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
-    tiles[0, :2], tiles[0, -2:], tiles[0, :, :2], tiles[0, :, -2:] = 0, 0, 0, 0
-    return mosaic(tiles, 2)
-
-
-def _classes(axes, best, names, label, extent):
-    """The map of the most probable class: the true one blue, others by how often they are; what is
-    rare is grey.
-    """
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import Patch
-
-    numbers, counts = np.unique(best[best != label], return_counts=True)
-    order = [label, *numbers[np.argsort(-counts, kind="stable")].tolist()]
-    colour_of = dict(zip(order[:CLASSES], charts.CYCLE, strict=False))
-    pixels = np.array([[to_rgb(colour_of.get(int(k), charts.GREY)) for k in row] for row in best])
-    axes.imshow(pixels, extent=extent, interpolation="nearest")
-    axes.set(title="most probable class", xticks=[], yticks=[])
-    axes.grid(False)
-    entries = [
-        Patch(color=colour, label=names[k].replace("_", " ")[:18])
-        for k, colour in colour_of.items()
-    ]
-    entries += [Patch(color=charts.GREY, label="others")] if len(order) > CLASSES else []
-    axes.legend(
-        handles=entries, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, fontsize=8
     )

@@ -97,13 +97,14 @@ def _alone(net, images):
     return DataSet("pictures", "pictures", net.classes, split, split)
 
 
-def shown(subject, paths=(), label=None, count=3):
+def shown(subject, paths=(), label=None, count=3, wrong=0):
     """[Shown]: the picture files `paths`, or the first `count` validation pictures that the net gets right.
 
     label: the true class of the files, by default what the net takes each for.  Of the validation
     pictures each is of another class, as long as there are some.  UsageError: no such class.
     RawconvError: a file is no picture, the net gets nothing right, or it does not know the data's
     classes.
+    wrong: how many validation pictures follow that the net gets wrong, as far as there are any.
     """
     net = subject.net
     if paths:
@@ -131,6 +132,7 @@ def shown(subject, paths=(), label=None, count=3):
     earlier = np.array([np.sum(right[:k] & (labels[:k] == labels[k])) for k in range(len(labels))])
     ids = np.flatnonzero(right)
     ids = np.sort(ids[np.argsort(earlier[ids], kind="stable")][:count])
+    ids = np.concatenate([ids, np.flatnonzero(~right)[:wrong]])
     pictures = split.read(ids)
     return [
         Shown(escaped(split.names[i]), image, int(labels[i]))

@@ -38,8 +38,15 @@ from .shared import (
 @fill_option(default="128", help="Colour of the square.")
 @label_option
 @count_option(default=3)
+@click.option(
+    "--measured",
+    default=24,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of validation pictures that the nulls and curves are about, if no PICTURE is named.",
+)
 @shared_options
-def main(pictures, layer, square, stride, fill, label, count, **where):
+def main(pictures, layer, square, stride, fill, label, count, measured, **where):
     """Figure 7: what a grey square, slid over a picture, does to a map and to the class.
 
     With PICTUREs of your own, and then without a data set where the net names none, or the first validation pictures of
@@ -51,5 +58,6 @@ def main(pictures, layer, square, stride, fill, label, count, **where):
     """
     need_files(pictures, label)
     options = {"layer": layer, "square": square, "stride": stride, "fill": fill}
-    shows = named_or_first(pictures, label, count)
+    options["measured"] = 0 if pictures else measured
+    shows = named_or_first(pictures, label, count, wrong=1)
     carry_out("occlusion", options, where | {"images": pictures or None}, shows=shows)

@@ -178,13 +178,13 @@ def need_files(pictures, label=None):
                 raise UsageError(f"{image} is a folder; name the pictures in it.")
 
 
-def named_or_first(pictures, label, count):
+def named_or_first(pictures, label, count, wrong=0):
     """`shows` of carry_out: the PICTUREs with their --label, or else `count` validation pictures."""
 
     def chosen(loaded):
         from ...experiments.subject import shown
 
-        return shown(loaded, pictures, label, count)
+        return shown(loaded, pictures, label, count, wrong)
 
     return chosen
 
