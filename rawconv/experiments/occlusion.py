@@ -44,7 +44,7 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     between places.
     fill: of the square, "128", "r,g,b" or "mean", the data's mean picture.
     measured: number of validation pictures that `evidence` is asked of, 0 for the pictures alone.
-    Processes of study.ranks share the places of the square and the pictures of `measured`; all but the first return None.
+    Processes of study.ranks share the places and the pictures of `measured`; all but the first return None.
     RawconvError where no map of the layer responds to a picture, or the net has no scores.
     UsageError where the square covers the whole picture wherever it is.
     """
