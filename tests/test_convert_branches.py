@@ -441,6 +441,7 @@ def test_what_is_no_graph_of_one_image(tmp_path):
         (lambda g: g.node[2].input.__setitem__(1, "t3"), "its graph goes round in a circle"),
         (lambda g: g.node[1].output.__setitem__(0, "t0"), "it makes 't0' twice"),
         (lambda g: g.initializer[0].__setattr__("name", "t1"), "it makes 't1' twice"),
+        (lambda g: g.initializer.append(g.initializer[0]), "it makes 'w0' twice"),
         (lambda g: g.node[1].input.__setitem__(0, "nowhere"), "nothing makes 'nowhere'"),
         (lambda g: g.output[0].__setattr__("name", "w0"), "takes 0 inputs"),
     ):

@@ -329,6 +329,69 @@ def test_the_numbers_of_caffe_s_fields(version):
     assert shape == (1, 1, 5)
 
 
+# Of caffe.proto (BVLC): the number of a message in LayerParameter and, where version 1 has it, in V1LayerParameter; of
+# its fields.
+NUMBERS = {
+    "concat_param": (104, 9, {"concat_dim": 1, "axis": 2}),
+    "convolution_param": (106, 10, {"num_output": 1, "bias_term": 2, "pad": 3, "kernel_size": 4, "group": 5,
+                                    "stride": 6, "pad_h": 9, "pad_w": 10, "kernel_h": 11, "kernel_w": 12,
+                                    "stride_h": 13, "stride_w": 14, "axis": 16, "dilation": 18}),
+    "dropout_param": (108, 12, {"dropout_ratio": 1}),
+    "eltwise_param": (110, 24, {"operation": 1, "coeff": 2}),
+    "inner_product_param": (117, 17, {"num_output": 1, "bias_term": 2, "axis": 5, "transpose": 6}),
+    "lrn_param": (118, 18, {"local_size": 1, "alpha": 2, "beta": 3, "norm_region": 4, "k": 5}),
+    "pooling_param": (121, 19, {"pool": 1, "kernel_size": 2, "stride": 3, "pad": 4, "kernel_h": 5, "kernel_w": 6,
+                                "stride_h": 7, "stride_w": 8, "pad_h": 9, "pad_w": 10, "global_pooling": 12,
+                                "round_mode": 13}),
+    "relu_param": (123, 30, {"negative_slope": 1}),
+    "softmax_param": (125, 39, {"axis": 2}),
+    "flatten_param": (135, None, {"axis": 1, "end_axis": 2}),
+    "batch_norm_param": (139, None, {"use_global_stats": 1, "eps": 3}),
+    "scale_param": (142, None, {"axis": 1, "num_axes": 2, "bias_term": 4}),
+    "input_param": (143, None, {"shape": 1}),
+    "data_param": (107, 11, {"scale": 2, "mean_file": 3, "crop_size": 5}),
+    "transform_param": (100, 36, {"scale": 1, "crop_size": 3, "mean_file": 4, "mean_value": 5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_numbers_of_messages_and_of_their_fields(name):
+    layer, old, numbers = NUMBERS[name]
+    for title, number in (("LayerParameter", layer), ("V1LayerParameter", old)):
+        known = files.message(title).DESCRIPTOR.fields_by_name
+        assert (known[name].number if name in known else None) == number
+    fields = (
+        files.message("LayerParameter").DESCRIPTOR.fields_by_name[name].message_type.fields_by_name
+    )
+    assert {field: fields[field].number for field in numbers} == numbers
+
+
+def test_branches_of_version_1(tmp_path):
+    """The same net in both versions: Concat, Eltwise, and a Split that Caffe put in."""
+    text = """
+    input: "x" input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 9
+    layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4 kernel_size: 3 } }
+    layer { name: "split" type: "Split" bottom: "c" top: "c_0" top: "c_1" }
+    layer { name: "r" type: "ReLU" bottom: "c_0" top: "c_0" }
+    layer { name: "e" type: "Eltwise" bottom: "c_0" bottom: "c_1" top: "e" eltwise_param { coeff: 1 coeff: -0.5 } }
+    layer { name: "k" type: "Concat" bottom: "e" bottom: "c_1" top: "k" concat_param { concat_dim: 1 } }
+    layer { name: "flat" type: "Flatten" bottom: "k" top: "flat" }
+    layer { name: "f" type: "InnerProduct" bottom: "flat" top: "f" inner_product_param { num_output: 3 } }
+    layer { name: "prob" type: "Softmax" bottom: "f" top: "prob" }
+    """
+    old = text.replace("layer {", "layers {")
+    for new, name in (
+        ("Convolution", "CONVOLUTION"), ("Split", "SPLIT"), ("ReLU", "RELU"), ("Eltwise", "ELTWISE"),
+        ("Concat", "CONCAT"), ("Flatten", "FLATTEN"), ("InnerProduct", "INNER_PRODUCT"), ("Softmax", "SOFTMAX"),
+    ):  # fmt: skip
+        old = old.replace(f'"{new}"', name)
+    shapes = {"c": [(4, 3, 3, 3), (4,)], "f": [(3, 8 * 49), (3,)]}
+    nets = [import_net(write(tmp_path, files.caffemodel(one, shapes))) for one in (text, old)]
+    assert list(nets[0].net.nodes) == ["c", "r", "e/c_1", "e", "k", "f"] == list(nets[1].net.nodes)
+    compare(nets[0], images(9))
+    compare(nets[1], images(9))
+
+
 # What is refused, and how
 
 

@@ -393,6 +393,27 @@ def test_tensors_beyond_their_storage(tmp_path):
             import_net(bad)
 
 
+@pytest.mark.parametrize("how", ["zip", "safetensors"])
+def test_a_name_that_is_there_twice_is_refused(how, tmp_path):
+    """Of two members or tensors with one name, another reader might take the other."""
+    path = save(tmp_path / "net", {"fc.weight": torch.ones(2, 3)}, how)
+    if how == "zip":
+        with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr(
+                next(n for n in archive.namelist() if n.endswith("/data/0")), bytes(24)
+            )
+        message = "it holds '[^']*/data/0' twice"
+    else:
+        length = int.from_bytes(path.read_bytes()[:8], "little")
+        header = path.read_bytes()[8 : 8 + length].rstrip()
+        header = header[:-1] + b"," + header[1:]
+        data = len(header).to_bytes(8, "little") + header + path.read_bytes()[8 + length :]
+        path.write_bytes(data)
+        message = "it holds 'fc.weight' twice"
+    with pytest.raises(RawconvError, match=message):
+        import_net(path)
+
+
 def test_an_expanded_tensor_is_refused(tmp_path):
     with pytest.raises(RawconvError, match="beyond its storage"):
         import_net(save(tmp_path / "t.pth", {"a": torch.ones(1).expand(1 << 20)}))

@@ -66,7 +66,8 @@ class Graph:
     def _producers(self):
         """{tensor: node that makes it}."""
         made = [(name, node) for node in self.model.graph.node for name in node.output if name]
-        names = [*(name for name, _ in made), *self.tensors, *(given.name for given in self.inputs)]
+        tensors = [tensor.name for tensor in self.model.graph.initializer]
+        names = [*(name for name, _ in made), *tensors, *(given.name for given in self.inputs)]
         if twice := next((name for name, count in Counter(names).items() if count > 1), None):
             raise Wrong(f"is damaged: it makes {twice!r:.80} twice")
         return dict(made)

@@ -13,6 +13,7 @@ import mmap
 import re
 import struct
 import zipfile
+from collections import Counter
 
 import numpy as np
 
@@ -85,6 +86,7 @@ def open_tensors(path, kind):
 def _zip(data):
     archive = zipfile.ZipFile(data)
     names = archive.namelist()
+    _check_once(names)
     if any(name.endswith("/constants.pkl") for name in names):
         raise Wrong("is TorchScript, a program, which rawconv does not run", SCRIPT)
     (pickled, *more) = [name for name in names if name.endswith("data.pkl")]
@@ -118,6 +120,18 @@ def _zip(data):
     )
 
 
+def _check_once(names):
+    """Wrong where one of the names is there twice: readers differ in which of them they take."""
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise Wrong(f"is damaged: it holds {twice!r:.80} twice")
+
+
+def _object(pairs):
+    """A JSON object as a dict."""
+    _check_once(name for name, _ in pairs)
+    return dict(pairs)
+
+
 def _old(data):
     if load(data) != MAGIC or load(data) != PROTOCOL:
         raise Wrong("is a pickle, but none of torch.save", STATE_DICT)
@@ -138,7 +152,7 @@ def _safe(data):
     (length,) = struct.unpack("<Q", data.read(8))
     if length > min(MOST_BYTES, len(data) - 8):
         raise Wrong(f"is damaged: its header would be of {length} bytes")
-    header, found, places = json.loads(data.read(length)), {}, {}
+    header, found, places = json.loads(data.read(length), object_pairs_hook=_object), {}, {}
     for name, about in header.items():
         if name == "__metadata__":
             continue
