@@ -14,6 +14,7 @@ from subjects import data_of, subject_of
 from rawconv import checkpoint
 from rawconv.cli.experiments import main
 from rawconv.errors import UsageError
+from rawconv.experiments.features import feature_layers
 from rawconv.experiments.occlusion import run
 from rawconv.experiments.study import begin
 from rawconv.experiments.subject import Shown
@@ -105,6 +106,58 @@ def test_correspondence_asks_for_no_data(place):
     words = ("--layer", "fire2", "--layer", "fire3", "--random", "2", "--count", "2")
     done = experiment("correspondence", *words)
     assert "at fire2/concat" in done.stdout and "at fire3/concat" in done.stdout
+
+
+def test_features_are_those_of_the_modules_below_the_classifier():
+    """A node called conv1 does not make it a net of numbered layers."""
+    assert feature_layers(foreign()) == {
+        1: "relu_stem",
+        2: "fire2/concat",
+        3: "fire3/concat",
+        4: "pool",
+    }
+    renamed = [("conv1" if name == "stem" else name, layer, *("conv1" if one == "stem" else one for one in inputs))
+               for name, layer, inputs in foreign().nodes.values()]  # fmt: skip
+    assert feature_layers(Net((32, 32, 3), renamed, list("abc")))[4] == "pool"
+    assert feature_layers(subject_of().net) == {1: "norm1", 2: "relu2"}
+
+
+@pytest.fixture
+def five(place):
+    """A data set of two classes that the net has not seen."""
+    rng = np.random.default_rng(4)
+    for name, low in (("dark", 0), ("light", 120)):
+        pathlib.Path("data", name).mkdir(parents=True)
+        for k in range(12):
+            pixels = rng.integers(low, low + 120, (36, 36, 3), np.uint8)
+            Image.fromarray(pixels).save(f"data/{name}/{k}.png")
+    return ("--data", "data", "--per-class", "3", "--folds", "2", "--test", "1")
+
+
+def test_layers_and_transfer_of_a_net_whose_layers_have_names(five):
+    done = experiment("layers", *five, "--classifier", "softmax")
+    assert "layers 1..n: (1 stem) " in done.stdout and ", (4 pool) " in done.stdout
+    folder = pathlib.Path(done.stdout.splitlines()[-1])
+    table = json.loads((folder / "layers.json").read_text())["numbers"]["table"]
+    assert [cell["object"] for cell in table] == list(feature_layers(foreign()).values())
+    assert "layers fixed " in experiment("transfer", *five, "--steps", "2").stdout
+
+
+def test_a_net_comes_back_from_onnx_with_its_names(tmp_path):
+    """Short ones too, which exporters make up themselves."""
+    pytest.importorskip("onnx", reason="onnx is not installed: no foreign nets")
+    from rawconv.convert.read import import_net
+    from rawconv.convert.to_onnx import export
+
+    short = {name: f"c{k}" for k, name in enumerate(foreign().nodes)} | {"": ""}
+    layers = [
+        (short[name], layer, *(short[one] for one in inputs))
+        for name, layer, inputs in foreign().nodes.values()
+    ]
+    for net in (foreign(), Net((32, 32, 3), layers, list("abc"))):
+        export(net, tmp_path / "net.onnx")
+        again = import_net(tmp_path / "net.onnx").net
+        assert list(again.nodes) == list(net.nodes)
 
 
 def test_built_in_faces_have_a_size(place):

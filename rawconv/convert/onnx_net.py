@@ -7,12 +7,13 @@ import numpy as np
 
 from ..checkpoint import LARGEST_SIDE as SIDE
 from ..errors import UsageError
+from ..files.messages import printable
 from ..files.storage import Wrong
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
 from ..net import IMAGE
 from . import PIXELS, Foreign, Pixels, parts
-from .names import names, path_of
+from .names import LONGEST, names, path_of
 from .onnx_graph import Graph, label
 from .onnx_operators import OPERATORS
 from .onnx_run import in_our_order, run
@@ -91,7 +92,7 @@ def _layers(walk, end, dtype):
         _own(layer, node, dtype, walk.folds.get(number, ()))
     if _is_chain(walk.made):
         return [(made.node.name or made.node.output[0], made.layer) for made in walk.made]
-    called = names([(path_of(made.node, made.weight), made.layer) for made in walk.made])
+    called = _names(walk)
     return [
         (
             name,
@@ -100,6 +101,14 @@ def _layers(walk, end, dtype):
         )
         for name, made in zip(called, walk.made, strict=True)
     ]
+
+
+def _names(walk):
+    """The names of the layers that were made: as rawconv wrote them, or as names.py finds them."""
+    ours = [printable(made.node.name)[:LONGEST] for made in walk.made]
+    if walk.graph.model.producer_name == "rawconv" and len({*ours} - {""}) == len(ours):
+        return ours
+    return names([(path_of(made.node, made.weight), made.layer) for made in walk.made])
 
 
 def _is_chain(layers):

@@ -28,6 +28,7 @@ from ..files.progress import progress_bar
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file
 from ..machine.arrays import array_module, to_cpu
 from ..net import Net
+from ..visualize.default_layer import modules
 from ..visualize.scan_record import data_key, fingerprint
 from ..visualize.units import layer_numbers, layer_object
 
@@ -57,9 +58,18 @@ def _goes_along(layer):
 
 
 def feature_layers(net):
-    """{number: layer object} of all layers of features, the scores left out."""
-    layers = {int(number): feature_layer(net, number) for number in layer_numbers(net)}
-    return {number: name for number, name in layers.items() if name != net.output}
+    """{number: layer object} of all layers of features, the scores left out.
+
+    A net whose layers have other names has its modules below the classifier, counted from 1.
+    """
+    numbers, weighted = layer_numbers(net), [name for name, layer in net.layers if layer.params]
+    if set(weighted) <= {*numbers.values(), net.output}:
+        layers = {int(number): feature_layer(net, number) for number in numbers}
+        return {number: name for number, name in layers.items() if name != net.output}
+    places = {name: place for place, name in enumerate(net.nodes)}
+    objects = dict.fromkeys(feature_layer(net, module) for module in modules(net))
+    below = [name for name in objects if places[name] < places[weighted[-1]]]
+    return dict(enumerate(below, 1))
 
 
 def write(subject, layer, split, path, batch=128, progress=True):

@@ -10,8 +10,9 @@ mean and standard deviation over the folds.
 import numpy as np
 
 from ..report.charts import CYCLE, GREY, png, sheet, styled
+from ..visualize.units import layer_numbers, user_name
 from .classifiers import accuracy, check
-from .features import feature_layers
+from .features import feature_layer, feature_layers
 from .folds import drawn, enough, plus_minus, spread
 from .held_out import origin
 from .study import Result
@@ -101,10 +102,18 @@ def _result(subject, table, test):
     for name, count in dict.fromkeys((cell["classifier"], cell["per_class"]) for cell in table):
         cells = [cell for cell in table if (cell["classifier"], cell["per_class"]) == (name, count)]
         values = ", ".join(
-            f"({cell['layer']}) {plus_minus(cell['accuracy'], cell['std'])}" for cell in cells
+            f"({_name(subject.net, cell)}) {plus_minus(cell['accuracy'], cell['std'])}"
+            for cell in cells
         )
         sentences.append(f"{NAMES[name]}, {count} a class, layers 1..n: {values} %.")
     return Result(numbers, rows, _figure(subject, table), sentences, PUBLISHED)
+
+
+def _name(net, cell):
+    """A layer's number, and its name where that is not by the number."""
+    number, name = str(cell["layer"]), cell["object"]
+    by_number = number in layer_numbers(net) and feature_layer(net, number) == name
+    return number if by_number else f"{number} {user_name(net, name)}"
 
 
 @styled

@@ -28,12 +28,15 @@ def default_layer(net: Net) -> str:
 
 
 def short_names(net: Net) -> str:
-    """Return the names under which a user finds the layers, of modules instead of all nodes in
-    them: "conv1, fire2, fire3".
-    """
-    modules = list(dict.fromkeys(map(_module, layer_names(net))))
-    more = f" and {len(modules) - MOST_NAMED} others" if len(modules) > MOST_NAMED else ""
-    return ", ".join(modules[:MOST_NAMED]) + more
+    """Return the names under which a user finds the layers, for a sentence: "conv1, fire2, fire3"."""
+    names = modules(net)
+    more = f" and {len(names) - MOST_NAMED} others" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def modules(net: Net) -> list[str]:
+    """Return the names of the layers, those of modules instead of all nodes in them, from the bottom up."""
+    return list(dict.fromkeys(map(_module, layer_names(net))))
 
 
 def _module(name: str) -> str:
