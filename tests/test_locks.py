@@ -1,8 +1,10 @@
 """Two at once: the second says who is at work, and what a killed process left behind stops nobody."""
 
+import errno
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +126,30 @@ def test_a_place_that_cannot_be_locked_is_refused_in_a_sentence(tmp_path):
         locked(tmp_path / "no" / "folder.h5"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, r"Make {0} writable \(chmod u\+w {0}\), or name a folder"),
+        (errno.EPERM, r"Make {0} writable \(chmod u\+w {0}\), or name a folder"),
+        (errno.EROFS, "Nothing can be written to that file system"),
+        (errno.ENOSPC, "Free some space, or name a folder on another disk"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_into_is_refused_with_what_is_wrong(
+    tmp_path, monkeypatch, number, remedy
+):
+    """The lock is the first that is written, as by --resume; root is refused nothing by a file system."""
+
+    def refused(name, *how):
+        raise OSError(number, os.strerror(number), name)
+
+    monkeypatch.setattr("os.open", refused)
+    with pytest.raises(RawconvError) as caught, locked(tmp_path):
+        pass
+    begin = re.escape(f"{tmp_path} could not be written ({os.strerror(number)}). ")
+    assert re.match(begin + remedy.format(re.escape(str(tmp_path))), str(caught.value))
 
 
 def _rush(folder, start, inside, failures):

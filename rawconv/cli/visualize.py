@@ -122,6 +122,7 @@ def main(
     \b
     rawconv-visualize --layer 4
     rawconv-visualize --layer 4 --layer 5 --weights runs/zf64-scenes-1/last.h5 cat.jpg
+    mpirun -n 4 rawconv-visualize --layer 4 --data imagenet/ --device gpu
     """
     from .. import checkpoint, soundness
     from ..data.levels import Levels

@@ -25,7 +25,7 @@ from ..errors import RawconvError, UsageError
 from ..files.json_text import json_text
 from ..files.locks import locked
 from ..files.progress import progress_bar
-from ..files.storage import fixed_text, hdf5, open_regular, replace_file
+from ..files.storage import fixed_text, hdf5, open_regular, replace_file, unwritten
 from ..machine.arrays import array_module, to_cpu
 from ..net import Net
 from ..visualize.default_layer import modules
@@ -116,10 +116,7 @@ def _write(source, origin, path, batch, progress):
         os.replace(part, path)
         note.unlink(missing_ok=True)
     except OSError as error:
-        raise RawconvError(
-            f"{path} could not be written ({error.strerror or error}). "
-            "Free some space, or name a file in a folder that exists and that you may write to."
-        ) from error
+        raise unwritten(path, error) from error
     return origin | {"pictures": len(source.images)}
 
 

@@ -72,10 +72,25 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
 
 
 def unwritten(path: Path, error: OSError) -> RawconvError:
-    """Return the RawconvError for an OSError in writing `path`."""
+    """Return the RawconvError for an OSError in writing `path`, a file, or a folder that is to be locked."""
     kept = "; the file that was there before is unchanged" if os.path.isfile(path) else ""
-    remedy = "Free some space, or name a file in a folder that exists and that you may write to."
-    return RawconvError(f"{path} could not be written ({error.strerror}){kept}. {remedy}")
+    why = error.strerror or error
+    return RawconvError(f"{path} could not be written ({why}){kept}. {_remedy(path, error)}")
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some space, or name a folder on another disk."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        folder = path if os.path.isdir(path) else os.path.dirname(os.fspath(path)) or "."
+        return (
+            f"Make {folder} writable (chmod u+w {folder}), or name a folder that you may write to."
+        )
+    if error.errno == errno.EROFS:
+        return (
+            "Nothing can be written to that file system; name a folder on another, or a copy there."
+        )
+    return "Free some space, or name a file in a folder that exists and that you may write to."
 
 
 def sync_folder(folder: Path) -> None:
