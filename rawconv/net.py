@@ -357,7 +357,11 @@ class Net:
         return reached.get(IMAGE)
 
     def to(self, device: Device) -> Net:
-        """Move the parameters to a Device (see arrays.py); return the net."""
+        """Move the parameters to a Device (see arrays.py), where products are in TF32 if it says so
+        or the net was trained so; return the net.
+        """
+        tf32 = device.index is not None and (device.tf32 or self.execution.tf32)
+        self.execution = self.execution._replace(tf32=tf32)
         return self._convert(device.put)
 
     def astype(self, dtype: str) -> Net:

@@ -10,7 +10,7 @@ import pytest
 
 from rawconv.experiments.features import feature_layers
 from rawconv.files import schema
-from rawconv.layers import Layer, Rules, registry
+from rawconv.layers import Execution, Layer, Rules, registry
 from rawconv.layers.add import Add
 from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.concat import Concat
@@ -217,6 +217,6 @@ def test_the_columns_of_a_step_are_those_of_the_largest_block(stride, dilation, 
     workspace = 4 * out[1] * 9 * shape[2] * 4
     monkeypatch.setattr(im2col, "add_columns", lambda columns, *_: blocks.append(columns.nbytes))
     dy, dx = np.zeros((2, *out), np.float32), np.zeros((2, *shape), np.float32)
-    im2col.transpose(dy, layer.weight, layer.window, dx, workspace)
+    im2col.transpose(dy, layer.weight, layer.window, dx, Execution(workspace=workspace))
     assert max(blocks) >= workspace and len(blocks) > 4
     assert layer.memory(Step(shape, out, 2, workspace)).columns == max(blocks)

@@ -305,6 +305,11 @@ device_option = click.option(
     metavar="auto|cpu|gpu|gpu:N",
     help="Device to compute on; auto takes a GPU if there is one.",
 )
+tf32_option = click.option(
+    "--tf32",
+    is_flag=True,
+    help="Multiply in TF32 on an NVIDIA GPU, with errors near 4e-4 instead of 6e-7.",
+)
 seed_option = click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -380,6 +385,7 @@ def where_options(function):
         json_option,
         force_option,
         workspace_option,
+        tf32_option,
         device_option,
         out_option,
         data_option,

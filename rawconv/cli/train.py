@@ -20,6 +20,7 @@ from .common import (
     refuse_existing,
     say,
     seed_option,
+    tf32_option,
     workspace_option,
 )
 
@@ -147,10 +148,11 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 @workspace_option
 @seed_option
 @device_option
+@tf32_option
 @json_option
 def main(
-    data, model, seed, device, conv, workspace, out, resume, weights, fine_tune, lr_multipliers, save_every, watch,
-    dropout, test_only, split, views, check_grads, train, val, labels, synsets, value_range, as_json, **changes,
+    data, model, seed, device, tf32, conv, workspace, out, resume, weights, fine_tune, lr_multipliers, save_every,
+    watch, dropout, test_only, split, views, check_grads, train, val, labels, synsets, value_range, as_json, **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
@@ -179,7 +181,7 @@ def main(
         data = source_text(data, train, val, labels, synsets, value_range)
         if out and ranks.rank == 0:
             refuse_existing(out)
-        with choose_device(device, ranks, say) as device, contextlib.ExitStack() as held:
+        with choose_device(device, ranks, say, tf32) as device, contextlib.ExitStack() as held:
             if test_only:
                 results = runs.test_checkpoint(
                     weights,
@@ -199,6 +201,11 @@ def main(
                     held.enter_context(runs.locked_run(resume))
                 run, workspace = _resume(resume, data, say)
                 conv = None  # the run keeps its own
+                if run.net.execution.tf32:
+                    on_gpu = device.index is not None
+                    say(
+                        f"The run is in TF32{'' if on_gpu else ' and goes on in float32, on the CPU'}."
+                    )
             else:
                 run = runs.start(model, data, weights, seed, changes, fine_tune=fine_tune)
                 if dropout is not None:

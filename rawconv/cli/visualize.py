@@ -99,6 +99,7 @@ def main(
     split,
     out,
     device,
+    tf32,
     workspace,
     force,
     as_json,
@@ -148,7 +149,7 @@ def main(
             )
         if out and ranks.rank == 0:
             refuse_existing(out, force, [data])
-        device = held.enter_context(choose_device(device, ranks, say))
+        device = held.enter_context(choose_device(device, ranks, say, tf32))
         if images and ranks.rank:
             return None  # processes share the images of a data set; single ones are the first one's
         net, info, _ = checkpoint.load(weights)

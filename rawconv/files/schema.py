@@ -220,7 +220,9 @@ INFO = Record(
     {
         "data": PATH, "recipe": RECIPE, "seed": SEED, "history": List(ROW),
         "pictures": Record({"train": whole(1, MOST), "val": whole(1, MOST), "sha256": SHA256}),
-        "options": Record({}, {"conv": one_of("auto", "gemm", "winograd", "direct"), "workspace": whole(1, MOST)}),
+        "options": Record({}, {
+            "conv": one_of("auto", "gemm", "winograd", "direct"), "workspace": whole(1, MOST), "tf32": FLAG,
+        }),
         "imported": Record({}, {}, NOTE), "wnids": WNIDS,
     },
     others=NOTE,

@@ -63,10 +63,12 @@ class Execution(NamedTuple):
     folds to them) or
         "direct" (few channels), which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
     workspace: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
+    tf32: whether a GPU multiplies in TF32 (machine.arrays.tf32_products).
     """
 
     algorithm: str = "auto"
     workspace: int = 256 << 20
+    tf32: bool = False
 
 
 AUTO = Execution()

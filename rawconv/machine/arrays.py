@@ -22,15 +22,16 @@ def array_module(x: Array) -> Any:
     """Return the module of an array: numpy for a NumPy array, cupy for a CuPy array."""
     if isinstance(x, np.ndarray):
         return np
-    module = _MODULES.get(type(x))
+    kind = type(x)  # of array: a dict answers sooner than CuPy
+    module = _MODULES.get(kind)
     if module is None:
         import cupy
 
-        module = _MODULES[type(x)] = cupy.get_array_module(x)
+        module = _MODULES[kind] = cupy.get_array_module(x)
     return module
 
 
-_MODULES: dict[type, Any] = {}  # of the types that were asked about: CuPy takes longer to answer
+_MODULES: dict[type, Any] = {}
 
 
 def on_cpu(x: Array) -> bool:
@@ -45,13 +46,18 @@ def to_cpu(x: Array) -> np.ndarray:
 
 
 class Device:
-    """The CPU (index None) or GPU number `index`.  `with device:` makes a GPU the current one."""
+    """The CPU (index None) or GPU number `index`.  `with device:` makes a GPU the current one.
 
-    def __init__(self, index: int | None = None) -> None:
-        self.index = index
+    tf32: whether the nets that are moved there multiply in TF32 (tf32_products).
+    """
+
+    def __init__(self, index: int | None = None, tf32: bool = False) -> None:
+        self.index, self.tf32 = index, tf32
 
     def __str__(self) -> str:
-        return "cpu" if self.index is None else f"gpu:{self.index}"
+        if self.index is None:
+            return "cpu"
+        return f"gpu:{self.index}, TF32" if self.tf32 else f"gpu:{self.index}"
 
     def __enter__(self) -> Device:
         if self.index is not None:
@@ -111,12 +117,27 @@ class HostToDevice:
         return self.latest
 
 
-def choose_device(name: str = "auto", say: Callable[[str], object] = lambda line: None) -> Device:
+def choose_device(
+    name: str = "auto", say: Callable[[str], object] = lambda line: None, tf32: bool = False
+) -> Device:
     """Return the Device called `auto`, `cpu`, `gpu` or `gpu:N`.
 
     `auto` falls back to the CPU and passes the reason, one line, to `say`.
-    UsageError: `name` is none of these.  RawconvError: that GPU cannot be used.
+    tf32: nets that are moved there multiply in TF32, which `say` is told.
+    UsageError: `name` is none of these, or what is chosen has no TF32.  RawconvError: that GPU
+    cannot be used.
     """
+    device = _named_device(name, say)
+    if not tf32:
+        return device
+    if trouble := _tf32_trouble(device):
+        raise UsageError(f"--tf32 cannot be used: {trouble}.")
+    say(f"Products on {device} are in TF32: factors of 10 mantissa bits, sums in float32.")
+    device.tf32 = True
+    return device
+
+
+def _named_device(name: str, say: Callable[[str], object]) -> Device:
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):
         raise UsageError(f"--device {name!r} is not a device; use auto, cpu, gpu or gpu:N.")
     if name == "cpu":
@@ -131,6 +152,36 @@ def choose_device(name: str = "auto", say: Callable[[str], object] = lambda line
     raise RawconvError(
         f"--device {name} cannot be used: {trouble}. Install the wheel for your card: {WHEELS}."
     )
+
+
+def _tf32_trouble(device: Device) -> str | None:
+    """Why products there cannot be in TF32; None if they can."""
+    if device.index is None:
+        return "this computes on the CPU; --device gpu names a GPU"
+    import cupy
+
+    if cupy.cuda.runtime.is_hip:
+        return "CuPy for ROCm has no TF32"
+    capability = cupy.cuda.Device(device.index).compute_capability
+    if int(capability) < 80:
+        return f"TF32 begins with compute capability 8.0, and {device} has {int(capability) / 10}"
+    return None
+
+
+@contextlib.contextmanager
+def tf32_products() -> Iterator[None]:
+    """Let cuBLAS multiply float32 matrices in TF32: factors are rounded to 10 mantissa bits, sums
+    are in float32.  As the environment variable CUPY_TF32 does for a whole process.
+    """
+    from cupy import _core
+    from cupy._core import _routines_linalg as linalg
+
+    before = _core.get_compute_type("float32")
+    _core.set_compute_type("float32", linalg.COMPUTE_TYPE_TF32)
+    try:
+        yield
+    finally:
+        _core.set_compute_type("float32", before)
 
 
 def gpu_count() -> int:

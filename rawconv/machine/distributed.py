@@ -70,13 +70,13 @@ def init_distributed(
         raise
 
 
-def choose_device(name: str, ranks: Ranks, say: Say) -> Device:
+def choose_device(name: str, ranks: Ranks, say: Say, tf32: bool = False) -> Device:
     """Return the device as arrays.choose_device does; of several processes on one machine, each
     takes the GPU of its own number.
 
     UsageError: processes would share a GPU, which NCCL does not support.
     """
-    device = arrays.choose_device(name, say)
+    device = arrays.choose_device(name, say, tf32)
     if device.index is None or ranks.beside == 1:
         return device
     cards = 1 if ":" in name else arrays.gpu_count()
@@ -89,7 +89,7 @@ def choose_device(name: str, ranks: Ranks, say: Say) -> Device:
             f"{ranks.beside} processes were started on this machine, and {what}; {remedy}start at most one process for "
             "each GPU, or use --device cpu."
         )
-    return arrays.choose_device(f"gpu:{ranks.local}")
+    return arrays.choose_device(f"gpu:{ranks.local}", tf32=tf32)
 
 
 def _connect(started: int) -> tuple[Any, Any]:

@@ -407,5 +407,8 @@ def weights_digest(net: Net) -> bytes:
 
 
 def options(net: Net) -> dict[str, Any]:
-    """Return {"conv", "workspace" (MB)}: how the net is computed, as far as that changes bits."""
-    return {"conv": net.execution.algorithm, "workspace": net.execution.workspace >> 20}
+    """Return {"conv", "workspace" (MB)}, and "tf32" where it is on: how the net is computed, as far
+    as that changes bits.
+    """
+    how = {"conv": net.execution.algorithm, "workspace": net.execution.workspace >> 20}
+    return how | ({"tf32": True} if net.execution.tf32 else {})

@@ -157,6 +157,7 @@ def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: 
     kept = options(saved.net) | saved.info.get("options", {})
     choose_conv(saved.net, kept["conv"])
     limit_columns(saved.net, kept["workspace"])
+    saved.net.execution = saved.net.execution._replace(tf32=kept.get("tf32", False))
     run = Run(saved.net, images, chosen, saved.info["seed"], file.parent, saved.state)
     return run if lr is None else _with_rate(run, lr, file, say)
 

@@ -58,6 +58,7 @@ def main(
     data,
     out,
     device,
+    tf32,
     workspace,
     force,
     as_json,
@@ -90,7 +91,7 @@ def main(
     if quick:
         some = few(pictures.val.labels, 5, len(pictures.classes), seed)
         pictures = pictures._replace(val=take(pictures.val, some))
-    with choose_device(device, say) as where:
+    with choose_device(device, say, tf32) as where:
         options = {
             "base": base,
             "only": sorted(set(only)),

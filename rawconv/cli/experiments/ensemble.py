@@ -33,7 +33,7 @@ def main(checkpoints, pictures, no_train, **where):
         raise UsageError(
             "A checkpoint is named twice; the mean with itself changes nothing, so name each once."
         )
-    files = files or _trained(where["device"], not no_train)
+    files = files or _trained(where["device"], where["tf32"], not no_train)
     carry_out(
         "ensemble",
         {"pictures": pictures},
@@ -42,12 +42,12 @@ def main(checkpoints, pictures, no_train, **where):
     )
 
 
-def _trained(device, allow):
+def _trained(device, tf32, allow):
     """The files of the six nets, trained where they have to be."""
     from ...experiments.trained import trained
     from ...machine.arrays import choose_device
 
-    with choose_device(device, say) as device:
+    with choose_device(device, say, tf32) as device:
         nets = [("zf64", seed, 0.5) for seed in range(5)] + [("zf64-wide", 5, 0.8)]
         how = "scenes:3000", {"epochs": 5}
         instead = ", or name the nets: rawconv-experiment ensemble CHECKPOINT CHECKPOINT"

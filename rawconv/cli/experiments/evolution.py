@@ -27,11 +27,11 @@ def main(maps, no_train, **where):
     rawconv-experiment evolution --weights runs/mine/last.h5
     """
     if not where["weights"]:
-        where["weights"] = _default(where["device"], not no_train)
+        where["weights"] = _default(where["device"], where["tf32"], not no_train)
     carry_out("evolution", {"maps": maps}, where, "train")
 
 
-def _default(device, allow):
+def _default(device, tf32, allow):
     """The newest run in runs/ if it has snapshots, else a net trained for this."""
     from ... import checkpoint
     from ...errors import RawconvError
@@ -45,7 +45,7 @@ def _default(device, allow):
             return newest
     except RawconvError:
         pass
-    device = choose_device(device, say)
+    device = choose_device(device, say, tf32)
     with device:
         instead = ", or name a run with --weights FILE"
         return trained("zf64", "scenes:4000", {"epochs": 20}, 0, device, allow, say, 3, instead)

@@ -13,6 +13,7 @@ from ..common import (
     json_option,
     refuse_existing,
     say,
+    tf32_option,
     weights_option,
     workspace_option,
 )
@@ -43,10 +44,11 @@ from ..common import (
 @weights_option
 @data_option
 @device_option
+@tf32_option
 @workspace_option
 @force_option
 @json_option
-def main(layer, out, split, batch, weights, data, device, workspace, force, as_json):
+def main(layer, out, split, batch, weights, data, device, tf32, workspace, force, as_json):
     """Write the features of a layer for a whole data set into an HDF5 file.
 
     features (N, d), labels, names and classes, with what they were made from as attributes.  An interrupted run goes on
@@ -59,7 +61,7 @@ def main(layer, out, split, batch, weights, data, device, workspace, force, as_j
     from ...experiments import features, subject
     from ...machine.arrays import choose_device
 
-    with choose_device(device, say) as device, locked(out):
+    with choose_device(device, say, tf32) as device, locked(out):
         refuse_existing(out, force, [weights, data])
         loaded = subject.load(weights, data, device, workspace)
         written = features.write(loaded, layer, split, out, batch)

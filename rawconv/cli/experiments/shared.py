@@ -85,7 +85,7 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
     """Run rawconv.experiments.<name>.run(subject, study, **options), write its results and say what it shows.
 
     options: all that decides the numbers, beside the subject.  where: {weights, data, out, device,
-    workspace, force, as_json} of shared_options, and perhaps images, see subject.load.  needs:
+    tf32, workspace, force, as_json} of shared_options, and perhaps images, see subject.load.  needs:
     subject -> {option: [files of other checkpoints]}, trained if they have to be.
     shows: subject -> [subject.Shown], the option `pictures` of an experiment about single ones.
     new: options of held_out.load, where the net is to be one that has not seen the classes of the data.
@@ -97,7 +97,7 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
 
     with init_distributed(refusal) as ranks:
         _need_one_process(name, ranks)
-        device = choose_device(where["device"], ranks, say)
+        device = choose_device(where["device"], ranks, say, where["tf32"])
         with device:
             weights, data, workspace = where["weights"], where["data"], where["workspace"]
             if new:

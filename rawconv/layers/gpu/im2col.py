@@ -2,8 +2,8 @@
 matrix product.
 
 cpu/gemm.py says the same in NumPy and has the kernels' twins.
-workspace: bytes that the columns may take, whatever the batch; they are made, multiplied and
-forgotten block by block.
+execution: its workspace is how many bytes the columns may take, whatever the batch; they are made,
+multiplied and forgotten block by block.
 """
 
 import functools
@@ -13,21 +13,22 @@ from ...machine.arrays import array_module
 from ...machine.buffers import zeros
 from ...machine.kernels import launch
 from ...machine.threads import cut
+from .. import GEMM
 from ..cpu import Passes, gemm
 from .product import product
 
 
 @functools.cache
 def passes(execution):
-    """The three functions, with the workspace of an Execution."""
+    """The three functions, for an Execution."""
     three = (
-        functools.partial(function, workspace=execution.workspace)
+        functools.partial(function, execution=execution)
         for function in (forward, transpose, weight_gradient)
     )
     return Passes(*three, exact=True)
 
 
-def forward(x, weight, bias, window, y, fuse_relu=None, workspace=0):
+def forward(x, weight, bias, window, y, fuse_relu=None, execution=GEMM):
     """y = im2col(x) @ weight + bias, block by block of output rows (counted through all images).
 
     fuse_relu: and min(max(y, 0), fuse_relu), in the pass that adds the bias.
@@ -35,16 +36,16 @@ def forward(x, weight, bias, window, y, fuse_relu=None, workspace=0):
     matrix = weight.reshape(-1, weight.shape[3])
     if is_its_columns(window, x):
         rows = y.reshape(-1, y.shape[3])
-        product(x.reshape(-1, len(matrix)), matrix, rows)
+        product(x.reshape(-1, len(matrix)), matrix, rows, execution.tf32)
         return add_bias(rows, bias, fuse_relu)
     rows = y.reshape(-1, *y.shape[2:])
-    for part in cut(len(rows), gemm.rows_a_block(x, y.shape[2] * len(matrix), workspace)):
+    for part in cut(len(rows), gemm.rows_a_block(x, y.shape[2] * len(matrix), execution.workspace)):
         out = rows[part].reshape(-1, rows.shape[2])
-        product(columns(x, part, window, y.shape[1:3]), matrix, out)
+        product(columns(x, part, window, y.shape[1:3]), matrix, out, execution.tf32)
         add_bias(out, bias, fuse_relu)
 
 
-def transpose(dy, weight, window, dx, workspace=0):
+def transpose(dy, weight, window, dx, execution=GEMM):
     """dx = col2im(dy @ weight.T), in blocks of whole images.
 
     Where a single one's columns exceed the workspace, in blocks of rows of dx: a window that
@@ -52,9 +53,11 @@ def transpose(dy, weight, window, dx, workspace=0):
     """
     matrix = weight.reshape(-1, weight.shape[3]).T
     if is_its_columns(window, dx):
-        product(dy.reshape(-1, len(matrix)), matrix, dx.reshape(-1, matrix.shape[1]))
+        product(
+            dy.reshape(-1, len(matrix)), matrix, dx.reshape(-1, matrix.shape[1]), execution.tf32
+        )
         return
-    rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], workspace)
+    rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], execution.workspace)
     step = (
         dx.shape[1] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
     )
@@ -65,7 +68,7 @@ def transpose(dy, weight, window, dx, workspace=0):
                 dx[images, part] = 0
                 continue
             some = dy[images, low:high]
-            dcolumns = product(some.reshape(-1, len(matrix)), matrix)
+            dcolumns = product(some.reshape(-1, len(matrix)), matrix, tf32=execution.tf32)
             dcolumns = dcolumns.reshape(*some.shape[:3], matrix.shape[1])
             add_columns(
                 dcolumns,
@@ -75,18 +78,24 @@ def transpose(dy, weight, window, dx, workspace=0):
             )
 
 
-def weight_gradient(x, dy, window, workspace=0):
+def weight_gradient(x, dy, window, execution=GEMM):
     """dweight = im2col(x).T @ dy: one product, or one for each block of columns, added in their order."""
     shape = (*window.size, x.shape[3], dy.shape[3])
     length, filters = math.prod(shape[:3]), shape[3]
     if is_its_columns(window, x):
-        return product(x.reshape(-1, length).T, dy.reshape(-1, filters)).reshape(shape)
+        return product(
+            x.reshape(-1, length).T, dy.reshape(-1, filters), tf32=execution.tf32
+        ).reshape(shape)
     rows = dy.reshape(-1, *dy.shape[2:])
-    step = gemm.rows_a_block(x, dy.shape[2] * length, workspace)
+    step = gemm.rows_a_block(x, dy.shape[2] * length, execution.workspace)
     total = None
     for part in cut(len(rows), step):
         # The columns are not kept under a name, or they would live beside those of the next block.
-        found = product(columns(x, part, window, dy.shape[1:3]).T, rows[part].reshape(-1, filters))
+        found = product(
+            columns(x, part, window, dy.shape[1:3]).T,
+            rows[part].reshape(-1, filters),
+            tf32=execution.tf32,
+        )
         total = found if total is None else array_module(x).add(total, found, out=total)
     return zeros(x, shape) if total is None else total.reshape(shape)
 
