@@ -328,52 +328,50 @@ def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
     ]  # fmt: skip
 
 
-def test_table_1_bars_of_ours_and_the_papers(figures):  # noqa: F811
-    net, pictures = small_net(), []
-    for k, one in enumerate(data_of(2).val.read([0, 1])):
-        pictures.append(
-            correspondence.Marked(
-                f"p{k}", one, {"left eye": (5, 6), "nose": (12, 9)}, (0, 0, 24, 24)
-            )
-        )
-    columns, rows = ["left eye", "nose", "random"], []
-    for layer in ("conv5", "conv4"):
-        for k, what in enumerate(columns):
-            for by in (-0.01, 0.01):
-                rows.append(
-                    {
-                        "layer": layer,
-                        "occlusion": what,
-                        "distance": 0.1 * (k + 1) + by,
-                        "of_changed": 0.5 + by,
-                    }
-                )
-    boxes = [correspondence.places(one, k, 6, 3, 0, net.shape) for k, one in enumerate(pictures)]
-    grey = np.full((26, 26, 3), 128, np.uint8)
-    result = correspondence._result(net, pictures, boxes, grey, rows, columns, 6)
+def test_table_1_bars_of_the_net_the_untrained_one_and_the_papers(figures):  # noqa: F811
+    columns, rng = ["left eye", "nose", "random", "same position"], np.random.default_rng(0)
+    means = {"learned": [0.1, 0.2, 0.3, 0.25], "untrained": [0.4, 0.5, 0.6, 0.3]}
+    spread = rng.normal(0, 0.01, (6, 1, 1, 1))
+    spread -= spread.mean()
+    found = {
+        layer: {
+            which: np.array(some)[None, :, None, None] + spread + np.zeros((6, 4, 3, 2))
+            for which, some in means.items()
+        }
+        for layer in ("conv5", "conv4")
+    }
+    pixels = np.zeros((5, 5, 3), np.uint8)
+    result = correspondence._result(found, columns, 3, {"size": 6, "draws": 6}, pixels)
     image, five, four = figures[0].axes
-    assert image.get_title() == "picture, left eye, nose, random places"
+    assert image.get_title() == "picture, left eye, nose, random, same position"
     for axes, layer in ((five, "conv5"), (four, "conv4")):
         paper = correspondence.PAPER.get(layer, {})
-        colour, at, mean = bars(axes)["here"]
-        assert colour == BLUE and mean == numbers([0.1, 0.2, 0.3])
-        assert at == numbers(np.arange(3) - (0.2 if paper else 0))
+        at, drawn = np.arange(4), bars(axes)
+        assert drawn["this net"] == (BLUE, numbers(at - 0.27), numbers(means["learned"]))
+        assert drawn["untrained"] == (ORANGE, numbers(at), numbers(means["untrained"]))
         assert axes.get_title() == f"{layer}: sign change" and axes.get_ylim() == five.get_ylim()
-        at = [place + 0.2 for place, what in enumerate(columns) if what in paper]
         want = (
-            {"the paper's dogs": ("#c4c4cc", numbers(at), [paper[what][0] for what in columns])}
-            if paper
-            else {}
+            "#c4c4cc",
+            numbers(at[:3] + 0.27),
+            [paper[what][0] for what in columns[:3]] if paper else [],
         )
-        assert bars(axes) == {"here": bars(axes)["here"]} | want
-        assert result.numbers["layers"][layer]["nose"] == pytest.approx(
-            {"mean": 0.2, "std": 0.01, "of_changed": 0.5, "pairs": 2}
-        )
+        assert drawn.get("the paper's dogs") == (want if paper else None)
+        nose = result.numbers["layers"][layer]["learned"]["nose"]
+        assert nose["mean"] == pytest.approx(0.2) and nose["low"] < 0.2 < nose["high"]
+        left = result.numbers["layers"][layer]["learned"]["same position minus parts"]
+        assert [left[key] for key in ("mean", "low", "high")] == pytest.approx([0.1] * 3)
         assert [label.get_text() for label in axes.get_xticklabels()] == [
-            "left\neye",
-            "nose",
-            "random",
-        ]
+            "left\neye", "nose", "random", "same\nposition"
+        ]  # fmt: skip
+    assert (
+        "With learned weights the parts' is below (difference +0.1000, +0.1000 to +0.1000) that of one position"
+        in result.sentences[0]
+    )
+    assert (
+        "Without learning the parts' is above (difference -0.1500, -0.1500 to -0.1500)"
+        in result.sentences[0]
+    )
+    assert len(result.rows) == 2 * 2 * 4 * 6 * 3
 
 
 def test_figure_6_bars_by_rank_bands_and_the_grids_frequencies(figures):  # noqa: F811

@@ -103,7 +103,7 @@ def test_several_layers_are_asked_for_by_option_and_name(place, words, layer, op
 
 
 def test_correspondence_asks_for_no_data(place):
-    words = ("--layer", "fire2", "--layer", "fire3", "--random", "2", "--count", "2")
+    words = ("--layer", "fire2", "--layer", "fire3", "--draws", "2", "--count", "2")
     done = experiment("correspondence", *words)
     assert "at fire2/concat" in done.stdout and "at fire3/concat" in done.stdout
 

@@ -23,11 +23,11 @@ from .shared import carry_out, fill_option, shared_options
     help="Side of a square.  [0.3 of the picture's]",
 )
 @click.option(
-    "--random",
+    "--draws",
     default=20,
     show_default=True,
-    type=click.IntRange(1, 1000),
-    help="Number of random positions in each picture.",
+    type=click.IntRange(2, 1000),
+    help="Number of draws of built-in faces, positions and untrained weights.",
 )
 @fill_option(default="128", help="Colour of the square.")
 @click.option(
@@ -35,15 +35,16 @@ from .shared import carry_out, fill_option, shared_options
     default=5,
     show_default=True,
     type=click.IntRange(2, 100),
-    help="Number of built-in faces.",
+    help="Number of built-in faces in a draw.",
 )
 @seed_option
 @shared_options
-def main(parts, layers, size, random, fill, count, seed, **where):
+def main(parts, layers, size, draws, fill, count, seed, **where):
     """Table 1: does hiding the same part of several pictures change the same features?
 
     PARTS.json names pictures, where their parts are in rows and columns of pixels and, if you like, the object's "box":
-    [top, left, bottom, right], in which random places are drawn.  Without it, built-in faces are taken.
+    [top, left, bottom, right], in which random positions are drawn.  Without it, built-in faces are taken, others in
+    each draw.
 
     \b
     {"pictures": [{"file": "rex.jpg", "parts": {"nose": [120, 88], "left eye": [70, 61]}}, ...]}
@@ -54,10 +55,10 @@ def main(parts, layers, size, random, fill, count, seed, **where):
     """
 
     def shows(subject):
-        from ...experiments.correspondence import marked
+        from ...experiments.marked_parts import marked
 
-        return marked(subject, parts, count, seed)
+        return marked(subject.net, parts) if parts else []
 
-    options = {"layers": list(layers), "size": size, "random": random, "seed": seed, "fill": fill}
+    options = {"layers": list(layers), "size": size, "draws": draws, "seed": seed, "fill": fill}
     # the pictures are in PARTS.json or built in: a data set is never asked for
-    carry_out("correspondence", options, where | {"images": ()}, shows=shows)
+    carry_out("correspondence", options | {"count": count}, where | {"images": ()}, shows=shows)
