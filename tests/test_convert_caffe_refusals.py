@@ -247,6 +247,7 @@ REFUSED = {
     "slices": (lambda n: n.add("e", "Slice", 'top: "other"'), "a split or a new order of maps"),
     "softmax inside": (lambda n: n.add("x", "Softmax").add("e", "ReLU"), "a softmax within the net"),
     "softmax over rows": (lambda n: n.add("e", "Softmax", "softmax_param { axis: 2 }"), "not one over the classes"),
+    "softmax over one": (lambda n: n.add("e", "Softmax", "softmax_param { axis: -1 }"), "not one over the classes"),
     "a program": (lambda n: n.add("e", "Python"), "which rawconv does not run"),
     "at test": (lambda n: n.add("e", "Dropout", "dropout_param { scale_train: false }"), "scale_train"),
     "a circle": (lambda n: n.add("e", "Eltwise", "", ["d", "later"]).add("later", "ReLU"),
@@ -270,6 +271,12 @@ def test_what_is_refused_names_its_layer(what, tmp_path):
     with pytest.raises(RawconvError, match=message) as refusal:
         opened(tmp_path, change(two_maps()).model().SerializeToString())
     assert "\n" not in str(refusal.value) and "damaged or cannot be read" not in str(refusal.value)
+
+
+def test_a_softmax_may_count_its_axis_from_the_end(tmp_path):
+    """The last axis of scores is that of the classes; of maps it is their width."""
+    net = two_maps().fc("f", 3, 64).add("p", "Softmax", "softmax_param { axis: -1 }")
+    assert opened(tmp_path, net.model().SerializeToString()).foreign.softmax == "softmax"
 
 
 def test_two_layers_of_one_name_in_a_text_have_no_weights_of_their_own(tmp_path):

@@ -71,15 +71,18 @@ def _net(path, wanted):
         _check_fields(graph.nodes[number], files, wanted.prototxt)
     if len(names) != 1:
         raise Wrong(f"makes its scores of {len(names)} inputs; rawconv takes nets of one picture")
-    (picture,), ended = names, kind(graph.nodes[nodes[-1]].layer) == "Softmax"
-    if ended:
-        _check_softmax(graph.nodes[nodes.pop()].layer)
+    (picture,), end = names, graph.nodes[nodes[-1]].layer
+    softmax = kind(end) == "Softmax"
+    if softmax:
+        nodes.pop()
     if not nodes:
         raise Wrong("holds no layer between the picture and its output")
     first = _first_channels(graph, nodes, picture, files.blobs)
     shape = shape_of(files.net, picture, first, wanted.size)
     walk, field_13 = _walked(graph, nodes, picture, shape, files, wanted.dtype)
-    return Net(files, graph, nodes, picture, shape, "softmax" if ended else "", walk, field_13)
+    if softmax:
+        _check_softmax(end, walk.values[nodes[-1]].rank)
+    return Net(files, graph, nodes, picture, shape, "softmax" * softmax, walk, field_13)
 
 
 def _walked(graph, nodes, picture, shape, files, dtype):
@@ -150,8 +153,9 @@ def _misspelt(layer, where, name, title, prototxt):
     )
 
 
-def _check_softmax(layer):
-    if layer.softmax_param.axis % 4 != 1 or len(layer.top) != 1 or len(layer.bottom) != 1:
+def _check_softmax(layer, rank):
+    """Wrong where it is not over the channels of what it takes, of so many dimensions."""
+    if layer.softmax_param.axis % rank != 1 or len(layer.top) != 1 or len(layer.bottom) != 1:
         raise Wrong(f"has {label(layer)}, which is not one over the classes")
 
 
