@@ -95,12 +95,9 @@ class Captum:
 
     def scan(self, layout):
         """The strongest place of every map in some pictures."""
-        with torch.inference_mode():
-            return (
-                self.cut.to(memory_format=LAYOUTS[layout])(tensor(self.batch, layout))
-                .flatten(2)
-                .max(2)
-            )
+        cut, x = self.cut.to(memory_format=LAYOUTS[layout]), tensor(self.batch, layout)
+        with torch.no_grad():
+            return cut(x).flatten(2).max(2)
 
     def project(self, units, batch, layout):
         """[(H, W, 3), ...]: the attributions of units, `batch` of them in a call."""
