@@ -5,6 +5,7 @@ place and size.
 import nets
 import numpy as np
 import pytest
+import test_boxes
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import assert_close, assert_same
@@ -77,6 +78,43 @@ def test_with_whole_numbers_not_a_bit_differs(name):
     r = rng.integers(-3, 4, (len(corner), 6, 4, shape[2])).astype(float)
     for _, got, want in both(np, net, x, r, corner, layers_of(net)):
         assert_same(got, want)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (6, 4), (17, 9)])
+def test_through_branches(xp, size):
+    """Residual, Fire and Inception blocks, of whole numbers: to the bit below the average."""
+    net, rng, shape = (
+        test_boxes.net_of(xp, test_boxes.branches(), whole_numbers=True),
+        np.random.default_rng(4),
+        test_boxes.SHAPE,
+    )
+    x, corner = rng.integers(-3, 4, (1, *shape)).astype(float), corners(shape, size, rng)
+    r = rng.integers(-3, 4, (len(corner), *size, shape[2])).astype(float)
+    for name, got, want in both(xp, net, x, r, corner, layers_of(net)):
+        if name in ("in2", "inception"):
+            assert_close(got, want, 1e-12)
+        else:
+            assert_same(got, want)
+
+
+def test_windows_go_on_behind_a_join(monkeypatch):
+    """A pixel reaches 3x3 of conv1, 3x3 and 2x2 of a1 and a3, 5x5 of a2 and the sum, 7x5 of b1 and
+    the next sum.
+    """
+    net, sizes, plain = test_boxes.net_of(np, test_boxes.branches()), {}, Conv.forward_window
+
+    def spy(layer, windows, *others, **how):
+        y = plain(layer, windows, *others, **how)
+        sizes[id(layer)] = y.shape[1:3]
+        return y
+
+    monkeypatch.setattr(Conv, "forward_window", spy)
+    maps = ForwardPass(net, nets.image(shape=test_boxes.SHAPE)).maps
+    perturbed.forward(net, maps, np.ones((1, 1, 1, 2)), np.array([(20, 20)]), ["inception"])
+    names = ("conv1", "a1", "a3", "a2", "b1", "squeeze", "right")
+    assert [sizes[id(net[name])] for name in names] == [
+        (3, 3), (3, 3), (2, 2), (5, 5), (7, 5), (7, 5), (9, 7)
+    ]  # fmt: skip
 
 
 @given(st.data())

@@ -5,20 +5,24 @@ import statistics
 import time
 
 import bench_rival
+import bench_torchvision
 import click
 import numpy as np
+import torch
 from bench_contention import disturbance, told
 from bench_rounds import ratios, take_turns
 from bench_timing import conditions, machine, ratio_text
 from bench_visualize import noise, paper_net
 
+from rawconv.convert.from_torch import IMAGENET
 from rawconv.data.preprocessing import preprocess
-from rawconv.experiments.occlusion import AT_ONCE, Covered, changes
+from rawconv.experiments.occlusion import AT_ONCE, changes
 from rawconv.experiments.subject import filling
 from rawconv.layers.softmax import softmax
 from rawconv.machine.arrays import to_cpu
 from rawconv.machine.threads import cut
 from rawconv.visualize import perturbed
+from rawconv.visualize.forward_pass import ForwardPass
 
 SQUARE = 50
 BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastest is used
@@ -27,22 +31,27 @@ BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastes
 @click.command()
 @click.option("--quick", is_flag=True, help="Every 29th pixel and 1 round: to see that it runs.")
 @click.option("--rounds", type=click.IntRange(1), help="[3; quick: 1]")
+@click.option("--net", "name", default="zfnet", show_default=True, help="Or a torchvision model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-def main(quick, rounds, as_json):
+def main(quick, rounds, name, as_json):
     """P(one class) with a square of 50 pixels at 900 places of a picture of 224, every 6 pixels,
-    through all of ZFNet.
+    through all of ZFNet, or of a torchvision model with its batch norm folded.
 
     Random weights, whose scores are scaled so that P varies, and random pixels.  Ours computes
     again what the square reaches; whole: ours through whole pictures; Captum at the best of three
     batch sizes and two memory layouts.
     """
     stride, rounds = 29 if quick else 6, rounds or (1 if quick else 3)
-    net = paper_net()
-    last = net.layers[-1][0]
-    net[last].weight *= np.float32(0.2)
+    if name == "zfnet":
+        net = paper_net()
+        net[net.output].weight *= np.float32(0.2)
+        theirs, scale = rival(net), np.float32(1)
+    else:
+        net, theirs = bench_torchvision.pair(name)
+        scale = 255 * np.array(IMAGENET[1], np.float32)
     image, boxes = noise(1)[0], windows(net.shape[0], stride)
     label = int(net.forward(preprocess(net, image[None]))[0].argmax())
-    captum = Captum(net, image, label)
+    captum = Captum(net, theirs, scale, image, label)
     batch, layout = captum.fastest()
     ways = {
         "ours": lambda: ours(net, image, boxes, label),
@@ -65,10 +74,10 @@ def windows(length, stride):
 
 
 def ours(net, image, boxes, label):
-    covered, last = Covered.of(net, image, filling(net, "128"), "relu5"), net.layers[-1][0]
-    x, grey = covered.maps[""], covered.grey
+    x, grey = (preprocess(net, p[None]) for p in (image, filling(net, "128")))
+    maps = ForwardPass(net, x).maps
     scores = [
-        perturbed.forward(net, covered.maps, *changes(x, grey, boxes[p]), [last])[last]
+        perturbed.forward(net, maps, *changes(x, grey, boxes[p]), [net.output])[net.output]
         for p in cut(len(boxes), AT_ONCE)
     ]
     return to_cpu(softmax(np.concatenate(scores))).reshape(len(boxes), -1)[:, label]
@@ -86,8 +95,6 @@ def rival(net):
     """The net in PyTorch: zeros exactly where ours has them, and products where a filter covers its
     whole input.
     """
-    import torch
-
     modules, shape = [], net.shape
     for name, layer in net.layers:
         covers = getattr(layer, "window", None) and layer.window.size == shape[:2]
@@ -103,11 +110,11 @@ def rival(net):
 
 
 class Captum:
-    """The same net in PyTorch, and what it said at every place of the square."""
+    """A module of PyTorch, and what it said at every place of the square.  scale: of its pixels over ours."""
 
-    def __init__(self, net, image, label):
-        self.net, self.label, self.seen = rival(net), label, []
-        self.x, self.grey = (preprocess(net, p[None]) for p in (image, filling(net, "128")))
+    def __init__(self, net, module, scale, image, label):
+        self.net, self.label, self.seen = module, label, []
+        self.x, self.grey = (preprocess(net, p[None]) / scale for p in (image, filling(net, "128")))
 
     def _probabilities(self, x):
         p = self.net(x).flatten(1).softmax(1)
@@ -120,14 +127,15 @@ class Captum:
         self.net.to(memory_format=bench_rival.LAYOUTS[layout])
         self.seen = []
         x, grey = (bench_rival.tensor(one, layout) for one in (self.x, self.grey))
-        Occlusion(self._probabilities).attribute(
-            x,
-            (3, SQUARE, SQUARE),
-            (3, stride, stride),
-            grey,
-            self.label,
-            perturbations_per_eval=batch,
-        )
+        with torch.no_grad():
+            Occlusion(self._probabilities).attribute(
+                x,
+                (3, SQUARE, SQUARE),
+                (3, stride, stride),
+                grey,
+                self.label,
+                perturbations_per_eval=batch,
+            )
         p = np.concatenate(self.seen[1:])  # the first is of the picture as it is
         side = round(len(p) ** 0.5)
         return p.reshape(side, side).T.ravel()  # Captum goes down the columns

@@ -10,12 +10,13 @@ square in the paper's net that are 28-15-10-6-8-10-12 of 110-55-26-13-13-13-13 p
 window is nearly the whole map, whole maps go on.
 
 It is exact: no place that is left out can have changed.  The way down has its twin in windowed.py.
-A net that branches below the wanted layers goes up in whole maps.
+Where branches meet, all of them go on in the window that holds what any has changed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,23 @@ CACHE_BYTES = 384 << 20  # what the changes that are on their way together may t
 WORTH = 0.9  # of a map's places: a window of more is not cheaper than the whole map
 
 
+class Change(NamedTuple):
+    """What stands in the changed windows of one map, r (U, h, w, C), and where they lie: corner (U, 2),
+    NumPy's.  None: r is the whole map.
+    """
+
+    r: Array
+    corner: np.ndarray | None
+
+    def whole(self, base: Array) -> Array:
+        """The whole map (U, H, W, C); base: the unchanged one (1, H, W, C)."""
+        return (
+            self.r
+            if self.corner is None
+            else paste(_repeat(base, len(self.r)), self.r, self.corner)
+        )
+
+
 def forward(
     net: Net, maps: dict[str, Array], r: Array, corner: Array, wanted: Sequence[str]
 ) -> Any:
@@ -43,35 +61,62 @@ def forward(
     maps: of that picture's ForwardPass.  r: what stands in the changed window, (U, h, w, C);
     corner: (U, 2), NumPy's. Beside the result, memory is bounded whatever U.
     """
-    path = net.path(max(wanted, key=list(net.shapes).index))
-    some = _some if all(_sole(path, place) for place in range(len(path))) else _whole
+    path = net.path(*wanted)
     parts = [
-        some(net, maps, r[part], corner[part], wanted, path)
-        for part in cut(len(r), _at_once(net, r))
+        _some(net, maps, Change(r[part], corner[part]), wanted, path)
+        for part in cut(len(r), _at_once(net, r, path))
     ]
     return {name: array_module(r).concatenate([part[name] for part in parts]) for name in wanted}
 
 
-def _whole(net, maps, r, corner, wanted, path):
-    x = paste(_repeat(maps[IMAGE], len(r)), r, corner)
-    return {name: y for name, y, _ in net.up(x, stop=path[-1].name) if name in wanted}
+def _some(net, maps, change, wanted, path):
+    if change.r.shape[1:3] == maps[IMAGE].shape[1:3]:
+        change = Change(change.r, None)
+    changes, outputs = {IMAGE: change}, {}
+    waiting = Counter(name for node in path for name in node.inputs)
+    for node in path:
+        changes[node.name] = change = _changed(
+            net, maps, node, [changes[name] for name in node.inputs]
+        )
+        if node.name in wanted:
+            outputs[node.name] = change.whole(maps[node.name])
+        waiting.subtract(node.inputs)
+        for name in {name for name in node.inputs if not waiting[name]}:
+            del changes[name]
+    return outputs
 
 
-def _some(net, maps, r, corner, wanted, path):
-    changed, below, whole = {}, IMAGE, r.shape[1:3] == maps[IMAGE].shape[1:3]
-    for name, layer, _ in path:
-        if not whole and layer.window:
-            size = reached(layer, r.shape[1:3], net.shapes[name][:2])
-            if size is None:
-                r, whole = paste(_repeat(maps[below], len(r)), r, corner), True
-            else:
-                r, corner = _step(net, layer, maps[below], r, corner, size, net.shapes[name][:2])
-        if whole or not layer.window:
-            r, _ = layer.forward(r, **net.how(layer))
-        if name in wanted:
-            changed[name] = r if whole else paste(_repeat(maps[name], len(r)), r, corner)
-        below = name
-    return changed
+def _changed(net, maps, node, inputs):
+    """The Change of a node's output, from those of its inputs."""
+    layer, bases = node.layer, [maps[name] for name in node.inputs]
+    (r, corner), whole = inputs[0], net.shapes[node.name][:2]
+    if layer.window and corner is not None:
+        if size := reached(layer, r.shape[1:3], whole):
+            return Change(*_step(net, layer, bases[0], r, corner, size, whole))
+        r, corner = inputs[0].whole(bases[0]), None
+    if not layer.joins:
+        return Change(layer.forward(r, **net.how(layer))[0], corner)
+    parts, corner = _aligned(inputs, bases)
+    return Change(layer.forward(*parts)[0], corner)
+
+
+def _aligned(inputs, bases):
+    """(the windows of several maps of one size, all of them where any has changed; their corners)."""
+    corners, whole = [change.corner for change in inputs], bases[0].shape[1:3]
+    if all(corner is not None for corner in corners):
+        ends = [change.corner + change.r.shape[1:3] for change in inputs]
+        first, last = np.min(corners, axis=0), np.max(ends, axis=0)
+        size = (last - first).max(axis=0, initial=0)
+        if size.prod() <= WORTH * np.prod(whole):
+            first = np.clip(first, 0, np.array(whole) - size)
+            rows = np.zeros(len(first), int)
+            return [
+                paste(
+                    gather(base, rows, first, tuple(size.tolist())), change.r, change.corner - first
+                )
+                for change, base in zip(inputs, bases, strict=True)
+            ], first
+    return [change.whole(base) for change, base in zip(inputs, bases, strict=True)], None
 
 
 def reached(layer: Any, size: Any, whole: Any) -> Any:
@@ -109,17 +154,17 @@ def _repeat(base, count):
     return array_module(base).repeat(base, count, axis=0)
 
 
-def _at_once(net, r):
-    """How many changes may be on their way together: the largest two maps that follow each other decide."""
-    sizes, size = [r[0].size], r.shape[1:3]
-    for name, layer in net.layers:
-        if size and layer.window:
-            size = reached(layer, size, net.shapes[name][:2])  # None from where on whole maps go up
-        height, width = size or net.shapes[name][:2]
-        sizes.append(height * width * net.shapes[name][2])
-    return max(1, CACHE_BYTES // (3 * max(sizes) * r.dtype.itemsize))
+def _at_once(net, r, path):
+    """How many changes may be on their way together: the largest three maps of one size decide."""
+    sizes, most = {IMAGE: r.shape[1:3]}, r[0].size
+    for name, layer, inputs in path:
+        size, whole = max(sizes[below] for below in inputs), net.shapes[name][:2]
+        if layer.window:  # None from where on whole maps go up
+            size = reached(layer, size, whole) or whole
+        sizes[name] = size
+        most = max(most, size[0] * size[1] * net.shapes[name][2])
+    return max(1, CACHE_BYTES // (3 * most * r.dtype.itemsize))
 
 
-def _sole(path, place):
-    """Whether node `place` of a path takes nothing but the output of the one before it."""
-    return path[place].inputs == ((path[place - 1].name if place else IMAGE),)
+def _repeat(base, count):
+    return array_module(base).repeat(base, count, axis=0)
