@@ -30,18 +30,19 @@ BATCHES = (4, 16, 64)  # of Captum, with the channels first and last: the fastes
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Every 29th pixel and 1 round: to see that it runs.")
-@click.option("--rounds", type=click.IntRange(1), help="[3; quick: 1]")
+@click.option("--rounds", type=click.IntRange(1), help="[5; quick: 1]")
 @click.option("--net", "name", default="zfnet", show_default=True, help="Or a torchvision model.")
+@click.option("--stride", type=click.IntRange(1), default=6, show_default=True, help="Pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-def main(quick, rounds, name, as_json):
-    """P(one class) with a square of 50 pixels at 900 places of a picture of 224, every 6 pixels,
-    through all of ZFNet, or of a torchvision model with its batch norm folded.
+def main(quick, rounds, name, stride, as_json):
+    """P(one class) with a square of 50 pixels slid over a picture of 224: at 900 places, every 6
+    pixels, through all of ZFNet, or of a torchvision model with its batch norm folded.
 
     Random weights, whose scores are scaled so that P varies, and random pixels.  Ours computes
     again what the square reaches; whole: ours through whole pictures; Captum at the best of three
     batch sizes and two memory layouts.
     """
-    stride, rounds = 29 if quick else 6, rounds or (1 if quick else 3)
+    stride, rounds = 29 if quick else stride, rounds or (1 if quick else 5)
     if name == "zfnet":
         net = paper_net()
         net[net.output].weight *= np.float32(0.2)
@@ -49,7 +50,7 @@ def main(quick, rounds, name, as_json):
     else:
         net, theirs = bench_torchvision.pair(name)
         scale = 255 * np.array(IMAGENET[1], np.float32)
-    image, boxes = noise(1)[0], windows(net.shape[0], stride)
+    image, boxes = noise(1).read([0])[0], windows(net.shape[0], stride)
     label = int(net.forward(preprocess(net, image[None]))[0].argmax())
     captum = Captum(net, theirs, scale, image, label)
     batch, layout = captum.fastest()
