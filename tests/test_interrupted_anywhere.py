@@ -125,7 +125,8 @@ def test_a_scan_interrupted_at_any_line_goes_on_with_no_image_twice(
         return scan, check
 
     functions = [
-        top_activations.scan, earlier_scans._scan_once, earlier_scans._recorded, earlier_scans._scan_or_resume
+        top_activations.scan, top_activations._scan_rest, earlier_scans._scan_once, earlier_scans._recorded,
+        earlier_scans._scan_or_resume,
     ]  # fmt: skip
     assert every_line(functions, attempt, step=some(1 if seconds else 5)) > 50
 

@@ -97,39 +97,63 @@ def scan(
     check_count(k, "k")
     layers = [layers] if isinstance(layers, str) else layers
     ranks, split = ranks or SingleProcess(), split_of(split, stored_size(net))
-    # How many pictures were seen and what was found in them: one value, or an interruption could
-    # come between the two.
     earlier = {} if ranks.rank else resume_from[1]
-    state = resume_from[0], {layer_object(net, layer): None for layer in layers} | earlier
-    last = time.monotonic()
+    start, tops = resume_from[0], {layer_object(net, layer): None for layer in layers} | earlier
     if not len(split):
         raise RawconvError("The data set has no pictures to scan.")
-    bar = progress_bar(len(split), "scan", done=state[0], show=progress, stay=True)
-    with bar, ranks.interruptible() as stopped:
+    parts = batches(split, batch, None, start, 2 * ranks.size, in_turn(ranks, batch))
+    ends = _ends(range(start, len(split), batch), len(split), ranks.size)
+    job = _Scan(net, k, zip(parts, ends, strict=True), checkpoint_callback, ranks)
+    with progress_bar(len(split), "scan", done=start, show=progress, stay=True) as bar:
+        tops = ranks.broadcast(_collect(ranks, _scan_rest(job, (start, tops), bar), k))
+    return {layer: tops[layer_object(net, layer)] for layer in layers}
+
+
+class _Scan(NamedTuple):
+    """What a scan goes by.  parts: (a batch, its end of _ends), those that are left."""
+
+    net: Net
+    k: int
+    parts: Iterable
+    checkpoint_callback: Callable
+    ranks: Ranks
+
+
+def _ends(starts, total, size):
+    """Of each batch (the images that were seen after it, whether `size` processes have each had one)."""
+    batch = starts.step
+    for start in starts:
+        end = min(start + batch, total)
+        yield end, end == total or (start // batch + 1) % size == 0
+
+
+def _scan_rest(job, state, bar):
+    """What this process found: {layer object: TopActivations}.
+
+    state: how many images were seen and what was found in them: one value, or an interruption could
+    come between the two.
+    """
+    ranks, last = job.ranks, time.monotonic()
+    with ranks.interruptible() as stopped:
         try:
-            for ids, images, labels in batches(
-                split, batch, None, state[0], 2 * ranks.size, in_turn(ranks, batch)
-            ):
-                count = min(batch, len(split) - state[0])
-                state = state[0] + count, _scan_batch(net, images, ids, labels, state[1], k)
-                bar.update(count)
-                if state[0] < len(split) and state[0] // batch % ranks.size:
-                    continue  # other processes are at their batches of this round
-                due = time.monotonic() - last > KEEP_SECONDS
-                stop, due = stopped(), ranks.any_rank([due])[0]
+            for (ids, images, labels), (end, together) in job.parts:
+                state = end, _scan_batch(job.net, images, ids, labels, state[1], job.k)
+                bar.update(end - bar.n)
+                if not together:
+                    continue  # other processes are at their batches
+                stop, due = stopped(), ranks.any_rank([time.monotonic() - last > KEEP_SECONDS])[0]
                 if stop or due:
-                    state = state[0], _collect(ranks, state[1], k)
+                    state = end, _collect(ranks, state[1], job.k)
                     if ranks.rank == 0:
-                        checkpoint_callback(*state)
+                        job.checkpoint_callback(*state)
                     last = time.monotonic()
                 if stop:
                     break
         except KeyboardInterrupt:
             if state[0] and ranks.size == 1:
-                checkpoint_callback(*state)
+                job.checkpoint_callback(*state)
             raise
-    tops = ranks.broadcast(_collect(ranks, state[1], k))
-    return {layer: tops[layer_object(net, layer)] for layer in layers}
+    return state[1]
 
 
 def _collect(ranks, tops, k):
