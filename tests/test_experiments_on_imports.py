@@ -180,5 +180,8 @@ def test_a_square_that_always_covers_the_whole_picture_is_refused(tmp_path):
 
 
 def test_what_is_the_same_at_all_places_is_not_said_to_correlate_by_nan(tmp_path):
-    (said,) = occluded(tmp_path, square=8, stride=90).sentences
+    said, *more = occluded(tmp_path, square=8, stride=90).sentences
     assert said.endswith("do not correlate, since one of them is the same at all places.")
+    assert more and not any("nan" in sentence or "correlates" in sentence for sentence in more)
+    told = occluded(tmp_path / "several", square=8, stride=6).sentences
+    assert any("Over 1 picture the fall of the strongest map" in sentence for sentence in told)

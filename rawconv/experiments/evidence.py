@@ -105,19 +105,24 @@ def nothing():
 
 
 def sentences(numbers):
-    """What a `summary` shows, in words."""
+    """What a `summary` shows, in words, without what is no number, as where all places are the same."""
 
-    def value(interval):
-        return f"{interval['mean']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+    def values(intervals_of):
+        known = {name: mean for name, mean in intervals_of.items() if np.isfinite(mean["mean"])}
+        return ", ".join(
+            f"{name} {mean['mean']:.2f} ({mean['low']:.2f} to {mean['high']:.2f})"
+            for name, mean in known.items()
+        )
 
-    covered = ", ".join(f"{name} {value(mean)}" for name, mean in numbers["covered"].items())
-    told = [
-        f"Over {numbers['pictures']} pictures the fall of the strongest map under the square correlates with the "
-        f"energy there of: {covered}."
-    ]
+    count, covered, told = numbers["pictures"], values(numbers["covered"]), []
+    if covered:
+        told.append(
+            f"Over {count} picture{'s' * (count > 1)} the fall of the strongest map under the square correlates with "
+            f"the energy there of: {covered}."
+        )
     for way, good in (("deletion", "low"), ("insertion", "high")):
-        areas = ", ".join(f"{name} {value(order['area'])}" for name, order in numbers[way].items())
-        told.append(f"Area under the curve of {way}, {good} is good: {areas}.")
+        areas = values({name: order["area"] for name, order in numbers[way].items()})
+        told += [f"Area under the curve of {way}, {good} is good: {areas}."] if areas else []
     return told
 
 
