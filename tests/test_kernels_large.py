@@ -18,7 +18,7 @@ import reference as ref
 
 from rawconv.data import augment
 from rawconv.layers import cutouts, dropout, lrn, max_pool, relu
-from rawconv.layers.gpu import im2col, sums
+from rawconv.layers.gpu import im2col, implicit, sums
 from rawconv.machine import kernels
 from rawconv.training import optimizer
 
@@ -48,6 +48,7 @@ SHIM = """
 #include <cmath>
 #include <thread>
 #include <vector>
+using std::fma;
 using std::isinf;
 using std::max;
 using std::min;
@@ -91,6 +92,7 @@ extern "C" void block_of_{name}(unsigned block, unsigned blocks, unsigned thread
 BLOCKS_OF = {
     lrn.CU: ["lrn", "lrn_back"],
     sums.CU: ["sum_rows", "sum_gated_rows"],
+    implicit.CU: ["implicit_64"],
     optimizer.CU: ["sgd_filters", "scale_filters"],
 }
 
@@ -414,6 +416,39 @@ def test_sum_rows(gated, filters, wide, host):
         passed = [(r + 7 * f) % 11 * (r % 2 if gated else 1) for r in own]
         assert found[(parts - 1) * filters + f] == sum(passed)
         assert [matrix[r * filters + f] for r in own] == passed
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_implicit(wide, host):
+    """The last tile of positions: every window sees its own pixels, far behind 2^31 where these need it."""
+    channels, filters = 3, 5
+    images = (MORE if wide else LESS) // (H * W * channels)
+    rows, x, weight, y = images * OH * OW, Huge(), Huge(), Huge()
+    tile = -(-rows // implicit.HEIGHT) - 1
+    own = range(tile * implicit.HEIGHT, rows)
+    assert (images * H * W * channels > 1 << 31) == wide and len(own) > 4
+    taps = list(np.ndindex(KH, KW, channels))
+    for k, f in np.ndindex(len(taps), filters):
+        weight[k * filters + f] = (k + f) % 3 - 1
+    want = {}
+    for step in ("fill", "sum"):
+        for r in own:
+            n, oy, ox = digits(r, OH, OW)
+            for k, (ky, kx, c) in enumerate(taps):
+                iy, ix = oy * SH - TOP + ky, ox * SW - LEFT + kx
+                if 0 <= iy < H and 0 <= ix < W:
+                    place = at(n, iy, ix, c, H, W, channels)
+                    x[place] = place % 7 - 3
+                    for f in range(filters) if step == "sum" else ():
+                        want[r, f] = want.get((r, f), 0) + x[place] * ((k + f) % 3 - 1)
+    count = (tile + 1) * kernels.THREADS
+    place = OH, OW, 1, 1, 0, 0
+    arguments = converted(
+        implicit.CU, "implicit_64", wide, 1, count, x, weight, weight, y,
+        (H, W, channels, OH, OW, *WINDOW), filters, rows, 0, 0, *place, -1.0,
+    )  # fmt: skip
+    host(implicit.CU, wide, 1)["block_of_implicit_64"](tile, tile + 1, kernels.THREADS, *arguments)
+    assert want == {(r, f): y[r * filters + f] for r, f in want} and len(want) == len(own) * filters
 
 
 @MATRIX

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rawconv.layers.gpu import implicit
+
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import roofline
 import sass
@@ -40,6 +42,15 @@ def test_the_roofline_counts_as_many(case):
         pytest.skip("no NVRTC or nvdisasm here: pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm")
     each, row, cell = roofline.INSTRUCTIONS[case.kernel][case.pack == 4]
     assert each + 3 * row + 9 * cell == pytest.approx(sass.count(case)[0], rel=0.03)
+
+
+@pytest.mark.parametrize("kernel", sass.PRODUCTS)
+def test_products_multiply_and_add(kernel):
+    """As often as the choice of `auto` believes."""
+    if sass.nvrtc() is None or sass.nvdisasm() is None:
+        pytest.skip("no NVRTC or nvdisasm here: pip install nvidia-cuda-nvrtc nvidia-cuda-nvdisasm")
+    share = implicit.SHARES[int(kernel.removeprefix("implicit_"))]
+    assert sass.product_share(kernel) == pytest.approx(share, abs=0.02)
 
 
 LISTING = [

@@ -4,6 +4,7 @@ Each writes what it found to FILE, as JSON, and again whenever it knows more.
 """
 
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -95,9 +96,9 @@ def kernels(small, tell):
         ("pool2", MaxPool(3, 2)), ("conv3", Conv(5, (2, 3), stride=2)), ("pool3", AveragePool(2, 1)),
         ("conv4", Conv(3, None)),
     ]  # fmt: skip
-    for dtype in ("float32", "float64"):
+    for dtype, algorithm in itertools.product(("float32", "float64"), ("gemm", "implicit")):
         net = Net((17, 15, 3), layers, dtype=dtype).to(Device(0))
-        net.execution = Execution("gemm", 1 << 12)
+        net.execution = Execution(algorithm, 1 << 12)
         x = cupy.random.RandomState(0).standard_normal((3, *net.shape)).astype(dtype)
         y, caches = net.forward(x)
         net.backward(y, caches)

@@ -59,6 +59,7 @@ CASES = [
     Case("lrn", "layers/lrn.cu", "5 channels", 1, (1, 1.125, 5)),
     Case("lrn_back", "layers/lrn.cu", "5 channels", 1, (1, 1.125, 5, 0.125, 5, 0, 0, 5)),
 ]
+PRODUCTS = ["implicit_64", "implicit_96", "implicit_128"]
 
 
 @functools.cache
@@ -204,6 +205,24 @@ def count(case, architecture="sm_90", real="float"):
     return sum(filter(None, times)) / case.pack, times.count(None)
 
 
+def product_share(kernel, file="layers/gpu/implicit.cu", architecture="sm_90", real="float"):
+    """Which share of the instructions of a product's inner loop, the one that multiplies and adds
+    most an instruction, does so.
+    """
+    instructions, labels = disassemble(
+        compile_kernels(ROOT / file, architecture, real=real)[0], kernel
+    )
+    loops = [(_target(text, labels), address) for address, text in instructions]
+    bodies = [
+        [text for at, text in instructions if first <= at <= last]
+        for first, last in loops
+        if first is not None and first <= last
+    ]
+    return max(
+        sum("FFMA" in text or "DFMA" in text for text in body) / len(body) for body in bodies
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -231,6 +250,9 @@ def main():
                 print(f"{address:5x} {'' if times is None else times:>6}  {text}")
         each, once = count(case, options.arch, options.real)
         print(f"{case.kernel:12} {case.what:24} {each:8.1f} an element, {once:3d} once")
+    for kernel in PRODUCTS if options.show is None else ():
+        share = product_share(kernel, architecture=options.arch, real=options.real)
+        print(f"{kernel:12} {share:.0%} of the inner loop's instructions multiply and add")
 
 
 if __name__ == "__main__":

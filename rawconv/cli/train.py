@@ -94,7 +94,7 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 )
 @click.option(
     "--conv",
-    type=click.Choice(("auto", "gemm", "winograd", "direct")),
+    type=click.Choice(("auto", "gemm", "winograd", "direct", "implicit")),
     default="auto",
     help="Algorithm of the convolutions.  [auto]",
 )

@@ -215,13 +215,15 @@ ROW = Record(
     {"val_per_class": List(either(number(0, 1), None))},  # in the log alone
     MEASURE,
 )
+# the algorithms of --conv: of both devices, of a CPU, of a GPU
+CONVOLUTIONS = ("auto", "gemm", "winograd", "direct", "implicit")
 INFO = Record(
     {},
     {
         "data": PATH, "recipe": RECIPE, "seed": SEED, "history": List(ROW),
         "pictures": Record({"train": whole(1, MOST), "val": whole(1, MOST), "sha256": SHA256}),
         "options": Record({}, {
-            "conv": one_of("auto", "gemm", "winograd", "direct"), "workspace": whole(1, MOST), "tf32": FLAG,
+            "conv": one_of(*CONVOLUTIONS), "workspace": whole(1, MOST), "tf32": FLAG,
         }),
         "imported": Record({}, {}, NOTE), "wnids": WNIDS,
     },

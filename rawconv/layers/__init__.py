@@ -60,8 +60,8 @@ class Execution(NamedTuple):
     nothing but rounding.
 
     algorithm: "gemm" (columns and one product) or, on the CPU, "winograd" (3x3 filters and what
-    folds to them) or
-        "direct" (few channels), which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
+        folds to them) or "direct" (few channels), on a GPU "implicit" (a product without columns),
+        which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
     workspace: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     tf32: whether a GPU multiplies in TF32 (machine.arrays.tf32_products).
     """

@@ -373,4 +373,4 @@ def _passes(execution, x, size, weight, window, groups):
     """The functions that compute these three."""
     if on_cpu(x):
         return choose(execution.algorithm, len(x), size, weight, window, groups)
-    return gpu.choose(execution, groups)
+    return gpu.choose(execution, weight, groups)

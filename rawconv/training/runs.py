@@ -465,9 +465,11 @@ def balanced(labels: np.ndarray, classes: int) -> list[float]:
 def choose_conv(net: Net, conv: str | None = None, device: Device | None = None) -> None:
     """Set the algorithm of every convolution (None: leave it).  UsageError: the device does not have it."""
     how = conv or net.execution.algorithm
-    if how in ("winograd", "direct") and device is not None and device.index is not None:
-        remedy = "use auto or gemm" if conv else "go on with --device cpu"
-        raise UsageError(f"--conv {how} is for the CPU, and this is {device}; {remedy}.")
+    home = {"winograd": "the CPU", "direct": "the CPU", "implicit": "a GPU"}.get(how)
+    if home and device is not None and (device.index is None) != (home == "the CPU"):
+        other = "cpu" if home == "the CPU" else "gpu"
+        remedy = "use auto or gemm" if conv else f"go on with --device {other}"
+        raise UsageError(f"--conv {how} is for {home}, and this is {device}; {remedy}.")
     net.execution = net.execution._replace(algorithm=how)
 
 
