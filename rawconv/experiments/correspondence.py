@@ -77,8 +77,8 @@ def run(
         nets = {"learned": net, "untrained": untrained(net, SEED + draw)}
         return {
             f"{which} {name}": distances
-            for which, one in nets.items()
-            for name, distances in _distances(one, some, grey, boxes, names).items()
+            for which, measured_net in nets.items()
+            for name, distances in _distances(measured_net, some, grey, boxes, names).items()
         }
 
     steps = study.each(
@@ -138,10 +138,10 @@ def pairs(signs):
     both)] of all pairs i < j.
     """
     distances = []
-    for one, other in itertools.combinations(signs, 2):
-        differ = np.count_nonzero(one != other)
-        changed = np.count_nonzero((one != 0) | (other != 0))
-        distances.append((differ / one.size, differ / max(1, changed)))
+    for first, second in itertools.combinations(signs, 2):
+        differ = np.count_nonzero(first != second)
+        changed = np.count_nonzero((first != 0) | (second != 0))
+        distances.append((differ / first.size, differ / max(1, changed)))
     return distances
 
 

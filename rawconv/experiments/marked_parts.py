@@ -56,8 +56,8 @@ def faces(net, count, seed=0, draw=0):
     kinds = len(scenes.CLASSES)
     first = FIRST_VALIDATION_SCENE + -FIRST_VALIDATION_SCENE % kinds
     numbers = first + kinds * (draw * count * LOOKED_AT + np.arange(count * LOOKED_AT))
-    found = filter(None, (_face(net, int(number), size, seed) for number in numbers))
-    return [face for face, _ in zip(found, range(count), strict=False)]
+    whole = filter(None, (_face(net, int(number), size, seed) for number in numbers))
+    return [face for face, _ in zip(whole, range(count), strict=False)]
 
 
 def _face(net, number, size, seed):
