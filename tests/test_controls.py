@@ -92,6 +92,7 @@ def test_weights_are_exchanged_up_and_down(xp, name, drawn, full):
         largest = int(y[row, top, left].argmax())
         want = (row, number if y[row, top, left, number] else largest, top, left)
         replaced += want[1] != number
+        assert projection.replaced == (want[1] != number)
         assert projection.unit == asked([want])[0]
         assert projection.value == pytest.approx(y[row, top, left, want[1]], rel=1e-12)
         (r,) = by_hand(below, below, x, [want], "relu2", lambda _, caches: caches)
@@ -275,6 +276,33 @@ def test_a_figure_says_so(monkeypatch, name):
     image_page(passed, 0, "conv2", "", [1], look, 3)
     said = "Control: " + SAID[name]
     assert sum(said in text for text in written) == 3
+
+
+def test_a_legend_counts_the_units_that_are_replaced(monkeypatch):
+    """In the grid, the overview and a single picture's figure."""
+    net, split = square_net(), split_of(7)
+    found = scan(net, split, ["conv2"], 3, progress=False)["conv2"]
+    written, passed = [], forward_pass(net, split.read([0, 1]))
+    for figure in ("grid", "overview", "one_image"):
+        monkeypatch.setattr(
+            pages.figures,
+            figure,
+            lambda *a, **k: written.append(" ".join(w for w in a if isinstance(w, str))),
+        )
+    for name in ("untrained", "other-unit"):
+        look = Look(control=control(net, name))
+        layer_pages(net, data_of(split), split, "conv2", found, "", [1, 2], look, 3)
+        image_page(passed, 0, "conv2", "", [1, 2], look, 3)
+    twin, units = untrained(net), found.units("conv2", [1, 2], 3)
+    counts = []
+    shown = [units, found.units("conv2", range(net.shapes["relu2"][2]), 1)]
+    for some in [*shown, passed.strongest("conv2", 2, [1, 2])]:
+        y = twin.forward(preprocess(net, split.read([unit.image for unit in some])), "relu2")[0]
+        counts.append((sum(y[k, u.y, u.x, u.channel] == 0 for k, u in enumerate(some)), len(some)))
+    assert counts[0][0] > 0
+    for text, (count, total) in zip(written[:3], counts, strict=True):
+        assert (f"So it is with {count} of the {total} units here." in text) == (count > 0)
+    assert not any("So it is" in text for text in written[3:])
 
 
 def test_tiles_take_the_image_half_the_data_set_away():

@@ -24,13 +24,15 @@ WIDTH = 1850  # pixels a page aims at
 
 class Tile(NamedTuple):
     """One unit, drawn: uint8 (h, w, 3) of equal size, cut to its receptive field.  patch None: not
-    to be shown.  empty: nothing of the unit comes down, though it is not dead.
+    to be shown.  empty: nothing of the unit comes down, though it is not dead.  replaced: a control
+    shows another unit in its place.
     """
 
     projection: np.ndarray
     patch: np.ndarray | None = None
     dead: bool = False
     empty: bool = False
+    replaced: bool = False
 
 
 class Block(NamedTuple):

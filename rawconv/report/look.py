@@ -4,6 +4,7 @@ them or without.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,8 @@ class Look(NamedTuple):
     patches: bool = True
     control: Control | None = None
 
-    def sentence(self) -> str:
-        """What a figure's legend says of it."""
+    def sentence(self, tiles: Sequence[Tile] = ()) -> str:
+        """What a figure's legend says of it, and of how many of its tiles a control put another map into."""
         rules = self.rules
         full = (
             "largest |value|"
@@ -40,7 +41,14 @@ class Look(NamedTuple):
             f"Grey is 0, full contrast the {full} of each projection by itself. "
             f"Rule {rules.relu}, shared switches {rules.shared_switches}, LRN {rules.lrn}."
             + (f" {self.control.sentence}" if self.control else "")
+            + self._taken(tiles)
         )
+
+    def _taken(self, tiles: Sequence[Tile]) -> str:
+        count = sum(tile.replaced for tile in tiles)
+        if self.control is None or self.control.name == "other-unit" or not count:
+            return ""
+        return f" So it is with {count} of the {len(tiles)} units here."
 
     def tile(self, projection: Projection, image: np.ndarray) -> Tile:
         """A Projection, cut to what is shown of its unit and then scaled, so that only what is
@@ -50,9 +58,8 @@ class Look(NamedTuple):
         """
         box = projection.shown_box
         drawn = display(crop(projection.pixels, box, 0), self.percentile)
-        return Tile(
-            drawn, crop(image, box) if self.patches else None, projection.dead, projection.empty
-        )
+        patch = crop(image, box) if self.patches else None
+        return Tile(drawn, patch, projection.dead, projection.empty, projection.replaced)
 
 
 LOOK = Look()

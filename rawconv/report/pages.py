@@ -95,7 +95,8 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
         if shown.as_asked
         else f"those with the largest {_ordinal(shown.count)} activation"
     )
-    legend = _legend(shown.count, size, net.shape[:2], look) + _empty_tiles(shown, tiles, look)
+    legend = _legend(shown.count, size, net.shape[:2], look, _tiles_of(blocks))
+    legend += _empty_tiles(shown, tiles, look)
     pages = []
     subtitle = (
         f"{len(blocks)} of {maps} maps, {how}; {about}"
@@ -115,6 +116,10 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
         "units": {str(number): _units(net, data, split, shown, number) for number in chosen},
     }  # fmt: skip
     return [(file, page) for file, page, _ in pages], description
+
+
+def _tiles_of(blocks):
+    return [tile for block in blocks for tile in block.tiles]
 
 
 def _dead(net, name, found):
@@ -168,7 +173,11 @@ def _overview(net, shown, tiles, title, look):
         " and, below it, the patch it saw. " if look.patches else ". "
     )
     page = figures.overview(
-        blocks, title, f"{subtitle}, by number", legend + look.sentence(), look.patches
+        blocks,
+        title,
+        f"{subtitle}, by number",
+        legend + look.sentence([tiles[unit] for unit in units]),
+        look.patches,
     )
     return f"{clean(shown.given)}-all.png", page, shown.overview
 
@@ -197,13 +206,13 @@ def _units(net, data, split, shown, number):
     ]
 
 
-def _legend(count, size, shape, look):
+def _legend(count, size, shape, look, tiles):
     what = (
         f"the {count} strongest activations of one map, strongest first"
         if count > 1
         else "a map's strongest activation"
     )
-    text = f"{what}, each projected down to pixels through its own switches. {look.sentence()}"
+    text = f"{what}, each projected down to pixels through its own switches. {look.sentence(tiles)}"
     if look.patches:
         field = f"{size[0]}x{size[1]} pixels"
         patch = f"the {field} of the receptive field, grey beyond the picture's border"
@@ -281,5 +290,6 @@ def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
         if wanted is None
         else f"units of {shown_name(net, name)}, as asked"
     )
-    page = figures.one_image(image, drawn, title, subtitle, legend + look.sentence() + _empty(lost))
+    legend += look.sentence([tile for tile, *_ in drawn]) + _empty(lost)
+    page = figures.one_image(image, drawn, title, subtitle, legend)
     return page, {"layer": given, "object": name, "units": described}

@@ -49,7 +49,7 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
     RawconvError where an activation is not what the scan found.
     """
     figures, followed, tiles, ways = set(units), followed or {}, {}, {}
-    every, check = list(dict.fromkeys([*units, *followed])), _Check(net, found)
+    every, check = list(dict.fromkeys([*units, *followed])), _Check(net, found, look)
     parts = passes_of_units(net, split, every, workspace, _beside(look, split))
     with progress_bar(len(every), "project", "units") as bar:
         for passed, pairs, others in parts:
@@ -62,8 +62,7 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
                 passed, [here for _, here in pairs], *how, watch=steps.watch if followed else None
             )
             for k, ((unit, here), projection) in enumerate(zip(pairs, projections, strict=True)):
-                if not (look.control and look.control.sets_out):
-                    check(unit, projection.value)
+                check(unit, projection.value)
                 tile = look.tile(projection, images[here.image])
                 if unit in figures:
                     tiles[unit] = tile
@@ -113,13 +112,19 @@ def _leads(net, found, unit):
 
 
 class _Check:
-    """RawconvError where an activation is not what the scan found."""
+    """RawconvError where an activation is not what the scan found.
 
-    def __init__(self, net, found):
+    A control that sends something else up has activations of its own: of it nothing is asked.
+    """
+
+    def __init__(self, net, found, look):
         self.net, self.found = net, found
+        self.exchanged = look.control is not None and look.control.sets_out
         self.largest = {name: np.abs(best.value).max() for name, best in found.items()}
 
     def __call__(self, unit, value):
+        if self.exchanged:
+            return
         name = layer_object(self.net, unit.layer)
         best = self.found[name]
         rank = int(np.flatnonzero(best.image[unit.channel] == unit.image)[0])

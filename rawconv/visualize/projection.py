@@ -70,6 +70,7 @@ class Projection:
     goes down as 1.
     box: (top, left, bottom, right) of its receptive field, which may leave the image; shown_box:
     what figures show.
+    replaced: whether a control put it in the place of the unit that was asked for.
     """
 
     unit: Unit
@@ -80,6 +81,7 @@ class Projection:
     shown_box: tuple[int, int, int, int]
     passed: ForwardPass
     way: Way
+    replaced: bool = False
 
     @property
     def empty(self) -> bool:
@@ -187,7 +189,7 @@ def _of_one_layer(
     """Yield the Projections of units of one layer, all of them positions or all whole maps,
     numbered from `first`.
     """
-    name = layer_object(passed.net, layer)
+    name, asked = layer_object(passed.net, layer), units
     passed, units, way = _instead(passed, name, units, way)
     net, field = passed.net, fields(passed.net)[name]
     caches, down = _below(passed, name, way)
@@ -208,9 +210,11 @@ def _of_one_layer(
         pixels = to_cpu(
             go_down(down, caches, Windows(seeds, corner, rows, at), sizes, way.rules, watch=tell)
         )
-        for unit, value, r, lives in zip(some, to_cpu(values).tolist(), pixels, alive, strict=True):
+        described = zip(some, asked[part], to_cpu(values).tolist(), pixels, alive, strict=True)
+        for unit, wanted, value, r, lives in described:
             box = field_box(unit, field, net.shape)
-            yield Projection(unit, value, r, not lives, box, cut_box(box, net.shape), passed, way)
+            shown = cut_box(box, net.shape)
+            yield Projection(unit, value, r, not lives, box, shown, passed, way, unit != wanted)
 
 
 def _instead(passed: ForwardPass, name: str, units: Any, way: Way) -> Any:
