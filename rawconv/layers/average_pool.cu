@@ -16,8 +16,7 @@ extern "C" __global__ void average(
 {
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels), ox = digit(rest, window.ow), oy = digit(rest, window.oh), n = rest;
+        auto [n, oy, ox, c] = position_of(i, window);
         index_t y0 = oy * window.sh - window.top, x0 = ox * window.sw - window.left;
         index_t bottom = min(y0 + window.kh, (index_t)window.height);
         index_t right = min(x0 + window.kw, (index_t)window.width);
@@ -49,9 +48,7 @@ extern "C" __global__ void spread(
     uindex_t below = window.ow * window.channels;
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels);
-        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        auto [n, y, x, c] = cell_of(i, window);
         Over v = windows_over(y, window.kh, window.sh, window.oh), u = windows_over(x, window.kw, window.sw, window.ow);
         uindex_t row = ((n * window.oh + v.first) * window.ow + u.first) * window.channels + c;
         pack out = {};

@@ -79,6 +79,37 @@ __device__ __forceinline__ Over windows_over(
     return {first, at, max(at - (positions - 1 - first) * stride, (index_t)0)};
 }
 
+// What element i is: channel c of picture n at (y, x).
+struct Cell {
+    index_t n, y, x, c;
+};
+
+// Of the map under the window, counted from the padding's edge.
+__device__ __forceinline__ Cell cell_of(index_t i, const Window &window)
+{
+    index_t c = digit(i, window.channels), x = digit(i, window.width) + window.left;
+    index_t y = digit(i, window.height) + window.top;
+    return {i, y, x, c};
+}
+
+// Of the map of the window's positions.
+__device__ __forceinline__ Cell position_of(index_t i, const Window &window)
+{
+    index_t c = digit(i, window.channels), x = digit(i, window.ow), y = digit(i, window.oh);
+    return {i, y, x, c};
+}
+
+// What a ReLU above makes of a value, unless `ceiling` is below 0: min(max(value, 0), ceiling).  A NaN stays NaN, as in
+// relu.py.
+__device__ __forceinline__ real rectified(real value, real ceiling)
+{
+    if (ceiling >= 0) {
+        value = value <= 0 ? 0 : value;
+        value = value > ceiling ? ceiling : value;
+    }
+    return value;
+}
+
 const int COLUMNS = 32;  // of a tile
 
 // A tile of a matrix with `filters` columns, cut into parts of `step` rows.  The threads of a block are COLUMNS side by

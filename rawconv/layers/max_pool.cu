@@ -13,8 +13,7 @@ extern "C" __global__ void pool(
 {
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels), ox = digit(rest, window.ow), oy = digit(rest, window.oh), n = rest;
+        auto [n, oy, ox, c] = position_of(i, window);
         index_t y0 = oy * window.sh - window.top, x0 = ox * window.sw - window.left;
         index_t ky = max(-y0, (index_t)0), kx = max(-x0, (index_t)0);
         index_t rows = min((index_t)window.kh, window.height - y0);
@@ -83,9 +82,7 @@ extern "C" __global__ void unpool(
 {
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels);
-        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        auto [n, y, x, c] = cell_of(i, window);
         Over v = windows_over(y, window.kh, window.sh, window.oh), u = windows_over(x, window.kw, window.sw, window.ow);
         uindex_t start = ((n * window.oh + v.first) * window.ow + u.first) * window.channels + c;
         if (shared == ADD)

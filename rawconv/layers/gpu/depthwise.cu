@@ -2,16 +2,14 @@
 // apart_y, apart_x: from one cell of the window to the next.
 #include "../kernels.cuh"
 
-// y[n, oy, ox, c] = bias[c] + sum of x * weight[., ., c] over the window; unless `ceiling` is below 0,
-// y = min(max(y, 0), ceiling).  A NaN stays NaN, as in relu.py.
+// y[n, oy, ox, c] = bias[c] + sum of x * weight[., ., c] over the window, rectified.
 extern "C" __global__ void depthwise(
     index_t count, const pack *__restrict__ x, const pack *__restrict__ weight, const pack *__restrict__ bias,
     pack *__restrict__ y, Window window, index_t apart_y, index_t apart_x, real ceiling)
 {
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels), ox = digit(rest, window.ow), oy = digit(rest, window.oh), n = rest;
+        auto [n, oy, ox, c] = position_of(i, window);
         index_t y0 = oy * window.sh - window.top, x0 = ox * window.sw - window.left;
         pack total = bias[c];
 #pragma unroll 1
@@ -27,14 +25,7 @@ extern "C" __global__ void depthwise(
                 for (int lane = 0; lane < PACK; lane++) total.of[lane] += value.of[lane] * tap.of[lane];
             }
         }
-        for (int lane = 0; lane < PACK; lane++) {
-            real sum = total.of[lane];
-            if (ceiling >= 0) {
-                sum = sum <= 0 ? 0 : sum;
-                sum = sum > ceiling ? ceiling : sum;
-            }
-            total.of[lane] = sum;
-        }
+        for (int lane = 0; lane < PACK; lane++) total.of[lane] = rectified(total.of[lane], ceiling);
         y[i] = total;
     }
 }
@@ -46,9 +37,7 @@ extern "C" __global__ void depthwise_transpose(
 {
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels);
-        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        auto [n, y, x, c] = cell_of(i, window);
         pack out = {};
 #pragma unroll 1
         for (index_t ky = 0; ky < window.kh && ky * apart_y <= y; ky++) {

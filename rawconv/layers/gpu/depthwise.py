@@ -7,6 +7,7 @@ from ...machine.buffers import empty
 from ...machine.kernels import launch
 from ..cpu import Passes
 from ..cpu.gemm import ceiling_of
+from .sums import sum_of_rows
 
 PARTS = 256  # sums of the weight gradient, at most, each by its own threads
 
@@ -49,7 +50,7 @@ def weight_gradient(x, dy, window):
         rows,
         step,
     )
-    return sums.sum(axis=0)
+    return sum_of_rows(sums.reshape(len(sums), -1)).reshape(sums.shape[1:])
 
 
 def _geometry(large, small, window):

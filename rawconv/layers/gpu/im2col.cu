@@ -31,9 +31,7 @@ extern "C" __global__ void col2im(
     uindex_t next = window.kh * window.run - window.step, below = (window.ow * window.kh - window.sh) * window.run;
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels);
-        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        auto [n, y, x, c] = cell_of(i, window);
         Over v = windows_over(y, window.kh, window.sh, window.oh), u = windows_over(x, window.kw, window.sw, window.ow);
         uindex_t row = ((n * window.oh + v.first) * window.ow + u.first) * window.kh + v.at;
         row = row * window.run + u.at * window.channels + c;
@@ -78,9 +76,7 @@ extern "C" __global__ void col2im_dilated(
 {
 #pragma unroll 1
     for (EACH(i, count)) {
-        index_t rest = i;
-        index_t c = digit(rest, window.channels);
-        index_t x = digit(rest, window.width) + window.left, y = digit(rest, window.height) + window.top, n = rest;
+        auto [n, y, x, c] = cell_of(i, window);
         pack sum = {};
 #pragma unroll 1
         for (index_t ky = window.kh - 1; ky >= 0; ky--) {
@@ -99,22 +95,14 @@ extern "C" __global__ void col2im_dilated(
     }
 }
 
-// y[row, f] += bias[f] and, unless `ceiling` is below 0, y = min(max(y, 0), ceiling): y is read and written once.
-// A NaN stays NaN, as in relu.py.
+// y[row, f] = y[row, f] + bias[f], rectified: y is read and written once.
 extern "C" __global__ void add_bias(
     index_t count, pack *__restrict__ y, const pack *__restrict__ bias, Divisor filters, real ceiling)
 {
 #pragma unroll 1
     for (EACH(i, count)) {
         pack value = y[i], own = bias[remainder(i, filters)];
-        for (int lane = 0; lane < PACK; lane++) {
-            real sum = value.of[lane] + own.of[lane];
-            if (ceiling >= 0) {
-                sum = sum <= 0 ? 0 : sum;
-                sum = sum > ceiling ? ceiling : sum;
-            }
-            value.of[lane] = sum;
-        }
+        for (int lane = 0; lane < PACK; lane++) value.of[lane] = rectified(value.of[lane] + own.of[lane], ceiling);
         y[i] = value;
     }
 }
