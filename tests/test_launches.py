@@ -11,7 +11,11 @@ import pytest
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import count_launches
 
-MOST = {"training step": 85, "projection of 64 units": 46, "200 squares": 100}  # operations
+MOST = {  # operations
+    "training step": 85, "projection of 64 units": 46, "200 squares": 100, "scan of a batch": 60,
+    "occlusion at 200 places": 125,
+}  # fmt: skip
+READ = ("scan of a batch", "occlusion at 200 places")  # numbers come back to the host at the end
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +32,12 @@ def counted(xp):
 @pytest.mark.parametrize("part", count_launches.PARTS)
 def test_few_operations_and_no_wait(part, counted):
     kinds = counted[part]
-    assert not kinds.get("wait") and "to_host" not in kinds["copy"], f"the host waits: {kinds}"
+    if part in READ:
+        assert kinds["copy"]["to_host"] and not kinds.get("late"), f"it waits in between: {kinds}"
+    else:
+        assert not kinds.get("wait") and "to_host" not in kinds["copy"], f"the host waits: {kinds}"
     assert {"product", "kernel"} <= set(kinds), "what is counted is there"
-    assert sum(sum(names.values()) for names in kinds.values()) <= MOST[part], kinds
+    assert count_launches.operations(kinds) <= MOST[part], kinds
 
 
 def test_windows_are_put_and_cleared_by_a_kernel_each(counted):

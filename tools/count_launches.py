@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 
 def measured(work):
-    """{kind: {name: count}} of a second call of `work`."""
+    """{kind: {name: count}} of a second call of `work`; kind "late": what is asked for after a wait."""
     import cupy
 
     path = Path(os.environ["LAUNCHES"])
@@ -33,6 +33,8 @@ def measured(work):
     for line in path.read_text()[before:].splitlines():
         kind, name = line.split(" ", 1)
         found[kind][name] += 1
+        if "wait" in found and kind in ("kernel", "product", "fill"):
+            found["late"][name] += 1
     return found
 
 
@@ -92,10 +94,39 @@ def squares(model="zf64", count=200):
     return lambda turn: forward(net, maps, r, corner, ["relu4", list(net.shapes)[-1]])
 
 
+def scan(model="zf64", batch=8):
+    """Two layers of a batch, from its upload to what is strongest in them."""
+    from rawconv import models
+    from rawconv.machine.arrays import Device
+    from rawconv.visualize.top_activations import _scan_batch
+
+    rng = np.random.default_rng(0)
+    net = models.build(model, classes=64).to(Device(0))
+    images = rng.integers(0, 256, (batch, *net.stored, 3), np.uint8)
+    tops = dict.fromkeys(["relu2", "relu4"])
+    return lambda turn: _scan_batch(net, images, np.arange(batch), np.zeros(batch, int), tops, 3)
+
+
+def occlusion(model="zf64", count=200):
+    """A picture with grey squares over it, and what they change in a map and the classes."""
+    from rawconv import models
+    from rawconv.experiments.occlusion import Covered, Places, respond
+    from rawconv.machine.arrays import Device
+
+    rng = np.random.default_rng(0)
+    net = models.build(model, classes=64).to(Device(0))
+    image = rng.integers(0, 256, (*net.stored, 3), np.uint8)
+    covered = Covered.of(net, image, np.full_like(image, 128), "relu4")
+    boxes = Places.of(net.shape, 12, 4).boxes[:count]
+    return lambda turn: respond(net, covered, boxes, 3)
+
+
 PARTS = {
     "training step": training_step,
     "projection of 64 units": projection,
     "200 squares": squares,
+    "scan of a batch": scan,
+    "occlusion at 200 places": occlusion,
 }
 
 
@@ -121,6 +152,11 @@ def counted():
         return json.loads(done.stdout)
 
 
+def operations(kinds):
+    """How many there are in all."""
+    return sum(sum(names.values()) for kind, names in kinds.items() if kind != "late")
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -130,7 +166,7 @@ def main():
         print(json.dumps({name: measured(part()) for name, part in PARTS.items()}))
         return
     for name, kinds in counted().items():
-        print(f"\n{name}: {sum(sum(names.values()) for names in kinds.values())} operations")
+        print(f"\n{name}: {operations(kinds)} operations")
         for kind, names in sorted(kinds.items()):
             most = ", ".join(
                 f"{count} {label}" for label, count in collections.Counter(names).most_common(12)

@@ -19,7 +19,7 @@ from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError, UsageError
 from ..layers.softmax import softmax
-from ..machine.arrays import Array, to_cpu
+from ..machine.arrays import Array, array_module, to_cpu
 from ..machine.threads import cut
 from ..visualize import perturbed
 from ..visualize.earlier_scans import scan_once
@@ -165,10 +165,11 @@ def respond(net, covered, boxes, label):
     responses = perturbed.forward(
         net, covered.maps, *changes(covered.maps[""], covered.grey, boxes), [covered.layer, last]
     )
-    p = to_cpu(softmax(responses[last])).reshape(len(boxes), -1)
-    activity = to_cpu(responses[covered.layer][..., covered.number].sum(axis=(1, 2)))
+    p = softmax(responses[last])
+    activity = responses[covered.layer][..., covered.number].sum(axis=(1, 2))
+    p = to_cpu(p).reshape(len(boxes), -1)  # once all is asked for: reading waits for a GPU
     return {
-        "activity": activity,
+        "activity": to_cpu(activity),
         "true": p[:, label],
         "best": p.argmax(axis=1),
         "best_p": p.max(axis=1),
@@ -184,12 +185,13 @@ def changes(x, grey, boxes):
     """
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
     corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
-    r = perturbed.gather(x, np.zeros(len(boxes), int), corner, tuple(size.tolist()))
-    for occluded, (top, left, bottom, right), (y, x0) in zip(
-        r, boxes.tolist(), corner.tolist(), strict=True
-    ):
-        occluded[top - y : bottom - y, left - x0 : right - x0] = grey[0, top:bottom, left:right]
-    return r, corner
+    xp = array_module(x)
+    rows, columns = (corner[:, axis, None] + np.arange(size[axis]) for axis in range(2))
+    top, left, bottom, right = boxes.T[:, :, None]
+    covered = (top <= rows) & (rows < bottom), (left <= columns) & (columns < right)
+    which = (covered[0][:, :, None] & covered[1][:, None]).astype(np.int64)  # of x and grey
+    places = which, rows[:, :, None], columns[:, None]
+    return xp.concatenate([x, grey])[tuple(map(xp.asarray, places))], corner
 
 
 def _projections(subject, shown, top, covered):

@@ -5,7 +5,7 @@ that fits them.
 import functools
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,8 +53,26 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
             f"{name} takes {len(parameters)} arguments after count, not {len(arguments)}."
         )
     types: dict[str, str] = {}
+    lanes, wide = _inspect(name, count, zip(parameters, arguments, strict=True), types)
+    if not count:
+        return
+    pack = LANES if packed and lanes % LANES == 0 and not wide else 1
+    count //= pack
+    values = [_value("index_t", count, types, 1, wide)]
+    for (kind, _, is_array), value in zip(parameters, arguments, strict=True):
+        values.append(value if is_array else _value(kind, value, types, pack, wide))
+    kernel = _kernel(path, name, wide, pack, *types.items())
+    kernel((min(-(-count // THREADS), BLOCKS),), (THREADS,), values, shared_mem=shared_bytes)
+
+
+def _inspect(
+    name: str, count: int, given: Iterable[Any], types: dict[str, str]
+) -> tuple[int, bool]:
+    """Check the arguments, fill in `types`; return (a number that LANES divides if it divides all
+    that is packed, whether 31 bits do not hold every index).
+    """
     lanes, largest, numbers = 0, count, 0
-    for (kind, label, is_array), value in zip(parameters, arguments, strict=True):
+    for (kind, label, is_array), value in given:
         if is_array:
             _check_array(name, label, value, kind, types)
             size = value.size
@@ -69,16 +87,7 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
             numbers, lanes = numbers + value, lanes | value
         elif kind == "Parameters":
             largest = max(largest, _check_parameters(name, value, types))
-    if not count:
-        return
-    wide = largest + numbers + THREADS * BLOCKS >= 1 << 31
-    pack = LANES if packed and lanes % LANES == 0 and not wide else 1
-    count //= pack
-    values = [_value("index_t", count, types, 1, wide)]
-    for (kind, _, is_array), value in zip(parameters, arguments, strict=True):
-        values.append(value if is_array else _value(kind, value, types, pack, wide))
-    kernel = _kernel(path, name, wide, pack, *types.items())
-    kernel((min(-(-count // THREADS), BLOCKS),), (THREADS,), values, shared_mem=shared_bytes)
+    return lanes, largest + numbers + THREADS * BLOCKS >= 1 << 31
 
 
 @functools.cache

@@ -10,6 +10,7 @@ does not grow with the data set.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +22,7 @@ from ..data.images import check_count, split_of
 from ..data.preprocessing import preprocess, stored_size
 from ..errors import RawconvError
 from ..files.progress import progress_bar
-from ..machine.arrays import array_module, to_cpu
+from ..machine.arrays import on_cpu, to_cpu
 from ..machine.communicator import SingleProcess
 from ..net import Net
 from ..soundness import check_finite
@@ -185,32 +186,46 @@ def _scan_batch(net, images, ids, labels, tops, k):
     """
     if not len(ids):
         return tops
-    new = {}
-    for name, y, _ in net.up(preprocess(net, images), asked=tops):
+    x, new, waiting = preprocess(net, images), {}, []
+    for name, y, _ in net.up(x, asked=tops):
         if name in tops:
-            new[name] = _merge(tops[name], y, ids, labels, k)
-            check_finite(net, new[name].value, preprocess(net, images))
-            if len(new) == len(tops):
+            flat = y.reshape(len(y), -1, y.shape[3])
+            if on_cpu(y):
+                # places are looked up for those alone that enter
+                peaks, places = flat.max(axis=1), functools.partial(_first_place, flat)
+                new[name] = _merge(tops[name], peaks, places, y.shape[2], ids, labels, k)
+                check_finite(net, new[name].value, x)
+            else:
+                waiting.append((name, flat.max(axis=1), flat.argmax(axis=1), y.shape[2]))
+            if len(new) + len(waiting) == len(tops):
                 break
+    for name, peaks, places, width in waiting:  # read once all is asked for: reading waits
+        places = to_cpu(places).__getitem__
+        new[name] = _merge(tops[name], to_cpu(peaks), places, width, ids, labels, k)
+        check_finite(net, new[name].value, x)
     return new
 
 
-def _merge(best, y, ids, labels, k):
-    """The k strongest of `best` and a batch y (N, H, W, F).  Places are looked up for those alone
-    that enter.
+def _first_place(flat, images_and_maps):
+    """Where the largest value of these images and maps is, the first in reading order."""
+    images, maps = images_and_maps
+    return flat[images, :, maps].argmax(axis=1)
+
+
+def _merge(best, peaks, places, width, ids, labels, k):
+    """The k strongest of `best` and a batch.
+
+    peaks (N, F): the largest values of its maps.  places: (images, maps) -> where these are, as
+    row * width + column.
     """
-    width, maps = y.shape[2:]
-    flat = y.reshape(len(y), -1, maps)
-    new = to_cpu(flat.max(axis=1)).T  # (F, N)
-    old = np.empty((maps, 0), new.dtype) if best is None else best.value
+    new = peaks.T
+    old = np.empty((len(new), 0), new.dtype) if best is None else best.value
     values = np.concatenate([old, new], axis=1)
     # earlier pictures stand first, so they win ties
     order = np.argsort(-values, axis=1, kind="stable")[:, :k]
     fresh = order >= old.shape[1]
     map_of, rows = np.nonzero(fresh)[0], order[fresh] - old.shape[1]
-    xp = array_module(y)
-    # first in reading order
-    place = to_cpu(flat[xp.asarray(rows), :, xp.asarray(map_of)].argmax(axis=1))
+    place = places((rows, map_of))
 
     def column(kept, entering, dtype):
         out = np.empty(order.shape, dtype)
