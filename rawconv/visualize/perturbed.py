@@ -164,7 +164,3 @@ def _at_once(net, r, path):
         sizes[name] = size
         most = max(most, size[0] * size[1] * net.shapes[name][2])
     return max(1, CACHE_BYTES // (3 * most * r.dtype.itemsize))
-
-
-def _repeat(base, count):
-    return array_module(base).repeat(base, count, axis=0)
