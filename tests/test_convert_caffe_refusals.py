@@ -307,3 +307,13 @@ def test_rules_of_phases_levels_and_stages(rule, tmp_path):
     text = changed(net, ('layer { name: "d"', f'{lines}layer {{ name: "d"'))
     found = opened(tmp_path, net.model().SerializeToString(), text)
     assert [name for name, *_ in found.foreign.layers] == ["c", "q", "d", "f"]
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    """protobuf makes bytes of them."""
+    data = two_maps().model().SerializeToString()
+    assert data.count(b"\n\x01c\x12\x0bConvolution") == 1
+    found = opened(
+        tmp_path, data.replace(b"\n\x01c\x12\x0bConvolution", b"\n\x01\xff\x12\x0bConvolution")
+    )
+    assert "xff" in found.info["imported"]["layers"]["conv1"]

@@ -308,6 +308,21 @@ def test_layers_keep_the_file_s_names_in_the_provenance(tmp_path):
     assert isinstance(found.net["fc2"], Conv) and "assumed" in about["pixels"]
 
 
+def test_names_that_are_no_utf8(tmp_path):
+    """protobuf makes bytes of them."""
+    chain = finish(small(), 400)
+    data = chain.model().SerializeToString()
+    name = chain.nodes[0].name.encode()
+    assert data.count(b"\x1a" + bytes([len(name)]) + name) == 1
+    path = tmp_path / "net.onnx"
+    path.write_bytes(
+        data.replace(
+            b"\x1a" + bytes([len(name)]) + name, b"\x1a" + bytes([len(name)]) + b"\xff" * len(name)
+        )
+    )
+    assert "xff" in import_net(path).info["imported"]["layers"]["conv1"]
+
+
 def test_without_the_onnx_package_its_extra_is_named(tmp_path, monkeypatch):
     path = finish(small()).save(tmp_path / "net.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)

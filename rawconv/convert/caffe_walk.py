@@ -119,7 +119,7 @@ class Walk:
             raise ValueError(
                 f"there are more than {MOST_LAYERS} layers, which rawconv does not take"
             )
-        name = fresh(printable(name)[:LONGEST] or f"layer{len(self.made) + 1}", self.names)
+        name = fresh(printable(str(name))[:LONGEST] or f"layer{len(self.made) + 1}", self.names)
         self.made.append(Made(name, layer, tuple(value.layer for value in values)))
         return Value(len(self.made) - 1, shape, values[0].flat)
 

@@ -91,7 +91,8 @@ def _layers(walk, end, dtype):
     for number, (layer, node, *_) in enumerate(walk.made):
         _own(layer, node, dtype, walk.folds.get(number, ()))
     if _is_chain(walk.made):
-        return [(made.node.name or made.node.output[0], made.layer) for made in walk.made]
+        # str: protobuf makes bytes of a name that is no UTF-8
+        return [(str(made.node.name or made.node.output[0]), made.layer) for made in walk.made]
     called = _names(walk)
     return [
         (
