@@ -15,6 +15,7 @@ from gpu_timing import peaks, timed
 from roofline import CARDS, work_of
 
 from rawconv import models
+from rawconv.errors import UsageError
 from rawconv.layers.gpu.sums import sum_of_rows
 from rawconv.layers.max_pool import MaxPool
 from rawconv.machine.arrays import choose_device
@@ -60,7 +61,7 @@ def main(device, dry, card, model, batch, rival, path):
     if net is None:
         net, modules = vision(model)
     if dry:
-        name, (tflops, gbs, _) = card, CARDS[card]
+        name, (tflops, gbs, tf32) = card, CARDS[card]
     else:
         place = choose_device(device)
         if str(place) == "cpu":
@@ -69,9 +70,13 @@ def main(device, dry, card, model, batch, rival, path):
             )
         others = other_times(net, modules, batch, rivals.WAYS[rival])
         net.to(place)
-        name, tflops, gbs = peaks(place)
+        name, tflops, gbs, tf32 = peaks(place, has_tf32(device))
         times = {} if modules else layer_times(net, batch)
         whole = whole_times(net, batch, others)
+        if tf32:
+            net.execution = net.execution._replace(tf32=True)
+            fast = whole_times(net, batch, others, ", TF32")
+            whole |= {f"{what}, TF32": one for what, one in fast.items()}
     rows = [
         row(work, tflops, gbs, times.get((work.layer, work.direction)))
         for work in work_of(net, batch)
@@ -82,6 +87,7 @@ def main(device, dry, card, model, batch, rival, path):
         "card": name,
         "peak_tflops": tflops,
         "peak_gbs": gbs,
+        "peak_tf32_tflops": tf32,
         "dry": dry,
     }
     found |= {"rows": rows, "whole": whole, "date": datetime.date.today().isoformat()}
@@ -96,6 +102,15 @@ def vision(model):
         return rivals.vision(model)
     except ImportError as error:
         raise click.ClickException(f"--model {model} is torchvision's ({error}).") from error
+
+
+def has_tf32(device):
+    """Whether the card multiplies in TF32."""
+    try:
+        choose_device(device, tf32=True)
+    except UsageError:
+        return False
+    return True
 
 
 def other_times(net, modules, batch, ways):
@@ -151,11 +166,11 @@ def layer_times(net, batch):
     return found
 
 
-def whole_times(net, batch, others):
+def whole_times(net, batch, others, precision=""):
     """{what: {"ms", "host_ms", "ways": PyTorch's, "torch_ms", "ratio"}}: the way up, a training
     step, and the projection of a whole layer.
 
-    torch_ms, ratio: of PyTorch's channels_last in float32.
+    torch_ms, ratio: of PyTorch's channels_last in the same `precision`, "" or ", TF32".
     """
     import cupy
 
@@ -185,10 +200,10 @@ def whole_times(net, batch, others):
     for what, work in ours.items():
         found[what] = timed(work)
         ways = others.get(what, {})
-        if "ms" in ways.get("channels_last", {}):
-            theirs = ways["channels_last"]["ms"]
+        if "ms" in ways.get(f"channels_last{precision}", {}):
+            theirs = ways[f"channels_last{precision}"]["ms"]
             found[what] |= {"torch_ms": theirs, "ratio": found[what]["ms"] / theirs}
-        found[what] |= {"ways": ways} if ways else {}
+        found[what] |= {"ways": ways} if ways and not precision else {}
     return found
 
 

@@ -39,7 +39,7 @@ def parts(small=False, workers=12):
         Part("doctor", 30, [*_module("rawconv.cli.doctor"), "--device", "gpu", "--json"], gpu_reports.last_line),
         _tests(small, workers),
         *(_sanitizer(tool, small) for tool in ("memcheck", "racecheck", "initcheck")),
-        _bench("zfnet", small, "--torch", "all"),
+        _bench("zfnet", small),
         _bench("zf64", small),
         _training(small),
         Part("determinism", 25, _inside("determinism", small)),
@@ -48,6 +48,8 @@ def parts(small=False, workers=12):
         Part("occlusion", 20, _inside("occlusion", small)),
         Part("scanning", 20, _inside("scanning", small)),
         _counters(small),
+        # torch.compile takes its time: last, in what is left
+        _bench("zfnet", small, "--torch", "all")._replace(name="compiled", seconds=90),
     ]  # fmt: skip
     return [part._replace(seconds=4 * part.seconds) for part in found] if small else found
 
@@ -65,7 +67,8 @@ def _tests(small, workers):
     """All laws on the card, several processes at once.  Two ranks on one card NCCL refuses."""
     chosen = FEW if small else "gpu and not nccl"
     options = f"-q --device gpu -p no:cacheprovider -n {workers} --dist worksteal --junitxml={OUT}"
-    command = [*_module("pytest"), *options.split(), "-k", chosen]
+    threads = ["env", "RAWCONV_NUM_THREADS=2", "OMP_NUM_THREADS=2"]
+    command = [*threads, *_module("pytest"), *options.split(), "-k", chosen]
     command += ["tests/test_gpu.py"] if small else []
     return Part("tests", 120, command, gpu_reports.tests, ("pytest", "xdist"))
 

@@ -77,9 +77,10 @@ def _times(ways, make):
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
         try:
             found[way] = timed(make(*how))
+            if how[1]:  # what was compiled for one precision is not that of another
+                torch._dynamo.reset()
         except Exception as error:  # torch.compile needs a C++ compiler, for one
             found[way] = {"why": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
-        torch._dynamo.reset()
     return found
 
 

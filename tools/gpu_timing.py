@@ -4,6 +4,8 @@ import time
 
 import numpy as np
 
+from rawconv.layers.gpu.product import product
+
 ROUNDS, WARM = 10, 2
 
 
@@ -31,8 +33,9 @@ def timed(work, rounds=ROUNDS):
     return {"ms": float(np.median(device)), "host_ms": float(np.median(host))}
 
 
-def peaks(place, side=4096):
-    """(name, TFLOP/s of a float32 product, GB/s of a copy) of this card, measured.
+def peaks(place, tf32=False, side=4096):
+    """(name, TFLOP/s of a float32 product, GB/s of a copy, TFLOP/s of a TF32 product or None) of
+    this card, measured.
 
     The matrices are random, of a scale that keeps every product finite: the clock of a card depends
     on what it multiplies.
@@ -44,9 +47,11 @@ def peaks(place, side=4096):
         side = side if cupy.cuda.runtime.memGetInfo()[1] > 8 << 30 else side // 16
         a, b = random_matrices(side)
         out = cupy.empty_like(a)
-        product = timed(lambda: cupy.matmul(a, b, out=out))["ms"] / 1e3
+        fast = timed(lambda: product(a, b, out, tf32=True))["ms"] / 1e3 if tf32 else None
+        slow = timed(lambda: product(a, b, out))["ms"] / 1e3
         copy = timed(lambda: cupy.copyto(out, a))["ms"] / 1e3
-    return name, 2 * side**3 / product / 1e12, 2 * a.nbytes / copy / 1e9
+    rates = [seconds and 2 * side**3 / seconds / 1e12 for seconds in (slow, fast)]
+    return name, rates[0], 2 * a.nbytes / copy / 1e9, rates[1]
 
 
 def random_matrices(side):
