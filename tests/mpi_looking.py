@@ -44,9 +44,12 @@ def net_of():
 
 
 def scans(folder, ranks):
-    """topk.hdf5 of each case, of a net whose values tie and of one whose values are rounded."""
+    """topk.hdf5 of each case, of a net whose values tie, and of one whose values are rounded, whose
+    record is kept after every round.
+    """
     for name, (count, k, batch) in CASES.items():
-        for kind, net in (("ties", integer_net()), ("rounded", net_of())):
+        for kind, net, seconds in (("ties", integer_net(), 30), ("rounded", net_of(), 0)):
+            top_activations.KEEP_SECONDS = seconds
             scan_into(folder / f"{name} {kind}" / "out", net, count, k, batch, ranks)
 
 
