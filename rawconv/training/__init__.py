@@ -1,6 +1,7 @@
 """Training a net, in reading order:
 
-runs.py         how a command begins, resumes or tests a run;  loop.py  its epochs;  step.py  a step
+runs.py         how a command begins, resumes or tests a run;  loop.py  its epochs;  step.py  a step;
+step_graph.py   most of a step as one CUDA graph
 optimizer.py    gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
 evaluation.py   how well a net answers, and where it is wrong
 diagnostics.py  what goes wrong in training, as sentences;  memory_model.py  how much memory a step takes

@@ -31,6 +31,7 @@ from .log import LISTS, line, read_log, write_log
 from .memory_model import check_batch
 from .optimizer import SGD, Schedule
 from .step import METRICS, train_step
+from .step_graph import StepGraph, check_graph
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,7 @@ def train(
     ranks: Ranks | None = None,
     minutes: float = 10,
     watch: bool = False,
+    graph: bool = False,
 ) -> list[Row]:
     """Train `net` in place by `recipe`; write checkpoints, log and curves into `folder`; return the
     rows of the log.
@@ -77,6 +79,7 @@ def train(
     say: called with each message.  minutes: between two checkpoints.
     ranks: the processes that share each batch (communicator.py); the first one writes.
     watch: log the update ratio and the dead channels of every layer (diagnostics.py).
+    graph: on a GPU, launch most of a step as one CUDA graph (step_graph.py).
     UsageError: a batch does not fit into memory.  RawconvError: the loss is no longer a number, or
     grows without bound.
     KeyboardInterrupt: after Ctrl-C, when everything is saved.
@@ -89,6 +92,9 @@ def train(
     check_batch(net, recipe, len(data.train), device, ranks, resume is not None)
     run = _Run(net.to(device), data, recipe, folder, device, seed, ranks)
     run.begin(resume)
+    if graph:
+        check_graph(device, ranks)
+        run.gradients = StepGraph(say)
     ranks.check_same(
         weights_digest(net),
         "The processes begin with different weights; give all the same options and the same --resume file.",
@@ -174,6 +180,7 @@ class _Run:
         self.classes = len(data.classes)
         # waited: seconds of this epoch for pictures that were not read yet
         self.stopped, self.waited = False, 0.0
+        self.gradients: StepGraph | None = None
         self.going = True
         self.rows: list[Row] = []
         self.first = 0.0  # the loss of the first images of this epoch
@@ -259,7 +266,7 @@ class _Run:
             images, labels, rng_key = upload(images), self.device.put(labels), (*order, ids)
             sums = train_step(
                 self.net, images, labels, rng_key, self.recipe.crop, self.optimizer, rate, self.ranks, count,
-                self.recipe.pca_jitter, self.weights,
+                self.recipe.pca_jitter, self.weights, self.gradients,
             )  # fmt: skip
             waiting.append(sums)
             at["position"] += count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ def train_step(
     count: int | None = None,
     pca_jitter: Sequence[Sequence[float]] = (),
     weights: Array | None = None,
+    gradients: Callable[..., Any] | None = None,
 ) -> Array:
     """Run one batch forward and backward and update the weights.
 
@@ -46,6 +47,7 @@ def train_step(
     pca_jitter: directions along which the colours of an image vary, see data.colour.shifts.
     weights: of the classes in the loss, on the device; the gradient is divided by the number of
     images all the same.
+    gradients: loss_and_gradients, the default, or a step_graph.StepGraph.
     """
     ranks = ranks or SingleProcess()
     if not len(images):
@@ -54,15 +56,35 @@ def train_step(
         x = prepare(images, net.mean_for(images), net.shape[:2], rng_key, crop, net.dtype)
         if len(pca_jitter):
             x += array_module(x).asarray(shifts(rng_key, pca_jitter), x.dtype)[:, None, None]
-        logits, caches = net.forward(x, rng_key=on_device_of(x, rng_key))
-        told, dlogits = loss_and_hits(logits, labels, weights)
-        sums = sum_of_images(told).astype(np.float64)
-        _, grads = net.backward(dlogits, caches, ranks.add, optimizer.lowest)
+        key = on_device_of(x, rng_key)
+        sums, grads = (gradients or loss_and_gradients)(
+            net, x, labels, key, weights, ranks.add, optimizer.lowest
+        )
     ranks.finish()
     # or NaN is everywhere before anybody asks where it began
     if not on_cpu(sums) or np.isfinite(sums[0]):
         optimizer.update(grads, rate, 1 / (count or len(labels)))
     return sums
+
+
+def loss_and_gradients(
+    net: Net,
+    x: Array,
+    labels: Array,
+    rng_key: RngKey,
+    weights: Array | None = None,
+    on_grads: Callable[[str, dict[str, Array]], object] | None = None,
+    lowest: str | None = None,
+) -> tuple[Array, dict[str, dict[str, Array]]]:
+    """Run prepared images x forward and backward: return (the sums of train_step, the gradients).
+
+    lowest: the lowest layer that learns.  Other arguments as in train_step and Net.backward.
+    """
+    logits, caches = net.forward(x, rng_key=rng_key)
+    told, dlogits = loss_and_hits(logits, labels, weights)
+    sums = sum_of_images(told).astype(np.float64)
+    _, grads = net.backward(dlogits, caches, on_grads, lowest)
+    return sums, grads
 
 
 def zero_gradients(
