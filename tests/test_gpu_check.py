@@ -126,6 +126,20 @@ def test_failures_of_tests_are_named(tmp_path):
     assert (found["tests"], found["failures"], found["why_skipped"]) == (3, 1, {"no torch": 1})
 
 
+def test_what_one_wants_to_know_first_stands_first(tmp_path):
+    path = tmp_path / "bench.json"
+    whole = {
+        "step": {"ms": 2.5, "host_ms": 1.0, "ways": {"channels_last": {"ms": 5.0}}, "ratio": 0.5}
+    }
+    path.write_text(json.dumps({"model": "zf64", "batch": 128, "whole": whole}))
+    said = gpu_reports.headline(gpu_reports.bench(path, ""))
+    assert said == "step.ms 2.5, step.host_ms 1, step.ratio 0.5, batch 128"
+    last = {"folder": "runs/1", "epoch": 5, "val_top1": 0.75, "val_top5": 1.0, "train_top1": 0.5}
+    last |= {"val_loss": 0.9, "train_loss": 1.1, "seconds": 3.0, "wait": 0.0}
+    found = gpu_reports.training(None, f"epoch 5/5\n{json.dumps(last)}\n")
+    assert gpu_reports.headline(found).startswith("val_top1 0.75, val_top5 1, train_top1 0.5")
+
+
 REPORT = """========= COMPUTE-SANITIZER
 ========= Invalid __global__ write of size 4 bytes
 =========     at col2im+0x520

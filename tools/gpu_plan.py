@@ -85,7 +85,7 @@ def _sanitizer(tool, small):
 def _bench(model, small, *words):
     words = ("--model", "lenet", "--batch", "2") if small else ("--model", model, *words)
     command = [sys.executable, str(HERE / "bench.py"), "gpu", *words, "--json", OUT]
-    return Part(f"bench-{model}", 50, command)
+    return Part(f"bench-{model}", 50, command, gpu_reports.bench)
 
 
 def _training(small):

@@ -20,19 +20,17 @@ def last_line(path, text):
     return json.loads(text.strip().splitlines()[-1])
 
 
+def bench(path, text):
+    """What bench.py gpu wrote, behind what one wants to know first of it."""
+    found = json_file(path, text)
+    step = {key: value for key, value in found["whole"]["step"].items() if key != "ways"}
+    return {"step": step, "batch": found["batch"]} | found
+
+
 def training(path, text):
-    """What a run says of its last epoch; its folder is gone with this run."""
-    kept = (
-        "epoch",
-        "train_loss",
-        "train_top1",
-        "val_loss",
-        "val_top1",
-        "val_top5",
-        "seconds",
-        "wait",
-    )
-    return {key: value for key, value in last_line(path, text).items() if key in kept}
+    """What a run says of its last epoch, the accuracy first; its folder is gone with this run."""
+    found, kept = last_line(path, text), ("val_top1", "val_top5", "train_top1", "epoch", "val_loss")
+    return {key: found[key] for key in (*kept, "train_loss", "seconds", "wait")}
 
 
 def tests(path, text):
