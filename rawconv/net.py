@@ -179,6 +179,7 @@ class Net:
         for name, y, cache in self.up(x, rng_key, asked=(stop,), stop=stop):  # noqa: B007 (the last y is the result)
             if keep:
                 caches[name] = cache
+            del cache
         return y, caches
 
     def up(
@@ -216,6 +217,7 @@ class Net:
                     del maps[name]
             maps[node.name] = y
             yield node.name, y, cache
+            del y, cache  # a cache holds the map below, which may be let go
 
     def _forward(
         self, node: Node, inputs: list[Array], rng_key: Any, fused: dict[str, float]

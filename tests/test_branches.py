@@ -169,6 +169,29 @@ def test_a_map_is_let_go_when_its_consumers_have_had_it(xp):
     ]
 
 
+def test_a_forward_that_keeps_nothing_holds_two_maps_of_a_chain():
+    """While a layer computes there are its input and what it makes, not the input of the one before."""
+    import gc
+    import weakref
+
+    alive, seen = [], []
+
+    class Watch(Layer):
+        def out_shape(self, shape):
+            return shape
+
+        def forward(self, x, rng_key=None):
+            gc.collect()
+            alive.append(sum(ref() is not None for ref in seen))
+            y = x + 1
+            seen.append(weakref.ref(y))
+            return y, (x,)
+
+    net = Net((2, 2, 1), [(name, Watch()) for name in "abcde"])
+    net.forward(np.zeros((1, 2, 2, 1)), keep=False)
+    assert alive == [0, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("stop", ["fire", "relu_sum", "meet", "short", "scores", "b"])
 def test_stop_takes_what_it_is_made_of_and_nothing_else(stop, xp):
     net, x = net_of(xp), xp.asarray(images())

@@ -55,7 +55,7 @@ def figure(name, count, rounds):
     found = sorted(scan(net, split, [layer], TOP, AT_ONCE, False)[layer].units(layer))
     some = [unit for unit in found if unit.image <= found[count - 1].image]
     captum = Captum(net, model, layer, split)
-    error = disagreement(net, split, some[:3], captum)
+    error = disagreement(net, split, [u for u in some if u.image == some[0].image][:3], captum)
     batch, layout = captum.fastest(some)
     ways = {
         ("rawconv", "scan"): lambda: scan(net, noise(AT_ONCE), [layer], TOP, AT_ONCE, False),
@@ -149,15 +149,16 @@ def cut_at(model, x, y):
 
 
 def disagreement(net, split, units, captum):
-    """The largest difference from activation x Captum, in float32; 1 is the largest value."""
-    errors = []
-    for unit in units:
-        (found,), (gradient,) = (
-            projected(net, split, [unit]),
-            captum.project([unit], 1, "channels_first"),
-        )
-        want = found.value * gradient / STD
-        errors.append(np.abs(found.pixels - want).max() / np.abs(want).max())
+    """The largest difference from activation x Captum, in float32, of units that are not dead; 1 is
+    the largest value.
+    """
+    errors = [0.0]
+    for found in projected(net, split, units):
+        if not found.dead:
+            unit = found.unit._replace(image=units[0].image)
+            (gradient,) = captum.project([unit], 1, "channels_first")
+            want = found.value * gradient / STD
+            errors.append(np.abs(found.pixels - want).max() / np.abs(want).max())
     return float(max(errors))
 
 
