@@ -15,6 +15,8 @@ torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: no witness for its files (pip install torch)"
 )
 import torch_blocks  # noqa: E402
+import torch_nets  # noqa: E402
+from torch_rules import Recorded, node_distances, way_down_distances  # noqa: E402
 
 RAW = PIXELS["raw"]._asdict()  # so that a net's input is PyTorch's, turned to channels last
 SIDE = 64
@@ -70,6 +72,69 @@ def test_every_node_is_pytorch_s_in_double_precision(arch, tmp_path):
     net = torch_blocks.calibrated(torch_blocks.WHOLE[arch](), SIDE)
     found = check(net, tmp_path / "net.pth", arch, SIDE)
     assert found.shapes[found.output] == (1, 1, 5)
+
+
+CHAINS = {
+    "alexnet": torch_nets.alexnet,
+    "vgg11_bn": lambda: torch_nets.vgg("vgg11", True),
+    "zfnet": torch_nets.ZFNet,
+}
+
+
+def values_of(net, x):
+    """What PyTorch computes on the way up, in order."""
+    with torch.no_grad(), Recorded() as recorded:
+        net(x)
+    return recorded.values
+
+
+SLOW = [
+    pytest.param(arch, marks=pytest.mark.long)
+    for arch in ("densenet121", "resnext50_32x4d", "zfnet", "vgg11_bn", "alexnet")
+]
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "squeezenet1_1", "mobilenet_v2", "googlenet", *SLOW])
+def test_every_way_down_is_autograd_s(arch, tmp_path):
+    """Of 20 units by the three rules; in single precision with the switches and masks of double."""
+    side = 224 if arch in CHAINS else SIDE
+    net = torch_blocks.calibrated((CHAINS | torch_blocks.WHOLE)[arch](), side)
+    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(3))
+    wanted, path = Wanted(arch=arch, size=side), tmp_path / "net.pth"
+    single = import_net(dictionary(net, path), wanted, RAW).net
+    net = net.double()
+    double = import_net(dictionary(net, path), wanted._replace(dtype="float64"), RAW).net
+    far, places = node_distances(double, x, values_of(net, x.double()))
+    assert far < 1e-10
+    far, far_in_single = way_down_distances(net, double, single, x, places, layers=2)
+    assert far < 1e-10 and far_in_single < 1e-5
+
+
+# (newer exporter, opset)
+EXPORTS = [
+    *((False, opset) for opset in (9, 13, 20)),
+    (True, 23),
+    *(pytest.param(False, opset, marks=pytest.mark.long) for opset in (10, 11, 12, *range(14, 20))),
+    *(pytest.param(True, opset, marks=pytest.mark.long) for opset in range(18, 23)),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("newer", "opset"), EXPORTS)
+def test_every_node_that_pytorch_exports(newer, opset, tmp_path):
+    """Of a net of each kind that branches, in double precision."""
+    pytest.importorskip("onnx", reason="onnx is not installed (pip install 'rawconv[onnx]')")
+    if newer:
+        pytest.importorskip("onnxscript", reason="the newer exporter needs onnxscript")
+    for kind in ("googlenet",) if newer and opset == 23 else torch_blocks.NETS:
+        net = torch_blocks.calibrated(torch_blocks.NETS[kind](), 32).double()
+        x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+        more = {"external_data": False, "verbose": False} if newer else {}
+        path = tmp_path / f"{kind}.onnx"
+        torch.onnx.export(net, (x.double(),), path, dynamo=newer, opset_version=opset, **more)
+        double = import_net(path, Wanted(dtype="float64"), RAW).net
+        far, _ = node_distances(double, x, values_of(net, x.double()))
+        assert far < 1e-10, kind
 
 
 NAMES = {

@@ -388,8 +388,12 @@ def calibrated(net, side=32, seed=0, channels=3):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.3)
             module.momentum = None  # the statistics are the mean over all batches, here of one
+    norms = [module for module in net.eval().modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        module.reset_running_stats()
+        module.train()  # alone: heads that only training has want larger images
     with torch.no_grad():
-        net.train()(torch.randn(8, channels, side, side))
+        net(torch.randn(8, channels, side, side))
     return net.eval()
 
 
