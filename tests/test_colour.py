@@ -2,6 +2,8 @@
 picture alone.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from laws import assert_same
@@ -65,15 +67,18 @@ def test_a_step_sees_the_shifted_image(xp):
     class Net:
         pixel_mean, shape, dtype = np.zeros(3), (8, 8, 3), np.float64
 
+        def mean_for(self, images):
+            return self.pixel_mean
+
         def forward(self, x, rng_key):
             seen.append(x.copy())
             raise StopIteration
 
-    pixels = xp.asarray(tinted(4)[1])
+    pixels, optimizer = xp.asarray(tinted(4)[1]), SimpleNamespace(lowest=None)
     rng_key = (0, 0, np.arange(4))
     for colours in ((), np.eye(3)):
         with pytest.raises(StopIteration):
-            train_step(Net(), pixels, None, rng_key, "random", None, 0.0, pca_jitter=colours)
+            train_step(Net(), pixels, None, rng_key, "random", optimizer, 0.0, pca_jitter=colours)
     moved = seen[1] - seen[0]
     want = np.broadcast_to(shifts(rng_key, np.eye(3))[:, None, None], moved.shape)
     np.testing.assert_allclose(to_cpu(moved), want, atol=1e-12)
