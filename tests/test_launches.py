@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import count_launches
 
 MOST = {  # operations
-    "training step": 85, "projection of 64 units": 46, "200 squares": 100, "scan of a batch": 60,
+    "training step": 85, "projection of 64 units": 46, "200 squares": 100, "scan of a batch": 36,
     "occlusion at 200 places": 125,
 }  # fmt: skip
 READ = ("scan of a batch", "occlusion at 200 places")  # numbers come back to the host at the end

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from rawconv import models
 from rawconv.layers.conv import Conv
 from rawconv.machine.arrays import to_cpu
+from rawconv.machine.kernels import tiles
 from rawconv.net import Net
+from rawconv.training import optimizer
 from rawconv.training.optimizer import SGD, Schedule
 
 
@@ -187,3 +190,17 @@ def test_warmup_is_a_line_from_nearly_nothing_and_multiplies_every_schedule():
     cosine = Schedule("cosine", 0.1, epochs=10, warmup=2)
     assert cosine.rate(1) == pytest.approx(0.05005 * (1 + np.cos(np.pi / 10)) / 2)
     assert cosine.rate(12) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("model", ["zfnet", "zf64", "zf32", "lenet"])
+def test_a_gpu_s_update_keeps_every_multiprocessor_busy(model):
+    """A tile a block of threads: 132 multiprocessors of an H200, two blocks each; a filter's part is
+    at least ROWS rows.
+    """
+    blocks = 0
+    for value in models.build(model, 64).params.values():
+        rows = value.size // value.shape[-1]
+        across, step, parts = tiles(rows, value.shape[-1], optimizer.BLOCKS, optimizer.ROWS)
+        assert parts == 1 or step >= optimizer.ROWS
+        blocks += across * parts
+    assert blocks >= 2 * 132
