@@ -208,7 +208,8 @@ def rehearse(folder, *words):
 
 
 def test_a_short_rehearsal(device, tmp_path):
-    parts = rehearse(tmp_path, "--only", "determinism", "--only", "scanning")
+    parts = rehearse(tmp_path, "--only", "determinism", "--only", "scanning", "--only", "graph")
+    assert parts["graph"]["results"]["same_bits"] is True
     assert parts["determinism"]["results"]["in_another_process"] is True
     assert parts["scanning"]["results"]["images_a_second"] > 0
 

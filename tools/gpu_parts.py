@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import count_launches
 import numpy as np
+from gpu_timing import timed
 
 from rawconv import models
 from rawconv.data import Split
@@ -29,6 +30,7 @@ from rawconv.machine.threads import cut
 from rawconv.net import Net
 from rawconv.training.optimizer import SGD
 from rawconv.training.step import train_step
+from rawconv.training.step_graph import StepGraph
 from rawconv.visualize.top_activations import scan
 
 PARTS = {}
@@ -55,8 +57,11 @@ def main(name, path, small):
         PARTS[name](small, tell)
 
 
-def step_of(model, batch, seed=0):
-    """(net, step(turn)) of a training step of seeded weights and noise, as train_step does it."""
+def step_of(model, batch, seed=0, gradients=None):
+    """(net, step(turn)) of a training step of seeded weights and noise, as train_step does it.
+
+    gradients: as there.
+    """
     net = models.build(model, 100, seed=seed).to(Device(0))
     recipe, rng = models.recipe(model), np.random.default_rng(seed)
     size = max(recipe.stored, net.shape[0])
@@ -65,7 +70,7 @@ def step_of(model, batch, seed=0):
 
     def step(turn, images=images):
         key = (seed, turn, np.arange(batch))
-        train_step(net, images, labels, key, recipe.crop, optimizer, 1e-3)
+        train_step(net, images, labels, key, recipe.crop, optimizer, 1e-3, gradients=gradients)
 
     return net, step
 
@@ -128,7 +133,26 @@ def digest(small):
     net, step = step_of(*(("lenet", 4) if small else ("zf64", 128)))
     for turn in range(3):
         step(turn)
+    return sha256(net)
+
+
+def sha256(net):
     return hashlib.sha256(b"".join(to_cpu(v).tobytes() for v in net.params.values())).hexdigest()
+
+
+@part
+def graph(small, tell):
+    """Three steps by a CUDA graph and without: the same bits?  And what one of each takes."""
+    said, digests = [], {}
+    for name, gradients in (("plain", None), ("graph", StepGraph(said.append))):
+        net, step = step_of(*(("lenet", 4) if small else ("zf64", 128)), gradients=gradients)
+        for _ in range(3):
+            step(0)  # a turn is an epoch, for which a graph is captured
+        digests[name] = sha256(net)
+        tell(**{name: timed(lambda step=step: step(0))})
+    tell(same_bits=digests["graph"] == digests["plain"], not_captured=said)
+    if digests["graph"] != digests["plain"]:
+        raise SystemExit("a step by a graph gives other bits")
 
 
 @part

@@ -43,6 +43,7 @@ def parts(small=False, workers=12):
         _bench("zf64", small),
         _training(small),
         Part("determinism", 25, _inside("determinism", small)),
+        Part("graph", 25, _inside("graph", small)),
         *(_bench(name, small)._replace(needs=("torch", "torchvision")) for name in ("squeezenet", "resnet18")),
         Part("uploads", 20, _inside("uploads", small)),
         Part("occlusion", 20, _inside("occlusion", small)),
