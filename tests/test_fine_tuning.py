@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from rawconv import checkpoint, models
+from rawconv.convert.parts import conv
 from rawconv.errors import RawconvError, UsageError
+from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
 from rawconv.training import recipes, runs
@@ -204,3 +206,15 @@ def test_the_size_of_the_stored_image_and_the_recipe_follow_from_the_input():
         0.1,
     )
     assert (tiny.epochs, tiny.lr, tiny.first_lr, tiny.crop) == (30, 0.001, 1.0, "pad4")
+
+
+def test_a_new_classifier_of_an_imported_net_starts_small():
+    """An import's own initialisation is He's, for controls; its new last layer begins as that of any net."""
+    rng = np.random.default_rng(0)
+    layers = [("conv1", conv(rng.random((8, 3, 5, 5), np.float32), None)), ("relu1", ReLU()),
+              ("scores", conv(rng.random((4, 8, 16, 16), np.float32), None))]  # fmt: skip
+    net = Net((20, 20, 3), layers, list("abcd"))
+    assert net["scores"].init_std == "he"
+    twin = runs.new_classifier(net, ["x", "y"], 1)
+    assert twin["scores"].weight.std() == pytest.approx(0.01, rel=0.1)
+    assert twin["conv1"] is net["conv1"]
