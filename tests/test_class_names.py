@@ -35,13 +35,31 @@ KERAS = {"1": ["n01443537", "goldfish"], "0": ["n01440764", "great_white_shark"]
         ("n01440764_tench\nn01443537_goldfish", ["n01440764_tench", "n01443537_goldfish"], []),
         ("\ufeffn01440764\ttench, Tinca tinca", ["tench"], ["n01440764"]),
         (SYNSETS, NAMES, WNIDS),
+        (SYNSETS.replace("\n", "\r\n"), NAMES, WNIDS),
+        ('"tench, Tinca"\n"crane"\n', ["tench, Tinca", "crane"], []),
+        ('"tench"\ncrane', ['"tench"', "crane"], []),
+        ("'n01440764 tench, Tinca tinca'", ["tench"], ["n01440764"]),
         ('["a", "b, c"]', ["a", "b, c"], []),
         (json.dumps(KERAS), ["great_white_shark", "goldfish"], ["n01440764", "n01443537"]),
         ('[["n01440764", "tench"]]', ["tench"], ["n01440764"]),
         ('{"0": "tench", "1": "goldfish"}', ["tench", "goldfish"], []),
         ('{"goldfish": 1, "tench": 0}', ["tench", "goldfish"], []),
     ],
-    ids=["lines", "folders", "one", "synsets", "list", "keras", "pairs", "places", "class_to_idx"],
+    ids=[
+        "lines",
+        "folders",
+        "one",
+        "synsets",
+        "crlf",
+        "quoted",
+        "quotes of its own",
+        "quoted synset",
+        "list",
+        "keras",
+        "pairs",
+        "places",
+        "class_to_idx",
+    ],
 )
 def test_what_is_read(text, names, wnids, tmp_path):
     (tmp_path / "classes").write_text(text, encoding="utf-8")
@@ -56,6 +74,8 @@ def test_what_is_read(text, names, wnids, tmp_path):
         ("[1, 2]", "class 0 is 1; give"),
         ("[", "begins as JSON and is none"),
         ('{"a": [], "b": 1}', "none at place 0"),
+        ("\n \n", "classes is empty; give a text file"),
+        ("t\0e\0n\0c\0h\0", "classes is no text in UTF-8; give a text file"),
     ],
 )
 def test_what_is_refused(text, message, tmp_path):

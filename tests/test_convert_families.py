@@ -229,6 +229,8 @@ def test_pixels_of_the_released_weights_and_heads_of_training(tmp_path):
         and found.net.stored == (256, 256)
     )
     assert ARCHITECTURES["inception_v3"].size == 299 and ARCHITECTURES["inception_v3"].stored == 342
+    narrow = import_net(tmp_path / "net.pth", Wanted("googlenet", size=64)).net
+    assert narrow.stored == (64, 64), "the whole picture, and not the middle of 256 pixels"
     with pytest.raises(RawconvError, match="is no resnet18: it holds no conv1.weight"):
         import_net(tmp_path / "net.pth", Wanted("resnet18"))
 

@@ -25,6 +25,7 @@ def read_class_names(path):
     synonyms: the first is the name, all of them where two classes share the first, and the number
     too where they share all.  JSON is a list of names or of [number, name], or an object of these
     under their places, or of places under names.
+    Quotes around every line are taken off.
     RawconvError: it is none of these.
     """
     with open_regular(path, "r", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -33,15 +34,23 @@ def read_class_names(path):
         raise RawconvError(f"{path} has more than {LONGEST:,} characters; {_give()}")
     if text.lstrip()[:1] in ("[", "{"):
         return _of_entries(_listed(_parsed(path, text), path), path)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = _unquoted([line.strip() for line in text.splitlines() if line.strip()])
+    if not lines or "\0" in text:
+        raise RawconvError(f"{path} {'is no text in UTF-8' if lines else 'is empty'}; {_give()}")
     synsets = [SYNSET.fullmatch(line) for line in lines]
-    if not lines or not all(synsets):
+    if not all(synsets):
         return lines, []
     return _of_entries([[found[1], found[2]] for found in synsets], path)
 
 
 def _give():
     return f"give {KINDS}."
+
+
+def _unquoted(lines):
+    """The lines; what stands between their quotes where every one begins and ends with the same."""
+    marks = {line[0] + line[-1] if len(line) > 2 else "" for line in lines}
+    return [line[1:-1].strip() for line in lines] if marks in ({'""'}, {"''"}) else lines
 
 
 def _parsed(path, text):

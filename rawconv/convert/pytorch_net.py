@@ -47,7 +47,8 @@ def read(path, wanted):
     size = wanted.size or about.size
     return Foreign(
         (size, size, 3), _layers(about, tensors, size, wanted.dtype), CENTRED if about.centred else PIXELS["torch"],
-        stored=max(about.stored, size), conventions=_conventions(about, name, tensors.shapes),
+        stored=about.stored if size == about.size else None,
+        conventions=_conventions(about, name, tensors.shapes),
     )  # fmt: skip
 
 
