@@ -29,9 +29,15 @@ from . import environment
 numba = environment.check()
 from numba.core import compiler, serialize  # noqa: E402  (after the check, whose errors are one sentence)
 
+from .numba_compiler import PrivateCopies  # noqa: E402
+
 PACKAGE = pathlib.Path(__file__).absolute().parent.parent
-# their text is inlined into loops elsewhere
-SHARED = [PACKAGE / "machine/philox.py", PACKAGE / "layers/cpu/simd.py"]
+# their text is inlined into loops elsewhere, or says how these are compiled
+SHARED = [
+    PACKAGE / "machine/philox.py",
+    PACKAGE / "machine/numba_compiler.py",
+    PACKAGE / "layers/cpu/simd.py",
+]
 DIGEST = hashlib.sha256().digest_size
 TRIAL = 1 << 17  # bytes written as a trial: about the machine code of one loop
 
@@ -42,7 +48,7 @@ def loop(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """
     if function is None:
         return lambda function: loop(function, **options)
-    compiled = numba.njit(nogil=True, **options)(function)
+    compiled = numba.njit(nogil=True, pipeline_class=PrivateCopies, **options)(function)
     compiled._cache = _Cache(function)
     return compiled
 
