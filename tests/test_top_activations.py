@@ -9,6 +9,7 @@ import pytest
 from rawconv.data import Split
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files.storage import write_seal
+from rawconv.layers.add import Add
 from rawconv.layers.conv import Conv
 from rawconv.layers.max_pool import MaxPool
 from rawconv.layers.relu import ReLU
@@ -160,6 +161,30 @@ def test_second_visualisation_needs_no_scan(folder, monkeypatch):
                 assert_same_units(strongest, found[name].first(k))
         scan_once(net, "here", split, LAYERS, 5, where, progress=False)
         assert (where / "topk.hdf5").exists()
+
+
+def test_a_scan_of_layers_with_slashes_in_their_names_is_kept(folder, monkeypatch):
+    names = ["fire2/conv", "fire2/relu", "fire2", "fire2/value", "100%2F:of"]
+    layers = [Conv(4, 3), ReLU(), Conv(3, 2), ReLU(), Conv(5, None)]
+    net = Net((12, 12, 3), list(zip(names, layers, strict=True)), list("abcde"), np.zeros(3), "")
+    split, asked = split_of(20), ["fire2/relu", "fire2/value", "100%2F:of", "fire2/conv"]
+    found, _ = scan_once(net, "here", split, asked, 5, folder, progress=False)
+    forbid(monkeypatch)
+    said = []
+    again, spared = scan_once(net, "here", split, asked, 5, folder, progress=False, say=said.append)
+    assert spared and not said and list(again) == list(found)
+    for name, strongest in again.items():
+        assert_same_units(strongest, found[name])
+
+
+def test_nets_that_differ_in_what_their_layers_take_are_other_nets():
+    layers = [("conv1", Conv(3, 3, pad=1)), ("relu1", ReLU())]
+    nets = [
+        Net((12, 12, 3), [*layers, ("sum", Add(), "relu1", other)], [], np.zeros(3), "", seed=1)
+        for other in ("relu1", "conv1", "relu1")
+    ]
+    first, second, third = (scan_record.fingerprint(net) for net in nets)
+    assert first == third != second
 
 
 def test_only_what_is_missing_is_scanned(folder, monkeypatch):

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from ..files import schema
+from ..files.hdf5_names import escape_name, plain_name
 from ..files.schema import NEWER, parse
 from ..files.storage import FLOATS, Group, Wrong, excess, fixed_text
 from ..layers import Layer, registry
@@ -28,7 +29,6 @@ from . import version_1
 Arrays = dict[tuple[str, str], Any]  # {(layer name, parameter name): array or dataset}
 
 LARGEST_SIDE, MOST_LAYERS = 1 << 14, 1 << 12
-ESCAPED = "%/:"  # in the names of groups; the first before the others, which are written with it
 # bytes of a pixel or a number of a map: as it comes, in float32, and once more on its way
 COPIES = 12
 
@@ -57,17 +57,12 @@ def write_momentum(group: h5py.Group, net: Net, momentum: Arrays) -> None:
 
 def group_name(index: int, name: str) -> str:
     """Return the name of a node's group, 02_fire4%2Fconcat: a slash would make two groups of it."""
-    for character in ESCAPED:
-        name = name.replace(character, f"%{ord(character):02X}")
-    return f"{index:02d}_{name}"
+    return f"{index:02d}_{escape_name(name)}"
 
 
 def layer_name(group: str) -> str:
     """Return the reverse: the name of the node in the group of this name."""
-    name = group.split("_", 1)[1]
-    for character in reversed(ESCAPED):
-        name = name.replace(f"%{ord(character):02X}", character)
-    return name
+    return plain_name(group.split("_", 1)[1])
 
 
 def floats(array: Array) -> np.ndarray:

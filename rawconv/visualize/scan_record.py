@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UsageError
+from ..files.hdf5_names import escape_name, plain_name
 from ..files.storage import (
     SEAL,
     Group,
@@ -27,6 +28,7 @@ from ..files.storage import (
     write_seal,
 )
 from ..machine.arrays import to_cpu
+from ..net import IMAGE
 from .top_activations import TopActivations
 
 if TYPE_CHECKING:
@@ -42,9 +44,15 @@ MOST_LAYERS = 1 << 10
 
 
 def fingerprint(net: Net) -> str:
-    """SHA-256 of all that a scan depends on in a net: its sizes, layers, settings, weights and mean."""
+    """SHA-256 of all that a scan depends on in a net: its sizes, layers, what they take that is not
+    the one before, settings, weights and mean.
+    """
     layers = [(name, type(layer).__name__, layer.settings) for name, layer in net.layers]
     digest = hashlib.sha256(repr((net.shape, net.stored, layers)).encode())
+    befores = [IMAGE, *net.nodes]
+    for (name, _, inputs), before in zip(net.nodes.values(), befores, strict=False):
+        if inputs != (before,):
+            digest.update(repr((name, inputs)).encode())
     for key, value in [*net.params.items(), ("mean", net.pixel_mean)]:
         value = np.ascontiguousarray(to_cpu(value))
         digest.update(repr((key, value.shape, value.dtype.str)).encode() + value.tobytes())
@@ -76,7 +84,7 @@ def save(
         )
         for name, strongest in sorted(tops.items()):
             for field, column in strongest._asdict().items():
-                file.create_dataset(f"{name}/{field}", data=column)
+                file.create_dataset(f"{escape_name(name)}/{field}", data=column)
     write_seal(image, KIND, VERSION)
     replace_file(path, image.getbuffer())
 
@@ -127,10 +135,11 @@ def _read(root, net, split, facts):
     if any(root.text(key) != text for key, text in facts.items()):
         return {}
     columns, tops = {}, {}
-    for name in root.names(MOST_LAYERS):
+    for group in root.names(MOST_LAYERS):
+        name = plain_name(group)
         if name not in net.shapes:
             raise Wrong(f"is damaged: the net has no layer {name!r:.80}")
-        columns[name] = _columns(root.group(name), net.shapes[name][2], len(split))
+        columns[name] = _columns(root.group(group), net.shapes[name][2], len(split))
     root.check_total()
     for name, parts in columns.items():
         tops[name] = TopActivations(*(part.read() for part in parts))
