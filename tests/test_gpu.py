@@ -22,7 +22,7 @@ from rawconv.layers.conv import Cache as ConvCache
 from rawconv.layers.conv import Conv
 from rawconv.layers.cpu import gemm
 from rawconv.layers.dropout import Dropout
-from rawconv.layers.gpu.sums import sum_of_gated_rows, sum_of_rows
+from rawconv.layers.gpu.sums import sum_of_rows
 from rawconv.layers.lrn import LRN
 from rawconv.layers.max_pool import Cache, MaxPool
 from rawconv.layers.relu import relu_grad
@@ -230,11 +230,11 @@ def test_a_relu_s_way_back_is_gone_in_the_pass_that_sums_a_bias(shape, ceiling, 
     dy, y = values(shape, dtype), values(shape, dtype, 1)
     want = relu_grad(dy.copy(), y, ceiling=ceiling)
     on_gpu = cupy.asarray(dy)
-    found = sum_of_gated_rows(on_gpu, cupy.asarray(y), ceiling)
+    found = sum_of_rows(on_gpu, (cupy.asarray(y), ceiling))
     assert_same(on_gpu, want)
     assert_close(found, want.sum(axis=0, dtype=np.longdouble), np.finfo(dtype).eps * 999)
     on_cpu = dy.copy()
-    assert_same(gemm.sum_of_gated_rows(on_cpu, y, ceiling), gemm.sum_of_rows(want))
+    assert_same(gemm.sum_of_rows(on_cpu, (y, ceiling)), gemm.sum_of_rows(want))
     assert_same(on_cpu, want)
 
 

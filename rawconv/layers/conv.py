@@ -307,13 +307,13 @@ def _gated_sum(dy, gate):
     """(dy, its sum over images and positions (F,)); with a gate, of dy where 0 < y < ceiling,
     elsewhere 0, which dy itself is then where it is contiguous.
     """
-    dy = array_module(dy).ascontiguousarray(dy)
-    rows, way = dy.reshape(-1, dy.shape[-1]), gemm if on_cpu(dy) else sums
+    way = gemm if on_cpu(dy) else sums
     if gate is None:
-        return dy, way.sum_of_rows(rows)
+        return dy, way.sum_of_rows(dy.reshape(-1, dy.shape[-1]))
     y, ceiling = gate
-    y = array_module(y).ascontiguousarray(y)
-    return dy, way.sum_of_gated_rows(rows, y.reshape(rows.shape), ceiling)
+    dy, y = (array_module(y).ascontiguousarray(some) for some in (dy, y))
+    rows, flat = (some.reshape(-1, dy.shape[-1]) for some in (dy, y))
+    return dy, way.sum_of_rows(rows, (flat, ceiling))
 
 
 # The three operations, for one group of filters, or for depthwise ones (groups > 1).

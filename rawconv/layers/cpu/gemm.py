@@ -110,22 +110,21 @@ def ceiling_of(fuse_relu, y):
     return y.dtype.type(-1 if fuse_relu is None else fuse_relu)
 
 
-def sum_of_rows(dy):
-    """dy (rows, F) -> (F,), the blocks' sums added in their order."""
-    dy = np.ascontiguousarray(dy)
-    return _sum_of_blocks(dy, lambda part, total: sum_rows(dy[part], total))
+def sum_of_rows(dy, gate=None):
+    """dy (rows, F) -> (F,), the blocks' sums added in their order.
 
-
-def sum_of_gated_rows(dy, y, ceiling):
-    """The same of dy where 0 < y < ceiling, elsewhere 0, which dy is from then on.  dy, y: contiguous."""
-    ceiling = y.dtype.type(ceiling)
-    return _sum_of_blocks(dy, lambda part, total: sum_gated_rows(dy[part], y[part], ceiling, total))
-
-
-def _sum_of_blocks(dy, block):
-    parts = cut(len(dy), 1 << 14)
+    gate: (y, ceiling), both contiguous: the sum of dy where 0 < y < ceiling, elsewhere 0, which dy is from then on.
+    """
+    parts, dy = cut(len(dy), 1 << 14), np.ascontiguousarray(dy)
     sums = np.zeros((len(parts), dy.shape[1]), dy.dtype)
-    run_blocks(lambda i: block(parts[i], sums[i]), range(len(parts)), dy.size / 4)
+
+    def block(i):
+        if gate is None:
+            sum_rows(dy[parts[i]], sums[i])
+        else:
+            sum_gated_rows(dy[parts[i]], gate[0][parts[i]], dy.dtype.type(gate[1]), sums[i])
+
+    run_blocks(block, range(len(parts)), dy.size / 4)
     return sums.sum(axis=0)
 
 

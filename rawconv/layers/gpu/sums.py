@@ -11,17 +11,16 @@ CU = __file__.replace(".py", ".cu")
 BLOCKS, ROWS = 1024, 256
 
 
-def sum_of_rows(rows: Array) -> Array:
+def sum_of_rows(rows: Array, gate: tuple[Array, float] | None = None) -> Array:
     """rows (N, F) -> (F,).  CuPy's own sum would keep F / 32 blocks of threads busy with one row
     each.
-    """
-    return _sum_of_tiles(array_module(rows).ascontiguousarray(rows), "sum_rows")
 
-
-def sum_of_gated_rows(rows: Array, y: Array, ceiling: float) -> Array:
-    """The same of rows where 0 < y < ceiling, elsewhere 0, which `rows` is from then on: the way
-    back of a ReLU, in the same pass.  rows, y (N, F): contiguous.
+    gate: (y, ceiling): the sum of rows where 0 < y < ceiling, elsewhere 0, which `rows` is from then
+    on: the way back of a ReLU, in the same pass.  rows, y (N, F): contiguous.
     """
+    if gate is None:
+        return _sum_of_tiles(array_module(rows).ascontiguousarray(rows), "sum_rows")
+    y, ceiling = gate
     return _sum_of_tiles(rows, "sum_gated_rows", y, y.dtype.type(ceiling))
 
 
