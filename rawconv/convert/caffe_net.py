@@ -4,6 +4,11 @@ A .caffemodel holds layers and weights as the net was trained, a .caffemodel.h5 
 .prototxt (deploy or train_val) holds layers alone, and takes the weights of the layers of the same
 name.  Those layers count that the scores of a picture are made with when the net is used: what
 belongs to training alone (data, losses, accuracy) is left out.
+
+caffe_files.py     messages (caffe_schema.py) and arrays (caffe_blobs.py);  caffe_fields.py  fields that Caffe lacks
+caffe_graph.py     which layers take what;  caffe_picture.py  what goes in
+caffe_walk.py      from there to ours, by caffe_layers.py, or a refusal (caffe_refusals.py)
+caffe_witness.py   the same by OpenCV, for --verify
 """
 
 import contextlib

@@ -44,11 +44,12 @@ class Add(Layer):
         graph.add(name, "Sum")
 
 
-def _add(a, b, y):
+def _add(a: Array, b: Array, y: Array) -> None:
     """y = a + b, which may be a."""
     xp = array_module(y)
     if not on_cpu(y):
-        return xp.add(a, b, out=y)
+        xp.add(a, b, out=y)
+        return
     images = max(1, BLOCK * len(y) // max(1, y.size))
     run_blocks(lambda part: xp.add(a[part], b[part], out=y[part]), cut(len(y), images), y.size / 3)
 

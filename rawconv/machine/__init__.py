@@ -1,5 +1,7 @@
 """The machine: NumPy or CuPy arrays (arrays.py, the only file that knows CuPy), their memory
-(buffers.py), the CPU's threads (threads.py) and the limits of a container (limits.py), several
-processes as one (distributed.py, communicator.py), random numbers (philox.py), and the cache of
-compiled loops (numba_cache.py).
+(buffers.py), the CPU's threads (threads.py) and the limits of a container (limits.py), the kernels
+of a GPU (kernels.py) and many of them as one launch (graphs.py), several processes as one
+(distributed.py, communicator.py) and what starts them (launchers.py), random numbers (philox.py),
+the cache of compiled loops (numba_cache.py), and what a user's environment may spoil
+(environment.py).
 """

@@ -53,7 +53,6 @@ class SingleProcess:
 
     def finish(self) -> None:
         """Do nothing."""
-        pass
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Return the array itself."""

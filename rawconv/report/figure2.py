@@ -3,7 +3,7 @@
     figure(net, "pictures/", "layer3.0")                                                 a Pillow picture
     found = scan_layers(net, data, "val", [("relu4", None)], 9, folder)                  the strongest units of layer 4
     shown, about = draw_layers(net, data, "val", [("relu4", None)], found, LOOK, 9, folder)
-    about = draw_pictures(net, stored, [("relu4", None)], LOOK, 9, folder)               those of single pictures
+    about = draw_images(net, stored, [("relu4", None)], LOOK, 9, folder)                 those of single pictures
     write_index(folder, about)
 
 Layers are asked for as [(layer object, map numbers or None for those a rule chooses)].  What is
@@ -213,7 +213,7 @@ def _exchanges(look):
 
 
 def draw_images(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE):
-    """The classes (said) and strongest units (drawn) of what read_pictures found: about.
+    """The classes (said) and strongest units (drawn) of what read_images found: about.
 
     Each picture goes up once.  workspace: bytes that the maps of the pictures on their way together may take.
     """

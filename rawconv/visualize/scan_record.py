@@ -100,7 +100,7 @@ def load(
     data: str,
     split: Split,
     say: Say = lambda sentence: None,
-) -> dict[str, TopActivations] | None:
+) -> dict[str, TopActivations]:
     """{layer object: TopActivations} of an earlier scan of these weights and these pictures; {} if of others.
 
     A file that is damaged, or of an older rawconv, counts as none, which `say` is told: a scan can
