@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .files.messages import shape_text
 from .layers import AUTO, PAPER, Execution, Layer, Rules
 from .machine.arrays import Array, Device, array_module, on_cpu
 from .machine.philox import RngKey
@@ -322,7 +323,7 @@ class Net:
             )
         wanted = next((value.dtype for value in self.params.values()), array.dtype)
         if array.ndim != 4 or array.dtype != wanted:
-            shape = "x".join(map(str, array.shape))
+            shape = shape_text(array.shape)
             raise ValueError(
                 f"This net takes {what} as {wanted}, not {array.dtype} of shape {shape}{remedy}."
             )

@@ -318,6 +318,7 @@ def test_the_public_names():
         "build",
         "classify",
         "display",
+        "figure",
         "from_torch",
         "load",
         "open_data",

@@ -2,6 +2,7 @@
 
 import click
 
+from ..files.messages import shape_text
 from .common import command, echo, finish, json_option, say
 
 
@@ -97,7 +98,7 @@ def _table(rows, left):
 def _size(numbers):
     """7x7 as 7, else rows x columns (x maps)."""
     numbers = list(numbers)
-    return str(numbers[0]) if numbers == numbers[:1] * 2 else "x".join(map(str, numbers))
+    return str(numbers[0]) if numbers == numbers[:1] * 2 else shape_text(numbers)
 
 
 def _settings(settings):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..checkpoint import LARGEST_SIDE, MOST_LAYERS
-from ..files.messages import printable
+from ..files.messages import printable, shape_text
 from ..files.schema import MOST_FILTERS
 from ..files.storage import Wrong
 from ..layers.add import Add
@@ -114,7 +114,7 @@ class Walk:
         """The Value of a new layer over these."""
         shape = layer.out_shape(*(value.shape for value in values))
         if max(shape[:2]) > LARGEST_SIDE or shape[2] > MOST_FILTERS:
-            raise ValueError(f"its maps are of {'x'.join(map(str, shape))}")
+            raise ValueError(f"its maps are of {shape_text(shape)}")
         if len(self.made) >= MOST_LAYERS:
             raise ValueError(
                 f"there are more than {MOST_LAYERS} layers, which rawconv does not take"

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..checkpoint import LARGEST_SIDE as SIDE
 from ..checkpoint import MOST_LAYERS
+from ..files.messages import shape_text
 from ..files.schema import MOST_FILTERS
 from ..files.storage import Wrong
 from ..layers.conv import Conv
@@ -246,7 +247,7 @@ class Walk:
             self._check_image(value)
         shape = layer.out_shape(*(value.shape for value in inputs))
         if max(shape[:2]) > SIDE or shape[2] > MOST_FILTERS:
-            raise ValueError(f"its maps are of {'x'.join(map(str, shape))}")
+            raise ValueError(f"its maps are of {shape_text(shape)}")
         if len(self.made) >= MOST_LAYERS:
             raise ValueError(
                 f"there are more than {MOST_LAYERS} layers, which rawconv does not take"

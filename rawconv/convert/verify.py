@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.preprocessing import center_crop, preprocess
 from ..errors import RawconvError
+from ..files.messages import shape_text
 from ..layers import GEMM
 from ..layers.dropout import Dropout
 from ..layers.softmax import softmax
@@ -129,13 +130,9 @@ def _by_name(found, maps):
 def _check_shape(found, what, theirs, ours):
     if theirs != ours:
         raise RawconvError(
-            f"{found.path}: {found.reader.WITNESS} makes {what} of {_times(theirs)} numbers of it, and the import of "
-            f"{_times(ours)}."
+            f"{found.path}: {found.reader.WITNESS} makes {what} of {shape_text(theirs)} numbers of it, and the import "
+            f"of {shape_text(ours)}."
         )
-
-
-def _times(shape):
-    return "x".join(map(str, shape))
 
 
 def _bound(theirs):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import RawconvError, UsageError
+from ..files.messages import shape_text
 from ..machine.arrays import to_cpu
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _remedy(value: Any) -> str:
 
 def _trouble(array: Any) -> str | None:
     """Return why an array is no image, and what to write instead; None where it is one."""
-    shape = "x".join(map(str, array.shape)) or "no"
+    shape = shape_text(array.shape) or "no"
     if array.dtype != np.uint8:
         return f"A picture is uint8 from 0 to 255, not {array.dtype}: {_as_uint8(array)}"
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Say = Callable[[str], object]  # a function that shows a message to the user
 
@@ -76,6 +76,11 @@ def few(
     ]
     others = len(names) - len(first)
     return ", ".join(first) + (f" and {others} others" if counted else ", ...") * (others > 0)
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return "3x3x64" for (3, 3, 64)."""
+    return "x".join(map(str, shape))
 
 
 def _shows(c: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..files.messages import shape_text
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.threads import cut, run_blocks
@@ -19,7 +20,8 @@ class Add(Layer):
 
     def out_shape(self, *shapes: Shape) -> Shape:
         if len(set(shapes)) != 1:
-            raise ValueError(f"Only maps of one shape can be added, not {_listed(shapes)}.")
+            different = " and ".join(map(shape_text, shapes))
+            raise ValueError(f"Only maps of one shape can be added, not {different}.")
         return shapes[0]
 
     def forward(self, *inputs: Array, rng_key: Any = None) -> tuple[Array, tuple[int]]:
@@ -52,7 +54,3 @@ def _add(a: Array, b: Array, y: Array) -> None:
         return
     images = max(1, BLOCK * len(y) // max(1, y.size))
     run_blocks(lambda part: xp.add(a[part], b[part], out=y[part]), cut(len(y), images), y.size / 3)
-
-
-def _listed(shapes: Any) -> str:
-    return " and ".join("x".join(map(str, shape)) for shape in shapes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..files.messages import shape_text
 from ..layers import Rules
 from ..net import IMAGE
 
@@ -62,7 +63,7 @@ def table(steps: list[Step]) -> str:
     rows = [("layer", "step", "shape", "energy", "non-zero", "min", "max")]
     for step in steps:
         n = step.numbers()
-        shape = "x".join(map(str, n["shape"]))
+        shape = shape_text(n["shape"])
         share = (
             f"{n['nonzero']:.2%}"
             if n["nonzero"] >= 1e-4 or not n["nonzero"]

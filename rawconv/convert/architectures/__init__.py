@@ -11,6 +11,7 @@ lies between them.
 Each is a literal list of steps (steps.py) from the bottom up.
 """
 
+from ...files.messages import shape_text
 from .chains import CHAINS
 from .densenet import DENSENETS
 from .inception import INCEPTIONS
@@ -73,4 +74,4 @@ def misfit(steps, shapes, widths=True):
 
 
 def _size(shape):
-    return "x".join(map(str, shape)) or "one number"
+    return shape_text(shape) or "one number"
