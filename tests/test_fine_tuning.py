@@ -9,12 +9,13 @@ from PIL import Image
 from rawconv import checkpoint, models
 from rawconv.convert.parts import conv
 from rawconv.errors import RawconvError, UsageError
+from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
 from rawconv.training import recipes, runs
 from rawconv.training.optimizer import SGD
-from rawconv.training.recipes import recipe_for, recipe_of
+from rawconv.training.recipes import Recipe, recipe_for, recipe_of
 
 CHANGES = {"epochs": 1, "batch": 16, "schedule": "constant", "warmup": 0.0, "max_filter_rms": 0.0}
 quiet = {"say": lambda line: None, "progress": False}
@@ -38,6 +39,18 @@ def two_classes(tmp_path_factory):
             image = dice.integers(low, low + 100, (28, 28, 3)).astype(np.uint8)
             Image.fromarray(image).save(folder / label / f"{k}.png")
     return folder
+
+
+def test_a_prefix_freezes_up_to_the_last_layer_under_it():
+    names = ["layer1.0.conv", "layer1.0.relu", "layer1.1.conv", "layer10.conv", "fire2/conv", "fc"]
+    kinds = [Conv(4, 3), ReLU(), Conv(4, 3), Conv(4, 3), Conv(4, 1), Conv(2, None)]
+    net = Net((12, 12, 3), list(zip(names, kinds, strict=True)), ["a", "b"], np.zeros(3), "")
+    learning = [name for name in names if not name.endswith("relu")]
+    for frozen, count in (("layer1", 2), ("layer1.0", 1), ("fire2", 4), ("layer1.1.conv", 2)):
+        rates = Recipe(frozen=frozen).layer_rates(net)
+        assert [name for name in learning if rates[name] == 0] == learning[:count]
+    with pytest.raises(UsageError, match="no layer 'layer' that learns"):
+        Recipe(frozen="layer").layer_rates(net)
 
 
 def test_frozen_layers_stay_bit_for_bit_and_the_others_learn(trained, tmp_path):

@@ -84,19 +84,26 @@ class Recipe(NamedTuple):
         is not there.
         """
         layers = [name for name, layer in net.layers if layer.params]
-        for name in (*self.lr_multipliers, self.frozen or layers[0]):
+        frozen = self.frozen and _last_under(self.frozen, layers)
+        for name in (*self.lr_multipliers, frozen or layers[0]):
             if name not in layers:
                 raise UsageError(
                     f"There is no layer {name!r} that learns; the layers are {', '.join(layers)}."
                 )
-        if self.frozen == layers[-1]:
+        if frozen == layers[-1]:
             raise UsageError(f"With {self.frozen} frozen nothing learns; freeze a lower layer.")
         lr_multipliers = (
             dict.fromkeys(layers, 1.0) | {layers[0]: self.first_lr} | self.lr_multipliers
         )
         return lr_multipliers | dict.fromkeys(
-            layers[: layers.index(self.frozen) + 1] if self.frozen else (), 0.0
+            layers[: layers.index(frozen) + 1] if frozen else (), 0.0
         )
+
+
+def _last_under(name, layers):
+    """The layer of this name, else the last one under it: layer3.1.conv2 is that of layer3."""
+    under = [layer for layer in layers if layer.startswith((f"{name}.", f"{name}/"))]
+    return name if name in layers or not under else under[-1]
 
 
 PAPER = Recipe()
