@@ -8,7 +8,7 @@ from test_visualize_cli import small_net
 
 from rawconv.data.preprocessing import preprocess
 from rawconv.experiments import deletion, evidence
-from rawconv.experiments.deletion import area, blocks, curves, ranks, squared_norm
+from rawconv.experiments.deletion import area, blocks, curves, order_of, squared_norm
 from rawconv.experiments.occlusion import Covered, Places, respond
 from rawconv.experiments.subject import filling
 from rawconv.layers import GEMM, GRADIENT, PAPER
@@ -37,13 +37,13 @@ def test_blocks_tile_the_field_inside_the_picture(shape):
         np.testing.assert_array_equal(seen, want)
 
 
-def test_ranks_put_the_most_energy_first_and_ties_in_reading_order():
+def test_the_largest_squared_norm_comes_first_and_ties_in_reading_order():
     r = np.zeros((4, 8, 3))
     r[1, 1], r[2, 5, 0], r[0, 4, 2] = [1, -1, 1], 2, 1
     boxes = np.array([(0, 0, 4, 4), (0, 4, 2, 8), (2, 4, 4, 8), (0, 0, 0, 0)])
     assert squared_norm(r, boxes).tolist() == [3, 1, 4, 0]
-    assert ranks(squared_norm(r, boxes)).tolist() == [1, 2, 0, 3]
-    assert ranks(np.array([1.0, 2, 2, 0])).tolist() == [2, 0, 1, 3]
+    assert order_of(squared_norm(r, boxes)).tolist() == [1, 2, 0, 3]
+    assert order_of(np.array([1.0, 2, 2, 0])).tolist() == [2, 0, 1, 3]
 
 
 def test_curves_are_those_of_pictures_filled_by_hand(xp):
@@ -141,7 +141,7 @@ def test_a_picture_s_evidence_is_that_of_its_projections():
     rng = np.random.default_rng(SEED)
     chance = {f"r{k}": rng.permutation(len(boxes)) for k in range(10)}
     for k, name in enumerate(evidence.ORDERED):
-        orders = chance if name == "random" else {name: ranks(squared_norm(maps[name], boxes))}
+        orders = chance if name == "random" else {name: order_of(squared_norm(maps[name], boxes))}
         ways = curves(net, passed.x, unit, boxes, orders)
         for way, found in zip(("deletion", "insertion"), ways, strict=True):
             want = np.mean(list(found.values()), axis=0)

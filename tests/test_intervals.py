@@ -54,3 +54,15 @@ def test_nothing_finite_and_a_single_picture():
     assert found["units"] == 0 and np.isnan(found["mean"])
     found = intervals.mean([1.0, 3.0], [4, 4])
     assert (found["low"], found["mean"], found["high"]) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("ends", "spec", "want"),
+    [
+        ((0.2571, 0.25, 0.28), ".2f", "0.26 (0.25 to 0.28)"),
+        ((-0.001, -0.02, 0.0), "+.2f", "0.00 (-0.02 to +0.00)"),
+        ((0.5, -0.004, 1), ".0%", "50% (0% to 100%)"),
+    ],
+)
+def test_it_is_written_in_one_way_and_zero_has_no_minus(ends, spec, want):
+    assert intervals.text(dict(zip(("mean", "low", "high"), ends, strict=True)), spec) == want

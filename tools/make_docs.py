@@ -26,6 +26,8 @@ import textwrap
 
 import click
 
+from rawconv.experiments import intervals
+
 ROOT = pathlib.Path(__file__).parent.parent
 NUMBERS = ROOT / "docs/numbers"
 TEMPLATE = re.compile(r"(?<=<!-- numbers\n)(.*?)(\n-->\n)(.+?)(?=\n\n|\n?\Z)", re.DOTALL)
@@ -38,9 +40,7 @@ class Interval(dict):
     """{"mean", "low", "high", ...}, which a template's {..:.2f} writes as "0.29 (0.28 to 0.30)"."""
 
     def __format__(self, spec):
-        texts = (format(self[key], spec) for key in ("mean", "low", "high"))
-        mean, low, high = (text if text.strip("-0.%") else text.lstrip("-") for text in texts)
-        return f"{mean} ({low} to {high})"
+        return intervals.text(self, spec)
 
 
 def interval(value):

@@ -322,10 +322,9 @@ def _sentences(numbers):
     summary = numbers["variants"]
 
     def value(name, kind="correlation"):
-        interval = summary[name][kind]
-        return f"{interval['mean']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+        return intervals.text(summary[name][kind], ".2f")
 
-    learned = numbers["learned"]["deconv"]
+    learned = intervals.text(numbers["learned"]["deconv"], "+.2f")
     parts = ", ".join(
         f"{pool} {share['all']:.0%} ({share['above 0']:.0%} of those above 0)"
         for pool, share in numbers["shared_switches"].items()
@@ -333,7 +332,7 @@ def _sentences(numbers):
     return [
         f"Correlation with the patch over {numbers['units']} units of {numbers['layer']}: the trained net "
         f"{value('deconvnet')}, {numbers['nets']} untrained ones {value('untrained')}; the learned weights add "
-        f"{learned['mean']:+.2f} ({learned['low']:+.2f} to {learned['high']:+.2f}).  Guided: {value('guided')}, "
+        f"{learned}.  Guided: {value('guided')}, "
         f"untrained {value('guided-untrained')}.",
         f"Another unit at the same position: cosine {value('other-unit', 'cosine')}, guided "
         f"{value('guided-other-unit', 'cosine')}.  Of the units {summary['untrained']['replaced']:.0%} are 0 in an "

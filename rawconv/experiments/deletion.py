@@ -1,12 +1,13 @@
 """Deletion and insertion: whether a picture of what matters to a unit shows what matters.
 
-    orders = {"deconvnet": ranks(squared_norm(projection, blocks)), "edges": ...}
+    orders = {"deconvnet": order_of(squared_norm(projection, blocks)), "edges": ...}
     deletion, insertion = curves(net, x, unit, blocks, orders)      each {name: (STEPS + 1,)}
 
-The unit's field is cut into blocks.  Deletion fills them with the pixel mean, those with the most
-energy first; insertion begins with a field that is all mean and gives them back.  After each of STEPS
-steps the picture goes up again, whole, and the unit's activation is divided by what it was.  A good
-order makes deletion fall and insertion rise early: the area under the curve says how early.
+The unit's field is cut into blocks.  Deletion fills them with the pixel mean, those with the
+largest squared norm first; insertion begins with a field that is all mean and gives them back.
+After each of STEPS steps the picture goes up again, whole, and the unit's activation is divided by
+what it was.  A good order makes deletion fall and insertion rise early: the area under the curve
+says how early.
 Petsiuk, Das & Saenko 2018; Samek et al. 2017.
 """
 
@@ -39,15 +40,15 @@ def squared_norm(r, boxes):
     return squared[bottom, right] - squared[top, right] - squared[bottom, left] + squared[top, left]
 
 
-def ranks(energies):
-    """(B,) int: the place of each block in the order, the one with the most energy first."""
-    return np.argsort(np.argsort(-energies, kind="stable"), kind="stable")
+def order_of(squared_norms):
+    """(B,) int: the place of each block in the order, the one with the largest squared norm first."""
+    return np.argsort(np.argsort(-squared_norms, kind="stable"), kind="stable")
 
 
 def curves(net, x, unit, boxes, orders):
     """({name: (STEPS + 1,)} of deletion, the same of insertion): the unit's activation as a share of that in x.
 
-    x: (1, H, W, C), as it went up, on the net's device.  boxes: `blocks`.  orders: {name: `ranks`}.
+    x: (1, H, W, C), as it went up, on the net's device.  boxes: `blocks`.  orders: {name: `order_of`}.
     """
     xp, name = array_module(x), layer_object(net, unit.layer)
     place = np.full(

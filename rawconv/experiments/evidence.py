@@ -19,7 +19,7 @@ from ..visualize.forward_pass import ForwardPass
 from ..visualize.projection import project
 from ..visualize.units import Unit, user_name
 from . import intervals
-from .deletion import STEPS, area, blocks, curves, ranks, squared_norm
+from .deletion import STEPS, area, blocks, curves, order_of, squared_norm
 
 RANDOM = 10  # orders by chance
 COVERED = (
@@ -74,7 +74,7 @@ def measure(net, image, fallen, number, name, places):
     pictures |= {"edges": edges(x), "centre": centre(net.shape)}
     boxes = blocks(net, unit)
     orders = {
-        key: ranks(squared_norm(r, boxes))
+        key: order_of(squared_norm(r, boxes))
         for key, r in (_pictures(passed, unit, RULES) | {"edges": edges(x)}).items()
     }
     rng = np.random.default_rng(SEED)
@@ -109,10 +109,7 @@ def sentences(numbers):
 
     def values(intervals_of):
         known = {name: mean for name, mean in intervals_of.items() if np.isfinite(mean["mean"])}
-        return ", ".join(
-            f"{name} {mean['mean']:.2f} ({mean['low']:.2f} to {mean['high']:.2f})"
-            for name, mean in known.items()
-        )
+        return ", ".join(f"{name} {intervals.text(mean, '.2f')}" for name, mean in known.items())
 
     count, covered, told = numbers["pictures"], values(numbers["covered"]), []
     if covered:

@@ -1,6 +1,7 @@
 """How sure a mean is: intervals by the bootstrap over what was drawn independently.
 
     mean(values, pictures)        {"mean", "low", "high", "std", "units"} of values (N, U): N nets, U units
+    text(interval, ".2f")         "0.29 (0.28 to 0.30)"
 
 The units of one picture depend on each other, and so do all that one net says.  So pictures and nets
 are drawn with replacement (Efron & Tibshirani 1993), not units; low and high hold 95 % of the means.
@@ -29,6 +30,13 @@ def mean(values, pictures):
     return {name: float(value) for name, value in numbers.items()} | {
         "units": int(finite.any(axis=0).sum())
     }
+
+
+def text(interval, spec):
+    """The mean of an interval and its ends, each by a format such as ".2f"; 0 has no minus."""
+    texts = (format(interval[key], spec) for key in ("mean", "low", "high"))
+    centre, low, high = (part if part.strip("-0.%") else part.lstrip("-") for part in texts)
+    return f"{centre} ({low} to {high})"
 
 
 def bootstrap(values, pictures):
