@@ -80,7 +80,7 @@ class AveragePool(Layer):
         return self.transpose(dy, size), {}
 
     def deconv(self, r: Array, size: Any, rules: Rules = PAPER) -> Array:
-        """The same."""
+        """Divide and spread r as backward does dy."""
         return self.transpose(r, size)
 
     def transpose(self, dy: Array, size: Any) -> Array:
@@ -113,7 +113,7 @@ class AveragePool(Layer):
         return array_module(y).asarray(counts, y.dtype)
 
     def counts(self, size: Any) -> Array:
-        """The count of each window on a map of `size` (H, W): (1, OH, OW, 1), NumPy's."""
+        """Return the count of each window on a map of `size` (H, W): (1, OH, OW, 1), NumPy's."""
         low, high = np.reshape(self._counted(size), (2, 2))
         rows, columns = (
             np.minimum(high[axis], first + k) - np.maximum(low[axis], first)

@@ -35,7 +35,7 @@ class Concat(Layer):
         return _split(dy, cache), {}
 
     def deconv(self, r: Array, cache: Any, rules: Rules = PAPER) -> tuple[Array, ...]:
-        """The same: each input gets its own channels of r."""
+        """Split r as backward does dy: each input gets its own channels."""
         return _split(r, cache)
 
     def to_onnx(self, graph: Any, name: str) -> None:

@@ -66,13 +66,13 @@ def launch(path: str, name: str, count: int, *arguments: Any, shared_bytes: int 
 
 
 def _inspect(
-    name: str, count: int, given: Iterable[Any], types: dict[str, str]
+    name: str, count: int, arguments: Iterable[Any], types: dict[str, str]
 ) -> tuple[int, bool]:
-    """Check the arguments, fill in `types`; return (a number that LANES divides if it divides all
+    """Check the (parameter, argument) pairs, fill in `types`; return (a number that LANES divides if it divides all
     that is packed, whether 31 bits do not hold every index).
     """
     lanes, largest, numbers = 0, count, 0
-    for (kind, label, is_array), value in given:
+    for (kind, label, is_array), value in arguments:
         if is_array:
             _check_array(name, label, value, kind, types)
             size = value.size
@@ -145,7 +145,7 @@ class Parameter(NamedTuple):
     first: int  # of its tiles, counted through all parameters
     squares: int  # where its sums of squares begin; -1: it has none
     rate: float
-    decay: float
+    weight_decay: float
 
 
 class Parameters:

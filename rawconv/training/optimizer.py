@@ -122,17 +122,17 @@ def _step_on_gpu(steps: list[_Step], max_filter_rms: float) -> None:
         count, size, limited = 0, 0, 0
         for weight, velocity, grad, factors, is_limited in steps[start : start + PARAMETERS]:
             shape = weight.size // weight.shape[-1], weight.shape[-1]
-            across, step, parts = tiles(*shape, BLOCKS, ROWS)
-            squares = size if is_limited else -1
-            about = *shape, across, step, parts, count, squares, factors.rate, factors.weight_decay
-            rows.append(Parameter(weight, velocity, grad, *about))
+            across, tile_rows, parts = tiles(*shape, BLOCKS, ROWS)
+            place = size if is_limited else -1
+            numbers = *shape, across, tile_rows, parts, count, place, *factors[1:]
+            rows.append(Parameter(weight, velocity, grad, *numbers))
             count += across * parts
             if is_limited:
                 limited, size = count, size + parts * shape[1]
-        found = array_module(rows[0].weight).empty(size, rows[0].weight.dtype)
-        momentum, given = float(steps[start].factors.momentum), Parameters(rows)
-        launch(CU, "sgd_filters", count * THREADS, given, found, momentum)
-        launch(CU, "scale_filters", limited * THREADS, given, found, float(max_filter_rms))
+        squares = array_module(rows[0].weight).empty(size, rows[0].weight.dtype)
+        momentum, parameters = float(steps[start].factors.momentum), Parameters(rows)
+        launch(CU, "sgd_filters", count * THREADS, parameters, squares, momentum)
+        launch(CU, "scale_filters", limited * THREADS, parameters, squares, float(max_filter_rms))
 
 
 CU = __file__.replace("optimizer.py", "optimizer.cu")

@@ -55,16 +55,16 @@ class StepGraph:
         on_grads: Callable[[str, dict[str, Array]], object] | None = None,
         lowest: str | None = None,
     ) -> tuple[Array, dict[str, dict[str, Array]]]:
-        given = x, labels, rng_key[2]
+        inputs = x, labels, rng_key[2]
         smaller = self._inputs and len(x) < len(self._inputs[0])  # the last batch of an epoch
         if self.possible and not smaller:
             held = net, *rng_key[:2], x.shape, lowest
             if held != self._held:
-                self._capture(net, given, rng_key, weights, lowest)
+                self._capture(net, inputs, rng_key, weights, lowest)
                 self._held = held
         if not self.possible or smaller:
             return loss_and_gradients(net, x, labels, rng_key, weights, on_grads, lowest)
-        for kept, array in zip(self._inputs, given, strict=True):
+        for kept, array in zip(self._inputs, inputs, strict=True):
             kept[...] = array
         self._graph.launch()
         sums, grads = self._graph.results
@@ -73,13 +73,13 @@ class StepGraph:
     def _capture(
         self,
         net: Net,
-        given: tuple[Array, ...],
+        inputs: tuple[Array, ...],
         rng_key: RngKey,
         weights: Array | None,
         lowest: str | None,
     ) -> None:
         self._graph = None  # whose memory is free for the next one's
-        self._inputs = [array.copy() for array in given]
+        self._inputs = [array.copy() for array in inputs]
         x, labels, ids = self._inputs
         key = (*rng_key[:2], ids)
         try:
