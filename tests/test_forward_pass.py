@@ -142,6 +142,8 @@ def test_units_of_several_layers_come_back_in_their_order():
         assert one.value == pytest.approx(y.max() if one.unit.whole else y[one.unit.y, one.unit.x])
         assert one.dead == (not one.pixels.any()) and one.shown_box == one.unit.shown_box(net)
         assert one.box == one.unit.box(net)
+        assert one.unit.inner_box(net) == tuple(np.clip(one.shown_box, 0, 24))
+    assert any(one.unit.inner_box(net) != one.shown_box for one in found)
     assert found[2].box == (0, 0, 24, 24)
     assert list(project(passed, [])) == []
 

@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..checkpoint import LARGEST_SIDE, MOST_LAYERS
-from ..files.messages import printable, shape_text
-from ..files.schema import MOST_FILTERS
+from ..files.messages import printable
 from ..files.storage import Wrong
 from ..layers.add import Add
 from ..layers.concat import Concat
@@ -112,13 +110,7 @@ class Walk:
 
     def add(self, name, layer, *values):
         """The Value of a new layer over these."""
-        shape = layer.out_shape(*(value.shape for value in values))
-        if max(shape[:2]) > LARGEST_SIDE or shape[2] > MOST_FILTERS:
-            raise ValueError(f"its maps are of {shape_text(shape)}")
-        if len(self.made) >= MOST_LAYERS:
-            raise ValueError(
-                f"there are more than {MOST_LAYERS} layers, which rawconv does not take"
-            )
+        shape = parts.checked_shape(layer, [value.shape for value in values], len(self.made))
         name = fresh(printable(str(name))[:LONGEST] or f"layer{len(self.made) + 1}", self.names)
         self.made.append(Made(name, layer, tuple(value.layer for value in values)))
         return Value(len(self.made) - 1, shape, values[0].flat)

@@ -8,10 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..checkpoint import LARGEST_SIDE as SIDE
-from ..checkpoint import MOST_LAYERS
-from ..files.messages import shape_text
-from ..files.schema import MOST_FILTERS
 from ..files.storage import Wrong
 from ..layers.conv import Conv
 from ..net import IMAGE
@@ -245,13 +241,7 @@ class Walk:
     def _append(self, node, layer, inputs, weight=""):
         for value in inputs:
             self._check_image(value)
-        shape = layer.out_shape(*(value.shape for value in inputs))
-        if max(shape[:2]) > SIDE or shape[2] > MOST_FILTERS:
-            raise ValueError(f"its maps are of {shape_text(shape)}")
-        if len(self.made) >= MOST_LAYERS:
-            raise ValueError(
-                f"there are more than {MOST_LAYERS} layers, which rawconv does not take"
-            )
+        shape = parts.checked_shape(layer, [value.shape for value in inputs], len(self.made))
         self.made.append(Made(layer, node, tuple(value.layer for value in inputs), weight))
         return Value(len(self.made) - 1, shape, inputs[0].last, inputs[0].flat)
 

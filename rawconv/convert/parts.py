@@ -9,10 +9,23 @@ import math
 
 import numpy as np
 
+from ..checkpoint import LARGEST_SIDE, MOST_LAYERS
+from ..files.messages import shape_text
+from ..files.schema import MOST_FILTERS
 from ..layers.conv import Conv
 from ..layers.lrn import LRN
 
 MOST_MADE = 1 << 21  # weights that a reader makes and no file holds, together
+
+
+def checked_shape(layer, shapes, count):
+    """The shape (H, W, C) of what a layer makes of inputs of `shapes`; count: how many layers there are before it."""
+    shape = layer.out_shape(*shapes)
+    if max(shape[:2]) > LARGEST_SIDE or shape[2] > MOST_FILTERS:
+        raise ValueError(f"its maps are of {shape_text(shape)}")
+    if count >= MOST_LAYERS:
+        raise ValueError(f"there are more than {MOST_LAYERS} layers, which rawconv does not take")
+    return shape
 
 
 def conv(

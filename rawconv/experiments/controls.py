@@ -156,18 +156,13 @@ def _measure(subject, name, units, ways):
 
 def _patch(passed, unit):
     """What a unit sees of its preprocessed picture."""
-    return crop(to_cpu(passed.x[unit.image]), _inside(unit, passed.net))
-
-
-def _inside(unit, net):
-    """The shown box, cut at the picture."""
-    return tuple(np.clip(unit.shown_box(net), 0, net.shape[:2] * 2).tolist())
+    return crop(to_cpu(passed.x[unit.image]), unit.inner_box(passed.net))
 
 
 def _compare(projection, unit, trained, patch):
     """(cosine to the trained net's pixels, correlation with the patch, whether another map was taken)."""
     r, replaced = projection.pixels, projection.unit.channel != unit.channel
-    inside = crop(r, _inside(unit, projection.passed.net))
+    inside = crop(r, unit.inner_box(projection.passed.net))
     return cosine(r, trained), correlation(inside, patch), replaced
 
 

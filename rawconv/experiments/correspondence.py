@@ -32,6 +32,7 @@ from ..visualize.units import layer_object, user_name
 from . import intervals
 from .marked_parts import faces, places
 from .occlusion import changes
+from .occlusion_page import covered_image
 from .study import Result
 from .subject import filling
 
@@ -281,8 +282,6 @@ def _covered_images(net, pictures, boxes, grey):
 
 
 def _row(net, marked_image, boxes, grey):
-    image, fill = center_crop(net, np.stack([marked_image.image, grey]))
-    tiles = np.repeat(image[None], 1 + len(boxes), axis=0)
-    for tile, (top, left, bottom, right) in zip(tiles[1:], boxes, strict=True):
-        tile[top:bottom, left:right] = fill[top:bottom, left:right]
-    return tiles
+    image = marked_image.image
+    covered = [covered_image(net, image, grey, box) for box in boxes]
+    return np.stack([center_crop(net, image[None])[0], *covered])

@@ -25,7 +25,7 @@ SMALL, SIDES = 128, (4, 8)  # pixels of a block's side in nets for smaller pictu
 def blocks(net, unit):
     """(B, 4) int: the blocks of a unit's field, row by row: top, left, bottom, right, cut at the picture."""
     side = SIDES[max(net.shape[:2]) >= SMALL]
-    top, left, bottom, right = np.clip(unit.shown_box(net), 0, net.shape[:2] * 2).tolist()
+    top, left, bottom, right = unit.inner_box(net)
     return np.array([
         (y, x, min(y + side, bottom), min(x + side, right))
         for y in range(top, bottom, side) for x in range(left, right, side)

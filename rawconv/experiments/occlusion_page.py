@@ -31,7 +31,7 @@ def draw(net, pictures, results, places, filled, numbers):
     for row, shown, measured, summary, share in zip(
         axes, pictures, results, summaries, shares, strict=False
     ):
-        image = _covered_image(net, shown.image, filled, places.boxes[measured["true"].argmin()])
+        image = covered_image(net, shown.image, filled, places.boxes[measured["true"].argmin()])
         charts.show(
             row[0],
             image,
@@ -93,7 +93,7 @@ def _intervals(axes, groups, title):
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
 
 
-def _covered_image(net, image, filled, box):
+def covered_image(net, image, filled, box):
     """What the net sees of a stored picture, with a box of another one in it."""
     image, fill = center_crop(net, np.stack([image, filled]))
     top, left, bottom, right = box

@@ -53,6 +53,12 @@ class Unit(NamedTuple):
         """
         return cut_box(self.box(net), net.shape)
 
+    def inner_box(self, net: Net) -> tuple[int, int, int, int]:
+        """Part of shown_box that lies in the image."""
+        sides = zip(self.shown_box(net), net.shape[:2] * 2, strict=True)
+        top, left, bottom, right = (min(max(0, side), length) for side, length in sides)
+        return top, left, bottom, right
+
 
 def field_box(unit: Unit, field: Field, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Unit.box, where the Field of its layer is known; `shape` is the net's (H, W, C)."""
