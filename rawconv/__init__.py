@@ -4,6 +4,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
 
     layers/        what a layer is (the contract), and one file for each;  layers/cpu/, layers/gpu/  ways to convolve
     net.py         layers as nodes with named inputs, and the three passes: up (forward), back (backward), down (deconv)
+    stages.py      a forward pass that keeps nothing, in less memory
     models.py      the nets, as literal lists of layers
     visualize/     looking into a net: units, projections, the images that excite each feature map most
     training/      a run: recipes, steps, evaluation

@@ -13,6 +13,7 @@ from .files.messages import shape_text
 from .layers import AUTO, PAPER, Execution, Layer, Rules
 from .machine.arrays import Array, Device, array_module, on_cpu
 from .machine.philox import RngKey
+from .stages import forward_in_stages
 
 IMAGE = ""  # among the names of nodes: the image that goes up
 Caches = dict[str, Any]  # {name of a node: what its ways down need}
@@ -176,6 +177,9 @@ class Net:
         """
         if stop is not None and stop not in self.nodes:
             raise ValueError(f"There is no layer {stop!r}; the layers are {', '.join(self.nodes)}.")
+        if not keep and rng_key is None and on_cpu(x):
+            self._need_images(x)
+            return forward_in_stages(self, x, stop), {}
         y, caches = x, {}
         for name, y, cache in self.up(x, rng_key, asked=(stop,), stop=stop):  # noqa: B007 (the last y is the result)
             if keep:
@@ -198,18 +202,26 @@ class Net:
         map; both then yield the rectified map. No cache holds the map before, which nothing else
         needs.  A convolution whose name is in `asked` yields its own output.
         """
-        self._need_floats(
-            x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it"
-        )
+        self._need_images(x)
         stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
         path, maps = self.path(*stops), {IMAGE: x}
+        del x  # only `maps` holds it from here on
+        yield from self.walk_up(path, maps, rng_key, asked)
+
+    def walk_up(
+        self,
+        nodes: Sequence[Node],
+        maps: dict[str, Array],
+        rng_key: RngKey | None = None,
+        asked: Collection[str | None] = (),
+    ) -> Iterator[tuple[str, Array, Any]]:
+        """Do what up does, of `nodes` alone.  maps: {name: output} of those below them; emptied on the way."""
         fused = {
             name: ceiling for name, ceiling in self.fused_ceilings.items() if name not in asked
         }
-        del x  # only `maps` holds it from here on
-        waiting = Counter(name for node in path for name in node.inputs)
+        waiting = Counter(name for node in nodes for name in node.inputs)
         numbers = {name: number for number, name in enumerate(self.nodes)}
-        for node in path:
+        for node in nodes:
             key = None if rng_key is None else (*rng_key, numbers[node.name])
             y, cache = self._forward(node, [maps[name] for name in node.inputs], key, fused)
             for name in node.inputs:
@@ -312,6 +324,11 @@ class Net:
             return below
 
         return self.walk_down(r, caches, step)
+
+    def _need_images(self, x: Any) -> None:
+        self._need_floats(
+            x, "x (N, H, W, C), pixels minus the mean,", "; preprocessing.preprocess makes it"
+        )
 
     def _need_floats(self, array: Any, what: str, remedy: str = "") -> None:
         """ValueError, one sentence: the array has another type or shape.  A compiled loop would

@@ -10,8 +10,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Every folder, or file at the top, may import those before it.
 ORDER = (
-    "errors", "files", "machine", "layers", "net", "training.recipes", "soundness", "models", "checkpoint", "data",
-    "visualize", "report", "convert", "training", "doctor", "experiments", "explore", "cli",
+    "errors", "files", "machine", "layers", "stages", "net", "training.recipes", "soundness", "models", "checkpoint",
+    "data", "visualize", "report", "convert", "training", "doctor", "experiments", "explore", "cli",
 )  # fmt: skip
 # ... and these besides, each for a reason.
 EXCEPTIONS = {

@@ -64,11 +64,13 @@ class Execution(NamedTuple):
         which are "gemm" where they do not fit; "auto" chooses by the shapes alone.
     workspace: bytes that the columns may take on a GPU, whatever the batch; they are made block by block.
     tf32: whether a GPU multiplies in TF32 (machine.arrays.tf32_products).
+    images: how many "auto" chooses by on a CPU, where x is some of a batch; None: all are in x.
     """
 
     algorithm: str = "auto"
     workspace: int = 256 << 20
     tf32: bool = False
+    images: int | None = None
 
 
 AUTO = Execution()

@@ -372,5 +372,6 @@ def weight_gradient(
 def _passes(execution, x, size, weight, window, groups):
     """The functions that compute these three."""
     if on_cpu(x):
-        return choose(execution.algorithm, len(x), size, weight, window, groups)
+        images = execution.images or len(x)
+        return choose(execution.algorithm, images, size, weight, window, groups)
     return gpu.choose(execution, weight, groups)
