@@ -401,6 +401,12 @@ class Net:
         return twin
 
 
+def last_under(prefix: str, names: Iterable[str]) -> str | None:
+    """Return the last of `names` under a prefix, of "layer2.0" or "fire4"; None where there is none."""
+    under = [name for name in names if name.startswith((f"{prefix}.", f"{prefix}/"))]
+    return under[-1] if under else None
+
+
 def _backward(
     layer: Any, dy: Array, cache: Any, how: dict[str, Any]
 ) -> tuple[Any, dict[str, Array]]:

@@ -6,14 +6,11 @@ The paper's values are those of large images, and so of zfnet.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
 from ..files.schema import RECIPE, faults
-
-if TYPE_CHECKING:
-    from ..net import Net
-
+from ..net import Net, last_under
 
 # Names of settings in files and on the command line that differ from the field's name.
 FIELDS = {
@@ -84,7 +81,9 @@ class Recipe(NamedTuple):
         is not there.
         """
         layers = [name for name, layer in net.layers if layer.params]
-        frozen = self.frozen and _last_under(self.frozen, layers)
+        frozen = self.frozen
+        if frozen and frozen not in layers:
+            frozen = last_under(frozen, layers) or frozen
         for name in (*self.lr_multipliers, frozen or layers[0]):
             if name not in layers:
                 raise UsageError(
@@ -98,12 +97,6 @@ class Recipe(NamedTuple):
         return lr_multipliers | dict.fromkeys(
             layers[: layers.index(frozen) + 1] if frozen else (), 0.0
         )
-
-
-def _last_under(name, layers):
-    """The layer of this name, else the last one under it: layer3.1.conv2 is that of layer3."""
-    under = [layer for layer in layers if layer.startswith((f"{name}.", f"{name}/"))]
-    return name if name in layers or not under else under[-1]
 
 
 PAPER = Recipe()

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
-from ..net import Net
+from ..net import Net, last_under
 from .class_number import class_number
 from .receptive_field import Field, fields
 
@@ -144,12 +144,8 @@ def _find(net: Net, layer: str) -> str | None:
     layer = layer_numbers(net).get(layer, layer)
     if layer in net.shapes:
         return names.get(layer, layer)
-    inside = (
-        [name for name in net.shapes if name.startswith((f"{layer}.", f"{layer}/"))]
-        if layer
-        else []
-    )
-    return names.get(inside[-1], inside[-1]) if inside else None
+    last = last_under(layer, net.shapes) if layer else None
+    return names.get(last, last) if last else None
 
 
 def user_name(net: Net, name: str) -> str:

@@ -57,7 +57,7 @@ class Windows(NamedTuple):
         return Windows(*(column[some] for column in self))
 
 
-class Way(NamedTuple):
+class Descent(NamedTuple):
     """What holds for all units on their way down.  sizes, boxes: {node, or IMAGE: the size of its
     windows, its Box}.
     """
@@ -83,7 +83,7 @@ def go_down(net, caches, windows, sizes, rules=PAPER, out=None, watch=None):
     if out is None:
         out = array_module(windows.r).empty((len(windows.r), *net.shape), windows.r.dtype)
     name = next(reversed(caches))
-    way = Way(
+    way = Descent(
         net, rules, dict(zip((IMAGE, *caches), sizes, strict=True)), boxes(net, name), out, watch
     )
     _go_on(way, caches, {name: windows}, windows.corner)
