@@ -1,5 +1,7 @@
-"""The only file that knows CuPy exists: which module an array belongs to, choosing a device,
-compiling kernels.
+"""Arrays of NumPy or CuPy: which module an array belongs to, choosing a device, compiling kernels.
+
+CuPy is imported here, and for what a GPU alone has in graphs.py (CUDA graphs), communicator.py
+(NCCL) and the doctor; nowhere else.
 """
 
 from __future__ import annotations
