@@ -401,8 +401,12 @@ class Net:
         return twin
 
 
-def last_under(prefix: str, names: Iterable[str]) -> str | None:
-    """Return the last of `names` under a prefix, of "layer2.0" or "fire4"; None where there is none."""
+def last_under(prefix: str, names: Collection[str]) -> str | None:
+    """Return `prefix` where it is one of `names`, else the last of those under it, as "layer2.0" or
+    "fire4"; None where there is none.
+    """
+    if prefix in names:
+        return prefix
     under = [name for name in names if name.startswith((f"{prefix}.", f"{prefix}/"))]
     return under[-1] if under else None
 

@@ -81,9 +81,7 @@ class Recipe(NamedTuple):
         is not there.
         """
         layers = [name for name, layer in net.layers if layer.params]
-        frozen = self.frozen
-        if frozen and frozen not in layers:
-            frozen = last_under(frozen, layers) or frozen
+        frozen = last_under(self.frozen, layers) or self.frozen
         for name in (*self.lr_multipliers, frozen or layers[0]):
             if name not in layers:
                 raise UsageError(
