@@ -42,7 +42,7 @@ LARGEST = "where its feature map is 0 there, the largest at its position takes i
 SENTENCES = {
     "untrained": f"Control: up and down through weights as before training; {LARGEST}.",
     "cascade": "Control: up and down through weights as before training in the {} highest of the layers "
-    f"up to the unit's; {LARGEST}.",
+    f"up to the unit's, in all where they are fewer; {LARGEST}.",
     "other-unit": "Control: another feature map that is above 0 at the unit's position, drawn at random.",
     "mismatched-filters": "Control: up through the learned filters, down through those from before training.",
     "other-switches": "Control: projected through the switches of another picture.",
