@@ -29,8 +29,8 @@ from rawconv.visualize.units import Unit
 
 SAID = {
     "untrained": "up and down through weights as before training; where its feature map is 0 there, the largest",
-    "cascade-2": "up and down through weights as before training in the 2 highest of the layers up to the unit's, in all "
-    "where they are fewer",
+    "cascade-2": "up and down through weights as before training in the 2 highest of the layers up to the unit's, "
+    "in all where they are fewer",
     "other-unit": "another feature map that is above 0 at the unit's position",
     "mismatched-filters": "up through the learned filters, down through those from before training",
     "other-switches": "projected through the switches of another picture",
