@@ -165,7 +165,7 @@ class Graph:
                 f"has the constant {tensor.name!r:.80} of type {name}; rawconv reads floats and integers"
             )
         if tensor.data_location == kind.EXTERNAL:
-            return self._outside(tensor, helper)
+            return self._outside(tensor)
         if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > self.size:
             raise Wrong(
                 f"is damaged: it cannot hold {tensor.name!r:.80} of shape {tuple(tensor.dims)}"
@@ -173,7 +173,7 @@ class Graph:
         array = helper.to_array(tensor)
         return array.astype(np.float32) if array.dtype.itemsize == 2 else array
 
-    def _outside(self, tensor, helper):
+    def _outside(self, tensor):
         """A tensor kept in another file of the same folder: only there, only as much as it has."""
         about = {entry.key: entry.value for entry in tensor.external_data}
         location = about.get("location", "")
