@@ -2,7 +2,8 @@
 #include "../layers/kernels.cuh"
 
 const int PARAMETERS = 32;
-const int AHEAD = sizeof(real) == 4 ? 4 : 2;  // rows that a lane asks for before it writes the first
+// rows that a lane asks for before it writes the first, as many as its registers hold
+const int AHEAD = sizeof(real) == 4 && sizeof(index_t) == 4 ? 4 : 2;
 
 // A weight of `rows` x `filters` (a filter is a column) and its tiles, of which the first is number `first` of those of
 // all parameters.  squares: where its filters' sums of squares begin, below 0 for none.
