@@ -2,7 +2,7 @@
 
 mpirun -n 4 python mpi_looking.py share FOLDER      by the first 1, 2, 3 and 4 of them, into FOLDER/<how many>
 mpirun -n N python mpi_looking.py slow SECONDS WORD... rawconv-visualize, which waits in every batch
-mpirun -n N python mpi_looking.py die FOLDER        a scan whose second process is killed at its second batch
+mpirun -n N python mpi_looking.py die FOLDER        a scan whose second process is killed in its third round
 """
 
 import contextlib
@@ -165,12 +165,12 @@ def slow(seconds, words):
 
 
 def die(folder):
-    """Records are kept after every round; process 1 is killed at its second batch."""
+    """Records are kept after every round; process 1 is killed in the third round."""
     top_activations.KEEP_SECONDS = 0
     count, k, batch = CASES["many"]
     with (
         init_distributed() as ranks,
-        signalled(top_activations, "_scan_batch", ranks.rank == 1, 4, signal.SIGKILL),
+        signalled(top_activations, "_scan_batch", ranks.rank == 1, 6, signal.SIGKILL),
     ):
         scan_into(folder / "out", net_of(), count, k, batch, ranks)
 

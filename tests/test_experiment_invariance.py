@@ -160,7 +160,7 @@ def test_the_command(place):  # noqa: F811
     for wrong, code, says in (
         (["--high", "9"], 2, "There is no layer '9'"),
         (["--scale", "1"], 2, "Invalid value for '--scale'"),
-        (["--label", "dog"], 2, "no class 'dog'"),
+        (["--high", "2", "--label", "dog"], 2, "no class 'dog'"),
         (["--high", "2", "--fill", "1,2"], 2, "is no colour"),
     ):
         refused = CliRunner().invoke(main, ["invariance", "a.png", *wrong, "--device", "cpu"])

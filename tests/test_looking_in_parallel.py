@@ -68,14 +68,16 @@ def test_a_signal_to_one_process_stops_all_and_others_go_on_to_the_same_bytes(sh
 def test_a_killed_process_ends_all_and_one_goes_on_to_the_same_bytes(mpirun, shared, tmp_path):  # noqa: F811
     done = mpirun(2, [PROGRAM, "die", tmp_path], PROGRAM.parent)
     assert done.returncode != 0
-    kept = [path.name for path in (tmp_path / "out").glob("*.hdf5")]
-    assert kept == ["scan-16.hdf5"]
+    # the record of the first round was whole before the second was exchanged, that of the second may be
+    kept = {path.name for path in (tmp_path / "out").glob("*.hdf5")}
+    assert kept and kept <= {"scan-16.hdf5", "scan-32.hdf5"}
     said, (count, k, batch) = [], mpi_looking.CASES["many"]
     alone = mpi_looking.SingleProcess()
     mpi_looking.scan_into(
         tmp_path / "out", mpi_looking.net_of(), count, k, batch, alone, said.append
     )
-    assert said == ["Going on with the scan that was interrupted after 16 pictures."]
+    images = 32 if "scan-32.hdf5" in kept else 16
+    assert said == [f"Going on with the scan that was interrupted after {images} pictures."]
     assert (
         bytes_of(tmp_path / "out")["topk.hdf5"]
         == bytes_of(shared / "1")["many rounded/out/topk.hdf5"]

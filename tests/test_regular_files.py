@@ -17,7 +17,7 @@ from rawconv.cli.export import main as export_command
 from rawconv.cli.import_ import main as import_command
 from rawconv.data import images, open_data, packed
 from rawconv.errors import RawconvError, UsageError
-from rawconv.experiments import correspondence, features, study
+from rawconv.experiments import features, marked_parts, study
 from rawconv.files.storage import open_regular, replace_file
 from rawconv.report import experiments
 from rawconv.training import log
@@ -47,7 +47,7 @@ READERS = {
     "a packed file": packed.load,
     "weights": checkpoint.load,
     "features": features.read,
-    "pictures and their parts": lambda path: correspondence._read(small_net(), pathlib.Path(path)),
+    "pictures and their parts": lambda path: marked_parts._read(small_net(), pathlib.Path(path)),
 }
 
 
