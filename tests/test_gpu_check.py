@@ -47,13 +47,26 @@ def test_a_part_that_fails_is_told_and_what_it_had_found_is_kept(tmp_path):
     assert run(MUTE, tmp_path)["why"] == "exit code 0: nothing"
 
 
+ENDED = ("", "Z", "X")
+
+
+def state(process):
+    """Return the letter the kernel gives for a process's state, empty where there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def test_a_part_that_is_late_is_ended_with_all_it_started(tmp_path):
     begin = time.monotonic()
     found = run(LATE, tmp_path)
     assert found["state"] == "late" and found["results"]["rate"] == 7.5
     assert time.monotonic() - begin < 30
-    child = Path(f"/proc/{found['results']['child']}/stat")
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    child = found["results"]["child"]
+    while state(child) not in ENDED and time.monotonic() - begin < 30:
+        time.sleep(0.05)  # the signal is sent; on a busy system the process may run on for a moment
+    assert state(child) in ENDED
 
 
 def test_what_is_not_there_is_said_and_no_part_starts_without_time(tmp_path):
