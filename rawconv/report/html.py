@@ -6,9 +6,9 @@ its training.
     page = report(net, info, data, data.val, Shown(found, {}, ways))
     open("report.html", "wb").write(page)
 
-The page is page/report.html with report.css and the ES modules beside it put in, and the data as
-JSON; it asks for nothing from outside, and its policy forbids it to.  Names of classes and pictures
-may come from anyone: they are data, never markup.  Equal nets and data give equal bytes.
+The page is page/report.html with the styles and ES modules beside it put in, and the data as JSON;
+it asks for nothing from outside, and its policy forbids it to.  Names of classes and pictures may
+come from anyone: they are data, never markup.  Equal nets and data give equal bytes.
 """
 
 import base64
@@ -34,6 +34,7 @@ from .modules import bundle
 from .thumbnails import thumb_size
 
 PAGE = pathlib.Path(__file__).parent / "page"
+STYLES = ("base.css", "report.css")  # base.css is the explorer's too
 MAPS = 512  # of one layer
 # of all tiles together: about 15 MB of page.  Nets with more have smaller tiles
 PIXELS = 26_000_000
@@ -106,7 +107,8 @@ def fill(title, about):
     """The template with its title, style, scripts and data.  Its policy names the hashes of style
     and script.
     """
-    style, script = (PAGE / "report.css").read_text("utf-8"), bundle(PAGE, "main.js")
+    style = "".join((PAGE / name).read_text("utf-8") for name in STYLES)
+    script = bundle(PAGE, "main.js")
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     )
