@@ -56,6 +56,41 @@ def test_nothing_finite_and_a_single_picture():
     assert (found["low"], found["mean"], found["high"]) == (2, 2, 2)
 
 
+def test_few_trainings_have_student_s_interval():
+    """Against SciPy's, which the tests have with scikit-learn."""
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(1)
+    for count in (2, 3, 5, 21):
+        values = rng.standard_normal(count) + 3
+        found = intervals.over_seeds(values)
+        low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+        wide, want = found["high"] - found["low"], high - low
+        assert wide == pytest.approx(want, rel=1e-3) and found["mean"] == pytest.approx(
+            (low + high) / 2
+        )
+        assert found["std"] == pytest.approx(values.std(ddof=1)) and found["trainings"] == count
+    assert intervals.over_seeds([0.25]) == {"mean": 0.25, "trainings": 1}
+    # beyond the table: at most a little wide
+    values = rng.standard_normal(60)
+    wide = intervals.over_seeds(values)["high"] - values.mean()
+    assert 1 < wide / (stats.sem(values) * stats.t.ppf(0.975, 59)) < 1.05
+
+
+def test_the_difference_of_two_groups_of_trainings_is_welch_s():
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(2)
+    for n, m, spread in ((3, 3, 1), (3, 5, 9), (2, 4, 0.1)):
+        one, other = rng.standard_normal(n), spread * rng.standard_normal(m) + 2
+        found = intervals.difference(one, other)
+        test = stats.ttest_ind(one, other, equal_var=False)
+        half = stats.t.ppf(0.975, int(test.df)) * abs(found["mean"] / test.statistic)
+        assert found["mean"] == pytest.approx(one.mean() - other.mean())
+        assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-3)
+        assert found["mean"] - found["low"] == pytest.approx(half, rel=1e-3)
+    assert intervals.difference([0.5], [0.25, 0.5]) == {"mean": 0.125}
+    assert intervals.difference([1, 1], [1, 1]) == {"mean": 0, "low": 0, "high": 0}
+
+
 @pytest.mark.parametrize(
     ("ends", "spec", "want"),
     [

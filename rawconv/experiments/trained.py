@@ -30,7 +30,8 @@ def trained(
     changes: {field of Recipe: value}.  minutes: what it takes on two cores, to be said before it begins.
     UsageError where it is not there and `allow` is false; instead: what the user may do then.
     """
-    folder = place(model, data, changes, seed)
+    device = device or Device()
+    folder = place(model, data, changes, seed, device.tf32)
     file = folder / "last.h5"
     if _is_finished(file):
         return file
@@ -46,7 +47,7 @@ def trained(
             if file.exists()
             else runs.start(model, data, seed=seed, changes=changes)
         )
-        runs.train_run(run, folder, device or Device(), say)
+        runs.train_run(run, folder, device, say)
     return file
 
 
@@ -75,8 +76,10 @@ def train_in(folder, begin, data, seed, device, workspace=None, **how):
     return net
 
 
-def place(model, data, changes, seed=0):
-    """The folder of such a net."""
-    made_of = json_text({"model": model, "data": str(data), "changes": dict(changes), "seed": seed})
-    name = f"{model}-{Path(str(data)).name[:60]}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
+def place(model, data, changes, seed=0, tf32=False):
+    """The folder of such a net; one that was trained in TF32 has other weights."""
+    made_of = {"model": model, "data": str(data), "changes": dict(changes), "seed": seed}
+    made_of |= {"tf32": True} if tf32 else {}  # older folders are those of float32
+    digest = hashlib.sha256(json_text(made_of).encode()).hexdigest()
+    name = f"{model}-{Path(str(data)).name[:60]}-{digest[:8]}"
     return ROOT / clean(name)
