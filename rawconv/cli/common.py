@@ -352,7 +352,7 @@ def list_options(function):
         click.option(
             "--synsets",
             metavar="FILE",
-            help="List of the classes that the numbers of --labels stand for, one a line.",
+            help="List of the classes that the numbers of --labels stand for, one a line, or meta.mat.",
         ),
         click.option(
             "--labels",

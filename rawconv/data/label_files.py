@@ -4,7 +4,8 @@
     a.png,0,1,0                                 a column for each class, named in the header; 1 marks the image's own
     val_0.JPEG  n03444034  0 32 44 62           Tiny-ImageNet's val_annotations.txt
     490                                         ILSVRC2012_validation_ground_truth.txt: a number for each image in
-                                                the order of names; a list of synsets says which class is number 1, ...
+                                                the order of names; a list of synsets, or the development kit's
+                                                meta.mat, says which class is number 1, ...
 
 A name is a path below the data set, or a file's own name, with or without its ending.  A letter and
 its accent may be one character in the list and two in the file's name, or the reverse.
@@ -20,6 +21,8 @@ from typing import Any, NamedTuple
 
 from ..errors import RawconvError
 from ..files.messages import composed, few, warn
+from ..files.storage import Wrong, open_file
+from . import mat_file
 
 NAMES = ("name", "file", "filename", "file_name", "path", "filepath", "image", "image_name", "img", "picture", "id",
          "image_id", "imageid", "image_path")  # fmt: skip
@@ -27,6 +30,7 @@ CLASSES = ("class", "label", "labels", "category", "class_name", "classname", "b
            "predictionstring")  # fmt: skip
 SYNSETS = ("synsets.txt", "synset_words.txt", "synset.txt", "map_clsloc.txt")
 TRUTH, ANNOTATIONS = "ILSVRC2012_validation_ground_truth.txt", "val_annotations.txt"
+META = "meta.mat"  # beside TRUTH in the development kit
 LARGEST, IMAGENET = 1 << 28, 1000  # bytes of a list; classes of ILSVRC
 
 
@@ -48,18 +52,21 @@ class Labels(NamedTuple):
 
 def read(path: str, synsets: str | None = None) -> Labels:
     """Return the Labels of a file.  RawconvError: it is no such list."""
-    return parse(_content(path), str(path), _content(synsets) if synsets else None, str(synsets))
+    content = _content(path)
+    if b"\0" in content:
+        raise _unreadable(path)
+    return parse(content, str(path), _content(synsets) if synsets else None, str(synsets))
 
 
 def parse(data: bytes, where: str, synsets: bytes | None = None, synsets_where: str = "") -> Labels:
-    """Return the Labels of a file's content; synsets: the content of a list of synsets."""
+    """Return the Labels of a file's content; synsets: the content of a list of synsets or of meta.mat."""
     lines = _lines(data)
     if lines and all(re.fullmatch(r"\s*\d{1,9}\s*", line) for _, line in lines):
         numbers = [int(line) for _, line in lines]
         if synsets is None:
             raise RawconvError(
-                f"{where} holds numbers alone; name the list of their classes (n02119789 a line, the first is number "
-                f"1) with --synsets FILE."
+                f"{where} holds numbers alone; name the development kit's {META}, or a list of their classes "
+                "(n02119789 a line, the first is number 1), with --synsets FILE."
             )
         classes = _numbered(synsets, synsets_where)
         wrong = next((number for number in numbers if number not in classes), None)
@@ -72,10 +79,6 @@ def parse(data: bytes, where: str, synsets: bytes | None = None, synsets_where: 
 
 
 def _content(path: str) -> bytes:
-    from pathlib import Path
-
-    from ..files.storage import Wrong, open_file
-
     try:
         with open_file(path, "labels.csv") as file:
             data = file.read(LARGEST + 1)
@@ -83,11 +86,13 @@ def _content(path: str) -> bytes:
         raise RawconvError(
             f"{path} {wrong}. {wrong.remedy or 'Name a list of names and classes.'}"
         ) from wrong
-    if len(data) > LARGEST or b"\0" in data:
-        raise RawconvError(
-            f"{Path(path)} is no list of names and classes in UTF-8; save it as UTF-8 text."
-        )
+    if len(data) > LARGEST:
+        raise _unreadable(path)
     return data
+
+
+def _unreadable(path: str) -> RawconvError:
+    return RawconvError(f"{path} is no list of names and classes in UTF-8; save it as UTF-8 text.")
 
 
 def _lines(data: bytes) -> list[tuple[int, str]]:
@@ -179,8 +184,12 @@ def _class(text: str) -> str:
 
 def _numbered(synsets: bytes, where: str) -> dict[int, str]:
     """Return {number from 1: class} of a list: "n02119789 kit fox" is the next number, "n02119789 1
-    kit_fox" is 1.
+    kit_fox" is 1; or of meta.mat, which has both.
     """
+    if mat_file.is_mat(synsets):
+        return _of_meta(synsets, where)
+    if b"\0" in synsets:
+        raise _unreadable(where)
     classes = {}
     for k, (_, line) in enumerate(_lines(synsets), 1):
         own = re.match(r"\s*(n\d{8})\s+(\d{1,9})\b", line)
@@ -194,9 +203,24 @@ def _numbered(synsets: bytes, where: str) -> dict[int, str]:
     ):
         raise RawconvError(
             f"{where} has the classes in alphabetical order, and the numbers of {TRUTH} are in the order of the "
-            "development kit's meta.mat, which begins with n02119789; name a list in that order."
+            f"development kit's {META}, which begins with n02119789; name that file, or a list in its order."
         )
     return classes
+
+
+def _of_meta(content: bytes, where: str) -> dict[int, str]:
+    """Return {number: wnid} of the development kit's meta.mat; numbers above 1000 are of what stands
+    above the classes in WordNet.
+    """
+    try:
+        rows = mat_file.table(content)
+        return {int(row["ILSVRC2012_ID"][0]): str(row["WNID"]) for row in rows}
+    except Wrong as wrong:
+        raise RawconvError(f"{where} {wrong}; copy it from the development kit again.") from wrong
+    except (LookupError, TypeError, ValueError) as error:
+        raise RawconvError(
+            f"{where} has no columns ILSVRC2012_ID and WNID, as the development kit's {META} has; name that file."
+        ) from error
 
 
 def assign(labels: Labels, files: Sequence[Names], where: object) -> dict[Names, str]:

@@ -253,9 +253,11 @@ def _listed_classes(
 
 def _ground_truth(listing: Listing) -> Labels | None:
     """Return the Labels of ImageNet's development kit, None where it is not there."""
-    truth, synsets = _named(listing, (label_files.TRUTH,)), _named(listing, label_files.SYNSETS)
+    truth = _named(listing, (label_files.TRUTH,))
     if not truth:
         return None
+    synsets = _named(listing, (label_files.META,), truth[:-1])
+    synsets = synsets or _named(listing, label_files.SYNSETS)
     content = _content(listing, synsets) if synsets else None
     return label_files.parse(
         _content(listing, truth), "/".join(truth), content, "/".join(synsets or ())
