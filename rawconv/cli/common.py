@@ -34,6 +34,7 @@ REMEDIES = {
     errno.EMFILE: "raise ulimit -n",
     errno.ENOMEM: "close other programs, or use a smaller --batch",
 }
+BROKEN_PIPE = getattr(signal, "SIGPIPE", 13)  # which Windows lacks
 NO_MEMORY = "There is not enough memory for this; use a smaller --batch, or close other programs."
 SIGNS_OF_MEMORY = (
     "failed to map segment",
@@ -131,7 +132,7 @@ def _guard():
             error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        sys.exit(128 + signal.SIGPIPE)
+        sys.exit(128 + BROKEN_PIPE)
     except EOFError as error:
         # click would only print Aborted
         raise RuntimeError("A file or stream ended too early.") from error

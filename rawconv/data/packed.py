@@ -30,6 +30,7 @@ import numpy as np
 from ..errors import RawconvError
 from ..files import schema
 from ..files.messages import escaped
+from ..files.positioned import read_at
 from ..files.progress import progress_bar
 from ..files.storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
 from ..machine.threads import cut
@@ -157,7 +158,8 @@ class Reader:
     def __init__(self, path: str | os.PathLike[str], size: int) -> None:
         self.path, self.shape = path, (size, size, 3)
         self.bytes, self.chunk = size * size * 3, images_per_chunk(size)
-        self.file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self.file = os.open(path, os.O_RDONLY | flags)
         weakref.finalize(self, os.close, self.file)
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
@@ -180,7 +182,7 @@ class Reader:
     def _fill(self, out: np.ndarray, i: int) -> None:
         position, rest = START + int(i) * self.bytes, out.data.cast("B")
         while rest:
-            count = os.preadv(self.file, [rest], position)
+            count = read_at(self.file, rest, position)
             if not count:
                 raise RawconvError(f"{self.path} became shorter while it was read. {REMEDY}")
             position, rest = position + count, rest[count:]

@@ -27,6 +27,7 @@ import numpy as np
 from ..errors import RawconvError
 from ..files.locks import locked
 from ..files.messages import few, warn
+from ..files.positioned import write_at
 from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
 from ..files.storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
@@ -314,6 +315,7 @@ class _Work:
         with open(self.partial, "r+b") as sealed:
             write_seal(sealed, end)
         os.fsync(file.fileno())
+        file.close()  # Windows does not rename an open file
         os.replace(self.partial, self.out)
         self.note.unlink()
         sync_folder(self.out.parent)
@@ -330,7 +332,7 @@ def _write(file: IO[bytes], data: np.ndarray | bytes, position: int) -> None:
     """Write all of `data` at this byte of an unbuffered file."""
     rest: Any = memoryview(data).cast("B") if len(data) else b""  # type: ignore[arg-type]
     while rest:
-        count = os.pwrite(file.fileno(), rest, position)
+        count = write_at(file.fileno(), rest, position)
         position, rest = position + count, rest[count:]
 
 

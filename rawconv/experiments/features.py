@@ -111,7 +111,7 @@ def _write(source, origin, path, batch, progress):
             _begin(part, origin, source.images, source.classes)
         with hdf5(part, "r+", libver=("v108", "v108")) as file:
             _fill(file, note, origin, done, source, batch, progress)
-        with open(part, "rb") as file:
+        with open(part, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
         note.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import sys
 import time
 from typing import NamedTuple
 
@@ -65,6 +66,8 @@ def started(pid: int) -> str | None:
     if stat:
         # Z: a zombie, whose parent has not asked for its exit code
         return None if stat[0] in "ZX" else stat[19]
+    if sys.platform == "win32":
+        return "" if _runs_on_windows(pid) else None
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -72,6 +75,19 @@ def started(pid: int) -> str | None:
     except (OSError, OverflowError):
         return None
     return ""
+
+
+def _runs_on_windows(pid: int) -> bool:
+    """Whether Windows knows a process that runs; there os.kill(pid, 0) would send it a Ctrl-C."""
+    import ctypes
+
+    kernel, synchronize, timed_out = ctypes.windll.kernel32, 0x00100000, 0x102  # type: ignore[attr-defined]
+    handle = kernel.OpenProcess(synchronize, False, pid)
+    if not handle:
+        return False
+    runs = kernel.WaitForSingleObject(handle, 0) == timed_out
+    kernel.CloseHandle(handle)
+    return bool(runs)
 
 
 def _space() -> str:
@@ -84,7 +100,7 @@ def read_text(path: str) -> str:
     """Return the text of a small file without the white space around it; "" where it cannot be read."""
     with (
         contextlib.suppress(OSError),
-        open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file,
+        open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file,
     ):
         return file.read(LARGEST).decode(errors="replace").strip()
     return ""
