@@ -148,6 +148,8 @@ def test_the_facts_are_true(layer):
         ]
         assert layer.passive == all(np.array_equal(way, r) for way in ways)
         assert bool(layer.rule in ("relu", "lrn")) == (not np.array_equal(*ways))
+    up = [layer.forward(*[part] * (2 if layer.joins else 1))[0] for part in (x, -2 * x, 0 * x)]
+    assert layer.linear == np.allclose(up[1] - up[2], -2 * (up[0] - up[2]), atol=1e-4)
     if layer.relu_ceiling is not None:
         assert np.array_equal(y, np.clip(x, 0, layer.relu_ceiling)) and y.max() == min(
             x.max(), layer.relu_ceiling

@@ -93,6 +93,7 @@ class Layer:
                         and backward and parameter_gradients gate=(y, ceiling), which does its way back
         relu_ceiling    it is y = min(max(x, 0), that), inf without a ceiling, which such a layer below can do; None: no
                         (its cache must be y: where that layer did its work, the net keeps that one's output as cache)
+        linear          up, outside training, it is linear in its inputs, but for a constant
         in_place        backward takes in_place=True, which may overwrite dy
     To a user:
         named           what the name of its node means: "output" its output, "rectified" that of the rectifier which
@@ -134,6 +135,7 @@ class Layer:
     takes_execution = False
     fuses_relu = False
     relu_ceiling: float | None = None
+    linear = False
     in_place = False
     named = ""
     rectifier = False

@@ -16,7 +16,7 @@ BLOCK = 1 << 18  # numbers, about, of whole images, that one call adds on a CPU
 class Add(Layer):
     """y = sum of the inputs.  He et al. 2015, section 3.2; the paper has no branches."""
 
-    joins, named, verb = True, "rectified", "fork"
+    joins, linear, named, verb = True, True, "rectified", "fork"
 
     def out_shape(self, *shapes: Shape) -> Shape:
         if len(set(shapes)) != 1:

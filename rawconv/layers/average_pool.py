@@ -39,7 +39,7 @@ class AveragePool(Layer):
     """
 
     limits = Record(WINDOW | {"count": one_of(*COUNTS)})
-    named, verb = "output", "spread"
+    linear, named, verb = True, "output", "spread"
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ class Concat(Layer):
     Szegedy et al. 2014.
     """
 
-    joins, named, verb = True, "rectified", "split"
+    joins, linear, named, verb = True, True, "rectified", "split"
 
     def out_shape(self, *shapes: Shape) -> Shape:
         if len({shape[:2] for shape in shapes}) != 1:

@@ -62,7 +62,8 @@ class Conv(Layer):
     limits = Record(WINDOW | dict.fromkeys(("filters", "groups"), whole(1, MOST_FILTERS)) | {
         "init_std": either(number(), "he")
     }, {"dilation": PAIR})  # fmt: skip
-    takes_execution, fuses_relu, named, verb = True, True, "rectified", "filter"
+    takes_execution, fuses_relu, linear = True, True, True
+    named, verb = "rectified", "filter"
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class Dropout(Layer):
     """
 
     limits = Record({"rate": BELOW_1}, {"stream": whole(0, (1 << 64) - 1)})
-    verb, passive = "dropout", True
+    linear, verb, passive = True, "dropout", True
 
     def __init__(self, rate: float = 0.5, stream: int | None = None) -> None:
         if not 0 <= rate < 1:
