@@ -14,6 +14,7 @@ from .common import (
     command,
     echo,
     finish,
+    options_given,
     range_option,
     refusal,
     refuse_existing,
@@ -35,7 +36,14 @@ from .common import (
 @click.option(
     "--units",
     metavar="MAPS",
-    help="Feature maps to show: 3,17,40-47 or all, or names of classes.  [18, by a rule the figure states]",
+    help="Feature maps to show: 3,17,40-47, random:18 or all, or names of classes.  [18, by a rule the figure states]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed by which --units random:N draws.",
 )
 @click.option(
     "--top",
@@ -104,6 +112,7 @@ def main(
     force,
     as_json,
     units,
+    seed,
     top,
     rule,
     shared_switches,
@@ -141,6 +150,7 @@ def main(
         levels = Levels.of(value_range)
         data = data if images else source_text(data, value_range=value_range)
         _need_files(images)
+        _need_draw(units)
         _need_others(images, control)
         _need_report(report, images, control, force)
         if trace:
@@ -158,7 +168,7 @@ def main(
         if trace:
             return _trace(net, images, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
-        asked = [(name, _maps(units, net, name)) for name in _layers(net, layers, units)]
+        asked = [(name, _maps(units, net, name, seed)) for name in _layers(net, layers, units)]
         job = Job(net, info, weights, asked, look, top, out, workspace << 20, held, ranks)
         drawn = (
             _of_images(job, images, levels, as_json)
@@ -272,18 +282,25 @@ def _layers(net, layers, units):
 
 def _has_names(units):
     """Whether --units are names of classes and not numbers of maps."""
-    return units != "all" and re.search(r"[^\d\s,-]", units)
+    from ..visualize.random_maps import is_random
+
+    return units != "all" and not is_random(units) and re.search(r"[^\d\s,-]", units)
 
 
-def _maps(units, net, name):
-    """ "3,17,40-47" or "all" -> map numbers of a layer; of the class scores also names; None -> None."""
+def _maps(units, net, name, seed):
+    """ "3,17,40-47" or "all" -> map numbers of a layer; "random:18" -> RandomMaps by a seed; of the
+    class scores also names; None -> None.
+    """
     from ..visualize.class_number import class_number, is_class
+    from ..visualize.random_maps import draw, is_random
     from ..visualize.units import is_score, user_name
 
     if units is None:
         return None
     if units == "all":
         return list(range(net.shapes[name][2]))
+    if is_random(units):
+        return draw(units, net.shapes[name][2], seed)
     layer, found = user_name(net, name), []
     parts = [units] if is_score(net, name) and is_class(net, units) else units.split(",")
     for part in parts:
@@ -321,6 +338,13 @@ def _need_files(images):
             raise UsageError(
                 f"{image} is a folder; name the pictures in it, or scan it with --data {image}."
             )
+
+
+def _need_draw(units):
+    from ..visualize.random_maps import is_random
+
+    if "seed" in options_given() and not is_random(units):
+        raise UsageError("--seed is for --units random:18, which draws maps; leave it out.")
 
 
 def _need_others(images, control):

@@ -30,6 +30,7 @@ from ..files.run_folders import clean
 from ..files.storage import replace_file
 from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import WORKSPACE, forward_passes
+from ..visualize.random_maps import draw
 from ..visualize.top_activations import scan
 from ..visualize.units import layer_object, shown_name, user_name
 from . import html
@@ -94,21 +95,24 @@ def figure(
     net: Net,
     data: DataSet | str | os.PathLike[str],
     layer: str,
-    maps: Sequence[int] | None = None,
+    maps: Sequence[int] | str | None = None,
     top: int = 9,
     look: Look = LOOK,
+    seed: int = 0,
 ) -> Image.Image:
     """Draw the strongest units of a layer's feature maps over a data set, projected down to pixels
     (Zeiler & Fergus 2013, figure 2): a Pillow image.
 
     data: a DataSet, or what open_data takes.  Its validation images are scanned; all of a folder that has none.
     layer: "4", "conv4", "layer3.0", ...
-    maps: their numbers; None: the 18 whose weakest unit shown is strongest.
+    maps: their numbers; None: the 18 whose weakest unit shown is strongest; "random:18": so many drawn by `seed`.
     top: how many units of a feature map, each of another image.  look: how they are drawn, look.Look.
     UsageError: a layer, feature map or data set does not exist.  RawconvError: the data cannot be used.
     """
     if not isinstance(data, DataSet):
         data = open_data(data, stored_size(net), whole=True)
+    if isinstance(maps, str):
+        maps = draw(maps, net.shapes[layer_object(net, layer)][2], seed)
     found = scan(net, data.val, layer, top)[layer]
     title = _title(net, layer_object(net, layer), data)
     (_, drawn), *_ = layer_pages(net, data, data.val, layer, found, title, maps, look, top)[0]

@@ -16,6 +16,8 @@ from ..files.run_folders import clean
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
 from ..visualize.projection import project, remedy
+from ..visualize.random_maps import described as described_draw
+from ..visualize.random_maps import how_chosen
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import TopActivations
 from ..visualize.units import field_box, is_score, layer_object, shown_name, user_name
@@ -35,7 +37,8 @@ class LayerPlan(NamedTuple):
 
     name, given: of the layer object and as users name it.  found: its TopActivations, cut to the
     units shown of a map.
-    chosen: the numbers of the maps with a block each; as_asked: whether a user chose them.
+    chosen: the numbers of the maps with a block each; how: what chose them, in words; drawn: what index.json
+    says of a draw.
     overview: those with their strongest unit alone.
     """
 
@@ -43,7 +46,8 @@ class LayerPlan(NamedTuple):
     given: str
     found: TopActivations
     chosen: list
-    as_asked: bool
+    how: str
+    drawn: dict
     overview: list
 
     @property
@@ -66,8 +70,10 @@ def plan(net, layer, found, wanted=None, count=9) -> LayerPlan:
     name, maps = layer_object(net, layer), range(len(found.value))
     found = found.first(count)
     overview = list(maps) if len(maps) <= OVERVIEW else choose(found, None, OVERVIEW)
+    rule = f"those with the largest {_ordinal(found.value.shape[1])} activation"
+    how, drawn = how_chosen(wanted, rule), described_draw(wanted)
     return LayerPlan(
-        name, user_name(net, name), found, choose(found, wanted), wanted is not None, overview
+        name, user_name(net, name), found, choose(found, wanted), how, drawn, overview
     )
 
 
@@ -90,16 +96,11 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
     about = (
         f"{shown.count} strongest activations of each map in {len(split):,} pictures, one a picture"
     )
-    how = (
-        "as asked"
-        if shown.as_asked
-        else f"those with the largest {_ordinal(shown.count)} activation"
-    )
     legend = _legend(shown.count, size, net.shape[:2], look, _tiles_of(blocks))
     legend += _empty_tiles(shown, tiles, look)
     pages = []
     subtitle = (
-        f"{len(blocks)} of {maps} maps, {how}; {about}"
+        f"{len(blocks)} of {maps} maps, {shown.how}; {about}"
         if len(blocks) < maps
         else f"{maps} maps; {about}"
     )
@@ -114,7 +115,7 @@ def draw_pages(net, data, split, shown, tiles, title, look=LOOK):
         "layer": given, "object": name, "maps": maps, "field": list(size), "dead": _dead(net, name, found),
         "figures": [{"file": file, "maps": list(numbers)} for file, _, numbers in pages],
         "units": {str(number): _units(net, data, split, shown, number) for number in chosen},
-    }  # fmt: skip
+    } | shown.drawn  # fmt: skip
     return [(file, page) for file, page, _ in pages], description
 
 
@@ -288,8 +289,8 @@ def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
     subtitle = (
         f"the {len(units)} strongest units of {shown_name(net, name)}, one a map"
         if wanted is None
-        else f"units of {shown_name(net, name)}, as asked"
+        else f"units of {shown_name(net, name)}, maps {how_chosen(wanted, '')}"
     )
     legend += look.sentence([tile for tile, *_ in drawn]) + _empty(lost)
     page = figures.one_image(image, drawn, title, subtitle, legend)
-    return page, {"layer": given, "object": name, "units": described}
+    return page, {"layer": given, "object": name, "units": described} | described_draw(wanted)
