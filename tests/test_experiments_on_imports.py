@@ -185,3 +185,19 @@ def test_what_is_the_same_at_all_places_is_not_said_to_correlate_by_nan(tmp_path
     assert more and not any("nan" in sentence or "correlates" in sentence for sentence in more)
     told = occluded(tmp_path / "several", square=8, stride=6).sentences
     assert any("Over 1 picture the fall of the strongest map" in sentence for sentence in told)
+
+
+def test_a_folder_with_one_picture_a_class_is_asked_as_it_is(place):
+    """No picture is held out of what the net was not trained on; of a net trained here a tenth is."""
+    for k, name in enumerate(["tench", "ladybug", "pelican"]):
+        pathlib.Path("three", name).mkdir(parents=True)
+        Image.fromarray(np.full((32, 32, 3), 60 * k + 40, np.uint8)).save(f"three/{name}/0.png")
+    words = ("--data", "three", "--layer", "fire2/concat", "--units", "2", "--rows", "1")
+    done = experiment("controls", *words, "--out", "out", code=1)
+    assert "There is no pooling below" in done.stderr
+    experiment("controls", *words[:2], "--layer", "last", *words[4:], "--out", "out")
+    about = json.loads(pathlib.Path("out/controls.json").read_text())
+    assert about["options"]["data"].startswith("three 3 ")
+    checkpoint.save("net.h5", foreign(), {"data": "three"})
+    done = experiment("controls", *words, "--out", "mine", code=1)
+    assert "holds one picture per class" in done.stderr

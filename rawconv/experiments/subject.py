@@ -23,6 +23,7 @@ from ..report.figure2 import read_images
 from ..training.evaluation import VIEWS
 from ..training.runs import data_of, limit_columns
 from ..visualize.class_number import class_number
+from ..visualize.forward_pass import WORKSPACE
 from ..visualize.scan_record import data_key, fingerprint
 from ..visualize.units import layer_object
 
@@ -69,17 +70,19 @@ class Shown(NamedTuple):
         }
 
 
-def load(weights=None, data=None, device=None, workspace=256, images=None):
+def load(weights=None, data=None, device=None, workspace=256, images=None, whole=False):
     """The Subject of a checkpoint (default: the newest, else the shipped one) and a data set
     (default: its own).
 
     images: paths of pictures that are the data set where `data` is None and the checkpoint's own is
     not here; () where an experiment needs none of a data set.
+    whole: whether all pictures of a folder are its validation pictures where the checkpoint names no data
+    set: it was trained elsewhere, so that none need be held out.
     """
     weights, device = Path(weights) if weights else checkpoint.default(), device or Device()
     net, info, _ = checkpoint.load(weights)
     try:
-        pictures = data_of(net, weights, info, data)
+        pictures = data_of(net, weights, info, data, whole and not info.get("data"))
     except UsageError:
         if data or images is None:
             raise
@@ -171,13 +174,14 @@ def class_numbers(subject):
 
 
 def beside(subject, weights):
-    """The Subject of another checkpoint on the same data set and device; its pictures may be of
-    another size.
-    """
+    """The Subject of another checkpoint on the same pictures and device, which may be of another size."""
     net, info, _ = checkpoint.load(weights)
+    pictures = subject.data
     if stored_size(net) != stored_size(subject.net):
-        return load(weights, subject.data.source, subject.device)
-    return Subject(net.to(subject.device), info, Path(weights), subject.data, subject.device)
+        pictures = data_of(net, weights, info, pictures.source, not subject.info.get("data"))
+        soundness.check_net(net)
+        limit_columns(net.to(subject.device), WORKSPACE >> 20)
+    return Subject(net.to(subject.device), info, Path(weights), pictures, subject.device)
 
 
 def probabilities(net, pictures, views=1):

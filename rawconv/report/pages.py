@@ -72,9 +72,7 @@ def plan(net, layer, found, wanted=None, count=9) -> LayerPlan:
     overview = list(maps) if len(maps) <= OVERVIEW else choose(found, None, OVERVIEW)
     rule = f"those with the largest {_ordinal(found.value.shape[1])} activation"
     how, drawn = how_chosen(wanted, rule), described_draw(wanted)
-    return LayerPlan(
-        name, user_name(net, name), found, choose(found, wanted), how, drawn, overview
-    )
+    return LayerPlan(name, user_name(net, name), found, choose(found, wanted), how, drawn, overview)
 
 
 def layer_pages(net, data, split, layer, found, title, wanted=None, look=LOOK, count=9):

@@ -1,7 +1,7 @@
 """Feature maps drawn at random, as the paper chose the random subset of its figure 2.
 
-    maps = draw("random:18", 256, seed=0)       a list of 18 numbers; maps.seed, which figures state
-    is_random("random:18")                      whether a text asks for that
+maps = draw("random:18", 256, seed=0)       a list of 18 numbers; maps.seed, which figures state
+is_random("random:18")                      whether a text asks for that
 """
 
 from __future__ import annotations

@@ -103,7 +103,9 @@ def carry_out(name, options, where, split="val", needs=None, shows=None, new=Non
             if new:
                 loaded = held_out.load(weights, data, device, workspace, say=say, **new)
             else:
-                loaded = subject.load(weights, data, device, workspace, where.get("images"))
+                loaded = subject.load(
+                    weights, data, device, workspace, where.get("images"), whole=True
+                )
             options = options | default_layers(loaded.net, options)
             identity = loaded.identity(split) | options
             for option, files in (needs(loaded) if needs else {}).items():
