@@ -113,7 +113,7 @@ def stop_and_go(folder, many, two):
     stopped.append(
         interrupted(
             lambda: scan_into(out, net_of(), count, k, batch, many),
-            many, top_activations, "_scan_batch", second, 2,
+            many, top_activations, "scan_batch", second, 2,
         )
     )  # fmt: skip
     stopped.append(
@@ -153,14 +153,14 @@ def share(folder):
 
 def slow(seconds, words):
     """rawconv-visualize WORD..., in batches of two images, each of which takes so many seconds more."""
-    scan_batch = top_activations._scan_batch
+    scan_batch = top_activations.scan_batch
 
     def waiting(*arguments):
         time.sleep(seconds)
         return scan_batch(*arguments)
 
     figure2.scan_once = functools.partial(scan_once, batch=2)
-    top_activations._scan_batch, top_activations.KEEP_SECONDS = waiting, 0
+    top_activations.scan_batch, top_activations.KEEP_SECONDS = waiting, 0
     visualize(words)
 
 
@@ -170,7 +170,7 @@ def die(folder):
     count, k, batch = CASES["many"]
     with (
         init_distributed() as ranks,
-        signalled(top_activations, "_scan_batch", ranks.rank == 1, 6, signal.SIGKILL),
+        signalled(top_activations, "scan_batch", ranks.rank == 1, 6, signal.SIGKILL),
     ):
         scan_into(folder / "out", net_of(), count, k, batch, ranks)
 

@@ -140,7 +140,7 @@ def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monke
     """A record was written after a batch, and Ctrl-C came in the next: the second record has the
     first one's name.
     """
-    net, split, scan_batch, seen = integer_net(), split_of(24), top_activations._scan_batch, []
+    net, split, scan_batch, seen = integer_net(), split_of(24), top_activations.scan_batch, []
 
     def stopping(*arguments):
         if len(seen) == 1:
@@ -149,7 +149,7 @@ def test_the_record_of_a_scan_survives_another_at_the_same_place(tmp_path, monke
         return scan_batch(*arguments)
 
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
-    monkeypatch.setattr(top_activations, "_scan_batch", stopping)
+    monkeypatch.setattr(top_activations, "scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
         earlier_scans.scan_once(
             net, "data", split, ["conv1"], 5, folder(tmp_path, "out"), progress=False, batch=8
@@ -176,14 +176,14 @@ def test_what_a_scan_found_is_kept_before_its_record_is_removed(tmp_path, monkey
 
 def test_the_record_of_a_scan_under_way_is_left_to_it(tmp_path, monkeypatch):
     """Another scan of the same net and pictures, in a folder beside it, neither takes nor removes it."""
-    net, split, scan_batch, said = integer_net(), split_of(24), top_activations._scan_batch, []
+    net, split, scan_batch, said = integer_net(), split_of(24), top_activations.scan_batch, []
     monkeypatch.setattr(top_activations, "KEEP_SECONDS", 0)
     for name in ("one", "two"):
         folder(tmp_path, name)
 
     def beside(net, pictures, ids, *more):
         if ids[0] == 8:
-            monkeypatch.setattr(top_activations, "_scan_batch", scan_batch)
+            monkeypatch.setattr(top_activations, "scan_batch", scan_batch)
             monkeypatch.setattr(earlier_scans, "holder", lambda path: path.name == "one")
             earlier_scans.scan_once(
                 net, "data", split, ["conv1"], 5, tmp_path / "two", False, 8, said.append
@@ -191,7 +191,7 @@ def test_the_record_of_a_scan_under_way_is_left_to_it(tmp_path, monkeypatch):
             assert (tmp_path / "one" / "scan-8.hdf5").exists() and not said
         return scan_batch(net, pictures, ids, *more)
 
-    monkeypatch.setattr(top_activations, "_scan_batch", beside)
+    monkeypatch.setattr(top_activations, "scan_batch", beside)
     earlier_scans.scan_once(net, "data", split, ["conv1"], 5, tmp_path / "one", False, 8)
     assert (tmp_path / "two" / "topk.hdf5").exists()
 

@@ -11,6 +11,7 @@ class _Commands(LazyGroup):
         "data": "rawconv.cli.data",
         "import": "rawconv.cli.import_",
         "export": "rawconv.cli.export",
+        "explore": "rawconv.cli.explore",
         "info": "rawconv.cli.info",
         "doctor": "rawconv.cli.doctor",
     }

@@ -115,6 +115,21 @@ def read(path: str | os.PathLike[str], size: int, levels: Levels | None = None) 
         raise RawconvError(_unreadable(path, error)) from error
 
 
+def decoded(content: bytes, size: int, name: str) -> np.ndarray:
+    """Read the content of an image file, which nobody need trust: uint8 (size, size, 3).
+
+    name: what a message calls it.  RawconvError: it is no readable image.
+    """
+    import io
+
+    from .decode import decode
+
+    try:
+        return decode(io.BytesIO(content), size)
+    except Exception as error:  # whatever a decoder stumbles over in a broken one
+        raise RawconvError(_unreadable(name, error)) from error
+
+
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> str:
     from .image_file import why
 

@@ -61,6 +61,22 @@ def scan_once(
         return _scan_once(job, names)
 
 
+def recorded(
+    net: Net, source: str, split: Split, layers: Sequence[str], k: int, root: Any
+) -> dict[str, TopActivations]:
+    """Read what earlier scans of the same net and pictures found, from topk.hdf5 in the folders of `root`.
+
+    {layer object: TopActivations} of those of `layers` that were scanned for `k` at least.
+    """
+    names = list(dict.fromkeys(layer_object(net, layer) for layer in layers))
+    k, weights, key = min(k, len(split)), fingerprint(net), data_key(source, split)
+    folder = Path(root) / "none"  # only the folders beside it are looked into
+    job = _Job(net, split, k, 0, False, folder, weights, key, lambda _: None, SingleProcess())
+    known, _, _ = _recorded(job, names, folder / "topk.hdf5")
+    missing = job.missing(names, known)
+    return {name: known[name].first(k) for name in names if name not in missing}
+
+
 class _Job(NamedTuple):
     """A scan whose record is kept in `folder`.  weights, key: what tells it from scans of other
     nets and pictures.

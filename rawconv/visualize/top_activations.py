@@ -138,7 +138,7 @@ def _scan_rest(job, state, bar):
     with ranks.interruptible() as stopped:
         try:
             for (ids, images, labels), (end, together) in job.parts:
-                state = end, _scan_batch(job.net, images, ids, labels, state[1], job.k)
+                state = end, scan_batch(job.net, images, ids, labels, state[1], job.k)
                 bar.update(end - bar.n)
                 if not together:
                     continue  # other processes are at their batches
@@ -180,28 +180,45 @@ def _strongest(parts, k):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told in words
-def _scan_batch(net, images, ids, labels, tops, k):
+def scan_batch(
+    net: Net,
+    images: np.ndarray,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    tops: dict[str, Any],
+    k: int,
+    watch: Callable[[str, np.ndarray], object] | None = None,
+) -> dict[str, Any]:
     """Return {layer object: TopActivations} of `tops` and one more batch, which may be another
     process's: without images.
+
+    images: stored, uint8 (N, S, S, 3).  ids: their numbers in the split, (N,).  labels: (N,).
+    tops: of the batches before, with None for a layer that has seen none.  k: how many are kept.
+    watch: the function watch(layer object, peaks (N, F)), told the largest value of each map.
     """
     if not len(ids):
         return tops
-    x, new, waiting = preprocess(net, images), {}, []
+    x, waiting = preprocess(net, images), []
+    new: dict[str, Any] = {}
     for name, y, _ in net.up(x, asked=tops):
         if name in tops:
             flat = y.reshape(len(y), -1, y.shape[3])
             if on_cpu(y):
                 # places are looked up for those alone that enter
                 peaks, places = flat.max(axis=1), functools.partial(_first_place, flat)
+                if watch:
+                    watch(name, peaks)
                 new[name] = _merge(tops[name], peaks, places, y.shape[2], ids, labels, k)
                 check_finite(net, new[name].value, x)
             else:
                 waiting.append((name, flat.max(axis=1), flat.argmax(axis=1), y.shape[2]))
             if len(new) + len(waiting) == len(tops):
                 break
-    for name, peaks, places, width in waiting:  # read once all is asked for: reading waits
-        places = to_cpu(places).__getitem__
-        new[name] = _merge(tops[name], to_cpu(peaks), places, width, ids, labels, k)
+    for name, best, where, width in waiting:  # read once all is asked for: reading waits
+        peaks = to_cpu(best)
+        if watch:
+            watch(name, peaks)
+        new[name] = _merge(tops[name], peaks, to_cpu(where).__getitem__, width, ids, labels, k)
         check_finite(net, new[name].value, x)
     return new
 

@@ -1,0 +1,130 @@
+"""rawconv-explore: arguments in, a server up."""
+
+import os
+import pathlib
+import re
+import secrets
+
+import click
+
+from ..errors import UsageError
+from .common import command, data_option, device_option, echo, say, weights_option
+
+
+@command("rawconv-explore")
+@click.argument("images", nargs=-1, metavar="[PICTURE...]")
+@weights_option
+@data_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port to answer on.  [the first free one from 8765 on]",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to answer on; any that other machines reach needs --token.",
+)
+@click.option(
+    "--token",
+    metavar="TEXT",
+    help="Word that a browser must bring, in the address that is printed; new draws one.",
+)
+@click.option("--browser/--no-browser", default=True, help="Open a browser.  [browser]")
+@device_option
+@click.option(
+    "--conv",
+    type=click.Choice(("auto", "gemm", "winograd", "direct", "implicit")),
+    help="Way to compute convolutions.  [that of the checkpoint, else auto]",
+)
+def main(images, weights, data, port, host, token, browser, device, conv):
+    """Look into a net live, in a browser: click a unit, see its projection.
+
+    PICTUREs are held from the beginning; others are brought in the page, or taken from the data set.  The page is
+    served to this machine alone, until Ctrl-C.
+
+    \b
+    rawconv-explore cat.jpg
+    rawconv-explore --weights runs/zf64-scenes-1/last.h5 --data scenes --no-browser
+    """
+    from ..explore import serve
+
+    serve.need_packages()
+    run, images = _run_among(images, weights)
+    token = _checked_token(host, token)
+    sock = serve.bind(host, port)
+    try:
+        session = _session(run, images, weights, data, device, conv)
+        address = serve.address(sock, host)
+        url = f"{address}?token={token}" if token else address
+
+        def opened():
+            echo(url)
+            if browser:
+                click.launch(url)
+
+        serve.run(session, sock, serve.access(sock, host, token), opened)
+    finally:
+        sock.close()
+
+
+def _run_among(images, weights):
+    """(the folder of a run to be watched or None, the other PICTUREs)."""
+    folders = [path for path in (*images, weights or "") if os.path.isdir(path)]
+    for folder in folders:
+        if not os.path.isfile(os.path.join(folder, "last.h5")):
+            raise UsageError(
+                f"{folder} holds no last.h5, so it is no run; name pictures, a checkpoint or the folder of a run."
+            )
+    nets = sorted({*folders, weights or next(iter(folders), "")})
+    if len(nets) > 1:
+        raise UsageError(f"{' and '.join(nets)} are two nets; name one run or checkpoint.")
+    run = pathlib.Path(folders[0]) if folders else None
+    return run, [image for image in images if image not in folders]
+
+
+def _checked_token(host, token):
+    """The token, a new one for the word new, or ""; UsageError where the host needs one."""
+    from ..explore.guard import LOOPBACK
+
+    if token == "new":
+        return secrets.token_urlsafe(16)
+    if token and not re.fullmatch(r"[A-Za-z0-9_-]{8,100}", token):
+        raise UsageError("--token is 8 or more letters, digits, - and _; or the word new.")
+    if host not in LOOPBACK and not token:
+        raise UsageError(
+            f"--host {host} lets other machines in, and needs --token; --token new draws one."
+        )
+    return token or ""
+
+
+def _session(run, images, weights, data, device, conv):
+    """The Session of what the command line names."""
+    from .. import checkpoint, soundness
+    from ..data.images import read
+    from ..explore.session import Session
+    from ..files.run_folders import result_folder
+    from ..machine.arrays import choose_device
+    from ..training.runs import choose_conv, data_of
+
+    weights = run / "last.h5" if run else pathlib.Path(weights or checkpoint.default())
+    device = choose_device(device, say)
+    net, info, _ = checkpoint.load(weights)
+    soundness.check_net(net.to(device))
+    choose_conv(net, conv, device)
+    stored = [(image, read(image, net.stored[0])) for image in images]
+    source = data or info.get("data")
+
+    def open_data():
+        return data_of(net, weights, info, data, whole=not info.get("data"))
+
+    root, _ = result_folder(weights, net, source, "explore")
+    session = Session(net, info, weights, open_data if source else None, None if run else root)
+    for image, pixels in stored:
+        session.pictures.hold(pathlib.Path(image).name, pixels, for_good=True)
+    return session
+
+
+if __name__ == "__main__":
+    main()
