@@ -16,15 +16,17 @@ for word in "$@"; do
     esac
 done
 
-[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
-pip=(.venv/bin/python -m pip install --quiet)
+[ -x .venv/bin/python ] || [ -x .venv/Scripts/python.exe ] || "${PYTHON:-python3}" -m venv .venv
+bin=.venv/bin
+[ -d "$bin" ] || bin=.venv/Scripts # Windows
+pip=("$bin/python" -m pip install --quiet)
 # What Numba compiled for an earlier `pip install .` outlives its removal, and would hide this checkout.
-.venv/bin/python -m pip uninstall --quiet --yes rawconv 2>/dev/null || true
-rm -rf .venv/lib/python*/site-packages/rawconv
+"$bin/python" -m pip uninstall --quiet --yes rawconv 2>/dev/null || true
+rm -rf .venv/lib/python*/site-packages/rawconv .venv/Lib/site-packages/rawconv
 "${pip[@]}" --editable '.[test]'
 if $all; then
     "${pip[@]}" torch==2.13.0 # first and by itself, so that nothing below asks for another build
-    "${pip[@]}" --editable '.[test,witness,mpi,docs]'
+    "${pip[@]}" --editable '.[test,witness,mpi,docs,release]'
     "${pip[@]}" --no-deps pytorchcv # it asks for torchvision, and that for another PyTorch of several gigabytes
     if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
         (apt-get update && apt-get install -y chromium) >/dev/null \
@@ -32,8 +34,8 @@ if $all; then
     fi
 fi
 
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
+"$bin/ruff" check .
+"$bin/ruff" format --check .
 if $all; then tools/lint_js.sh; tools/test_gpu.sh; fi
 # Two files at a time: most tests are small and leave a core idle.  A file's tests stay together, with what they share.
-.venv/bin/python -m pytest -n 2 --dist loadfile "${options[@]}"
+"$bin/python" -m pytest -n 2 --dist loadfile "${options[@]}"
