@@ -10,7 +10,8 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     training/      a run: recipes, steps, evaluation
     checkpoint/    a net in a file;  files/  files that are whole or not there, what they may hold, where results go
     data/          images in, packed if many, augmented batches out;  convert/  nets of other libraries in, ONNX out
-    report/        figures and the page;  experiments/  those of the paper;  cli/  the commands
+    report/        figures and the page;  experiments/  those of the paper
+    explore/       the same live, in a browser;  cli/  the commands
     machine/       arrays of NumPy or CuPy, their memory, threads, several processes;  doctor/  what works here
     soundness.py   whether a net can be trusted;  errors.py  the two kinds of error that a user can mend
 
@@ -20,6 +21,7 @@ Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2013). 
     r = rawconv.project(net, "cat.jpg", "conv4:17")     # signed, float (H, W, 3); rawconv.display(r): uint8
     rawconv.figure(net, "scenes", "conv4")              # figure 2 of the paper, a Pillow picture
     found = rawconv.scan(net, rawconv.open_data("scenes").val, ["conv4"])["conv4"]
+    rawconv.explore(net, "cat.jpg")                     # the same live, in the cell of a notebook
     net = rawconv.from_torch(model)                     # a torch.nn.Module; rawconv-import reads files
 
 A picture is a path, a Pillow picture or a uint8 array.  build, train and the rest: see their own help.
@@ -35,6 +37,7 @@ if typing.TYPE_CHECKING:
     from . import checkpoint, data, experiments, models, training, visualize  # noqa: F401
     from .convert.from_torch import from_torch
     from .data import open_data
+    from .explore.notebook import explore
     from .models import build
     from .net import Net
     from .report.figure2 import figure
@@ -57,15 +60,15 @@ def load(path: str | os.PathLike[str] | None = None) -> Net:
     return checkpoint.load(checkpoint.shipped() if path is None else path).net
 
 
-_MODULES = ("checkpoint", "data", "experiments", "models", "training", "visualize")
+_MODULES = ("checkpoint", "data", "experiments", "explore", "models", "training", "visualize")
 _FUNCTIONS = {
     "build": "models", "classify": "visualize.shortcuts", "display": "visualize.images",
     "figure": "report.figure2", "from_torch": "convert.from_torch", "open_data": "data",
     "project": "visualize.shortcuts", "scan": "visualize.top_activations", "train": "training.loop",
 }  # fmt: skip
 __all__ = [  # spelt out, since type checkers read it
-    "__version__", "build", "classify", "display", "figure", "from_torch", "load", "open_data", "project", "scan",
-    "train",
+    "__version__", "build", "classify", "display", "explore", "figure", "from_torch", "load", "open_data", "project",
+    "scan", "train",
 ]  # fmt: skip
 
 

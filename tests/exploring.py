@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def png_of(seed=0, size=(30, 40)):
 
 
 @contextlib.contextmanager
-def client_of(session, host="127.0.0.1", token="", **options):
+def client_of(session, host="127.0.0.1", token="", watch=None, **options):
     """A client of a session's application, without a socket."""
     pytest.importorskip("starlette", reason="the explorer needs Starlette: pip install starlette")
     pytest.importorskip("httpx", reason="Starlette's client needs httpx: pip install httpx")
@@ -38,6 +39,27 @@ def client_of(session, host="127.0.0.1", token="", **options):
 
     from rawconv.explore.server import Access, application
 
-    app = application(session, Access((host, "localhost"), PORT, token))
+    app = application(session, Access((host, "localhost"), PORT, token), watch)
     with TestClient(app, f"http://{host}:{PORT}", **options) as client:
         yield client
+
+
+@contextlib.contextmanager
+def serving(session, watch=None, token=""):
+    """The address of a server of a session, over a socket, in a thread."""
+    pytest.importorskip("uvicorn", reason="the explorer needs uvicorn: pip install uvicorn")
+    from rawconv.explore import serve
+    from rawconv.explore.server import application
+
+    sock, answers = serve.bind("127.0.0.1", 0), threading.Event()
+    app = application(session, serve.access(sock, "127.0.0.1", token), watch)
+    server = serve.server_of(app, answers.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    try:
+        assert answers.wait(60), "it does not start"
+        yield serve.address(sock, "127.0.0.1")
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        sock.close()

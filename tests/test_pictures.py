@@ -318,6 +318,7 @@ def test_the_public_names():
         "build",
         "classify",
         "display",
+        "explore",
         "figure",
         "from_torch",
         "load",

@@ -1,5 +1,6 @@
 """rawconv-explore: arguments in, a server up."""
 
+import functools
 import os
 import pathlib
 import re
@@ -49,13 +50,19 @@ def main(images, weights, data, port, host, token, browser, device, conv):
     rawconv-explore --weights runs/zf64-scenes-1/last.h5 --data scenes --no-browser
     """
     from ..explore import serve
+    from ..explore.run_watch import RunWatch
+    from ..machine.arrays import choose_device
 
     serve.need_packages()
+    from ..explore.server import application
+
     run, images = _run_among(images, weights)
     token = _checked_token(host, token)
     sock = serve.bind(host, port)
     try:
-        session = _session(run, images, weights, data, device, conv)
+        load = functools.partial(_load, choose_device(device, say), conv)
+        session = _session(load, run, images, weights, data)
+        watch = RunWatch(run, load) if run else None
         address = serve.address(sock, host)
         url = f"{address}?token={token}" if token else address
 
@@ -64,24 +71,29 @@ def main(images, weights, data, port, host, token, browser, device, conv):
             if browser:
                 click.launch(url)
 
-        serve.run(session, sock, serve.access(sock, host, token), opened)
+        serve.run(application(session, serve.access(sock, host, token), watch), sock, opened)
     finally:
         sock.close()
 
 
 def _run_among(images, weights):
     """(the folder of a run to be watched or None, the other PICTUREs)."""
-    folders = [path for path in (*images, weights or "") if os.path.isdir(path)]
+    folders = list(filter(os.path.isdir, [*images, weights or ""]))
+    run = _only_run(folders, weights) if folders else None
+    return run, [image for image in images if image not in folders]
+
+
+def _only_run(folders, weights):
+    """The one run that is named; UsageError where it is none, or not the only net."""
     for folder in folders:
         if not os.path.isfile(os.path.join(folder, "last.h5")):
             raise UsageError(
                 f"{folder} holds no last.h5, so it is no run; name pictures, a checkpoint or the folder of a run."
             )
-    nets = sorted({*folders, weights or next(iter(folders), "")})
+    nets = sorted({*folders, weights or folders[0]})
     if len(nets) > 1:
         raise UsageError(f"{' and '.join(nets)} are two nets; name one run or checkpoint.")
-    run = pathlib.Path(folders[0]) if folders else None
-    return run, [image for image in images if image not in folders]
+    return pathlib.Path(folders[0])
 
 
 def _checked_token(host, token):
@@ -99,20 +111,27 @@ def _checked_token(host, token):
     return token or ""
 
 
-def _session(run, images, weights, data, device, conv):
-    """The Session of what the command line names."""
+def _load(device, conv, path):
+    """(the net of a checkpoint, sound and on its device; its info)."""
     from .. import checkpoint, soundness
+    from ..training.runs import choose_conv
+
+    net, info, _ = checkpoint.load(path)
+    soundness.check_net(net.to(device))
+    choose_conv(net, conv, device)
+    return net, info
+
+
+def _session(load, run, images, weights, data):
+    """The Session of what the command line names."""
+    from .. import checkpoint
     from ..data.images import read
     from ..explore.session import Session
     from ..files.run_folders import result_folder
-    from ..machine.arrays import choose_device
-    from ..training.runs import choose_conv, data_of
+    from ..training.runs import data_of
 
     weights = run / "last.h5" if run else pathlib.Path(weights or checkpoint.default())
-    device = choose_device(device, say)
-    net, info, _ = checkpoint.load(weights)
-    soundness.check_net(net.to(device))
-    choose_conv(net, conv, device)
+    net, info = load(weights)
     stored = [(image, read(image, net.stored[0])) for image in images]
     source = data or info.get("data")
 

@@ -1,11 +1,38 @@
-"""Looking into a net live, in a browser: rawconv-explore.  In reading order:
+"""Looking into a net live, in a browser: the command rawconv-explore, and in a notebook
 
-held.py        what is kept, bounded by bytes: pictures, and their forward passes
-asked.py       what a request may ask, checked: a question of JSON -> a Question
-session.py     a net, its data set and pictures; answers questions about them; knows no HTTP
-strongest.py   the data set scanned in the background, in parts: nine patches of a map, rank of a value
-worker.py      one thread computes, the newest request of a page first of all its own
-guard.py       who may ask: Host, Origin, token, and the policy that a browser gets
-server.py      requests -> questions -> JSON and PNG; static/ is the page
-serve.py       a port, a server in this thread or beside it
+    rawconv.explore(net, "cat.jpg")                 the page, in the cell: notebook.explore
+
+In reading order:
+
+    held.py        what is kept, bounded by bytes: pictures, and their forward passes
+    pictures.py    pictures by their ids, and the data set
+    asked.py       what a request may ask, checked: a question of JSON -> a Question
+    session.py     a net, its data set and pictures; answers questions about them; knows no HTTP
+    likes.py       what a feature map likes: nine patches; strongest.py  the scan that finds them, in parts
+    run_watch.py   a run that trains: its log and its net as they change
+    worker.py      one thread computes; of each page's requests of a kind, only the newest waits
+    guard.py       who may ask: Host, Origin, token, and the policy that a browser gets
+    server.py      requests -> questions -> JSON and PNG; watching.py  the events of a run; static/  the page
+    serve.py       a port and a server;  notebook.py  the same beside a notebook
 """
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .notebook import Explorer
+
+
+class _Callable(types.ModuleType):
+    """This module, which is called as the function that it is about: rawconv.explore(net, picture)."""
+
+    def __call__(self, net: Any, pictures: Any = None, data: Any = None) -> Explorer:
+        from .notebook import explore
+
+        return explore(net, pictures, data)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,7 +1,7 @@
 """A port and a server: in this thread until it is interrupted, or beside it for a notebook.
 
 sock = bind("127.0.0.1", None)                  a free port, from FIRST_PORT on
-serve(session, sock, Access(...), opened=...)
+run(application(session, access(sock, "127.0.0.1")), sock, opened)
 """
 
 from __future__ import annotations
@@ -56,14 +56,12 @@ def need_packages() -> None:
         raise RawconvError(MISSING) from None
 
 
-def server_of(session: Any, access: Any, opened: Callable[[], object] = lambda: None) -> Any:
-    """Return the uvicorn server of a session; opened is called when it answers."""
+def server_of(application: Any, opened: Callable[[], object] = lambda: None) -> Any:
+    """Return the uvicorn server of a server.application; opened is called when it answers."""
     import uvicorn
 
-    from .server import application
-
     config = uvicorn.Config(
-        application(session, access), log_level="warning", access_log=False, server_header=False,
+        application, log_level="warning", access_log=False, server_header=False,
         date_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75, h11_max_incomplete_event_size=32 << 10,
         ws="none", http="h11", loop="asyncio", proxy_headers=False,
     )  # fmt: skip
@@ -93,6 +91,6 @@ def access(sock: socket.socket, host: str, token: str = "", framed: bool = False
     return Access(names, sock.getsockname()[1], token, framed)
 
 
-def run(session: Any, sock: socket.socket, may: Any, opened: Callable[[], object]) -> None:
-    """Serve a session in this thread until a signal ends it.  opened: called when it answers."""
-    server_of(session, may, opened).run(sockets=[sock])
+def run(application: Any, sock: socket.socket, opened: Callable[[], object]) -> None:
+    """Serve in this thread until a signal ends it.  opened: called when it answers."""
+    server_of(application, opened).run(sockets=[sock])

@@ -31,7 +31,9 @@ from .guard import Guard
 from .images import png, thumbnail
 from .likes import COUNT
 from .pictures import Missing
+from .run_watch import RunWatch
 from .session import Session
+from .watching import Watching
 from .worker import Gone, Replaced, Worker
 
 UPLOAD_BYTES = 64 << 20  # of a picture's file
@@ -57,19 +59,23 @@ class Access(NamedTuple):
     framed: bool = False
 
 
-def application(session: Session, access: Access) -> Any:
-    """Return the ASGI application of a session."""
+def application(session: Session, access: Access, watch: RunWatch | None = None) -> Any:
+    """Return the ASGI application of a session.  watch: of the run that the session's net is from, if
+    it is watched.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.session = session
         app.state.worker = worker = Worker(session.background)
         app.state.bodies = asyncio.Semaphore(BODIES)
-        running = asyncio.create_task(worker.run())
+        app.state.watching = watching = watch and Watching(session, watch, worker)
+        running = [asyncio.create_task(task.run()) for task in (worker, watching) if task]
         try:
             yield
         finally:
-            running.cancel()
+            for task in running:
+                task.cancel()
 
     app = Starlette(
         routes=ROUTES,
@@ -232,8 +238,9 @@ def _file(folder: pathlib.Path, name: str) -> Response:
 
 async def net(request: Request) -> Response:
     session = session_of(request)
-    facts = net_facts(session.net)
-    return answer(facts | session.origin())
+    watching = request.app.state.watching
+    run = {"run": watching.watch.name if watching else None}
+    return answer(net_facts(session.net) | session.origin() | run)
 
 
 async def data(request: Request) -> Response:
@@ -341,6 +348,25 @@ async def likes(request: Request) -> Response:
     return answer({"ready": True, "patches": patches})
 
 
+# -------------------------------------------------------------------------------- a run that trains
+
+
+def watched(request: Request) -> Watching:
+    """What watches the run.  Missing: none is watched."""
+    watching: Watching | None = request.app.state.watching
+    if watching is None:
+        raise Missing("No run is watched; start rawconv-explore with the folder of one.")
+    return watching
+
+
+async def run(request: Request) -> Response:
+    return answer(await read(watched(request).watch.facts, session_of(request).net))
+
+
+async def run_events(request: Request) -> Response:
+    return StreamingResponse(watched(request).events(), media_type="text/event-stream")
+
+
 ROUTES = [
     Route("/", index),
     Route("/static/{name}", static),
@@ -359,4 +385,6 @@ ROUTES = [
     Route("/api/project.npy", project_npy),
     Route("/api/steps", steps, methods=["POST"]),
     Route("/api/likes", likes, methods=["POST"]),
+    Route("/api/run", run),
+    Route("/api/run/events", run_events),
 ]

@@ -62,7 +62,6 @@ class Session:
     ) -> None:
         self.net, self.info, self.weights = net, info or {}, pathlib.Path(weights)
         self.version = 1  # of the net: a run that is watched replaces it
-        self.run: str | None = None  # its name, where one is watched
         self.pictures = Pictures(net, open_data)
         self.likes = Likes(net, self.pictures, root)
         self._passes, self._controls = Held(PASS_BYTES), Held(CONTROL_BYTES)
@@ -230,13 +229,13 @@ class Session:
     # ---------------------------------------------------------------------------------- the net
 
     def origin(self) -> dict[str, Any]:
-        """Say where the net is from, and what is open: {"weights", "net", "data", "pictures", "run"}.
+        """Say where the net is from, and what is open: {"weights", "net", "data", "pictures"}.
 
         net: a number that grows when a run that is watched replaces the net.
         """
         return {
             "weights": shown(self.weights.name, 80), "net": self.version,
-            "data": self.pictures.has_data, "pictures": self.pictures.kept, "run": self.run,
+            "data": self.pictures.has_data, "pictures": self.pictures.kept,
         }  # fmt: skip
 
     def data_facts(self) -> dict[str, Any]:

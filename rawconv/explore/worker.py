@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+LOG = logging.getLogger(__name__)
 IDLE = 0.25  # seconds without a request, after which the background goes on
 
 
@@ -78,10 +80,7 @@ class Worker:
             try:
                 await asyncio.wait_for(self._arrived.wait(), IDLE)
             except asyncio.TimeoutError:
-                while not self._waiting and await loop.run_in_executor(self._thread, self._background):  # fmt: skip
-                    pass
-                if not self._waiting:
-                    continue
+                await self._go_on()
         job = self._waiting.pop(next(iter(self._waiting)))
         if job.answer.done():
             return
@@ -94,6 +93,16 @@ class Worker:
             _settle(job.answer, error=error)
         else:
             _settle(job.answer, result)
+
+    async def _go_on(self) -> None:
+        """Do the background's steps until there are no more, or something is asked."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._waiting and await loop.run_in_executor(self._thread, self._background):
+                pass
+        except Exception:  # a bug: nobody waits for it, and it would fail again
+            LOG.exception("What goes on in the background has failed, and is not tried again.")
+            self._background = bool
 
 
 def _settle(
