@@ -60,7 +60,7 @@ class RunWatch:
 
     def changes(self) -> list[Change]:
         """Return what changed since the last call; a net that is new is loaded."""
-        found = []
+        changed = []
         for name, before in self._before.items():
             stamp = self._stamp(name)
             if stamp not in (
@@ -68,8 +68,8 @@ class RunWatch:
                 None,
             ):  # a file that is gone is about to be written, or stays gone
                 self._before[name] = stamp
-                found.append(self._read_net() if name == "last.h5" else Change("log"))
-        return found
+                changed.append(self._read_net() if name == "last.h5" else Change("log"))
+        return changed
 
     def _stamp(self, name: str) -> tuple[int, int, int] | None:
         try:
