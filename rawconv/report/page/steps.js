@@ -58,13 +58,14 @@ function explain(step, rules) {
 }
 
 /** Lengths of bars, 0 to 1, on a logarithmic scale that ends a little below the least value. */
-function logLevels(values) {
+export function logLevels(values) {
   const logs = values.map((value) => Math.log10(Math.max(value, 1e-30)));
   const highest = Math.max(...logs), least = Math.min(...logs.filter((_, i) => values[i] > 0), highest);
   return values.map((value, i) => (value > 0 ? (logs[i] - least + 0.3) / (highest - least + 0.3) : 0));
 }
 
-function meter(word, text, level) {
+/** A number in words, and a bar as long as `level`, 0 to 1. */
+export function meter(word, text, level) {
   const bar = element("i", { "aria-hidden": "true" });
   bar.style.setProperty("--level", `${(100 * Math.min(1, Math.max(0.004, level))).toFixed(1)}%`);
   return element("span", { class: "meter" }, element("span", {}, `${word} `, element("b", {}, text)), bar);
