@@ -12,11 +12,12 @@ from .asked import CHOICES
 
 
 def net_facts(net: Net) -> dict[str, Any]:
-    """{"model", "classes", "shape", "pixel", "rules", "layers"}."""
+    """{"model", "classes", "shape", "pixel", "rules", "layers", "kinds": of all layers}."""
     return {
         "model": net.model or "net", "classes": list(net.classes), "shape": net.shape, "has_scores": net.has_scores,
         "pixel": "Of 0 to 255, minus the mean of the training pictures: 0 is grey, and signs are kept.",
         "rules": {**CHOICES, "controls": _controls(net)}, "layers": _layers(net),
+        "kinds": sorted({type(layer).__name__.lower() for _, layer in net.layers}),
     }  # fmt: skip
 
 
@@ -44,8 +45,8 @@ def _layers(net: Net) -> list[dict[str, Any]]:
         field = sizes[node]
         rows.append({
             "name": name, "node": node, "inputs": _inputs(net, base, set(named.values())), "kind": _kind(net, base),
-            "shape": net.shapes[node], "field": field.size, "stride": field.jump, "units": True,
-            "scores": is_score(net, node),
+            "shape": net.shapes[node], "field": field.size, "stride": field.jump,
+            "start": field.start, "units": True, "scores": is_score(net, node),
         })  # fmt: skip
     return rows
 

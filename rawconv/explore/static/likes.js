@@ -40,7 +40,7 @@ async function load() {
     if (error instanceof Replaced) return;
     updateLikes.again();
     if (!(error instanceof Refused)) throw error;
-    byId("nine").replaceChildren();
+    byId("likes").dataset.none = "yes";
     byId("likes-said").textContent = error.message;
   }
 }
@@ -52,6 +52,7 @@ function progress({ done, total }) {
 }
 
 function fill(patches) {
+  delete byId("likes").dataset.none;
   const alive = patches.filter(({ dead }) => !dead);
   byId("likes-said").textContent = alive.length ? "" : "This map is never above 0 in the data set.";
   byId("nine").replaceChildren(...alive.map(makeTile));

@@ -6,7 +6,8 @@ import { loaded } from "./loaded.js";
 import { change, state } from "./state.js";
 import { parseUnit } from "./units.js";
 
-const COLUMN = 78, LANE = 74, MIDDLE = 22; // pixels; of a column, a lane, and from its top to its arrows
+const NARROW = 76, WIDE = 112, LETTER = 7.5; // pixels: of a column at least and at most, and of a letter
+const LANE = 74, MIDDLE = 22; // of a lane, and from its top to its arrows
 const TALLEST = 38, WIDEST = 30; // of the block that stands for a layer's maps
 
 /** [{layer, inputs: places of those it takes, column, lane}], the picture not among them. */
@@ -23,27 +24,38 @@ export function layOut(layers) {
   return [...placed.values()];
 }
 
+let columnWidth = NARROW; // pixels of a column of this net
+
+/** "fire9/expand3x3" -> ["fire9/", "expand3x3"]: above and in the label of a layer. */
+function splitName(name) {
+  const at = name.lastIndexOf("/") + 1;
+  return [name.slice(0, at), name.slice(at)];
+}
+
 export function makeStrip() {
+  const longest = Math.max(...loaded.net.layers.map(({ name }) => splitName(name)[1].length));
+  columnWidth = Math.min(WIDE, Math.max(NARROW, 8 + longest * LETTER));
   const places = layOut(loaded.net.layers), lanes = 1 + Math.max(...places.map(({ lane }) => lane));
   const columns = 1 + Math.max(...places.map(({ column }) => column));
-  const [width, height] = [columns * COLUMN, lanes * LANE];
+  const [width, height] = [columns * columnWidth, lanes * LANE];
   const arrows = places.flatMap((to) => to.inputs.map((from) => arrow(from, to, places)));
   const lines = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, arrows);
   const strip = byId("strip");
   strip.replaceChildren(element("div", { class: "arrows" }, lines),
     element("ol", {}, places.map((place) => makeLayer(place))));
   strip.style.setProperty("--width", `${width}px`);
+  strip.style.setProperty("--column", `${columnWidth - 4}px`);
   strip.style.setProperty("--height", `${height}px`);
 }
 
 /** A line from one layer's block to the next one's; where it passes others in its lane, around them. */
 function arrow(from, to, places) {
-  const x0 = from.column * COLUMN + COLUMN / 2, x1 = to.column * COLUMN + COLUMN / 2;
+  const x0 = from.column * columnWidth + columnWidth / 2, x1 = to.column * columnWidth + columnWidth / 2;
   const y0 = from.lane * LANE + MIDDLE, y1 = to.lane * LANE + MIDDLE;
   const between = places.some(({ column, lane }) => (
     column > from.column && column < to.column && (lane === from.lane || lane === to.lane)));
   if (!between) return svg("path", { d: `M${x0} ${y0} C${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1} ${x1} ${y1}` });
-  const over = Math.min(y0, y1) - MIDDLE + 3, turn = COLUMN / 2;
+  const over = Math.min(y0, y1) - MIDDLE + 3, turn = columnWidth / 2;
   return svg("path", {
     d: `M${x0} ${y0} C${x0 + turn} ${y0} ${x0} ${over} ${x0 + turn} ${over} H${x1 - turn} `
       + `C${x1} ${over} ${x1 - turn} ${y1} ${x1} ${y1}`,
@@ -55,13 +67,13 @@ function makeLayer({ layer, column, lane }) {
   const [tallest, widest] = [0, 2].map((axis) => Math.max(...loaded.net.layers.map(({ shape }) => shape[axis])));
   block.style.setProperty("--h", `${Math.round(5 + (TALLEST - 5) * Math.sqrt(rows / tallest))}px`);
   block.style.setProperty("--w", `${Math.round(5 + (WIDEST - 5) * Math.sqrt(maps / widest))}px`);
-  const size = formatSize(layer.shape), short = layer.name.split("/").at(-1);
+  const size = formatSize(layer.shape), [group, short] = splitName(layer.name);
   const button = element("button", {
     type: "button", "data-layer": layer.name, title: `${layer.name}: ${size}`, "aria-label": `${layer.name}, ${size}`,
     onclick: () => openLayer(layer.name),
-  }, element("span", { class: "holder" }, block), element("b", {}, short), element("small", {}, size));
+  }, element("span", { class: "holder" }, block), element("b", {}, short), element("small", {}, group || size));
   const item = element("li", {}, button);
-  item.style.setProperty("--x", `${column * COLUMN}px`);
+  item.style.setProperty("--x", `${column * columnWidth}px`);
   item.style.setProperty("--y", `${lane * LANE}px`);
   return item;
 }

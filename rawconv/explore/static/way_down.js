@@ -83,11 +83,18 @@ function markStep(panel) {
   scrub.value = at;
   scrub.setAttribute("aria-valuetext", `${step.words}, ${step.node}`);
   panel.querySelectorAll(".stairs button").forEach((button, k) => markCurrent(button, k === at && "step"));
+  scrollToStep(panel.querySelector(".stairs"), at);
   panel.querySelector(".stair").replaceChildren(
     element("figure", {}, thumb(step, 0, `${step.node} after this step`), element("figcaption", {}, wholeWords(step))),
     element("div", { class: "what" },
       element("h3", {}, at ? `${at}. ${step.words}` : "The unit alone", element("small", {}, ` ${step.node}`)),
       element("p", {}, explain(step, at)), measures(at), strongest(step)));
+}
+
+/** Sideways only: the page stays where it is. */
+function scrollToStep(list, at) {
+  const item = list.children[at];
+  list.scrollLeft = item.offsetLeft - list.offsetLeft - (list.clientWidth - item.offsetWidth) / 2;
 }
 
 function wholeWords({ shape, maps }) {
