@@ -31,6 +31,7 @@ def opened(path):
         (["cat", "dog", "eel"], ["eel", "cat", "dog"], [1, 2, 0]),
         (["n01440764_tench", "n02127052_lynx"], ["n02127052", "n01440764"], [1, 0]),
         (["n01440764_tench", "n02127052_lynx"], ["n02127052 wildcat", "n01440764 fish"], [1, 0]),
+        (["n02509815_red_panda", "lighthouse", "ox"], ["ox", "beacon", "lesser_panda"], [2, 1, 0]),
         (["great_white_shark", "red_fox"], ["Red fox", "Great White Shark"], [1, 0]),
         (["n02012849_crane", "n03126707_crane", "ox"], ["ox", "n03126707", "n02012849"], [2, 1, 0]),
     ],

@@ -31,13 +31,14 @@ from rawconv.report.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from rawconv.visualize.units import Unit
 
 
-def cell(layer, classifier, count, accuracy, std):
+def cell(layer, classifier, count, accuracy, std, net="trained"):
     return {
+        "net": net,
         "layer": layer,
         "classifier": classifier,
         "per_class": count,
         "accuracy": accuracy,
-        "std": std,
+        "standard_error": std,
     }
 
 
@@ -45,9 +46,12 @@ def test_table_7_curves_of_each_classifier_and_number_of_images(figures):  # noq
     table = [
         cell(1, "svm", 5, 0.3, 0.01), cell(2, "svm", 5, 0.4, 0.02), cell(1, "svm", 9, 0.5, 0.03),
         cell(2, "svm", 9, 0.6, 0.04), cell(1, "softmax", 5, 0.35, np.nan), cell(2, "softmax", 5, 0.45, np.nan),
+        cell(1, "svm", 9, 0.25, 0.01, "untrained"), cell(2, "svm", 9, 0.15, 0.02, "untrained"),
     ]  # fmt: skip
     layers._figure(subject_of(), table)
-    ours, paper = figures[0].axes
+    ours, bare, paper = figures[0].axes
+    assert with_errors(bare) == {"SVM, 9 a class": (CYCLE[1], "-", [1, 2], [25, 15], [1, 2])}
+    assert curves(bare)["chance"][3] == [50, 50] and bare.get_title() == "ours, untrained net"
     assert with_errors(ours) == {
         "SVM, 5 a class": (CYCLE[0], "-", [1, 2], [30, 40], [1, 2]),
         "SVM, 9 a class": (CYCLE[1], "-", [1, 2], [50, 60], [3, 4]),
@@ -67,26 +71,29 @@ def test_table_7_curves_of_each_classifier_and_number_of_images(figures):  # noq
         [0.5, 0.1],
     )
     assert len(theirs) == 4 and (ours.get_title(), ours.get_ylim()) == ("ours", (0, 100))
-    assert [len(one.get_xticks()) for one in (ours, paper)] == [2, 7]
+    assert [len(one.get_xticks()) for one in (ours, bare, paper)] == [2, 2, 7]
 
 
 def test_tables_4_to_6_fixed_layers_beside_from_scratch(figures):  # noqa: F811
     def row(way, count, accuracy, std):
-        return {"way": way, "per_class": count, "accuracy": accuracy, "std": std,
+        return {"way": way, "per_class": count, "accuracy": accuracy, "standard_error": std,
                 "by_class": {"cat": accuracy - 0.1, "sea dog": accuracy + 0.1}}  # fmt: skip
 
-    table = [row("fixed", 5, 0.6, 0.02), row("fixed", 9, 0.7, 0.03), row("scratch", 5, 0.2, 0.04),
+    table = [row("fixed", 5, 0.6, 0.02), row("fixed", 9, 0.7, 0.03), row("untrained", 5, 0.3, 0.01),
+             row("untrained", 9, 0.35, 0.02), row("scratch", 5, 0.2, 0.04),
              row("scratch", 9, 0.4, 0.05)]  # fmt: skip
-    transfer._figure(subject_of(), table)
+    transfer.draw(subject_of(), table)
     ours, paper, each = figures[0].axes
-    fixed, scratch = transfer.WAYS["fixed"], transfer.WAYS["scratch"]
+    fixed, bare, scratch = transfer.WAYS.values()
     assert with_errors(ours) == {
-        fixed: (CYCLE[0], "-", [5, 9], [60, 70], [2, 3]), scratch: (CYCLE[1], "-", [5, 9], [20, 40], [4, 5]),
+        fixed: (CYCLE[0], "-", [5, 9], [60, 70], [2, 3]), bare: (CYCLE[2], "-", [5, 9], [30, 35], [1, 2]),
+        scratch: (CYCLE[1], "-", [5, 9], [20, 40], [4, 5]),
     }  # fmt: skip
     assert curves(ours)["chance"][3] == [50, 50] and ours.get_xlim() == pytest.approx((0, 9.45))
     assert paper.get_xlim() == (0, 63)
     assert bars(each, lying=True) == {
-        fixed: (CYCLE[0], [-0.2, 0.8], [60, 80]), scratch: (CYCLE[1], [0.2, 1.2], [30, 50]),
+        fixed: (CYCLE[0], [-0.28, 0.72], [60, 80]), bare: (CYCLE[2], [0, 1], [25, 45]),
+        scratch: (CYCLE[1], [0.28, 1.28], [30, 50]),
     }  # fmt: skip
     assert (
         ticks(each) == ["cat", "sea dog"] and each.get_title() == "each class, 9 training pictures"

@@ -18,33 +18,50 @@ from rawconv.data.preprocessing import preprocess
 from rawconv.data.subset import few, take
 from rawconv.errors import RawconvError
 from rawconv.experiments import held_out
-from rawconv.experiments.classifiers import accuracy
-from rawconv.experiments.layers import PUBLISHED, run
+from rawconv.experiments.classifiers import accuracy, compact
+from rawconv.experiments.layers import NETS, PUBLISHED, run
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device, to_cpu
+from rawconv.visualize.controls import untrained
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [3, 5], "folds": 2, "test": 4, "classifiers": ["softmax"], "seed": 3}
 
 
-def test_a_cell_is_the_classifier_s_on_that_layer_and_draw(xp, tmp_path):
+def features_of(net, images, name):
+    """Float64 (N, d): what a net says of all pictures, each feature standardised over all of them, divided by
+    sqrt(d) of those that vary.
+    """
+    x = net.forward(preprocess(net, images.read(range(len(images)))), name)[0]
+    x = to_cpu(x).reshape(len(images), -1).astype(np.float64)
+    x = x[:, x.std(axis=0) > 1e-6 * x.std(axis=0).max()]
+    return (x - x.mean(axis=0)) / x.std(axis=0) / np.sqrt(x.shape[1])
+
+
+@pytest.mark.parametrize("net_name", ["trained", "untrained"])
+def test_a_cell_is_the_classifier_s_on_that_layer_and_draw(xp, tmp_path, net_name):
     device = Device() if xp is np else Device(0)
     found = finished(run, subject_of(data=data_of(16), device=device), tmp_path, **OPTIONS)[
         "numbers"
     ]
-    assert [(cell["layer"], cell["object"], cell["per_class"]) for cell in found["table"]] == [
+    table = [cell for cell in found["table"] if cell["net"] == net_name]
+    assert [(cell["layer"], cell["object"], cell["per_class"]) for cell in table] == [
         (1, "norm1", 3), (2, "relu2", 3), (1, "norm1", 5), (2, "relu2", 5)
     ]  # fmt: skip
-    net, data = small_net(), data_of(16)
+    net, images = small_net(), data_of(16).train
+    x = features_of(net if net_name == "trained" else untrained(net, 3), images, "norm1")
     values = []
     for fold in range(2):
-        parts = []
-        for split, count in ((data.train, 5), (data.val, 4)):
-            ids = few(split.labels, count, 2, 3, fold)
-            parts += [net.forward(preprocess(net, split.read(ids)), "norm1")[0], split.labels[ids]]
-        values.append(accuracy("softmax", *(to_cpu(part) for part in parts), 2)[0])
-    assert found["table"][2]["folds"] == pytest.approx(values) and found["chance"] == 0.5
-    assert found["table"][2]["accuracy"] == pytest.approx(np.mean(values))
+        learnt = few(images.labels, 5, 2, 3, fold)
+        tried = np.setdiff1d(np.arange(16), learnt)
+        parts = compact(*(x[ids] - x[learnt].mean(axis=0) for ids in (learnt, tried)))
+        values.append(
+            accuracy("softmax", parts[0], images.labels[learnt], parts[1], images.labels[tried], 2)[
+                0
+            ]
+        )
+    assert table[2]["folds"] == pytest.approx(values) and found["chance"] == 0.5
+    assert table[2]["accuracy"] == pytest.approx(np.mean(values))
 
 
 def test_interrupted_and_restarted_it_ends_the_same(tmp_path, monkeypatch):
@@ -61,7 +78,7 @@ def test_interrupted_and_restarted_it_ends_the_same(tmp_path, monkeypatch):
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(
         RawconvError,
-        match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most",
+        match="Class cat of nowhere has 6 pictures, and 7 to learn .* choose --per-class 5 at most",
     ):
         run(subject_of(), begin("it", {}, tmp_path, "it"), per_class=[7], classifiers=["softmax"])
 
@@ -75,9 +92,11 @@ def test_deep_layers_are_worth_more_than_the_first(tmp_path, monkeypatch):
     found = finished(
         run, about, tmp_path, per_class=[5], folds=2, test=20, classifiers=["softmax"]
     )["numbers"]["table"]
-    by_layer = {cell["layer"]: cell["accuracy"] for cell in found}
+    by_layer, bare = (
+        {cell["layer"]: cell["accuracy"] for cell in found if cell["net"] == net} for net in NETS
+    )
     assert list(by_layer) == [1, 2, 3, 4, 5, 6, 7]
-    assert by_layer[5] > by_layer[1] + 0.1 and by_layer[7] > 0.8
+    assert by_layer[5] > by_layer[1] + 0.1 and by_layer[7] > 0.8 and by_layer[7] > bare[7] + 0.2
 
 
 @pytest.mark.long
@@ -92,7 +111,9 @@ def test_deep_layers_are_worth_more_for_new_classes(tmp_path, monkeypatch):
         ]
         for name, gains in gain.items():
             cells = {
-                cell["layer"]: cell["accuracy"] for cell in found if cell["classifier"] == name
+                cell["layer"]: cell["accuracy"]
+                for cell in found
+                if cell["classifier"] == name and cell["net"] == "trained"
             }
             gains.append(cells[5] - cells[1])
     assert np.mean(gain["svm"]) > 0 and np.mean(gain["softmax"]) > 0, gain
@@ -118,11 +139,13 @@ def test_the_command(place):  # noqa: F811
     done = command(*weights, "--all-classes", "--per-class", 4, "--per-class", 2, "--folds", 1)
     folder = pathlib.Path(done.stdout.splitlines()[-1])
     about = json.loads((folder / "layers.json").read_text())
-    assert about["options"]["per_class"] == [2, 4] and len(about["numbers"]["table"]) == 4
+    assert about["options"]["per_class"] == [2, 4] and len(about["numbers"]["table"]) == 8
     assert (
         (folder / "layers.csv")
         .read_text()
-        .startswith("layer,object,classifier,per_class,accuracy,std\n1,norm1")
+        .startswith(
+            "net,layer,object,classifier,per_class,accuracy,std,standard_error\ntrained,1,norm1"
+        )
     )
     assert (folder / "layers.png").read_bytes().startswith(b"\x89PNG")
     assert "add --all-classes" in command(*weights, code=1).stderr
@@ -143,7 +166,7 @@ def test_quick_pretrains_a_net_and_keeps_it(tmp_path, monkeypatch):
     words = ["--quick", "--data", "scenes:144", "--classifier", "softmax"]
     assert "leave --no-train out" in command(*words, "--no-train", code=2).stderr
     first, second = (json.loads(command(*words, "--json", "--out", name).stdout) for name in "ab")
-    assert first["numbers"] == second["numbers"] and len(first["numbers"]["table"]) == 3
+    assert first["numbers"] == second["numbers"] and len(first["numbers"]["table"]) == 6
     assert (
         first["options"]["folds"] == 2
         and len(list(pathlib.Path("runs/experiments").iterdir())) == 1

@@ -20,8 +20,10 @@ from rawconv.errors import RawconvError
 from rawconv.experiments import held_out, transfer
 from rawconv.experiments.classifiers import answers, shares
 from rawconv.experiments.study import begin
-from rawconv.experiments.transfer import BATCH, PUBLISHED, run
+from rawconv.experiments.transfer import BATCH, run
+from rawconv.experiments.transfer_page import PUBLISHED
 from rawconv.machine.arrays import Device, to_cpu
+from rawconv.visualize.controls import untrained
 
 ROOT = pathlib.Path(__file__).parent.parent
 OPTIONS = {"per_class": [2, 4], "folds": 2, "test": 5, "steps": 2, "seed": 3}
@@ -44,21 +46,30 @@ def test_fixed_layers_are_a_softmax_on_the_last_layer_below_the_scores(xp, tmp_p
         "numbers"
     ]["table"]
     assert [(row["way"], row["per_class"]) for row in found] == [
-        ("fixed", 2), ("fixed", 4), ("scratch", 2), ("scratch", 4)
+        ("fixed", 2), ("fixed", 4), ("untrained", 2), ("untrained", 4), ("scratch", 2), ("scratch", 4)
     ]  # fmt: skip
-    net, data, right = small_net(), data_of(16), []
-    for fold in range(2):
-        parts = []
-        for split, count in ((data.train, 4), (data.val, 5)):
-            ids = few(split.labels, count, 2, 3, fold)
-            parts += [
-                to_cpu(net.forward(preprocess(net, split.read(ids)), "relu2")[0]),
-                split.labels[ids],
-            ]
-        right.append(shares(answers("softmax", *parts[:3], 2)[0], parts[3], 2))
+    right = right_shares(lambda fold: small_net())
     assert found[1]["folds"] == pytest.approx(np.mean(right, axis=1))
     assert list(found[1]["by_class"].values()) == pytest.approx(np.mean(right, axis=0))
     assert found[1]["accuracy"] == pytest.approx(np.mean(right))
+    by_fold = np.mean(right, axis=1)
+    assert found[1]["standard_error"] == pytest.approx(abs(by_fold[0] - by_fold[1]) / 2)
+    bare = right_shares(lambda fold: untrained(small_net(), 3 + fold))
+    assert found[3]["folds"] == pytest.approx(np.mean(bare, axis=1))
+
+
+def right_shares(net_of):
+    """(2, 2): for each fold the share of each class that is right on the last layer of net_of(fold); 4 a class to
+    learn from, the same 4 that remain to be tried on.
+    """
+    images, right = data_of(16).train, []
+    for fold in range(2):
+        learnt, parts = few(images.labels, 4, 2, 3, fold), []
+        for ids in (learnt, np.setdiff1d(np.arange(16), learnt)):
+            x = preprocess(net_of(fold), images.read(ids))
+            parts += [to_cpu(net_of(fold).forward(x, "relu2")[0]), images.labels[ids]]
+        right.append(shares(answers("softmax", *parts[:3], 2)[0], parts[3], 2))
+    return right
 
 
 def test_from_scratch_sees_the_few_images_alone_and_learns_them(tmp_path, monkeypatch):
@@ -82,7 +93,7 @@ def test_from_scratch_sees_the_few_images_alone_and_learns_them(tmp_path, monkey
     found = finished(run, about, tmp_path, per_class=[4], folds=2, test=12, steps=60, seed=0)[
         "numbers"
     ]
-    assert found["table"][1]["way"] == "scratch" and found["table"][1]["accuracy"] > 0.9
+    assert found["table"][2]["way"] == "scratch" and found["table"][2]["accuracy"] > 0.9
     assert found["pictures_from_scratch"] == 60 * BATCH
     (net, how, data), (other, *_) = seen
     assert (how.crop, how.lr, how.frozen, how.lr_multipliers, how.epochs) == (
@@ -92,7 +103,7 @@ def test_from_scratch_sees_the_few_images_alone_and_learns_them(tmp_path, monkey
         {},
         1,
     )
-    assert len(data.train) == 60 * BATCH and len(set(data.train.names)) == 8 and len(data.val) == 24
+    assert len(data.train) == 60 * BATCH and len(set(data.train.names)) == 8 and len(data.val) == 16
     assert not np.array_equal(net["conv1"].weight, other["conv1"].weight)
     assert all(np.array_equal(value, before[key]) for key, value in about.net.params.items())
     assert not list(tmp_path.rglob("last.h5"))
@@ -101,14 +112,16 @@ def test_from_scratch_sees_the_few_images_alone_and_learns_them(tmp_path, monkey
 def test_more_classes_than_the_net_has(tmp_path):
     data = data_of(18)
     split = Split(data.train._read, np.arange(18) % 3, data.train.names, data.train.shape)
-    about = subject_of(
-        data=data._replace(classes=["a", "b", "c"], train=split, val=take(split, [0, 1, 3]))
-    )
-    found = finished(run, about, tmp_path, per_class=[2], folds=1, steps=1)
+    about = subject_of(data=data._replace(classes=["a", "cat", "c"], train=split, val=split))
+    found = finished(run, about, tmp_path, per_class=[5], folds=1, steps=1)
     for row in found["numbers"]["table"]:
-        # nothing to try it on
-        assert list(row["by_class"]) == ["a", "b", "c"] and row["by_class"]["c"] is None
-        assert row["accuracy"] == pytest.approx((row["by_class"]["a"] + row["by_class"]["b"]) / 2)
+        assert list(row["by_class"]) == ["a", "cat", "c"]
+        assert set(row["by_class"].values()) <= {0, 1}  # of the one picture that is left
+        assert row["accuracy"] == pytest.approx(np.mean(list(row["by_class"].values())))
+    assert found["numbers"]["known_classes"] == ["cat"]
+    assert found["sentences"][-1].startswith(
+        "The net was trained on 1 of these 3 classes (cat), and"
+    )
 
 
 def test_interrupted_between_nets_it_ends_the_same(tmp_path, monkeypatch):
@@ -151,9 +164,9 @@ def test_interrupted_within_a_net_it_ends_the_same(tmp_path, monkeypatch):
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(
         RawconvError,
-        match="Class cat of nowhere has 6 training pictures; choose --per-class 6 at most",
+        match="Class cat of nowhere has 6 pictures, and 6 to learn .* choose --per-class 5 at most",
     ):
-        run(subject_of(), begin("it", {}, tmp_path, "it"), per_class=[2, 7])
+        run(subject_of(), begin("it", {}, tmp_path, "it"), per_class=[2, 6])
 
 
 def test_a_trained_net_needs_fewer_images(tmp_path, monkeypatch):
@@ -162,10 +175,11 @@ def test_a_trained_net_needs_fewer_images(tmp_path, monkeypatch):
     data = open_data("scenes:12", 64)
     data = data._replace(train=take(data.val, range(60)), val=take(data.val, range(60, 240)))
     about = subject_of(rawconv.load(ROOT / "weights/scenes.h5"), data)
-    fixed, scratch = finished(run, about, tmp_path, per_class=[2], folds=1, test=10, steps=8)[
+    fixed, bare, scratch = finished(run, about, tmp_path, per_class=[2], folds=1, test=10, steps=8)[
         "numbers"
     ]["table"]
     assert fixed["accuracy"] > scratch["accuracy"] + 0.3
+    assert fixed["accuracy"] > bare["accuracy"] + 0.3
 
 
 @pytest.mark.long
@@ -176,7 +190,7 @@ def test_pretrained_beats_scratch_at_few_shots_and_less_with_more(tmp_path, monk
     for seed in range(3):
         about, options = held_out.load(seed=seed), {"per_class": [5, 30], "folds": 2, "seed": seed}
         table = finished(run, about, tmp_path / str(seed), **options)["numbers"]["table"]
-        gains.append([table[k]["accuracy"] - table[2 + k]["accuracy"] for k in range(2)])
+        gains.append([table[k]["accuracy"] - table[4 + k]["accuracy"] for k in range(2)])
     few_shots, more = np.mean(gains, axis=0)
     assert few_shots > 0.05 and few_shots > more, gains
 
@@ -195,8 +209,8 @@ def test_the_command(place):  # noqa: F811
     )
     folder = pathlib.Path(done.stdout.splitlines()[-1])
     about = json.loads((folder / "transfer.json").read_text())
-    assert about["options"]["per_class"] == [2, 4] and len(about["numbers"]["table"]) == 4
-    header = "way,per_class,accuracy,std,cat,sea dog"
+    assert about["options"]["per_class"] == [2, 4] and len(about["numbers"]["table"]) == 6
+    header = "way,per_class,accuracy,std,standard_error,cat,sea dog"
     assert (folder / "transfer.csv").read_text().startswith(header)
     assert (folder / "transfer.png").read_bytes().startswith(b"\x89PNG")
     assert "add --all-classes" in command(*weights, code=1).stderr
@@ -213,7 +227,7 @@ def test_quick_has_the_tables_form(tmp_path, monkeypatch):
     )
     about = json.loads(command("--quick", "--data", "scenes:144", "--json").stdout)
     assert [(row["way"], row["per_class"], len(row["folds"])) for row in about["numbers"]["table"]] == [
-        ("fixed", 5, 2), ("fixed", 10, 2), ("scratch", 5, 2), ("scratch", 10, 2)
+        (way, count, 2) for way in ("fixed", "untrained", "scratch") for count in (5, 10)
     ]  # fmt: skip
     assert all(
         0 <= row["accuracy"] <= 1 and len(row["by_class"]) == 6 for row in about["numbers"]["table"]

@@ -13,6 +13,7 @@ from ..errors import RawconvError
 from ..files.messages import composed, few, warn
 from . import splits
 from .subset import in_order
+from .synonyms import NUMBER_OF
 
 if TYPE_CHECKING:
     from .dataset import DataSet
@@ -29,7 +30,8 @@ def matched(
 
     classes: the net's.  Two classes are the same if their names are, else if both begin with the
     same WordNet number, else if their names are the same but for underscores and capitals
-    ("great_white_shark" is "Great white shark").  A net whose classes are only numbered takes
+    ("great_white_shark" is "Great white shark"), else if synonyms.py gives both names one number
+    ("red_panda" is "lesser_panda").  A net whose classes are only numbered takes
     those of the data in their order, which is said.
     net: what a message calls the net.  or_else: what else a message offers.  wnids: the WordNet
     numbers of the net's classes, where they are known beside their names.
@@ -64,7 +66,7 @@ def renamed(data: DataSet, classes: Sequence[str], wnids: Sequence[str] = ()) ->
     """Return the names of the data's classes, those of `classes` where they mean the same."""
     ours, names = set(classes), list(data.classes)
     number_of = dict(zip(classes, wnids, strict=False))
-    for identity in (_spelling, _number, _plain):
+    for identity in (_spelling, _number, _plain, _synonym):
         free = defaultdict(list)
         for name in _without(classes, names):
             free[identity(name, number_of.get(name, ""))].append(name)
@@ -85,6 +87,10 @@ def _number(name: str, wnid: str) -> Hashable:
 
 def _plain(name: str, wnid: str) -> Hashable:
     return composed(name).replace("_", " ").casefold()
+
+
+def _synonym(name: str, wnid: str) -> Hashable:
+    return wnid or NUMBER_OF.get(str(_plain(name, wnid)), object())
 
 
 def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -18,7 +18,8 @@ Result.
     subject.py  the net, the pictures and the device of an experiment;  study.py  steps, folder, results in files
     trained.py  nets that an experiment trains;  held_out.py  a net and classes that it has not seen
     folds.py    a few pictures of each class, drawn several times;  classifiers.py  softmax and linear SVM on features
+    layer_kernels.py  features that are too many for memory: feature_files.py, on the disk; kernel.py, their products
     intervals.py     how sure a mean is;  marked_parts.py  pictures whose eyes and noses are marked
     evidence.py      what a projection says beside nulls, for occlusion.py;  deletion.py  deletion and insertion
-    control_variants.py  what controls.py compares;  control_page.py, occlusion_page.py  figures of those two
+    control_variants.py  what controls.py compares;  control_page.py, occlusion_page.py, transfer_page.py  figures
 """

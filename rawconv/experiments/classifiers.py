@@ -5,8 +5,9 @@ sections 5.2, 5.3.
     guess = softmax_classifier(train, labels, classes, penalty)(test)
 
 The paper does not say how it scaled features or chose the SVM's C.  Here each feature is
-standardised over the training pictures, all are divided by sqrt(d) so that a picture has length 1
-on average, and C is chosen by `chosen`.
+standardised over the training pictures (those of table 7, which are too many for memory, over all
+pictures: kernel.py), all are divided by sqrt(d) so that a picture has length 1 on average, and C is
+chosen by `chosen`.
 """
 
 import numpy as np
@@ -46,8 +47,14 @@ def compact(train, *others):
 
 
 def softmax_classifier(x, labels, classes, penalty):
-    """The function x (N, d) -> label that minimises mean of -log p + penalty / 2 |w|^2, for
-    compact, centred x.
+    """The function x (N, d) -> label of `softmax_scores`."""
+    scores = softmax_scores(x, labels, classes, penalty)
+    return lambda others: scores(others).argmax(axis=1)
+
+
+def softmax_scores(x, labels, classes, penalty):
+    """The function x (N, d) -> (N, classes), before softmax, that minimises mean of -log p +
+    penalty / 2 |w|^2, for compact, centred x.
 
     Descent with momentum, each weight's step divided by its curvature, which is at most mean of x^2
     / 2 + penalty (Boehning 1992); deterministic, from w = 0.
@@ -65,12 +72,28 @@ def softmax_classifier(x, labels, classes, penalty):
         bias += drift
         if np.abs(slope).max(initial=0) < 1e-6:
             break
-    return lambda others: (others @ weight + bias).argmax(axis=1)
+    return lambda others: others @ weight + bias
 
 
 def svm_classifier(x, labels, classes, cost):
-    """The same of a linear SVM: one against the rest, squared hinge, C = cost.  Needs scikit-learn."""
-    return _svm()(C=cost, dual=False, tol=1e-5, max_iter=5000).fit(x, labels).predict
+    """The function x (N, d) -> label of `svm_scores`."""
+    scores = svm_scores(x, labels, classes, cost)
+    return lambda others: scores(others).argmax(axis=1)
+
+
+def svm_scores(x, labels, classes, cost):
+    """The function x (N, d) -> (N, classes), distances from the planes of a linear SVM times |w|: one
+    against the rest, squared hinge, C = cost, the intercept penalised as a weight.  Needs scikit-learn.
+    """
+    fitted = _svm()(C=cost, dual=False, tol=1e-5, max_iter=5000).fit(x, labels)
+
+    def scores(others):
+        values = fitted.decision_function(others)
+        whole = np.full((len(others), classes), -np.inf)  # of a class that was not learnt
+        whole[:, fitted.classes_] = np.stack([-values, values], 1) if values.ndim == 1 else values
+        return whole
+
+    return scores
 
 
 def _svm():
@@ -113,12 +136,13 @@ def chosen(name, x, labels, classes):
     return choices[int(np.argmax(scores))]
 
 
-def accuracy(name, train, labels, test, test_labels, classes):
-    """(mean per-class accuracy on test, the regularisation chosen) of a classifier on raw features
-    (N, ...).
+def accuracy(name, x, labels, others, true, classes):
+    """(mean per-class accuracy on `others`, whose labels are `true`, the regularisation chosen) of a
+    classifier on compact features (N, d).
     """
-    guess, choice = answers(name, train, labels, test, classes)
-    return mean_per_class(guess, test_labels), choice
+    choice = chosen(name, x, labels, classes)
+    guess = CLASSIFIERS[name][0](x, labels, classes, choice)(others)
+    return mean_per_class(guess, true), choice
 
 
 def answers(name, train, labels, test, classes):

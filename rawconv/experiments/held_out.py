@@ -1,11 +1,13 @@
 """A net and classes that it has not seen, for the experiments on what its features are worth elsewhere.
 
-With a checkpoint and a data set: the classes of the data that the net does not know by name; the
-paper likewise took the pictures out that both sets shared.  Without a checkpoint: a small net is
-pretrained on the first half of the data's classes, and the other half are the new ones.
+With a checkpoint and a data set: the classes of the data that the net does not know, by WordNet's
+numbers and by name; the paper likewise took the pictures out that both sets shared.  Without a
+checkpoint: a small net is pretrained on the first half of the data's classes, and the other half are
+the new ones.
 """
 
 from ..data import open_data
+from ..data.class_match import renamed
 from ..data.subset import only
 from ..errors import RawconvError, UsageError
 from ..files.messages import few
@@ -25,7 +27,7 @@ def load(
 ):  # fmt: skip
     """The Subject of a net and classes that are new to it.
 
-    least: training pictures that each of them must have.  epochs, seed: of the pretraining.  quick:
+    least: pictures to learn from that each of them must have, and one more.  epochs, seed: of the pretraining.  quick:
     a pretraining that shows the form alone.  all_classes: keep those that the checkpoint was
     trained on.  UsageError where weights come without data, or a pretraining is needed and refused;
     RawconvError where the data has too little of something.
@@ -58,17 +60,44 @@ def _new_classes(loaded, weights, data, say):
     """The data of a Subject without the classes that its net was trained on; `weights` and `data`
     name them.
     """
-    known = [name for name in loaded.data.classes if name in loaded.net.classes]
-    new = [name for name in loaded.data.classes if name not in known]
-    if not known:
+    shared = known(loaded)
+    new = [name for name in loaded.data.classes if name not in shared]
+    if not shared:
         return loaded.data
     if len(new) < 2:
         raise RawconvError(
-            f"{weights} was trained on {len(known)} of the {len(loaded.data.classes)} classes of {data}, so that fewer "
-            "than two are new to it; name other --data, or add --all-classes to use those it knows as well."
+            f"{weights} was trained on {len(shared)} of the {len(loaded.data.classes)} classes of {data}, so that "
+            "fewer than two are new to it; name other --data, or add --all-classes to use those it knows as well."
         )
-    say(f"Left out, since {weights} was trained on classes of these names: {', '.join(known)}.")
+    say(f"Left out, since {weights} was trained on these classes: {_listed(shared)}.")
     return only(loaded.data, new)
+
+
+def known(subject):
+    """{class of the data: the net's name of it} of the classes that the net was trained on: by WordNet's
+    numbers, then by name.
+    """
+    names = renamed(subject.data, subject.net.classes, subject.info.get("wnids", ()))
+    pairs = zip(subject.data.classes, names, strict=True)
+    return {own: name for own, name in pairs if name in subject.net.classes}
+
+
+def overlap(subject):
+    """A sentence on the classes that are tried and that the net was trained on; "" where there are none."""
+    shared = known(subject)
+    if not shared:
+        return ""
+    return (
+        f"The net was trained on {len(shared)} of these {len(subject.data.classes)} classes ({_listed(shared)}), and "
+        "perhaps on these very pictures: what its features give here is no transfer."
+    )
+
+
+def _listed(shared):
+    """ "koala, red_panda (the net's lesser_panda)"."""
+    return ", ".join(
+        own if own == name else f"{own} (the net's {name})" for own, name in shared.items()
+    )
 
 
 def _halves(source, least):

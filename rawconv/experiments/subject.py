@@ -26,6 +26,7 @@ from ..visualize.class_number import class_number
 from ..visualize.forward_pass import WORKSPACE
 from ..visualize.scan_record import data_key, fingerprint
 from ..visualize.units import layer_object
+from .folds import pool
 
 LOOKED_AT = 1000  # validation pictures among which those to be shown are looked for
 
@@ -40,11 +41,15 @@ class Subject(NamedTuple):
     device: Device
 
     def identity(self, split="val"):
-        """All of it that decides an experiment's numbers, for the options of a Study."""
+        """All of it that decides an experiment's numbers, for the options of a Study.
+
+        split: the pictures that it takes: "train", "val", or "pool" for both.
+        """
+        images = pool(self.data) if split == "pool" else getattr(self.data, split)
         return {
             "weights": str(self.weights),
             "weights_sha256": fingerprint(self.net),
-            "data": data_key(self.data.source, getattr(self.data, split)),
+            "data": data_key(self.data.source, images),
             "device": str(self.device),
         }
 

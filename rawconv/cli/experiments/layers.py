@@ -43,6 +43,6 @@ def main(per_class, folds, test, classifier, seed, epochs, all_classes, no_train
         "layers",
         options,
         where,
-        "train",
+        "pool",
         new=new | {"all_classes": all_classes, "no_train": no_train},
     )

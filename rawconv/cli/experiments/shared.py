@@ -53,7 +53,9 @@ def new_class_options(function):
         ),
         no_train_option,
         click.option(
-            "--all-classes", is_flag=True, help="Use the classes too that --weights was trained on."
+            "--all-classes",
+            is_flag=True,
+            help="Use the classes too that --weights was trained on; their numbers are no transfer.",
         ),
         click.option(
             "--epochs",
@@ -74,7 +76,7 @@ def new_class_options(function):
             default=5,
             show_default=True,
             type=click.IntRange(1),
-            help="Number of times that the pictures are drawn.",
+            help="Number of times that pictures to train and to test on are drawn from all of a class.",
         ),
     ):
         function = option(function)

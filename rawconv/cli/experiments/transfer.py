@@ -44,6 +44,6 @@ def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, qui
         "transfer",
         options,
         where,
-        "train",
+        "pool",
         new=new | {"all_classes": all_classes, "no_train": no_train},
     )
