@@ -63,10 +63,8 @@ class RunWatch:
         changed = []
         for name, before in self._before.items():
             stamp = self._stamp(name)
-            if stamp not in (
-                before,
-                None,
-            ):  # a file that is gone is about to be written, or stays gone
+            # a file that is gone is about to be written, or stays gone
+            if stamp not in (before, None):
                 self._before[name] = stamp
                 changed.append(self._read_net() if name == "last.h5" else Change("log"))
         return changed
