@@ -30,6 +30,7 @@ LIMIT = 600  # seconds of one command: one that hangs must fail, not stop all te
 NEEDS = {  # beside what every user has
     "docs/import.md": "onnxruntime",
     "docs/data.md": "torch",
+    "docs/explore.md": "starlette uvicorn",
     "examples/import_an_onnx_net.py": "onnx",
     "examples/look_into_a_torch_model.py": "torch onnx",
     "examples/look_into_a_torch_model.ipynb": "torch onnx",
