@@ -11,10 +11,11 @@ from test_visualize_cli import place  # noqa: F401
 from rawconv import checkpoint, models
 from rawconv.cli.experiments import main
 from rawconv.data import open_data
-from rawconv.data.subset import only
+from rawconv.data.subset import only, take
 from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments import ablation
-from rawconv.experiments.ablation import BASES, PUBLISHED, rows, run
+from rawconv.experiments.ablation import run
+from rawconv.experiments.ablation_table import BASES, PUBLISHED, rows
 from rawconv.experiments.study import begin
 from rawconv.machine.arrays import Device
 from rawconv.training.evaluation import evaluate
@@ -119,7 +120,9 @@ def test_dropout_is_what_was_asked(few, tmp_path):
 
 
 def test_interrupted_in_a_training_it_ends_the_same(few, tmp_path, monkeypatch):
-    made, results = {"only": TWO, "changes": {"epochs": 2, "batch": 8}, **quiet}, []
+    """Two seeds of two rows: stopped after the first training, then in the second, then whole."""
+    made = {"only": TWO, "changes": {"epochs": 2, "batch": 8}, "seed": 4, "seeds": 2, **quiet}
+    results = []
     for name, interrupt in (("a", False), ("b", True)):
         study = begin(name, {}, tmp_path, name)
         if interrupt:
@@ -135,15 +138,22 @@ def test_interrupted_in_a_training_it_ends_the_same(few, tmp_path, monkeypatch):
                 patch.setattr(ablation, "evaluate", stops)
                 with pytest.raises(KeyboardInterrupt):
                     run(few, study, **made)
-            before = (study.folder / f"{TWO[0]}.h5").stat().st_mtime_ns
+            before = (study.folder / f"{TWO[0]}-4.h5").stat().st_mtime_ns
             with monkeypatch.context() as patch:
                 patch.setattr("rawconv.training.loop.write_log", _interrupt)
-                (study.place(TWO[1]) / "last.h5").unlink()
+                (study.place(f"{TWO[1]}, seed 4") / "last.h5").unlink()
                 with pytest.raises(KeyboardInterrupt):
                     run(few, study, **made)  # in the second net's first epoch
             study = begin(name, {}, tmp_path, name)
         results.append(study.finish(run(few, study, **made))["numbers"])
-    assert results[0] == results[1] and (study.folder / f"{TWO[0]}.h5").stat().st_mtime_ns == before
+    assert results[0] == results[1]
+    assert (study.folder / f"{TWO[0]}-4.h5").stat().st_mtime_ns == before
+    table = results[0]["table"]
+    assert [row["seeds"] for row in table] == [[4, 5], [4, 5]]
+    kept = [[one["checkpoint"] for one in row["trainings"]] for row in table]
+    assert kept == [[f"{model}-{seed}.h5" for seed in (4, 5)] for model in TWO]
+    weights = [checkpoint.load(study.folder / file).net["conv1"].weight for file in kept[0]]
+    assert not np.array_equal(*weights), "another seed is another training"
 
 
 def _interrupt(*arguments):
@@ -181,6 +191,7 @@ def test_the_quick_command_has_the_table_s_form(tmp_path, monkeypatch):
         about["options"]["changes"] == {"epochs": 1, "batch": 16, "lr": 0.005}
         and about["options"]["dropout"] == 0
     )
+    assert [row["seeds"] for row in table] == [[0]] * 12
     assert pathlib.Path(about["folder"], "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -218,6 +229,52 @@ def test_the_command_takes_rate_and_dropout(tmp_path, monkeypatch):
     found = checkpoint.load(pathlib.Path(about["folder"], f"{TWO[0]}.h5"))
     assert dict(found.net.layers)["drop6"].rate == 0 and found.info["recipe"]["lr"] == 0.002
     assert "dropout" in command(*words, 1, code=2).stderr
+
+
+def test_the_command_trains_several_seeds_and_looks_ten_times(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 24)
+    words = "--data", "scenes:24", "--epochs", 1, "--batch", 8, "--only", TWO[1], "--seeds", 2
+    done = command(*words, "--seed", 3, "--views", 10, "--json")
+    about = json.loads(done.stdout)
+    (row,) = about["numbers"]["table"]
+    assert row["seeds"] == [3, 4] and about["options"]["seeds"] == 2
+    assert about["options"]["views"] == about["numbers"]["views"] == 10
+    told = "Training 2 nets on 24 pictures of scenes, 1 epoch each: about 1 min on 2 cores."
+    assert told in done.stderr
+    net = checkpoint.load(pathlib.Path(about["folder"], f"{TWO[1]}-4.h5")).net
+    images = open_data("scenes:24", 64)
+    error = 1 - np.mean(ten_times(net, images.val) == images.val.labels)
+    assert row["trainings"][1]["val_top1"] == pytest.approx(error)
+    assert "last seed" in command("--seeds", 2, "--seed", 2**32 - 1, code=2).stderr
+
+
+def ten_times(net, split):
+    """The class of each picture by the mean of the softmax outputs of ten views, in a plain loop."""
+    answers = []
+    for picture in split.read(np.arange(len(split))):
+        padded = np.pad(picture - net.mean_for(picture[None]), ((4, 4), (4, 4), (0, 0)))
+        views = []
+        for top, left in ((0, 0), (0, 8), (8, 0), (8, 8), (4, 4)):
+            crop = padded[top : top + 64, left : left + 64]
+            views += [crop, crop[:, ::-1]]
+        logits = net.forward(np.ascontiguousarray(views, np.float32), keep=False)[0].reshape(10, -1)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        answers.append((powers / powers.sum(axis=1, keepdims=True)).mean(axis=0).argmax())
+    return np.array(answers)
+
+
+def test_the_minutes_grow_with_nets_epochs_and_pictures(few):
+    def minutes(models, epochs, count):
+        data = few._replace(train=take(few.train, np.zeros(count, int)))
+        setting = ablation.Setting("zf64", data, epochs, 1, Device())
+        return int(ablation._announce(setting, models).split("about ")[1].split(" min")[0])
+
+    one = minutes(TWO[:1], 100, 100_000)
+    assert minutes(TWO[:1] * 3, 100, 100_000) == pytest.approx(3 * one, abs=2)
+    assert minutes(TWO[:1], 200, 100_000) == pytest.approx(2 * one, rel=0.02)
+    assert minutes(TWO[:1], 100, 200_000) == pytest.approx(2 * one, rel=0.02)
+    assert minutes(["zf64-wide"], 100, 100_000) > 2 * minutes(["zf64"], 100, 100_000) / 1.5
 
 
 def test_the_command_refuses(place):  # noqa: F811

@@ -12,6 +12,7 @@ from test_visualize_cli import small_net
 
 from rawconv.experiments import (
     ablation,
+    ablation_table,
     control_page,
     controls,
     correspondence,
@@ -25,6 +26,7 @@ from rawconv.experiments import (
     occlusion,
     transfer,
 )
+from rawconv.experiments.ablation_table import rows
 from rawconv.experiments.control_variants import variants
 from rawconv.experiments.subject import Shown
 from rawconv.report.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
@@ -106,36 +108,113 @@ def test_tables_4_to_6_fixed_layers_beside_from_scratch(figures):  # noqa: F811
                 [float(count) for count in points], mean))  # fmt: skip
 
 
-def test_table_3_errors_beside_the_papers(figures):  # noqa: F811
-    found = {
-        "zf64": {"parameters": np.array(1_500_000), "errors": np.array([0.1, 0.3, 0.05])},
-        "zf64-wide": {"parameters": np.array(2_250_000), "errors": np.array([0.4, 0.2, 0.1])},
-    }
-    base, data = "zf64", data_of(4)
-    result = ablation._result(base, found, data)
-    assert [row["model"] for row in result.rows] == ["zf64", "zf64-wide"]
-    for row, paper, errors in zip(
-        result.rows, ("zfnet", "zfnet-wide"), ((10, 30, 5), (40, 20, 10)), strict=True
-    ):
-        assert [100 * row[name] for name in ablation.ERRORS] == pytest.approx(errors)
-        assert [row[f"paper_{name}"] for name in ablation.ERRORS] == list(ablation.PUBLISHED[paper])
-    assert result.sentences[0] == (
-        f"zf64: 1.50 million parameters, error 30.0 % (train 10.0, top-5 5.0); the paper's "
-        f"{ablation.PUBLISHED['zfnet'][1]} %."
-    )
-    ours, paper = figures[0].axes
-    assert bars(ours, lying=True) == {"validation, top-1": (BLUE, [0, 1], [30, 20])}
-    points = curves(ours)
-    assert points["training, top-1"] == (ORANGE, "None", [10, 40], [0, 1])
-    assert points["validation, top-5"] == (GREEN, "None", [5, 10], [0, 1])
-    assert [(text, y) for text, _, y in texts(ours)] == [("30.0", 0), ("20.0", 1)]
-    assert all(x > most for (_, x, _), most in zip(texts(ours), (30, 40), strict=True)), (
-        "right of bar and point"
-    )
-    assert [word.splitlines()[1] for word in ticks(ours)] == ["zf64, 1.50 M", "zf64-wide, 2.25 M"]
-    assert bars(paper, lying=True)["validation, top-1"][2] == [
-        ablation.PUBLISHED["zfnet"][1], ablation.PUBLISHED["zfnet-wide"][1]
+def ablated(model, seed, *errors):
+    return ablation_table.Training(model, seed, f"{model}-{seed}.h5", 1_500_000, errors)
+
+
+def table_3():
+    """Three seeds of two upper rows, in any order, and a lower row whose whole net is missing."""
+    return [
+        ablated("alex64-without-3467", 2, 0.3, 0.6, 0.2), ablated("alex64-groups", 0, 0.1, 0.30, 0.05),
+        ablated("alex64-groups", 2, 0.1, 0.36, 0.05), ablated("alex64-groups", 1, 0.1, 0.33, 0.05),
+        ablated("alex64-without-3467", 0, 0.2, 0.66, 0.2), ablated("alex64-without-7", 1, 0.05, 0.297, 0.1),
+        ablated("zf64-wide", 1, 0.4, 0.2, 0.1),
     ]  # fmt: skip
+
+
+def test_table_3_sums_up_the_seeds_of_a_row_beside_the_whole_net():
+    whole, without_7, both, wide = ablation_table.table("zf64", table_3())
+    assert [row["model"] for row in (whole, without_7, both, wide)] == [
+        "alex64-groups", "alex64-without-7", "alex64-without-3467", "zf64-wide"
+    ]  # fmt: skip
+    assert whole["seeds"] == [0, 1, 2] and both["seeds"] == [0, 2] and wide["seeds"] == [1]
+    assert [one["val_top1"] for one in whole["trainings"]] == [0.30, 0.33, 0.36]
+    assert [one["checkpoint"] for one in both["trainings"]] == [
+        "alex64-without-3467-0.h5", "alex64-without-3467-2.h5"
+    ]  # fmt: skip
+    assert whole["val_top1"] == pytest.approx(0.33) and both["val_top1"] == pytest.approx(0.63)
+    # Student's t of 2 degrees of freedom, 4.303, times 0.03 / sqrt(3)
+    assert whole["intervals"]["val_top1"]["high"] == pytest.approx(0.33 + 0.07453, abs=1e-5)
+    assert both["relative"]["val_top1"]["mean"] == pytest.approx(0.63 / 0.33)
+    assert both["minus_whole"]["val_top1"]["mean"] == pytest.approx(0.30)
+    assert without_7["relative"]["val_top1"] == {"mean": pytest.approx(0.9), "trainings": 1}
+    assert without_7["minus_whole"]["train_top1"] == {"mean": pytest.approx(-0.05)}
+    assert wide["relative"] == {} and wide["minus_whole"] == {}
+    assert both["paper_relative"]["val_top1"] == pytest.approx(71.3 / 40.5)
+    assert wide["paper_relative"]["train_top1"] == pytest.approx(18.8 / 33.1)
+    line = ablation_table.line(both)
+    assert line["seeds"] == "0 2" and line["paper_train_top1"] == 71.1
+    assert line["val_top1_low"] < line["val_top1"] < line["val_top1_high"]
+    assert ablation_table.line(wide)["relative"] == ""
+
+
+def test_table_3_is_drawn_on_one_axis_with_the_paper_s(figures):  # noqa: F811
+    setting = ablation.Setting("zf64", data_of(4), 5, 1, None)
+    result = ablation._result(setting, table_3())
+    (figure,) = figures
+    val, train = figure.axes
+    assert val.get_xlim() == train.get_xlim() and val.get_shared_x_axes().joined(val, train)
+    y = dict(zip(rows("zf64"), [k + 0.7 * (k > 6) for k in range(12)], strict=True))
+    for axes, name in ((val, "val_top1"), (train, "train_top1")):
+        drawn = [line for line in axes.lines if line.get_marker() == "o"]
+        found = {
+            (numbers(line.get_xdata())[0], round(float(line.get_ydata()[0]), 2)): line
+            for line in drawn
+        }
+        assert len(drawn) == 3, "a row without its whole net has no share"
+        for entry in result.numbers["table"][:3]:
+            mean = result.numbers["table"][0][name]
+            each = [one[name] / mean for one in entry["trainings"]]
+            line = found[round(each[0], 6), round(y[entry["model"]] - 0.14, 2)]
+            assert numbers(line.get_xdata()) == pytest.approx(each, abs=1e-6)
+            hollow = line.get_markerfacecolor() == "white"
+            assert hollow == (len(each) == 1) and to_hex(line.get_color()) == BLUE
+        k = ablation_table.ERRORS.index(name)
+        theirs = [line for line in axes.lines if line.get_marker() == "D"]
+        assert [to_hex(line.get_color()) for line in theirs] == [ORANGE] * 12
+        paper = [row.published[k] for row in rows("zfnet").values()]
+        shares = [value / paper[0 if n < 7 else 7] for n, value in enumerate(paper)]
+        assert numbers([line.get_xdata()[0] for line in theirs]) == pytest.approx(shares, abs=1e-6)
+        written = [text for text, *_ in texts(axes)]
+        assert written[:2] == ["ours, %", "paper's"] and written[3::2] == [
+            f"{v:.1f}" for v in paper
+        ]
+        ours = {row["model"]: f"{100 * row[name]:.1f}" for row in result.numbers["table"]}
+        assert written[2::2] == [ours.get(model, "–") for model in rows("zf64")]
+        whiskers = [line for line in axes.lines if line.get_label().endswith("95 % interval")]
+        ends = [numbers(line.get_xdata()) for line in whiskers]
+        assert ends == [
+            numbers([entry["relative"][name][end] for end in ("low", "high")])
+            for entry in result.numbers["table"] if len(entry["seeds"]) > 1
+        ]  # fmt: skip
+    labels = ticks(val)
+    assert labels[0] == "Krizhevsky's net, as he had it\nalex64-groups, 1.50 M"
+    assert labels[2].endswith("alex64-without-7, 1.50 M, one seed") and labels[7].endswith(
+        "zf64, not trained"
+    )
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(legend) == len(set(legend)) == 4
+    assert (
+        "2 classes of random; equal trainings of 5 epochs, 1 or 2 or 3 seeds a row"
+        in result.sentences[0]
+    )
+
+
+def test_table_3_says_what_a_task_was_made_for_and_how_sure_it_is(figures):  # noqa: F811
+    data = data_of(4)._replace(source="framed:40000", name="framed")
+    told = ablation._result(ablation.Setting("zf64", data, 10, 10, None), table_3()).sentences
+    assert told[0] == (
+        "Ours: scenes in frames, a task made so that depth counts; equal trainings of 10 epochs, 1 or 2 or 3 seeds a "
+        "row; the mean of ten views. The paper's: ImageNet 2012, one training each."
+    )
+    assert figures[0].texts[1].get_text() == told[0]
+    assert told[1] == (
+        "alex64-groups: 1.50 million parameters, error 33.0 (25.5 to 40.5) % (train 10.0, top-5 5.0; seeds 0, 1, 2), "
+        "1.00 of the whole net's; the paper's 40.5 %, 1.00."
+    )
+    assert told[4] == (
+        "zf64-wide: 1.50 million parameters, error 20.0 % (train 40.0, top-5 10.0; one seed); the paper's 37.5 %, 0.98."
+    )
 
 
 def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures):  # noqa: F811

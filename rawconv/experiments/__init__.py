@@ -22,4 +22,5 @@ Result.
     intervals.py     how sure a mean is;  marked_parts.py  pictures whose eyes and noses are marked
     evidence.py      what a projection says beside nulls, for occlusion.py;  deletion.py  deletion and insertion
     control_variants.py  what controls.py compares;  control_page.py, occlusion_page.py, transfer_page.py  figures
+    ablation_table.py  the rows of table 3;  ablation_nets.py  nets trained elsewhere;  ablation_page.py  its figure
 """

@@ -2,96 +2,133 @@
 2013, section 5.1.
 
     result = run(open_data("framed:40000", 64), study, base="zf64", changes={"epochs": 10, "lr": 0.005}, dropout=0)
+    result = measure(nets, data, study)                  of nets that rawconv-train trained: ablation_nets.py
 
 The upper seven rows change Krizhevsky's net, the lower five the paper's.  Layers that are removed
 take their ReLU and dropout with them; what stood above reads what stood below.  Base zf64 has the
-same rows with every width in the table's ratios.  Errors are those of one centre crop at the end of
-the training, on the training pictures too.
+same rows with every width in the table's ratios.  Errors are those at the end of the training, on
+the training pictures too, of one centre crop or of ten views.  Several seeds of a row are trainings
+that differ in nothing else; ablation_page.py draws them.
 """
 
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
 from .. import checkpoint, models
-from ..data import mean_image
+from ..data import DataSet, mean_image
 from ..errors import UsageError
 from ..machine.arrays import Device
-from ..report.charts import BLUE, GREEN, ORANGE, png, sheet, styled
 from ..training.diagnostics import check_data
-from ..training.evaluation import evaluate
+from ..training.evaluation import answer, evaluate, measures
+from ..training.runs import limit_columns
+from . import ablation_page
+from .ablation_table import BASES, PUBLISHED, Training, line, rows, table
 from .study import Result
 from .trained import train_in
 
-BASES = {"zf64": ("alex64", "zf64", 256, 1024), "zfnet": ("alexnet", "zfnet", 2048, 8192)}
-ERRORS = ("train_top1", "val_top1", "val_top5")
-
-
-class Row(NamedTuple):
-    """A line of the table: the model, as a pattern; what it is; the paper's ERRORS in per cent."""
-
-    model: str
-    what: str
-    published: tuple
-
-
-TABLE = (
-    Row("{alex}-groups", "Krizhevsky's net, as he had it", (35.1, 40.5, 18.1)),
-    Row("{alex}-without-34", "layers 3, 4 removed", (41.8, 45.4, 22.1)),
-    Row("{alex}-without-7", "layer 7 removed", (27.4, 40.0, 18.4)),
-    Row("{alex}-without-67", "layers 6, 7 removed", (27.4, 44.8, 22.4)),
-    Row("{alex}-without-3467", "layers 3, 4, 6, 7 removed", (71.1, 71.3, 50.1)),
-    Row("{alex}-fc{narrow}", "layers 6, 7: half as wide", (40.3, 41.7, 18.8)),
-    Row("{alex}-fc{wide}", "layers 6, 7: twice as wide", (26.8, 40.0, 18.1)),
-    Row("{zf}", "the paper's net", (33.1, 38.4, 16.5)),
-    Row("{zf}-fc{narrow}", "layers 6, 7: half as wide", (38.2, 40.2, 17.6)),
-    Row("{zf}-fc{wide}", "layers 6, 7: twice as wide", (22.0, 38.8, 17.0)),
-    Row("{zf}-wide", "layers 3, 4, 5: wider", (18.8, 37.5, 16.0)),
-    Row("{zf}-wide-fc{wide}", "layers 3 to 7: wider", (10.0, 38.3, 16.9)),
-)
-
-
-def rows(base="zf64"):
-    """{model: its Row} of the table, in its order."""
-    alex, zf, narrow, wide = BASES[base]
-    return {row.model.format(alex=alex, zf=zf, narrow=narrow, wide=wide): row for row in TABLE}
-
-
-PUBLISHED = {
-    "source": "Zeiler & Fergus 2013, table 3: errors in per cent on ImageNet 2012",
-    "columns": list(ERRORS),
-    **{model: list(row.published) for model, row in rows("zfnet").items()},
+# Milliseconds that a picture takes in a step of training: the rows in their order, on two cores of an
+# AVX-512 machine, 2026-11-29.
+STEP = {
+    "zf64": (0.57, 0.43, 0.52, 0.49, 0.44, 0.61, 0.65, 0.95, 0.95, 1.0, 1.6, 1.9),
+    "zfnet": (27, 24, 27, 25, 18, 29, 36, 33, 33, 46, 73, 91),
 }
 
 
+class Setting(NamedTuple):
+    """What all nets of a table share.  views: 1 or 10 crops of a picture, whose answers are averaged."""
+
+    base: str
+    data: DataSet
+    epochs: int
+    views: int
+    device: Device
+
+
 def run(
-    data, study, base="zf64", only=(), changes=(), seed=0, device=None, workspace=256, say=print, dropout=None
+    data, study, base="zf64", only=(), changes=(), seed=0, seeds=1, views=1, device=None, workspace=256, say=print,
+    dropout=None,
 ):  # fmt: skip
-    """A study.Result; the nets are kept in the study's folder as <model>.h5.
+    """A study.Result; the nets are kept in the study's folder as <model>.h5, of several seeds as
+    <model>-<seed>.h5.
 
     data: a DataSet of pictures as large as the base's recipe stores them.  only: models of the
-    table, all if empty.
-    changes: {field of Recipe: value}.  dropout: of all nets, if not each model's own.  UsageError
-    where `only` names another model; RawconvError where nothing can be learnt from the data.
+    table, all if empty.  changes: {field of Recipe: value}.  dropout: of all nets, if not each
+    model's own.  seeds: how many trainings each row has, by seed, seed + 1, ...
+    UsageError where `only` names another model; RawconvError where nothing can be learnt from the data.
     """
-    table, device = rows(base), device or Device()
-    for model in only:
-        if model not in table:
-            raise UsageError(
-                f"{model} is not in the table of {base}; its models are {', '.join(table)}."
-            )
+    known, changes, chosen = rows(base), dict(changes), _chosen(base, only)
     check_data(data)
-    chosen = [model for model in table if not only or model in only]
+    epochs = models.recipe(chosen[0]).changed(changes).epochs
+    setting = Setting(base, data, epochs, views, device or Device())
+    nets = {f"{model}, seed {k}": (model, k) for k in range(seed, seed + seeds) for model in chosen}
+    say(_announce(setting, [model for model, _ in nets.values()]))
 
-    def measure(model):
-        say(f"{model}, net {chosen.index(model) + 1} of {len(chosen)}: {table[model].what}.")
-        begin = partial(_begin, model, data, dict(changes), seed, dropout)
-        net = train_in(study.place(model), begin, data, seed, device, workspace, say=say)
-        return _measure(model, net, data, device, study)
+    def train(key):
+        model, own = nets[key]
+        say(f"{key}, net {list(nets).index(key) + 1} of {len(nets)}: {known[model].what}.")
+        begin = partial(_begin, model, data, changes, own, dropout)
+        net = train_in(study.place(key), begin, data, own, setting.device, workspace, say=say)
+        info = checkpoint.load(study.place(key) / "last.h5").info
+        checkpoint.save(study.folder / _file(model, own, seeds), net, info)
+        return _measured(net, setting)
 
-    measured = study.each(chosen, measure, "ablation", "nets")
-    return _result(base, dict(zip(chosen, measured, strict=True)), data)
+    found = study.each(list(nets), train, "ablation", "nets")
+    trainings = [
+        _training(model, own, _file(model, own, seeds), measured)
+        for (model, own), measured in zip(nets.values(), found, strict=True)
+    ]
+    return _result(setting, trainings)
+
+
+def _chosen(base, only):
+    """The models of the table that are trained, in its order."""
+    known = rows(base)
+    for model in only:
+        if model not in known:
+            raise UsageError(
+                f"{model} is not in the table of {base}; its models are {', '.join(known)}."
+            )
+    return [model for model in known if not only or model in only]
+
+
+def measure(nets, data, study, views=1, device=None, workspace=256):
+    """A study.Result of nets that were trained elsewhere.
+
+    nets: [ablation_nets.TrainedNet], of equal trainings; data: the DataSet that they were trained on.
+    """
+    base = next(base for base in BASES if nets[0].model in rows(base))
+    setting = Setting(base, data, nets[0].recipe.epochs, views, device or Device())
+    keys = {f"{one.model}, seed {one.seed}": one for one in nets}
+
+    def test(key):
+        net = checkpoint.load(keys[key].file).net
+        limit_columns(net, workspace)
+        return _measured(net.to(setting.device), setting)
+
+    found = study.each(list(keys), test, "ablation", "nets")
+    trainings = [
+        _training(one.model, one.seed, str(one.file), measured)
+        for one, measured in zip(nets, found, strict=True)
+    ]
+    return _result(setting, trainings)
+
+
+def _announce(setting, chosen):
+    """A sentence: what is trained, and how many minutes that takes.  A forward alone is a third of a step."""
+    train, val = len(setting.data.train), len(setting.data.val)
+    rates = dict(zip(rows(setting.base), STEP[setting.base], strict=True))
+    looked_at = setting.epochs * val + setting.views * (train + val)
+    pictures = setting.epochs * train + looked_at / 3
+    minutes = sum(rates[model] for model in chosen) * pictures / 60_000
+    nets = f"{len(chosen)} net" + "s" * (len(chosen) > 1)
+    return (
+        f"Training {nets} on {train:,} pictures of {setting.data.name}, {setting.epochs} "
+        f"epoch{'s' * (setting.epochs > 1)} each: about {max(1, round(minutes)):,} min on 2 cores."
+    )
+
+
+def _file(model, seed, seeds):
+    return f"{model}.h5" if seeds == 1 else f"{model}-{seed}.h5"
 
 
 def _begin(model, data, changes, seed, dropout):
@@ -102,86 +139,34 @@ def _begin(model, data, changes, seed, dropout):
     return net, models.recipe(model).changed(changes)
 
 
-def _measure(model, net, data, device, study):
-    """Keep a trained net; its parameters and its errors."""
-    train, val = (evaluate(net, split, device) for split in (data.train, data.val))
-    checkpoint.save(
-        study.folder / f"{model}.h5", net, checkpoint.load(study.place(model) / "last.h5").info
+def _measured(net, setting):
+    """A net's parameters and its errors."""
+    data, device, views = setting.data, setting.device, setting.views
+    train, val = (
+        evaluate(net, split, device) if views == 1 else measures(answer(net, split, device, views))
+        for split in (data.train, data.val)
     )
     errors = 1 - train["top1"], 1 - val["top1"], 1 - val["top5"]
     return {"parameters": sum(value.size for value in net.params.values()), "errors": errors}
 
 
-def _result(base, measured, data):
-    """found: {model: {"parameters", "errors"}}."""
-    table, names = [], list(rows("zfnet"))
-    for (model, row), theirs in zip(rows(base).items(), names, strict=True):
-        if model in measured:
-            errors = dict(zip(ERRORS, measured[model]["errors"].tolist(), strict=True))
-            entry = {
-                "model": model,
-                "what": row.what,
-                "parameters": int(measured[model]["parameters"]),
-                **errors,
-            }
-            table.append(entry | {"checkpoint": f"{model}.h5", "paper": theirs})
+def _training(model, seed, file, measured):
+    return Training(
+        model, seed, file, int(measured["parameters"]), tuple(measured["errors"].tolist())
+    )
+
+
+# ---------------------------------------------------------------------------------------------- what it shows
+
+
+def _result(setting, trainings):
+    """trainings: [Training]; those of one model are one row."""
+    entries = table(setting.base, trainings)
     numbers = {
-        "base": base,
-        "classes": data.classes,
-        "chance": 1 - 1 / len(data.classes),
-        "table": table,
-    }
-    lines = [
-        entry
-        | {
-            f"paper_{name}": value
-            for name, value in zip(ERRORS, PUBLISHED[entry["paper"]], strict=True)
-        }
-        for entry in table
-    ]
-    return Result(
-        numbers, lines, _figure(base, table, data), [_sentence(entry) for entry in table], PUBLISHED
-    )
-
-
-def _sentence(entry):
-    parameters = f"{entry['parameters'] / 1e6:.2f} million parameters"
-    train, val, five = (f"{100 * entry[name]:.1f}" for name in ERRORS)
-    paper = PUBLISHED[entry["paper"]][1]
-    return f"{entry['model']}: {parameters}, error {val} % (train {train}, top-5 {five}); the paper's {paper} %."
-
-
-@styled
-def _figure(base, table, data):
-    title = (
-        f"Table 3: nets with layers removed or resized, {len(data.classes)} classes of {data.name}"
-    )
-    under = "Error of one centre crop at the end of equal trainings, beside the paper's on ImageNet 2012."
-    figure, axes = sheet(1, 2, title, under, (6.0, 0.42 * len(table) + 1.6), sharey=True)
-    ours, paper = axes[0]
-    _bars(ours, [[100 * entry[name] for name in ERRORS] for entry in table])
-    _bars(paper, [PUBLISHED[entry["paper"]] for entry in table])
-    labels = [
-        f"{entry['what']}\n{entry['model']}, {entry['parameters'] / 1e6:.2f} M" for entry in table
-    ]
-    ours.set(title=f"ours, {base}", yticks=range(len(table)), yticklabels=labels)
-    paper.set(title="the paper's, zfnet")
-    ours.invert_yaxis()
-    figure.legend(*ours.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return png(figure)
-
-
-def _bars(axes, errors):
-    """errors: rows of ERRORS in per cent."""
-    train, val, five = zip(*errors, strict=True)
-    y = np.arange(len(errors))
-    axes.barh(y, val, 0.62, color=BLUE, alpha=0.8, label="validation, top-1")
-    axes.plot(train, y, "o", color=ORANGE, ms=5, label="training, top-1")
-    axes.plot(five, y, "D", color=GREEN, ms=4, label="validation, top-5")
-    right = 1.22 * max(max(val), max(train), 1)
-    for place, value in zip(y, val, strict=True):
-        axes.text(
-            max(value, train[place]) + 0.015 * right, place, f"{value:.1f}", va="center", fontsize=8
-        )
-    axes.set(xlabel="error, %", xlim=(0, right))
-    axes.grid(False, axis="y")
+        "base": setting.base, "classes": setting.data.classes, "chance": 1 - 1 / len(setting.data.classes),
+        "views": setting.views, "epochs": setting.epochs,
+        "pictures": {"train": len(setting.data.train), "val": len(setting.data.val)}, "table": entries,
+    }  # fmt: skip
+    figure = ablation_page.draw(setting, entries)
+    sentences = ablation_page.sentences(setting, entries)
+    return Result(numbers, [line(entry) for entry in entries], figure, sentences, PUBLISHED)

@@ -2,14 +2,18 @@
 
 import click
 
-from ..common import command, say, seed_option, where_options
+from ...errors import RawconvError, UsageError
+from ..common import command, options_given, say, seed_option, where_options
 from .shared import conclude
 
 # the pictures of a base where --data names none
 SCENES = {"zf64": "framed:40000", "zfnet": "scenes"}
+# options of trainings, which nets that are trained already have behind them
+OF_TRAININGS = ("base", "only", "epochs", "batch", "lr", "dropout", "quick", "seed", "seeds")
 
 
 @command("rawconv-experiment ablation")
+@click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
 @click.option(
     "--base",
     type=click.Choice(("zf64", "zfnet")),
@@ -44,9 +48,24 @@ SCENES = {"zf64": "framed:40000", "zfnet": "scenes"}
     is_flag=True,
     help="Train one epoch on a few pictures, to try the command; the numbers mean nothing.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Number of trainings of each row: by --seed, by the next seed, and so on.",
+)
+@click.option(
+    "--views",
+    type=click.Choice(("1", "10")),
+    default="1",
+    show_default=True,
+    help="Number of crops of each picture whose answers are averaged.",
+)
 @seed_option
 @where_options
 def main(
+    checkpoints,
     base,
     only,
     epochs,
@@ -54,75 +73,115 @@ def main(
     lr,
     dropout,
     quick,
+    seeds,
+    views,
     seed,
-    data,
-    out,
-    device,
-    tf32,
-    workspace,
-    force,
-    as_json,
+    **where,
 ):
     """Table 3: twelve nets with layers removed or resized, trained in the same way.
 
-    Without --data on 40,000 built-in scenes in coloured frames (framed:40000; base zfnet: on plain ones), one to two
-    hours on 2 cores.  Each training goes on where it was interrupted; the nets are kept beside the table.
+    Without --data on 40,000 built-in scenes in coloured frames, made so that depth counts (framed:40000; base zfnet: on
+    plain ones), about 70 minutes on 2 cores for each seed.  Each training goes on where it was interrupted; the nets
+    are kept beside the table.  With CHECKPOINTs, files or run folders of rawconv-train, the table is of these nets.
 
     \b
     rawconv-experiment ablation --quick
-    rawconv-experiment ablation --only alex64-without-34 --only alex64-without-3467 --data my-pictures/
+    rawconv-experiment ablation --only alex64-without-34 --only alex64-without-3467 --seeds 3 --data my-pictures/
+    rawconv-experiment ablation runs/alex64-groups-photos-1 runs/alex64-without-67-photos-1 --views 10
     rawconv-experiment ablation --base zfnet --data imagenet/ --device gpu
     """
-    from pathlib import Path
+    from ...machine.arrays import choose_device
 
+    if checkpoints and (given := [name for name in OF_TRAININGS if name in options_given()]):
+        raise UsageError(
+            f"CHECKPOINTs are trained already; leave --{', --'.join(given)} out, or the CHECKPOINTs."
+        )
+    if seed + seeds > 2**32:
+        raise UsageError(
+            f"--seeds {seeds} from --seed {seed} on go beyond the last seed, {2**32 - 1}."
+        )
+    with choose_device(where["device"], say, where["tf32"]) as device:
+        if checkpoints:
+            steps, result = _measure(checkpoints, int(views), where, device)
+        else:
+            dropout = 0 if base == "zf64" and dropout is None else dropout
+            options = {
+                "base": base,
+                "only": sorted(set(only)),
+                "changes": _changes(base, quick, {"epochs": epochs, "batch": batch, "lr": lr}),
+                "seed": seed,
+                "seeds": seeds,
+                "views": int(views),
+                "dropout": dropout,
+            }
+            pictures = _pictures(base, quick, seed, where["data"])
+            steps, result = _train(pictures, options, where, device)
+    conclude(steps, result, where["as_json"])
+
+
+def _pictures(base, quick, seed, data):
+    """The DataSet of a base's trainings; of --quick a few of its validation pictures."""
     from ...data import open_data
     from ...data.subset import few, take
-    from ...errors import RawconvError, UsageError
-    from ...experiments import ablation, study
-    from ...files.run_folders import clean
-    from ...machine.arrays import choose_device
     from ...models import recipe
+
+    pictures = open_data(data or ("framed:48" if quick else SCENES[base]), recipe(base).stored)
+    if not quick:
+        return pictures
+    some = few(pictures.val.labels, 5, len(pictures.classes), seed)
+    return pictures._replace(val=take(pictures.val, some))
+
+
+def _train(pictures, options, where, device):
+    """(the study, its Result) of trainings; None where the results are known already."""
+    from ...experiments import ablation
+
+    def run(study):
+        how = {"device": device, "workspace": where["workspace"], "say": say}
+        return ablation.run(pictures, study, **options, **how)
+
+    return _in_study(options["base"], pictures, options, where, device, run)
+
+
+def _measure(paths, views, where, device):
+    """(the study, its Result) of nets that are trained already."""
+    from ...experiments import ablation, ablation_nets
+
+    nets = ablation_nets.read(paths)
+    pictures = ablation_nets.pictures(nets, where["data"])
+
+    def run(study):
+        return ablation.measure(nets, pictures, study, views, device, where["workspace"])
+
+    base = ablation_nets.base_of(nets[0].model)
+    options = {"base": base, "nets": [net.identity() for net in nets], "views": views}
+    return _in_study(base, pictures, options, where, device, run)
+
+
+def _in_study(base, pictures, options, where, device, run):
+    """(the study of these options on these pictures, its Result by `run`)."""
+    from pathlib import Path
+
+    from ...experiments import study
+    from ...files.run_folders import clean
     from ...visualize.scan_record import data_key
 
-    changes = _changes(base, quick, {"epochs": epochs, "batch": batch, "lr": lr})
-    dropout = 0 if base == "zf64" and dropout is None else dropout
-    source = data or ("framed:48" if quick else SCENES[base])
-    pictures = open_data(source, recipe(base).stored)
-    if quick:
-        some = few(pictures.val.labels, 5, len(pictures.classes), seed)
-        pictures = pictures._replace(val=take(pictures.val, some))
-    with choose_device(device, say, tf32) as where:
-        options = {
-            "base": base,
-            "only": sorted(set(only)),
-            "changes": changes,
-            "seed": seed,
-            "dropout": dropout,
-        }
-        identity = options | {
-            "data": data_key(pictures.source, pictures.train),
-            "device": str(where),
-        }
-        identity |= {"held_out": data_key(pictures.source, pictures.val)}
-        steps = study.begin(
-            "ablation",
-            identity,
-            Path("runs"),
-            clean(f"{base}-{pictures.name}-ablation"),
-            out,
-            force,
-        )
-        try:
-            how = {"device": where, "workspace": workspace, "say": say}
-            result = None if steps.known else ablation.run(pictures, steps, **options, **how)
-        except (RawconvError, UsageError):
-            steps.withdraw()
-            raise
-    conclude(steps, result, as_json)
+    identity = options | {
+        "data": data_key(pictures.source, pictures.train),
+        "held_out": data_key(pictures.source, pictures.val),
+        "device": str(device),
+    }
+    stem = clean(f"{base}-{pictures.name}-ablation")
+    steps = study.begin("ablation", identity, Path("runs"), stem, where["out"], where["force"])
+    try:
+        return steps, None if steps.known else run(steps)
+    except (RawconvError, UsageError):
+        steps.withdraw()
+        raise
 
 
 def _changes(base, quick, chosen):
-    """Return {field of Recipe: value} for all trainings: the options, else what --quick and the base say."""
+    """{field of Recipe: value} for all trainings: the options, else what --quick and the base say."""
     usual = {"epochs": 10, "lr": 0.005} if base == "zf64" else {}
     short = {"epochs": 1, "batch": 16} if quick else {}
     return usual | short | {name: value for name, value in chosen.items() if value}
