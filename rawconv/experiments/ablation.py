@@ -161,12 +161,13 @@ def _training(model, seed, file, measured):
 
 def _result(setting, trainings):
     """trainings: [Training]; those of one model are one row."""
-    entries = table(setting.base, trainings)
+    data, entries = setting.data, table(setting.base, trainings)
     numbers = {
-        "base": setting.base, "classes": setting.data.classes, "chance": 1 - 1 / len(setting.data.classes),
-        "views": setting.views, "epochs": setting.epochs,
-        "pictures": {"train": len(setting.data.train), "val": len(setting.data.val)}, "table": entries,
+        "base": setting.base, "task": ablation_page.task(data), "classes": data.classes,
+        "chance": 1 - 1 / len(data.classes), "views": setting.views, "epochs": setting.epochs,
+        "pictures": {"train": len(data.train), "val": len(data.val)}, "table": entries,
     }  # fmt: skip
-    figure = ablation_page.draw(setting, entries)
-    sentences = ablation_page.sentences(setting, entries)
-    return Result(numbers, [line(entry) for entry in entries], figure, sentences, PUBLISHED)
+    return Result(
+        numbers, [line(entry) for entry in entries], ablation_page.draw(numbers), ablation_page.sentences(numbers),
+        PUBLISHED,
+    )  # fmt: skip

@@ -9,17 +9,17 @@ PANELS = {"val_top1": "validation, top-1", "train_top1": "training, top-1"}
 
 
 @styled
-def draw(setting, table):
+def draw(numbers):
     """PNG bytes: all twelve rows, those without a training with the paper's alone.
 
-    setting: ablation.Setting.  table: of ablation_table.table.
+    numbers: of the JSON file, with "base", "task", "epochs", "views" and "table".
     """
-    trained = {entry["model"]: entry for entry in table}
-    names = rows(setting.base)
+    trained = {entry["model"]: entry for entry in numbers["table"]}
+    names = rows(numbers["base"])
     places = dict(zip(names, [n + GAP * (n >= UPPER) for n in range(len(names))], strict=True))
     title = "Table 3: error of nets with layers removed or resized, as a share of the whole net's"
     figure, axes = sheet(
-        1, 2, title, caption(setting, table), (5.6, 6.2), sharey=True, sharex=True
+        1, 2, title, caption(numbers), (5.6, 6.2), sharey=True, sharex=True
     )  # fmt: skip
     for panel, (name, words) in zip(axes[0], PANELS.items(), strict=True):
         for row, (model, y) in enumerate(places.items()):
@@ -94,26 +94,28 @@ def _limits(panels):
     return min(0, 1.02 * min(drawn)), 1.06 * max(drawn)
 
 
-def caption(setting, table):
+def task(data):
+    """What the nets of a DataSet have to tell apart, in words."""
+    if data.source.startswith("framed"):
+        return "scenes in frames, a task made so that depth counts"
+    return f"{len(data.classes)} classes of {data.name}"
+
+
+def caption(numbers):
     """What the task is, how long was trained, and how many seeds there are, in a sentence or two."""
-    what = "scenes in frames, a task made so that depth counts"
-    data = setting.data
-    task = (
-        what if data.source.startswith("framed") else f"{len(data.classes)} classes of {data.name}"
-    )
-    counts = sorted({len(entry["seeds"]) for entry in table})
-    words = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds") + " a row"
-    epochs = f"{setting.epochs} epoch" + "s" * (setting.epochs > 1)
-    views = "one centre crop" if setting.views == 1 else "the mean of ten views"
+    counts = sorted({len(entry["seeds"]) for entry in numbers["table"]})
+    seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds") + " a row"
+    epochs = f"{numbers['epochs']} epoch" + "s" * (numbers["epochs"] > 1)
+    views = "one centre crop" if numbers["views"] == 1 else "the mean of ten views"
     return (
-        f"Ours: {task}; equal trainings of {epochs}, {words}; {views}. "
+        f"Ours: {numbers['task']}; equal trainings of {epochs}, {seeds}; {views}. "
         "The paper's: ImageNet 2012, one training each."
     )
 
 
-def sentences(setting, table):
+def sentences(numbers):
     """The caption, and a sentence for each row, in words for the terminal."""
-    return [caption(setting, table), *map(_sentence, table)]
+    return [caption(numbers), *map(_sentence, numbers["table"])]
 
 
 def _sentence(entry):
