@@ -204,3 +204,21 @@ def test_this_tree_against_another():
     )
     assert found["interval"] == (3.0, 6.5), "the fifth and the twelfth"
     assert line({"work": "zf64 3 step", **found}).split()[3:6] == ["2000.000", "4.750", "3.00-6.50"]
+
+
+def test_every_command_takes_the_options_that_it_has():
+    import importlib
+    import inspect
+
+    import bench
+
+    for name in bench.NAMES:
+        try:
+            command = importlib.import_module(f"bench_{name}").main
+        except ImportError as error:  # a rival that is not installed
+            assert error.name and not error.name.startswith("bench_"), error
+            continue
+        taken = inspect.signature(command.callback).parameters.values()
+        if any(one.kind is one.VAR_KEYWORD for one in taken):
+            continue
+        assert {one.name for one in taken} == {one.name for one in command.params}, name

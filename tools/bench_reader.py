@@ -22,6 +22,7 @@ SIZE, CROP, BATCH, DIFFERENT = 256, 224, 128, 96
 @click.command()
 @click.option(
     "--pictures",
+    "images",
     type=click.IntRange(BATCH),
     default=14_000,
     show_default=True,

@@ -5,8 +5,9 @@ python tools/make_docs.py --measure controls     runs the commands of docs/numbe
                                                  they find;  controls:photos  one of them;  --at FOLDER  where they run
 
 A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "numbers": {...}}}, where "before" may list
-commands to run first, and "keep" the numbers that a page speaks of.  On a page, a paragraph or a table with measured
-numbers stands below its template, in which {controls[photos][units]} is one of them:
+commands to run first, and "keep" the numbers that a page speaks of.  A command may also be "python tools/... --json".
+On a page, a paragraph or a table with measured numbers stands below its template, in which {controls[photos][units]}
+is one of them:
 
     <!-- numbers
     Over {controls[photos][units]} units it is {controls[photos][variants][guided][cosine][mean]:.2f}.
@@ -102,11 +103,14 @@ def measure(name, at):
 
 
 def run(command, at):
-    """What a command of rawconv finds, by its --json: an experiment's numbers, of any other all of
-    it, {} without that option.
+    """What a command of rawconv or a tool finds, by its --json: an experiment's numbers, of any
+    other all of it, {} without that option.
     """
     name, *arguments = shlex.split(os.path.expandvars(command))
-    line = [sys.executable, "-m", "rawconv", name.removeprefix("rawconv-"), *arguments]
+    if name == "python":
+        line = [sys.executable, ROOT / arguments[0], *arguments[1:]]
+    else:
+        line = [sys.executable, "-m", "rawconv", name.removeprefix("rawconv-"), *arguments]
     weights = pathlib.Path(at, "weights")
     if not weights.exists():
         weights.symlink_to(ROOT / "weights")

@@ -1,0 +1,86 @@
+"""On the experiments' pages no result is typed: a per cent, a correlation, an interval stands in a paragraph that
+tools/make_docs.py fills from docs/numbers, or in one that is marked as the paper's.
+
+    <!-- the paper's -->
+    Its axes end at 0.8.
+
+Settings are written as code, `0.3`.  What a block of code prints is held by test_docs.py.
+"""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = sorted(path.name for path in (ROOT / "docs/experiments").glob("*.md"))
+STILL_TYPED = {  # pages that are to be measured anew; one that is done leaves this list
+    "ablation.md", "correspondence.md", "ensemble.md", "evolution.md", "filters.md", "invariance.md", "layers.md",
+    "occlusion.md", "transfer.md",
+}  # fmt: skip
+NUMBER = r"[-+−]?\d+(?:\.\d+)?"
+RESULT = re.compile(
+    rf"{NUMBER} ?(?:%|per cent|percentage points?|points? of)|"  # shares, and their differences
+    r"(?<![\d.])[-+−]?0\.\d+|"  # correlations, cosines, areas
+    rf"{NUMBER} ?± ?{NUMBER}|\({NUMBER} to {NUMBER}"  # intervals
+)
+LEVEL = "95 %"  # of an interval: no result
+
+
+def paragraphs(text):
+    """The paragraphs, tables and lists of a page that nothing but a hand has written."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for mark in (r"<!-- numbers\n.*?\n-->", r"<!-- the paper's -->"):
+        text = re.sub(rf"^{mark}\n.+?(?=\n\n|\n?\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.split(r"\n{2,}", text)
+
+
+def results(text):
+    """The results that are typed on a page."""
+    plain = (re.sub(r"`[^`]*`", "", part).replace(LEVEL, "") for part in paragraphs(text))
+    return [found for part in plain for found in RESULT.findall(part)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_results_are_measured(page):
+    typed = results((ROOT / "docs/experiments" / page).read_text())
+    if page in STILL_TYPED:
+        assert typed, f"{page} has no typed result any more; take it off STILL_TYPED"
+    else:
+        assert not typed, f"{page}: write a template for {typed} (CONTRIBUTING, a measured number)"
+
+
+def test_the_list_names_pages_that_are_there():
+    assert set(PAGES) >= STILL_TYPED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is 31.5 % of them.",
+        "| a | 40 % |",
+        "by 1.5 points of accuracy",
+        "The cosine is 0.98, as in the paper.",
+        "- a list\n- it falls by -0.02 there",
+        "6.2 times (4.5 to 7.0 over the rounds)",
+        "83.8 ± 0.5",
+        "<!-- numbers\nOf {a[b]}.\n-->\nOf 0.5.\n\nAnd 0.25 by hand.",
+        "<!-- the paper's -->\nIt has 38.4 %.\n\nHere it is 12 %.",
+    ],
+)
+def test_a_typed_result_is_found(text):
+    assert len(results(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A 95 % interval of 24 pictures of 224 pixels, Zeiler & Fergus 2013, 6.2 times.",
+        "a learning rate of `0.01` and `--dropout 0.3`",
+        "```sh\nrawconv-train --lr 0.01\n```\n\n```text\n31 %\n```",
+        "<!-- numbers\nOf {a[b]:.0%} it is {a[c]:.2f}.\n-->\nOf 31 % it is\n0.25 (0.20 to 0.30).\n",
+        "<!-- the paper's -->\n| layer | 16.5 % |\n| other | 0.8 |\n",
+    ],
+)
+def test_what_is_filled_or_published_or_code_is_none(text):
+    assert results(text) == []
