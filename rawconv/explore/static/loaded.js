@@ -32,7 +32,8 @@ export const loadPicture = (id) => remembered(pictures, id, () => ask(pictureAdd
 
 /** The feature maps of a layer in a picture. */
 export function loadMaps(id, layer) {
-  const address = pictureAddress(id, `/maps?layer=${encodeURIComponent(layer)}`);
+  // the number of the net makes the address of the sprite another when a run that is watched replaces it
+  const address = pictureAddress(id, `/maps?layer=${encodeURIComponent(layer)}&net=${loaded.net.net}`);
   if (maps.size > KEPT) maps.delete(maps.keys().next().value);
   return remembered(maps, address, () => ask(address, undefined, { kind: "maps" }));
 }

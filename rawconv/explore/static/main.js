@@ -3,6 +3,7 @@
 import { byId } from "../page/elements.js";
 import "./way_down.js";
 import "./beside.js";
+import { watchRun } from "./watch.js";
 import { bringKnown, listenForPictures } from "./bring.js";
 import { listenForBrowser, makeBrowser } from "./browse.js";
 import { fillHelp, keyPressed } from "./keyboard.js";
@@ -52,6 +53,7 @@ async function begin() {
   const { pictures } = loaded.net, [split] = Object.keys(loaded.data.splits);
   if (!state.p && pictures.length) change({ p: pictures.join(",") }, { quietly: true });
   else if (!state.p && split) await bringKnown(`${split}:0`, { quietly: true });
+  if (loaded.net.run && !location.hash.includes("view=")) change({ view: "run" }, { quietly: true });
   if (!layerOf(parseUnit(state.u).layer)) change({ u: firstLayer().name }, { quietly: true });
 }
 
@@ -75,13 +77,18 @@ async function loadNet() {
   makeBrowser(loaded.data);
 }
 
-/** The server is gone, or back: then all is asked once more, for another net may be there. */
+/** The server is gone, or back: then another net may be there. */
 async function connected(there) {
   byId("gone").hidden = there;
   if (!there) return;
+  await loadNet();
+  showAgain();
+}
+
+/** Ask for all that is shown once more: the net is another one. */
+function showAgain() {
   forget();
   for (const update of [updateUnit, updatePictures, updateMaps, updateLikes]) update.again();
-  await loadNet();
   show();
 }
 
@@ -111,6 +118,7 @@ async function start() {
   await begin();
   onChange(show);
   show();
+  watchRun(showAgain);
   document.body.dataset.ready = "yes";
 }
 

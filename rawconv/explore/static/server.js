@@ -17,10 +17,15 @@ export const onConnection = (listener) => listeners.push(listener);
 /** Ask for JSON.  body: what is posted, an object or a Blob; kind: at most one question of it is under way. */
 export async function ask(address, body, { kind, headers = {} } = {}) {
   const answer = await send(address, body, kind, headers);
-  const said = await answer.json().catch(() => ({ error: `The server answered ${answer.status}, without a reason.` }));
+  const said = await answer.json().catch(notJson);
   if (answer.status === 409 && said.error === "replaced") throw new Replaced();
-  if (!answer.ok) throw new Refused(said.error);
+  if (said.error) throw new Refused(said.error);
   return said;
+}
+
+function notJson(error) {
+  if (error.name === "AbortError") throw new Replaced();
+  return { error: "The server's answer can not be read." };
 }
 
 /** The same for an answer that is read line by line or saved as a file: the Response. */

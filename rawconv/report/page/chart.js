@@ -5,8 +5,10 @@ import { formatNumber } from "./numbers.js";
 
 const WIDTH = 460, HEIGHT = 260, LEFT = 44, RIGHT = 14, TOP = 12, BOTTOM = 34; // pixels, and the margins
 
-/** Figure of `lines` [{name, values, kind: CSS classes}] over `epochs`, one value for each. */
-export function lineChart(title, note, epochs, lines) {
+const KEYS = [["a", "training"], ["b", "validation"]]; // CSS class and name of the colours
+
+/** Figure of `lines` [{name, values, kind: CSS classes}] over `epochs`, one value for each, undefined for none. */
+export function lineChart(title, note, epochs, lines, keys = KEYS) {
   const scale = makeScale(epochs, lines);
   const cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, x1: -9, x2: -9 });
   const words = element("p", { class: "said" }, describe(epochs, lines, epochs.length - 1));
@@ -20,16 +22,18 @@ export function lineChart(title, note, epochs, lines) {
   const chart = svg("svg", { viewBox, role: "img", "aria-label": label, onpointermove },
     yAxis(scale), xAxis(epochs, scale), cursor,
     lines.map((line) => polyline(line, epochs, scale)), lines.map((line) => endDot(line, epochs, scale)));
-  return element("figure", {}, element("figcaption", {}, element("b", {}, title), ` ${note}`, legend()), chart, words);
+  const caption = element("figcaption", {}, element("b", {}, title), ` ${note}`, legend(keys));
+  return element("figure", {}, caption, chart, words);
 }
 
-function legend() {
-  return element("span", { class: "legend" },
-    element("i", { class: "a" }), "training", element("i", { class: "b" }), "validation");
+function legend(keys) {
+  return element("span", { class: "legend" }, keys.flatMap(([kind, name]) => [element("i", { class: kind }), name]));
 }
+
+const known = (value) => value !== undefined;
 
 function makeScale(epochs, lines) {
-  const highest = Math.max(...lines.flatMap((line) => line.values), 1e-9);
+  const highest = Math.max(...lines.flatMap((line) => line.values.filter(known)), 1e-9);
   const step = niceStep(highest), top = Math.ceil(highest / step) * step;
   const last = Math.max(...epochs, 1), first = Math.min(...epochs, last);
   const width = WIDTH - LEFT - RIGHT, height = HEIGHT - TOP - BOTTOM;
@@ -59,12 +63,14 @@ function xAxis(epochs, { x }) {
 }
 
 function polyline({ values, kind }, epochs, { x, y }) {
-  const points = values.map((value, i) => `${x(epochs[i]).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const points = values.flatMap((value, i) => (
+    known(value) ? [`${x(epochs[i]).toFixed(1)},${y(value).toFixed(1)}`] : [])).join(" ");
   return svg("polyline", { class: `line ${kind}`, points });
 }
 
 function endDot({ values, kind }, epochs, { x, y }) {
-  return svg("circle", { class: `dot ${kind}`, r: 3.5, cx: x(epochs.at(-1)), cy: y(values.at(-1)) });
+  const last = values.findLastIndex(known);
+  return last >= 0 && svg("circle", { class: `dot ${kind}`, r: 3.5, cx: x(epochs[last]), cy: y(values[last]) });
 }
 
 /** The index of the epoch nearest to the pointer. */
@@ -76,6 +82,7 @@ function nearest(event, epochs, { x }) {
 }
 
 function describe(epochs, lines, i) {
-  const found = lines.map(({ name, values }) => `${name} ${formatNumber(values[i])}`);
+  const there = lines.filter(({ values }) => known(values[i]));
+  const found = there.map(({ name, values }) => `${name} ${formatNumber(values[i])}`);
   return `After epoch ${epochs[i]}: ${found.join(", ")}.`;
 }
