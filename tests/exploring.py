@@ -45,13 +45,13 @@ def client_of(session, host="127.0.0.1", token="", watch=None, **options):
 
 
 @contextlib.contextmanager
-def serving(session, watch=None, token=""):
-    """The address of a server of a session, over a socket, in a thread."""
+def serving(session, watch=None, token="", port=0):
+    """The address of a server of a session, over a socket, in a thread.  port: 0 is any that is free."""
     pytest.importorskip("uvicorn", reason="the explorer needs uvicorn: pip install uvicorn")
     from rawconv.explore import serve
     from rawconv.explore.server import application
 
-    sock, answers = serve.bind("127.0.0.1", 0), threading.Event()
+    sock, answers = serve.bind("127.0.0.1", port), threading.Event()
     app = application(session, serve.access(sock, "127.0.0.1", token), watch)
     server = serve.server_of(app, answers.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
