@@ -1,7 +1,7 @@
-"""Photograph the explorer for docs/explore.md, into docs/pictures/: its page with the built-in scenes, in
+"""Photograph the explorer for docs/explore.md, into docs/pictures/explore/: its page with the built-in scenes, in
 headless Chromium.
 
-python tools/make_screenshots.py                 all;  explore-beside  one;  --out FOLDER for another place
+python tools/make_screenshots.py                 all;  beside  one;  --out FOLDER for another place
 
 A screen is what a browser makes of the page on one machine: the bytes change with its fonts and its version,
 so no test compares them.  Needs Playwright and Chromium.
@@ -20,19 +20,20 @@ ROOT = pathlib.Path(__file__).parent.parent
 WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 FISH = "p=val:0,val:1,val:6&u=conv5:56:3:3"
 SCREENS = {  # name: (address, size, colours, what to scroll to)
-    "explore-page": (f"#{FISH}", WIDE, "light", None),
-    "explore-down": (f"#{FISH}&step=8", WIDE, "light", "#views"),
-    "explore-beside": (f"#{FISH}&view=beside", WIDE, "light", "#views"),
-    "explore-phone": (f"#{FISH}", PHONE, "dark", None),
+    "page": (f"#{FISH}", WIDE, "light", None),
+    "down": (f"#{FISH}&step=8", WIDE, "light", "#views"),
+    "beside": (f"#{FISH}&view=beside", WIDE, "light", "#views"),
+    "phone": (f"#{FISH}", PHONE, "dark", None),
 }
 SOON = 60_000  # milliseconds
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(SCREENS)))
-@click.option("--out", type=click.Path(file_okay=False), default=ROOT / "docs/pictures")
+@click.option("--out", type=click.Path(file_okay=False), default=ROOT / "docs/pictures/explore")
 def main(names, out):
     """Photograph the explorer."""
+    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
     from playwright.sync_api import sync_playwright
 
     command = [

@@ -47,7 +47,7 @@ async function load() {
   try {
     run = await ask("/api/run", undefined, { kind: "run" });
     if (run.filters) run.filters.image = await decodePng(run.filters.png);
-    if (holder && openView().id === "run") draw(holder);
+    drawAgain();
   } catch (error) {
     if (!(error instanceof Refused || error instanceof Replaced)) throw error;
   }
@@ -58,7 +58,12 @@ function addFrame({ fields, answer, projection }) {
   const key = JSON.stringify({ ...fields, unit: answer.unit });
   if (film.key !== key) film = { key, frames: [] };
   film.frames = film.frames.filter(({ net }) => net !== answer.net).slice(1 - FRAMES);
-  film.frames.push({ net: answer.net, epoch: run?.epochs.at(-1)?.epoch, value: answer.value, image: projection });
+  film.frames.push({ net: answer.net, epoch: run?.epochs.at(-1)?.epoch, image: projection });
+  drawAgain();
+}
+
+function drawAgain() {
+  if (holder && openView().id === "run") draw(holder);
 }
 
 function draw(panel) {
