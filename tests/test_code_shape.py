@@ -34,6 +34,7 @@ MANY = {
     "report/figures.grid": FIGURE,
     "report/html._layer": FIGURE,
     "report/html.report": FIGURE,
+    "report/pages.image_page": FIGURE,
     "report/pages.layer_pages": FIGURE,
     "tools/bench_step.torchs": "all that a step of the witness depends on",
     "training/loop.train": OPTIONS,

@@ -11,8 +11,8 @@ import pytest
 from reports import make
 from test_report_browser import DESKTOP, PHONE, address, browser, visit  # noqa: F401
 
-from rawconv.report.html import PAGE
 from rawconv.report.modules import bundle
+from rawconv.report.one_file import PAGE, PAGES
 
 
 def write(folder, **modules):
@@ -76,9 +76,9 @@ def test_what_cannot_be_put_together_is_refused(tmp_path, main, says):
 
 
 def test_every_module_of_the_page_is_in_it():
-    script = bundle(PAGE, "main.js")
+    scripts = "\n".join(bundle(PAGE, entry) for entry, _ in PAGES.values())
     assert {f"module_{path.stem}" for path in PAGE.glob("*.js")} == set(
-        re.findall(r"^const (\w+) = \(\(\)", script, re.M)
+        re.findall(r"^const (\w+) = \(\(\)", scripts, re.M)
     )
 
 

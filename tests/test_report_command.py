@@ -20,7 +20,9 @@ def test_report_option(place):  # noqa: F811
 
 def test_report_refusals(place):  # noqa: F811
     refused("--layer", 2, "--report", "pictures", code=2, says="is a folder")
-    refused("--layer", 2, "--report", "out.html", "a.png", code=2, says="a data set")
+    refused("--layer", 2, "--report", "o.html", "--label", "cat", code=2, says="name both")
+    refused("--label", "cat", "a.png", code=2, says="name both")
+    refused("--report", "o.html", "--label", "whale", "a.png", code=2, says="cat, sea dog")
 
 
 def test_a_page_that_cannot_be_written_leaves_the_figures(place):  # noqa: F811

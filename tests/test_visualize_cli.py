@@ -274,6 +274,7 @@ def test_a_image(place):
     assert sorted(p.name for p in pathlib.Path(lines[-1]).iterdir()) == [
         "conv2-a.png",
         "index.json",
+        "topk.hdf5",
     ]
     layer = about["pictures"][0]["layers"][0]
     values = [unit["value"] for unit in layer["units"]]
@@ -325,6 +326,25 @@ def test_image_needs_no_data_and_json_is_all(place):
     os.rename("pictures", "gone")
     about = json.loads(run("--layer", 2, "a.png", "--json").stdout)
     assert {c["class"] for c in about["pictures"][0]["classes"]} == {"cat", "sea dog"}
+    assert all("likes" not in unit for unit in about["pictures"][0]["layers"][0]["units"])
+    said = run("--layer", 2, "a.png").stderr
+    assert (
+        "What the maps like is not shown: " in said
+        and "trained on pictures, which is not here" in said
+    )
+    refused("--layer", 2, "a.png", "--data", "nowhere", code=2, says="nowhere")
+
+
+def test_what_the_maps_of_an_image_s_units_like(place):
+    """As the data set's own figure has it; the scan is kept for it."""
+    run("--layer", 2, "--units", "7", "--split", "train", "--out", "runs/whole")
+    want = index("runs/whole")["layers"][0]["units"]["7"]
+    result = run("--layer", 2, "--units", "7", "--split", "train", "a.png", "--out", "runs/one")
+    (unit,) = index("runs/one")["pictures"][0]["layers"][0]["units"]
+    assert unit["likes"] == [{"picture": one["picture"], "value": one["value"]} for one in want]
+    assert "no new scan" in result.stderr
+    run("--layer", 2, "--no-patches", "a.png", "--out", "runs/bare")
+    assert not pathlib.Path("runs/bare/topk.hdf5").exists()
 
 
 def test_a_bad_image_does_not_keep_the_good_ones(place):

@@ -94,7 +94,12 @@ from .common import (
 @click.option(
     "--report",
     metavar="FILE.html",
-    help="File for one page for a browser, with every feature map and its units.",
+    help="File for one page for a browser: every map and its units; of PICTUREs, why each is taken for what.",
+)
+@click.option(
+    "--label",
+    metavar="CLASS",
+    help="True class of the PICTUREs, for --report.  [the class that their folder is named after]",
 )
 @range_option
 @weights_option
@@ -122,6 +127,7 @@ def main(
     percentile,
     patches,
     report,
+    label,
     value_range,
 ):
     """Draw what the units of a net respond to, projected down to pixels.
@@ -152,7 +158,8 @@ def main(
         _need_files(images)
         _need_draw(units)
         _need_others(images, control)
-        _need_report(report, images, control, force)
+        _need_report(report, control, force)
+        _need_label(label, images, report)
         if trace:
             _only_a_trace(
                 images, {"--layer": layers, "--units": units, "--out": out, "--control": control}
@@ -171,7 +178,7 @@ def main(
         asked = [(name, _maps(units, net, name, seed)) for name in _layers(net, layers, units)]
         job = Job(net, info, weights, asked, look, top, out, workspace << 20, held, ranks)
         drawn = (
-            _of_images(job, images, levels, as_json)
+            _of_images(job, images, levels, Beside(data, split, report, label), as_json)
             if images
             else _of_data(job, data, split, report)
         )
@@ -208,17 +215,84 @@ class Job(NamedTuple):
         return pathlib.Path(self.out)
 
 
-def _of_images(job, images, levels, as_json):
+class Beside(NamedTuple):
+    """What single pictures are shown beside.
+
+    data, split: --data, None for the net's own, and --split, of which the maps' favourites are.
+    report, label: --report and --label.
+    """
+
+    data: str | None
+    split: str
+    report: str | None
+    label: str | None
+
+
+def _of_images(job, images, levels, beside, as_json):
     """Draw the strongest units of single pictures: (folder, {} for index.json, what went wrong)."""
     from ..report import figure2
 
+    asked = _asked_why(job.net, images, beside) if beside.report else []
     stored, trouble = figure2.read_images(images, job.net, levels)
     figure2.need_others(job.look, stored)
+    source, why_not = _data_beside(job, beside)
     folder, tell = job.folder(job.info.get("data")), figure2.silent if as_json else echo
+    liked = _liked(job, source, beside, folder, why_not)
     about = figure2.draw_images(
-        job.net, stored, job.asked, job.look, job.top, folder, tell, job.workspace
+        job.net, stored, job.asked, job.look, job.top, folder, tell, job.workspace, liked
     )
-    return folder, about, trouble
+    if not beside.report:
+        return folder, about, trouble
+    asked = {path: true for path, true in zip(images, asked, strict=True)}
+    pictures = [(path, image, asked[path]) for _, path, image in stored]
+    trouble += figure2.draw_why(beside.report, job.net, pictures, liked, job.look, job.weights, say)
+    return folder, about | {"report": beside.report}, trouble
+
+
+def _asked_why(net, images, beside):
+    """The number of the true class of each picture, None where it is not known.
+
+    UsageError: --label is no class.  RawconvError: the net has no score for each class.
+    """
+    from .. import soundness
+    from ..visualize.class_number import class_number, is_class
+
+    soundness.check_scores(net)
+    if beside.label:
+        return [class_number(net, beside.label)] * len(images)
+    folders = [pathlib.Path(image).absolute().parent.name for image in images]
+    return [class_number(net, name) if is_class(net, name) else None for name in folders]
+
+
+def _data_beside(job, beside):
+    """(the data set whose pictures the maps are scanned for, or None; why there is none, a sentence)."""
+    from ..training.runs import data_of
+
+    if job.look.control or not (job.look.patches or beside.report):
+        return None, ""
+    whole = not job.info.get("data")
+    try:
+        return data_of(job.net, job.weights, job.info, beside.data, whole), ""
+    except (RawconvError, UsageError) as error:
+        if beside.data:
+            raise
+        return None, f"What the maps like is not shown: {error}"
+
+
+def _liked(job, source, beside, folder, why_not):
+    """The Liked of the layers that are drawn; without a data set one that knows nothing."""
+    from ..report.liked import Liked, find_liked
+    from ..visualize.contributions import last_layers
+    from ..visualize.units import layer_object
+
+    if source is None:
+        if why_not:
+            say(why_not)
+        return Liked(job.net, None, {}, trouble=why_not)
+    layers = [name for name, _ in job.asked] if job.look.patches else []
+    if beside.report:
+        layers += [layer_object(job.net, layer) for layer in last_layers(job.net)]
+    return find_liked(job.net, source, beside.split, list(dict.fromkeys(layers)), folder, say)
 
 
 def _of_data(job, data, split, report):
@@ -352,14 +426,13 @@ def _need_others(images, control):
         raise UsageError("--control other-switches needs another PICTURE to take the switches of.")
 
 
-def _need_report(report, images, control, force):
-    """UsageError where a page cannot be: of single pictures, in the place of a folder or of what is
-    there already.
-    """
-    if report and images:
-        raise UsageError(
-            "--report shows the units of a data set; leave it out with pictures, or the pictures with it."
-        )
+def _need_label(label, images, report):
+    if label and not (images and report):
+        raise UsageError("--label is the true class of PICTUREs in a --report; name both.")
+
+
+def _need_report(report, control, force):
+    """UsageError where a page cannot be: in the place of a folder or of what is there already."""
     if report and control:
         raise UsageError("--report shows a net as it is; leave --control or --report out.")
     if report and pathlib.Path(report).is_dir():

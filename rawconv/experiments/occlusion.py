@@ -19,11 +19,12 @@ from ..data.preprocessing import preprocess
 from ..data.subset import take
 from ..errors import RawconvError, UsageError
 from ..layers.softmax import softmax
-from ..machine.arrays import Array, array_module, to_cpu
+from ..machine.arrays import Array, to_cpu
 from ..machine.threads import cut
 from ..visualize import perturbed
 from ..visualize.earlier_scans import scan_once
 from ..visualize.forward_pass import ForwardPass, forward_pass
+from ..visualize.occluder import Places, changes
 from ..visualize.projection import project
 from ..visualize.units import Unit, layer_object, user_name
 from . import evidence
@@ -81,39 +82,6 @@ def run(subject, study, pictures, layer="conv5", square=None, stride=None, fill=
     if study.ranks.rank:
         return None  # the first process draws
     return _result(net, pictures, results, places, filled, name, numbers)
-
-
-class Places(NamedTuple):
-    """Where the square's middle was, its rows and columns; the boxes (n, 4), row by row: top, left,
-    bottom, right, cut off at the border; the square's side."""
-
-    rows: np.ndarray
-    columns: np.ndarray
-    boxes: np.ndarray
-    side: int
-
-    @classmethod
-    def of(cls, shape, side, stride):
-        """Every `stride` pixels of a picture of `shape`, as far from one border as from the other."""
-        rows, columns = (
-            np.arange((length - 1) % stride // 2, length, stride) for length in shape[:2]
-        )
-        tops = (
-            np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2) - side // 2
-        )
-        return cls(
-            rows,
-            columns,
-            np.hstack([np.maximum(tops, 0), np.minimum(tops + side, shape[:2])]),
-            side,
-        )
-
-    def grid(self, values):
-        return values.reshape(len(self.rows), len(self.columns))
-
-    def middle(self, index):
-        row, column = divmod(int(index), len(self.columns))
-        return {"y": int(self.rows[row]), "x": int(self.columns[column])}
 
 
 # ---------------------------------------------------------------------------------------------- one picture
@@ -174,24 +142,6 @@ def respond(net, covered, boxes, label):
         "best": p.argmax(axis=1),
         "best_p": p.max(axis=1),
     }
-
-
-def changes(x, grey, boxes):
-    """(r (n, h, w, C), corner (n, 2)) for perturbed.forward: windows of one size of x, in each a
-    box of `grey`.
-
-    x, grey: prepared pictures (1, H, W, C).  A box that the border cuts off is smaller than its
-    window, which keeps the pixels of x beside it.
-    """
-    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=0)
-    corner = np.minimum(boxes[:, :2], np.array(x.shape[1:3]) - size)
-    xp = array_module(x)
-    rows, columns = (corner[:, axis, None] + np.arange(size[axis]) for axis in range(2))
-    top, left, bottom, right = boxes.T[:, :, None]
-    covered = (top <= rows) & (rows < bottom), (left <= columns) & (columns < right)
-    which = (covered[0][:, :, None] & covered[1][:, None]).astype(np.int64)  # of x and grey
-    places = which, rows[:, :, None], columns[:, None]
-    return xp.concatenate([x, grey])[tuple(map(xp.asarray, places))], corner
 
 
 def _projections(subject, shown, top, covered):

@@ -33,7 +33,7 @@ from ..visualize.forward_pass import WORKSPACE, forward_passes
 from ..visualize.random_maps import draw
 from ..visualize.top_activations import scan
 from ..visualize.units import layer_object, shown_name, user_name
-from . import html
+from . import html, why
 from .experiments import experiments
 from .look import LOOK
 from .pages import draw_pages, image_page, layer_pages, plan
@@ -173,12 +173,29 @@ def _summary(description, files):
     return f"{description['layer']}: {', '.join(files)}{dead}"
 
 
+def draw_why(path, net, pictures, liked, look, weights, say=silent):
+    """Write the page that says why single pictures were taken for what: [a sentence where that failed].
+
+    pictures: [(path, stored picture, number of the true class or None)].  liked: a Liked of last_layers(net).
+    """
+    asked = [why.Asked(pathlib.Path(name).name, image, true) for name, image, true in pictures]
+    return _write_page(path, why.why_page(net, asked, liked, look, pathlib.Path(weights).name), say)
+
+
 def draw_report(path, net, info, data, split, shown, look, top, weights, say=silent):
     """Write the page of what draw_layers found: [a sentence where that failed]; the figures are
     there all the same.
     """
     done = experiments(net, data.source, weights)
     page = html.report(net, info, data, getattr(data, split), shown, look, top, done)
+    trouble = _write_page(path, page, say)
+    if done and not trouble:
+        say(f"with the experiments on this net: {', '.join(one['name'] for one in done)}")
+    return trouble
+
+
+def _write_page(path, page, say):
+    """Write a page: [a sentence where that failed]."""
     try:
         pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, page)
@@ -189,8 +206,6 @@ def draw_report(path, net, info, data, split, shown, look, top, weights, say=sil
     except RawconvError as error:
         return [f"{error} The figures are complete."]
     say(f"{path}: one page of {len(page) / 1e6:.1f} MB, for any browser, without a network")
-    if done:
-        say(f"with the experiments on this net: {', '.join(one['name'] for one in done)}")
     return []
 
 
@@ -216,10 +231,11 @@ def _exchanges(look):
     return getattr(look.control, "name", None) == "other-switches"
 
 
-def draw_images(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE):
+def draw_images(net, stored, asked, look, top, folder, say=silent, workspace=WORKSPACE, liked=None):
     """The classes (said) and strongest units (drawn) of what read_images found: about.
 
     Each picture goes up once.  workspace: bytes that the maps of the pictures on their way together may take.
+    liked: the Liked that knows what the maps like, or None.
     """
     need_others(look, stored)
     exchanged = _exchanges(look)
@@ -236,7 +252,7 @@ def draw_images(net, stored, asked, look, top, folder, say=silent, workspace=WOR
                 say(f"{path}: " + ", ".join(f"{label} {p:.1%}" for label, p in best))
                 title += f": {best[0][0].replace('_', ' ')} {best[0][1]:.0%}"
             for layer, maps in asked:
-                page, description = image_page(passed, row, layer, title, maps, look, top)
+                page, description = image_page(passed, row, layer, title, maps, look, top, liked)
                 drawn.append({"file": f"{clean(user_name(net, layer))}-{name}.png", **description})
                 write_png(folder / drawn[-1]["file"], page)
             classes = [{"class": label, "probability": p} for label, p in best]

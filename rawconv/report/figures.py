@@ -209,16 +209,18 @@ def filters(weight, title, subtitle, legend, tile=TILE):
     return overview(blocks, title, subtitle, legend, patches=False, tile=tile)
 
 
-def one_image(image, units, title, subtitle, legend, tile=176):
-    """A single picture with its strongest units marked in it, and each unit's projection and patch beside it.
+def one_image(image, units, title, subtitle, legend, tile=176, liked=()):
+    """A single picture with its strongest units marked in it, and each unit's projection and patch
+    beside it, and the patches that its map likes.
 
     units: [(Tile, box (top, left, bottom, right), title, note)], strongest first.  Each one's
     number stands in the picture where its receptive field has its centre; the field of the first is
-    drawn.
+    drawn.  liked: of each unit [uint8 (h, w, 3)], nine at most.
     """
     patches = any(unit.patch is not None for unit, *_ in units)
+    across = 1 + patches + any(liked)  # tiles beside each other
     columns = max(1, math.ceil(math.sqrt(len(units))))
-    cell = (2 * tile + LINE if patches else tile) + GAP, tile + 26 + 20
+    cell = across * (tile + LINE) - LINE + GAP, tile + 26 + 20
     rows = max(1, math.ceil(len(units) / columns))
     side = max(2 * tile, min(720, rows * cell[1] - 46))
     width = side + GAP + columns * cell[0] - GAP
@@ -238,7 +240,18 @@ def one_image(image, units, title, subtitle, legend, tile=176):
         put_projection(page, unit, x, y + 26, tile)
         if patches:
             put(page, unit.patch, x + tile + LINE, y + 26, tile)
+        if any(liked):
+            _put_nine(page, liked[number], x + (across - 1) * (tile + LINE), y + 26, tile)
     return page
+
+
+def _put_nine(page, patches, left, top, size):
+    """Nine patches at most in a grey square of this size, strongest first."""
+    ImageDraw.Draw(page).rectangle((left, top, left + size - 1, top + size - 1), GREY)
+    edges = [round(k * (size + LINE) / 3) for k in range(4)]
+    for place, patch in enumerate(patches):
+        y, x = divmod(place, 3)
+        put(page, patch, left + edges[x], top + edges[y], min(np.diff(edges)) - LINE)
 
 
 def _mark(draw, boxes, scale, pasted):

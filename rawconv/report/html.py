@@ -11,10 +11,6 @@ it asks for nothing from outside, and its policy forbids it to.  Names of classe
 come from anyone: they are data, never markup.  Equal nets and data give equal bytes.
 """
 
-import base64
-import hashlib
-import html
-import json
 import math
 import pathlib
 import re
@@ -30,11 +26,9 @@ from ..visualize.trace import goal
 from ..visualize.units import cut_box, is_score, user_name
 from . import pages, sheets
 from .look import LOOK
-from .modules import bundle
+from .one_file import fill
 from .thumbnails import thumb_size
 
-PAGE = pathlib.Path(__file__).parent / "page"
-STYLES = ("base.css", "report.css")  # base.css is the explorer's too
 MAPS = 512  # of one layer
 # of all tiles together: about 15 MB of page.  Nets with more have smaller tiles
 PIXELS = 26_000_000
@@ -83,7 +77,7 @@ def report(net, info, data, split, shown, look=LOOK, count=9, experiments=()):
     shapes = _shapes(net, {name: len(numbers) for name, numbers in maps.items()}, count)
     about = {
         "model": net.model or "net", "data": data.name, "split": split_name(data, split), "pictures": len(split),
-        "count": count, "classes": [_words(name) for name in data.classes], "look": look.sentence(),
+        "count": count, "classes": [words(name) for name in data.classes], "look": look.sentence(),
         "rules": look.rules._asdict(), "picture": net.shape[:2], "facts": facts(net, info), "history": history(info),
         "net": net_table(net), "filters": _filters(net), "experiments": list(experiments),
         "layers": [
@@ -91,7 +85,7 @@ def report(net, info, data, split, shown, look=LOOK, count=9, experiments=()):
             for name, best in found.items()
         ],
     }  # fmt: skip
-    return fill(f"{about['model']} · {about['data']} · rawconv", about)
+    return fill(f"{about['model']} · {about['data']} · rawconv", about, "report")
 
 
 def _numbers(found, maps):
@@ -101,36 +95,6 @@ def _numbers(found, maps):
 
 def _count(found, count):
     return min(count, *(best.value.shape[1] for best in found.values()))
-
-
-def fill(title, about):
-    """The template with its title, style, scripts and data.  Its policy names the hashes of style
-    and script.
-    """
-    style = "".join((PAGE / name).read_text("utf-8") for name in STYLES)
-    script = bundle(PAGE, "main.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
-    )
-    parts = {
-        "title": html.escape(title),
-        "policy": policy,
-        "style": style,
-        "script": script,
-        "data": to_json(about),
-    }
-    page = (PAGE / "report.html").read_text("utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page).encode("utf-8", "replace")
-
-
-def _hash(text):
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def to_json(value):
-    """JSON that no HTML parser can take for markup: ASCII alone, and of that no <, > or &."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 # ---------------------------------------------------------------------------------------------- layers, maps, units
@@ -148,7 +112,7 @@ def _shapes(net, shown, count):
     """The largest tile that keeps the page's pixels below PIXELS, as {layer: (rows, columns)}."""
     sizes, every = fields(net), range(LARGEST, SMALLEST - 1, -8)
     for limit in every:
-        tiles = {name: _bounded(net, sizes[name], limit) for name in shown}
+        tiles = {name: bounded(net, sizes[name], limit) for name in shown}
         if (
             limit == every[-1]
             or sum(2 * count * shown[n] * h * w for n, (h, w) in tiles.items()) <= PIXELS
@@ -156,7 +120,7 @@ def _shapes(net, shown, count):
             return tiles
 
 
-def _bounded(net, field, limit):
+def bounded(net, field, limit):
     height, width = (
         min(size, length) for size, length in zip(field.size, net.shape[:2], strict=True)
     )
@@ -171,7 +135,7 @@ def _layer(net, split, name, best, numbers, ways, look, shape):
     }
     return {
         "name": given, "object": name, "shape": net.shapes[name], "field": field.size,
-        "tile": shape, "shrunk": shape != _bounded(net, field, max(net.shape)), "cell": sheets.cell_size(shape),
+        "tile": shape, "shrunk": shape != bounded(net, field, max(net.shape)), "cell": sheets.cell_size(shape),
         "score": is_score(net, name), "patches": look.patches,
         "whole": cut_box(field.box(0, 0), net.shape) == (0, 0, *net.shape[:2]),
         "steps": [{**step, "skipped": _skipped(step["verb"], look.rules)} for step in steps(net, name)],
@@ -219,19 +183,19 @@ def _map(net, split, name, best, number, rows, shape):
 
 
 def _title(net, name, number):
-    return _words(net.classes[number]) if is_score(net, name) and net.classes else f"map {number}"
+    return words(net.classes[number]) if is_score(net, name) and net.classes else f"map {number}"
 
 
 def _unit(net, split, best, rank, unit, way):
     return {
-        "value": _short(best.value[unit.channel, rank], 6), "y": unit.y, "x": unit.x,
+        "value": short(best.value[unit.channel, rank], 6), "y": unit.y, "x": unit.x,
         "class": int(best.label[unit.channel, rank]), "picture": split.names[unit.image], "box": unit.box(net),
-        "dead": way.tile.dead, "energy": [_short(value) for value in way.energy],
-        "share": [_short(value) for value in way.share],
+        "dead": way.tile.dead, "energy": [short(value) for value in way.energy],
+        "share": [short(value) for value in way.share],
     } | ({"empty": True} if way.tile.empty else {})  # fmt: skip
 
 
-def _short(value, digits=4):
+def short(value, digits=4):
     """A number of so many digits; whole where it is: what rounding left of it says nothing."""
     value = float(f"{value:.{digits}g}")
     return int(value) if value == int(value) else value
@@ -240,7 +204,7 @@ def _short(value, digits=4):
 # ---------------------------------------------------------------------------------------------- the net
 
 
-def _words(name):
+def words(name):
     """A class as people say it: n02129165_lion is "lion"."""
     return re.sub(r"^n\d{8}_", "", name).replace("_", " ")
 
@@ -279,7 +243,7 @@ def history(info):
         for row in rows
         if isinstance(row, dict) and all(_is_number(row.get(key)) for key in CURVES)
     ]
-    return [{key: _short(row[key], 5) for key in CURVES} for row in rows]
+    return [{key: short(row[key], 5) for key in CURVES} for row in rows]
 
 
 def _is_number(value):

@@ -20,7 +20,7 @@ from ..visualize.random_maps import described as described_draw
 from ..visualize.random_maps import how_chosen
 from ..visualize.receptive_field import fields
 from ..visualize.top_activations import TopActivations
-from ..visualize.units import field_box, is_score, layer_object, shown_name, user_name
+from ..visualize.units import cut_box, field_box, is_score, layer_object, shown_name, user_name
 from . import figures
 from .look import LOOK
 from .winners import project_winners
@@ -247,48 +247,67 @@ def _ordinal(count):
 # ---------------------------------------------------------------------------------------------- a single picture
 
 
-def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9):
+def image_page(passed, row, layer, title, wanted=None, look=LOOK, count=9, liked=None):
     """(Pillow picture, description) of one image of a ForwardPass: its strongest units in a layer.
 
     row: the image's.  wanted, count: of each map the strongest place; of the maps these, or the
-    `count` strongest.
+    `count` strongest.  liked: the Liked that knows what the maps like, or None.
     """
     net, name, image = passed.net, layer_object(passed.net, layer), passed.center_crops()[row]
     units = passed.strongest(name, count, wanted, row)
+    liked = liked if liked and name in liked.found else None
+    # a patch that is the whole picture stands at the left already
+    whole = cut_box(fields(net)[name].box(0, 0), net.shape) == (0, 0, *net.shape[:2])
+    look = look._replace(patches=look.patches and not whole)
     drawn, described, lost = [], [], []
     for projection in project(passed, units, look.rules, look.control):
-        unit, box, value = projection.unit, projection.box, projection.value
-        heading = _map_name(net, name, unit.channel)
-        note = (
-            "dead: 0 everywhere in the picture"
-            if projection.dead
-            else f"at {unit.y}, {unit.x}: {value:.3g}"
-        )
-        drawn.append((look.tile(projection, image), box, heading, note))
-        described.append(
-            {
-                "map": unit.channel,
-                "y": unit.y,
-                "x": unit.x,
-                "value": float(f"{value:.6g}"),
-                "box": list(box),
-            }
-        )
+        heading = _map_name(net, name, projection.unit.channel)
+        note = _place_note(projection)
+        drawn.append((look.tile(projection, image), projection.box, heading, note))
+        described.append(_described(projection, liked))
         if projection.empty:
             lost.append(projection.lost())
             described[-1]["empty"] = lost[-1]
-    given, (rows, columns) = user_name(net, name), fields(net)[name].size
-    right = " and the patch it saw" if look.patches else ""
-    legend = (
-        "Left: the picture; a number marks the centre of each unit's receptive field, the frame is the field of the "
-        f"first, {rows}x{columns} pixels. Right: each unit's projection down to pixels through its switches{right}, "
-        "with the map, the unit's row and column in it, and its activation. "
-    )
-    subtitle = (
-        f"the {len(units)} strongest units of {shown_name(net, name)}, one a map"
-        if wanted is None
-        else f"units of {shown_name(net, name)}, maps {how_chosen(wanted, '')}"
-    )
+    subtitle = _image_subtitle(shown_name(net, name), len(units), wanted)
+    legend = _image_legend(fields(net)[name].size, whole, look, liked)
     legend += look.sentence([tile for tile, *_ in drawn]) + _empty(lost)
-    page = figures.one_image(image, drawn, title, subtitle, legend)
-    return page, {"layer": given, "object": name, "units": described} | described_draw(wanted)
+    nine = liked.patches(units) if liked else {}
+    likes = [nine[unit.layer, unit.channel] for unit in units] if liked else ()
+    page = figures.one_image(image, drawn, title, subtitle, legend, liked=likes)
+    about = {"layer": user_name(net, name), "object": name, "units": described}
+    return page, about | described_draw(wanted)
+
+
+def _image_subtitle(layer, count, wanted):
+    if wanted is None:
+        return f"the {count} strongest units of {layer}, one a map"
+    return f"units of {layer}, maps {how_chosen(wanted, '')}"
+
+
+def _place_note(projection):
+    """What stands after the map of a single picture's unit."""
+    if projection.dead:
+        return "dead: 0 everywhere in the picture"
+    return f"at {projection.unit.y}, {projection.unit.x}: {projection.value:.3g}"
+
+
+def _described(projection, liked):
+    """What index.json says of a single picture's unit."""
+    unit, value = projection.unit, float(f"{projection.value:.6g}")
+    about = {"map": unit.channel, "y": unit.y, "x": unit.x, "value": value}
+    about["box"] = list(projection.box)
+    return about | ({"likes": liked.names(unit)} if liked else {})
+
+
+def _image_legend(size, whole, look, liked):
+    """What is what on the page of a single picture; whole: whether a field covers all of the picture."""
+    right = ["each unit's projection down to pixels through its switches"]
+    right += ["the patch it saw"] if look.patches else []
+    right += [f"the patches that excite its map most in {liked.words}"] if liked else []
+    *first, last = right
+    covers = " It covers the whole picture, so what the units saw is drawn once, here." * whole
+    return (
+        "Left: the picture; a number marks the centre of each unit's receptive field, the frame is the field of the "
+        f"first, {size[0]}x{size[1]} pixels.{covers} Right: {', '.join(first)}{' and ' * bool(first)}{last}, with the "
+        "map, the unit's row and column in it, and its activation. "
+    )

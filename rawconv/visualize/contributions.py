@@ -95,6 +95,22 @@ class Contributions(NamedTuple):
         )
         return guessed, true
 
+    def numbers(self) -> dict[str, Any]:
+        """Return all of it as JSON takes it; "for" is what a map adds, "sums" what all add on either side.
+
+        The maps stand in the order of what they add, the most for the guessed class first.
+        """
+        maps = self.maps
+        return {
+            "layer": self.layer, "how": self.method, "exact": not self.bent,
+            "guessed": self.guessed, "true": self.true, "difference": self.difference, "rest": self.rest,
+            "sums": [float(maps[maps > 0].sum()), float(maps[maps < 0].sum())],
+            "contributions": [
+                {"unit": str(self.units[m]), "for": float(maps[m]), "value": float(self.values[m])}
+                for m in np.argsort(-maps, kind="stable").tolist()
+            ],
+        }  # fmt: skip
+
 
 def contributions(
     passed: ForwardPass, layer: str | int, guessed: int, true: int, image: int = 0

@@ -32,7 +32,13 @@ export function drawBox(canvas, uri, box, smooth) {
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.drawImage(cut(image, ...box), 0, 0, canvas.width, canvas.height);
     canvas.dataset.drawn = "yes";
+    canvas.dispatchEvent(new Event("drawn"));
   });
+}
+
+/** Call `then` when the box that was asked for last has been drawn. */
+export function onDrawn(canvas, then) {
+  canvas.addEventListener("drawn", then);
 }
 
 /** A canvas of these pixels; without a label it is hidden from readers of the screen. */
