@@ -195,6 +195,8 @@ TRAINED = {
     f"experiment-{name}"
     for name in ("evolution", "filters", "ensemble", "ablation", "transfer", "layers")
 }
+# those that photographs are needed for, as tools/make_pictures.py has them
+PHOTOGRAPHED = ("photos-", "imagenet-", "experiment-evolution", "experiment-filters")
 PICTURES = [
     pytest.param(path.stem, marks=[] if path.stem.startswith("book-") else pytest.mark.long)
     for path in sorted((ROOT / "docs/pictures").glob("*.png"))
@@ -227,7 +229,7 @@ def test_images_can_be_made_again(name, tmp_path, request):
 
 
 def make_image(name, folder):
-    if name.startswith(("photos-", "imagenet-")) and "RAWCONV_PHOTOS" not in os.environ:
+    if name.startswith(PHOTOGRAPHED) and "RAWCONV_PHOTOS" not in os.environ:
         pytest.skip("RAWCONV_PHOTOS is not set: no photographs to draw from")
     folder.mkdir()
     command = [sys.executable, ROOT / "tools/make_pictures.py", name, "--out", folder]

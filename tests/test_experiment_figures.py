@@ -13,13 +13,16 @@ from test_visualize_cli import small_net
 from rawconv.experiments import (
     ablation,
     ablation_table,
+    arms,
     control_page,
     controls,
     correspondence,
     ensemble,
     evidence,
     evolution,
+    evolution_page,
     filters,
+    filters_page,
     intervals,
     invariance,
     layers,
@@ -460,41 +463,63 @@ def test_table_1_bars_of_the_net_the_untrained_one_and_the_papers(figures):  # n
     assert len(result.rows) == 2 * 2 * 4 * 6 * 3
 
 
-def test_figure_6_bars_by_rank_bands_and_the_grids_frequencies(figures):  # noqa: F811
-    about, rng = subject_of(), np.random.default_rng(1)
+def test_figure_6_all_trainings_of_an_arm_beside_their_untrained_nets(figures):  # noqa: F811
+    """Two arms: 7x7 every 2 with two trainings, one of whose filters is dead, and one every 4."""
+    rng, drawn = np.random.default_rng(1), rng_pictures()
     bands = np.array([[0.5, 0.3, 0.2], [0.7, 0.1, 0.2], [0.1, 0.2, 0.7], [0.6, 0.2, 0.2]])
+
+    def net(size, strongest=(3.0, 2, 1, 4), period=2, bound=0.1):
+        about = subject_of()._replace(info={"recipe": {"renorm": bound, "lr": 0.01}, "seed": 0})
+        values = filters.Measures(
+            np.array(size), bands, np.array(strongest), np.ones(5), rng.random(13) + 0.1, *drawn
+        )
+        return about, (filters.net_numbers(about, values) | {"period": period}, values)
+
     # the second is smaller than a tenth of the median, the last never above 0
-    size = [0.02, 0.001, 0.06, 0.04]
-    pictures = rng.integers(0, 256, (2, 10, 20, 3), np.uint8)
-    values = filters.Measures(
-        np.array(size), bands, np.array([3.0, 2, 1, 0]), rng.random(13) + 0.1, *pictures
-    )
-    numbers_ = filters._numbers(about, values)
+    ours = [net([0.02, 0.001, 0.06, 0.04], (3.0, 2, 1, 0)), net([0.03, 0.02, 0.01, 0.02])]
+    free = [net([0.02, 0.02, 0.5, 0.03], period=4, bound=None)]
+    numbers_ = ours[0][1][0]
     assert numbers_["dead"] == [1, 3] and numbers_["median_rms"] == pytest.approx(0.03)
     assert numbers_["dominance"] == pytest.approx(2) and numbers_["largest_rms"] == 0.06
     assert numbers_["bands"] == pytest.approx({"low": 0.475, "middle": 0.2, "high": 0.325})
-    filters._draw([about], [numbers_], [values])
-    ours, second, ranks, shares, spectrum = figures[0].axes
-    np.testing.assert_array_equal(ours.images[0].get_array(), pictures[0])
-    np.testing.assert_array_equal(second.images[0].get_array(), pictures[1])
-    ((_, at, heights),) = bars(ranks).values()
-    assert (at, heights) == ([0, 1, 2, 3], [0.06, 0.04, 0.02, 0.001])
-    assert [to_hex(patch.get_facecolor()) for patch in ranks.patches] == [BLUE, RED, BLUE, RED], (
-        "dead ones are red"
+    before = net([0.004, 0.001, 0.002, 0.003])[1]
+    found = arms.arms_of(*zip(*((*one, before) for one in ours + free), strict=True))
+    filters_page.draw(found)
+    rows = np.array(figures[0].axes).reshape(6, 2)
+    assert (
+        rows[0, 0].get_title()
+        == "tiny, 5x5/2, renormalised to 0.1\nall filters, each scaled by itself"
     )
-    assert bars(shares) == {
-        "low 48%": (BLUE, [0, 1, 2, 3], [0.7, 0.6, 0.5, 0.1]),
-        "middle 20%": (GREEN, [0, 1, 2, 3], [0.1, 0.2, 0.3, 0.2]),
-        "high 32%": (ORANGE, [0, 1, 2, 3], [0.2, 0.2, 0.2, 0.7]),
+    for row, picture in zip(rows[:2, 0], drawn, strict=True):
+        np.testing.assert_array_equal(row.images[0].get_array(), picture)
+    ranks = curves(rows[2, 0])
+    assert ranks["trained"][::3] == (BLUE, [0.06, 0.04, 0.02, 0.001])
+    assert ranks["dead"][::2] == (RED, [1, 3]), "by rank"
+    assert ranks["untrained"][::3] == (GREY, [0.004, 0.003, 0.002, 0.001])
+    assert ranks["largest that is allowed"][::3] == (ORANGE, [0.1, 0.1])
+    assert "largest that is allowed" not in curves(rows[2, 1])
+    assert rows[2, 0].get_ylim() == rows[2, 1].get_ylim() and rows[2, 0].get_ylim()[1] > 0.5
+    assert bars(rows[3, 0]) == {
+        "low": (BLUE, [0, 1, 2, 3], [0.7, 0.6, 0.5, 0.1]),
+        "middle": (GREEN, [0, 1, 2, 3], [0.1, 0.2, 0.3, 0.2]),
+        "high": (ORANGE, [0, 1, 2, 3], [0.2, 0.2, 0.2, 0.7]),
     }  # fmt: skip
-    assert shares.patches[-1].get_y() == pytest.approx(0.3), "stacked"
-    ((_, _, x, y), *grid) = curves(spectrum).values()
-    assert x == numbers(np.arange(1, 13) / 24) and y == numbers(values.spectrum[1:])
-    period = numbers_["period"]
-    assert [line[2] for line in grid] == [
-        numbers([k / period] * 2) for k in range(1, period // 2 + 1)
-    ]
-    assert {line[0] for line in grid} == ({RED} if grid else set())
+    assert rows[3, 0].patches[-1].get_y() == pytest.approx(0.3), "stacked"
+    assert bars(rows[4, 0]) == {
+        "trained": (BLUE, [-0.2, 0.8, 1.8], [0.475, 0.2, 0.325]),
+        "untrained": (GREY, [0.2, 1.2, 2.2], [0.475, 0.2, 0.325]),
+    }
+    assert rows[4, 0].get_ylim() == rows[4, 1].get_ylim() == (0, 1)
+    assert "2 trainings" in rows[4, 0].get_title() and "1 training" in rows[4, 1].get_title()
+    lines = list(curves(rows[5, 1]).values())
+    assert [line[0] for line in lines] == [GREY, BLUE, RED, RED]
+    assert lines[1][2:] == (numbers(np.arange(1, 13) / 24), numbers(free[0][1][1].spectrum[1:]))
+    assert [line[2] for line in lines[2:]] == [[0.25, 0.25], [0.5, 0.5]]
+    assert rows[5, 0].get_ylim() == rows[5, 1].get_ylim()
+
+
+def rng_pictures():
+    return np.random.default_rng(7).integers(0, 256, (2, 10, 20, 3), np.uint8)
 
 
 @pytest.fixture
@@ -506,7 +531,7 @@ def strips(monkeypatch):
         found.append((strips, title, subtitle))
         return Image.new("RGB", (1, 1))
 
-    for module in (evolution, control_page):
+    for module in (evolution_page, control_page):
         monkeypatch.setattr(module, "draw", kept)
     return found
 
@@ -530,7 +555,10 @@ def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
     drawn = {
         e: {"conv1 cosine": cosines[e], "conv1 tiles": [tile[e, 0], tile[e, 1]]} for e in epochs
     }
-    result = evolution._result(about, {"conv1": "relu1"}, {"conv1": [1, 3]}, found, drawn)
+    twin = {epoch: found[epoch] | {"conv1 image": np.array([2, 4, 1, 8])} for epoch in epochs}
+    result = evolution.result(
+        about, evolution.Snapshots(["conv1"], {"conv1": [1, 3]}, found, twin, drawn)
+    )
     (((strip,), _, _),) = strips
     assert strip.title == "conv1" and strip.heads == ["epoch 1", "epoch 2", "epoch 5"]
     assert strip.labels == ["map 1", "map 3"] and strip.marks == {(1, 1)}
@@ -538,7 +566,9 @@ def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
         [10, 20, 50],
         [11, 21, 51],
     ]
-    assert strip.feet == [("cosine", ["–", "0.93", "1.00"])]
+    assert strip.feet == [
+        ("jumps", ["–", "50%", "25%"]), ("other order", ["75%", "25%", "0%"]), ("cosine", ["–", "0.93", "1.00"])
+    ]  # fmt: skip
     assert result.rows[4] == {
         "layer": "conv1", "map": 3, "epoch": 2, "picture": "picture 8", "id": 8, "y": 3, "x": 6, "value": 3.2,
         "jump": True,
@@ -547,8 +577,8 @@ def test_figure_4_rows_are_maps_columns_epochs_and_a_frame_marks_a_jump(strips):
         (3, 2, True)
     ]
     assert result.numbers["share_of_jumps"] == {"conv1": [0, 0.5, 0.25]}
-    assert result.sentences[0].endswith("at epoch 5 than at epoch 2: conv1 25%.")
-    assert "from epoch: conv1 2." in result.sentences[1]
+    assert result.sentences[0].endswith("at epoch 5 than at epoch 2: conv1 25% (0% to 75%).")
+    assert "from epoch: conv1 2." in result.sentences[3]
 
 
 def test_the_controls_page_has_a_row_for_each_map_and_a_column_for_each_way(strips):

@@ -15,13 +15,15 @@ from test_visualize_cli import place, small_net  # noqa: F401
 from rawconv import checkpoint
 from rawconv.cli.experiments import main
 from rawconv.errors import RawconvError
-from rawconv.experiments import filters, trained
-from rawconv.experiments.filters import aliasing, bands, dead_filters, measure, rms, run, spectrum
+from rawconv.experiments import arms, filter_trainings, filters_page, intervals, trained
+from rawconv.experiments.filter_measures import aliasing, bands, dead_filters, rms, spectrum
+from rawconv.experiments.filters import measure, run
 from rawconv.experiments.study import begin
 from rawconv.layers.conv import Conv
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device, to_cpu
 from rawconv.net import Net
+from rawconv.visualize.controls import untrained
 
 
 def waves(frequency, size=11, channels=3):
@@ -120,7 +122,7 @@ def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
     whole = finished(run, subject_of(), tmp_path / "a", against=["other.h5"])
     assert (
         interrupted_and_finished(
-            run, subject_of(), tmp_path / "b", monkeypatch, 1, against=["other.h5"]
+            run, subject_of(), tmp_path / "b", monkeypatch, 2, against=["other.h5"]
         )
         == whole
     )
@@ -130,7 +132,17 @@ def test_numbers_are_of_the_nets_named(tmp_path, monkeypatch):
     assert second["largest_rms"] == pytest.approx(30 * size[4], rel=1e-5)
     assert (second["epochs"], second["renormalisation"], second["period"]) == (2, 0.1, 2)
     assert sum(second["bands"].values()) == pytest.approx(1)
-    assert whole["sentences"][1].startswith("tiny, 5x5/2: 1 of 6 filters dead")
+    assert (first["dead_maps_2"], first["maps_2"]) == (1, 20)
+    assert whole["sentences"][1].startswith(
+        "tiny, 5x5/2, renormalised to 0.1, 1 training: 17% of 6 filters dead"
+    )
+    assert "one training each shows no order" in whole["sentences"][2]
+    before = measure(subject_of(untrained(small_net(), 0)))
+    (entry,) = whole["numbers"]["untrained"]
+    assert list(entry["bands"].values()) == pytest.approx(before["bands"].mean(axis=0).tolist())
+    assert whole["numbers"]["arms"][0]["untrained"]["low"] == pytest.approx(
+        {"mean": entry["bands"]["low"], "trainings": 1}
+    )
 
 
 def test_a_first_layer_without_a_stride_leaves_no_grid(tmp_path):
@@ -145,6 +157,7 @@ def test_a_first_layer_without_a_stride_leaves_no_grid(tmp_path):
     assert (
         "no stride that could leave a grid" in result.sentences[0]
         and "nan" not in result.sentences[0]
+        and "unknown" not in result.sentences[0]
     )
 
 
@@ -169,8 +182,8 @@ def test_the_command(place):  # noqa: F811
         about["options"]["against_sha256"] == [about["options"]["weights_sha256"]]
         and len(about["numbers"]["nets"]) == 2
     )
-    alone = CliRunner().invoke(main, ["filters", "--device", "cpu"])
-    assert alone.exit_code == 0 and "--against FILE" in alone.stderr
+    mixed = CliRunner().invoke(main, ["filters", "--against", "x.h5", "--quick"])
+    assert mixed.exit_code == 2 and "leave them, or --weights and --against, out" in mixed.stderr
     missing = CliRunner().invoke(main, ["filters", "--against", "none.h5", "--device", "cpu"])
     assert missing.exit_code == 2 and "none.h5" in missing.stderr
 
@@ -182,7 +195,8 @@ def test_a_missing_net_is_trained_once_or_refused(tmp_path, monkeypatch):
     refused = CliRunner().invoke(main, words)
     assert (
         refused.exit_code == 2
-        and "leave --no-train out, or name a net with --against FILE" in refused.stderr
+        and "leave --no-train out, or name nets with --weights FILE and --against FILE"
+        in refused.stderr
     )
     assert not pathlib.Path("runs").exists()
     said, changes = [], {"epochs": 2, "batch": 8}
@@ -224,12 +238,101 @@ def _interrupt(*arguments):
     raise KeyboardInterrupt
 
 
-def test_the_other_net_has_the_other_first_layer(monkeypatch):
-    asked = []
-    monkeypatch.setattr(filters, "trained", lambda model, *more: asked.append(model) or "there.h5")
-    about = subject_of(data=data_of(2)._replace(source="scenes:2"))
-    assert filters.other_net(about) == ["there.h5"] and asked == ["alex64"]
-    coarse = Net(
-        (24, 24, 3), [("conv1", Conv(6, 5, stride=4)), ("conv2", Conv(2, None))], ["a", "b"]
+def net_of(low, seed, net="zf64, 7x7/2", renorm=0.02, lr=0.02, aliasing_=1.5):
+    """(Subject, (numbers, Measures), the same before training) of a training with such a share of low frequencies."""
+    numbers = {
+        "net": net, "seed": seed, "renormalisation": renorm, "data": "pictures", "top1": 0.5, "filters": 4,
+        "dead": [], "dead_maps_2": 5, "maps_2": 20, "largest_rms": 0.03, "dominance": 1.5 + seed, "period": 2,
+        "bands": {"low": low, "middle": 0.1, "high": 0.9 - low}, "aliasing": aliasing_, "aliasing_share": 0.01,
+    }  # fmt: skip
+    before = numbers | {"top1": None, "bands": {"low": 0.1, "middle": 0.3, "high": 0.6}}
+    about = subject_of()._replace(info={"recipe": {"renorm": renorm, "lr": lr}})
+    return about, (numbers, None), (before, None)
+
+
+def arms_from(*nets):
+    return arms.arms_of(*zip(*nets, strict=True))
+
+
+def test_an_arm_is_nets_that_differ_in_their_seeds_alone():
+    found = arms_from(
+        net_of(0.3, 0), net_of(0.5, 0, renorm=None), net_of(0.4, 1), net_of(0.6, 0, "alex64, 11x11/4"),
+        net_of(0.35, 2), net_of(0.2, 0, lr=0.01),
+    )  # fmt: skip
+    assert [(arm.label, len(arm.trained)) for arm in found] == [
+        ("zf64, 7x7/2, renormalised to 0.02 (1)", 3), ("zf64, 7x7/2, not renormalised", 1),
+        ("alex64, 11x11/4, renormalised to 0.02", 1), ("zf64, 7x7/2, renormalised to 0.02 (2)", 1),
+    ]  # fmt: skip
+    about = found[0].numbers()
+    assert about["seeds"] == [0, 1, 2] and about["trainings"] == 3
+    assert about["low"] == intervals.over_seeds([0.3, 0.4, 0.35])
+    assert about["dead_maps_2"]["mean"] == 0.25 and about["dominance"]["mean"] == 2.5
+    assert about["untrained"]["low"]["mean"] == pytest.approx(0.1)
+    assert "top1" not in about["untrained"]
+    pairs = arms.differences(found)
+    assert [pair["in"] for pair in pairs] == [
+        ["renormalisation"], ["net"], ["lr"], ["renormalisation", "lr"], ["net", "lr"]
+    ], "not the net and the renormalisation at once"  # fmt: skip
+    assert pairs[0]["low"] == {"mean": pytest.approx(0.35 - 0.5)}
+
+
+def test_no_order_is_claimed_inside_an_interval():
+    """Low frequencies are told apart, middle ones are the same, the dominance of three seeds is too wide."""
+    ours = [net_of(low, seed) for seed, low in enumerate((0.30, 0.31, 0.32))]
+    free = [net_of(low, seed, renorm=None) for seed, low in enumerate((0.50, 0.51, 0.53))]
+    free = [
+        (about, ({**net, "dominance": 3.0 + 2 * net["seed"]}, None), first)
+        for about, (net, _), first in free
+    ]
+    both = arms_from(*ours, *free)
+    (pair,) = arms.differences(both)
+    assert pair["low"] == intervals.difference([0.30, 0.31, 0.32], [0.50, 0.51, 0.53])
+    said = filters_page.sentences(both, [pair])
+    told = intervals.text(pair["low"], "+.0%")
+    assert said[2] == (
+        "zf64, 7x7/2, renormalised to 0.02 against zf64, 7x7/2, not renormalised: "
+        f"less in low frequencies ({told}); more in high frequencies "
+        f"({intervals.text(pair['high'], '+.0%')}); no order can be told in middle frequencies, dominance, dead "
+        "filters, dead maps of layer 2, the grid in layer 2, validation top-1."
     )
-    assert filters.other_net(about._replace(net=coarse)) and asked == ["alex64", "zf64"]
+    assert "low 31% (29% to 33%)" in said[0] and "(untrained low 10% (10% to 10%)" in said[0]
+    assert "right on 50% (50% to 50%)" in said[0]
+
+
+def test_unequal_trainings_are_said_to_be_and_grids_of_two_strides_are_not_compared():
+    both = arms_from(
+        *(net_of(0.3, seed) for seed in range(2)),
+        *(net_of(0.3, seed, "alex64, 11x11/4", lr=0.1, aliasing_=9) for seed in range(2)),
+    )
+    said = filters_page.sentences(both, arms.differences(both))[-1]
+    assert said.endswith(" The trainings also differ in lr, which may be the reason.")
+    assert "grid" not in said
+
+
+def test_a_net_whose_second_layer_is_dead_is_measured_as_well(tmp_path):
+    net = small_net()
+    net["conv2"].bias[:] = -1e6
+    result = run(subject_of(net), begin("it", {}, tmp_path, "it"))
+    assert result.numbers["nets"][0]["dead_maps_2"] == 20
+    assert "layer 2 has unknown times the energy" in result.sentences[0]
+
+
+def test_all_trainings_are_equal_but_for_what_is_compared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked, said = [], []
+
+    def kept(model, data, changes, seed, *_):
+        asked.append((model, data, changes, seed))
+        return f"{model}-{seed}.h5"
+
+    monkeypatch.setattr(filter_trainings, "trained", kept)
+    files = filter_trainings.trainings(quick=True, say=said.append)
+    assert files[:4] == ["zf64-0.h5", "zf64-1.h5", "zf64-2.h5", "zf64-0.h5"] and len(files) == 9
+    assert said == ["9 nets are to be trained, about 0.11 min on 2 cores for all."]
+    recipes = {(model, changes["max_filter_rms"]) for model, _, changes, _ in asked}
+    assert recipes == {("zf64", 0.1), ("zf64", None), ("alex64", 0.1)}
+    for _, data, changes, _ in asked:
+        assert data == "scenes:400" and changes | {"max_filter_rms": 0} == {
+            "epochs": 1, "lr": 0.01, "first_lr": 6.0, "max_filter_rms": 0
+        }  # fmt: skip
+    assert [seed for *_, seed in asked] == 3 * [0, 1, 2]

@@ -1,12 +1,14 @@
 """Make the pictures of README and docs: each by its name, into docs/pictures/, the same bytes every time.
 
 python tools/make_pictures.py                    all of them
-python tools/make_pictures.py book-pooling       one;  --out FOLDER for another place
+python tools/make_pictures.py book-pooling       one;  --out FOLDER for another place;  --at FOLDER where experiments
+                                                 run, and find the nets that were trained there before
 
 The same bytes on one kind of machine: what decides the last bits stands as Comment in each picture
 (docs/pictures.md).
 """
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -45,7 +47,7 @@ from rawconv.visualize.units import layer_object
 ROOT = pathlib.Path(__file__).parent.parent
 COLOURS = ((222, 84, 44), (38, 128, 190), (60, 150, 80), (150, 90, 170))
 GAP = 12
-PHOTOGRAPHED = ("photos-", "imagenet-")
+PHOTOGRAPHED = ("photos-", "imagenet-", "experiment-evolution", "experiment-filters")
 DRAWN_WITH = ("numpy", "numba", "matplotlib", "pillow", "scikit-learn")
 CONTROLS = ("untrained", "other-unit", "mismatched-filters", "other-switches", "no-switches")
 FIRE = {  # maps of SqueezeNet's fire modules
@@ -289,10 +291,14 @@ def imagenet(layer):
 
 
 def experiment(name, *options, width=900):
-    """The figure of rawconv-experiment on the shipped net and the built-in pictures, as in a fresh folder."""
+    """The figure of rawconv-experiment on the shipped net and the built-in pictures, as in a fresh
+    folder, or in that of --at."""
     code = "from rawconv.cli.experiments import main; main()"
-    with tempfile.TemporaryDirectory() as place:
-        command = [sys.executable, "-c", code, name, *options, "--device", "cpu", "--out", "out"]
+    context = click.get_current_context(silent=True)
+    at = context and context.params["at"]
+    with contextlib.nullcontext(at) if at else tempfile.TemporaryDirectory() as place:
+        command = [sys.executable, "-c", code, name, *options, "--device", "cpu"]
+        command += ["--out", "out", "--force"]
         subprocess.run(command, check=True, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)})
         page = Image.open(pathlib.Path(place, "out", f"{name}.png")).convert("RGB")
         page.thumbnail((width, 1100))
@@ -322,9 +328,11 @@ PICTURES = {
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
     **{f"imagenet-{layer}": functools.partial(imagenet, layer) for layer in FIRE},
-    "experiment-evolution": lambda: experiment("evolution", "--maps", "3", width=840),
+    "experiment-evolution": lambda: experiment(
+        "evolution", "--data", photographs("tinyimagenet10.zip"), "--epochs", "10", "--maps", "3", width=840
+    ),
     "experiment-invariance": lambda: experiment("invariance"),
-    "experiment-filters": lambda: experiment("filters"),
+    "experiment-filters": lambda: experiment("filters", "--data", photographs("tinyimagenet10.zip")),
     "experiment-occlusion": lambda: experiment("occlusion"),
     "experiment-correspondence": lambda: experiment("correspondence"),
     "experiment-ensemble": lambda: experiment("ensemble"),
@@ -346,7 +354,12 @@ PICTURES = {
     default=ROOT / "docs/pictures",
     help="[docs/pictures]",
 )
-def main(names, out):
+@click.option(
+    "--at",
+    type=click.Path(file_okay=False, exists=True),
+    help="Folder that the experiments run in.  [a new one for each]",
+)
+def main(names, out, at):
     """Make the pictures of README and docs."""
     pathlib.Path(out).mkdir(parents=True, exist_ok=True)
     for name in names or [

@@ -23,4 +23,6 @@ Result.
     evidence.py      what a projection says beside nulls, for occlusion.py;  deletion.py  deletion and insertion
     control_variants.py  what controls.py compares;  control_page.py, occlusion_page.py, transfer_page.py  figures
     ablation_table.py  the rows of table 3;  ablation_nets.py  nets trained elsewhere;  ablation_page.py  its figure
+    filter_trainings.py, filter_measures.py, arms.py, filters_page.py  what filters.py trains, measures, compares, draws
+    twins.py         a net trained again with its data in another order;  evolution_page.py  figure of evolution.py
 """

@@ -44,12 +44,12 @@ def over_seeds(values):
     values: (n,), one of each training.  Of a single one nothing tells the spread: {"mean", "trainings"}.
     """
     values = np.asarray(values, float)
-    found = {"mean": float(values.mean()), "trainings": len(values)}
+    interval = {"mean": float(values.mean()), "trainings": len(values)}
     if len(values) < 2:
-        return found
+        return interval
     std = float(values.std(ddof=1))
     half = _student(len(values) - 1) * std / np.sqrt(len(values))
-    return found | {"low": found["mean"] - half, "high": found["mean"] + half, "std": std}
+    return interval | {"low": interval["mean"] - half, "high": interval["mean"] + half, "std": std}
 
 
 def difference(values, others):

@@ -33,7 +33,7 @@ def trained(
     device = device or Device()
     folder = place(model, data, changes, seed, device.tf32)
     file = folder / "last.h5"
-    if _is_finished(file):
+    if is_finished(file):
         return file
     if not allow:
         raise UsageError(
@@ -51,7 +51,7 @@ def trained(
     return file
 
 
-def _is_finished(file):
+def is_finished(file):
     if not file.exists():
         return False
     _, info, state = checkpoint.load(file)

@@ -20,6 +20,7 @@ GREY, ACCENT = (128, 128, 128), (222, 84, 44)
 # pixels: a tile; between tiles, halves of a block, blocks; the rim
 TILE, LINE, SPLIT, GAP, MARGIN = 96, 2, 12, 30, 40
 WIDTH = 1850  # pixels a page aims at
+TITLE = 28  # pixels, the type of a page's title
 
 
 class Tile(NamedTuple):
@@ -132,7 +133,7 @@ def blank_page(width, height, title, subtitle, legend):
         "RGB", (width + 2 * MARGIN, heading + height + 30 + 21 * len(lines) + MARGIN), PAPER
     )
     draw = ImageDraw.Draw(page)
-    write(draw, (MARGIN, 44), fitted(title, width, 28), INK, 28, "ls")
+    write(draw, (MARGIN, 44), fitted(title, width, TITLE), INK, TITLE, "ls")
     for number, line in enumerate(below):
         write(draw, (MARGIN, 68 + 22 * number), line, SOFT, 16, "ls")
     top = heading + height + 30

@@ -4,6 +4,7 @@ or epochs.
 page = draw([Strip("conv4", ["deconvnet", "gradient"], ["map 17"], [[r, g]])], title, subtitle, legend)
 """
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from .figures import (
     MARGIN,
     RULE,
     SOFT,
+    TITLE,
+    WIDTH,
     blank_page,
     fitted,
     put,
@@ -54,8 +57,9 @@ def draw(strips, title, subtitle, legend, side=96, across=1):
         range(first, min(first + across, len(strips))) for first in range(0, len(strips), across)
     ]
     width = max(sum(sizes[k][0] + GAP for k in band) - GAP for band in bands)
+    width = max(width, 520, _title(title, TITLE))
     height = sum(max(sizes[k][1] for k in band) + GAP for band in bands) - GAP
-    page, _, top = blank_page(max(width, 520), height, title, subtitle, legend)
+    page, _, top = blank_page(width, height, title, subtitle, legend)
     for band in bands:
         left = MARGIN
         for k in band:
@@ -77,12 +81,16 @@ def _measures(strip, side):
     return round(left) + (12 if left else 0), 30 * bool(strip.title) + 17 * lines + 6 * bool(lines)
 
 
+def _title(text, size):
+    """Pixels that a title takes; one that is wider than a page is cut."""
+    return min(math.ceil(length(text, size)), WIDTH)
+
+
 def _size(strip, side):
     left, top = _measures(strip, side)
     columns = max(map(len, strip.rows))
-    return left + columns * (side + SPACE) - SPACE, top + len(strip.rows) * (
-        side + SPACE
-    ) + 20 * len(strip.feet)
+    width = max(left + columns * (side + SPACE) - SPACE, _title(strip.title, 17))
+    return width, top + len(strip.rows) * (side + SPACE) + 20 * len(strip.feet)
 
 
 def _strip(page, left, top, strip, side):

@@ -2,8 +2,12 @@
 
 import click
 
+from ...errors import UsageError
 from ..common import command, say
-from .shared import carry_out, no_train_option, shared_options
+from .shared import carry_out, need_one_process, no_train_option, shared_options
+
+SCENES, QUICK = "scenes:4000", "scenes:600"  # the pictures of the net that is trained
+RATE = 450  # pictures a second in training zf64 on two cores
 
 
 @command("rawconv-experiment evolution")
@@ -14,38 +18,84 @@ from .shared import carry_out, no_train_option, shared_options
     type=click.IntRange(1, 32),
     help="Number of feature maps of each layer, drawn at random.",
 )
+@click.option(
+    "--epochs",
+    type=click.IntRange(2),
+    help="Number of epochs of the net that is trained where no --weights are named.  [20]",
+)
+@click.option(
+    "--train-twin",
+    is_flag=True,
+    help="Train the net of --weights once more with its data in another order, as the null.",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Train two epochs on few pictures, to try the command; the numbers mean nothing.",
+)
 @no_train_option
 @shared_options
-def main(maps, no_train, **where):
+def main(maps, epochs, train_twin, quick, no_train, **where):
     """Figure 4: the strongest unit of each map, epoch by epoch, from the snapshots that training leaves.
 
     --weights names a checkpoint of a run; its folder must hold snapshots/.  By default the newest run in runs/, or,
-    where that has none, a small net trained on the built-in scenes.
+    where that has none or --data, --epochs or --quick is given, a small net and its twin are trained on the pictures of
+    --data or the built-in scenes.
 
     \b
     rawconv-experiment evolution
-    rawconv-experiment evolution --weights runs/mine/last.h5
+    rawconv-experiment evolution --weights runs/mine/last.h5 --train-twin
+    rawconv-experiment evolution --data my-pictures/ --epochs 10
     """
+    ours = epochs or quick
+    if where["weights"] and ours:
+        raise UsageError(
+            "--epochs and --quick are of a net that is trained here; leave them or --weights out."
+        )
+    need_one_process("evolution")
     if not where["weights"]:
-        where["weights"] = _default(where["device"], where["tf32"], not no_train)
-    carry_out("evolution", {"maps": maps}, where, "train")
+        newest = None if where["data"] or ours else _newest()
+        train_twin = train_twin or not newest
+        where["weights"] = newest or _trained(where, epochs, quick, not no_train)
+
+    def needs(subject):
+        from ...experiments.evolution import snapshots
+        from ...experiments.twins import twin
+
+        if not train_twin:
+            return {"twin": []}
+        files = snapshots(subject.weights)
+        return {"twin": [str(twin(subject, files[min(files)], not no_train, say))]}
+
+    carry_out("evolution", {"maps": maps}, where, "train", needs=needs)
 
 
-def _default(device, tf32, allow):
-    """The newest run in runs/ if it has snapshots, else a net trained for this."""
+def _newest():
+    """The newest checkpoint in runs/ if its run has snapshots, else None."""
     from ... import checkpoint
     from ...errors import RawconvError
     from ...experiments.evolution import snapshots
-    from ...experiments.trained import trained
-    from ...machine.arrays import choose_device
 
     newest = checkpoint.newest()
     try:
-        if newest and snapshots(newest):
-            return newest
+        return newest if newest and snapshots(newest) else None
     except RawconvError:
-        pass
-    device = choose_device(device, say, tf32)
-    with device:
+        return None
+
+
+def _trained(where, epochs, quick, allow):
+    """The last.h5 of the net that is trained for this."""
+    from ...data import open_data
+    from ...experiments.trained import trained
+    from ...machine.arrays import choose_device
+    from ...models import recipe
+
+    source, epochs = where["data"] or (QUICK if quick else SCENES), epochs or (2 if quick else 20)
+    pictures = len(open_data(source, recipe("zf64").stored, progress=False).train)
+    minutes = max(0.05, round(pictures * epochs / RATE / 60, 1))
+    with choose_device(where["device"], say, where["tf32"]) as device:
         instead = ", or name a run with --weights FILE"
-        return trained("zf64", "scenes:4000", {"epochs": 20}, 0, device, allow, say, 3, instead)
+        if allow:
+            say(f"A net and its twin are needed, about {2 * minutes:.2g} min on 2 cores for both.")
+        changes = {"epochs": epochs}
+        return trained("zf64", source, changes, 0, device, allow, say, minutes, instead)

@@ -3,7 +3,7 @@
 import click
 
 from ..common import command, say
-from .shared import carry_out, no_train_option, shared_options
+from .shared import carry_out, need_one_process, no_train_option, shared_options
 
 
 @command("rawconv-experiment filters")
@@ -11,7 +11,7 @@ from .shared import carry_out, no_train_option, shared_options
     "--against",
     multiple=True,
     metavar="FILE",
-    help="Checkpoint to compare with; repeatable.  [one is trained]",
+    help="Checkpoint to compare with; repeatable.  Those that differ in their seeds alone are one arm.",
 )
 @click.option(
     "--pictures",
@@ -20,23 +20,46 @@ from .shared import carry_out, no_train_option, shared_options
     type=click.IntRange(1),
     help="Number of validation pictures used.",
 )
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="Number of epochs of each training where no --weights are named.  [3]",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Train one epoch on few pictures, to try the command; the numbers mean nothing.",
+)
 @no_train_option
 @shared_options
-def main(against, pictures, no_train, **where):
+def main(against, pictures, epochs, quick, no_train, **where):
     """Figure 6: first-layer filters, dead, dominant or aliased, of several nets beside each other.
 
-    Without --against a net with the other kind of first layer (11x11 filters every 4 pixels, or 7x7 every 2) is trained
-    on the built-in scenes.
+    Without --weights and --against three small nets are trained by one recipe with three seeds each, on --data or the
+    built-in scenes: 7x7 filters every 2 pixels with renormalisation, the same without, and 11x11 every 4.
 
     \b
     rawconv-experiment filters
+    rawconv-experiment filters --data my-pictures/ --epochs 10
     rawconv-experiment filters --weights runs/with/last.h5 --against runs/without-renorm/last.h5
     """
+    from ...errors import UsageError
 
-    def needs(subject):
-        from ...experiments.filters import other_net
+    named = where["weights"] or against
+    if named and (epochs or quick):
+        raise UsageError(
+            "--epochs and --quick are of nets that are trained here; leave them, or --weights and --against, out."
+        )
+    need_one_process("filters")
+    if not named:
+        where["weights"], *against = _trained(where, epochs, quick, not no_train)
+    carry_out("filters", {"pictures": pictures}, where, needs=lambda _: {"against": list(against)})
 
-        files = against or other_net(subject, allow=not no_train, say=say)
-        return {"against": list(files)}
 
-    carry_out("filters", {"pictures": pictures}, where, needs=needs)
+def _trained(where, epochs, quick, allow):
+    """The files of the nine nets, trained where they have to be."""
+    from ...experiments.filter_trainings import trainings
+    from ...machine.arrays import choose_device
+
+    with choose_device(where["device"], say, where["tf32"]) as device:
+        return trainings(where["data"], epochs, quick, device, allow, say)

@@ -139,6 +139,14 @@ def _need_one_process(name, ranks):
         )
 
 
+def need_one_process(name):
+    """Refuse several processes before an experiment trains what it needs."""
+    from ...machine.distributed import init_distributed
+
+    with init_distributed(refusal) as ranks:
+        _need_one_process(name, ranks)
+
+
 def default_layers(net, options):
     """{option: layer} for the options that were not given, and whose layers of the paper the net has not.
 
