@@ -27,11 +27,13 @@ from rawconv.experiments import (
     invariance,
     layers,
     occlusion,
+    occlusion_page,
     transfer,
 )
 from rawconv.experiments.ablation_table import rows
 from rawconv.experiments.control_variants import variants
 from rawconv.experiments.subject import Shown
+from rawconv.report import charts
 from rawconv.report.charts import BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from rawconv.visualize.units import Unit
 
@@ -353,6 +355,33 @@ def evidence_is_drawn(axes, measured):
         }
         assert curves(panel) == want and panel.get_ylim() == (0, 1.05)
     assert [text.get_text() for text in legend.get_legend().get_texts()] == list(evidence.ORDERED)
+
+
+@charts.styled
+def evidence_alone(measured):
+    figure, axes = charts.sheet(1, 5, "")
+    occlusion_page._evidence(axes[0], measured)
+    return figure.axes
+
+
+def test_figure_7_draws_curves_above_1_and_below_0_whole():
+    measured = evidence_by_hand()
+    measured["insertion"]["guided"]["curve"] = [0, 1.6, -0.2]
+    measured["insertion"]["guided"]["area"] = {"mean": 1.1, "low": 0.9, "high": 1.3}
+    _, areas, deletion, insertion, _ = evidence_alone(measured)
+    for panel in (deletion, insertion):  # on one axis, or nobody compares them
+        assert panel.get_ylim() == pytest.approx((-0.21, 1.68))
+    assert areas.get_xlim() == pytest.approx((-0.03, 1.33))
+
+
+def test_figure_7_says_that_one_image_has_no_interval():
+    measured = evidence_by_hand()
+    nan = float("nan")
+    for about in measured["covered"].values():
+        about |= {"low": nan, "high": nan}
+    covered, areas, *_ = evidence_alone(measured)
+    assert covered.get_title() == "fall and energy correlate\n(one picture, so no interval)"
+    assert areas.get_title() == "area under the curve" and covered.get_xlim() == (-0.03, 1)
 
 
 def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811

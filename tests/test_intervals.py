@@ -1,9 +1,12 @@
 """Intervals by the bootstrap over pictures and nets: against a plain loop, and where the answer is known."""
 
+import json
+
 import numpy as np
 import pytest
 
 from rawconv.experiments import intervals
+from rawconv.files.json_text import json_text
 
 
 def by_hand(values, pictures):
@@ -52,8 +55,15 @@ def test_units_of_one_picture_are_one_draw():
 def test_nothing_finite_and_a_single_picture():
     found = intervals.mean([np.nan, np.nan], [0, 1])
     assert found["units"] == 0 and np.isnan(found["mean"])
-    found = intervals.mean([1.0, 3.0], [4, 4])
-    assert (found["low"], found["mean"], found["high"]) == (2, 2, 2)
+    for values in ([1.0, 3.0], [[0.0, 2.0], [4.0, 2.0]]):
+        found = intervals.mean(values, [4, 4])
+        assert found["mean"] == 2 and found["units"] == 2
+        assert np.isnan(found["low"]) and np.isnan(found["high"]), "of one picture, drawn again"
+        assert intervals.text(found, "+.1f") == "+2.0 (one picture, so no interval)"
+    known = json.loads(json_text(found))  # NaN is null there
+    assert intervals.text(known, ".0f") == "2 (one picture, so no interval)"
+    found = intervals.mean([1.0, np.nan, 3.0], [4, 5, 4])
+    assert found["mean"] == 2 and np.isnan(found["low"]), "the other says nothing"
 
 
 def test_few_trainings_have_student_s_interval():

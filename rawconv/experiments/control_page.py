@@ -2,6 +2,7 @@
 
 from ..report.look import LOOK
 from ..report.strips import Strip, draw
+from . import intervals
 
 
 def page(which, numbers, ways, labels, drawn, sentences):
@@ -43,14 +44,23 @@ def _bands(ways):
 
 
 def _feet(summary, band):
-    def words(kind, *keys):
-        return [" to ".join(_short(summary[way.name][kind][key]) for key in keys) for way in band]
+    def means(kind):
+        return [_short(summary[way.name][kind]["mean"]) for way in band]
+
+    def ends(kind):
+        of_ways = [summary[way.name][kind] for way in band]
+        return [
+            f"{_short(one['low'])} to {_short(one['high'])}"
+            if intervals.is_known(one)
+            else "one picture"
+            for one in of_ways
+        ]
 
     return [
-        ("correlation", ["1.00", *words("correlation", "mean")]),
-        ("95 %", ["", *words("correlation", "low", "high")]),
-        ("cosine", ["", *words("cosine", "mean")]),
-        ("95 %", ["", *words("cosine", "low", "high")]),
+        ("correlation", ["1.00", *means("correlation")]),
+        ("95 %", ["", *ends("correlation")]),
+        ("cosine", ["", *means("cosine")]),
+        ("95 %", ["", *ends("cosine")]),
     ]
 
 

@@ -2,13 +2,16 @@
 
     mean(values, pictures)        {"mean", "low", "high", "std", "units"} of values (N, U): N nets, U units
     over_seeds(values)            {"mean", "low", "high", "std", "trainings"} of a few trainings
-    text(interval, ".2f")         "0.29 (0.28 to 0.30)"
+    text(interval, ".2f")         "0.29 (0.28 to 0.30)"; of one picture "0.29 (one picture, so no interval)"
 
 The units of one picture depend on each other, and so do all that one net says.  So pictures and nets
 are drawn with replacement (Efron & Tibshirani 1993), not units; low and high hold 95 % of the means.
 Of two to ten trainings that differ in their seeds drawing with replacement finds too narrow an
 interval: three values and no others can be drawn.  There it is Student's t that widens it.
+One picture drawn again and again is always the same: of it there is no interval, and its ends are NaN.
 """
+
+import math
 
 import numpy as np
 
@@ -29,9 +32,10 @@ def mean(values, pictures):
     finite = np.isfinite(values)
     if not finite.any():
         return dict.fromkeys(("mean", "low", "high", "std"), float("nan")) | {"units": 0}
-    low, high = np.percentile(
-        bootstrap(values, pictures), [(100 - SHARE) / 2, 100 - (100 - SHARE) / 2]
-    )
+    low = high = float("nan")
+    if len(np.unique(pictures[finite.any(axis=0)])) > 1:
+        ends = [(100 - SHARE) / 2, 100 - (100 - SHARE) / 2]
+        low, high = np.percentile(bootstrap(values, pictures), ends)
     numbers = {"mean": values[finite].mean(), "low": low, "high": high, "std": values[finite].std()}
     return {name: float(value) for name, value in numbers.items()} | {
         "units": int(finite.any(axis=0).sum())
@@ -76,9 +80,19 @@ def _student(freedom):
 
 def text(interval, spec):
     """The mean of an interval and its ends, each by a format such as ".2f"; 0 has no minus."""
-    texts = (format(interval[key], spec) for key in ("mean", "low", "high"))
-    centre, low, high = (part if part.strip("-0.%") else part.lstrip("-") for part in texts)
-    return f"{centre} ({low} to {high})"
+
+    def written(value):
+        part = format(value, spec)
+        return part if part.strip("-0.%") else part.lstrip("-")
+
+    if not is_known(interval):
+        return f"{written(interval['mean'])} (one picture, so no interval)"
+    return "{} ({} to {})".format(*(written(interval[key]) for key in ("mean", "low", "high")))
+
+
+def is_known(interval):
+    """Whether it has ends: there was more than one picture to draw from.  JSON writes NaN as null."""
+    return interval["low"] is not None and not math.isnan(interval["low"])
 
 
 def bootstrap(values, pictures):

@@ -6,6 +6,7 @@ from ..data.preprocessing import center_crop
 from ..report import charts
 from ..report.strips import mosaic
 from ..visualize.images import display
+from . import intervals
 
 CLASSES = len(charts.CYCLE) - 1  # that have a colour of their own
 
@@ -63,12 +64,14 @@ def _evidence(axes, measured):
         for way in ("deletion", "insertion")
     }
     _intervals(areas, ways, "area under the curve")
+    every = np.nan_to_num([order["curve"] for way in ways for order in measured[way].values()])
+    limits = 1.05 * min(0, every.min()), 1.05 * max(1, every.max())
     for panel, way in ((deletion, "deletion"), (insertion, "insertion")):
         for name, colour in zip(measured[way], charts.CYCLE, strict=False):
             curve = measured[way][name]["curve"]
             x = np.linspace(0, 100, len(curve))
             panel.plot(x, curve, color=colour, label=name, lw=1.2)
-        panel.set(title=f"{way}: activation", xlabel="% of the field", ylim=(0, 1.05))
+        panel.set(title=f"{way}: activation", xlabel="% of the field", ylim=limits)
     legend.axis("off")
     legend.legend(
         *deletion.get_legend_handles_labels(), loc="upper left", title="order of", fontsize=8
@@ -84,10 +87,13 @@ def _intervals(axes, groups, title):
                 interval["mean"], row, "o", color=colour, ms=4, label=label if not row else None
             )
     names = list(next(iter(groups.values())))
+    every = [interval for group in groups.values() for interval in group.values()]
+    if not any(map(intervals.is_known, every)):
+        title += "\n(one picture, so no interval)"
     axes.set(title=title, yticks=range(len(names)), yticklabels=names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    lows = [interval["low"] for group in groups.values() for interval in group.values()]
-    axes.set_xlim(min(0, *lows) - 0.03, 1)
+    numbers = np.nan_to_num([one[key] for one in every for key in ("mean", "low", "high")])
+    axes.set_xlim(min(0, numbers.min()) - 0.03, 1 if numbers.max() <= 1 else numbers.max() + 0.03)
     axes.axvline(0, color=charts.GREY, lw=0.8)
     if len(groups) > 1:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
