@@ -265,24 +265,26 @@ def test_figure_5_a_curve_for_each_image_in_its_row_and_column(figures):  # noqa
 
     def measured(count):
         return {which: rng.random((count, 2)) for which in invariance.DISTANCES} | {
-            "p": rng.random(count)
+            "p": rng.random(count),
+            "untrained": rng.random((invariance.NETS, 3, count, 2)),
         }
 
     found = {
         name: [measured(len(kind.values)) for _ in pictures] for name, kind in families.items()
     }
-    grey = np.full((26, 26, 3), 128, np.uint8)
-    result = invariance._result(
-        small_net(), pictures, families, found, ["relu1", "relu2"], "relative", grey
-    )
+    look = invariance.Look("relative", np.full((26, 26, 3), 128, np.uint8), 2)
+    result = invariance._result(small_net(), pictures, families, found, ["relu1", "relu2"], look)
     axes = np.array(figures[0].axes).reshape(3, 4)
     for row, (name, kind) in zip(axes, families.items(), strict=True):
         for k, layer in enumerate(("conv1", "conv2")):
             assert (
                 row[1 + k]
                 .get_title()
-                .startswith(f"{layer} (paper's axis to {invariance.AXES[name][k]:g}")
+                .startswith(f"{layer} (paper's axis to {invariance.AXES[name][k]:g})\nR² ")
             )
+            before = np.mean([one["untrained"][:, 1, :, k] for one in found[name]], axis=(0, 1))
+            assert curves(row[1 + k])["untrained, mean"][:2] == (GREY, "--")
+            assert curves(row[1 + k])["untrained, mean"][3] == numbers(before)
             for label, one in zip(("cat", "sea dog"), found[name], strict=True):
                 want = numbers(kind.values), numbers(one["relative"][:, k])
                 assert curves(row[1 + k])[label][2:] == want

@@ -13,11 +13,11 @@ from subjects import data_of, subject_of
 
 from rawconv import checkpoint
 from rawconv.cli.experiments import main
-from rawconv.errors import UsageError
+from rawconv.errors import RawconvError, UsageError
 from rawconv.experiments.features import feature_layers
 from rawconv.experiments.occlusion import run
 from rawconv.experiments.study import begin
-from rawconv.experiments.subject import Shown
+from rawconv.experiments.subject import Shown, class_numbers
 from rawconv.layers.average_pool import AveragePool
 from rawconv.layers.concat import Concat
 from rawconv.layers.conv import Conv
@@ -201,3 +201,14 @@ def test_a_folder_with_one_picture_a_class_is_asked_as_it_is(place):
     checkpoint.save("net.h5", foreign(), {"data": "three"})
     done = experiment("controls", *words, "--out", "mine", code=1)
     assert "holds one picture per class" in done.stderr
+
+
+def test_numbered_classes_are_taken_in_the_order_of_the_data(capsys):
+    """As the test of an imported net does, and said once."""
+    net = foreign()
+    net.classes = ["0", "1", "2"]
+    subject = subject_of(net, data_of(6)._replace(classes=["a", "b", "c"]))
+    assert class_numbers(subject).tolist() == [0, 1, 2] == class_numbers(subject).tolist()
+    assert capsys.readouterr().err.count("taken in the order of nowhere, 0 is a") == 1
+    with pytest.raises(RawconvError, match="does not know c"):
+        class_numbers(subject._replace(data=subject.data._replace(classes=["0", "1", "2", "c"])))

@@ -279,11 +279,14 @@ def scanned_imagenet():
     return net, data, rawconv.scan(net, data.val, list(FIRE))
 
 
-def imagenet(layer):
-    """Some maps of a fire module, projections alone: nobody may hand the photographs on."""
+def imagenet(layer, exchanged=None):
+    """Some maps of a fire module, projections alone: nobody may hand the photographs on.
+
+    exchanged: the name of a control, by which the same units are projected.
+    """
     net, data, strongest = scanned_imagenet()
     title, name = f"{layer} of SqueezeNet, 1,000 photographs of ImageNet", layer_object(net, layer)
-    look = Look(patches=False)
+    look = Look(patches=False, control=control(net, exchanged))
     (_, page), *_ = layer_pages(
         net, data, data.val, name, strongest[layer], title, FIRE[layer], look
     )[0]
@@ -328,6 +331,7 @@ PICTURES = {
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
     **{f"imagenet-{layer}": functools.partial(imagenet, layer) for layer in FIRE},
+    "imagenet-fire7-untrained": lambda: imagenet("fire7", "untrained"),
     "experiment-evolution": lambda: experiment(
         "evolution", "--data", photographs("tinyimagenet10.zip"), "--epochs", "10", "--maps", "3", width=840
     ),

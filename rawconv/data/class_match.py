@@ -37,15 +37,8 @@ def matched(
     numbers of the net's classes, where they are known beside their names.
     RawconvError: the classes differ; it names them.
     """
-    if (
-        _only_numbered(classes)
-        and len(classes) == len(data.classes)
-        and set(classes) - set(data.classes)
-    ):
-        warn(
-            f"{net} numbers its classes and does not name them: they are taken in the order of {data.source}, "
-            f"0 is {data.classes[0]}."
-        )
+    if in_their_order(data, classes):
+        warn(how_ordered(data, net))
         return data
     data = data._replace(classes=renamed(data, classes, wnids))
     lacks, knows = _without(classes, data.classes), _without(data.classes, classes)
@@ -56,6 +49,20 @@ def matched(
             f"The classes must be the same: {' and '.join(words)}; choose other --data{or_else}."
         )
     return data if list(classes) == list(data.classes) else in_order(data, classes)
+
+
+def in_their_order(data: DataSet, classes: Sequence[str]) -> bool:
+    """Whether a net's classes are only numbered, and as many as those of the data, which lend their names."""
+    alike = len(classes) == len(data.classes) and set(classes) - set(data.classes)
+    return _only_numbered(classes) and bool(alike)
+
+
+def how_ordered(data: DataSet, net: object) -> str:
+    """Say how a net's numbered classes are taken."""
+    return (
+        f"{net} numbers its classes and does not name them: they are taken in the order of {data.source}, "
+        f"0 is {data.classes[0]}."
+    )
 
 
 def _only_numbered(classes: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
 """The experiments of the paper, one file each, and what they share.
 
     occlusion.py       figure 7: what a grey square does to a map and to the class
-    invariance.py      figure 5: shifts, scales and turns against the distance of features
+    invariance.py      figure 5: shifts, scales and turns against the distance of features;  linearity.py  how straight
     correspondence.py  table 1: does hiding the same part change the same features?
     filters.py         figure 6: first-layer filters, dead, dominant or aliased
     evolution.py       figure 4: strongest units over the epochs
@@ -21,7 +21,8 @@ Result.
     layer_kernels.py  features that are too many for memory: feature_files.py, on the disk; kernel.py, their products
     intervals.py     how sure a mean is;  marked_parts.py  pictures whose eyes and noses are marked
     evidence.py      what a projection says beside nulls, for occlusion.py;  deletion.py  deletion and insertion
-    control_variants.py  what controls.py compares;  control_page.py, occlusion_page.py, transfer_page.py  figures
+    control_variants.py  what controls.py compares;  control_page.py, occlusion_page.py, transfer_page.py and
+    invariance_page.py  figures
     ablation_table.py  the rows of table 3;  ablation_nets.py  nets trained elsewhere;  ablation_page.py  its figure
     filter_trainings.py, filter_measures.py, arms.py, filters_page.py  what filters.py trains, measures, compares, draws
     twins.py         a net trained again with its data in another order;  evolution_page.py  figure of evolution.py

@@ -50,10 +50,10 @@ def _feet(summary, band):
     def ends(kind):
         of_ways = [summary[way.name][kind] for way in band]
         return [
-            f"{_short(one['low'])} to {_short(one['high'])}"
-            if intervals.is_known(one)
+            f"{_short(interval['low'])} to {_short(interval['high'])}"
+            if intervals.is_known(interval)
             else "one picture"
-            for one in of_ways
+            for interval in of_ways
         ]
 
     return [

@@ -1,7 +1,7 @@
 """Figure 5: pictures moved down and up, enlarged and turned: how far their features go, and whether
 the class stays.
 
-    result = run(subject, study, shown(subject, count=5))
+    result = run(subject, study, shown(subject, count=24), drawn=5)
 
 For a picture x, a transformed one T(x) and the features f of a low and a high layer, three distances:
 
@@ -10,6 +10,8 @@ For a picture x, a transformed one T(x) and the features f of a low and a high l
     unit        |f(x) / |f(x)| - f(T(x)) / |f(T(x))||, from 0 to sqrt(2) where features are not negative
 
 The paper does not say which it draws; its axes end at 1.4 for layer 7, as those of `unit` would.
+linearity.py measures how straight the curves are, beside those of nets before training.
+
 The stored picture is transformed about its centre, then cut to the net's input; what comes in from
 outside is `fill`.
 """
@@ -20,20 +22,20 @@ import numpy as np
 from PIL import Image
 
 from .. import soundness
-from ..data.preprocessing import center_crop, preprocess
+from ..data.preprocessing import preprocess
 from ..errors import UsageError
 from ..layers.softmax import softmax
 from ..machine.arrays import to_cpu
 from ..machine.threads import cut
-from ..report import charts
-from ..report.strips import mosaic
+from ..visualize.controls import SEED, untrained
 from ..visualize.forward_pass import ForwardPass
 from ..visualize.units import layer_object, user_name
+from .invariance_page import draw, examples
+from .linearity import DISTANCES, NETS, sentence, summary
 from .study import Result
 from .subject import filling
 
 PIXELS = 224  # of the paper's pictures: its shifts are shares of them
-DISTANCES = ("raw", "relative", "unit")
 AT_ONCE = 8  # pictures on their way up together: all their maps are kept
 AXES = {  # where the paper's axes end: layer 1, layer 7
     "translation": (10, 0.8),
@@ -51,6 +53,18 @@ class Kind(NamedTuple):
     label: str
     neutral: float
     drawn: list
+
+    @property
+    def axes(self):
+        """Where the paper's axes for layers 1 and 7 end."""
+        return AXES[self.name]
+
+    def sizes(self):
+        """How far each value is from the one that changes nothing, below 0 the other way; turns go from
+        -180 to 180.
+        """
+        away = self.values - self.neutral
+        return np.where(away > 180, away - 360, away) if self.name == "rotation" else away
 
     def source(self, value):
         """((2, 2), (2,)): where a place (x, y) of the new picture, counted from the centre, was in
@@ -88,13 +102,31 @@ def kinds(height, shift=None, scale=1.8):
     )
 
 
+class Look(NamedTuple):
+    """What the figure shows: the distance that is drawn, the fill as a stored picture, and how many
+    of the pictures have curves."""
+
+    distance: str
+    grey: np.ndarray
+    drawn: int
+
+
 def run(
-    subject, study, pictures, low="1", high="7", shift=None, scale=1.8, distance="unit", fill="mean"
+    subject,
+    study,
+    pictures,
+    low="1",
+    high="7",
+    shift=None,
+    scale=1.8,
+    distance="unit",
+    fill="mean",
+    drawn=5,
 ):
     """A study.Result about subject.Shown pictures.
 
     low, high: layers.  shift: pixels, by default 60 of 224.  distance: the one that is drawn; all
-    are in the files.
+    are in the files.  drawn: how many of the pictures have curves in the figure, the first ones.
     """
     net = subject.net
     soundness.check_scores(net)
@@ -105,7 +137,11 @@ def run(
 
     def measured(key):
         name, _, number = key.partition(" of picture ")
-        return measure(net, pictures[int(number)], families[name], names, grey)
+        asked = pictures[int(number)], families[name], names, grey
+        before = [measure(untrained(net, SEED + k), *asked) for k in range(NETS)]
+        return measure(net, *asked) | {
+            "untrained": np.array([[each[which] for which in DISTANCES] for each in before])
+        }
 
     keys = [f"{name} of picture {k}" for name in families for k in range(len(pictures))]
     curves_of = dict(zip(keys, study.each(keys, measured, "invariance"), strict=True))
@@ -113,7 +149,7 @@ def run(
         name: [curves_of[f"{name} of picture {k}"] for k in range(len(pictures))]
         for name in families
     }
-    return _result(net, pictures, families, curves, names, distance, grey)
+    return _result(net, pictures, families, curves, names, Look(distance, grey, drawn))
 
 
 # ---------------------------------------------------------------------------------------------- one picture
@@ -181,18 +217,11 @@ def distances(x, y):
 # ---------------------------------------------------------------------------------------------- what it shows
 
 
-def _result(net, pictures, families, curves, names, distance, grey):
-    user_layers = [user_name(net, name) for name in names]
+def _result(net, pictures, families, curves, names, look):
+    """The study.Result; curves: {name: [what `measure` says of each picture, and "untrained"]}."""
+    layers = [user_name(net, name) for name in names]
     classes = [net.classes[shown.label] for shown in pictures]
-    rows = []
-    for name, kind in families.items():
-        for shown, label, curve in zip(pictures, classes, curves[name], strict=True):
-            first = {"picture": shown.name, "class": label, "transformation": name}
-            rows += [
-                first | {"value": value} | _cells(curve, i, user_layers)
-                for i, value in enumerate(kind.values)
-            ]
-    summaries = {name: _numbers(kind, curves[name], user_layers) for name, kind in families.items()}
+    summaries = {name: summary(kind, curves[name], layers) for name, kind in families.items()}
     published = {
         name: {"axis ends": dict(zip(("layer 1", "layer 7"), ends, strict=True))}
         for name, ends in AXES.items()
@@ -200,91 +229,50 @@ def _result(net, pictures, families, curves, names, distance, grey):
     numbers = {
         "pictures": [shown.name for shown in pictures],
         "classes": classes,
-        "layers": user_layers,
+        "layers": layers,
+        "nets": NETS,
     } | summaries
-    figure = _draw(net, pictures, families, curves, user_layers, distance, grey)
+    figure = _figure(net, pictures[: look.drawn], families, curves, numbers, look)
     return Result(
         numbers,
-        rows,
+        _rows(pictures, families, curves, numbers),
         figure,
-        [_sentence(kind, summaries[name], user_layers) for name, kind in families.items()],
+        [sentence(kind, summaries[name], layers) for name, kind in families.items()],
         published,
     )
 
 
-def _cells(curve, i, user_layers):
+def _rows(pictures, families, curves, numbers):
+    """A row for each picture, transformation and value."""
+    return [
+        {"picture": shown.name, "class": label, "transformation": name, "value": value}
+        | _cells(curve, i, numbers["layers"])
+        for name, kind in families.items()
+        for shown, label, curve in zip(pictures, numbers["classes"], curves[name], strict=True)
+        for i, value in enumerate(kind.values)
+    ]
+
+
+def _figure(net, pictures, families, curves, numbers, look):
+    """invariance_page.draw of the pictures that are drawn."""
+    labels = [name.replace("_", " ")[:16] for name in numbers["classes"][: len(pictures)]]
+    tiles = {
+        name: examples(net, pictures, lambda shown, kind=kind: _moved(shown, kind, look.grey))
+        for name, kind in families.items()
+    }
+    return draw(labels, families, curves, numbers, look.distance, tiles)
+
+
+def _cells(curve, i, layers):
     """What a row has at value i of a curve: P, and each distance at each layer."""
     distances = {
         f"{layer}_{which}": curve[which][i, k]
-        for k, layer in enumerate(user_layers)
+        for k, layer in enumerate(layers)
         for which in DISTANCES
     }
     return {"p": curve["p"][i]} | distances
 
 
-def _numbers(kind, curves, user_layers):
-    """Means over the pictures: of each distance after the smallest step and at its largest, and of P."""
-    still = int(np.abs(kind.values - kind.neutral).argmin())
-    step = still + 1
-    mean = {which: np.mean([curve[which] for curve in curves], axis=0) for which in DISTANCES}
-    p = np.mean([curve["p"] for curve in curves], axis=0)
-    distance = {
-        layer: {
-            which: {"step": mean[which][step, k], "largest": mean[which][:, k].max()}
-            for which in DISTANCES
-        }
-        for k, layer in enumerate(user_layers)
-    }
-    return {
-        "step": kind.values[step],
-        "distance": distance,
-        "p": {"still": p[still], "mean": p.mean()},
-    }
-
-
-def _sentence(kind, summary, user_layers):
-    p = summary["p"]
-    words = " and ".join(
-        "{step:.2f} (at most {largest:.2f}) at ".format(**summary["distance"][k]["unit"]) + k
-        for k in user_layers
-    )
-    return (
-        f"{kind.name}: {summary['step']:g} {kind.label} moves the features, as unit vectors, by {words}; "
-        f"P(true class) is {p['still']:.0%} at first and {p['mean']:.0%} on average over all of the axis."
-    )
-
-
-@charts.styled
-def _draw(net, pictures, families, curves, user_layers, distance, grey):
-    figure, axes = charts.sheet(
-        3, 4, "Figure 5: what moving, enlarging and turning a picture does",
-        f"Distance of the features ({distance}) and probability of the true class, a curve for each picture. The paper "
-        "gives no numbers; its axes for layers 1 and 7 end where the titles say.",
-        panel=(3.1, 2.5),
-    )  # fmt: skip
-    names = [net.classes[shown.label].replace("_", " ")[:16] for shown in pictures]
-    for row, (name, kind) in zip(axes, families.items(), strict=True):
-        charts.show(
-            row[0],
-            _examples(net, pictures[:5], kind, grey),
-            ", ".join(f"{value:.3g}" for value in kind.drawn) + f" {kind.label}",
-        )
-        for k, (panel, layer) in enumerate(zip(row[1:3], user_layers, strict=True)):
-            for curve, label in zip(curves[name], names, strict=True):
-                panel.plot(kind.values, curve[distance][:, k], label=label)
-            panel.set(
-                title=f"{layer} (paper's axis to {AXES[name][k]:g})",
-                xlabel=kind.label,
-                ylim=(0, None),
-            )
-        for curve, label in zip(curves[name], names, strict=True):
-            row[3].plot(kind.values, curve["p"], label=label)
-        row[3].set(title="P(true class)", xlabel=kind.label, ylim=(-0.02, 1.02))
-    figure.legend(handles=axes[0, 3].lines, loc="outside lower center", ncols=8)
-    return charts.png(figure)
-
-
-def _examples(net, pictures, kind, grey):
-    """A row for each picture: transformed by some values."""
-    new = [transform(shown.image, kind, value, grey) for shown in pictures for value in kind.drawn]
-    return mosaic(center_crop(net, np.stack(new)), len(kind.drawn), 2)
+def _moved(shown, kind, grey):
+    """A Shown picture by the values that are drawn."""
+    return [transform(shown.image, kind, value, grey) for value in kind.drawn]

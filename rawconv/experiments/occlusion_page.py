@@ -87,16 +87,22 @@ def _intervals(axes, groups, title):
                 interval["mean"], row, "o", color=colour, ms=4, label=label if not row else None
             )
     names = list(next(iter(groups.values())))
-    every = [interval for group in groups.values() for interval in group.values()]
-    if not any(map(intervals.is_known, every)):
+    drawn = [interval for group in groups.values() for interval in group.values()]
+    if not any(map(intervals.is_known, drawn)):
         title += "\n(one picture, so no interval)"
     axes.set(title=title, yticks=range(len(names)), yticklabels=names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    numbers = np.nan_to_num([one[key] for one in every for key in ("mean", "low", "high")])
-    axes.set_xlim(min(0, numbers.min()) - 0.03, 1 if numbers.max() <= 1 else numbers.max() + 0.03)
+    axes.set_xlim(_limits(drawn))
     axes.axvline(0, color=charts.GREY, lw=0.8)
     if len(groups) > 1:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
+
+
+def _limits(drawn):
+    """From 0 to 1, or as far as the intervals go."""
+    numbers = np.nan_to_num([[part["mean"], part["low"], part["high"]] for part in drawn])
+    most = numbers.max()
+    return min(0, numbers.min()) - 0.03, 1 if most <= 1 else most + 0.03
 
 
 def covered_image(net, image, filled, box):

@@ -1,5 +1,6 @@
 """What an experiment is about: a net from a checkpoint, the pictures it is shown, and the device."""
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +10,12 @@ import numpy as np
 from .. import checkpoint, soundness
 from ..data import DataSet
 from ..data.batches import batches
-from ..data.class_match import renamed
+from ..data.class_match import how_ordered, in_their_order, renamed
 from ..data.dataset import Split
 from ..data.images import split_of
 from ..data.preprocessing import net_module, preprocess, stored_size
 from ..errors import RawconvError, UsageError
-from ..files.messages import escaped
+from ..files.messages import escaped, warn
 from ..files.run_folders import result_folder
 from ..layers.softmax import softmax
 from ..machine.arrays import Device, to_cpu
@@ -168,7 +169,14 @@ def filling(net, fill):
 
 
 def class_numbers(subject):
-    """int (classes of the data,): the net's number of each.  RawconvError where it does not know one."""
+    """int (classes of the data,): the net's number of each.
+
+    Those of a net that only numbers its classes are taken in the order of the data's, which is said once.
+    RawconvError where it does not know one.
+    """
+    if in_their_order(subject.data, subject.net.classes):
+        _say_once(how_ordered(subject.data, subject.weights))
+        return np.arange(len(subject.data.classes))
     names = renamed(subject.data, subject.net.classes, subject.info.get("wnids", ()))
     unknown = [name for name in names if name not in subject.net.classes]
     if unknown:
@@ -176,6 +184,11 @@ def class_numbers(subject):
             f"{subject.weights} does not know {', '.join(unknown[:3])} of {subject.data.source}; choose other --data."
         )
     return np.array([subject.net.classes.index(name) for name in names])
+
+
+@functools.cache
+def _say_once(sentence):
+    warn(sentence)
 
 
 def beside(subject, weights):

@@ -8,7 +8,6 @@ from .shared import (
     count_option,
     fill_option,
     label_option,
-    named_or_first,
     need_files,
     shared_options,
 )
@@ -36,11 +35,19 @@ from .shared import (
 @fill_option(default="mean", help="Colour of what enters the picture from outside.")
 @label_option
 @count_option(default=5)
+@click.option(
+    "--measured",
+    default=24,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of validation pictures that the numbers are about, if no PICTURE is named; at least --count.",
+)
 @shared_options
-def main(pictures, low, high, shift, scale, distance, fill, label, count, **where):
+def main(pictures, low, high, shift, scale, distance, fill, label, count, measured, **where):
     """Figure 5: how far features go when a picture is moved, enlarged or turned, and whether its class stays.
 
-    With PICTUREs of your own, or the first validation pictures of different classes that the net gets right.
+    With PICTUREs of your own, or the first validation pictures of different classes that the net gets right: --count
+    are drawn, and the numbers are over --measured.
 
     \b
     rawconv-experiment invariance
@@ -55,5 +62,16 @@ def main(pictures, low, high, shift, scale, distance, fill, label, count, **wher
         "distance": distance,
         "fill": fill,
     }
-    shows = named_or_first(pictures, label, count)
+    options["drawn"] = len(pictures) or count
+
+    def shows(subject):
+        from ...experiments.subject import shown
+
+        some = shown(subject, pictures, label, count)
+        names = {first.name for first in some}
+        others = [] if pictures else shown(subject, count=max(count, measured))
+        return (
+            some + [more for more in others if more.name not in names][: max(0, measured - count)]
+        )
+
     carry_out("invariance", options, where | {"images": pictures or None}, shows=shows)
