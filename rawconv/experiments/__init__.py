@@ -7,7 +7,7 @@
     evolution.py       figure 4: strongest units over the epochs
     controls.py        what the pictures owe to weights, switches and rules
     ablation.py        table 3: nets with layers removed or resized
-    transfer.py        tables 4 and 5, figure 9: a new classifier on fixed layers
+    transfer.py        tables 4 to 6, figure 9: a new classifier on fixed layers;  table_6.py  of several classes
     layers.py          table 7: classifiers on the features of layers 1..n;  features.py  the features themselves
     ensemble.py        table 2: the mean of several nets
 
@@ -18,6 +18,7 @@ Result.
     subject.py  the net, the pictures and the device of an experiment;  study.py  steps, folder, results in files
     trained.py  nets that an experiment trains;  held_out.py  a net and classes that it has not seen
     folds.py    a few pictures of each class, drawn several times;  classifiers.py  softmax and linear SVM on features
+    transfer_ways.py  how transfer.py learns;  average_precision.py  how table 6 is measured
     layer_kernels.py  features that are too many for memory: feature_files.py, on the disk; kernel.py, their products
     intervals.py     how sure a mean is;  marked_parts.py  pictures whose eyes and noses are marked
     evidence.py      what a projection says beside nulls, for occlusion.py;  deletion.py  deletion and insertion

@@ -145,13 +145,6 @@ def accuracy(name, x, labels, others, true, classes):
     return mean_per_class(guess, true), choice
 
 
-def answers(name, train, labels, test, classes):
-    """(labels for test, the regularisation chosen) of a classifier on raw features (N, ...)."""
-    x, others = compact(*standardised(train, test))
-    choice = chosen(name, x, labels, classes)
-    return CLASSIFIERS[name][0](x, labels, classes, choice)(others), choice
-
-
 def mean_per_class(guess, labels):
     """The mean over the classes of the share of each that is right: rare classes count as much as
     frequent ones.

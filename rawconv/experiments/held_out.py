@@ -6,13 +6,18 @@ checkpoint: a small net is pretrained on the first half of the data's classes, a
 the new ones.
 """
 
-from ..data import open_data
+from pathlib import Path
+
+from .. import checkpoint, soundness
+from ..data import open_data, voc
 from ..data.class_match import renamed
+from ..data.preprocessing import stored_size
 from ..data.subset import only
 from ..errors import RawconvError, UsageError
 from ..files.messages import few
 from ..machine.arrays import Device
 from ..models import recipe
+from ..training.runs import limit_columns
 from . import subject
 from .folds import enough
 from .trained import trained
@@ -34,26 +39,55 @@ def load(
     """
     device = device or Device()
     if not weights:
-        source, changes = (
+        changes = QUICK if quick else {"epochs": epochs}
+        file, new = _pretrained(
             data or ("scenes:600" if quick else SCENES),
-            QUICK if quick else {"epochs": epochs},
-        )
-        old, new = _halves(source, least)
-        minutes = max(0.1, round(len(old.train) * changes["epochs"] / RATE / 60, 1))
-        instead = ", or name a net with --weights and pictures with --data"
-        file = trained(
-            MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead
+            changes,
+            seed,
+            device,
+            (least, no_train),
+            say,
         )
         return subject.load(file, new.source, device, workspace)
     if not data:
         raise UsageError(
             f"{weights} is to be tried on pictures it was not trained on; name them with --data."
         )
+    if voc.accepts(data):
+        return _marked(weights, data, device, workspace)
     loaded = subject.load(weights, data, device, workspace)
     if not all_classes:
         loaded = loaded._replace(data=_new_classes(loaded, weights, data, say))
     enough(loaded.data, least)
     return loaded
+
+
+def _pretrained(source, changes, seed, device, needs, say):
+    """(file of a net trained on the first half of a data set's classes, the DataSet of the other half).
+
+    needs: (`least`, `no_train`) of load.
+    """
+    least, no_train = needs
+    if voc.accepts(source):
+        raise UsageError(
+            f"{source} has pictures of several classes, which no net is trained on here; name a net with --weights."
+        )
+    old, new = _halves(source, least)
+    minutes = max(0.1, round(len(old.train) * changes["epochs"] / RATE / 60, 1))
+    instead = ", or name a net with --weights and pictures with --data"
+    return trained(
+        MODEL, old.source, changes, seed, device, not no_train, say, minutes, instead
+    ), new
+
+
+def _marked(weights, data, device, workspace):
+    """The Subject of a net and VOC's pictures, all of their classes: one picture may be of old and new ones."""
+    net, info, _ = checkpoint.load(weights)
+    soundness.check_net(net)
+    limit_columns(net.to(device), workspace)
+    return subject.Subject(
+        net, info, Path(weights), voc.open_marked(data, stored_size(net)), device
+    )
 
 
 def _new_classes(loaded, weights, data, say):

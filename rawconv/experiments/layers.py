@@ -12,6 +12,8 @@ import itertools
 
 import numpy as np
 
+from ..data.voc import MarkedSplit
+from ..errors import RawconvError
 from ..report.charts import CYCLE, GREY, png, sheet, styled
 from ..visualize.controls import untrained
 from ..visualize.units import layer_numbers, user_name
@@ -50,6 +52,11 @@ def run(
     or the SVM's library is missing.
     """
     check(classifiers)
+    if isinstance(subject.data.train, MarkedSplit):
+        raise RawconvError(
+            f"{subject.data.source} has pictures of several classes, and table 7 takes those of one class each; "
+            "rawconv-experiment transfer takes such pictures."
+        )
     enough(subject.data, max(per_class))
     layers, images = feature_layers(subject.net), pool(subject.data)
     draws = {

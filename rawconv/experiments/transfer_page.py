@@ -11,6 +11,7 @@ WAYS = {
     "untrained": "untrained, layers fixed",
     "scratch": "from scratch",
 }
+PAPERS = (GREY, "#c4c4cc", CYCLE[0])  # of the columns of table 6
 COLORS = {"fixed": CYCLE[0], "untrained": CYCLE[2], "scratch": CYCLE[1]}
 PUBLISHED = {  # per cent, and what stands behind the paper's ±, by training pictures a class
     "source": "Zeiler & Fergus 2013, tables 4 and 5, figure 9",
@@ -85,9 +86,8 @@ def _bars(axes, rows):
     """Each class, as table 6 has them."""
     names = list(rows[0]["by_class"])[:MOST_BARS]
     for number, row in enumerate(rows):
-        y = np.arange(len(names)) + 0.28 * (number - 1)
-        values = [100 * row["by_class"][name] for name in names]
-        axes.barh(y, values, 0.26, color=COLORS[row["way"]], label=WAYS[row["way"]])
+        points = {place: 100 * row["by_class"][name] for place, name in enumerate(names)}
+        _band(axes, points, number, COLORS[row["way"]], WAYS[row["way"]])
     title = f"each class, {rows[0]['per_class']} training pictures"
     axes.set(
         title=title,
@@ -97,3 +97,45 @@ def _bars(axes, rows):
         xlabel="accuracy, %",
     )
     axes.invert_yaxis()
+
+
+@styled
+def draw_marked(subject, table, by_chance, published):
+    """The figure of table 6, a PNG: the average precision of each class, ours and the paper's.
+
+    by_chance: {class: what an order by chance gives}.  published: the paper's table.
+    """
+    title = "Table 6: a new classifier on fixed layers, for pictures of several classes"
+    names = list(table[0]["by_class"])[:MOST_BARS]
+    height = 1.2 + 0.3 * (len(names) + 1)
+    figure, axes = sheet(1, 2, title, origin(subject), (5.4, height))
+    ours, paper = axes[0]
+    labels, rows = [*map(short, names), "mean"], [*names, "mean"]
+    for k, row in enumerate(table):
+        values = row["by_class"] | {"mean": row["mean"]}
+        points = {place: 100 * values[name] for place, name in enumerate(rows)}
+        _band(ours, points, k, COLORS[row["way"]], WAYS[row["way"]])
+    ours.plot(
+        [100 * by_chance[name] for name in rows],
+        range(len(rows)),
+        "|",
+        color="black",
+        ms=11,
+        label="chance",
+    )
+    for k, (column, color) in enumerate(zip(published["columns"], PAPERS, strict=True)):
+        points = {place: published[name][k] for place, name in enumerate(rows) if name in published}
+        _band(paper, points, k, color, column)
+    ours.set_title("ours")
+    paper.set_title("the paper's, PASCAL VOC 2012")
+    for panel in (ours, paper):
+        panel.set(yticks=range(len(rows)), yticklabels=labels, xlim=(0, 100), ylim=(len(labels) - 0.5, -0.5),
+                  xlabel="average precision, %")  # fmt: skip
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=7.5)
+    return png(figure)
+
+
+def _band(axes, points, number, color, label):
+    """The bars {row: per cent} of the way numbered 0, 1 or 2, beside each other in a row."""
+    y = [place + 0.28 * (number - 1) for place in points]
+    axes.barh(y, list(points.values()), 0.26, color=color, label=label)

@@ -2,7 +2,8 @@
 
 import click
 
-from ..common import command, seed_option
+from ...errors import UsageError
+from ..common import command, options_given, seed_option
 from .shared import carry_out, new_class_options, shared_options
 
 
@@ -28,10 +29,15 @@ def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, qui
     half of the classes of --data (built-in: six of the scenes' twelve, about a minute and a half on 2 cores), and kept;
     the other half are the new classes.
 
+    A folder of PASCAL VOC (JPEGImages, ImageSets/Main) is table 6: average precision, learned from its list train and
+    tested on val.
+
     \b
     rawconv-experiment transfer
     rawconv-experiment transfer --weights weights/photos.h5 --data my-pictures/ --per-class 15 --per-class 30
     """
+    from ...data import voc
+
     options = {
         "per_class": sorted(set(per_class)) or ([5, 10] if quick else [5, 15, 30, 60]),
         "folds": min(folds, 2) if quick else folds,
@@ -40,6 +46,9 @@ def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, qui
         "seed": seed,
     }
     new = {"least": max(options["per_class"]), "epochs": epochs, "seed": seed, "quick": quick}
+    if where["data"] and voc.accepts(where["data"]):
+        _refuse_draws(where["data"])
+        options = {key: options[key] for key in ("steps", "seed")}
     carry_out(
         "transfer",
         options,
@@ -47,3 +56,12 @@ def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, qui
         "pool",
         new=new | {"all_classes": all_classes, "no_train": no_train},
     )
+
+
+def _refuse_draws(data):
+    """UsageError where options say how many pictures to draw, and the data's lists say it."""
+    named = [name for name in ("per-class", "folds", "test") if name in options_given()]
+    if named:
+        raise UsageError(
+            f"The lists of {data} say which pictures to train and to test on; leave --{named[0]} out."
+        )
