@@ -47,7 +47,7 @@ class MarkedSplit(Split):
     def one_class_each(self) -> Split:
         """Return the Split in which each picture stands once for each of its classes."""
         ids, labels = np.nonzero(self.marks == 1)
-        names = [self.names[i] for i in ids]
+        names = [self.names[i] for i in ids.tolist()]
         return Split(lambda k: self.read(ids[k]), labels, names, self.shape)
 
 
