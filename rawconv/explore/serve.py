@@ -30,7 +30,8 @@ def bind(host: str, port: int | None) -> socket.socket:
         raise UsageError(f"--host {host} is no address of this machine; 127.0.0.1 is.") from None
     tried = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + MORE), 0]
     for number in tried:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sends small parts at once (TCP_NODELAY) where it reads that this is TCP: 40 ms less
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((address[0], number))

@@ -24,6 +24,7 @@ from ..layers.softmax import softmax
 from ..machine.arrays import to_cpu
 from ..soundness import check_finite, check_scores
 from ..visualize import controls
+from ..visualize.default_layer import default_layer
 from ..visualize.forward_pass import ForwardPass
 from ..visualize.images import display
 from ..visualize.projection import Projection, project
@@ -62,6 +63,7 @@ class Session:
     ) -> None:
         self.net, self.info, self.weights = net, info or {}, pathlib.Path(weights)
         self.version = 1  # of the net: a run that is watched replaces it
+        self._warm = False
         self.pictures = Pictures(net, open_data)
         self.likes = Likes(net, self.pictures, root)
         self._passes, self._controls = Held(PASS_BYTES), Held(CONTROL_BYTES)
@@ -253,5 +255,18 @@ class Session:
         return {"name": data.name, "splits": sizes, "classes": classes, "trouble": ""}
 
     def background(self) -> bool:
-        """Do a little of what nobody waits for; return whether there is more."""
-        return self.likes.step()
+        """Do a little of what nobody waits for; return whether there is more.
+
+        First a projection that nobody asked for: the loops that it needs are loaded then, or compiled.
+        """
+        if self._warm:
+            return self.likes.step()
+        self._warm = True
+        grey = np.full((*self.net.stored, 3), 128, np.uint8)
+        first = self.pictures.kept[:1]
+        picture = self.pictures.find(first[0]) if first else Picture("", "", grey)
+        passed = self.passed(picture)
+        layer = default_layer(self.net)
+        for _ in project(passed, [parse_unit(self.net, f"{layer}:0")], full=True):
+            pass
+        return True
