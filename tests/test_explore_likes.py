@@ -2,11 +2,12 @@
 
 import base64
 import io
+import threading
 import time
 
 import numpy as np
 import pytest
-from exploring import client_of, session_of
+from exploring import client_of, png_of, session_of
 from PIL import Image
 
 import rawconv
@@ -90,16 +91,40 @@ def test_the_rank_of_a_value_is_its_place_among_all_pictures():
 
 def test_a_scan_is_left_beside_the_net_and_found_by_the_next_session(tmp_path, monkeypatch):
     first = session_of(count=COUNT, root=tmp_path)
+    assert first.data_facts()["splits"] == {"val": COUNT, "train": COUNT}
     first.likes.wanted = True
     until_scanned(first)
     assert (tmp_path / "explore-1" / "topk.hdf5").is_file()
     second = session_of(count=COUNT, root=tmp_path)
+    second.data_facts()
     second.likes.wanted = True
-    second.background()  # which opens the data and reads the record
+    second.likes.step()  # which reads the record
     assert second.likes._scan.position < COUNT and second.likes.ready("conv2") is None
     assert second.likes.patches("conv2", 5) == first.likes.patches("conv2", 5)
     until_scanned(second)
     assert not (tmp_path / "explore-2").exists()
+
+
+def test_a_data_set_that_takes_long_to_open_holds_up_nobody():
+    session, begun, free = session_of(count=COUNT), threading.Event(), threading.Event()
+    opened = session.pictures._open_data
+
+    def slowly():
+        begun.set()
+        assert free.wait(60)
+        return opened()
+
+    session.pictures._open_data = slowly
+    with client_of(session) as client:
+        about = client.post("/api/pictures", content=png_of()).json()
+        question = {"picture": about["id"], "unit": "conv2:5"}
+        assert asked(client) == {"ready": False, "done": 0, "total": None}
+        assert begun.wait(60)
+        assert client.post("/api/project", json=question).status_code == 200
+        assert asked(client) == {"ready": False, "done": 0, "total": None}
+        free.set()
+        while not asked(client)["ready"]:
+            time.sleep(0.05)
 
 
 def test_without_a_data_set_it_says_so():
@@ -108,6 +133,6 @@ def test_without_a_data_set_it_says_so():
     with client_of(session) as client:
         assert client.get("/api/data").json()["trouble"].startswith("No data set is known")
         client.post("/api/likes", json={"layer": "conv2", "channel": 5})
-        session.background()
+        session.likes.step()
         answer = client.post("/api/likes", json={"layer": "conv2", "channel": 5})
         assert answer.status_code == 400 and "No data set" in answer.json()["error"]

@@ -47,8 +47,11 @@ class Likes:
         self._drawn = Held(HELD_BYTES)
 
     def step(self) -> bool:
-        """Scan a little more, if anybody asked; return whether there is more to do."""
-        if not self.wanted or self.trouble:
+        """Scan a little more, if anybody asked and the data set is open; return whether there is more to do.
+
+        Opening it may take long, so that is done elsewhere: where a request waits for nothing else.
+        """
+        if not self.wanted or self.trouble or not self.pictures.settled:
             return False
         try:
             return self._step()

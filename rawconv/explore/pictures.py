@@ -56,6 +56,7 @@ class Pictures:
         self.net = net
         self._open_data, self._opening = open_data, threading.Lock()
         self._data: DataSet | None = None
+        self.settled = open_data is None  # it is open, or is known not to open
         self._brought, self._kept = Held(HELD_BYTES), dict[str, Picture]()
 
     def bring(self, name: str, content: bytes) -> Picture:
@@ -110,18 +111,19 @@ class Pictures:
         """The data set, opened now if it is not yet.  UsageError or RawconvError: it cannot be."""
         with self._opening:
             if self._data is None:
-                if self._open_data is None:
-                    raise UsageError(
-                        "No data set is known for this net; name one with --data, and start again."
-                    )
-                self._data = self._open_data()
+                try:
+                    self._data = self._open()
+                finally:
+                    self.settled = True
                 self._numbers = _class_numbers(self._data, self.net)
             return self._data
 
-    @property
-    def opened(self) -> bool:
-        """Whether it is open already."""
-        return self._data is not None
+    def _open(self) -> DataSet:
+        if self._open_data is None:
+            raise UsageError(
+                "No data set is known for this net; name one with --data, and start again."
+            )
+        return self._open_data()
 
     def splits(self) -> dict[str, Split]:
         """{name: Split} of those that hold pictures."""

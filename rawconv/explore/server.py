@@ -155,6 +155,17 @@ async def fields(request: Request) -> dict[str, Any]:
     return value
 
 
+async def question(request: Request, asking: Mapping[str, Any]) -> asked.Question:
+    """Read a question about a projection.  A data set that its picture is of is opened here, where
+    nothing else waits.
+    """
+    checked, pictures = asked.question(asking), session_of(request).pictures
+    if not pictures.settled:
+        for picture in filter(None, (checked.picture, checked.other)):
+            await read(pictures.find, picture)
+    return checked
+
+
 async def compute(request: Request, function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a function of the session returns, computed in the one thread, in the slot that
     the request names.
@@ -320,21 +331,21 @@ async def maps_image(request: Request) -> Response:
 
 
 async def project(request: Request) -> Response:
-    question = asked.question(await fields(request))
-    return answer(await compute(request, session_of(request).project, question))
+    asking = await question(request, await fields(request))
+    return answer(await compute(request, session_of(request).project, asking))
 
 
 async def project_npy(request: Request) -> Response:
-    question = asked.question(request.query_params)
-    pixels = await compute(request, session_of(request).pixels, question)
+    asking = await question(request, request.query_params)
+    pixels = await compute(request, session_of(request).pixels, asking)
     out = io.BytesIO()
     np.save(out, pixels, allow_pickle=False)
     return Response(out.getvalue(), media_type="application/octet-stream")
 
 
 async def steps(request: Request) -> Response:
-    question = asked.question(await fields(request))
-    return answer(await compute(request, session_of(request).steps, question))
+    asking = await question(request, await fields(request))
+    return answer(await compute(request, session_of(request).steps, asking))
 
 
 async def likes(request: Request) -> Response:
@@ -343,6 +354,8 @@ async def likes(request: Request) -> Response:
     count = asked.number(asking, "count", 1, COUNT, COUNT)
     waits = session.likes.ready(layer)
     if waits:
+        if not session.pictures.settled:
+            asyncio.get_running_loop().run_in_executor(None, session.data_facts)
         return answer(waits)
     patches = await compute(request, session.likes.patches, layer, channel, count)
     return answer({"ready": True, "patches": patches})
