@@ -131,6 +131,7 @@ def test_the_commands_of_the_page_run_one_after_the_other(tmp_path):
     test = json.loads((tmp_path / "runs/imagenet-test/test.json").read_text())
     assert test["views"] == 10 and test["pictures"] == 16
     assert list((tmp_path / "runs/imagenet-figure2").glob("*.png"))
+    shutil.rmtree(tmp_path / "runs")  # many nets, of 200 MB and more each
 
 
 def check_packed(path):
