@@ -2,11 +2,11 @@
 position to its projection painted, from the command to the first page, and updates a second of the occluder.
 
     python tools/bench_explore.py                       zf64, which comes with rawconv, and ZFNet
-    python tools/bench_explore.py --weights squeezenet.h5 --picture dog.jpg
+    python tools/bench_explore.py --weights squeezenet.h5 --picture docs/pictures/scene.png
 
 A click is made in the page, on a map's card or a position of the chosen map, both drawn at random among four
-layers; it ends when the browser has made the frame that shows the projection.  After each the page is left
-alone for a while, as a person leaves it, in which it asks for steps and patches.
+layers; it ends when the browser has made the frame that shows the projection.  The next one waits until the page
+has what it asks for afterwards, the way down and the patches.
 Needs Playwright and Chromium.
 """
 
@@ -29,15 +29,24 @@ from PIL import Image
 
 from rawconv import checkpoint
 
-PAUSE = 0.15  # seconds after each click
 LAYERS = 4  # of those with positions, spread over the net
 READY = 120  # seconds that a page may take to have all its patches
+COUNTED = """() => {
+  const ask = window.fetch;
+  window.pending = 0;
+  window.fetch = (...given) => {
+    window.pending += 1;
+    return ask(...given).finally(() => { window.pending -= 1; });
+  };
+}"""
 CLICK = """async ([layer, kind, at]) => {
+  const pause = (wait) => new Promise((next) => setTimeout(next, wait));
   const { onPainted, painted } = await import("/static/unit.js");
   if (!window.bench) {
     window.bench = { wake: null };
     onPainted(() => window.bench.wake?.());
   }
+  do await pause(60); while (window.pending);
   const cards = [...document.querySelectorAll("#cards .card:not([aria-current])")];
   const place = document.getElementById("place");
   const box = place.getBoundingClientRect();
@@ -47,10 +56,9 @@ CLICK = """async ([layer, kind, at]) => {
     bubbles: true, detail: 1,
     clientX: box.left + box.width * (column + 0.5) / shape[1], clientY: box.top + box.height * (row + 0.5) / shape[0],
   });
-  const before = painted().answer.unit, begin = performance.now();
-  const done = new Promise((wake) => { window.bench.wake = wake; });
+  if (kind !== "map" && painted().answer.unit.endsWith(`:${row}:${column}`)) return null;
+  const begin = performance.now(), done = new Promise((wake) => { window.bench.wake = wake; });
   if (kind === "map") cards[at % cards.length].click();
-  else if (`${layer}:${before.split(":").at(-3)}:${row}:${column}` === before) return null;
   else place.dispatchEvent(event);
   await done;
   await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
@@ -71,7 +79,9 @@ OCCLUDE = """async ([picture, size, seconds]) => {
 
 
 @click.command()
-@click.option("--weights", multiple=True, help="Checkpoints.  [zf64 of scenes, and a ZFNet]")
+@click.option(
+    "--weights", multiple=True, help="zf64, zfnet or a checkpoint; repeatable.  [zf64, zfnet]"
+)
 @click.option("--picture", help="A picture for nets without a data set.  [noise]")
 @click.option("--clicks", type=click.IntRange(4), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
@@ -83,10 +93,12 @@ def main(weights, picture, clicks, as_json):
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        weights = weights or (str(checkpoint.shipped()), str(_zfnet(folder)))
-        rows = [_measure(browser, path, picture or _noise(folder), clicks) for path in weights]
+        rows = []
+        for name in weights or ("zf64", "zfnet"):
+            path = str(_zfnet(folder)) if name == "zfnet" else None if name == "zf64" else name
+            rows.append(_measure(browser, path, picture or _noise(folder), clicks))
     results = {"rows": rows, **machine()}
-    click.echo(json.dumps(results, indent=1) if as_json else _lines(results))
+    click.echo(json.dumps(results) if as_json else _lines(results))
 
 
 def _zfnet(folder):
@@ -103,19 +115,10 @@ def _noise(folder):
 
 
 def _measure(browser, weights, picture, clicks):
-    """{"net", "first_page", "first_projection", "clicks", "occluder", "others"} of a checkpoint."""
-    asks = [] if pathlib.Path(weights) == checkpoint.shipped() else [picture]
+    """{"net", "first_page", "first_projection", "clicks", ...} of a checkpoint; None: the shipped one."""
+    asks = ["--weights", weights, picture] if weights else ["--weights", str(checkpoint.shipped())]
     begin = time.perf_counter()
-    command = [
-        sys.executable,
-        "-m",
-        "rawconv",
-        "explore",
-        *asks,
-        "--weights",
-        weights,
-        "--no-browser",
-    ]
+    command = [sys.executable, "-m", "rawconv", "explore", *asks, "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         address = server.stdout.readline().strip()
@@ -125,6 +128,7 @@ def _measure(browser, weights, picture, clicks):
         tab.wait_for_selector("#unit[data-sha256]", timeout=1000 * READY)
         first_projection = time.perf_counter() - begin
         _settle(tab)
+        tab.evaluate(COUNTED)
         before = reading()
         times = _clicks(tab, clicks)
         share = others(before, reading())
@@ -144,12 +148,9 @@ def _measure(browser, weights, picture, clicks):
 def _settle(tab):
     """Wait until the data set has been looked through and nothing computes any more."""
     end = time.monotonic() + READY
-    while time.monotonic() < end:
-        ready = tab.evaluate(
-            "Boolean(document.querySelector('#nine .tile img') || document.querySelector('#likes[data-none]'))"
-        )
-        if ready:
-            break
+    ready = """Boolean(document.querySelector("#likes[data-none]")
+        || document.querySelector("#facts").innerText.includes("Rank"))"""
+    while time.monotonic() < end and not tab.evaluate(ready):
         time.sleep(0.2)
     time.sleep(1)
 
@@ -166,13 +167,12 @@ def _clicks(tab, count):
         tab.evaluate(
             "async (name) => (await import('/static/strip.js')).openLayer(name)", chosen[k]
         )
-        time.sleep(1.5)
+        time.sleep(0.5)
         wanted = len(times) + count // LAYERS
         while len(times) < wanted:
             kind = "map" if len(times) % 2 else "position"
             took = tab.evaluate(CLICK, [chosen[k], kind, int(rng.integers(1 << 30))])
             times += [took] if took is not None else []
-            time.sleep(PAUSE)
     return times
 
 

@@ -99,14 +99,22 @@ function factsOf({ layer, whole }, { value, box: [top, left, bottom, right], ran
   ].filter(Boolean);
 }
 
-/** Once the data set has been looked through: say the rank that was not known when the projection was painted. */
+const RANK_WAIT = 1000; // milliseconds between questions, while the data set is looked through
+
+/** Say the rank of the value as soon as the whole data set has been looked through. */
 export async function findRank() {
   const of = shown;
-  if (!of || of.answer.rank || of.fields.control) return;
-  const { rank } = await ask("/api/project", of.fields, { kind: "rank" });
-  if (of !== shown || !rank) return;
-  shown.answer.rank = rank;
-  byId("facts").replaceChildren(factList(factsOf(parseUnit(of.answer.unit), of.answer)));
+  while (of && of === shown && !of.answer.rank && !of.fields.control) {
+    const { rank } = await ask("/api/project", of.fields, { kind: "rank" });
+    if (rank) return sayRank(of, rank);
+    await new Promise((done) => setTimeout(done, RANK_WAIT));
+  }
+  return undefined;
+}
+
+function sayRank(of, rank) {
+  of.answer.rank = rank;
+  if (of === shown) byId("facts").replaceChildren(factList(factsOf(parseUnit(of.answer.unit), of.answer)));
 }
 
 // ------------------------------------------------------------------------------------------ the place in the map
