@@ -102,18 +102,42 @@ def test_what_is_said_of_errors_counted_by_hand(tmp_path, monkeypatch):
     checkpoint.save(files[1], last, {"data": "pictures"})
     parts = []
 
-    def counted(subjects, sets, part):
+    def known(subjects, sets, part):
         parts.append((part.start, part.stop))
-        right = 100 - np.array([errors[one] for one in sets])
-        # of the first 64 pictures, and of the other 36
-        return right * 0.64 if len(parts) == 1 else right * 0.36
+        wrong = np.array([errors[nets] for nets in sets])[..., None]
+        return np.arange(part.start, part.stop) < wrong  # the first pictures of 100
 
-    monkeypatch.setattr(ensemble, "count_hits", counted)
+    monkeypatch.setattr(ensemble, "wrong", known)
     result = run(about, begin("it", {}, tmp_path, "it"), files)
     assert parts == [(0, 64), (64, 100)]
+    last = result.rows[-1]
+    # of 100 that are wrong or right: the standard error of 33 % is 4.7 points
+    assert last["top1_low"] == pytest.approx(33 - 1.96 * 4.7, abs=1.3)
+    assert last["top1_high"] == pytest.approx(33 + 1.96 * 4.7, abs=1.3)
     assert result.sentences[0] == (
-        "Top-1 error with 10 views: all 3 nets 33.0 %, the best single net 40.0 %, "
-        "over 100 validation pictures of random."
+        f"Top-1 error with 10 views: all 3 nets 33.0 % ({last['top1_low']:.1f} to {last['top1_high']:.1f}), the best "
+        "single net 40.0 %, over 100 validation pictures of random."
+    )
+    differences = {(one["row"], one["views"]): one["top1"] for one in result.numbers["differences"]}
+    assert {row: round(one["mean"], 6) for row, one in differences.items()} == {
+        ("2 nets of tiny", 1): -11, ("2 nets of tiny", 10): -7, ("1 net of wide", 1): -2, ("1 net of wide", 10): 0,
+        ("all 3 nets", 1): -17, ("all 3 nets", 10): -12,
+    }  # fmt: skip
+    assert {one["minus"] for one in result.numbers["differences"]} == {"1 net of tiny, mean of 2"}
+    assert (
+        "1 net of wide minus 1 net of tiny, mean of 2, on the same pictures: +0.0 ("
+        in result.sentences[2]
+    )
+    assert result.sentences[2].endswith("no difference that these pictures show.")
+    assert result.sentences[3].endswith("fewer errors.")
+    ten = {one["row"]: one["top1"]["mean"] for one in result.numbers["ten_views"]}
+    assert ten == pytest.approx(
+        {
+            "1 net of tiny, mean of 2": -7,
+            "2 nets of tiny": -3,
+            "1 net of wide": -5,
+            "all 3 nets": -2,
+        }
     )
     alone = {"nets": 1, "top1_error": 45, "top5_error": 22, "top1_std": 5, "top5_std": 2}
     want = [
@@ -127,8 +151,13 @@ def test_what_is_said_of_errors_counted_by_hand(tmp_path, monkeypatch):
         {"row": "all 3 nets", "nets": 3, "views": 1, "top1_error": 35, "top5_error": 16},
         {"row": "all 3 nets", "nets": 3, "views": 10, "top1_error": 33, "top5_error": 12},
     ]  # fmt: skip
-    assert result.rows == [{key: pytest.approx(value) if key.endswith(("error", "std")) else value
-                            for key, value in row.items()} for row in want]  # fmt: skip
+    rows = [
+        {key: value for key, value in row.items() if not key.endswith(("low", "high"))}
+        for row in result.rows
+    ]
+    assert rows == [{key: pytest.approx(value) if key.endswith(("error", "std")) else value
+                     for key, value in row.items()} for row in want]  # fmt: skip
+    assert all(row["top1_low"] < row["top1_error"] < row["top1_high"] for row in result.rows)
     assert [(row["row"], row["views"], round(row["top5_error"])) for row in result.numbers["single"]] == [
         ("zero.h5", 1, 30), ("zero.h5", 10, 20), (files[0], 1, 25), (files[0], 10, 24), (files[1], 1, 21),
         (files[1], 10, 19),

@@ -225,9 +225,12 @@ def test_table_3_says_what_a_task_was_made_for_and_how_sure_it_is(figures):  # n
 def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures):  # noqa: F811
     error = {(0,): [[60, 30], [50, 20]], (1,): [[44, 25], [40, 24]], (0, 1): [[41, 22], [38, 18]]}
     error = {nets: np.array(values, float) for nets, values in error.items()}
+    wrong = {  # of 100 pictures the first ones
+        nets: 100.0 * (np.arange(100) < values[..., None]) for nets, values in error.items()
+    }
     singles, prefixes = [("a", (0,)), ("b", (1,))], [("the first 1", (0,)), ("the first 2", (0, 1))]
-    ensemble._result(
-        subject_of(), 100, ensemble.rows_of(["tiny", "tiny"]), singles, prefixes, error
+    result = ensemble._result(
+        subject_of(), 100, ensemble.rows_of(["tiny", "tiny"]), singles, prefixes, wrong
     )
     ours, paper, top1, top5 = figures[0].axes
     assert bars(ours, lying=True) == {
@@ -235,7 +238,11 @@ def test_table_2_bars_of_one_and_ten_views_and_the_curves_of_the_first_n(figures
         "top-1, 10 views": (BLUE, [0.2, 1.2], [45, 38]), "top-5, 10 views": (ORANGE, [0.2, 1.2], [22, 18]),
     }  # fmt: skip
     assert ours.get_xlim()[1] > 1.4 * 52, "room for the legend"
-    assert ("52.0", 52, -0.2) in texts(ours) and ("18.0", 18, 1.2) in texts(ours)
+    ends = [[row["top1_low"], row["top1_high"]] for row in result.rows if row["views"] == 1]
+    drawn = [numbers(line.get_xdata()) for line in ours.lines]
+    assert drawn[:2] == [numbers(pair) for pair in ends] and len(drawn) == 8
+    last = result.rows[-1]  # the number stands right of its interval
+    assert ("18.0", pytest.approx(last["top5_high"]), 1.2) in texts(ours)
     assert ticks(ours) == ["1 net of tiny, mean of 2", "2 nets of tiny"]
     assert ticks(paper) == [row["nets"] for row in ensemble.PUBLISHED]
     assert bars(paper, lying=True)["top-1"][2] == [row["top1_error"] for row in ensemble.PUBLISHED]

@@ -6,6 +6,10 @@ The paper's rows are one net, five nets of one architecture, one net with wider 
 Here each architecture among the nets gives a row of one net, the mean over them, and a row of all
 of them together, and all nets the last row.  Ten views: the corners and the centre, as they are and
 mirrored, as in Krizhevsky 2012.
+
+Intervals are by the bootstrap over pictures, and over the nets where a row is the mean of several.
+Rows are compared on the same pictures: `differences` are those of each picture's two errors, so that
+pictures that are hard for all nets cancel.
 """
 
 import numpy as np
@@ -14,7 +18,7 @@ from ..data.subset import take
 from ..errors import RawconvError
 from ..machine.threads import cut
 from ..report import charts
-from ..training.step import hits
+from . import intervals
 from .study import Result
 from .subject import beside, class_numbers, over, probabilities
 
@@ -62,12 +66,12 @@ def run(subject, study, others=(), pictures=1000):
     parts = {f"pictures {part.start} to {part.stop}": part for part in cut(count, PART)}
     steps = study.each(
         list(parts),
-        lambda key: {"hits": count_hits(subjects, sets, parts[key])},
+        lambda key: {"wrong": wrong(subjects, sets, parts[key])},
         "ensemble",
         "parts",
     )
-    error = dict(zip(sets, 100 * (1 - sum(step["hits"] for step in steps) / count), strict=True))
-    return _result(subject, count, table, singles, prefixes, error)
+    errors = 100 * np.concatenate([step["wrong"] for step in steps], axis=3)
+    return _result(subject, count, table, singles, prefixes, dict(zip(sets, errors, strict=True)))
 
 
 def _check_classes(subjects):
@@ -95,9 +99,9 @@ def rows_of(models):
     return rows
 
 
-def count_hits(subjects, sets, part):
-    """(sets, 2, 2): how many pictures of a part have their class first, and among the first five,
-    of the mean probabilities of each set of nets, with one view and with ten."""
+def wrong(subjects, sets, part):
+    """bool (sets, 2, 2, n): of which of a part's n pictures the class is not first, and not among the
+    first five, of the mean probabilities of each set of nets, with one view and with ten."""
     ids = np.arange(part.start, part.stop)
     labels = class_numbers(subjects[0])[subjects[0].data.val.labels[ids]]
     order = [
@@ -109,9 +113,19 @@ def count_hits(subjects, sets, part):
     )
     # net, views, picture, class of the first net
     p = np.stack([np.stack(views) for views in looks])
-    return [
-        [hits(p[list(nets), v].mean(axis=0), labels) for v in range(len(VIEWS))] for nets in sets
-    ]
+    return np.array(
+        [
+            [_misses(p[list(nets), v].mean(axis=0), labels) for v in range(len(VIEWS))]
+            for nets in sets
+        ]
+    )
+
+
+def _misses(p, labels):
+    """(2, n): whether one other class, or five others, are no less probable than the label's; a NaN is a miss."""
+    own = p[np.arange(len(labels)), labels][:, None]
+    above = (~(p < own)).sum(axis=1) - 1
+    return above >= 1, above >= 5
 
 
 def _looks(subject, ids, views):
@@ -122,46 +136,85 @@ def _looks(subject, ids, views):
 # ---------------------------------------------------------------------------------------------- what it shows
 
 
-def _result(subject, count, table, singles, prefixes, error):
-    rows = []
+def _result(subject, count, table, singles, prefixes, wrong):
+    """The Result; wrong: {nets: (2, 2, n)} of one view and ten, top-1 and top-5, 100 where a picture is wrong."""
+    rows, groups = [], {}
     for words, nets in table:
-        alone = np.stack([error[(k,)] for k in nets])
+        alone = np.stack([wrong[(k,)] for k in nets])
         if len(nets) > 1 and not words.startswith("all"):
-            rows += _rows(
-                f"1 net of {words.partition(' of ')[2]}, mean of {len(nets)}",
-                1,
-                alone.mean(0),
-                alone.std(0),
-            )
-        rows += _rows(words, len(nets), error[nets])
+            single = f"1 net of {words.partition(' of ')[2]}, mean of {len(nets)}"
+            groups[single] = alone
+            rows += _rows(single, 1, alone)
+        groups[words] = wrong[nets][None]
+        rows += _rows(words, len(nets), groups[words])
     numbers = {
-        "pictures": count, "rows": rows,
-        "single": [row for words, nets in singles for row in _rows(words, 1, error[nets])],
-        "first": [row for words, nets in prefixes for row in _rows(words, len(nets), error[nets])],
+        "pictures": count, "rows": rows, "differences": _differences(groups),
+        "ten_views": [_difference(words, "1 view", values[:, 1] - values[:, 0]) for words, values in groups.items()],
+        "single": [row for words, nets in singles for row in _rows(words, 1, wrong[nets][None])],
+        "first": [row for words, nets in prefixes for row in _rows(words, len(nets), wrong[nets][None])],
     }  # fmt: skip
-    best, last = min(error[nets][1, 0] for _, nets in singles), rows[-1]["top1_error"]
-    sentences = [
-        f"Top-1 error with 10 views: {rows[-1]['row']} {last:.1f} %, the best single net {best:.1f} %, "
-        f"over {count:,} validation pictures of {subject.data.name}.",
-        "The paper, on ImageNet 2012: one net 38.4 %, five 36.7 %, six 36.0 %.",
-    ]
+    error = {nets: values.mean(axis=-1) for nets, values in wrong.items()}
     return Result(
         numbers,
         rows,
         _draw(subject, numbers, singles, prefixes, error),
-        sentences,
+        _sentences(subject, numbers, singles, error),
         {"rows": PUBLISHED},
     )
 
 
-def _rows(words, nets, error, std=None):
-    """A row for one view and one for ten.  error, std: (2, 2) of views and top-1, top-5, in %."""
+def _sentences(subject, numbers, singles, error):
+    best, last = min(error[nets][1, 0] for _, nets in singles), numbers["rows"][-1]
+    told = [
+        f"Top-1 error with 10 views: {last['row']} {last['top1_error']:.1f} % ({last['top1_low']:.1f} to "
+        f"{last['top1_high']:.1f}), the best single net {best:.1f} %, over {numbers['pictures']:,} validation pictures "
+        f"of {subject.data.name}."
+    ]
+    told += [
+        f"{about['row']} minus {about['minus']}, on the same pictures: "
+        f"{intervals.text(about['top1'], '+.1f')} points{_verdict(about['top1'])}."
+        for about in numbers["differences"] if about["views"] == 10
+    ]  # fmt: skip
+    return [*told, "The paper, on ImageNet 2012: one net 38.4 %, five 36.7 %, six 36.0 %."]
+
+
+def _verdict(interval):
+    """What a difference of errors says: nothing where its interval holds 0."""
+    if not intervals.is_known(interval) or interval["low"] <= 0 <= interval["high"]:
+        return ", no difference that these pictures show"
+    return ", fewer errors" if interval["high"] < 0 else ", more errors"
+
+
+def _differences(groups):
+    """Of each row but the first, its errors minus those of the first: [{row, minus, views, top1, top5}]."""
+    (first, before), *others = groups.items()
+    return [
+        {"row": words, "minus": first, "views": views}
+        | _difference(words, first, values[:, v] - before[:, v])
+        for words, values in others for v, views in enumerate(VIEWS)
+    ]  # fmt: skip
+
+
+def _difference(words, minus, values):
+    """{row, minus, top1, top5} of differences (N, 2, n)."""
+    about = {
+        top: intervals.mean(values[:, k], np.arange(values.shape[-1]))
+        for k, top in enumerate(("top1", "top5"))
+    }
+    return {"row": words, "minus": minus} | about
+
+
+def _rows(words, nets, wrong):
+    """A row for one view and one for ten.  wrong: (N, 2, 2, n) of N nets, views, top-1 and top-5, pictures."""
     rows = []
     for v, views in enumerate(VIEWS):
         row = {"row": words, "nets": nets, "views": views}
-        row |= {f"{top}_error": float(error[v, k]) for k, top in enumerate(("top1", "top5"))}
-        if std is not None:
-            row |= {f"{top}_std": float(std[v, k]) for k, top in enumerate(("top1", "top5"))}
+        for k, top in enumerate(("top1", "top5")):
+            about = intervals.mean(wrong[:, v, k], np.arange(wrong.shape[-1]))
+            row |= {f"{top}_error": about["mean"]}
+            row |= {f"{top}_low": about["low"], f"{top}_high": about["high"]}
+            if len(wrong) > 1:
+                row |= {f"{top}_std": float(wrong[:, v, k].mean(axis=-1).std())}
         rows.append(row)
     return rows
 
@@ -172,7 +225,8 @@ def _draw(subject, numbers, singles, prefixes, error):
     figure, axes = charts.sheet(
         2, 2, "Table 2: several nets are right more often than one",
         f"Errors of the mean of softmax outputs over {numbers['pictures']:,} validation pictures of "
-        f"{subject.data.name}, and the published ones.", panel=(5.2, 3.1),
+        f"{subject.data.name}, with 95 % intervals over pictures (and nets, of their mean), and the published ones.",
+        panel=(5.2, 3.1),
     )  # fmt: skip
     words = list(dict.fromkeys(row["row"] for row in rows))
     for v, (views, shade) in enumerate(zip(VIEWS, (0.5, 1), strict=True)):
@@ -193,8 +247,10 @@ def _bars(axes, words, rows, shift, height, label, alpha):
     for top, colour in (("top1", charts.BLUE), ("top5", charts.ORANGE)):
         values = [row[f"{top}_error"] for row in rows]
         axes.barh(places, values, height, color=colour, alpha=alpha, label=f"top-{top[3]}{label}")
-        for place, value in zip(places, values, strict=True):
-            axes.text(value, place, f" {value:.1f}", va="center", fontsize=7.5)
+        for place, row in zip(places, rows, strict=True):
+            value, low, high = (row.get(f"{top}_{end}", np.nan) for end in ("error", "low", "high"))
+            axes.plot([low, high], [place, place], color="#55555e", lw=1)
+            axes.text(np.nanmax([value, high]), place, f" {value:.1f}", va="center", fontsize=7.5)
     axes.set_yticks(range(len(words)), words)
     axes.set_ylim(len(words) - 0.5, -0.5)
     axes.set_xlim(0, 1.7 * max(row["top1_error"] for row in rows))
