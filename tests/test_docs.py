@@ -192,8 +192,7 @@ def test_kernels_on_a_page_are_those_of_the_project(page):
 
 
 TRAINED = {
-    f"experiment-{name}"
-    for name in ("evolution", "filters", "ensemble", "ablation", "transfer", "layers")
+    f"experiment-{name}" for name in ("evolution", "filters", "ensemble", "transfer", "layers")
 }
 # those that photographs are needed for, as tools/make_pictures.py has them
 PHOTOGRAPHED = ("photos-", "imagenet-", "experiment-evolution", "experiment-filters")

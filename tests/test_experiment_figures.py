@@ -156,6 +156,7 @@ def test_table_3_sums_up_the_seeds_of_a_row_beside_the_whole_net():
 def test_table_3_is_drawn_on_one_axis_with_the_paper_s(figures):  # noqa: F811
     setting = ablation.Setting("zf64", data_of(4), 5, 1, None)
     result = ablation._result(setting, table_3())
+    assert result.numbers["sampling"] == pytest.approx(0.49)  # of four pictures, at most
     (figure,) = figures
     val, train = figure.axes
     assert val.get_xlim() == train.get_xlim() and val.get_shared_x_axes().joined(val, train)

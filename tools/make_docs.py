@@ -6,6 +6,7 @@ python tools/make_docs.py --measure controls     runs the commands of docs/numbe
 
 A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "numbers": {...}}}, where "before" may list
 commands to run first, and "keep" the numbers that a page speaks of.  A command may also be "python tools/... --json".
+A file called NAME-tried.json is a history, kept by hand: {"date", "command", "numbers"} of what was tried once.
 On a page, a paragraph or a table with measured numbers stands below its template, in which {controls[photos][units]}
 is one of them:
 
@@ -90,6 +91,8 @@ def measure(name, at):
     path = NUMBERS / f"{file}.json"
     if not path.exists():
         raise click.ClickException(f"There is no {path}; write it with the commands to run.")
+    if file.endswith("-tried"):
+        raise click.ClickException(f"{path} is a history, kept by hand; nothing measures it anew.")
     parts = json.loads(path.read_text())
     if only and only not in parts:
         raise click.ClickException(f"{path} has no part {only!r}; it has {', '.join(parts)}.")

@@ -165,7 +165,8 @@ def _result(setting, trainings):
     numbers = {
         "base": setting.base, "task": ablation_page.task(data), "classes": data.classes,
         "chance": 1 - 1 / len(data.classes), "views": setting.views, "epochs": setting.epochs,
-        "pictures": {"train": len(data.train), "val": len(data.val)}, "table": entries,
+        "pictures": {"train": len(data.train), "val": len(data.val)},
+        "sampling": 1.96 * (0.25 / len(data.val)) ** 0.5, "table": entries,
     }  # fmt: skip
     return Result(
         numbers, [line(entry) for entry in entries], ablation_page.draw(numbers), ablation_page.sentences(numbers),
