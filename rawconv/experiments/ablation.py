@@ -72,10 +72,10 @@ def run(
         checkpoint.save(study.folder / _file(model, own, seeds), net, info)
         return _measured(net, setting)
 
-    found = study.each(list(nets), train, "ablation", "nets")
+    measured = study.each(list(nets), train, "ablation", "nets")
     trainings = [
-        _training(model, own, _file(model, own, seeds), measured)
-        for (model, own), measured in zip(nets.values(), found, strict=True)
+        _training(model, own, _file(model, own, seeds), arrays)
+        for (model, own), arrays in zip(nets.values(), measured, strict=True)
     ]
     return _result(setting, trainings)
 
@@ -98,17 +98,17 @@ def measure(nets, data, study, views=1, device=None, workspace=256):
     """
     base = next(base for base in BASES if nets[0].model in rows(base))
     setting = Setting(base, data, nets[0].recipe.epochs, views, device or Device())
-    keys = {f"{one.model}, seed {one.seed}": one for one in nets}
+    keys = {f"{trained.model}, seed {trained.seed}": trained for trained in nets}
 
     def test(key):
         net = checkpoint.load(keys[key].file).net
         limit_columns(net, workspace)
         return _measured(net.to(setting.device), setting)
 
-    found = study.each(list(keys), test, "ablation", "nets")
+    measured = study.each(list(keys), test, "ablation", "nets")
     trainings = [
-        _training(one.model, one.seed, str(one.file), measured)
-        for one, measured in zip(nets, found, strict=True)
+        _training(trained.model, trained.seed, str(trained.file), arrays)
+        for trained, arrays in zip(nets, measured, strict=True)
     ]
     return _result(setting, trainings)
 
@@ -116,10 +116,10 @@ def measure(nets, data, study, views=1, device=None, workspace=256):
 def _announce(setting, chosen):
     """A sentence: what is trained, and how many minutes that takes.  A forward alone is a third of a step."""
     train, val = len(setting.data.train), len(setting.data.val)
-    rates = dict(zip(rows(setting.base), STEP[setting.base], strict=True))
+    milliseconds = dict(zip(rows(setting.base), STEP[setting.base], strict=True))
     looked_at = setting.epochs * val + setting.views * (train + val)
     pictures = setting.epochs * train + looked_at / 3
-    minutes = sum(rates[model] for model in chosen) * pictures / 60_000
+    minutes = sum(milliseconds[model] for model in chosen) * pictures / 60_000
     nets = f"{len(chosen)} net" + "s" * (len(chosen) > 1)
     return (
         f"Training {nets} on {train:,} pictures of {setting.data.name}, {setting.epochs} "

@@ -44,8 +44,12 @@ class TrainedNet(NamedTuple):
 
     def identity(self):
         """All of it that decides the numbers of a table."""
-        about = {"checkpoint": str(self.file), "model": self.model, "seed": self.seed}
-        return about | {"sha256": self.sha256}
+        return {
+            "checkpoint": str(self.file),
+            "model": self.model,
+            "seed": self.seed,
+            "sha256": self.sha256,
+        }
 
 
 def read(paths):
@@ -90,9 +94,9 @@ def _read(file):
     recipe = Recipe.from_json(info["recipe"])
     _check_ended(file, recipe, info["history"], state)
     soundness.check_net(net)
-    rates = {layer.rate for _, layer in net.layers if isinstance(layer, Dropout)}
+    dropout = {layer.rate for _, layer in net.layers if isinstance(layer, Dropout)}
     return TrainedNet(
-        file, net.model, info["seed"], recipe, tuple(sorted(rates)), info.get("data", ""),
+        file, net.model, info["seed"], recipe, tuple(sorted(dropout)), info.get("data", ""),
         info.get("pictures") or {}, net.classes, weights_key(net),
     )  # fmt: skip
 
@@ -134,15 +138,15 @@ def _check_together(first, net):
 
 def _differences(first, net):
     """["lr 0.01 and 0.25", ...]: the settings that two trainings do not share."""
-    one, other = first.recipe.to_json(), net.recipe.to_json()
+    ours, theirs = first.recipe.to_json(), net.recipe.to_json()
     differ = [
-        f"{name} {_value(one[name])} and {_value(other[name])}"
-        for name in one
-        if one[name] != other[name]
+        f"{name} {_value(ours[name])} and {_value(theirs[name])}"
+        for name in ours
+        if ours[name] != theirs[name]
     ]
     if first.dropout and net.dropout and first.dropout != net.dropout:
-        rates = (" and ".join(map(str, rates)) for rates in (first.dropout, net.dropout))
-        differ.append("dropout {} and {}".format(*rates))
+        both = (" and ".join(map(str, dropout)) for dropout in (first.dropout, net.dropout))
+        differ.append("dropout {} and {}".format(*both))
     return differ
 
 

@@ -44,11 +44,11 @@ def _labels(names, trained):
     several = any(len(entry["seeds"]) > 1 for entry in trained.values())
     labels = []
     for model, row in names.items():
-        about = "not trained"
+        size = "not trained"
         if model in trained:
-            about = f"{trained[model]['parameters'] / 1e6:.2f} M"
-            about += ", one seed" * (several and len(trained[model]["seeds"]) == 1)
-        labels.append(f"{row.what}\n{model}, {about}")
+            size = f"{trained[model]['parameters'] / 1e6:.2f} M"
+            size += ", one seed" * (several and len(trained[model]["seeds"]) == 1)
+        labels.append(f"{row.what}\n{model}, {size}")
     return labels
 
 

@@ -92,18 +92,18 @@ def _entry(row, members, whole):
             minus_whole[name] = difference(values, of_whole[name])
     return {
         "model": members[0].model, "what": row.what, "parameters": members[0].parameters, **means,
-        "checkpoint": members[0].checkpoint, "seeds": [one.seed for one in members],
-        "trainings": [_about(one) for one in members], "intervals": intervals, "relative": relative,
+        "checkpoint": members[0].checkpoint, "seeds": [member.seed for member in members],
+        "trainings": [_errors_of(member) for member in members], "intervals": intervals, "relative": relative,
         "minus_whole": minus_whole,
     }  # fmt: skip
 
 
 def _errors(trainings):
     """{name of ERRORS: [that of each training]}."""
-    return {name: [one.errors[k] for one in trainings] for k, name in enumerate(ERRORS)}
+    return {name: [training.errors[k] for training in trainings] for k, name in enumerate(ERRORS)}
 
 
-def _about(training):
+def _errors_of(training):
     errors = dict(zip(ERRORS, training.errors, strict=True))
     return {"seed": training.seed, **errors, "checkpoint": training.checkpoint}
 

@@ -92,9 +92,10 @@ def main(
     """
     from ...machine.arrays import choose_device
 
-    if checkpoints and (given := [name for name in OF_TRAININGS if name in options_given()]):
+    named = [name for name in OF_TRAININGS if name in options_given()]
+    if checkpoints and named:
         raise UsageError(
-            f"CHECKPOINTs are trained already; leave --{', --'.join(given)} out, or the CHECKPOINTs."
+            f"CHECKPOINTs are trained already; leave --{', --'.join(named)} out, or the CHECKPOINTs."
         )
     if seed + seeds > 2**32:
         raise UsageError(
