@@ -80,35 +80,50 @@ def arms_of(subjects, trained, first):
 
 
 def _labels(setups):
-    """A name for each arm: the net, its renormalisation where that differs, a number where that does not."""
-    bounds = len({setup["renormalisation"] for setup in setups}) > 1
-    labels = [setup["net"] + (f", {_bound(setup)}" if bounds else "") for setup in setups]
+    """A name for each arm: the net, and the settings in which the arms differ; a number where that is not enough."""
+    differing = _differing(setups)
+    labels = [
+        ", ".join([setup["net"], *dict.fromkeys(_setting(setup, key) for key in differing)])
+        for setup in setups
+    ]
     return [
         label if labels.count(label) == 1 else f"{label} ({labels[:k].count(label) + 1})"
         for k, label in enumerate(labels)
     ]
 
 
-def _bound(setup):
+def _differing(setups):
+    """Settings that are not the same in all recipes; the renormalisation too where one is not known."""
+    recipes = [setup for setup in setups if set(setup) != BASIC]
+    keys = dict.fromkeys(itertools.chain(*recipes))
+    differing = [key for key in keys if len({repr(recipe.get(key)) for recipe in recipes}) > 1]
+    if 0 < len(recipes) < len(setups):
+        differing.append("renormalisation")
+    return [key for key in dict.fromkeys(differing) if key not in ("net", "data")]
+
+
+def _setting(setup, key):
     if set(setup) == BASIC:
         return "of no known recipe"
+    if key != "renormalisation":
+        return f"{key} {setup.get(key)}"
     bound = setup["renormalisation"]
     return f"renormalised to {bound:g}" if bound else "not renormalised"
 
 
 def differences(arms):
-    """[{"of", "against", "in", measure: interval}] of two arms each; "in": what they differ in.
+    """[{"of", "against", "in", measure: interval}] of two arms each that differ in one thing, or of
+    all where none do; "in": what they differ in.
 
-    Two that differ in the net and in the renormalisation are left out where others differ in one.
     Each interval is of mean(of) - mean(against) over trainings, without "low" and "high" where one
     arm has a single training.
     """
     pairs = [(*pair, _differ(*pair)) for pair in itertools.combinations(arms, 2)]
-    plain = [pair for pair in pairs if pair[2] != ["net", "renormalisation"]]
+    equal = [pair for pair in pairs if len(pair[2]) == 1]
     return [
         {"of": arm.label, "against": other.label, "in": what}
         | {key: _difference(arm, other, key) for key in READ}
-        for arm, other, what in plain or pairs
+        for arm, other, what in equal or pairs
     ]
 
 

@@ -62,7 +62,7 @@ def _difference(pair):
         return start + "one training each shows no order; name more, which differ in their seeds."
     parts = _told(pair)
     mixed = [name for name in pair["in"] if name not in ("net", "renormalisation")]
-    if mixed:
+    if mixed and len(pair["in"]) > 1:
         parts[-1] += f". The trainings also differ in {', '.join(mixed)}, which may be the reason"
     return start + "; ".join(parts) + "."
 
@@ -138,9 +138,9 @@ def _sizes(axes, arm):
         order = np.argsort(-values.rms)
         dead = np.flatnonzero(np.isin(order, numbers["dead"]))
         axes.plot(values.rms[order], color=charts.BLUE, lw=1.2, label="_" * bool(k) + "trained")
-        axes.plot(
-            dead, values.rms[order][dead], "x", color=charts.RED, label="_" * bool(k) + "dead"
-        )
+        if len(dead):
+            label = "_" * bool(k) + "dead"
+            axes.plot(dead, values.rms[order][dead], "x", color=charts.RED, label=label)
     for k, (_, values) in enumerate(arm.first):
         axes.plot(
             np.sort(values.rms)[::-1], color=charts.GREY, lw=1, label="_" * bool(k) + "untrained"
@@ -150,7 +150,7 @@ def _sizes(axes, arm):
     if inside:
         axes.axhline(bound, color=charts.ORANGE, lw=1, ls="--", label="largest that is allowed")
     dominance = words(arm.interval("dominance"), ".2f")
-    axes.set(title=f"RMS by rank: largest / median {dominance}", xlabel="filter", ylim=(0, None))
+    axes.set(title=f"RMS by rank: largest / median {dominance}", xlabel="filter", yscale="log")
     axes.legend(fontsize=7.5, loc="upper right")
 
 

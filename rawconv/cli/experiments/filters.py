@@ -35,8 +35,8 @@ from .shared import carry_out, need_one_process, no_train_option, shared_options
 def main(against, pictures, epochs, quick, no_train, **where):
     """Figure 6: first-layer filters, dead, dominant or aliased, of several nets beside each other.
 
-    Without --weights and --against three small nets are trained by one recipe with three seeds each, on --data or the
-    built-in scenes: 7x7 filters every 2 pixels with renormalisation, the same without, and 11x11 every 4.
+    Without --weights and --against two pairs of small nets are trained with three seeds each, on --data or the built-in
+    scenes: 7x7 filters every 2 pixels and 11x11 every 4; 7x7 with and without renormalisation.
 
     \b
     rawconv-experiment filters
