@@ -349,7 +349,7 @@ PICTURES = {
         "evolution", "--data", photographs("tinyimagenet10.zip"), "--epochs", "10", "--maps", "3", width=840
     ),
     "experiment-invariance": lambda: experiment("invariance"),
-    "experiment-filters": lambda: experiment("filters", "--data", photographs("tinyimagenet10.zip")),
+    "experiment-filters": lambda: experiment("filters", "--data", photographs("tinyimagenet10.zip"), width=1300),
     "experiment-occlusion": lambda: experiment("occlusion"),
     "experiment-correspondence": lambda: experiment("correspondence"),
     "experiment-ensemble": lambda: experiment("ensemble"),

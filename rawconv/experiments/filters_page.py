@@ -151,7 +151,7 @@ def _sizes(axes, arm):
         axes.axhline(bound, color=charts.ORANGE, lw=1, ls="--", label="largest that is allowed")
     dominance = words(arm.interval("dominance"), ".2f")
     axes.set(title=f"RMS by rank: largest / median {dominance}", xlabel="filter", yscale="log")
-    axes.legend(fontsize=7.5, loc="upper right")
+    axes.legend(fontsize=7.5, loc="center")
 
 
 def _each(axes, values):
