@@ -37,8 +37,9 @@ from rawconv.machine.arrays import choose_device
 from rawconv.report.figures import ACCENT, INK, RULE, SOFT, enlarge
 from rawconv.report.figures import PAPER as WHITE
 from rawconv.report.fonts import length, write
+from rawconv.report.liked import find_liked
 from rawconv.report.look import Look
-from rawconv.report.pages import layer_pages
+from rawconv.report.pages import image_page, layer_pages
 from rawconv.training import runs
 from rawconv.visualize.controls import control
 from rawconv.visualize.forward_pass import forward_pass
@@ -59,6 +60,7 @@ FIRE = {  # maps of SqueezeNet's fire modules
     "fire7": [197, 354, 343, 196, 345],
     "fire9": [197, 451, 362, 489, 185],
 }
+MISTAKEN = 1_000_000_156  # the number of a scene that the shipped net takes for another class
 
 
 def net():
@@ -260,6 +262,18 @@ def figure_2(weights, source, maps, patches=True):
     return page
 
 
+def why_conv2():
+    """The strongest units of conv2 in a scene that the shipped net mistakes, and what their maps like."""
+    ours = net()
+    passed = forward_pass(ours, scenes.draw([MISTAKEN])[0][0])
+    with tempfile.TemporaryDirectory() as place:
+        liked = find_liked(ours, open_data("scenes"), "val", ["relu2"], pathlib.Path(place))
+    title = f"why-scene.png: {passed.classes(1)[0][0][0]}"
+    page, _ = image_page(passed, 0, "conv2", title, count=6, liked=liked)
+    page.thumbnail((1400, 1400))
+    return page
+
+
 def photos():
     source = photographs("tinyimagenet64c.zip")
     return figure_2("weights/photos.h5", source, [9, 29, 26, 120, 124], patches=False)
@@ -341,6 +355,7 @@ def machine():
 
 PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
+    "why-scene": lambda: Image.fromarray(scenes.draw([MISTAKEN])[0][0]), "why-conv2": why_conv2,
     "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
     **{f"imagenet-{layer}": functools.partial(imagenet, layer) for layer in FIRE},
@@ -386,7 +401,7 @@ def main(names, out, at):
     ]:
         path = pathlib.Path(out, f"{name}.png")
         image = PICTURES[name]()
-        if name != "scene":  # an input, exact
+        if name not in ("scene", "why-scene"):  # inputs, exact
             # better, slower
             image = image.quantize(256, kmeans=name.startswith(("experiment-", *PHOTOGRAPHED)))
         about = PngImagePlugin.PngInfo()

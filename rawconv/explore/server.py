@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from ..errors import RawconvError, UsageError
 from ..files.json_text import plain
-from . import asked
+from . import asked, why
 from .facts import net_facts
 from .guard import Guard
 from .images import png, thumbnail
@@ -380,6 +380,37 @@ async def run_events(request: Request) -> Response:
     return StreamingResponse(watched(request).events(), media_type="text/event-stream")
 
 
+# -------------------------------------------------------------------------------- why this class
+
+
+async def explain(request: Request) -> Response:
+    session, given = session_of(request), await fields(request)
+    classes = asked.number(given, "guessed", 0, LARGEST), asked.number(given, "true", 0, LARGEST)
+    layer = asked.text(given, "layer", "")
+    found = await read(session.pictures.find, asked.text(given, "picture"))
+    return answer(await compute(request, why.why, session, found, classes, layer))
+
+
+async def occlude(request: Request) -> Response:
+    session, given = session_of(request), await fields(request)
+    sides = [asked.number(given, name, -LARGEST, LARGEST) for name in ("top", "left")]
+    square = *sides, asked.number(given, "size", 1, LARGEST)
+    unit = asked.text(given, "unit", "")
+    found = await read(session.pictures.find, asked.text(given, "picture"))
+    return answer(await compute(request, why.occlude, session, found, square, unit))
+
+
+async def heatmap(request: Request) -> Response:
+    session, given = session_of(request), await fields(request)
+    most = max(session.net.shape[:2])
+    square = asked.number(given, "size", 1, most), asked.number(given, "stride", 1, most)
+    number, unit = asked.number(given, "class", 0, LARGEST), asked.text(given, "unit", "")
+    found = await read(session.pictures.find, asked.text(given, "picture"))
+    return stream(
+        request, await compute(request, why.heatmap, session, found, square, number, unit)
+    )
+
+
 ROUTES = [
     Route("/", index),
     Route("/static/{name}", static),
@@ -398,6 +429,9 @@ ROUTES = [
     Route("/api/project.npy", project_npy),
     Route("/api/steps", steps, methods=["POST"]),
     Route("/api/likes", likes, methods=["POST"]),
+    Route("/api/why", explain, methods=["POST"]),
+    Route("/api/occlude", occlude, methods=["POST"]),
+    Route("/api/heatmap", heatmap, methods=["POST"]),
     Route("/api/run", run),
     Route("/api/run/events", run_events),
 ]

@@ -3,6 +3,8 @@
 import { byId } from "../page/elements.js";
 import "./way_down.js";
 import "./beside.js";
+import "./why.js";
+import "./occluder.js";
 import { watchRun } from "./watch.js";
 import { bringKnown, listenForPictures } from "./bring.js";
 import { listenForBrowser, makeBrowser } from "./browse.js";

@@ -29,7 +29,7 @@ function article(picture, k) {
       panel("Its scores", "", element("p", { class: "soft" },
         "A class's logit, which the bars show from 0 on, and its probability after softmax."),
       classBars(picture.classes.map(([number, p, logit, rank]) => ({ number, name: nameOf(number), p, logit, rank })),
-        { guessed: picture.guessed, true: picture.true }))),
+        { guessed: picture.guessed, true: picture.true, words: ["guessed", "true class"] }))),
     panel("Where it looks", "wide", ...heatMaps(picture)),
     picture.layers.map((layer) => panel(`Which units of ${layer.layer}: ${names.guessed} or ${names.true}`, "wide why",
       ...contributionsView({ ...layer, tile: undefined }, names, (one) => faces(picture, layer, one)))));
@@ -43,7 +43,8 @@ function verdict({ guessed, true: truth, classes: listed }, names) {
   if (truth === guessed) return [...taken, ", which is right; it is compared with the second, ",
     element("b", {}, names.true), "."];
   const [, second, , rank] = of(truth);
-  return [...taken, "; it is ", element("b", {}, names.true), `, which got ${formatPercent(second, 3)}, number ${rank}.`];
+  const got = `, which got ${formatPercent(second, 3)}, number ${rank}.`;
+  return [...taken, "; it is ", element("b", {}, names.true), got];
 }
 
 const figure = (caption, note, ...content) => element("figure", {}, ...content,
@@ -98,17 +99,18 @@ function locator({ image }, { box: [top, left, bottom, right], unit }) {
 }
 
 function howToRead() {
-  const [words, trouble] = report.liked;
+  const [source, trouble] = report.liked;
   return [
     element("h2", {}, "How to read this page"),
     ...[
       "A unit's projection is what in the picture made the unit fire: it keeps its activation, all else of its layer "
-      + "becomes 0, and that goes down to pixels through the same filters and the switches of this picture. Each tile has "
-      + "its own scale, so compare shapes, not strengths.",
+      + "becomes 0, and that goes down to pixels through the same filters and the switches of this picture. Each tile "
+      + "has its own scale, so compare shapes, not strengths.",
       report.look,
-      words ? `What a map likes: the parts of ${words} that excite it most, strongest first.` : trouble,
+      source ? `What a map likes: the parts of ${source} that excite it most, strongest first.` : trouble,
       pictures.some(({ layers }) => layers.some(({ whole }) => whole))
-        && `Units whose field covers the whole picture of ${formatSize(size)} pixels have no patch: they saw all of it.`,
+        && `Units whose field covers the whole picture of ${formatSize(size)} pixels have no patch: they saw all of `
+        + "it.",
     ].filter(Boolean).map((words) => element("p", {}, words)),
   ];
 }
