@@ -151,6 +151,10 @@ def test_search_and_sort(visit):
         "12"
     ]
     assert chosen(tab)[0] == "12"
+    tab.fill("#search", "Picture 3")  # the name of a file
+    named = tab.locator(".card .note").all_inner_texts()
+    assert named and all(note == "1 of 9" for note in named)
+    assert "its own scale" in tab.locator("#detail").inner_text()
     tab.fill("#search", "nothing like it")
     assert tab.locator(".card").count() == 0 and tab.locator("#count").inner_text().startswith(
         "0 of 20"

@@ -64,7 +64,9 @@ function searchMaps(text) {
 function makeGrids(layer, map) {
   const patches = layer.whole ? "The pictures they saw" : "The patches they saw";
   return element("div", { class: "grids" }, makeGrid(layer, map, 0, "Projections"),
-    layer.patches && makeGrid(layer, map, 1, patches), makeFilter(layer, map));
+    layer.patches && makeGrid(layer, map, 1, patches), makeFilter(layer, map),
+    element("p", { class: "soft reading" }, "A projection shows what in the picture made the unit fire; grey is "
+      + "nothing. Each tile has its own scale, so compare shapes, not strengths."));
 }
 
 const countSide = (map) => Math.ceil(Math.sqrt(map.units.length));

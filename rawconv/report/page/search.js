@@ -6,9 +6,10 @@ import { byId } from "./elements.js";
 export const query = () => byId("search").value.trim().toLowerCase();
 export const isNumber = (text) => /^\d+$/.test(text);
 
-/** Whether a unit's image is of a class that answers the search. */
+/** Whether a unit's image is of a class, or a file of a name, that answers the search. */
 export function unitMatches(unit, asked) {
-  return asked !== "" && !unit.dead && className(unit).toLowerCase().includes(asked);
+  const names = [className(unit), unit.picture];
+  return asked !== "" && !unit.dead && names.some((name) => name.toLowerCase().includes(asked));
 }
 
 /** How many of a map's units, or its name or number, answer the search; 0 for none. */
