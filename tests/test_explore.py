@@ -10,6 +10,7 @@ from exploring import client_of, png_of, session_of
 from PIL import Image
 
 import rawconv
+from rawconv.explore.asked import question
 from rawconv.layers import Rules
 from rawconv.visualize import controls
 from rawconv.visualize.forward_pass import forward_pass
@@ -108,3 +109,18 @@ def test_maps_are_those_of_the_pass(client, session):
         assert np.array_equal(
             tile, np.rint(255 * y[..., channel] / (largest or 1)).astype(np.uint8)
         )
+
+
+def test_of_a_net_whose_windows_round_otherwise_it_is_that_of_rawconv_project_too():
+    """Through receptive fields alone the shipped net's sums have other last bits."""
+    net = rawconv.load()
+    image = np.random.default_rng(3).integers(0, 256, (*net.stored, 3), np.uint8)
+    session, unlike = session_of(net), 0
+    picture = session.pictures.hold("it", image)
+    passed = forward_pass(net, image)
+    for unit in ("conv2:5", "conv3:9:4:4", "conv4:41", "conv5:17", "scores:cat"):
+        found = session.project(question({"picture": picture.id, "unit": unit}))
+        assert found["sha256"] == digest(rawconv.project(net, image, unit)), unit
+        (through_windows,) = project(passed, [unit])
+        unlike += found["sha256"] != digest(through_windows.pixels)
+    assert unlike, "no unit tells the two ways apart"
