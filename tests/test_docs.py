@@ -29,6 +29,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 LIMIT = 600  # seconds of one command: one that hangs must fail, not stop all tests
 NEEDS = {  # beside what every user has
     "docs/import.md": "onnxruntime",
+    "docs/own-net.md": "onnxruntime",
     "docs/data.md": "torch",
     "docs/explore.md": "starlette uvicorn",
     "examples/import_an_onnx_net.py": "onnx",
@@ -252,3 +253,25 @@ if __name__ == "__main__":
             (ROOT / name).write_text(
                 run_page((ROOT / name).read_text(), pathlib.Path(place), commands=False)
             )
+
+
+def sentences(text):
+    """The sentences of a page's prose, without code, templates, tables and targets of links."""
+    text = re.sub(r"<!--.*?-->|^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for block in re.split(r"\n\s*\n|\n(?=[-*>|#!] ?)|\n(?=\d+\. )", text):
+        if not block.lstrip().startswith(("|", "#", "!", ":")):
+            block = re.sub(r"\]\([^)]*\)", "]", block).replace("\n", " ")
+            yield from (part.strip() for part in re.split(r"(?<=[.!?;:])\*{0,2}\s+", block))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *PAGES])
+def test_sentences_are_read_in_one_breath(page):
+    long = [text for text in sentences((ROOT / page).read_text()) if len(text.split()) > 42]
+    assert not long, "\n".join(long)
+
+
+def test_the_pages_that_answer_the_questions_exist():
+    text = (ROOT / "tests/questions.md").read_text()
+    assert len(re.findall(r"^\d+\. ", text, re.MULTILINE)) == 15
+    for page in re.findall(r"\]\(\.\./(docs/[^)]+)\)", text):
+        assert (ROOT / page).is_file(), page
