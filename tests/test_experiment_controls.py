@@ -254,7 +254,7 @@ def test_the_command(place):  # noqa: F811
 
 def test_on_the_shipped_net_most_of_the_picture_comes_back_untrained(tmp_path):
     """Of 32 strongest maps: any net with pools draws the patch, with the picture's own switches."""
-    about = subject.load("weights/scenes.h5", "scenes:100", Device())
+    about = subject.load("rawconv/scenes.h5", "scenes:100", Device())
     result = run(about, begin("it", {}, tmp_path, "it"), "conv4", units=8, rows=1)
     numbers = result.numbers["variants"]
     correlation = {name: kinds["correlation"]["mean"] for name, kinds in numbers.items()}

@@ -93,7 +93,7 @@ def test_places_cover_the_parts_one_on_each_object_and_one_without_any_part():
 
 
 def test_the_built_in_faces_have_their_parts_where_they_are_and_are_others_in_each_draw():
-    net, names = subject.load("weights/scenes.h5", "scenes:12", Device()).net, set()
+    net, names = subject.load("rawconv/scenes.h5", "scenes:12", Device()).net, set()
     for draw in range(2):
         some = faces(net, 4, seed=4, draw=draw)
         assert len(some) == 4
@@ -237,7 +237,7 @@ def test_the_command(place):  # noqa: F811
 
 
 def law(tmp_path, seed, draws):
-    about = subject.load("weights/scenes.h5", "scenes:12", Device())
+    about = subject.load("rawconv/scenes.h5", "scenes:12", Device())
     return run(about, begin("it", {}, tmp_path, "it"), draws=draws, seed=seed)
 
 

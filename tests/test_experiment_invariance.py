@@ -175,7 +175,7 @@ def check_claims(pictures, tmp_path):
     """Section 4.1: layer 1 changes drastically for small transformations, layer 7 less; the class
     stays when a picture is moved or enlarged, but not when it is turned, unless it looks the same
     from all sides, as a clock's face does."""
-    about = subject.load("weights/scenes.h5", "scenes:12", Device())
+    about = subject.load("rawconv/scenes.h5", "scenes:12", Device())
     result = run(about, begin("it", {}, tmp_path, "it"), pictures(about))
     found = result.numbers
     for name in ("translation", "scale", "rotation"):

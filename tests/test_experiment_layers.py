@@ -88,7 +88,7 @@ def test_deep_layers_are_worth_more_than_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 360)
     data = open_data("scenes:12", 64)
     data = data._replace(train=take(data.val, range(120)), val=take(data.val, range(120, 360)))
-    about = subject_of(rawconv.load(ROOT / "weights/scenes.h5"), data)
+    about = subject_of(rawconv.load(ROOT / "rawconv/scenes.h5"), data)
     found = finished(
         run, about, tmp_path, per_class=[5], folds=2, test=20, classifiers=["softmax"]
     )["numbers"]["table"]

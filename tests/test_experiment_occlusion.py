@@ -267,7 +267,7 @@ def test_the_command_refuses(place, arguments, code, says):  # noqa: F811
 def test_on_the_shipped_net_the_object_and_the_projection_are_what_counts():
     """The minimum of P(true class) lies in the object's box, which is half of the picture; and
     covering what a map's projection shows lowers the map more than covering elsewhere."""
-    about = subject.load("weights/scenes.h5", "scenes:12", Device())
+    about = subject.load("rawconv/scenes.h5", "scenes:12", Device())
     net, split = about.net, about.data.val
     places, fill, inside, correlations = Places.of(net.shape, 16, 4), filling(net, "128"), [], []
     for one in shown(about, count=24):

@@ -182,7 +182,7 @@ def test_a_trained_net_needs_fewer_images(tmp_path, monkeypatch):
     monkeypatch.setattr("rawconv.data.VALIDATION_SCENES", 240)
     data = open_data("scenes:12", 64)
     data = data._replace(train=take(data.val, range(60)), val=take(data.val, range(60, 240)))
-    about = subject_of(rawconv.load(ROOT / "weights/scenes.h5"), data)
+    about = subject_of(rawconv.load(ROOT / "rawconv/scenes.h5"), data)
     fixed, bare, scratch = finished(run, about, tmp_path, per_class=[2], folds=1, test=10, steps=8)[
         "numbers"
     ]["table"]

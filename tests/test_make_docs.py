@@ -86,14 +86,14 @@ def test_kept_numbers_are_those_of_a_command(tool):
 
 def test_measuring_keeps_what_the_commands_find(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "NUMBERS", tmp_path)
-    kept, command = tmp_path / "net.json", "rawconv-info weights/scenes.h5 --json"
+    kept, command = tmp_path / "net.json", "rawconv-info rawconv/scenes.h5 --json"
     other = {"command": "rawconv-info nothing.h5 --json", "numbers": {"x": 1}}
     kept.write_text(json.dumps({"scenes": {"command": command}, "other": other}))
     tool.measure("net:scenes", tmp_path)
     found = json.loads(kept.read_text())
     assert found["scenes"]["command"] == command and found["other"] == other
     assert found["scenes"]["numbers"]["parameters"] > 1e6
-    before = ["rawconv-export weights/scenes.h5 out.onnx", "rawconv-import out.onnx again.h5"]
+    before = ["rawconv-export rawconv/scenes.h5 out.onnx", "rawconv-import out.onnx again.h5"]
     again = {"before": before, "command": "rawconv-info again.h5 --json", "keep": ["parameters"]}
     (tmp_path / "again.json").write_text(json.dumps({"it": again}))
     tool.measure("again", tmp_path)

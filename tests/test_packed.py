@@ -233,7 +233,7 @@ HOSTILE = [
     (edited(lambda file: file.attrs.update(version=2)), "was not written by"),
     (edited(outside), "a link to somewhere else"),
     (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000)), "another program"),
-    (lambda path: shutil.copy("weights/scenes.h5", path), "not a rawconv data set"),
+    (lambda path: shutil.copy("rawconv/scenes.h5", path), "not a rawconv data set"),
     (lambda path: path.write_text("hello"), "not a rawconv data set"),
 ]
 

@@ -232,7 +232,7 @@ def test_the_name_of_a_rule_is_no_rules():
 
 
 def test_a_path_is_no_net_and_no_count_is_below_one():
-    for net in ("weights/scenes.h5", None):
+    for net in ("rawconv/scenes.h5", None):
         for call in (
             lambda net=net: rawconv.classify(net, RGB), lambda net=net: rawconv.project(net, RGB, UNIT),
             lambda net=net: rawconv.scan(net, RGB, ["conv2"]),

@@ -64,7 +64,7 @@ MISTAKEN = 1_000_000_156  # the number of a scene that the shipped net takes for
 
 
 def net():
-    return rawconv.load(ROOT / "weights/scenes.h5")
+    return rawconv.load(ROOT / "rawconv/scenes.h5")
 
 
 def scene():
@@ -339,7 +339,7 @@ def tested(name):
     """What rawconv-train --test-only --views 10 draws of the shipped net."""
     with tempfile.TemporaryDirectory() as place:
         words = {"say": lambda line: None, "views": 10, "out": place}
-        runs.test_checkpoint(ROOT / "weights/scenes.h5", "scenes", choose_device("cpu"), **words)
+        runs.test_checkpoint(ROOT / "rawconv/scenes.h5", "scenes", choose_device("cpu"), **words)
         with Image.open(pathlib.Path(place, name)) as image:
             return image.convert("RGB")
 
@@ -356,7 +356,7 @@ def machine():
 PICTURES = {
     "scene": lambda: Image.fromarray(scenes.draw([1_000_000_008])[0][0]),
     "why-scene": lambda: Image.fromarray(scenes.draw([MISTAKEN])[0][0]), "why-conv2": why_conv2,
-    "scenes-conv4": lambda: figure_2("weights/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
+    "scenes-conv4": lambda: figure_2("rawconv/scenes.h5", "scenes", [41, 58, 77, 4, 105, 117]),
     "photos-conv4": photos,
     **{f"imagenet-{layer}": functools.partial(imagenet, layer) for layer in FIRE},
     "imagenet-fire7-untrained": lambda: imagenet("fire7", "untrained"),

@@ -42,7 +42,7 @@ def main(names, out):
         "rawconv",
         "explore",
         "--weights",
-        "weights/scenes.h5",
+        "rawconv/scenes.h5",
         "--no-browser",
     ]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -7,10 +7,10 @@ photos=${1:?the zip of photographs}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-train() {  # name, then the options of rawconv-train
-    local name=$1; shift
+train() {  # name, folder, then the options of rawconv-train
+    local name=$1 to=$2; shift 2
     .venv/bin/rawconv-train --model zf64 --out "$scratch/$name" "$@"
-    .venv/bin/python - "$scratch/$name/last.h5" "weights/$name.h5" <<'PYTHON'
+    .venv/bin/python - "$scratch/$name/last.h5" "$to/$name.h5" <<'PYTHON'
 import pathlib
 import sys
 
@@ -21,6 +21,6 @@ checkpoint.save(sys.argv[2], net, info | {"data": pathlib.Path(info["data"]).nam
 PYTHON
 }
 
-train scenes --data scenes --epochs 15
-train photos --data "$photos" --epochs 40
-sha256sum weights/*.h5
+train scenes rawconv --data scenes --epochs 15
+train photos weights --data "$photos" --epochs 40
+sha256sum rawconv/scenes.h5 weights/photos.h5

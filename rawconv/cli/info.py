@@ -18,7 +18,7 @@ def main(file, as_json):
     \b
     Examples:
       rawconv-info runs/zf64-scenes-1/last.h5
-      rawconv-info --json weights/scenes.h5
+      rawconv-info --json rawconv/scenes.h5
     """
     from .. import checkpoint, soundness
 
