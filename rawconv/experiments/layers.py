@@ -167,7 +167,7 @@ def _figure(subject, table):
             ylim=(0, 100),
             xticks=range(1, top + 1),
         )
-        panel.legend(loc="lower right", fontsize=8)
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
     return png(figure)
 
 
