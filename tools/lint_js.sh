@@ -13,4 +13,5 @@ if [ "$("$folder/node_modules/.bin/eslint" --version 2>/dev/null || true)" != "v
     mkdir -p "$folder"
     npm install --silent --no-audit --no-fund --no-save --prefix "$folder" "eslint@$version"
 fi
-"$folder/node_modules/.bin/eslint" --config tools/eslint.config.mjs --max-warnings 0 rawconv/report/page rawconv/explore/static docs/*.js
+"$folder/node_modules/.bin/eslint" --config tools/eslint.config.mjs --max-warnings 0 \
+    rawconv/report/page rawconv/explore/static docs/*.js

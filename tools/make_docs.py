@@ -114,9 +114,11 @@ def run(command, at):
         line = [sys.executable, ROOT / arguments[0], *arguments[1:]]
     else:
         line = [sys.executable, "-m", "rawconv", name.removeprefix("rawconv-"), *arguments]
-    weights = pathlib.Path(at, "weights")
-    if not weights.exists():
-        weights.symlink_to(ROOT / "weights")
+    for shipped in ("weights/photos.h5", "rawconv/scenes.h5"):
+        link = pathlib.Path(at, shipped)
+        if not link.exists():
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(ROOT / shipped)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(line, cwd=at, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:

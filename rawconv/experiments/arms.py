@@ -5,7 +5,7 @@ differences(arms)                             of those that differ in one thing,
 """
 
 import itertools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def finite(values):
 
 def arms_of(subjects, trained, first):
     """[Arm] of nets: their Subjects, and of each (numbers, Measures) as trained and before."""
-    groups: dict[str, Any] = {}
+    groups = {}
     for subject, net, start in zip(subjects, trained, first, strict=True):
         recipe, numbers = dict(subject.info.get("recipe") or {}), net[0]
         recipe.pop("renorm", None)

@@ -384,30 +384,30 @@ async def run_events(request: Request) -> Response:
 
 
 async def explain(request: Request) -> Response:
-    session, given = session_of(request), await fields(request)
-    classes = asked.number(given, "guessed", 0, LARGEST), asked.number(given, "true", 0, LARGEST)
-    layer = asked.text(given, "layer", "")
-    found = await read(session.pictures.find, asked.text(given, "picture"))
-    return answer(await compute(request, why.why, session, found, classes, layer))
+    session, body = session_of(request), await fields(request)
+    classes = asked.number(body, "guessed", 0, LARGEST), asked.number(body, "true", 0, LARGEST)
+    layer = asked.text(body, "layer", "")
+    picture = await read(session.pictures.find, asked.text(body, "picture"))
+    return answer(await compute(request, why.why, session, picture, classes, layer))
 
 
 async def occlude(request: Request) -> Response:
-    session, given = session_of(request), await fields(request)
-    sides = [asked.number(given, name, -LARGEST, LARGEST) for name in ("top", "left")]
-    square = *sides, asked.number(given, "size", 1, LARGEST)
-    unit = asked.text(given, "unit", "")
-    found = await read(session.pictures.find, asked.text(given, "picture"))
-    return answer(await compute(request, why.occlude, session, found, square, unit))
+    session, body = session_of(request), await fields(request)
+    sides = [asked.number(body, name, -LARGEST, LARGEST) for name in ("top", "left")]
+    square = *sides, asked.number(body, "size", 1, LARGEST)
+    unit = asked.text(body, "unit", "")
+    picture = await read(session.pictures.find, asked.text(body, "picture"))
+    return answer(await compute(request, why.occlude, session, picture, square, unit))
 
 
 async def heatmap(request: Request) -> Response:
-    session, given = session_of(request), await fields(request)
+    session, body = session_of(request), await fields(request)
     most = max(session.net.shape[:2])
-    square = asked.number(given, "size", 1, most), asked.number(given, "stride", 1, most)
-    number, unit = asked.number(given, "class", 0, LARGEST), asked.text(given, "unit", "")
-    found = await read(session.pictures.find, asked.text(given, "picture"))
+    square = asked.number(body, "size", 1, most), asked.number(body, "stride", 1, most)
+    number, unit = asked.number(body, "class", 0, LARGEST), asked.text(body, "unit", "")
+    picture = await read(session.pictures.find, asked.text(body, "picture"))
     return stream(
-        request, await compute(request, why.heatmap, session, found, square, number, unit)
+        request, await compute(request, why.heatmap, session, picture, square, number, unit)
     )
 
 

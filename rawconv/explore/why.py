@@ -85,10 +85,10 @@ def heatmap(
     asked, total = _unit(passed, unit), len(places.boxes)
     if total > MOST_PLACES:
         raise UsageError(f"A heat map of {total:,} places is too fine; give a larger stride.")
-    return _heat(passed, places, asked, number)
+    return _heat_map(passed, places, asked, number)
 
 
-def _heat(
+def _heat_map(
     passed: ForwardPass, places: Places, unit: Unit | None, number: int
 ) -> Iterator[dict[str, Any]]:
     done, total = 0, len(places.boxes)
