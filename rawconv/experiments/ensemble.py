@@ -138,18 +138,12 @@ def _looks(subject, ids, views):
 
 def _result(subject, count, table, singles, prefixes, wrong):
     """The Result; wrong: {nets: (2, 2, n)} of one view and ten, top-1 and top-5, 100 where a picture is wrong."""
-    rows, groups = [], {}
-    for words, nets in table:
-        alone = np.stack([wrong[(k,)] for k in nets])
-        if len(nets) > 1 and not words.startswith("all"):
-            single = f"1 net of {words.partition(' of ')[2]}, mean of {len(nets)}"
-            groups[single] = alone
-            rows += _rows(single, 1, alone)
-        groups[words] = wrong[nets][None]
-        rows += _rows(words, len(nets), groups[words])
+    groups = _groups(table, wrong)
+    rows = [row for words, (nets, values) in groups.items() for row in _rows(words, nets, values)]
     numbers = {
         "pictures": count, "rows": rows, "differences": _differences(groups),
-        "ten_views": [_difference(words, "1 view", values[:, 1] - values[:, 0]) for words, values in groups.items()],
+        "ten_views": [_difference(words, "1 view", values[:, 1] - values[:, 0])
+                      for words, (_, values) in groups.items()],
         "single": [row for words, nets in singles for row in _rows(words, 1, wrong[nets][None])],
         "first": [row for words, nets in prefixes for row in _rows(words, len(nets), wrong[nets][None])],
     }  # fmt: skip
@@ -163,6 +157,17 @@ def _result(subject, count, table, singles, prefixes, wrong):
     )
 
 
+def _groups(table, wrong):
+    """{row: (how many nets' mean it is, (N, 2, 2, n) of N such sets)}: of several nets of a kind each alone, too."""
+    groups = {}
+    for words, nets in table:
+        if len(nets) > 1 and not words.startswith("all"):
+            single = f"1 net of {words.partition(' of ')[2]}, mean of {len(nets)}"
+            groups[single] = 1, np.stack([wrong[(k,)] for k in nets])
+        groups[words] = len(nets), wrong[nets][None]
+    return groups
+
+
 def _sentences(subject, numbers, singles, error):
     best, last = min(error[nets][1, 0] for _, nets in singles), numbers["rows"][-1]
     told = [
@@ -171,9 +176,9 @@ def _sentences(subject, numbers, singles, error):
         f"of {subject.data.name}."
     ]
     told += [
-        f"{about['row']} minus {about['minus']}, on the same pictures: "
-        f"{intervals.text(about['top1'], '+.1f')} points{_verdict(about['top1'])}."
-        for about in numbers["differences"] if about["views"] == 10
+        f"{entry['row']} minus {entry['minus']}, on the same pictures: "
+        f"{intervals.text(entry['top1'], '+.1f')} points{_verdict(entry['top1'])}."
+        for entry in numbers["differences"] if entry["views"] == 10
     ]  # fmt: skip
     return [*told, "The paper, on ImageNet 2012: one net 38.4 %, five 36.7 %, six 36.0 %."]
 
@@ -187,21 +192,21 @@ def _verdict(interval):
 
 def _differences(groups):
     """Of each row but the first, its errors minus those of the first: [{row, minus, views, top1, top5}]."""
-    (first, before), *others = groups.items()
+    (first, (_, before)), *others = groups.items()
     return [
         {"row": words, "minus": first, "views": views}
         | _difference(words, first, values[:, v] - before[:, v])
-        for words, values in others for v, views in enumerate(VIEWS)
+        for words, (_, values) in others for v, views in enumerate(VIEWS)
     ]  # fmt: skip
 
 
 def _difference(words, minus, values):
     """{row, minus, top1, top5} of differences (N, 2, n)."""
-    about = {
+    by_rank = {
         top: intervals.mean(values[:, k], np.arange(values.shape[-1]))
         for k, top in enumerate(("top1", "top5"))
     }
-    return {"row": words, "minus": minus} | about
+    return {"row": words, "minus": minus} | by_rank
 
 
 def _rows(words, nets, wrong):
@@ -210,9 +215,9 @@ def _rows(words, nets, wrong):
     for v, views in enumerate(VIEWS):
         row = {"row": words, "nets": nets, "views": views}
         for k, top in enumerate(("top1", "top5")):
-            about = intervals.mean(wrong[:, v, k], np.arange(wrong.shape[-1]))
-            row |= {f"{top}_error": about["mean"]}
-            row |= {f"{top}_low": about["low"], f"{top}_high": about["high"]}
+            error = intervals.mean(wrong[:, v, k], np.arange(wrong.shape[-1]))
+            row |= {f"{top}_error": error["mean"]}
+            row |= {f"{top}_low": error["low"], f"{top}_high": error["high"]}
             if len(wrong) > 1:
                 row |= {f"{top}_std": float(wrong[:, v, k].mean(axis=-1).std())}
         rows.append(row)
@@ -225,7 +230,7 @@ def _draw(subject, numbers, singles, prefixes, error):
     figure, axes = charts.sheet(
         2, 2, "Table 2: several nets are right more often than one",
         f"Errors of the mean of softmax outputs over {numbers['pictures']:,} validation pictures of "
-        f"{subject.data.name}, with 95 % intervals over pictures (and nets, of their mean), and the published ones.",
+        f"{subject.data.name}, with 95 % intervals, and the published ones.",
         panel=(5.2, 3.1),
     )  # fmt: skip
     words = list(dict.fromkeys(row["row"] for row in rows))
@@ -255,7 +260,7 @@ def _bars(axes, words, rows, shift, height, label, alpha):
     axes.set_ylim(len(words) - 0.5, -0.5)
     axes.set_xlim(0, 1.7 * max(row["top1_error"] for row in rows))
     axes.grid(False, axis="y")
-    axes.legend(loc="lower right", fontsize=7.5)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.14), ncols=4, fontsize=7.5)
 
 
 def _curve(axes, k, top, colour, singles, prefixes, error):
@@ -274,7 +279,8 @@ def _curve(axes, k, top, colour, singles, prefixes, error):
         axes.plot(np.arange(1, len(alone) + 1), alone, "o" if v else "x", color=charts.GREY, ms=4,
                   label=f"net n alone, {views} view" + "s" * v)  # fmt: skip
     axes.set(
-        title=f"{top}: mean of the first n nets", xlabel="n", ylabel="error, %", ylim=(0, None)
-    )
+        title=f"{top}: mean of the first n nets", xlabel="n", ylabel="error, %",
+        ylim=(0, 1.05 * max(1, *(values[v, k] for values in error.values() for v in range(len(VIEWS))))),
+    )  # fmt: skip
     axes.set_xticks(range(1, len(prefixes) + 1))
     axes.legend(fontsize=7.5, handlelength=5)  # room for the dashes on both sides of the marker
