@@ -167,6 +167,17 @@ def test_what_is_said_of_errors_counted_by_hand(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+def test_a_picture_is_wrong_where_another_class_or_five_are_no_less_probable():
+    """Of seven classes the label's is first, second, fifth, sixth, tied with the first, and no number."""
+    p = np.tile(np.arange(7.0, 0, -1), (6, 1))
+    labels = np.array([0, 1, 4, 5, 1, 3])
+    p[4, 1] = p[4, 0]
+    p[5, 3] = np.nan
+    first, five = ensemble._misses(p, labels)
+    assert first.tolist() == [False, True, True, True, True, True]
+    assert five.tolist() == [False, False, False, True, False, True]
+
+
 def test_rows_of_the_table():
     assert rows_of(["a", "b", "a"]) == [
         ("2 nets of a", (0, 2)),

@@ -91,6 +91,8 @@ def test_the_sentence_follows_the_numbers():
         SHIFT, summary(SHIFT, curves_by_hand(SHIFT), layers[::-1]), layers[::-1]
     )
     assert ": conv1 is the more linear." in turned
+    swapped = [curve | {"unit": curve["unit"][:, ::-1]} for curve in curves_by_hand(SHIFT)]
+    assert ": conv1 is the more linear." in sentence(SHIFT, summary(SHIFT, swapped, layers), layers)
     same = [curve | {"unit": curve["unit"][:, [1, 1]]} for curve in curves_by_hand(SHIFT)]
     assert ": neither is the more linear." in sentence(SHIFT, summary(SHIFT, same, layers), layers)
     alone = sentence(SHIFT, summary(SHIFT, curves_by_hand(SHIFT, 1), layers), layers)
