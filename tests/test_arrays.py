@@ -21,6 +21,19 @@ def test_auto_says_in_one_line_why_it_takes_the_cpu(monkeypatch):
         choose_device("gpu:2")
 
 
+def test_auto_names_the_wheel_where_a_card_is_and_is_silent_where_none_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: arrays.NO_CUPY)
+    card, said = tmp_path / "nvidia0", []
+    monkeypatch.setattr(arrays, "CARDS", (str(card),))
+    assert str(choose_device("auto", said.append)) == "cpu" and not said
+    card.touch()
+    assert str(choose_device("auto", said.append)) == "cpu"
+    (line,) = said
+    assert line.startswith("Using the CPU: there is a GPU, but CuPy is not installed; pip install")
+    with pytest.raises(RawconvError, match="CuPy is not installed"):
+        choose_device("gpu")
+
+
 def test_auto_is_silent_where_there_is_a_gpu(monkeypatch):
     monkeypatch.setattr(arrays, "_gpu_trouble", lambda index: None)
     said = []

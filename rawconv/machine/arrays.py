@@ -7,6 +7,7 @@ CuPy is imported here, and for what a GPU alone has in graphs.py (CUDA graphs), 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,6 +18,9 @@ from ..errors import RawconvError, UsageError
 
 # in type hints: numpy.ndarray or cupy.ndarray; np.ndarray is written where it must be on the CPU
 Array = Any
+NO_CUPY = "CuPy is not installed"
+# what the drivers of NVIDIA, of WSL, of ROCm and of Windows leave there
+CARDS = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd", r"C:\Windows\System32\nvcuda.dll")
 WHEELS = "pip install cupy-cuda12x (CUDA 12), cupy-cuda13x (CUDA 13) or cupy-rocm-7-0 (ROCm)"
 
 
@@ -124,7 +128,8 @@ def choose_device(
 ) -> Device:
     """Return the Device called `auto`, `cpu`, `gpu` or `gpu:N`.
 
-    `auto` falls back to the CPU and passes the reason, one line, to `say`.
+    `auto` falls back to the CPU and passes the reason, one line, to `say`; it is silent where there
+    is no CuPy and no card.
     tf32: nets that are moved there multiply in TF32, which `say` is told.
     UsageError: `name` is none of these, or what is chosen has no TF32.  RawconvError: that GPU
     cannot be used.
@@ -149,7 +154,10 @@ def _named_device(name: str, say: Callable[[str], object]) -> Device:
     if trouble is None:
         return Device(index)
     if name == "auto":
-        say(f"Using the CPU: {trouble}.")
+        if trouble != NO_CUPY:
+            say(f"Using the CPU: {trouble}.")
+        elif any(map(os.path.exists, CARDS)):
+            say(f"Using the CPU: there is a GPU, but {NO_CUPY}; {WHEELS} adds it.")
         return Device()
     raise RawconvError(
         f"--device {name} cannot be used: {trouble}. Install the wheel for your card: {WHEELS}."
@@ -197,7 +205,7 @@ def _gpu_trouble(index: int) -> str | None:
     try:
         import cupy
     except ImportError:
-        return "CuPy is not installed"
+        return NO_CUPY
     try:
         count = gpu_count()
     except cupy.cuda.runtime.CUDARuntimeError as error:
