@@ -3,6 +3,8 @@ in a circle.
 """
 
 import ast
+import contextlib
+import importlib
 import pathlib
 
 import pytest
@@ -126,6 +128,21 @@ def test_no_import_goes_in_a_circle():
 
     for module in IMPORTS:
         visit(module)
+
+
+def test_what_tools_and_tests_import_from_the_package_is_there():
+    """Inside of functions too, which only a GPU or a benchmark may run."""
+    missing = []
+    for path in (*ROOT.glob("tools/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rawconv"):
+                module = importlib.import_module(node.module)
+                for name in (alias.name for alias in node.names):
+                    with contextlib.suppress(ImportError):
+                        importlib.import_module(f"{node.module}.{name}")
+                    if not hasattr(module, name):
+                        missing.append(f"{path.name}:{node.lineno}: {node.module} has no {name}")
+    assert not missing, "\n".join(missing)
 
 
 def test_the_top_of_the_package_is_small():

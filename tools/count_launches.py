@@ -98,13 +98,13 @@ def scan(model="zf64", batch=8):
     """Two layers of a batch, from its upload to what is strongest in them."""
     from rawconv import models
     from rawconv.machine.arrays import Device
-    from rawconv.visualize.top_activations import _scan_batch
+    from rawconv.visualize.top_activations import scan_batch
 
     rng = np.random.default_rng(0)
     net = models.build(model, classes=64).to(Device(0))
     images = rng.integers(0, 256, (batch, *net.stored, 3), np.uint8)
     tops = dict.fromkeys(["relu2", "relu4"])
-    return lambda turn: _scan_batch(net, images, np.arange(batch), np.zeros(batch, int), tops, 3)
+    return lambda turn: scan_batch(net, images, np.arange(batch), np.zeros(batch, int), tops, 3)
 
 
 def occlusion(model="zf64", count=200):
