@@ -11,6 +11,7 @@ from exploring import client_of, png_of, session_of
 from PIL import Image
 
 import rawconv
+from rawconv.errors import RawconvError
 from rawconv.explore.strongest import Scan
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.images import crop, display
@@ -125,6 +126,21 @@ def test_a_data_set_that_takes_long_to_open_holds_up_nobody():
         free.set()
         while not asked(client)["ready"]:
             time.sleep(0.05)
+
+
+def test_a_scan_that_fails_says_so_instead_of_going_on_for_ever(monkeypatch):
+    session = session_of()
+    likes = session.likes
+    session.pictures.split("val")  # opens the data set
+
+    def fails():
+        raise MemoryError
+
+    monkeypatch.setattr(likes, "_step", fails)
+    assert likes.ready("conv2")["ready"] is False
+    assert likes.step() is False
+    with pytest.raises(RawconvError, match=r"could not be looked through \(MemoryError\)"):
+        likes.ready("conv2")
 
 
 def test_without_a_data_set_it_says_so():

@@ -73,6 +73,20 @@ def test_a_client_that_has_gone_is_not_computed_for():
     assert computed == [2]
 
 
+def test_who_goes_while_the_worker_asks_whether_he_has_gone_ends_no_other_request():
+    async def scenario(worker):
+        async def gone():
+            task.cancel()  # the connection is lost in the turn that this wait gives to others
+            await asyncio.sleep(0)
+            return True
+
+        task = asyncio.create_task(worker.do(abs, -1, gone=gone))
+        await asyncio.wait([task])
+        return await asyncio.wait_for(worker.do(abs, -2), 10)
+
+    assert working(scenario) == 2
+
+
 def test_what_fails_fails_for_who_asked_alone():
     def fails():
         raise ZeroDivisionError

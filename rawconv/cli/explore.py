@@ -61,8 +61,8 @@ def main(images, weights, data, port, host, token, browser, device, conv):
     sock = serve.bind(host, port)
     try:
         load = functools.partial(_load, choose_device(device, say), conv)
+        watch = RunWatch(run, load) if run else None  # first: what is written from now on is new
         session = _session(load, run, images, weights, data)
-        watch = RunWatch(run, load) if run else None
         address = serve.address(sock, host)
         url = f"{address}?token={token}" if token else address
 

@@ -14,11 +14,16 @@ from .asked import CHOICES
 def net_facts(net: Net) -> dict[str, Any]:
     """{"model", "classes", "shape", "pixel", "rules", "layers", "kinds": of all layers}."""
     return {
-        "model": net.model or "net", "classes": list(net.classes), "shape": net.shape, "has_scores": net.has_scores,
+        "model": net.model or "net", "classes": _classes(net), "shape": net.shape, "has_scores": net.has_scores,
         "pixel": "Of 0 to 255, minus the mean of the training pictures: 0 is grey, and signs are kept.",
         "rules": {**CHOICES, "controls": _controls(net)}, "layers": _layers(net),
         "kinds": sorted({type(layer).__name__.lower() for _, layer in net.layers}),
     }  # fmt: skip
+
+
+def _classes(net: Net) -> list[str]:
+    """The names of the classes, numbers where a net that ends in scores has none."""
+    return list(net.classes) or [str(k) for k in range(net.shapes[net.output][2] * net.has_scores)]
 
 
 def _controls(net: Net) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ in the background and left there.
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import re
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..net import Net
     from .pictures import Pictures
 
+LOG = logging.getLogger(__name__)
 SPLIT = "val"  # whose pictures are scanned
 HELD_BYTES = 32 << 20  # of patches and projections, drawn
 
@@ -57,6 +59,11 @@ class Likes:
             return self._step()
         except (RawconvError, UsageError) as error:
             self.trouble = str(error)
+            return False
+        except Exception as error:
+            LOG.exception("The scan of the data set has failed.")
+            why = type(error).__name__
+            self.trouble = f"The data set could not be looked through ({why}); see the terminal."
             return False
 
     def _step(self) -> bool:
@@ -89,10 +96,10 @@ class Likes:
         name = layer_object(self.net, layer)
         if name not in layer_names(self.net).values():
             raise UsageError(f"{layer[:80]!r} is not among the layers that are scanned.")
-        if self.trouble:
-            raise RawconvError(self.trouble)
         if self._scan and name in self._scan.tops:
             return None
+        if self.trouble:
+            raise RawconvError(self.trouble)
         if self._scan is None:
             return {"ready": False, "done": 0, "total": None}
         return {"ready": False, "done": self._scan.position, "total": len(self._scan.split)}

@@ -81,6 +81,11 @@ class RunWatch:
             return Change("net", *self._load(self.folder / "last.h5"))
         except (RawconvError, UsageError, OSError) as error:
             return Change("trouble", sentence=str(error))
+        except MemoryError:  # CuPy's too: the training may have the card
+            return Change(
+                "trouble",
+                sentence="There is not enough memory for the run's new net; the old one stays.",
+            )
 
     def facts(self, net: Net) -> dict[str, Any]:
         """{"name", "epochs": rows of the log, "checkpoints", "filters", "other": [{"name", "epochs"}]}."""

@@ -320,7 +320,7 @@ async def maps(request: Request) -> Response:
     session, layer = session_of(request), asked.text(request.query_params, "layer")
     shown = await read(session.pictures.find, request.path_params["id"])
     facts = await compute(request, session.maps, shown, layer)
-    facts["sprite"]["src"] = f"{request.url.path}.png?{request.url.query}"
+    facts["sprite"]["src"] = f"{request.url.path}.png?{request.url.query}&of={session.mark}"
     return answer(facts)
 
 

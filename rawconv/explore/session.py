@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ class Session:
     ) -> None:
         self.net, self.info, self.weights = net, info or {}, pathlib.Path(weights)
         self.version = 1  # of the net: a run that is watched replaces it
+        self.mark = secrets.token_hex(4)  # of this session, among all that a page may meet
         self._warm = False
         self.pictures = Pictures(net, open_data)
         self.likes = Likes(net, self.pictures, root)

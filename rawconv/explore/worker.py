@@ -85,7 +85,9 @@ class Worker:
         if job.answer.done():
             return
         if await job.gone():
-            job.answer.set_exception(Gone())
+            _settle(
+                job.answer, error=Gone()
+            )  # the wait above let others go on: it may be cancelled
             return
         try:
             result = await loop.run_in_executor(self._thread, job.function)

@@ -9,9 +9,10 @@
     what a unit adds = activation * d(logit of guessed - logit of true) / d(activation)
 
 Where every layer above is linear, as from fc7 or from what a net averages before its classifier,
-the slope is the difference of the unit's two weights, the sum is exact and the rest is the
-difference of the biases.  From lower layers the slope holds for small changes alone, and the rest is
-what the sum leaves; guided and deconvnet rules have no part in it.
+the slope is the difference of the unit's two weights, the sum is exact and the rest is what does
+not pass through the layer: the difference of the biases, and what other branches add.  From lower
+layers the slope holds for small changes alone, and the rest is what the sum leaves; guided and
+deconvnet rules have no part in it.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Contributions(NamedTuple):
         if not self.bent:
             return (
                 f"Exact: {self.layer} reaches the class scores through linear layers alone. A unit adds its activation "
-                "times the difference of its two weights; the rest is the difference of the biases."
+                "times the difference of its two weights; the rest is what does not pass through this layer: the "
+                "difference of the biases, and what other branches add."
             )
         return (
             f"Activation × gradient: between {self.layer} and the class scores stand layers that are not linear "

@@ -2,7 +2,7 @@
 
 import { element, markCurrent } from "../page/elements.js";
 import { formatNumber } from "../page/numbers.js";
-import { fieldsOf, loadPicture, pictureAddress, pictureIds } from "./loaded.js";
+import { fieldsOf, loaded, loadPicture, pictureAddress, pictureIds } from "./loaded.js";
 import { decodePng, loadImage, paintAlone, paintOver } from "./paint.js";
 import { choices, patchOf } from "./rules.js";
 import { ask, Refused, Replaced } from "./server.js";
@@ -19,7 +19,8 @@ registerView({
 let drawn = "", asking = null;
 
 async function show(panel, { fields }) {
-  const rows = [picturesRow(), ...rulesRows()], key = JSON.stringify([fields, rows.map(({ tiles }) => tiles)]);
+  const rows = [picturesRow(), ...rulesRows()];
+  const key = JSON.stringify([fields, loaded.net.net, rows.map(({ tiles }) => tiles)]);
   if (key === drawn && panel.childElementCount) return;
   drawn = key;
   const mine = (asking = {}), figures = rows.map(makeRow);

@@ -41,18 +41,21 @@ async function load() {
     updateLikes.again();
     if (!(error instanceof Refused)) throw error;
     byId("likes").dataset.none = "yes";
+    byId("likes-said").setAttribute("aria-live", "polite");
     byId("likes-said").textContent = error.message;
   }
 }
 
 function progress({ done, total }) {
   byId("nine").replaceChildren(...Array.from({ length: COUNT }, () => element("span", { class: "tile waiting" })));
+  byId("likes-said").setAttribute("aria-live", "off"); // it changes twice a second
   byId("likes-said").textContent = total ? `Looking through the data set: ${done} of ${total} pictures.`
     : "Looking through the data set …";
 }
 
 function fill(patches) {
   delete byId("likes").dataset.none;
+  byId("likes-said").setAttribute("aria-live", "polite");
   const alive = patches.filter(({ dead }) => !dead);
   byId("likes-said").textContent = alive.length ? "" : "This map is never above 0 in the data set.";
   byId("nine").replaceChildren(...alive.map(makeTile));

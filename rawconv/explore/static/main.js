@@ -12,6 +12,7 @@ import { fillHelp, keyPressed } from "./keyboard.js";
 import { listenForLikes, markFace, updateLikes } from "./likes.js";
 import { fieldsOf, forget, layerOf, loaded } from "./loaded.js";
 import { listenForMaps, markMap, updateMaps, updateOrder } from "./maps.js";
+import { forgetImages } from "./paint.js";
 import { updatePictures } from "./pictures.js";
 import { makeRules, markRules } from "./rules.js";
 import { listenForSaving } from "./save.js";
@@ -90,6 +91,7 @@ async function connected(there) {
 /** Ask for all that is shown once more: the net is another one. */
 function showAgain() {
   forget();
+  forgetImages();
   for (const update of [updateUnit, updatePictures, updateMaps, updateLikes]) update.again();
   show();
 }

@@ -27,8 +27,9 @@ async function loadCards() {
   byId("maps-title").textContent = `The maps of ${layer} in this picture`;
   if (!picture) return;
   try {
-    shown = { ...await loadMaps(picture, layer), picture };
+    const answer = await loadMaps(picture, layer);
     if (picture !== chosenPicture() || layer !== parseUnit(state.u).layer) return;
+    shown = { ...answer, picture };
     if (map === undefined) chooseStrongest();
     fillCards();
   } catch (error) {
@@ -65,7 +66,7 @@ function fillCards() {
 }
 
 function describe({ shape, field, scores }) {
-  const dead = scores ? 0 : shown.maps.filter(({ max }) => max <= 0).length;
+  const dead = scores || shown.signed ? 0 : shown.maps.filter(({ max }) => max <= 0).length;
   const parts = [
     `${shape[2]} ${scores ? "scores" : "maps"}`,
     shape[0] * shape[1] > 1 && `${formatSize(shape.slice(0, 2))} positions, each sees ${formatSize(field)} pixels`,
@@ -77,7 +78,8 @@ function describe({ shape, field, scores }) {
 const titleOf = (channel, { scores }) => (scores ? className(channel) : String(channel));
 
 function makeCard(map, layer, share) {
-  const dead = map.max <= 0 && !layer.scores, title = titleOf(map.channel, layer), value = formatNumber(map.max);
+  const dead = map.max <= 0 && !shown.signed && !layer.scores;
+  const title = titleOf(map.channel, layer), value = formatNumber(map.max);
   const words = layer.scores ? `${title}, score ${value}`
     : dead ? `Map ${title}, never above 0 in this picture` : `Map ${title}, largest activation ${value}`;
   const attributes = {
@@ -142,7 +144,7 @@ function scrollToCard(card) {
 
 /** Choose the next (1) or previous (-1) map in the order of the cards. */
 export function stepMap(by) {
-  if (!shown) return;
+  if (!shown || shown.layer !== parseUnit(state.u).layer) return;
   const maps = ordered(), at = maps.findIndex(({ channel }) => channel === parseUnit(state.u).map);
   const to = maps[Math.min(maps.length - 1, Math.max(0, at + by))];
   choose(to, { quietly: true });

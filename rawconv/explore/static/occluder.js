@@ -198,6 +198,7 @@ function paint() {
   if (canvas.width !== image.width * scale) [canvas.width, canvas.height] = [image.width * scale, image.height * scale];
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   canvas.setAttribute("aria-label", "The picture");
+  said.setAttribute("aria-live", heat?.values.includes(null) ? "off" : "polite");
   said.textContent = "";
   if (heat?.key !== heatKey() || !heat.values.some((value) => value != null)) return;
   paintHeat(canvas, loaded.net.shape, heat);
@@ -215,21 +216,23 @@ async function paintAll() {
     picture: picture.id, size: square[2], stride, unit: state.heat === "unit" ? unit : "",
     class: state.heat === "" || state.heat === "unit" ? number : Number(state.heat),
   };
-  heat = { key, values: [] };
+  const mine = { key, values: [] };
+  heat = mine;
   parts.progress.hidden = false;
   try {
-    await readLines(await send("/api/heatmap", question, "heatmap"), (line) => take(line, key));
+    await readLines(await send("/api/heatmap", question, "heatmap"), (line) => take(line, mine));
   } catch (error) {
     if (error instanceof Refused) parts.said.textContent = error.message;
     else if (error.name !== "AbortError" && !(error instanceof Replaced)) throw error;
   } finally {
-    if (heat.key === key) parts.progress.hidden = true;
+    if (heat === mine) parts.progress.hidden = true;
   }
 }
 
-function take(line, key) {
+/** Take a line of the heat map `mine`, unless another is wanted by now. */
+function take(line, mine) {
   if (line.error) throw line.error === "replaced" ? new Replaced() : new Refused(line.error);
-  if (heat.key !== key) return;
+  if (heat !== mine) throw new Replaced();
   if (line.rows) Object.assign(heat, { rows: line.rows, columns: line.columns, values: Array(line.total).fill(null) });
   else {
     const some = line.values || line.p;
@@ -245,12 +248,16 @@ function take(line, key) {
 async function readLines(answer, taker) {
   const reader = answer.body.getReader(), decoder = new TextDecoder();
   let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = lines.pop();
-    for (const line of lines) taker(JSON.parse(line));
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+      rest = lines.pop();
+      for (const line of lines) taker(JSON.parse(line));
+    }
+    if (rest) taker(JSON.parse(rest));
+  } finally {
+    reader.cancel().catch(() => {}); // the server need not compute what nobody reads
   }
-  if (rest) taker(JSON.parse(rest));
 }

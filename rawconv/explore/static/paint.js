@@ -17,6 +17,9 @@ export function loadImage(address) {
   return images.get(address);
 }
 
+/** Ask for images anew: the server may be another one. */
+export const forgetImages = () => images.clear();
+
 /** What base64 text of a PNG shows. */
 export function decodePng(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -39,6 +39,7 @@ async function showPictures() {
   const ids = pictureIds(), chosen = chosenPicture();
   const cards = ids.map((id, k) => element("li", {}, makeCard(id, k, ids.length)));
   byId("held").replaceChildren(...cards);
+  if (!ids.length) return showNone();
   const known = await Promise.allSettled(ids.map(loadPicture));
   if (chosen !== chosenPicture() || ids.join() !== pictureIds().join()) return;
   known.forEach(({ value, reason }, k) => fillCard(cards[k], value, reason));
@@ -46,6 +47,13 @@ async function showPictures() {
   loaded.picture = value || null;
   byId("classes").replaceChildren(...(value ? classBars(value) : [element("li", { class: "soft" }, wordsOf(reason))]));
   byId("verdict").textContent = value ? verdict(value) : "";
+}
+
+function showNone() {
+  loaded.picture = null;
+  const words = "No picture yet: drop one on the page, or open a file.";
+  byId("classes").replaceChildren(element("li", { class: "soft" }, words));
+  byId("verdict").textContent = "";
 }
 
 const wordsOf = (reason) => (reason instanceof Refused ? reason.message : "This picture is no longer there.");

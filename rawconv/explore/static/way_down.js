@@ -4,6 +4,7 @@ import { element, markCurrent } from "../page/elements.js";
 import { formatNumber, formatPercent, formatSize } from "../page/numbers.js";
 import { logLevels, meter } from "../page/steps.js";
 import { makeCanvas } from "../page/tiles.js";
+import { loaded } from "./loaded.js";
 import { decodePng } from "./paint.js";
 import { ask, Refused, Replaced } from "./server.js";
 import { addField, change, state } from "./state.js";
@@ -29,7 +30,7 @@ const EXPLAINED = {
 let drawn = { key: "", steps: [] };
 
 async function show(panel, { fields }) {
-  const key = JSON.stringify(fields);
+  const key = JSON.stringify([fields, loaded.net.net]);
   try {
     if (drawn.key !== key || !panel.childElementCount) {
       const { steps } = await ask("/api/steps", fields, { kind: "steps" });

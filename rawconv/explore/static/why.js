@@ -10,7 +10,7 @@ import { addField, change, state } from "./state.js";
 import { registerView } from "./views.js";
 
 addField("for"); // the numbers of the two classes; "" for the guessed one and the true one (or the second)
-addField("against");
+addField("versus");
 addField("of"); // the layer; "" for the last
 
 registerView({
@@ -26,7 +26,7 @@ let drawn = ""; // what the panel shows: a newer key ends what an older one stil
 /** The two classes to compare, by number: those of the address, else the guessed and the true or the second one. */
 function chosen({ classes, truth }) {
   const [[guessed], [second] = []] = classes, first = numberOf(state.for) ?? guessed;
-  const other = numberOf(state.against) ?? [truth, guessed, second].find((one) => one != null && one !== first);
+  const other = numberOf(state.versus) ?? [truth, guessed, second].find((one) => one != null && one !== first);
   return [first, other === first ? [guessed, second].find((one) => one !== first) : other];
 }
 
@@ -65,7 +65,7 @@ function fill(panel, picture, answer, key) {
         { guessed: answer.guessed, true: answer.true, words: roles(picture, answer) })),
       element("div", { class: "picks" },
         classPick("why-for", "Why", answer.guessed, (value) => change({ for: value })),
-        classPick("why-against", "and not", answer.true, (value) => change({ against: value })),
+        classPick("why-against", "and not", answer.true, (value) => change({ versus: value })),
         layerPick(answer))),
     element("section", { class: "why", "aria-label": "Contributions" },
       ...contributionsView(answer, names, faces, SHOWN)));
