@@ -39,8 +39,11 @@ export function watchRun(showAgain) {
 async function replaced(version, showAgain) {
   if (loaded.net.net === version) return;
   loaded.net.net = version;
-  await load();
-  showAgain();
+  try {
+    await load();
+  } finally {
+    showAgain();
+  }
 }
 
 async function load() {
