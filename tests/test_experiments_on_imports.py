@@ -139,7 +139,9 @@ def test_layers_and_transfer_of_a_net_whose_layers_have_names(five):
     assert "layers 1..n: (1 stem) " in done.stdout and ", (4 pool) " in done.stdout
     folder = pathlib.Path(done.stdout.splitlines()[-1])
     table = json.loads((folder / "layers.json").read_text())["numbers"]["table"]
-    assert [cell["object"] for cell in table] == list(feature_layers(foreign()).values())
+    for net in ("trained", "untrained"):
+        objects = [cell["object"] for cell in table if cell["net"] == net]
+        assert objects == list(feature_layers(foreign()).values())
     assert "layers fixed " in experiment("transfer", *five, "--steps", "2").stdout
 
 

@@ -230,7 +230,8 @@ def test_images_go_up_once_for_all_layers(place, ups):  # noqa: F811
         "--out",
         "out",
     )
-    assert sorted(ups.values()) == [1, 1]
+    # the two, and those of the data set that are scanned for what the maps like
+    assert len(ups) > 2 and set(ups.values()) == {1}
     assert len(json.loads(pathlib.Path("out/index.json").read_text())["pictures"][1]["layers"]) == 4
 
 

@@ -347,7 +347,7 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
         net, "data", split, ["conv1", "conv2"], 5, tmp_path / "whole", progress=False, batch=8
     )
     (tmp_path / "whole" / "topk.hdf5").unlink()
-    seen, scan_batch = [], top_activations._scan_batch
+    seen, scan_batch = [], top_activations.scan_batch
 
     def stopping(net, images, *more):
         if len(seen) == stop:
@@ -355,7 +355,7 @@ def test_an_interrupted_scan_goes_on(tmp_path, monkeypatch, stop):
         seen.append(len(images))
         return scan_batch(net, images, *more)
 
-    monkeypatch.setattr(top_activations, "_scan_batch", stopping)
+    monkeypatch.setattr(top_activations, "scan_batch", stopping)
     with pytest.raises(KeyboardInterrupt):
         scan_once(
             net, "data", split, ["conv1", "conv2"], 5, tmp_path / "one", progress=False, batch=8

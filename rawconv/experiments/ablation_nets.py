@@ -94,6 +94,7 @@ def _read(file):
     recipe = Recipe.from_json(info["recipe"])
     _check_ended(file, recipe, info["history"], state)
     soundness.check_net(net)
+    # the table's nets differ in their layers, and must not in this setting of theirs
     dropout = {layer.rate for _, layer in net.layers if isinstance(layer, Dropout)}
     return TrainedNet(
         file, net.model, info["seed"], recipe, tuple(sorted(dropout)), info.get("data", ""),

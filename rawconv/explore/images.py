@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 
 import numpy as np
 from PIL import Image
+
+from ..files.png import png_bytes
 
 LEVEL = 1  # of zlib: what is drawn while somebody waits, on this machine, need not be small
 SHEET = 16  # columns of a sheet of maps, at least: as many as make it about square
@@ -16,9 +17,7 @@ SHEET = 16  # columns of a sheet of maps, at least: as many as make it about squ
 def png(pixels: np.ndarray) -> bytes:
     """Return uint8 (H, W), (H, W, 1) or (H, W, 3) as a PNG file."""
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=LEVEL)
-    return out.getvalue()
+    return png_bytes(Image.fromarray(np.ascontiguousarray(pixels)), level=LEVEL)
 
 
 def png_text(pixels: np.ndarray) -> str:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 LEVEL = 4  # of zlib: figures take half the time of its default, 6, and 1 or 2 % more bytes
 
 
-def png_bytes(image: Image.Image, optimize: bool = False) -> bytes:
-    """Return a Pillow image as a PNG file.  optimize: smaller and slower."""
+def png_bytes(image: Image.Image, optimize: bool = False, level: int = LEVEL) -> bytes:
+    """Return a Pillow image as a PNG file.  optimize: smaller and slower.  level: of zlib, from 0 to 9."""
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=optimize, compress_level=LEVEL)
+    image.save(out, "PNG", optimize=optimize, compress_level=level)
     return out.getvalue()
 
 

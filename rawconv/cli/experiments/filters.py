@@ -44,6 +44,7 @@ def main(against, pictures, epochs, quick, no_train, **where):
     rawconv-experiment filters --weights runs/with/last.h5 --against runs/without-renorm/last.h5
     """
     from ...errors import UsageError
+    from ...files.locks import refuse_held
 
     named = where["weights"] or against
     if named and (epochs or quick):
@@ -52,12 +53,14 @@ def main(against, pictures, epochs, quick, no_train, **where):
         )
     need_one_process("filters")
     if not named:
+        if where["out"]:
+            refuse_held(where["out"])  # rather now than after the trainings
         where["weights"], *against = _trained(where, epochs, quick, not no_train)
     carry_out("filters", {"pictures": pictures}, where, needs=lambda _: {"against": list(against)})
 
 
 def _trained(where, epochs, quick, allow):
-    """The files of the nine nets, trained where they have to be."""
+    """The files of the twelve nets, trained where they have to be."""
     from ...experiments.filter_trainings import trainings
     from ...machine.arrays import choose_device
 
