@@ -26,7 +26,7 @@ from rawconv.visualize.projection import project
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1400, "height": 900}
-SOON = 60_000  # milliseconds; what a busy machine may take
+SOON = 30_000  # milliseconds that a busy machine may take
 START = "#p=val:0&u=conv2:7:2:1"
 
 

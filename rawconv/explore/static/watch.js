@@ -8,7 +8,7 @@ import { decodePng } from "./paint.js";
 import { say } from "./say.js";
 import { ask, Refused, Replaced } from "./server.js";
 import { addField, change, state } from "./state.js";
-import { onPainted } from "./unit.js";
+import { onPainted, painted } from "./unit.js";
 import { openView, registerView } from "./views.js";
 
 addField("against"); // the run that is drawn beside the one watched
@@ -33,6 +33,7 @@ export function watchRun(showAgain) {
   events.addEventListener("log", () => load());
   events.addEventListener("trouble", (event) => say(JSON.parse(event.data).sentence));
   onPainted(addFrame);
+  if (painted()) addFrame(painted());
   load();
 }
 
