@@ -262,6 +262,8 @@ def commands(folder, photos):
         "pack over": (data.main, ("pack", f"{photos}", "p.h5", "--size", "32", "--force"), "p.h5"),
         "ablation": (experiment, ("ablation", "--quick", "--out", "a", *few), "a"),
         "filters": (experiment, ("filters", "--out", "a", "--force", *few), "a"),
+        "evolution": (experiment, ("evolution", "--out", "a", "--force", *few), "a"),
+        "ensemble": (experiment, ("ensemble", "--out", "a", "--force", *few), "a"),
         "features": (experiment, ("features", "--layer", "5", "--out", "f.h5", *few), "f.h5"),
         "visualize": (visualize.main, ("--layer", "1", "--out", "v", "--force", *few), "v"),
     }
@@ -277,6 +279,8 @@ def commands(folder, photos):
         "pack over",
         "ablation",
         "filters",
+        "evolution",
+        "ensemble",
         "features",
         "visualize",
     ],

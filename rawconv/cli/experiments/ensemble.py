@@ -4,7 +4,7 @@ import click
 
 from ...errors import UsageError
 from ..common import command, say, where_options
-from .shared import carry_out, no_train_option
+from .shared import carry_out, no_train_option, refuse_in_use
 
 
 @command("rawconv-experiment ensemble")
@@ -33,6 +33,7 @@ def main(checkpoints, pictures, no_train, **where):
         raise UsageError(
             "A checkpoint is named twice; the mean with itself changes nothing, so name each once."
         )
+    refuse_in_use(where["out"])
     files = files or _trained(where["device"], where["tf32"], not no_train)
     carry_out(
         "ensemble",

@@ -4,7 +4,7 @@ import click
 
 from ...errors import UsageError
 from ..common import command, say
-from .shared import carry_out, need_one_process, no_train_option, shared_options
+from .shared import carry_out, need_one_process, no_train_option, refuse_in_use, shared_options
 
 SCENES, QUICK = "scenes:4000", "scenes:600"  # the pictures of the net that is trained
 RATE = 450  # pictures a second in training zf64 on two cores
@@ -53,6 +53,7 @@ def main(maps, epochs, train_twin, quick, no_train, **where):
             "--epochs and --quick are of a net that is trained here; leave them or --weights out."
         )
     need_one_process("evolution")
+    refuse_in_use(where["out"])
     if not where["weights"]:
         newest = None if where["data"] or ours else _newest()
         train_twin = train_twin or not newest

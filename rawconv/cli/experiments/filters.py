@@ -3,7 +3,7 @@
 import click
 
 from ..common import command, say
-from .shared import carry_out, need_one_process, no_train_option, shared_options
+from .shared import carry_out, need_one_process, no_train_option, refuse_in_use, shared_options
 
 
 @command("rawconv-experiment filters")
@@ -44,7 +44,6 @@ def main(against, pictures, epochs, quick, no_train, **where):
     rawconv-experiment filters --weights runs/with/last.h5 --against runs/without-renorm/last.h5
     """
     from ...errors import UsageError
-    from ...files.locks import refuse_held
 
     named = where["weights"] or against
     if named and (epochs or quick):
@@ -53,8 +52,7 @@ def main(against, pictures, epochs, quick, no_train, **where):
         )
     need_one_process("filters")
     if not named:
-        if where["out"]:
-            refuse_held(where["out"])  # rather now than after the trainings
+        refuse_in_use(where["out"])
         where["weights"], *against = _trained(where, epochs, quick, not no_train)
     carry_out("filters", {"pictures": pictures}, where, needs=lambda _: {"against": list(against)})
 

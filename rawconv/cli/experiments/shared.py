@@ -139,6 +139,15 @@ def _need_one_process(name, ranks):
         )
 
 
+def refuse_in_use(out):
+    """RawconvError where another process works in the folder of --out: rather now than after the nets
+    that are needed were trained."""
+    from ...files.locks import refuse_held
+
+    if out:
+        refuse_held(out)
+
+
 def need_one_process(name):
     """Refuse several processes before an experiment trains what it needs."""
     from ...machine.distributed import init_distributed
