@@ -1,18 +1,17 @@
-"""rawconv-visualize: arguments in, calls, figures out."""
+"""rawconv-visualize: its options, and the strongest units over a data set; pictures.py has single pictures."""
 
 import contextlib
 import os
 import pathlib
-import re
 from typing import Any, NamedTuple
 
 import click
 
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
+from . import asked_maps, pictures
 from .common import (
     command,
-    echo,
     finish,
     options_given,
     range_option,
@@ -173,12 +172,16 @@ def main(
         soundness.check_net(net.to(device))
         limit_columns(net, workspace)
         if trace:
-            return _trace(net, images, trace, look.rules, str(weights), as_json, levels)
+            return pictures.trace(net, images, trace, look.rules, str(weights), as_json, levels)
         look = look._replace(control=controls.control(net, control))
-        asked = [(name, _maps(units, net, name, seed)) for name in _layers(net, layers, units)]
+        asked = [
+            (name, asked_maps.map_numbers(units, net, name, seed))
+            for name in asked_maps.layer_objects(net, layers, units)
+        ]
         job = Job(net, info, weights, asked, look, top, out, workspace << 20, held, ranks)
+        beside = pictures.Beside(data, split, report, label)
         drawn = (
-            _of_images(job, images, levels, Beside(data, split, report, label), as_json)
+            pictures.of_images(job, images, levels, beside, as_json)
             if images
             else _of_data(job, data, split, report)
         )
@@ -215,88 +218,8 @@ class Job(NamedTuple):
         return pathlib.Path(self.out)
 
 
-class Beside(NamedTuple):
-    """What single pictures are shown beside.
-
-    data, split: --data, None for the net's own, and --split, of which the maps' favourites are.
-    report, label: --report and --label.
-    """
-
-    data: str | None
-    split: str
-    report: str | None
-    label: str | None
-
-
-def _of_images(job, images, levels, beside, as_json):
-    """Draw the strongest units of single pictures: (folder, {} for index.json, what went wrong)."""
-    from ..report import figure2
-
-    asked = _asked_why(job.net, images, beside) if beside.report else []
-    stored, trouble = figure2.read_images(images, job.net, levels)
-    figure2.need_others(job.look, stored)
-    source, why_not = _data_beside(job, beside)
-    folder, tell = job.folder(job.info.get("data")), figure2.silent if as_json else echo
-    liked = _liked(job, source, beside, folder, why_not)
-    about = figure2.draw_images(
-        job.net, stored, job.asked, job.look, job.top, folder, tell, job.workspace, liked
-    )
-    if not beside.report:
-        return folder, about, trouble
-    asked = {path: true for path, true in zip(images, asked, strict=True)}
-    pictures = [(path, image, asked[path]) for _, path, image in stored]
-    trouble += figure2.draw_why(beside.report, job.net, pictures, liked, job.look, job.weights, say)
-    return folder, about | {"report": beside.report}, trouble
-
-
-def _asked_why(net, images, beside):
-    """The number of the true class of each picture, None where it is not known.
-
-    UsageError: --label is no class.  RawconvError: the net has no score for each class.
-    """
-    from .. import soundness
-    from ..visualize.class_number import class_number, is_class
-
-    soundness.check_scores(net)
-    if beside.label:
-        return [class_number(net, beside.label)] * len(images)
-    folders = [pathlib.Path(image).absolute().parent.name for image in images]
-    return [class_number(net, name) if is_class(net, name) else None for name in folders]
-
-
-def _data_beside(job, beside):
-    """(the data set whose pictures the maps are scanned for, or None; why there is none, a sentence)."""
-    from ..training.runs import data_of
-
-    if job.look.control or not (job.look.patches or beside.report):
-        return None, ""
-    whole = not job.info.get("data")
-    try:
-        return data_of(job.net, job.weights, job.info, beside.data, whole), ""
-    except (RawconvError, UsageError) as error:
-        if beside.data:
-            raise
-        return None, f"What the maps like is not shown: {error}"
-
-
-def _liked(job, source, beside, folder, why_not):
-    """The Liked of the layers that are drawn; without a data set one that knows nothing."""
-    from ..report.liked import Liked, find_liked
-    from ..visualize.contributions import last_layers
-    from ..visualize.units import layer_object
-
-    if source is None:
-        if why_not:
-            say(why_not)
-        return Liked(job.net, None, {}, trouble=why_not)
-    layers = [name for name, _ in job.asked] if job.look.patches else []
-    if beside.report:
-        layers += [layer_object(job.net, layer) for layer in last_layers(job.net)]
-    return find_liked(job.net, source, beside.split, list(dict.fromkeys(layers)), folder, say)
-
-
 def _of_data(job, data, split, report):
-    """Draw those over a data set, and the page where `report` names one: as _of_images; None from
+    """Draw those over a data set, and the page where `report` names one: as pictures.of_images; None from
     all processes but the first, which share the scan alone.
     """
     from ..report import figure2
@@ -338,70 +261,7 @@ def _conclude(job, folder, described, trouble, control, as_json):
         raise RawconvError(" ".join(trouble))
 
 
-# What the words mean
-
-
-def _layers(net, layers, units):
-    """The layer objects asked for, each once; by default those of all convolutions, or the class
-    scores where `units` are names of classes.
-    """
-    from ..visualize.units import layer_names, layer_object
-
-    names = layer_names(net)
-    if not layers and units and _has_names(units) and net.has_scores:
-        layers = ["scores"]
-    every = [name for name in names if name in net.convolutions] or list(names)
-    return list(dict.fromkeys(layer_object(net, layer) for layer in layers or every))
-
-
-def _has_names(units):
-    """Whether --units are names of classes and not numbers of maps."""
-    from ..visualize.random_maps import is_random
-
-    return units != "all" and not is_random(units) and re.search(r"[^\d\s,-]", units)
-
-
-def _maps(units, net, name, seed):
-    """ "3,17,40-47" or "all" -> map numbers of a layer; "random:18" -> RandomMaps by a seed; of the
-    class scores also names; None -> None.
-    """
-    from ..visualize.class_number import class_number, is_class
-    from ..visualize.random_maps import draw, is_random
-    from ..visualize.units import is_score, user_name
-
-    if units is None:
-        return None
-    if units == "all":
-        return list(range(net.shapes[name][2]))
-    if is_random(units):
-        return draw(units, net.shapes[name][2], seed)
-    layer, found = user_name(net, name), []
-    parts = [units] if is_score(net, name) and is_class(net, units) else units.split(",")
-    for part in parts:
-        part = part.strip().removeprefix("scores:")
-        if is_score(net, name) and _has_names(part):
-            found.append(class_number(net, part))
-        elif _has_names(part):
-            raise UsageError(
-                f"--units {units} is no list of maps of {layer}; write 3,17,40-47 or all. Names of classes are for "
-                "--layer scores."
-            )
-        else:
-            found += _range(part, units, layer, net.shapes[name][2])
-    return list(dict.fromkeys(found))
-
-
-def _range(part, units, layer, count):
-    """The map numbers of "17" or "40-47", a part of --units, in a layer of `count` maps."""
-    match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
-    if not match:
-        raise UsageError(f"--units {units} is no list of maps; write 3,17,40-47 or all.")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if first > last:
-        raise UsageError(f"--units {units}: {first}-{last} runs backwards; write {last}-{first}.")
-    if last >= count:
-        raise UsageError(f"--units {units}: {layer} has the maps 0 to {count - 1}.")
-    return range(first, last + 1)
+# What cannot be together, or is not there
 
 
 def _need_files(images):
@@ -443,50 +303,12 @@ def _need_report(report, control, force):
         raise UsageError(f"{report} exists; name another --report, or add --force to overwrite it.")
 
 
-# A unit's way down, in words
-
-
 def _only_a_trace(images, drawing):
     if not images:
         raise UsageError("--trace needs a PICTURE to follow the unit in.")
     for option, value in drawing.items():
         if value:
             raise UsageError(f"--trace only prints; leave out {option}.")
-
-
-def _trace(net, images, unit, rules, weights, as_json, levels):
-    """Print the table of each picture; unreadable ones are told at the end."""
-    from ..report.figure2 import read_images
-    from ..visualize.forward_pass import forward_pass
-    from ..visualize.projection import project
-    from ..visualize.trace import exact, table
-    from ..visualize.units import parse_unit, unit_text
-
-    stored, trouble = read_images(images, net, levels)
-    net, layer, traces = exact(net), parse_unit(net, unit).layer, []
-    for _, path, image in stored:
-        passed = forward_pass(net, image, [layer])
-        (projection,) = project(passed, [unit], rules)
-        dead, lost, steps = passed.dead(projection.unit), projection.lost(), projection.steps()
-        traces.append(
-            {"picture": path, "unit": str(projection.unit)}
-            | ({"dead": dead} if dead else {})
-            | ({"empty": lost} if lost else {})
-        )
-        traces[-1]["steps"] = [step.numbers() for step in steps]
-        if not as_json:
-            echo(f"{path}, {unit_text(net, projection.unit)}")
-            for line in [*filter(None, (dead, lost)), *table(steps).splitlines()]:
-                echo(line)
-    about = {
-        "command": "rawconv-visualize",
-        "weights": weights,
-        "model": net.model,
-        "rules": rules._asdict(),
-    }
-    finish(None, about | {"traces": traces} | ({"errors": trouble} if trouble else {}), as_json)
-    if trouble:
-        raise RawconvError(" ".join(trouble))
 
 
 if __name__ == "__main__":
