@@ -334,7 +334,7 @@ weights_option = click.option(
 data_option = click.option(
     "--data",
     metavar="DATA",
-    help="Data set: a folder, .zip or packed file of pictures, or a built-in one.",
+    help="Data set: a folder, .zip or packed file of pictures, or a built-in one.  [what the net learned from]",
 )
 
 
@@ -353,12 +353,12 @@ def list_options(function):
         click.option(
             "--synsets",
             metavar="FILE",
-            help="List of the classes that the numbers of --labels stand for, one a line, or meta.mat.",
+            help="List of the classes that numbers in --labels stand for, one a line, or meta.mat.  [one beside it]",
         ),
         click.option(
             "--labels",
             metavar="FILE",
-            help="List of pictures and their classes, such as labels.csv.",
+            help="List of pictures and their classes, such as labels.csv.  [none]",
         ),
         click.option(
             "--val",
@@ -368,7 +368,7 @@ def list_options(function):
         click.option(
             "--train",
             metavar="FOLDER",
-            help="Folder of the training pictures; the folders in it are the classes.",
+            help="Folder of the training pictures; the folders in it are the classes.  [recognised by its name]",
         ),
     ):
         function = option(function)

@@ -29,7 +29,9 @@ size_option = click.option(
 
 @command("rawconv-data", cls=Group)
 def main():
-    """Pack a folder of pictures into one file that is fast to read, and look into data sets.
+    """Pack pictures into one file, and look into data sets.
+
+    Examples:
 
     \b
     rawconv-data pack imagenet/ imagenet.h5
@@ -46,10 +48,14 @@ def main():
 @force_option
 @json_option
 def pack(paths, size, train, val, labels, synsets, value_range, seed, force, as_json):
-    """Decode all pictures of SOURCE, a folder or .zip of class folders, into the file OUT.
+    """Decode all pictures of SOURCE into the file OUT.
+
+    SOURCE is a folder or .zip of class folders.
 
     Uses all cores, leaves out and lists files that are no pictures, names duplicates, and goes on where it was
     interrupted when the same command is given again.
+
+    Examples:
 
     \b
     rawconv-data pack imagenet/ imagenet.h5
@@ -88,7 +94,9 @@ def pack(paths, size, train, val, labels, synsets, value_range, seed, force, as_
 @size_option
 @json_option
 def info(source, size, as_json):
-    """What SOURCE holds: sizes, classes, and what packing left out.
+    """Print what SOURCE holds: sizes, classes, what was left out.
+
+    Examples:
 
     \b
     rawconv-data info photos.h5
@@ -107,7 +115,11 @@ def info(source, size, as_json):
 @click.argument("file")
 @json_option
 def verify(file, as_json):
-    """Read every picture of a packed FILE and compare it with its checksum; the mean as well.
+    """Compare every picture of a packed FILE with its checksum.
+
+    The mean picture as well.
+
+    Examples:
 
     \b
     rawconv-data verify photos.h5
@@ -140,12 +152,16 @@ def verify(file, as_json):
 @click.option(
     "--out",
     metavar="PATH",
-    help="File to write: a .png of the mean picture, or a .npy of float32 (H, W, 3).",
+    help="File to write: a .png of the mean picture, or a .npy of float32 (H, W, 3).  [none]",
 )
 @force_option
 @json_option
 def mean(source, size, out, force, as_json):
-    """The mean training picture of SOURCE: its red, green and blue, and a file.
+    """Compute the mean training picture of SOURCE.
+
+    Its red, green and blue are printed, and --out writes it.
+
+    Examples:
 
     \b
     rawconv-data mean photos.h5
@@ -181,14 +197,16 @@ def mean(source, size, out, force, as_json):
     "wanted",
     multiple=True,
     metavar="NAME",
-    help="Class to show, instead of all; repeatable.",
+    help="Class to show; repeatable.  [all]",
 )
 @click.option("--out", metavar="FILE", help="File to write.  [<name>-<split>.png]")
 @seed_option
 @force_option
 @json_option
 def show(source, size, split, count, wanted, out, seed, force, as_json):
-    """Draw some pictures of SOURCE, chosen at random, with their classes, into a PNG.
+    """Draw some pictures of SOURCE, at random, with their classes.
+
+    Examples:
 
     \b
     rawconv-data show photos.h5

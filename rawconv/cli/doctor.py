@@ -26,7 +26,11 @@ SIGNS = {"ok": "ok", "missing": "--", "broken": "!!"}
 )
 @json_option
 def main(device, memory, as_json, **sizes):
-    """Check what works here, and print the command that mends what does not.  Exit code 0 if the device works, else 1.
+    """Check what works here, and say how to mend the rest.
+
+    For each thing that is missing one command is printed.  The exit code is 0 if the device works, else 1.
+
+    Examples:
 
     \b
     rawconv-doctor --device gpu

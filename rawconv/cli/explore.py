@@ -30,7 +30,7 @@ from .common import command, data_option, device_option, echo, say, weights_opti
 @click.option(
     "--token",
     metavar="TEXT",
-    help="Word that a browser must bring, in the address that is printed; new draws one.",
+    help="Word that a browser must bring, in the address that is printed; new draws one.  [none]",
 )
 @click.option("--browser/--no-browser", default=True, help="Open a browser.  [browser]")
 @device_option
@@ -40,10 +40,12 @@ from .common import command, data_option, device_option, echo, say, weights_opti
     help="Way to compute convolutions.  [that of the checkpoint, else auto]",
 )
 def main(images, weights, data, port, host, token, browser, device, conv):
-    """Look into a net live, in a browser: click a unit, see its projection.
+    """Look into a net live in a browser: click a unit.
 
     PICTUREs are held from the beginning; others are brought in the page, or taken from the data set.  The page is
     served to this machine alone, until Ctrl-C.
+
+    Examples:
 
     \b
     rawconv-explore cat.jpg

@@ -11,14 +11,17 @@ from .common import command, finish, force_option, json_option, refuse_existing
 @force_option
 @json_option
 def main(net, out, force, as_json):
-    """Write the net of a checkpoint as ONNX: RGB pixels in [0,255], (N, 3, H, W), in; class scores, (N, classes), out.
+    """Write the net of a checkpoint as ONNX.
+
+    RGB pixels in [0,255], (N, 3, H, W), go in; class scores, (N, classes), come out.
 
     The mean is subtracted inside; the class names are in the file's metadata.
 
-    \b
     Examples:
-      rawconv-export runs/zf64-scenes-1/best.h5 zf64.onnx
-      rawconv-export --force weights/photos.h5 photos.onnx
+
+    \b
+    rawconv-export runs/zf64-scenes-1/best.h5 zf64.onnx
+    rawconv-export --force weights/photos.h5 photos.onnx
     """
     refuse_existing(out, force, [net], "OUT.onnx")
     from .. import checkpoint

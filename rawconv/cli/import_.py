@@ -20,30 +20,36 @@ from .common import command, echo, finish, force_option, json_option, refuse_exi
 @click.option(
     "--size",
     type=click.IntRange(1, 4096),
-    help="Rows and columns of the net's input, if FILE leaves them open.",
+    help="Rows and columns of the net's input, if FILE leaves them open.  [what FILE says]",
 )
 @click.option(
-    "--prototxt", metavar="FILE", help="File with the layers and the input size of a Caffe net."
+    "--prototxt",
+    metavar="FILE",
+    help="File with the layers and the input size of a Caffe net.  [none]",
 )
 @click.option(
-    "--arch", metavar="NAME", help="Architecture of a PyTorch file, if its tensors leave it open."
+    "--arch",
+    metavar="NAME",
+    help="Architecture of a PyTorch file, if its tensors leave it open.  [what they fit]",
 )
 @click.option(
-    "--output", metavar="NAME", help="Output that is the class scores, if FILE has several."
+    "--output",
+    metavar="NAME",
+    help="Output that is the class scores, if FILE has several.  [the only one]",
 )
 @click.option("--pixels", type=click.Choice(("raw", "unit", "torch", "caffe")),
               help="Range of the pixels: [0,255], [0,1], or as in PyTorch or Caffe.  [what FILE says]")  # fmt: skip
 @click.option(
     "--channels",
     type=click.Choice(("rgb", "bgr", "grey")),
-    help="Order of the channels that the net expects.",
+    help="Order of the channels that the net expects.  [that of --pixels]",
 )
 @click.option("--mean", metavar="NUMBERS|FILE",
-              help="Mean to subtract from pixels in [0,255]: 104,117,123 in that order, or a file.")  # fmt: skip
+              help="Mean to subtract from pixels in [0,255]: 104,117,123, or a file.  [that of --pixels]")  # fmt: skip
 @click.option(
     "--std",
     metavar="NUMBERS",
-    help="Standard deviation to divide by afterwards: 58.4,57.1,57.4, or one number.",
+    help="Standard deviation to divide by afterwards: 58.4,57.1,57.4, or one number.  [that of --pixels]",
 )
 @click.option("--resize", type=click.IntRange(1, 4096), metavar="N",
               help="Smallest side of a picture when its centre is cut out.  [256 for nets of 224 to 256]")  # fmt: skip
@@ -60,12 +66,13 @@ def main(file, out, classes, image, force, as_json, **how):
 
     The checkpoint works with every command, with the net's own preprocessing; rawconv-info shows where it came from.
 
-    \b
     Examples:
-      rawconv-import bvlc_alexnet.onnx alexnet.h5 --classes synset.txt --verify cat.jpg
-      rawconv-import mine.onnx mine.h5 --pixels torch --size 224
-      rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
-      rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
+
+    \b
+    rawconv-import bvlc_alexnet.onnx alexnet.h5 --classes synset.txt --verify cat.jpg
+    rawconv-import mine.onnx mine.h5 --pixels torch --size 224
+    rawconv-import alexnet-owt-7be5be79.pth alexnet.h5 --verify cat.jpg
+    rawconv-import bvlc_alexnet.caffemodel caffe.h5 --prototxt deploy.prototxt --mean imagenet_mean.binaryproto
     """
     refuse_existing(out, force, [file, classes, image, how["prototxt"], how["mean"]], "OUT.h5")
     for path in filter(None, (classes, image)):

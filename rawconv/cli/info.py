@@ -15,10 +15,11 @@ def main(file, as_json):
     output: rows x columns x channels.  field: size of a unit's receptive field, in pixels.  stride: pixels between
     the fields of neighbouring units.  start: the first pixel in the field of unit (0, 0), < 0 in the padding.
 
-    \b
     Examples:
-      rawconv-info runs/zf64-scenes-1/last.h5
-      rawconv-info --json rawconv/scenes.h5
+
+    \b
+    rawconv-info runs/zf64-scenes-1/last.h5
+    rawconv-info --json rawconv/scenes.h5
     """
     from .. import checkpoint, soundness
 

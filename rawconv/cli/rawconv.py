@@ -21,7 +21,15 @@ class _Commands(LazyGroup):
 def main():
     """Train convolutional nets and look inside them with the deconvnet of Zeiler & Fergus 2013.
 
+    Examples:
+
     \b
     rawconv visualize --layer 4
     rawconv train --data photos/ --epochs 30
+
+    Each command is also called by its own name, as rawconv-train.  The Tab key completes commands and options after
+    this line in a bash, or with zsh_source in a zsh:
+
+    \b
+    eval "$(_RAWCONV_COMPLETE=bash_source rawconv)"
     """

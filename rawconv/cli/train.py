@@ -48,40 +48,46 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
     "--model", help="Model: zf64, zf32, lenet, zfnet, alexnet or a variant of one of them.  [zf64]"
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Number of passes over the training pictures."
+    "--epochs",
+    type=click.IntRange(1),
+    help="Number of passes over the training pictures.  [30; large nets: 70]",
 )
-@click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.")
+@click.option("--batch", type=click.IntRange(1), help="Number of pictures in a step.  [128]")
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    help="Highest learning rate.  [0.01; lenet: 0.001]",
+)
 @click.option(
     "--schedule",
     type=click.Choice(("plateau", "cosine", "step", "constant")),
-    help="Schedule by which the learning rate falls.",
+    help="Schedule by which the learning rate falls.  [cosine; large nets: plateau]",
 )
 @click.option(
     "--warmup",
     type=click.FloatRange(0),
-    help="Number of epochs over which the learning rate rises to --lr.",
+    help="Number of epochs over which the learning rate rises to --lr.  [0.5; large nets: 0]",
 )
 @click.option(
     "--momentum",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Momentum of the gradient descent.",
+    help="Momentum of the gradient descent.  [0.9]",
 )
-@click.option("--decay", type=click.FloatRange(0), help="Weight decay.")
+@click.option("--decay", type=click.FloatRange(0), help="Weight decay.  [0.0005]")
 @click.option(
     "--dropout",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Dropout rate of the fully connected layers.  [the model's own]",
+    help="Dropout rate of the fully connected layers.  [0.5; nets of 64 pixels: 0.3]",
 )
 @click.option(
     "--renorm",
     type=click.FloatRange(0),
-    help="Largest RMS of a filter, scaled back beyond it; 0: no limit.",
+    help="Largest RMS of a filter, scaled back beyond it; 0: no limit.  [0.1]",
 )
 @click.option(
     "--crop",
     type=click.Choice(("ten", "random", "pad4")),
-    help="Crops of a picture that the net learns from.",
+    help="Crops of a picture that the net learns from.  [pad4; large nets: ten]",
 )
 @click.option(
     "--colour",
@@ -92,14 +98,14 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
 @click.option(
     "--class-weights",
     type=click.Choice(("balanced",)),
-    help="Weights of the classes in the loss, so that rare ones count as much as common ones.",
+    help="Weights of the classes in the loss, so that rare ones count as much as common ones.  [all alike]",
 )
 @click.option(
     "--rate",
     "lr_multipliers",
     multiple=True,
     metavar="LAYER=SHARE",
-    help="Factor of the learning rate in a layer, such as conv1=0.1; repeatable.",
+    help="Factor of the learning rate in a layer; repeatable.  [1; in zf64 and zf32 conv1=0.1]",
 )
 @click.option(
     "--conv",
@@ -112,7 +118,9 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
     "--resume", type=click.Path(), help="Continue an interrupted run: its folder or its last.h5."
 )
 @click.option(
-    "--weights", type=click.Path(), help="Checkpoint whose weights to start from, or to test."
+    "--weights",
+    type=click.Path(),
+    help="Checkpoint to start from, or to test.  [random weights; to test: the newest]",
 )
 @click.option(
     "--fine-tune",
@@ -123,7 +131,7 @@ NAMED_DATA = ("train", "val", "labels", "synsets", "range")  # options that beco
     "--freeze",
     "frozen",
     metavar="LAYER",
-    help="Highest layer that does not learn; nor do those below it.",
+    help="Highest layer that does not learn; nor do those below it.  [none]",
 )
 @click.option(
     "--save-every",
@@ -170,6 +178,11 @@ def main(
     **changes,
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
+
+    Defaults stand in brackets, those of large nets, which see pictures of 128 pixels and more, after the others.
+    They are the paper's.
+
+    Examples:
 
     \b
     rawconv-train --data photos/ --epochs 30

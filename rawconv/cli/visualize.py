@@ -69,7 +69,7 @@ from .common import (
     "--control",
     metavar="CONTROL",
     help="Ingredient to exchange, to see what it contributes: untrained, cascade-1 (-2, ...), other-unit, "
-    "mismatched-filters, other-switches, no-switches.",
+    "mismatched-filters, other-switches, no-switches.  [none]",
 )
 @click.option(
     "--trace",
@@ -129,10 +129,12 @@ def main(
     label,
     value_range,
 ):
-    """Draw what the units of a net respond to, projected down to pixels.
+    """Draw what units respond to, projected down to pixels.
 
     Without PICTURE: the strongest units of each map over a data set, beside the patches they saw (Zeiler & Fergus
     2013, figure 2).  With PICTUREs: their classes, and what their strongest units saw.
+
+    Examples:
 
     \b
     rawconv-visualize --layer 4

@@ -20,6 +20,8 @@ def main():
     options it takes the built-in net and pictures.  An interrupted one goes on where it stopped when it is started
     again in the same way.
 
+    Examples:
+
     \b
     rawconv-experiment occlusion
     rawconv-experiment occlusion --weights runs/mine/last.h5 cat.jpg

@@ -78,11 +78,15 @@ def main(
     seed,
     **where,
 ):
-    """Table 3: twelve nets with layers removed or resized, trained in the same way.
+    """Repeat Table 3: nets with layers removed or resized.
+
+    Trains twelve nets in the same way.
 
     Without --data on 40,000 built-in scenes in coloured frames, made so that depth counts (framed:40000; base zfnet: on
     plain ones), about 70 minutes on 2 cores for each seed.  Each training goes on where it was interrupted; the nets
     are kept beside the table.  With CHECKPOINTs, files or run folders of rawconv-train, the table is of these nets.
+
+    Examples:
 
     \b
     rawconv-experiment ablation --quick

@@ -29,11 +29,13 @@ from .shared import carry_out, shared_options
 )
 @shared_options
 def main(layer, units, rows, **where):
-    """Show how much each ingredient of the deconvnet matters.
+    """Measure what a projection owes to each ingredient.
 
-    The strongest units of each feature map of a layer, projected as in the paper and with one thing exchanged:
+    Draws the strongest units of each feature map of a layer, projected as in the paper and with one thing exchanged:
     untrained nets up and down, another unit, mismatched filters, another picture's switches or none, the whole map,
     the gradient's rule, guided, shared switches by max or overwriting.
+
+    Examples:
 
     \b
     rawconv-experiment controls

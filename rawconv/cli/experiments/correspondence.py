@@ -40,7 +40,9 @@ from .shared import carry_out, fill_option, shared_options
 @seed_option
 @shared_options
 def main(parts, layers, size, draws, fill, count, seed, **where):
-    """Table 1: does hiding the same part of several pictures change the same features?
+    """Repeat Table 1: the same part of several pictures is hidden.
+
+    Measures whether that changes the same features.
 
     PARTS.json names pictures, where their parts are in rows and columns of pixels and, if you like, the object's "box":
     [top, left, bottom, right], in which random positions are drawn.  Without it, built-in faces are taken, others in
@@ -48,6 +50,8 @@ def main(parts, layers, size, draws, fill, count, seed, **where):
 
     \b
     {"pictures": [{"file": "rex.jpg", "parts": {"nose": [120, 88], "left eye": [70, 61]}}, ...]}
+
+    Examples:
 
     \b
     rawconv-experiment correspondence

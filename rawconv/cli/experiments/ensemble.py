@@ -19,10 +19,14 @@ from .shared import carry_out, no_train_option, refuse_in_use
 @no_train_option
 @where_options
 def main(checkpoints, pictures, no_train, **where):
-    """Table 2: the mean of the softmax outputs of several nets, with one view of a picture and with ten.
+    """Repeat Table 2: several nets, and ten views of a picture.
+
+    Averages the softmax outputs of the nets, with one view of each picture and with ten.
 
     Without CHECKPOINTs six small nets are trained on the built-in scenes: five of zf64 and one of zf64-wide, as the
     paper has five nets and one with wider layers.
+
+    Examples:
 
     \b
     rawconv-experiment ensemble

@@ -36,11 +36,15 @@ RATE = 450  # pictures a second in training zf64 on two cores
 @no_train_option
 @shared_options
 def main(maps, epochs, train_twin, quick, no_train, **where):
-    """Figure 4: the strongest unit of each map, epoch by epoch, from the snapshots that training leaves.
+    """Repeat Figure 4: how feature maps become what they are.
+
+    Draws the strongest unit of each map, epoch by epoch, from the snapshots that training leaves.
 
     --weights names a checkpoint of a run; its folder must hold snapshots/.  By default the newest run in runs/, or,
     where that has none or --data, --epochs or --quick is given, a small net and its twin are trained on the pictures of
     --data or the built-in scenes.
+
+    Examples:
 
     \b
     rawconv-experiment evolution

@@ -49,10 +49,12 @@ from ..common import (
 @force_option
 @json_option
 def main(layer, out, split, batch, weights, data, device, tf32, workspace, force, as_json):
-    """Write the features of a layer for a whole data set into an HDF5 file.
+    """Write the features of a layer for a whole data set.
 
-    features (N, d), labels, names and classes, with what they were made from as attributes.  An interrupted run goes on
-    where it stopped when it is started again in the same way.
+    The HDF5 file holds features (N, d), labels, names and classes, with what they were made from as attributes.  An
+    interrupted run goes on where it stopped when it is started again in the same way.
+
+    Examples:
 
     \b
     rawconv-experiment features --layer 5 --out features.h5

@@ -11,7 +11,7 @@ from .shared import carry_out, need_one_process, no_train_option, refuse_in_use,
     "--against",
     multiple=True,
     metavar="FILE",
-    help="Checkpoint to compare with; repeatable.  Those that differ in their seeds alone are one arm.",
+    help="Checkpoint to compare with; repeatable.  Those that differ in their seeds alone are one arm.  [none]",
 )
 @click.option(
     "--pictures",
@@ -33,10 +33,14 @@ from .shared import carry_out, need_one_process, no_train_option, refuse_in_use,
 @no_train_option
 @shared_options
 def main(against, pictures, epochs, quick, no_train, **where):
-    """Figure 6: first-layer filters, dead, dominant or aliased, of several nets beside each other.
+    """Repeat Figure 6: filters that are dead, dominant or aliased.
+
+    Draws and measures the first layers of several nets beside each other.
 
     Without --weights and --against two pairs of small nets are trained with three seeds each, on --data or the built-in
     scenes: 7x7 filters every 2 pixels and 11x11 every 4; 7x7 with and without renormalisation.
+
+    Examples:
 
     \b
     rawconv-experiment filters

@@ -44,10 +44,14 @@ from .shared import (
 )
 @shared_options
 def main(pictures, low, high, shift, scale, distance, fill, label, count, measured, **where):
-    """Figure 5: how far features go when a picture is moved, enlarged or turned, and whether its class stays.
+    """Repeat Figure 5: a picture is moved, enlarged and turned.
+
+    Measures how far its features go, and whether its class stays.
 
     With PICTUREs of your own, or the first validation pictures of different classes that the net gets right: --count
     are drawn, and the numbers are over --measured.
+
+    Examples:
 
     \b
     rawconv-experiment invariance

@@ -19,10 +19,14 @@ from .shared import carry_out, new_class_options, shared_options
 @seed_option
 @shared_options
 def main(per_class, folds, test, classifier, seed, epochs, all_classes, no_train, quick, **where):
-    """Table 7: a linear SVM and a softmax on the features of layers 1..n, for classes the net has not seen.
+    """Repeat Table 7: what the features of each layer are worth.
+
+    Trains a linear SVM and a softmax on the features of layers 1..n, for classes the net has not seen.
 
     Without --weights a small net is pretrained on the first half of the classes of --data (built-in: six of the scenes'
     twelve, about a minute and a half on 2 cores), and kept; the other half are the new classes.
+
+    Examples:
 
     \b
     rawconv-experiment layers

@@ -47,10 +47,14 @@ from .shared import (
 )
 @shared_options
 def main(pictures, layer, square, stride, fill, label, count, measured, **where):
-    """Figure 7: what a grey square, slid over a picture, does to a map and to the class.
+    """Repeat Figure 7: a grey square slides over a picture.
+
+    Measures what that does to a feature map and to the class.
 
     With PICTUREs of your own, and then without a data set where the net names none, or the first validation pictures of
     different classes that the net gets right.  Pictures are cut to the centre square that the net sees.
+
+    Examples:
 
     \b
     rawconv-experiment occlusion

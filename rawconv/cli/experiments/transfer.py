@@ -23,7 +23,9 @@ from .shared import carry_out, new_class_options, shared_options
 @seed_option
 @shared_options
 def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, quick, **where):
-    """Tables 4 to 6, figure 9: a new softmax on fixed layers, against a net trained from scratch.
+    """Repeat Tables 4 to 6 and Figure 9: a net on new classes.
+
+    Trains a new softmax on fixed layers, and a net from scratch to compare with.
 
     For classes the net has not seen, a few pictures of each.  Without --weights a small net is pretrained on the first
     half of the classes of --data (built-in: six of the scenes' twelve, about a minute and a half on 2 cores), and kept;
@@ -31,6 +33,8 @@ def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, qui
 
     A folder of PASCAL VOC (JPEGImages, ImageSets/Main) is table 6: average precision, learned from its list train and
     tested on val.
+
+    Examples:
 
     \b
     rawconv-experiment transfer
