@@ -111,9 +111,9 @@ def test_no_path_from_outside_is_opened(client, path, monkeypatch):
 
 
 def test_what_is_too_large_is_refused_before_it_is_held(client, monkeypatch):
-    from rawconv.explore import server
+    from rawconv.explore import routes
 
-    monkeypatch.setattr(server, "UPLOAD_BYTES", 4096)
+    monkeypatch.setattr(routes, "UPLOAD_BYTES", 4096)
     assert client.post("/api/pictures", content=b"x" * 5000).status_code == 413
     assert client.post("/api/pictures", content=iter([b"x" * 1000] * 5)).status_code == 413
     assert client.post("/api/project", content=b"[" * (65 << 10)).status_code == 413

@@ -11,6 +11,12 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from ..errors import UsageError
+
+
+class Missing(UsageError):
+    """What a request asks for is not there, or no longer."""
+
 
 class Held:
     """Values by key that take at most `most` bytes together; the newest is kept however large it is."""

@@ -19,7 +19,7 @@ from ..data.images import decoded
 from ..data.preprocessing import stored_size
 from ..errors import UsageError
 from ..files.messages import shown
-from .held import Held
+from .held import Held, Missing
 
 if TYPE_CHECKING:
     from ..data.dataset import DataSet, Split
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 HELD_BYTES = 64 << 20  # of stored pictures that were brought
 LONGEST_NAME = 120
 SPLITS = ("val", "train", "test")
-
-
-class Missing(UsageError):
-    """What a request asks for is not there, or no longer."""
 
 
 class Picture(NamedTuple):
