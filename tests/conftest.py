@@ -9,8 +9,11 @@ import signal
 
 import numpy as np
 import pytest
+from browsing import chromium
 from canvas import Canvas
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["exploring"]  # its fixtures: a session, its client, its page
 
 DEVICES = {"cpu": ["cpu"], "gpu": ["gpu"], "all": ["cpu", "gpu"]}
 
@@ -115,6 +118,13 @@ def pytest_terminal_summary(terminalreporter):
 def canvas(monkeypatch):
     """What figures draw from here on, by position, colour and words."""
     return Canvas(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for the tests of a file, by Playwright."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

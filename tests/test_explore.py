@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from exploring import client_of, png_of, session_of
+from exploring import png_of, session_of
 from PIL import Image
 
 import rawconv
@@ -15,17 +15,6 @@ from rawconv.layers import Rules
 from rawconv.visualize import controls
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.projection import project
-
-
-@pytest.fixture(scope="module")
-def session():
-    return session_of()
-
-
-@pytest.fixture(scope="module")
-def client(session):
-    with client_of(session) as client:
-        yield client
 
 
 def brought(client, seed=0):

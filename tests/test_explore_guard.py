@@ -7,7 +7,7 @@ import random
 import tracemalloc
 
 import pytest
-from exploring import PORT, client_of, png_of, session_of
+from exploring import PORT, client_of, png_of
 
 HOST = f"127.0.0.1:{PORT}"
 CHANGES = (
@@ -26,11 +26,6 @@ CHANGES = (
     ":",
     "",
 )
-
-
-@pytest.fixture(scope="module")
-def session():
-    return session_of()
 
 
 @pytest.fixture(scope="module")

@@ -2,125 +2,34 @@
 and every toggle, key and link does what it says.
 """
 
-import contextlib
-import hashlib
 import io
 import json
 import re
-import shutil
-import time
 
 import numpy as np
 import pytest
-from exploring import png_of, serving, session_of
+from browsing import fits, violations
+from exploring import (
+    PHONE,
+    SOON,
+    START,
+    WIDE,
+    digest,
+    png_of,
+    saw,
+    serving,
+    session_of,
+    stored,
+    until,
+    wait_for,
+)  # fmt: skip
 from PIL import Image
-from test_report_browser import ARGUMENTS, DESKTOP
 from test_visualize_cli import small_net
 
 import rawconv
 from rawconv.layers import Rules
-from rawconv.visualize import controls
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.projection import project
-
-FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-PHONE = {"width": 390, "height": 844}
-WIDE = {"width": 1400, "height": 900}
-SOON = 30_000  # milliseconds that a busy machine may take
-START = "#p=val:0&u=conv2:7:2:1"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="no playwright here: pip install playwright"
-    )
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=[*ARGUMENTS, *FAKE_CAMERA]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def session():
-    return session_of()
-
-
-@pytest.fixture(scope="module")
-def address(session):
-    with serving(session) as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser, address):
-    """A function (where in the page, how wide, colours) -> the opened tab, ready; no tab may complain."""
-    complaints, contexts = [], []
-
-    def visit(where=START, viewport=DESKTOP, colors="light"):
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=colors))
-        contexts[-1].grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
-        contexts[-1].set_default_timeout(SOON)
-        tab = contexts[-1].new_page()
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
-        tab.on(
-            "request", lambda request: _ours(request.url, address) or complaints.append(request.url)
-        )
-        tab.goto(address + where)
-        tab.wait_for_selector("#unit[data-sha256]")
-        tab.wait_for_selector("#cards .card[aria-current]")
-        return tab
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def _ours(url, address):
-    return url.startswith((address, "data:", "blob:"))
-
-
-# -------------------------------------------------------------------------------- witnesses
-
-
-def stored(session, number):
-    return session.pictures.find(f"val:{number}").stored
-
-
-def digest(pixels):
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
-def saw(session, unit="conv2:7:2:1", number=0, rules=Rules(), control=None, other=None):  # noqa: B008
-    """The SHA-256 of what rawconv.project says; of a control, what the way down says."""
-    if control is None:
-        with pytest.warns() if unit.startswith("conv2:3:") else contextlib.nullcontext():
-            return digest(rawconv.project(session.net, stored(session, number), unit, rules))
-    images = [stored(session, number)] + ([stored(session, other)] if other is not None else [])
-    passed = forward_pass(session.net, images)
-    rows = np.array([1, 0]) if other is not None else None
-    chosen = controls.control(session.net, control, 0)
-    return digest(next(project(passed, [unit], rules, chosen, rows, full=True)).pixels)
-
-
-def until(tab, condition):
-    """Wait until an expression of JavaScript is true; the page's policy lets no text be evaluated inside it."""
-    deadline = time.monotonic() + SOON / 1000
-    while not tab.evaluate(f"Boolean({condition})"):
-        assert time.monotonic() < deadline, f"{condition}: {tab.url}"
-        tab.wait_for_timeout(20)
-
-
-def wait_for(tab, sha):
-    tab.wait_for_selector(f'#unit[data-sha256="{sha}"]')
 
 
 def pressed(tab, row):
@@ -604,9 +513,6 @@ def test_two_browsers_at_once_do_not_take_each_others_answers(visit, session):
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, PHONE])
 def test_the_page_is_accessible_and_nothing_leaves_the_screen(visit, viewport, colors):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
-    )
     for where, dialog in (
         (START, None),
         ("#p=val:0,val:3&u=scores:1&view=beside", None),
@@ -619,11 +525,7 @@ def test_the_page_is_accessible_and_nothing_leaves_the_screen(visit, viewport, c
             tab.keyboard.press({"help": "?", "browse": "b"}[dialog])
             tab.wait_for_selector(f"#{dialog}[open]")
         tab.wait_for_timeout(150)
-        found = axe.Axe().run(tab).response["violations"]
-        assert [
-            (rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found
-        ] == [], where
-        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        assert violations(tab) == [] and fits(tab), where
 
 
 def test_the_strip_draws_forks(visit):

@@ -14,17 +14,6 @@ from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.occluder import Places
 
 
-@pytest.fixture(scope="module")
-def session():
-    return session_of()
-
-
-@pytest.fixture(scope="module")
-def client(session):
-    with client_of(session) as client:
-        yield client
-
-
 def stored(session):
     return session.pictures.find("val:0").stored
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_explore_page import PHONE, SOON, WIDE, address, browser, session, visit  # noqa: F401
+from browsing import fits, violations
+from exploring import PHONE, SOON, WIDE
 
 from rawconv.visualize.contributions import contributions
 from rawconv.visualize.forward_pass import forward_pass
@@ -12,7 +13,7 @@ WHY = "#p=val:0&u=conv2:7:2:1&view=why"
 HIDE = "#p=val:0&u=conv2:7:2:1&view=occluder&square=3,5,9"
 
 
-def found_of(session, layer="conv2", classes=None):  # noqa: F811
+def found_of(session, layer="conv2", classes=None):
     passed = forward_pass(session.net, session.pictures.find("val:0").stored)
     guessed = int(passed.logits[0].argmax())
     return contributions(passed, layer, *(classes or (guessed, 1 - guessed)))
@@ -24,7 +25,7 @@ def units_on(tab):
     return rows.evaluate_all("rows => rows.map(row => row.dataset.unit)")
 
 
-def test_two_classes_and_the_units_that_speak_for_either(visit, session):  # noqa: F811
+def test_two_classes_and_the_units_that_speak_for_either(visit, session):
     tab = visit(WHY)
     for_guessed, for_true = found_of(session).strongest(5)
     assert units_on(tab) == [str(one.unit) for one in (*for_guessed, *for_true)]
@@ -61,14 +62,14 @@ def answered(tab, square):
     }
 
 
-def under(session, top, left, side):  # noqa: F811
+def under(session, top, left, side):
     passed = forward_pass(session.net, session.pictures.find("val:0").stored)
     box = max(0, top), max(0, left), min(24, top + side), min(24, left + side)
     (answers,) = cover(passed, np.array([box]), "conv2:7:2:1")
     return answers.p[0]
 
 
-def test_a_square_that_is_dragged_moved_and_resized(visit, session):  # noqa: F811
+def test_a_square_that_is_dragged_moved_and_resized(visit, session):
     tab = visit(HIDE)
     p = answered(tab, "3,5,9")
     np.testing.assert_allclose([p[0], p[1]], under(session, 3, 5, 9), atol=1e-5)
@@ -98,7 +99,7 @@ def test_a_square_that_is_dragged_moved_and_resized(visit, session):  # noqa: F8
 
 
 @pytest.mark.parametrize("of", ["", "unit"])
-def test_a_heat_map_on_demand(visit, session, of):  # noqa: F811
+def test_a_heat_map_on_demand(visit, session, of):
     tab = visit(f"{HIDE}&heat={of}")
     plain = tab.locator(".seen canvas").evaluate("one => one.toDataURL()")
     tab.click("text=Paint the heat map")
@@ -111,15 +112,8 @@ def test_a_heat_map_on_demand(visit, session, of):  # noqa: F811
 
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, PHONE])
-def test_both_views_fit_and_are_accessible(visit, viewport, colors):  # noqa: F811
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
-    )
+def test_both_views_fit_and_are_accessible(visit, viewport, colors):
     for where, ready in ((WHY, "#view-why .why"), (HIDE, ".occluder .class-bars[data-square]")):
         tab = visit(where, viewport, colors)
         tab.wait_for_selector(ready, timeout=SOON)
-        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        found = axe.Axe().run(tab).response["violations"]
-        assert [
-            (rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found
-        ] == []
+        assert fits(tab) and violations(tab) == [], where

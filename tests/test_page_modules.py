@@ -8,8 +8,9 @@ import re
 import threading
 
 import pytest
+from browsing import DESKTOP, PHONE
 from reports import make
-from test_report_browser import DESKTOP, PHONE, address, browser, visit  # noqa: F401
+from test_report_browser import address, visit  # noqa: F401
 
 from rawconv.report.modules import bundle
 from rawconv.report.one_file import PAGE, PAGES
@@ -22,7 +23,7 @@ def write(folder, **modules):
 
 
 @pytest.fixture
-def run(browser, tmp_path):  # noqa: F811
+def run(browser, tmp_path):
     """A function (modules): what main.js leaves in the document's title, bundled and inlined."""
     tab = browser.new_page()
 
@@ -109,7 +110,7 @@ def served(tmp_path):
         server.shutdown()
 
 
-def test_a_server_can_serve_the_modules_as_they_are(browser, served):  # noqa: F811
+def test_a_server_can_serve_the_modules_as_they_are(browser, served):
     tab, complaints = browser.new_page(), []
     tab.on("console", lambda message: complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))

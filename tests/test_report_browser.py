@@ -2,35 +2,12 @@
 
 import io
 import re
-import shutil
 
 import numpy as np
 import pytest
+from browsing import DESKTOP, PHONE, tabs
 from PIL import Image
 from reports import make
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="no playwright here: pip install playwright"
-    )
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,30 +19,15 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, address):
-    """A function (where in the page, how wide, colours) -> the opened tab; no tab may complain or
-    ask for anything.
-    """
-    complaints, contexts = [], []
+    """A function (where in the page, how wide, colours) -> the opened tab."""
+    with tabs(browser, offline=True) as new:
 
-    def visit(where="", viewport=DESKTOP, colors="light"):
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=colors, offline=True))
-        tab = contexts[-1].new_page()
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
-        tab.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("file:", "data:")) or complaints.append(request.url)
-            ),
-        )
-        tab.goto(address + where)
-        return tab
+        def visit(where="", viewport=DESKTOP, colors="light"):
+            tab = new(viewport, colors)
+            tab.goto(address + where)
+            return tab
 
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
+        yield visit
 
 
 def chosen(tab):

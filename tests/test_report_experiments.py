@@ -8,7 +8,7 @@ import pathlib
 import pytest
 from PIL import Image
 from reports import HOSTILE, data_in, make, net_of
-from test_report_browser import address, browser, visit  # noqa: F401
+from test_report_browser import address, visit  # noqa: F401
 
 from rawconv.experiments.study import Result, begin
 from rawconv.files.png import png_bytes

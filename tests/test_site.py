@@ -4,7 +4,6 @@ for everyone.
 
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
@@ -38,20 +37,6 @@ def test_every_page_is_built_and_asks_for_nothing_from_elsewhere(site):
     assert wanted <= pages
     for path in site.rglob("*.html"):
         assert not re.findall(r'(?:src|<link[^>]*href)="(https?://[^"]+)"', path.read_text()), path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: no browser test"
-    )
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("there is no Chromium: no browser test")
-    with sync.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def test_the_search_finds_a_word_from_a_disk(site, browser):

@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 import pytest
+from browsing import PHONE, fits, tabs, violations
 from PIL import Image
 from reports import CLASSES, data_in, data_of, image, net_of, pixels
-from test_report_browser import DESKTOP, PHONE, browser  # noqa: F401
 from test_visualize_cli import place, run  # noqa: F401
 
 from rawconv.data.preprocessing import center_crop
@@ -103,25 +103,20 @@ def test_without_a_data_set_the_page_says_so():
 
 
 @pytest.fixture
-def opened(browser, page, tmp_path):  # noqa: F811
-    """A function (how wide, colours) -> the opened tab, which complains of nothing and asks for nothing."""
+def opened(browser, page, tmp_path):
+    """A function (how wide, colours) -> the opened tab."""
     (tmp_path / "why.html").write_bytes(page[0])
-    complaints, contexts = [], []
+    with tabs(browser, offline=True) as new:
 
-    def opened(viewport=DESKTOP, colors="light"):
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=colors, offline=True))
-        tab = contexts[-1].new_page()
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
-        tab.goto((tmp_path / "why.html").as_uri())
-        tab.wait_for_function("document.querySelectorAll('canvas:not([data-drawn])').length === 0")
-        return tab
+        def opened(*look):
+            tab = new(*look)
+            tab.goto((tmp_path / "why.html").as_uri())
+            tab.wait_for_function(
+                "document.querySelectorAll('canvas:not([data-drawn])').length === 0"
+            )
+            return tab
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+        yield opened
 
 
 def test_what_is_read_on_it(opened, page):
@@ -166,15 +161,8 @@ def test_what_is_read_on_it(opened, page):
 @pytest.mark.parametrize("colors", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [{"width": 1400, "height": 900}, PHONE])
 def test_it_fits_and_is_accessible(opened, viewport, colors):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
-    )
     tab = opened(viewport, colors)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    found = axe.Axe().run(tab).response["violations"]
-    assert [
-        (rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found
-    ] == []
+    assert fits(tab) and violations(tab) == []
 
 
 def test_on_paper_everything_stands_there(opened):

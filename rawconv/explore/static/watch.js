@@ -49,8 +49,10 @@ async function replaced(version, showAgain) {
 
 async function load() {
   try {
-    run = await ask("/api/run", undefined, { kind: "run" });
-    if (run.filters) run.filters.image = await decodePng(run.filters.png);
+    const answer = await ask("/api/run", undefined, { kind: "run" });
+    // kept as soon as it can be drawn whole, not before: a projection may be painted meanwhile
+    if (answer.filters) answer.filters.image = await decodePng(answer.filters.png);
+    run = answer;
     drawAgain();
   } catch (error) {
     if (!(error instanceof Refused || error instanceof Replaced)) throw error;
