@@ -81,12 +81,9 @@ def __getattr__(name: str) -> object:
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f".{_FUNCTIONS[name]}", __name__), name)
     if name == "__version__":
-        from importlib import metadata
+        from .files.version import version
 
-        try:
-            return metadata.version("rawconv")
-        except metadata.PackageNotFoundError:
-            return "0+source"
+        return version()
     raise AttributeError(f"module 'rawconv' has no attribute {name!r}")
 
 

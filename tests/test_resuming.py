@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import rawconv
 from rawconv import checkpoint, models
 from rawconv.cli.train import main as train_command
 from rawconv.data import open_data
@@ -17,6 +18,7 @@ from rawconv.data.identity import SOME, fingerprint
 from rawconv.data.scenes import CLASSES
 from rawconv.data.sources import absolute
 from rawconv.errors import RawconvError, UsageError
+from rawconv.layers.cpu import AUTO_VERSION
 from rawconv.machine.arrays import Device
 from rawconv.training import diagnostics, runs
 from rawconv.training.optimizer import Schedule
@@ -129,6 +131,44 @@ def test_every_option_that_decides_the_result_is_refused_even_at_its_default(int
 def test_resume_and_test_only_are_not_both_taken(interrupted):
     done = call("--resume", interrupted, "--test-only")
     assert done.exit_code == 2 and "--weights" in done.output
+
+
+# The release
+
+
+def of_release(folder, release):
+    """The run, as another release would have left it: None, one that named none."""
+    found = checkpoint.load(folder / "last.h5")
+    assert found.info["release"] == {"rawconv": rawconv.__version__, "auto": AUTO_VERSION}
+    info = {key: value for key, value in found.info.items() if key != "release"}
+    info |= {"release": release} if release else {}
+    checkpoint.save(folder / "last.h5", found.net, info, found.state)
+
+
+@pytest.mark.parametrize(
+    "release, named",
+    [
+        ({"rawconv": "0.0.1", "auto": AUTO_VERSION}, f"rawconv 0.0.1 (auto {AUTO_VERSION})"),
+        ({"rawconv": rawconv.__version__, "auto": AUTO_VERSION + 1}, f"(auto {AUTO_VERSION + 1})"),
+        (None, "was written by an earlier release"),
+    ],
+)  # fmt: skip
+def test_a_run_of_another_release_goes_on_after_one_line(begun, release, named):
+    of_release(begun, release)
+    done = call("--resume", begun, *CPU)
+    assert done.exit_code == 0, done.output
+    (said,) = (line for line in done.output.splitlines() if "was written by" in line)
+    assert named in said and "the run goes on, but its weights will not be, bit for bit" in said
+    assert f"this is rawconv {rawconv.__version__} (auto {AUTO_VERSION})" in said
+    written = checkpoint.load(begun / "last.h5")
+    assert written.state["progress"]["epoch"] == CHANGES["epochs"]
+    assert written.info["release"] == {"rawconv": rawconv.__version__, "auto": AUTO_VERSION}
+
+
+def test_a_run_of_this_release_goes_on_without_a_word(begun):
+    said = []
+    runs.resume(begun, {}, said.append)
+    assert said == []
 
 
 # The learning rate

@@ -16,9 +16,10 @@ Version 1 does not say `stored`, and its settings have older names: version_1.py
 What rawconv-train keeps in /info: data (the source, with its whole path), pictures {train, val:
 numbers, sha256: of data.identity.fingerprint}, recipe (the fields of recipes.Recipe), seed, history
 [a row of the log for each epoch], options {conv, workspace (MB), tf32}: how the net is computed, where
-that changes bits.  In /optimizer/progress: epoch and position (whole epochs and pictures that are
-done), sums (loss, top-1, top-5 of this epoch), best (top-1), schedule {best, waited, cuts, since
-(epochs; when the rate was set by hand)} of optimizer.Schedule.
+that changes bits, release {rawconv, auto}: by which versions (files before 2026-11-29 name none).
+In /optimizer/progress: epoch and position (whole epochs and pictures that are done), sums (loss,
+top-1, top-5 of this epoch), best (top-1), schedule {best, waited, cuts, since (epochs; when the rate
+was set by hand)} of optimizer.Schedule.
 
 Equal content gives equal bytes.  The checksum finds chance damage before HDF5 reads a byte; against
 malice every size, link and type is checked before anything is allocated, and nothing in the file is

@@ -225,6 +225,7 @@ INFO = Record(
         "options": Record({}, {
             "conv": one_of(*CONVOLUTIONS), "workspace": whole(1, MOST), "tf32": FLAG,
         }),
+        "release": Record({"rawconv": NAME, "auto": whole(0, MOST)}, {}, NOTE),
         "imported": Record({}, {}, NOTE), "wnids": WNIDS,
     },
     others=NOTE,

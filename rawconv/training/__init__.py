@@ -5,5 +5,5 @@ step_graph.py   most of a step as one CUDA graph
 optimizer.py    gradient descent with the paper's filter renormalisation;  recipes.py  how each net is trained
 evaluation.py   how well a net answers, and where it is wrong
 diagnostics.py  what goes wrong in training, as sentences;  memory_model.py  how much memory a step takes
-log.py          what is written after every epoch
+log.py          what is written after every epoch;  release.py  which rawconv wrote a run
 """

@@ -30,6 +30,7 @@ from .evaluation import evaluate, write_classes
 from .log import LISTS, line, read_log, write_log
 from .memory_model import check_batch
 from .optimizer import SGD, Schedule
+from .release import release
 from .step import METRICS, train_step
 from .step_graph import StepGraph, check_graph
 
@@ -212,6 +213,7 @@ class _Run:
             "seed": self.seed,
         }
         info |= {"history": rows, "options": options(self.net), "pictures": self.images}
+        info["release"] = release()
         info |= {"wnids": list(self.data.wnids)} if any(self.data.wnids) else {}
         kept = {"momentum": self.optimizer.velocity, "progress": self.at} if state else None
         checkpoint.save(self.folder / name, self.net, info, kept)

@@ -32,6 +32,7 @@ from . import evaluation
 from .loop import options, train
 from .optimizer import Schedule
 from .recipes import Recipe, recipe_of
+from .release import tell_other_release
 
 if TYPE_CHECKING:
     import os
@@ -146,6 +147,7 @@ def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: 
         raise RawconvError(
             f"{file} holds no training state; resume from the last.h5 of its run's folder."
         )
+    tell_other_release(file, saved.info, say)
     chosen = Recipe.from_json(saved.info["recipe"])
     if chosen.stored != stored_size(saved.net):
         raise RawconvError(
