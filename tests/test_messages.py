@@ -81,7 +81,8 @@ def every_command():
         for path in (PACKAGE / "cli").glob("*.py")
         if path.stem not in ("__init__", "common")
     )
-    mains = [importlib.import_module(f"rawconv.cli.{name}").main for name in names]
+    modules = [importlib.import_module(f"rawconv.cli.{name}") for name in names]
+    mains = [module.main for module in modules if hasattr(module, "main")]
     mains += [experiments.main.get_command(None, name) for name in experiments.NAMES]
     return [
         one
