@@ -11,6 +11,7 @@ is cut out of a .cu file.
 import ast
 import contextlib
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -275,3 +276,47 @@ def test_the_pages_that_answer_the_questions_exist():
     assert len(re.findall(r"^\d+\. ", text, re.MULTILINE)) == 15
     for page in re.findall(r"\]\(\.\./(docs/[^)]+)\)", text):
         assert (ROOT / page).is_file(), page
+
+
+def title(page):
+    return (ROOT / page).read_text().splitlines()[0].removeprefix("# ")
+
+
+CHAPTERS = [page for page in PAGES if page.startswith("docs/book/")]
+
+
+@pytest.mark.parametrize(("page", "after"), [*itertools.pairwise(CHAPTERS)])
+def test_each_chapter_leads_to_the_next_and_back(page, after):
+    """By its title, for a reader who has the files alone."""
+    assert f"Next: [{title(after)}]({pathlib.Path(after).name})" in (ROOT / page).read_text()
+    assert f"Before: [{title(page)}]({pathlib.Path(page).name})" in (ROOT / after).read_text()
+
+
+def test_the_experiments_stand_in_the_order_of_the_paper():
+    """Figures, then tables, by their numbers; then what the paper has not."""
+    names = re.findall(r"^      - experiments/(\w+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    titles = [title(f"docs/experiments/{name}.md") for name in names if name != "index"]
+    numbers = [re.match(r"(Figure|Tables?) (\d)", text) for text in titles]
+    kept = [found for found in numbers if found]
+    assert [found.groups() for found in kept] == [
+        ("Figure", "4"), ("Figure", "5"), ("Figure", "6"), ("Figure", "7"),
+        ("Table", "1"), ("Table", "2"), ("Table", "3"), ("Tables", "4"), ("Table", "7"),
+    ]  # fmt: skip
+    assert numbers[: len(kept)] == kept
+    assert all(
+        re.match(r"[A-Z][a-z]+( \d| \d to \d and Figure 9)?: [a-z]", text) for text in titles
+    )
+    listed = re.findall(r"\[`(\w+)`\]\(\w+\.md\)", (ROOT / "docs/experiments/index.md").read_text())
+    assert listed[: len(kept)] == names[1 : 1 + len(kept)]
+
+
+def test_the_first_how_tos_are_what_most_come_for():
+    text = (ROOT / "mkdocs.yml").read_text()
+    assert "  - How to:\n      - own-net.md\n      - why.md\n" in text
+
+
+def test_extras_are_written_in_one_way():
+    """As in the checkout that every page begins in; docs/index.md says what messages write."""
+    for page in ["README.md", *PAGES]:
+        text = (ROOT / page).read_text()
+        assert text.count("rawconv[") == (page == "docs/index.md"), page

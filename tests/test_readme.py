@@ -53,7 +53,7 @@ def test_the_layers_that_are_not_in_the_paper():
     """They are named, and the paper's net (with the loss that trains it) has all others of the table."""
     table = set(
         re.findall(
-            r"^\| (\w+) \|", TEXT.split("## The three walks")[1].split("\n## ")[0], re.MULTILINE
+            r"^\| (\w+) \|", TEXT.split("## The three passes")[1].split("\n## ")[0], re.MULTILINE
         )
     )
     (named,) = re.findall(r"([\w, ]+) are not in the paper", TEXT)

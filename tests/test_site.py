@@ -39,17 +39,43 @@ def test_every_page_is_built_and_asks_for_nothing_from_elsewhere(site):
         assert not re.findall(r'(?:src|<link[^>]*href)="(https?://[^"]+)"', path.read_text()), path
 
 
-def test_the_search_finds_a_word_from_a_disk(site, browser):
-    page = browser.new_page()
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("switches", "book/3-pooling"), ("saliency", "glossary"), ("attribution", "glossary"),
+        ("heat map", "experiments/occlusion"), ("misclassified", "why"), ("receptive field", "glossary"),
+    ],
+)  # fmt: skip
+def test_the_search_finds_the_page_of_a_word_from_a_disk(words, page, site, browser):
+    tab = browser.new_page()
     complaints = []
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto((site / "index.html").as_uri())
-    page.keyboard.press("/")
-    page.keyboard.type("switches")
-    page.locator(".md-search-result__item").first.wait_for(timeout=20000)
-    assert "matching documents" in page.locator(".md-search-result__meta").inner_text()
+    tab.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto((site / "index.html").as_uri())
+    tab.keyboard.press("/")
+    tab.keyboard.type(words)
+    tab.locator(".md-search-result__item").first.wait_for(timeout=20000)
+    assert "matching document" in tab.locator(".md-search-result__meta").inner_text()
+    links = tab.locator(".md-search-result__link").evaluate_all("all => all.map(a => a.href)")
+    assert any(f"/{page}.html" in link for link in links), links
     assert not complaints
+    tab.close()
+
+
+@pytest.mark.parametrize("page", ["index", "book/3-pooling", "experiments/occlusion", "why"])
+def test_pictures_can_be_read_on_a_telephone(page, site, browser):
+    """A picture is not shrunk to the width of 360 pixels, the page is not wider, and a click enlarges it."""
+    tab = browser.new_page(viewport={"width": 360, "height": 740})
+    tab.goto((site / f"{page}.html").as_uri())
+    tab.wait_for_load_state("load")
+    sizes = tab.locator("article a.glightbox img").evaluate_all(
+        "all => all.map(image => [image.clientWidth, image.naturalWidth])"
+    )
+    assert sizes and all(shown >= min(natural, 800) for shown, natural in sizes), sizes
+    assert tab.evaluate("document.documentElement.scrollWidth") == 360
+    tab.locator("article a.glightbox").first.click()
+    tab.locator(".gslide img").first.wait_for(timeout=20000)
+    tab.close()
 
 
 @pytest.mark.long

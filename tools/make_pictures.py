@@ -164,6 +164,11 @@ def book_pooling():
         top = 50 if len(values) == 5 else 116
         write(draw, (left, top - 12), name, INK, 17, "ls")
         table(draw, left, top, values, fill)
+    for k, colour in enumerate(COLOURS):
+        # neighbours at unlike distances from the lines of the table, so that no frame hides another
+        left, top, inset = 20 + 88 * (k % 2), 50 + 88 * (k // 2), (4, 8, 8, 4)[k]
+        box = (left + inset, top + inset, left + 132 - inset, top + 132 - inset)
+        draw.rectangle(box, outline=colour, width=3)
     return page
 
 
