@@ -1,6 +1,6 @@
 """A page that is one file: template, styles, ES modules and data put together.
 
-page = fill("A title", {"model": "zf64"}, "report")           of page/report.html: bytes
+page = fill("A title", {"model": "zf64"}, "report")           page/report.html inside page/page.html: bytes
 
 It asks for nothing from outside, and its policy forbids it to.
 """
@@ -15,7 +15,7 @@ import re
 from .modules import bundle
 
 PAGE = pathlib.Path(__file__).parent / "page"
-# {template: (its first module, its styles)}; base.css and why.css are the explorer's too
+# {the body's template: (its first module, its styles)}; base.css and why.css are the explorer's too
 PAGES = {
     "report": ("main.js", ("base.css", "report.css")),
     "why": ("why_page.js", ("base.css", "why.css", "why_page.css")),
@@ -23,8 +23,8 @@ PAGES = {
 
 
 def fill(title, about, template):
-    """A template of PAGES with its title, style, scripts and data.  Its policy names the hashes of
-    style and script.
+    """A body of PAGES with the head of all pages, its title, style, scripts and data.  The policy names
+    the hashes of style and script.
     """
     entry, styles = PAGES[template]
     style = "".join((PAGE / name).read_text("utf-8") for name in styles)
@@ -33,13 +33,14 @@ def fill(title, about, template):
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     )
     parts = {
+        "body": (PAGE / f"{template}.html").read_text("utf-8"),
         "title": html.escape(title),
         "policy": policy,
         "style": style,
         "script": script,
         "data": to_json(about),
     }
-    page = (PAGE / f"{template}.html").read_text("utf-8")
+    page = (PAGE / "page.html").read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page).encode("utf-8", "replace")
 
 
