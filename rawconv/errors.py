@@ -7,6 +7,10 @@ class _Sentence(Exception):
     def __str__(self) -> str:
         return " ".join(super().__str__().splitlines())
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows in place of a traceback; %debug still enters it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(_Sentence):
     """The command line, or a call, is wrong: an option, a model, a layer, a path that does not

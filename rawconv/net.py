@@ -13,9 +13,9 @@ from .files.messages import shape_text
 from .layers import AUTO, PAPER, Execution, Layer, Rules
 from .machine.arrays import Array, Device, array_module, on_cpu
 from .machine.philox import RngKey
+from .stages import IMAGE as IMAGE
 from .stages import forward_in_stages
 
-IMAGE = ""  # among the names of nodes: the image that goes up
 Caches = dict[str, Any]  # {name of a node: what its ways down need}
 
 
@@ -92,6 +92,16 @@ class Net:
 
     def __getitem__(self, name: str) -> Any:
         return self.nodes[name].layer
+
+    def __repr__(self) -> str:
+        from .visualize.layer_table import summary
+
+        return f"<Net {summary(self)}>"
+
+    def _repr_html_(self) -> str:
+        from .visualize.layer_table import net_html
+
+        return net_html(self)
 
     @property
     def layers(self) -> list[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from .machine.arrays import Array
 from .machine.buffers import empty
 from .machine.threads import cut
 
+IMAGE = ""  # among the names of nodes: the image that goes up
 AT_ONCE = 32 << 20  # bytes of a stage's maps that exist at once, about, unless ...
 MOST_PARTS = 4  # ... it took more parts for that: each transforms Winograd's filters anew
 BETWEEN = 32 << 20  # bytes of the map of all the batch between two stages, at most
@@ -33,7 +34,7 @@ def forward_in_stages(net: Any, x: Array, stop: str | None) -> Array:
 
     On a CPU, without an rng_key.
     """
-    maps, y, asked = {"": x}, x, (stop,)
+    maps, y, asked = {IMAGE: x}, x, (stop,)
     net = net.with_execution(images=len(x))  # what "auto" chooses for all of them
     for nodes, images in stages(net, len(x), x.itemsize, stop):
         top = nodes[-1].name
@@ -80,7 +81,7 @@ def _cut_where_small(net, batch, itemsize, stop):
     path, fused = net.path(stop or net.output), net.fused_ceilings
     fused.pop(stop, None)
     waiting = Counter(name for node in path for name in node.inputs)
-    alive, nodes, most, pieces = {"": 0}, [], 1, []  # the images are the caller's
+    alive, nodes, most, pieces = {IMAGE: 0}, [], 1, []  # the images are the caller's
     for node in path:
         size = math.prod(net.shapes[node.name]) * itemsize
         # a ReLU that was fused has no map of its own

@@ -21,6 +21,10 @@ EXCEPTIONS = {
         "rawconv.data.summary",
         "rawconv.report.gallery",
     ): "rawconv-data show draws a gallery, as it needs it",
+    (
+        "rawconv.net",
+        "rawconv.visualize.layer_table",
+    ): "a net shows itself as the table of its layers and their receptive fields, as it needs it",
 }
 RELU = "rawconv.layers.relu"  # a convolution that a ReLU follows rectifies its output on the way
 

@@ -2,7 +2,6 @@
 
 import click
 
-from ..files.messages import shape_text
 from .common import command, echo, finish, json_option, say
 
 
@@ -22,6 +21,7 @@ def main(file, as_json):
     rawconv-info --json rawconv/scenes.h5
     """
     from .. import checkpoint, soundness
+    from ..visualize.layer_table import describe
 
     loaded = checkpoint.load(file)
     progress = loaded.state and loaded.state["progress"]
@@ -36,46 +36,15 @@ def main(file, as_json):
     finish(None, facts, as_json)
 
 
-def describe(net):
-    """Facts about a net.  "layers": of each its output (H, W, C), and size, stride ("jump") and start of its field."""
-    from ..visualize.receptive_field import fields
-
-    layers, fields_of = [], fields(net)
-    for name, layer in net.layers:
-        count = sum(int(array.size) for array in layer.params.values())
-        layers.append({
-            "name": name, "type": type(layer).__name__, "settings": layer.settings, "output": net.shapes[name],
-            **fields_of[name]._asdict(), "parameters": count,
-        })  # fmt: skip
-    dtypes = [str(array.dtype) for array in net.params.values()]
-    return {
-        "model": net.model, "shape": net.shape, "dtype": (dtypes or [None])[0], "mean": list(net.pixel_mean.shape),
-        "classes": net.classes, "parameters": sum(layer["parameters"] for layer in layers), "layers": layers,
-    }  # fmt: skip
-
-
 def _print(facts):
+    from ..visualize.layer_table import HEADS, LEFT, rows, size_text
+
     classes = f"{len(facts['classes'])} classes, " if facts["classes"] else ""
     echo(
-        f"{facts['file']}: {facts['model'] or 'a net'}, pictures {_size(facts['shape'])}, {classes}{facts['dtype']}"
+        f"{facts['file']}: {facts['model'] or 'a net'}, pictures {size_text(facts['shape'])}, {classes}{facts['dtype']}"
     )
     echo("")
-    rows = [("layer", "type", "window", "output", "field", "stride", "start", "parameters")]
-    for layer in facts["layers"]:
-        sees = [_size(layer[key]) for key in ("size", "jump", "start")]
-        count = f"{layer['parameters']:,}" if layer["parameters"] else ""
-        rows.append(
-            (
-                layer["name"],
-                layer["type"],
-                _settings(layer["settings"]),
-                _size(layer["output"]),
-                *sees,
-                count,
-            )
-        )
-    rows.append(("", "", "", "", "", "", "total", f"{facts['parameters']:,}"))
-    _table(rows, left=3)
+    _table([HEADS, *rows(facts)], left=LEFT)
     for title, value in (("info", facts["info"]), ("resumes from", facts["progress"])):
         if value:
             echo("")
@@ -87,32 +56,13 @@ def _print(facts):
         echo(f"  {_shorten(', '.join(facts['classes']), 500)}")
 
 
-def _table(rows, left):
+def _table(lines, left):
     """Columns two blanks apart; the first `left` are set left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         cells = [text.ljust(w) for text, w in zip(row[:left], widths[:left], strict=True)]
         cells += [text.rjust(w) for text, w in zip(row[left:], widths[left:], strict=True)]
         echo("  " + "  ".join(cells).rstrip())
-
-
-def _size(numbers):
-    """7x7 as 7, else rows x columns (x maps)."""
-    numbers = list(numbers)
-    return str(numbers[0]) if numbers == numbers[:1] * 2 else shape_text(numbers)
-
-
-def _settings(settings):
-    """7/2 p2: a window of 7 by 7, stride 2, padding 2; of other layers, name=value."""
-    if "size" not in settings or "stride" not in settings:
-        return " ".join(
-            f"{key}={value:g}" for key, value in settings.items() if not isinstance(value, bool)
-        )
-    pad, groups = settings["pad"], settings.get("groups", 1)
-    parts = [f"{_size(settings['size'])}/{_size(settings['stride'])}"]
-    parts += [f"p{pad[0] if len(set(pad)) == 1 else ','.join(map(str, pad))}"] if any(pad) else []
-    parts += [f"groups {groups}"] if groups > 1 else []
-    return " ".join(parts + ([] if settings["ceil_mode"] else ["floor"]))
 
 
 def _flat(value, name=""):

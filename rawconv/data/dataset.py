@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RawconvError
+from ..files import html_text
+from ..files.messages import shape_text, shown
 
+MOST_CLASSES, MOST_SAMPLES = 200, 10  # that a notebook shows
 BUDGET = 2 << 30  # bytes of decoded images that a split may keep in memory
 
 
@@ -44,6 +47,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"<Split of {self._said()}>"
+
+    def _repr_html_(self) -> str:
+        return html_text.title("Split", f"of {self._said()}") + _samples(self)
+
+    def _said(self) -> str:
+        """How many images of which size and how many classes, in a line."""
+        classes = len(np.unique(self.labels))
+        return f"{len(self):,} pictures of {shape_text(self.shape[:2])} in {classes} class{'es' * (classes != 1)}"
+
     def read(self, ids: npt.ArrayLike) -> np.ndarray:
         """Return the images of these ids (0 .. N-1, in any order): uint8 (n, H, W, 3), contiguous,
         the caller's own.
@@ -72,6 +86,44 @@ class DataSet(NamedTuple):
     val: Split
     wnids: Sequence[str] = ()
     test: Split | None = None
+
+    def __repr__(self) -> str:
+        return f"<DataSet {self._said()}>"
+
+    def _repr_html_(self) -> str:
+        splits = self._splits()
+        counts = [np.bincount(split.labels, minlength=len(self.classes)) for _, split in splits]
+        listed = self.classes[:MOST_CLASSES]
+        rows = [[name, *(f"{count[k]:,}" for count in counts)] for k, name in enumerate(listed)]
+        rows.append(["total", *(f"{len(split):,}" for _, split in splits)])
+        others = len(self.classes) - len(listed)
+        return (
+            html_text.title("DataSet", self._said())
+            + html_text.table(["class", *(name for name, _ in splits)], rows)
+            + html_text.note(f"And {others} other classes." * (others > 0))
+            + _samples(self.train, self.classes)
+        )
+
+    def _said(self) -> str:
+        """Its name, classes and splits in a line."""
+        counts = ", ".join(f"{name} {len(split):,}" for name, split in self._splits())
+        side = shape_text(self.train.shape[:2])
+        return f"{shown(self.name)}: {len(self.classes)} classes, pictures of {side}: {counts}"
+
+    def _splits(self) -> list[tuple[str, Split]]:
+        named = ("train", self.train), ("val", self.val), ("test", self.test)
+        return [(name, split) for name, split in named if split is not None]
+
+
+def _samples(split: Split, classes: Sequence[str] = ()) -> str:
+    """Return the first image of each of the first labels of a split as HTML, under the class's name
+    or the label.
+    """
+    labels, first = np.unique(split.labels, return_index=True)
+    labels, first = labels[:MOST_SAMPLES], first[:MOST_SAMPLES]
+    names = [classes[k] if 0 <= k < len(classes) else f"class {k}" for k in labels.tolist()]
+    pictures = zip(split.read(first), names, strict=True)
+    return "".join(html_text.picture(pixels, name, 96) for pixels, name in pictures)
 
 
 def check_classes(source: object, classes: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from ..layers.softmax import softmax
 from ..machine.arrays import Array, to_cpu
 from ..machine.threads import cut
 from ..net import IMAGE, Net
+from . import notebook_html
 from .units import Unit, is_score, layer_object, parse_unit, user_name
 
 if typing.TYPE_CHECKING:
@@ -68,6 +69,12 @@ class ForwardPass:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        return f"<ForwardPass of {notebook_html.pass_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html.pass_html(self)
 
     def __getitem__(self, layer: str | int) -> Array:
         """The output (N, H, W, C) of a layer as users name it: "conv4" and 4 are the feature maps

@@ -26,6 +26,7 @@ from ..layers import PAPER, Rules
 from ..layers.cutouts import put
 from ..machine.arrays import array_module, to_cpu
 from ..machine.threads import cut
+from . import notebook_html
 from .boxes import whole_maps, window_sizes
 from .controls import Control
 from .forward_pass import ForwardPass
@@ -82,6 +83,12 @@ class Projection:
     passed: ForwardPass
     way: Way
     replaced: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Projection of {notebook_html.projection_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html.projection_html(self)
 
     @property
     def empty(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..net import IMAGE
+from ..stages import IMAGE
 
 if TYPE_CHECKING:
     from ..net import Net

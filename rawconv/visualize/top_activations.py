@@ -26,6 +26,7 @@ from ..machine.arrays import on_cpu, to_cpu
 from ..machine.communicator import SingleProcess
 from ..net import Net
 from ..soundness import check_finite
+from . import notebook_html
 from .units import Unit, layer_object
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class TopActivations(NamedTuple):
     y: np.ndarray
     x: np.ndarray
     label: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"<TopActivations of {notebook_html.top_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html.top_html(self)
 
     def first(self, k: int) -> TopActivations:
         """Return the k strongest of them."""

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
+from ..files import html_text
 from ..net import Net, last_under
 from .class_number import class_number
 from .receptive_field import Field, fields
@@ -42,6 +43,12 @@ class Unit(NamedTuple):
     def __str__(self) -> str:
         place = ":*" if self.whole else "" if self.y is None else f":{self.y}:{self.x}"
         return f"{self.layer}:{self.channel}{place}"
+
+    def _repr_html_(self) -> str:
+        place = "its strongest place" if self.y is None else f"row {self.y}, column {self.x}"
+        place = "all of it" if self.whole else place
+        words = f"feature map {self.channel} of {self.layer}, {place}, in picture {self.image}"
+        return html_text.title(str(self), words)
 
     def box(self, net: Net) -> tuple[int, int, int, int]:
         """(top, left, bottom, right) of its receptive field, the last two exclusive; may leave the image."""
