@@ -118,8 +118,8 @@ def test_a_packing_that_was_killed_goes_on(made, tmp_path):
 def test_a_packing_that_was_killed_at_its_end_leaves_nothing_behind(made, tmp_path):
     folder, out, _ = made
     code = (
-        "import os, signal, sys; from rawconv.data import packing\n"
-        "packing._hole = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, sys; from rawconv.data import packed_structure, packing\n"
+        "packed_structure._hole = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "packing.pack(sys.argv[1], sys.argv[2], 16, progress=False)"
     )
     killed = subprocess.run([sys.executable, "-c", code, folder, tmp_path / "pets.h5"])

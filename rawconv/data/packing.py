@@ -21,7 +21,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from ..errors import RawconvError
@@ -30,14 +29,15 @@ from ..files.messages import few, warn
 from ..files.positioned import write_at
 from ..files.progress import progress_bar
 from ..files.signals import raise_again, stoppable
-from ..files.storage import fixed_text, hdf5, open_regular, replace_file, sync_folder
+from ..files.storage import open_regular, replace_file, sync_folder
 from ..machine.threads import thread_count
 from . import decode, folder, splits
 from .batches import permutation
 from .dataset import check_classes
 from .image_file import reasons, why
 from .levels import Levels
-from .packed import BEGIN, START, UNFINISHED, VERSION, Packed, images_per_chunk, write_seal
+from .packed import START, UNFINISHED, VERSION, Packed, images_per_chunk, write_seal
+from .packed_structure import structure
 from .sources import parse
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ class _Work:
         packed = Packed(
             str(self.out), plan.size, train, labels, plan.classes, names, self.sha256, mean, facts
         )
-        head, tail = _structure(self.partial, end, packed)
+        head, tail = structure(self.partial, end, packed)
         _write(file, head, 0)
         _write(file, tail, end)
         with open(self.partial, "r+b") as sealed:
@@ -342,57 +342,6 @@ def _duplicates(sha256: np.ndarray) -> list[list[int]]:
     for i, digest in enumerate(sha256):
         numbers[digest.tobytes()].append(i)
     return [group for group in numbers.values() if len(group) > 1]
-
-
-def _structure(partial: Path, end: int, packed: Packed) -> tuple[bytes, bytes]:
-    """Return what HDF5 writes before and after the images, taken from a file beside `partial` with
-    a hole in their place.
-    """
-    # always this name: what a killed process left is overwritten
-    hollow = partial.with_name(f".{partial.name}.tmp")
-    names, chunk = packed.names, (images_per_chunk(len(packed.mean)), *packed.mean.shape)
-    try:
-        with hdf5(
-            hollow, "w", libver=("v110", "v110"), userblock_size=BEGIN, alignment_threshold=1 << 19,
-            alignment_interval=BEGIN,
-        ) as file:  # fmt: skip
-            _hole(file, len(names), chunk)
-            file.attrs.update(
-                format=fixed_text("rawconv data set"), version=VERSION, train=packed.train
-            )
-            file["labels"], file["sha256"], file["mean"] = packed.labels, packed.sha256, packed.mean
-            text = "".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape")
-            file["names"] = np.frombuffer(text, np.uint8)
-            words = [word.encode("utf-8", "surrogateescape") for word in packed.classes]
-            file["classes"] = np.array(words, h5py.string_dtype("utf-8", max(map(len, words))))
-            file["info"] = fixed_text(json.dumps(packed.info))
-        with hdf5(hollow) as file, open(hollow, "rb") as raw:
-            last = (len(names) - 1) // chunk[0] * chunk[0]
-            first, last = (
-                file["pictures"].id.get_chunk_info_by_coord((k, 0, 0, 0)) for k in (0, last)
-            )
-            if (first.byte_offset, last.byte_offset + last.size) != (START, end):
-                raise RawconvError(
-                    f"This HDF5 ({h5py.version.hdf5_version}) lays files out in an unforeseen way."
-                )
-            head = raw.read(START)
-            raw.seek(end)
-            return head, raw.read()
-    finally:
-        with contextlib.suppress(OSError):
-            hollow.unlink()
-
-
-def _hole(file: h5py.File, count: int, chunk: tuple[int, ...]) -> None:
-    """Create the dataset /pictures with its space allocated and none of it written."""
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_chunk(chunk)
-    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    layout.set_obj_track_times(False)
-    room = -(-count // chunk[0]) * chunk[0]
-    space = h5py.h5s.create_simple((count, *chunk[1:]), (room, *chunk[1:]))
-    h5py.h5d.create(file.id, b"pictures", h5py.h5t.STD_U8LE, space, layout)
 
 
 def report(facts: dict[str, Any], say: Callable[[str], object] = warn) -> None:
