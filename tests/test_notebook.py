@@ -148,6 +148,8 @@ def test_a_forward_pass_shows_its_pictures_and_what_they_are_taken_for(passed):
     assert f"picture 0: {best}" in page.words
     half = ForwardPass(passed.net, np.repeat(passed.x, 9, axis=0), ["conv2"])
     assert repr(half) == "<ForwardPass of 9 pictures up to conv2 of zf64>"
+    none = ForwardPass(passed.net, passed.x[:0])
+    assert "0 pictures" in repr(none) and not Page(none).images
     assert not Page(half).images and "and 1 others" in Page(half).words
 
 
@@ -203,6 +205,8 @@ def test_top_activations_are_a_table_of_the_maps_that_were_excited_most():
     heads, *rows = page.rows
     assert heads == ["map", "strongest", "number 2", "pictures"]
     assert rows == [["1", "9", "2.5", "4, 0"], ["0", "3", "1", "7, 2"]]
+    assert repr(top.first(0)) == "<TopActivations of 2 feature maps, 0 pictures each>"
+    assert "0 pictures each" in "".join(Page(top.first(0)).words)
     many = TopActivations(*(np.repeat(column, 20, axis=0) for column in top))
     assert len(Page(many).rows) == 21 and "And 20 other maps." in "".join(Page(many).words)
 

@@ -1,6 +1,6 @@
-"""Small pieces of HTML for a notebook: text, a table, a picture.
+"""Small pieces of HTML: text, a table, a picture, and a file as the address of itself.
 
-They take the notebook's own colours, light or dark, hold no script, and need no style sheet.  What
+In a notebook they take the notebook's own colours, light or dark, hold no script, and need no style sheet.  What
 comes as text may come from anyone: it is escaped.
 """
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 LINE = "1px solid rgba(128,128,128,.4)"  # seen on white and on black
 MOST_HEIGHT = 600  # pixels of a table; a longer one scrolls
+
+
+def data_uri(mime: str, data: bytes) -> str:
+    """Return the content of a file as an address, of a type such as "image/png"."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def text(words: str) -> str:
@@ -62,10 +67,10 @@ def picture(pixels: np.ndarray, caption: str, width: int = 192) -> str:
 
     from .png import png_bytes
 
-    data = base64.b64encode(png_bytes(Image.fromarray(pixels))).decode()
+    source = data_uri("image/png", png_bytes(Image.fromarray(pixels)))
     return (
         f'<figure style="display:inline-block;margin:.3em .8em .3em 0;width:{width}px;vertical-align:top">'
-        f'<img src="data:image/png;base64,{data}" alt="{text(caption)}" '
+        f'<img src="{source}" alt="{text(caption)}" '
         f'style="width:{width}px;max-width:none;image-rendering:pixelated;border:{LINE}">'
         f'<figcaption style="font-size:.9em;overflow-wrap:anywhere">{text(caption)}</figcaption></figure>'
     )

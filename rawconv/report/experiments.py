@@ -8,12 +8,12 @@ the same data.  Of several with the same options the newest counts.  What a file
 anyone: it becomes text, cut to a length, or is left out.
 """
 
-import base64
 import csv
 import json
 from pathlib import Path
 
 from ..files.csv_text import read_csv
+from ..files.html_text import data_uri
 from ..files.schema import RESULT, parse
 from ..files.storage import Wrong, open_regular
 from ..visualize.scan_record import fingerprint
@@ -82,11 +82,13 @@ def _shown(path, about):
     columns, rows = _table(files["csv"])
     return {
         "name": path.stem, "folder": str(Path(path.parent.parent.name, path.parent.name)), "sentences": sentences,
-        "figure": _uri("image/png", files["png"]),
+        "figure": data_uri("image/png", files["png"]),
         "alt": f"The figure of rawconv-experiment {path.stem}. {' '.join(sentences)}"[:600],
         "options": _facts(about["options"]), "published": _facts(about.get("published")),
         "columns": columns, "rows": rows[:ROWS], "count": len(rows),
-        "files": [{"name": f"{path.stem}.{k}", "uri": _uri(mime, files[k])} for k, mime in TYPES.items() if files[k]],
+        "files": [
+            {"name": f"{path.stem}.{k}", "uri": data_uri(mime, files[k])} for k, mime in TYPES.items() if files[k]
+        ],
     }  # fmt: skip
 
 
@@ -97,10 +99,6 @@ def _bytes(path):
             return file.read() if path.stat().st_size <= LARGEST else b""
     except OSError:
         return b""
-
-
-def _uri(mime, data):
-    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def _table(data):

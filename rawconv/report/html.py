@@ -20,6 +20,7 @@ import numpy as np
 
 from ..machine.arrays import to_cpu
 from ..visualize.images import display
+from ..visualize.layer_table import parameter_count
 from ..visualize.receptive_field import fields
 from ..visualize.scan_record import fingerprint
 from ..visualize.trace import goal
@@ -221,7 +222,7 @@ def net_table(net):
         rows.append({
             "layer": name, "type": type(layer).__name__, "output": list(net.shapes[name]),
             "window": _window(layer.window) if layer.window else "", "field": list(sizes[name].size),
-            "parameters": sum(int(value.size) for value in layer.params.values()),
+            "parameters": parameter_count(layer),
         })  # fmt: skip
     return rows
 
@@ -252,8 +253,8 @@ def _is_number(value):
 
 def facts(net, info):
     """[[what, in words]]: the checkpoint at a glance."""
-    count, rows = sum(int(value.size) for value in net.params.values()), history(info)
-    found = [["Model", net.model or "a net"], ["Parameters", f"{count:,}"]]
+    rows = history(info)
+    found = [["Model", net.model or "a net"], ["Parameters", f"{parameter_count(net):,}"]]
     found.append(["Input", f"{net.shape[0]}×{net.shape[1]} pixels, {net.shape[2]} channels"])
     if net.classes:
         found.append(["Classes", f"{len(net.classes):,}"])

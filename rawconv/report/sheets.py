@@ -1,11 +1,11 @@
 """Sprite sheets: many small pictures in one, as a data URI for the page.  Equal pictures give equal text."""
 
-import base64
 import io
 
 import numpy as np
 from PIL import Image
 
+from ..files.html_text import data_uri
 from ..files.png import png_bytes
 
 LOSSLESS = 24  # tiles up to this many pixels stay exact (PNG); larger ones are JPEG
@@ -13,13 +13,9 @@ QUALITY = 76
 BLOCK = 8  # of JPEG: cells are multiples of it, so that a tile never shows its neighbour
 
 
-def data_uri(image):
+def png_uri(image):
     """A grey picture or one of small tiles: PNG."""
-    return _uri("png", png_bytes(image, optimize=True))
-
-
-def _uri(kind, data):
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return data_uri("image/png", png_bytes(image, optimize=True))
 
 
 def cell_size(shape):
@@ -39,10 +35,10 @@ def sheet(rows, shape):
     ]
     image = Image.fromarray(np.concatenate(lines, axis=0))
     if max(shape) <= LOSSLESS:
-        return data_uri(image)
+        return png_uri(image)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-    return _uri("jpeg", out.getvalue())
+    return data_uri("image/jpeg", out.getvalue())
 
 
 def fit(tile, shape):
@@ -58,4 +54,4 @@ def grey_sheet(rows):
     """Rows of grey pixels, uint8 (h, w) each, of any sizes, one below the other -> one data URI."""
     width = max(row.shape[1] for row in rows)
     lines = [np.pad(row, ((0, 0), (0, width - row.shape[1])), constant_values=128) for row in rows]
-    return data_uri(Image.fromarray(np.concatenate(lines, axis=0)))
+    return png_uri(Image.fromarray(np.concatenate(lines, axis=0)))

@@ -22,16 +22,20 @@ def describe(net: Any) -> dict[str, Any]:
     """Facts about a net.  "layers": of each its output (H, W, C), and size, stride ("jump") and start of its field."""
     layers, fields_of = [], fields(net)
     for name, layer in net.layers:
-        count = sum(int(array.size) for array in layer.params.values())
         layers.append({
             "name": name, "type": type(layer).__name__, "settings": layer.settings, "output": net.shapes[name],
-            **fields_of[name]._asdict(), "parameters": count,
+            **fields_of[name]._asdict(), "parameters": parameter_count(layer),
         })  # fmt: skip
     dtypes = [str(array.dtype) for array in net.params.values()]
     return {
         "model": net.model, "shape": net.shape, "dtype": next(iter(dtypes), None), "mean": list(net.pixel_mean.shape),
         "classes": net.classes, "parameters": sum(layer["parameters"] for layer in layers), "layers": layers,
     }  # fmt: skip
+
+
+def parameter_count(holder: Any) -> int:
+    """Return how many parameters a net or a layer has."""
+    return sum(int(array.size) for array in holder.params.values())
 
 
 def rows(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -49,9 +53,11 @@ def rows(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def summary(net: Any) -> str:
     """Return a net in a line: "zf64, pictures 64x64x3, 23 layers, 1,503,104 parameters, 64 classes"."""
-    count = sum(int(array.size) for array in net.params.values())
     parts = [net.model or "a net", f"pictures {shape_text(net.shape)}", f"{len(net.nodes)} layers"]
-    parts += [f"{count:,} parameters", *([f"{len(net.classes)} classes"] if net.classes else [])]
+    parts += [
+        f"{parameter_count(net):,} parameters",
+        *([f"{len(net.classes)} classes"] if net.classes else []),
+    ]
     return ", ".join(parts)
 
 

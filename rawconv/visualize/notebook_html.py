@@ -28,7 +28,7 @@ def pass_html(passed: ForwardPass) -> str:
     """Return the images as the net sees them, each with its five most probable classes."""
     shown = range(min(len(passed), MOST_PICTURES))
     captions = [f"picture {row}" for row in shown]
-    if passed.net.has_scores and passed.net.output in passed.maps:
+    if shown and passed.net.has_scores and passed.net.output in passed.maps:
         for row, best in zip(shown, passed.classes(), strict=False):
             captions[row] += ": " + ", ".join(f"{name} {p:.1%}" for name, p in best)
     if passed.images is None:
@@ -78,15 +78,19 @@ def projection_html(projection: Projection) -> str:
 def top_line(top: TopActivations) -> str:
     """Return how many maps and images there are, and the largest activation of all."""
     maps, count = top.value.shape
+    words = f"{maps} feature maps, {count} picture{'s' * (count != 1)} each"
+    if not top.value.size:
+        return words
     best = int(top.value[:, 0].argmax())
-    pictures = f"{count} picture{'s' * (count != 1)} each"
     value, image, y, x, _ = (column[best, 0] for column in top)
-    return f"{maps} feature maps, {pictures}; the largest: {value:.4g}, map {best} in picture {image} at {y}:{x}"
+    return f"{words}; the largest: {value:.4g}, map {best} in picture {image} at {y}:{x}"
 
 
 def top_html(top: TopActivations) -> str:
     """Return a table of the maps that were excited most."""
     maps, count = top.value.shape
+    if not top.value.size:
+        return html_text.title("TopActivations", f"of {top_line(top)}")
     order = np.argsort(-top.value[:, 0], kind="stable")[:MOST_MAPS].tolist()
     rows = [
         [str(m), *(f"{top.value[m, rank]:.4g}" for rank in (0, -1)), ", ".join(map(str, top.image[m].tolist()))]
