@@ -1,5 +1,6 @@
 """The benchmarks' arithmetic and their table; that they measure is for people to see."""
 
+import functools
 import json
 import pathlib
 import types
@@ -189,6 +190,115 @@ def test_what_constants_of_auto_lose():
     assert loss(found, (99, 0, 0, 0)) == pytest.approx(2**0.5 - 1)
     assert loss(found, (64, 512, 4e6, 3)) == 0
     assert table(found).split()[-3:] == ["512", "2.00", "0.50"]
+
+
+def test_auto_s_ratios_are_of_clean_rounds_alone(monkeypatch):
+    """Winograd takes 0.1 s where the product takes 0.2; beside a neighbour, in every second round, 0.9."""
+    import bench_auto
+    import bench_rounds
+    from bench_contention import Reading
+    from click.testing import CliRunner
+
+    now, counts = [0.0], {"taken": 0.0, "rounds": 0}
+
+    def winograd():
+        now[0] += 0.9 if counts["rounds"] % 2 else 0.1
+
+    def product():
+        now[0] += 0.2
+
+    def read():
+        """Called before and after each round, on two processors of which we keep one busy."""
+        reading = Reading(2 * now[0], now[0] + counts["taken"], now[0])
+        counts["reads"] = counts.get("reads", 0) + 1
+        if counts["reads"] % 2:
+            counts["rounds"] += 1
+            counts["taken"] += 0.5 * (counts["rounds"] % 2)
+        return reading
+
+    clock = types.SimpleNamespace(sleep=lambda pause: None, perf_counter=lambda: now[0])
+    monkeypatch.setattr(bench_rounds, "time", clock)
+    ways = {"winograd": winograd, "gemm": product}
+    passes = [bench_auto.Pass(f"pass {k}", (64, 512, 4e6, 3), ways) for k in range(3)]
+    groups = list(bench_auto.groups(passes))
+    assert [[repeats for _, repeats in group] for group in groups] == [[1, 1], [2]]
+    monkeypatch.setattr(bench_auto, "grid", lambda: passes)
+    turns = functools.partial(bench_rounds.clean_rounds, say=False, read=read)
+    monkeypatch.setattr(bench_auto, "clean_rounds", turns)
+    monkeypatch.setattr(bench_auto, "machine", lambda: MACHINE)
+    text = CliRunner().invoke(bench_auto.main, [], catch_exceptions=False).output
+    assert "Of the medians:" in text and "Of the shortest rounds:" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("     512")] == [
+        ["512", "0.50"]
+    ] * 6
+    assert "others 0.0% in 10 clean rounds, 10 dropped" in text
+    counts["rounds"] = 0
+    done = CliRunner().invoke(bench_auto.main, ["--rounds", "4"])
+    assert done.exit_code and "No ratios: others 0.0% in 8 clean rounds" in done.output
+
+
+def test_figure_2_s_ratio_to_whole_maps_is_of_enough_clean_rounds(monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("captum")
+    import bench_visualize
+    import click
+    from bench_contention import disturbance
+    from bench_rounds import Rounds
+
+    monkeypatch.setattr(bench_visualize, "machine", lambda: MACHINE)
+    ways = dict.fromkeys(
+        [("scanned", "windowed"), ("scanned", "full"), (None, "captum")], (None, 8)
+    )
+    cases = {"scanned": ([0] * 4, [types.SimpleNamespace(image=0)])}
+
+    def table(rounds):
+        times = [1.0] * rounds, [3.0] * (rounds - 1) + [2.0], [8.0] * rounds
+        timed = Rounds(dict(zip(ways, times, strict=True)), [0.012] * rounds)
+        results = bench_visualize.summary(cases, ways, timed, 8)
+        results |= {"disagreement": 0, **disturbance(timed.shares)}
+        return bench_visualize.lines(results).splitlines()
+
+    assert "x full" in table(5)[0] and table(5)[1].split()[-4:] == [
+        "3.00",
+        "(2.00)",
+        "8.00",
+        "(8.00)",
+    ]
+    assert table(4)[1].split()[-4:] == ["-", "(-)", "-", "(-)"]
+    assert "others 1.2% in 4 clean rounds: too few for a ratio" in table(4)[-1]
+    with pytest.raises(click.ClickException, match="others took 50% of the processors"):
+        bench_visualize.summary(cases, ways, Rounds({way: [] for way in ways}, [0.5] * 9), 8)
+
+
+def test_reading_says_what_others_took(monkeypatch, capsys):
+    import bench_reader
+    from bench_rounds import Rounds
+
+    timed = Rounds(
+        {"read": [0.5, 0.5], "uint8": [1.0, 1.0], "float32": [2.0, 2.0]}, [0.01, 0.4, 0.02]
+    )
+
+    def take_turns(ways, rounds):
+        ways["read"]()
+        return timed
+
+    nothing = [(0, None, None)] * 11
+    monkeypatch.setattr(bench_reader, "take_turns", take_turns)
+    monkeypatch.setattr(bench_reader, "batches", lambda *order: nothing)
+    monkeypatch.setattr(bench_reader, "resident", lambda: 0)
+    monkeypatch.setattr(bench_reader, "machine", lambda: MACHINE)
+    bench_reader.measure(Hundred(), 2)
+    text = capsys.readouterr().out
+    assert "others 1.5% in 2 clean rounds, 1 dropped" in text and "200 images/s" in text
+
+
+class Hundred:
+    """A split of 100 images."""
+
+    mean = 0
+
+    def __len__(self):
+        return 100
 
 
 def test_this_tree_against_another():

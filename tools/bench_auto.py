@@ -8,11 +8,12 @@ import json
 import math
 import operator
 import statistics
+from typing import NamedTuple
 
 import click
 import numpy as np
-from bench_contention import others, reading
-from bench_rounds import one_round
+from bench_contention import FEWEST, disturbance, told
+from bench_rounds import ROUND, clean_rounds, one_round, ratios
 from bench_timing import conditions, json_option, machine
 
 from rawconv.layers import Execution
@@ -34,18 +35,111 @@ TRIED = {  # the constants, in the order of winograd.figures
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=FEWEST, show_default=True)
 @json_option
 def main(rounds, path):
-    """Winograd's time over the product's, and the constants of `auto` that lose least."""
-    found, before = [], reading()
+    """Winograd's time over the product's, and the constants of `auto` that lose least.
+
+    A round takes some passes both ways, so many that the kernel's counts tell what others took
+    meanwhile.  A pass with fewer than 5 clean rounds is left out.
+    """
+    found, shares = [], []
+    for some in groups(grid()):
+        results, taken = clean_rounds(lambda some=some: [times(*one) for one in some], rounds)
+        shares += taken
+        found += with_ratios([one for one, _ in some], results)
+    if not found:
+        raise click.ClickException(f"No ratios: {told(disturbance(shares))}.")
+    report(found)
+    click.echo(f"{told(disturbance(shares))}; {conditions(about := machine())}")
+    if path:
+        with open(path, "w") as file:
+            json.dump({"found": found, **disturbance(shares), **about}, file)
+
+
+class Pass(NamedTuple):
+    """A pass of a layer.  figures: winograd.figures.  ways: the functions of Winograd and of the product."""
+
+    name: str
+    figures: tuple
+    ways: dict
+
+
+def grid():
+    """The passes of every shape that is neither too small nor too large."""
     for (size, stride), batch, side, channels in itertools.product(
         FILTERS, BATCHES, MAPS, CHANNELS
     ):
         if LEAST <= 2 * batch * (side * channels * size) ** 2 <= MOST:
-            found += measured(Conv(channels, size, stride, size // 2), batch, side * stride, rounds)
-    click.echo(table(found))
-    click.echo(f"others took {others(before, reading()):.1%} of the processors meanwhile")
+            yield from passes(Conv(channels, size, stride, size // 2), batch, side * stride)
+
+
+def passes(layer, batch, side):
+    """The three Passes of one layer on random numbers."""
+    rng, size = np.random.default_rng(0), (side, side)
+    layer.build((*size, layer.filters), rng)
+    x = rng.standard_normal((batch, *size, layer.filters), np.float32)
+    dy = rng.standard_normal((batch, *layer.out_shape(x.shape[1:])), np.float32)
+    shape, strided = (
+        Shape(batch, size, layer.weight.shape, layer.window),
+        layer.window.stride != (1, 1),
+    )
+    functions = {
+        "up": (lambda execution: layer.forward(x, execution=execution), False),
+        "back to x": (lambda execution: layer.transpose(dy, size, execution), strided),
+        "back to weight": (
+            lambda execution: layer.parameter_gradients(dy, Cache(x, execution)),
+            False,
+        ),
+    }
+    for name, (function, transposed) in functions.items():
+        ways = {way: functools.partial(function, Execution(way)) for way in ("winograd", "gemm")}
+        (height, width), (stride, _) = layer.window.size, layer.window.stride
+        yield Pass(
+            f"{height}x{width} stride {stride} {name}", winograd.figures(shape, transposed), ways
+        )
+
+
+def groups(found):
+    """Lists of (Pass, how often it is repeated), so many that all take ROUND seconds both ways; each
+    ran twice before, to compile and to be timed.
+    """
+    group, total = [], 0.0
+    for one in found:
+        times(one, 1)
+        total += sum(times(one, 1))
+        group.append(one)
+        if total >= ROUND:
+            yield [(one, 1) for one in group]
+            group, total = [], 0.0
+    if group:
+        yield [(one, math.ceil(ROUND / total)) for one in group]
+
+
+def with_ratios(group, results):
+    """[(name, figures, ratio of the medians, ratio of the shortest rounds)] of the Passes of a group.
+
+    results: [[their times, ...] of each clean round].  Those with too few rounds are left out.
+    """
+    found = []
+    for number, one in enumerate(group):
+        both = ratios(*zip(*(times[number] for times in results), strict=True)) if results else ()
+        if both and None not in both:
+            found.append((one.name, one.figures, *both))
+    return found
+
+
+def times(one, repeats):
+    """Seconds of a Pass by Winograd and by the product."""
+    return tuple(one_round(one.ways, dict.fromkeys(one.ways, repeats), pause=0).values())
+
+
+def report(found):
+    """Print the ratios by shape, and what constants lose: of the medians, and of the shortest rounds."""
+    shortest = [(name, figures, ratio) for name, figures, _, ratio in found]
+    found = [(name, figures, ratio) for name, figures, ratio, _ in found]
+    for what, some in (("medians", found), ("shortest rounds", shortest)):
+        click.echo(f"Of the {what}:\n{table(some)}\n")
     present = tuple(getattr(winograd, name) for name in TRIED)
     best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
     for what, constants in (
@@ -55,46 +149,10 @@ def main(rounds, path):
         ("never", (math.inf,) * 4),
     ):
         named = ", ".join(f"{name} {value}" for name, value in zip(TRIED, constants, strict=True))
-        click.echo(f"{what:12}{loss(found, constants):7.1%} slower than the faster way    {named}")
-    click.echo(conditions(about := machine()))
-    if path:
-        with open(path, "w") as file:
-            json.dump({"found": found, **about}, file)
-
-
-def measured(layer, batch, side, rounds):
-    """[(name, winograd.figures, ratio of the medians)] of the passes of one layer on random numbers."""
-    rng, size = np.random.default_rng(0), (side, side)
-    layer.build((*size, layer.filters), rng)
-    x = rng.standard_normal((batch, *size, layer.filters), np.float32)
-    dy = rng.standard_normal((batch, *layer.out_shape(x.shape[1:])), np.float32)
-    shape = Shape(batch, size, layer.weight.shape, layer.window)
-    passes = {
-        "up": (lambda execution: layer.forward(x, execution=execution), False),
-        "back to x": (
-            lambda execution: layer.transpose(dy, size, execution),
-            layer.window.stride != (1, 1),
-        ),
-        "back to weight": (
-            lambda execution: layer.parameter_gradients(dy, Cache(x, execution)),
-            False,
-        ),
-    }
-    found = []
-    for name, (function, transposed) in passes.items():
-        ways = {way: functools.partial(function, Execution(way)) for way in ("winograd", "gemm")}
-        once = dict.fromkeys(ways, 1)
-        times = [one_round(ways, once, pause=0) for _ in range(rounds + 1)][1:]
-        figures = winograd.figures(shape, transposed)
-        seconds = [statistics.median(one[way] for one in times) for way in ways]
-        found.append(
-            (
-                f"{layer.window.size[0]}x{layer.window.size[1]} stride {layer.window.stride[0]} {name}",
-                figures,
-                seconds[0] / seconds[1],
-            )
+        click.echo(
+            f"{what:12}{loss(found, constants):7.1%} slower than the faster way, by the shortest rounds "
+            f"{loss(shortest, constants):.1%}    {named}"
         )
-    return found
 
 
 def loss(found, constants):

@@ -8,8 +8,9 @@ import tempfile
 
 import click
 import numpy as np
+from bench_contention import disturbance, told
 from bench_rounds import take_turns
-from bench_timing import machine, rounds_option, spread
+from bench_timing import machine, need_a_clean_round, rounds_option, spread
 from PIL import Image
 
 from rawconv.data import open_data, packed, packing, scenes
@@ -88,6 +89,7 @@ def measure(split, rounds):
         "float32": lambda: crops(split.mean, np.float32),
     }
     timed = take_turns({"read": read} | ways, rounds)
+    need_a_clean_round("reading", timed)
     for way, times in timed.seconds.items():
         found = spread([len(split) / time for time in times])
         click.echo(
@@ -100,7 +102,8 @@ def measure(split, rounds):
     )
     about = machine()
     click.echo(
-        f"{about['cpu']}, {about['threads']} threads; Python {about['python']}; {about['date']}"
+        f"{told(disturbance(timed.shares))}; {about['cpu']}, {about['threads']} threads; "
+        f"Python {about['python']}; {about['date']}"
     )
 
 

@@ -30,11 +30,7 @@ def row(work, rounds, flops=0, **more):
 
     ClickException where no round was clean.
     """
-    if not rounds.seconds["rawconv"]:
-        raise click.ClickException(
-            f"{work}: others took {median_share(rounds.shares):.0%} of the processors; "
-            "nothing can be said of it now."
-        )
+    need_a_clean_round(work, rounds)
     ratio, least = rounds.ratios
     return {
         "work": work,
@@ -45,6 +41,15 @@ def row(work, rounds, flops=0, **more):
         "gflops": flops / statistics.median(rounds.seconds["rawconv"]) / 1e9,
         **more,
     }
+
+
+def need_a_clean_round(work, rounds):
+    """ClickException where others disturbed every one of bench_rounds.Rounds."""
+    if not any(rounds.seconds.values()):
+        raise click.ClickException(
+            f"{work}: others took {median_share(rounds.shares):.0%} of the processors; "
+            "nothing can be said of it now."
+        )
 
 
 def sgemm_peak(size=1536, rounds=8):

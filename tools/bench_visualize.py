@@ -9,7 +9,7 @@ import click
 import numpy as np
 from bench_contention import disturbance, told
 from bench_rounds import ratios, take_turns
-from bench_timing import conditions, machine, ratio_text
+from bench_timing import conditions, machine, need_a_clean_round, ratio_text
 
 from rawconv import models
 from rawconv.data import Split
@@ -183,8 +183,13 @@ def summary(cases, ways, timed, captum_units):
     """Everything as numbers: counts, medians, spread, and ratios of throughput to Captum's."""
     import captum
 
+    need_a_clean_round("Figure 2 of conv5", timed)
     each = {way: [s / count for s in timed.seconds[way]] for way, (_, count) in ways.items()}
     rates = {way: [1 / one for one in found] for way, found in each.items()}
+    full = {
+        way: ratios(each[way[0], "full"], each[way]) if (way[0], "full") in ways else (None, None)
+        for way in ways
+    }
     rows = [
         {
             "case": case,
@@ -194,9 +199,8 @@ def summary(cases, ways, timed, captum_units):
             "units_a_second": statistics.median(rates[case, name]),
             "lowest": min(rates[case, name]),
             "highest": max(rates[case, name]),
-            "times_full": ratios(each[case, "full"], each[case, name])[0]
-            if (case, "full") in ways
-            else None,
+            "times_full": full[case, name][0],
+            "times_full_shortest": full[case, name][1],
             "times_captum": {
                 other: ratios(each[None, other], each[case, name]) for c, other in ways if c is None
             },
@@ -212,7 +216,7 @@ def summary(cases, ways, timed, captum_units):
 
 
 def lines(results):
-    head = f"{'':10}{'way':20}{'units':>7}{'pictures':>10}{'units/s':>10}{'lowest':>9}{'highest':>9}{'x full':>8}"
+    head = f"{'':10}{'way':20}{'units':>7}{'pictures':>10}{'units/s':>10}{'lowest':>9}{'highest':>9}{'x full':>13}"
     head += "   x " + ", x ".join(results["rows"][0]["times_captum"])
     text = [head]
     for row in results["rows"]:
@@ -220,8 +224,8 @@ def lines(results):
             f"{ratio_text(median)} ({ratio_text(least)})"
             for median, least in row["times_captum"].values()
         )
-        full = f"{row['times_full']:.2f}" if row["times_full"] else ""
-        numbers = f"{row['units_a_second']:10.2f}{row['lowest']:9.2f}{row['highest']:9.2f}{full:>8}   {times}"
+        full = f"{ratio_text(row['times_full'])} ({ratio_text(row['times_full_shortest'])})"
+        numbers = f"{row['units_a_second']:10.2f}{row['lowest']:9.2f}{row['highest']:9.2f}{full:>13}   {times}"
         text.append(
             f"{row['case'] or '':10}{row['way']:20}{row['units']:7}{row['pictures']:10}{numbers}"
         )
