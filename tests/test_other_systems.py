@@ -2,9 +2,11 @@
 neither renamed nor replaced.
 """
 
+import ast
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -123,3 +125,73 @@ def test_a_process_of_windows_is_asked_for_and_never_sent_a_signal(monkeypatch):
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
     assert processes.started(7) == "" and processes.started(8) is None
     assert processes.started(9) is None
+
+
+def opened_as_text(call):
+    """Whether a call in source code opens or decodes text in the encoding of whoever runs it."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    words = {word.arg: word.value for word in call.keywords}
+    if "encoding" in words:
+        return False
+    if name in ("read_text", "write_text"):
+        return isinstance(call.func, ast.Attribute) and len(call.args) < (1, 2)[name[0] == "w"]
+    if name in ("run", "Popen", "check_output"):
+        return bool({"text", "universal_newlines"} & set(words))
+    if (
+        name not in ("open", "fdopen")
+        or getattr(getattr(call.func, "value", None), "id", "") == "Image"
+    ):
+        return False
+    mode = words.get("mode", call.args[1] if len(call.args) > 1 else None)
+    return mode is None or (isinstance(mode, ast.Constant) and "b" not in str(mode.value))
+
+
+def test_text_is_read_and_written_as_utf_8_whatever_the_system_prefers():
+    """Windows' own encodings have no accents of others, and no sign of mathematics."""
+    allowed = {"os.open", "tarfile.open", "gzip.open"}  # bytes
+    allowed |= {"os.fdopen"}  # the streams that a shell closed
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / "rawconv").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and opened_as_text(node)
+        and ast.unparse(node.func) not in allowed
+    ]
+    assert not wrong, wrong
+
+
+READS = """
+import sys
+from rawconv.files.storage import open_regular
+with open_regular(sys.argv[1], "r") as file:
+    print(ascii(file.read()))
+"""
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+
+
+def test_text_of_the_user_is_utf_8(tmp_path):
+    path = tmp_path / "note"
+    path.write_bytes("conv\u2192é".encode())
+    done = subprocess.run(
+        [sys.executable, "-c", READS, path], env=os.environ | ASCII, capture_output=True, text=True
+    )
+    assert done.stdout == "'conv\\u2192\\xe9'\n", done.stderr
+
+
+def test_scripts_take_the_bash_of_macos():
+    """Its version is 3.2: there an empty "${array[@]}" is an unset variable, and some words are not known yet."""
+    for path in (*(ROOT / "tools").glob("*.sh"), ROOT / ".ci/run"):
+        text = path.read_text("utf-8")
+        for name in re.findall(r"\b(\w+)=\(\)", text):
+            bare = re.sub(rf'\$\{{{name}\[@\]\+"\$\{{{name}\[@\]\}}"\}}', "", text)
+            assert f"{name}[@]" not in bare, (path.name, name)
+        assert not re.search(
+            r"\b(mapfile|readarray|declare -A|wait -n|globstar)\b|\$\{\w+(,,|\^\^)", text
+        ), path.name
+
+
+def test_every_system_checks_out_the_same_bytes():
+    lines = (ROOT / ".gitattributes").read_text("utf-8").splitlines()
+    assert "* text=auto eol=lf" in lines
+    assert not [path for path in ROOT.glob("tools/*.sh") if b"\r" in path.read_bytes()]

@@ -34,8 +34,9 @@ if $all; then
     fi
 fi
 
+export PYTHONUTF8=1 # tests read files of the checkout, which are UTF-8; Windows would take them for its own encoding
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 if $all; then tools/lint_js.sh; tools/test_gpu.sh; fi
 # Two files at a time: most tests are small and leave a core idle.  A file's tests stay together, with what they share.
-"$bin/python" -m pytest -n 2 --dist loadfile "${options[@]}"
+"$bin/python" -m pytest -n 2 --dist loadfile ${options[@]+"${options[@]}"}

@@ -38,13 +38,16 @@ def driver() -> Driver:
             if ctypes.CDLL(library).cuDriverGetVersion(ctypes.byref(number)) == 0:
                 return "cuda", (number.value // 1000, number.value % 1000 // 10)
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        text = subprocess.run(["nvidia-smi"], capture_output=True, text=True, timeout=30).stdout
+        text = subprocess.run(
+            ["nvidia-smi"], capture_output=True, encoding="utf-8", errors="replace", timeout=30
+        ).stdout
         if match := re.search(r"CUDA Version:\s*(\d+)\.(\d+)", text):
             return "cuda", (int(match[1]), int(match[2]))
     if os.path.exists("/dev/kfd"):
         with contextlib.suppress(OSError, ValueError):
             return "rocm", tuple(
-                int(part) for part in Path("/opt/rocm/.info/version").read_text().split(".")[:2]
+                int(part)
+                for part in Path("/opt/rocm/.info/version").read_text("utf-8").split(".")[:2]
             )
         return "rocm", (7,)
     return None, ()
@@ -108,7 +111,9 @@ def card(root: str | os.PathLike[str] = "/") -> str | None:
     """
     for device in sorted(Path(root, "sys/bus/pci/devices").glob("*")):
         with contextlib.suppress(OSError, ValueError):
-            kind, maker = (int((device / name).read_text(), 16) for name in ("class", "vendor"))
+            kind, maker = (
+                int((device / name).read_text("utf-8"), 16) for name in ("class", "vendor")
+            )
             # a display, or an accelerator of computations
             if kind >> 16 in (0x03, 0x12) and maker in MAKERS:
                 return MAKERS[maker]

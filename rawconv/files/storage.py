@@ -231,11 +231,13 @@ def open_regular(path: Path, mode: Literal["rb"] = "rb") -> BinaryIO: ...
 @overload
 def open_regular(path: Path, mode: Literal["r"], **options: Any) -> IO[str]: ...
 def open_regular(path: Path, mode: str = "rb", **options: Any) -> IO[Any]:
-    """Open a file, or a link to one, for reading; options: those of open().  OSError: `path` is no
-    regular file.
+    """Open a file, or a link to one, for reading; options: those of open(), text is UTF-8 on every
+    system.  OSError: `path` is no regular file.
 
     Anything else is not even opened: a FIFO would block for ever, and opening a device may have an effect.
     """
+    if "b" not in mode:
+        options = {"encoding": "utf-8"} | options
     return open(path, mode, opener=_open_regular, **options)
 
 

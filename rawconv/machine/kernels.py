@@ -272,7 +272,7 @@ def _window(numbers: tuple[int, ...], pack: int, wide: bool) -> np.void:
 def signature(path: str, name: str) -> list[tuple[str, str, bool]]:
     """[(C type, name, is an array), ...] of a kernel, read from its .cu file."""
     (parameters,) = re.findall(
-        rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text()
+        rf"__global__ void {name}\(([^)]*)\)", pathlib.Path(path).read_text("utf-8")
     )
     words = [
         re.sub(r"const|__restrict__|\*", " ", parameter).split()
@@ -293,9 +293,9 @@ def source(path: str | pathlib.Path) -> str:
 
     def included(match: re.Match[str]) -> str:
         other, line = path.parent / match[1], path_text[: match.start()].count("\n") + 2
-        return f'#line 1 "{other.name}"\n{other.read_text()}#line {line} "{path.name}"'
+        return f'#line 1 "{other.name}"\n{other.read_text("utf-8")}#line {line} "{path.name}"'
 
-    path_text = path.read_text()
+    path_text = path.read_text("utf-8")
     return f'#line 1 "{path.name}"\n' + re.sub(
         r'^#include "(.+)"$', included, path_text, flags=re.MULTILINE
     )

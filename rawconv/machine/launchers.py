@@ -43,7 +43,11 @@ def launcher() -> tuple[bool, Kind | None]:
         if path := shutil.which(name):
             try:
                 done = subprocess.run(
-                    [path, "--version"], capture_output=True, text=True, timeout=30
+                    [path, "--version"],
+                    capture_output=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    timeout=30,
                 )
             except (OSError, subprocess.TimeoutExpired):
                 continue
@@ -63,7 +67,11 @@ def state() -> tuple[str, str, str | None]:
         return "missing", text, "pip install mpi4py" if there else f"pip install mpi4py {package}"
     try:
         done = subprocess.run(
-            [sys.executable, "-c", ASK], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", ASK],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
         )
     except subprocess.TimeoutExpired:
         return "broken", "mpi4py does not answer", f"pip install --force-reinstall mpi4py {package}"

@@ -52,7 +52,7 @@ def free_memory(root: str | os.PathLike[str] = "/") -> float:
     """Return how many bytes this process may still use without swapping, at most `memory_limit`."""
     free: float = math.inf
     with contextlib.suppress(OSError, ValueError, StopIteration):  # another system than Linux
-        lines = pathlib.Path(root, "proc/meminfo").read_text().splitlines()
+        lines = pathlib.Path(root, "proc/meminfo").read_text("utf-8").splitlines()
         free = next(
             int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
         )
@@ -79,7 +79,7 @@ def _each(
     try:
         lines = [
             line.split(":", 2)
-            for line in pathlib.Path(root, "proc/self/cgroup").read_text().splitlines()
+            for line in pathlib.Path(root, "proc/self/cgroup").read_text("utf-8").splitlines()
         ]
     except OSError:
         lines = []
@@ -102,14 +102,14 @@ def _processors(file: pathlib.Path) -> float:
 
     ValueError: "max" or -1, which set no limit.
     """
-    words = file.read_text().split()
+    words = file.read_text("utf-8").split()
     if file.name == "cpu.cfs_quota_us":
-        words.append((file.parent / "cpu.cfs_period_us").read_text())
+        words.append((file.parent / "cpu.cfs_period_us").read_text("utf-8"))
     return _positive(words[0]) / _positive(words[1])
 
 
 def _bytes(file: pathlib.Path) -> int:
-    return _positive(file.read_text())
+    return _positive(file.read_text("utf-8"))
 
 
 def _positive(text: str) -> int:
