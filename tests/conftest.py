@@ -4,6 +4,7 @@ pytest --device cpu|gpu|all   where the arrays are: one text, `xp` is NumPy or C
 """
 
 import collections
+import faulthandler
 import os
 import signal
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["exploring"]  # its fixtures: a session, its client, its page
 
+POSIX = "of Linux and macOS: Windows has no signals from outside, permissions, FIFOs or sh"
 DEVICES = {"cpu": ["cpu"], "gpu": ["gpu"], "all": ["cpu", "gpu"]}
 
 settings.register_profile(
@@ -40,14 +42,16 @@ def pytest_configure(config):
     # they start, need it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes longer than a few seconds; runs with --long")
+    config.addinivalue_line("markers", f"posix: {POSIX}")
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--long"):
-        return
+    left_out = {} if config.getoption("--long") else {"long": "marked long: run pytest --long"}
+    if os.name != "posix":
+        left_out["posix"] = POSIX
     for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="marked long: run pytest --long"))
+        for name in left_out.keys() & {marker.name for marker in item.iter_markers()}:
+            item.add_marker(pytest.mark.skip(reason=left_out[name]))
 
 
 def pytest_generate_tests(metafunc):
@@ -63,6 +67,11 @@ def alarm():
     def late(*_):
         raise AssertionError("it takes too long, or waits for ever")
 
+    if not hasattr(signal, "SIGALRM"):  # Windows: then all tests end, and say where
+        faulthandler.dump_traceback_later(30, exit=True)
+        yield
+        faulthandler.cancel_dump_traceback_later()
+        return
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(30)
     yield

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -271,6 +272,7 @@ print("\\ndone", good, grown)
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("reseal", ["", "reseal"])
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.long)])
 def test_random_mutations(path, reseal, count):
@@ -282,5 +284,5 @@ def test_random_mutations(path, reseal, count):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, f"after seed {out.split()[-1]}: {err[-800:]}"
     good, grown = map(int, out.split()[-2:])
-    assert grown < 100_000, "kilobytes"
+    assert grown < (100_000 << 10 if sys.platform == "darwin" else 100_000), "kilobytes, or bytes"
     assert good > 0 if reseal else good < count / 10

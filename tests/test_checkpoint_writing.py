@@ -3,7 +3,6 @@
 import errno
 import os
 import random
-import signal
 import subprocess
 import time
 
@@ -53,6 +52,7 @@ class _FailingWriter:
         self.file.close()
 
 
+@pytest.mark.posix
 def test_a_file_size_limit_of_the_system(path):
     """A write that really fails half way."""
     checkpoint.save(path, tiny_net(), {"old": 1})
@@ -76,7 +76,7 @@ def test_killed_at_any_instant(path):
         process = run(code, path, stdout=subprocess.PIPE)
         process.stdout.readline()
         time.sleep(rng.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()
         assert checkpoint.load(path).info["n"] >= 0
     older = path.parent / ".net.h5.1.tmp"  # as versions before named it
@@ -86,6 +86,7 @@ def test_killed_at_any_instant(path):
     assert os.listdir(path.parent) == ["net.h5"]
 
 
+@pytest.mark.posix  # Windows syncs no folder
 def test_data_reaches_the_disk_before_the_name(path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):

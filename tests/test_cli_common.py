@@ -141,6 +141,7 @@ wait()
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_after_saving(number, code):
     process = start(SAVES)

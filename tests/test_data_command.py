@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -170,7 +169,7 @@ def test_training_from_a_packed_file_is_the_same_on_any_number_of_threads_and_af
     last, began = tmp_path / "two/last.h5", time.monotonic()
     while process.poll() is None and time.monotonic() - began < 60:
         if last.exists() and checkpoint.load(last).state["progress"]["position"]:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             break
         time.sleep(0.005)
     process.wait()

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -331,7 +330,7 @@ def test_a_training_that_was_killed_leaves_a_lock_that_stops_nobody(tmp_path, ph
         [*words, "--resume", "run"], cwd=tmp_path, capture_output=True, text=True
     )
     assert second.returncode == 1 and f"Process {process.pid} on" in second.stderr
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert (tmp_path / "run/.lock").exists()
     with locked(tmp_path / "run"):

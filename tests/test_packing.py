@@ -115,6 +115,7 @@ def test_a_packing_that_was_killed_goes_on(made, tmp_path):
     assert not list(tmp_path.glob("*.partial*"))
 
 
+@pytest.mark.posix
 def test_a_packing_that_was_killed_at_its_end_leaves_nothing_behind(made, tmp_path):
     folder, out, _ = made
     code = (
@@ -136,7 +137,7 @@ def test_ctrl_c_saves_at_once(made, tmp_path, monkeypatch):
 
     def interrupts(*args):
         if next(count) == one:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return decode_one(*args)
 
     monkeypatch.setattr(decode, "decode", interrupts)

@@ -182,6 +182,7 @@ def nobody():
         shutil.rmtree(path)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("what", ["train/n00000002_cat", "train/n00000002_cat/1.png"])
 def test_what_may_not_be_read_is_named_and_refused(what):
     with nobody() as path:

@@ -112,7 +112,7 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_bits(
     def interrupting(*arguments):
         steps.append(step(*arguments))
         if len(steps) == stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return steps[-1]
 
     monkeypatch.setattr(loop, "train_step", interrupting)
@@ -154,6 +154,7 @@ def test_killed_between_an_epoch_s_last_step_and_its_end_the_log_is_the_same(
     assert log(tmp_path) == log(undisturbed)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_saves_when_stopped(tmp_path, number, code):
     words = ["--model", "lenet", "--data", DATA, "--epochs", "500", "--out", "run"]

@@ -310,6 +310,8 @@ def test_names_of_images_that_collide_with_numbered_ones(place):
     for file in files:
         pathlib.Path(file).parent.mkdir(exist_ok=True)
         Image.open("a.png").save(file)
+    if os.path.samefile("d2/a.png", "d2/A.png"):
+        pytest.skip("this file system takes a.png and A.png for one name")
     found, trouble = read_images(files, small_net())
     assert [name for name, *_ in found] == [
         "a",

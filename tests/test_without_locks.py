@@ -3,7 +3,6 @@ asked for.
 """
 
 import contextlib
-import fcntl
 import pathlib
 import re
 
@@ -14,6 +13,8 @@ from test_data_sources import tree, write
 import rawconv
 from rawconv.data import open_data, packing
 from rawconv.experiments import features
+
+fcntl = pytest.importorskip("fcntl", reason="this system locks no files that way")
 
 
 @pytest.fixture

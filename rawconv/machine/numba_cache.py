@@ -125,9 +125,9 @@ class _Cache:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.source = pathlib.Path(function.__code__.co_filename)
-        self.name = (
-            f"{function.__module__}.{function.__qualname__}-{function.__code__.co_firstlineno}"
-        )
+        # Windows has no < in the names of its files
+        name = function.__qualname__.replace("<locals>.", "")
+        self.name = f"{function.__module__}.{name}-{function.__code__.co_firstlineno}"
 
     def _paths(self, signature: Any, codegen: Any) -> tuple[list[pathlib.Path], tuple[str, str]]:
         """Return the files, the best first, and the facts by which their content is recognised."""
