@@ -136,17 +136,25 @@ def test_no_import_goes_in_a_circle():
 
 def test_what_tools_and_tests_import_from_the_package_is_there():
     """Inside of functions too, which only a GPU or a benchmark may run."""
-    missing = []
+    missing, absent = [], set()
     for path in (*ROOT.glob("tools/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rawconv"):
-                module = importlib.import_module(node.module)
+                try:
+                    module = importlib.import_module(node.module)
+                except ModuleNotFoundError as error:
+                    if (error.name or "").partition(".")[0] == "rawconv":
+                        raise
+                    absent.add(error.name.partition(".")[0])  # of an extra
+                    continue
                 for name in (alias.name for alias in node.names):
                     with contextlib.suppress(ImportError):
                         importlib.import_module(f"{node.module}.{name}")
                     if not hasattr(module, name):
                         missing.append(f"{path.name}:{node.lineno}: {node.module} has no {name}")
     assert not missing, "\n".join(missing)
+    if absent:
+        pytest.skip(f"all was there but what needs {', '.join(sorted(absent))}, not installed")
 
 
 def test_the_top_of_the_package_is_small():

@@ -5,9 +5,12 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 pytest.importorskip("mypy", reason="mypy is not installed: pip install 'rawconv[test]'")
+if tuple(map(int, np.__version__.split(".")[:2])) < (2, 3):
+    pytest.skip("hints of arrays without their type need NumPy 2.3", allow_module_level=True)
 ROOT = pathlib.Path(__file__).parent.parent
 
 

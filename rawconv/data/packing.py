@@ -328,9 +328,9 @@ class _Work:
         return facts | parts | {"file": str(self.out), "train": train, "val": len(names) - train}
 
 
-def _write(file: IO[bytes], data: np.ndarray | bytes, position: int) -> None:
-    """Write all of `data` at this byte of an unbuffered file."""
-    rest: Any = memoryview(data).cast("B") if len(data) else b""  # type: ignore[arg-type]
+def _write(file: IO[bytes], data: Any, position: int) -> None:
+    """Write all of `data`, an array or bytes, at this byte of an unbuffered file."""
+    rest: Any = memoryview(data).cast("B") if len(data) else b""
     while rest:
         count = write_at(file.fileno(), rest, position)
         position, rest = position + count, rest[count:]

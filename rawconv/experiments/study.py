@@ -117,7 +117,7 @@ class Study:
 
     def _keep(self, key, results):
         packed = io.BytesIO()
-        np.savez(packed, allow_pickle=False, **results)
+        np.savez(packed, **results)
         replace_file(self._file(key), packed.getvalue())
         # its `place`, needed until now
         shutil.rmtree(self.steps / clean(key), ignore_errors=True)
