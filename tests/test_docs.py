@@ -37,6 +37,14 @@ NEEDS = {  # beside what every user has
     "examples/look_into_a_torch_model.py": "torch onnx",
     "examples/look_into_a_torch_model.ipynb": "torch onnx",
 }
+# what takes longer than ten seconds runs with less to do, and literally with --long
+LESS = {
+    "rawconv-experiment invariance": "--count 2 --measured 3",
+    "rawconv-experiment controls": "--units 8",
+    "rawconv-experiment controls --layer 5 --units 32": "--units 8",
+    "rawconv-experiment occlusion": "--count 1 --measured 3",
+    "rawconv-experiment filters --data my-pictures/": "--quick",
+}
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
 
@@ -59,8 +67,11 @@ def make_folder(folder):
     return folder
 
 
-def run_page(text, folder, commands=True):
-    """Run the blocks of a page in `folder`; the page, with what its Python printed in its text blocks."""
+def run_page(text, folder, commands=True, less=()):
+    """Run the blocks of a page in `folder`; the page, with what its Python printed in its text blocks.
+
+    less: {command: options that leave it less to do}.
+    """
     namespace, parts, end, printed = {"__name__": "page"}, [], 0, None
     for found in BLOCK.finditer(text):
         language, block = found.groups()
@@ -76,7 +87,7 @@ def run_page(text, folder, commands=True):
             printed = out.getvalue()
         if language == "sh" and commands:
             for line in block.splitlines():
-                run_command(line, folder)
+                run_command(f"{line} {less[line]}" if line in less else line, folder)
         parts.append(f"```{language}\n{block}```\n")
         end = found.end()
     return "".join(parts) + text[end:]
@@ -113,7 +124,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_runs_and_prints_what_the_page_says(page, folder, monkeypatch):
+def test_every_block_runs_and_prints_what_the_page_says(page, folder, monkeypatch, request):
     text = (ROOT / page).read_text()
     need(page)
     if not INSTALLED and "```sh" in text:
@@ -122,7 +133,13 @@ def test_every_block_runs_and_prints_what_the_page_says(page, folder, monkeypatc
     if "\nmpirun " in text and not (beside.exists() or shutil.which("mpirun")):
         pytest.skip("there is no mpirun: a page with several processes cannot be run")
     monkeypatch.chdir(folder)
-    assert_alike(run_page(text, folder), text)
+    less = {} if request.config.getoption("--long") else LESS
+    assert_alike(run_page(text, folder, less=less), text)
+
+
+def test_the_commands_with_less_to_do_are_on_the_pages():
+    lines = {line for page in PAGES for line in (ROOT / page).read_text().splitlines()}
+    assert set(LESS) <= lines
 
 
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -204,14 +221,15 @@ TRAINED = {
 }
 # those that photographs are needed for, as tools/make_pictures.py has them
 PHOTOGRAPHED = ("photos-", "imagenet-", "experiment-evolution", "experiment-filters")
+BOOK = "book-"
 PICTURES = [
-    pytest.param(path.stem, marks=[] if path.stem.startswith("book-") else pytest.mark.long)
+    pytest.param(path.stem, marks=[] if path.stem.startswith(BOOK) else pytest.mark.long)
     for path in sorted((ROOT / "docs/pictures").glob("*.png"))
 ]
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_images_can_be_made_again(name, tmp_path, request):
+def test_images_can_be_made_again(name, book, tmp_path, request):
     """The same bytes, on a machine like the one that the committed picture names; else the same bytes twice.
 
     A change of the last bits, by another machine or by the code, is not seen in pictures of shipped
@@ -219,13 +237,15 @@ def test_images_can_be_made_again(name, tmp_path, request):
     bytes, and so for pictures of this code.
     """
     kept = ROOT / "docs/pictures" / f"{name}.png"
-    made = make_image(name, tmp_path / "one")
+    shared = name.startswith(BOOK)
+    made = book[0] / f"{name}.png" if shared else make_image(name, tmp_path / "one")
     if request.config.getoption("--long") and made_on(made) == made_on(kept):
         assert made.read_bytes() == kept.read_bytes(), (
             f"python tools/make_pictures.py {name}, and look at it"
         )
         return
-    assert made.read_bytes() == make_image(name, tmp_path / "two").read_bytes()
+    again = book[1] / f"{name}.png" if shared else make_image(name, tmp_path / "two")
+    assert made.read_bytes() == again.read_bytes()
     if name not in TRAINED:
         with Image.open(made) as new, Image.open(kept) as old:
             assert new.size == old.size
@@ -235,14 +255,29 @@ def test_images_can_be_made_again(name, tmp_path, request):
         assert difference.mean() < 1
 
 
+@pytest.fixture(scope="module")
+def book(request, tmp_path_factory):
+    """Two folders, each with those of the book's pictures that are asked for, each made by one process."""
+    ours = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if "book" in item.fixturenames
+    ]
+    names = [name for name in ours if name.startswith(BOOK)]
+    return [make_images(names, tmp_path_factory.mktemp("book")) for _ in range(2)]
+
+
 def make_image(name, folder):
     if name.startswith(PHOTOGRAPHED) and "RAWCONV_PHOTOS" not in os.environ:
         pytest.skip("RAWCONV_PHOTOS is not set: no photographs to draw from")
-    folder.mkdir()
-    command = [sys.executable, ROOT / "tools/make_pictures.py", name, "--out", folder]
+    return make_images([name], folder) / f"{name}.png"
+
+
+def make_images(names, folder):
+    command = [sys.executable, ROOT / "tools/make_pictures.py", *names, "--out", folder]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder / f"{name}.png"
+    return folder
 
 
 def made_on(image):
