@@ -42,7 +42,7 @@ def test_rows_of_the_confusion_matrix_are_true_classes(figure):
     words = [text.get_text() for text in figure[0].texts]
     assert words == [
         "Which class is taken for which",
-        "16 pictures, 10 views each, top-1 62.5%, top-5 100.0%",
+        "16 pictures, 10 views each, top-1 62.5%",
     ]
     draw_confusion(COUNTS, NAMES, {"views": 1, "top1": 0.625, "top5": 1.0})
     assert "16 pictures, 1 view each," in figure[1].texts[1].get_text()

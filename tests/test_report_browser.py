@@ -1,13 +1,14 @@
 """The page in a browser: it draws, answers clicks and keys, and complains of nothing."""
 
 import io
+import itertools
 import re
 
 import numpy as np
 import pytest
 from browsing import DESKTOP, PHONE, tabs
 from PIL import Image
-from reports import make
+from reports import HISTORY, make
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,39 @@ def test_the_net(visit):
     assert tab.locator("#net svg polyline").count() == 6 and tab.locator(".filters a").count() == 6
     tab.click(".filters a >> nth=2")
     assert chosen(tab)[1] == "Map 2"
+
+
+NAMES = "figure => [...figure.querySelectorAll('.end')].map(one => one.textContent)"
+BOXES = """figure => [...figure.querySelectorAll('.end')].map(one => {
+  const { left, right, top, bottom } = one.getBoundingClientRect(); return [left, right, top, bottom]; })"""
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
+def test_curves_are_named_at_their_ends_and_names_keep_apart(visit, viewport):
+    tab = visit("#net", viewport)
+    loss, error = tab.locator("#net .curves figure").all()
+    assert sorted(loss.evaluate(NAMES)) == ["training", "validation"]
+    assert sorted(error.evaluate(NAMES)) == [
+        "training", "training top-5", "validation", "validation top-5"
+    ]  # fmt: skip
+    for figure in (loss, error):
+        box, dots = figure.locator("svg").bounding_box(), figure.locator(".dot")
+        names = sorted(figure.evaluate(BOXES), key=lambda one: one[2])
+        assert all(box["x"] < left < right <= box["x"] + box["width"] for left, right, *_ in names)
+        assert all(one[3] <= other[2] + 3 for one, other in itertools.pairwise(names))
+        ends = sorted(dot.bounding_box()["y"] for dot in dots.all())
+        for (_, _, top, bottom), end in zip(names, ends, strict=True):
+            assert abs((top + bottom) / 2 - end) < 4 * (bottom - top)
+
+
+def test_top_5_of_five_classes_or_fewer_is_not_drawn(browser, tmp_path):
+    always = [row | {"train_top5": 1, "val_top5": 1} for row in HISTORY]
+    (tmp_path / "few.html").write_bytes(make(layers=["conv1"], info={"history": always})[0])
+    with tabs(browser, offline=True) as new:
+        tab = new()
+        tab.goto((tmp_path / "few.html").as_uri() + "#net")
+        assert tab.locator("#net svg polyline").count() == 4
+        assert "top-5" not in tab.locator("#net .curves").inner_text()
 
 
 @pytest.mark.parametrize("where", ["", "#conv2/5", "#conv2/5/3", "#scores/1", "#net"])

@@ -283,4 +283,4 @@ def _curve(axes, k, top, colour, singles, prefixes, error):
         ylim=(0, 1.05 * max(1, *(values[v, k] for values in error.values() for v in range(len(VIEWS))))),
     )  # fmt: skip
     axes.set_xticks(range(1, len(prefixes) + 1))
-    axes.legend(fontsize=7.5, handlelength=5)  # room for the dashes on both sides of the marker
+    charts.name_ends(axes)

@@ -30,6 +30,7 @@ def draw(labels, families, curves, numbers, distance, examples):
     for row, (name, kind) in zip(axes, families.items(), strict=True):
         drawn = ", ".join(f"{value:.3g}" for value in kind.drawn)
         charts.show(row[0], examples[name], f"{drawn} {kind.label}")
+        _name_rows(row[0], labels[:EXAMPLES])
         for k, (panel, layer) in enumerate(zip(row[1:3], layers, strict=True)):
             for label, curve in zip(labels, curves[name], strict=False):
                 panel.plot(kind.values, curve[distance][:, k], label=label)
@@ -47,6 +48,18 @@ def draw(labels, families, curves, numbers, distance, examples):
         row[3].set(title="P(true class)", xlabel=kind.label, ylim=(-0.02, 1.02))
     figure.legend(handles=axes[0, 1].lines, loc="outside lower center", ncols=8)
     return charts.png(figure)
+
+
+def _name_rows(axes, labels):
+    """Write beside each row of examples what it shows, in the colour of its curves."""
+    top, bottom = axes.get_ylim()[::-1]
+    height = (bottom - top) / len(labels)
+    axes.set_yticks(
+        [top + (k + 0.5) * height for k in range(len(labels))], map(charts.short, labels)
+    )
+    axes.tick_params(axis="y", length=0)
+    for text, color in zip(axes.get_yticklabels(), charts.CYCLE, strict=False):
+        text.set(color=charts.darker(color), weight="bold")
 
 
 def _title(straight, layer, distance, end):

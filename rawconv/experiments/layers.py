@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.voc import MarkedSplit
 from ..errors import RawconvError
-from ..report.charts import CYCLE, GREY, png, sheet, styled
+from ..report.charts import CYCLE, GREY, name_ends, png, sheet, styled
 from ..visualize.controls import untrained
 from ..visualize.units import layer_numbers, user_name
 from .classifiers import accuracy, check
@@ -143,7 +143,7 @@ def _name(net, cell):
 def _figure(subject, table):
     classes = subject.data.classes
     title = "Table 7: what the features of each layer are worth for new classes"
-    figure, axes = sheet(1, 3, title, origin(subject), (4.4, 4.2))
+    figure, axes = sheet(1, 3, title, origin(subject), (5, 4.2))
     *ours, paper = axes[0]
     groups = _groups(table)
     counts = list(dict.fromkeys(count for _, _, count in groups))
@@ -167,7 +167,7 @@ def _figure(subject, table):
             ylim=(0, 100),
             xticks=range(1, top + 1),
         )
-        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
+        name_ends(panel)
     return png(figure)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..report.charts import CYCLE, GREY, png, sheet, short, styled
+from ..report.charts import CYCLE, GREY, name_ends, png, sheet, short, styled
 from .held_out import origin
 
 MOST_BARS = 20  # classes drawn
@@ -44,7 +44,7 @@ def by_way(table):
 def draw(subject, table):
     """The figure of a table of transfer.run, a PNG: our curves, the paper's, and each class."""
     title = "Tables 4 to 6, figure 9: a new classifier on fixed layers, against a net trained from scratch"
-    figure, axes = sheet(1, 3, title, origin(subject), (4.2, 4.4))
+    figure, axes = sheet(1, 3, title, origin(subject), (4.8, 4.4))
     ours, paper, bars = axes[0]
     for rows in by_way(table):
         way = rows[0]["way"]
@@ -56,14 +56,14 @@ def draw(subject, table):
     ours.set_title("ours")
     for where, style in (("Caltech-256", "-"), ("Caltech-101", "--")):
         _published(paper, where, style)
-    paper.set_title("the paper's, from ImageNet's 1000 classes")
+    paper.set_title("the paper's, from ImageNet to Caltech-101 and 256")
     most = max(row["per_class"] for row in table)
     for panel, last in ((ours, most), (paper, 60)):
         panel.set(
             xlabel="training pictures a class", ylabel="mean per-class accuracy, %", ylim=(0, 100)
         )
         panel.set_xlim(0, 1.05 * last)
-        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
+        name_ends(panel)
     _bars(bars, [rows[-1] for rows in by_way(table)])
     return png(figure)
 
@@ -72,7 +72,7 @@ def _published(axes, where, style):
     """The paper's curves on one of its data sets."""
     for number, (name, points) in enumerate(PUBLISHED[where].items()):
         points = {int(count): (mean, std or 0) for count, (mean, std) in points.items()}
-        _curve(axes, points, style, CYCLE[number] if number < 2 else GREY, f"{name}, {where}")
+        _curve(axes, points, style, CYCLE[number] if number < 2 else GREY, f"{name}, {where[-3:]}")
 
 
 def _curve(axes, points, style, color, label):

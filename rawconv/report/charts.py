@@ -18,9 +18,11 @@ import numpy as np
 from ..files.messages import shown
 from ..visualize.images import display
 from .fonts import give_fonts
+from .line_ends import apart
 
 BLUE, ORANGE, GREEN, RED, GREY = "#4678be", "#d75f32", "#4a9a5b", "#b03a48", "#8a8a92"
-CYCLE = (BLUE, ORANGE, GREEN, RED, "#7d5ba6", "#b08a2e", "#3f9fa8", "#c76fa0")
+# any two, and GREY, can be told apart with deuteranopia and protanopia, too
+CYCLE = (BLUE, ORANGE, GREEN, "#5a001e", "#460d9f", "#428ead", "#8d3583", "#832609")
 HEAT = "viridis"  # blue is low, as in the paper
 STYLE = {
     "font.size": 9, "axes.titlesize": 10, "axes.grid": True, "grid.color": "#e4e4ea", "axes.axisbelow": True,
@@ -61,6 +63,43 @@ def sheet(rows, columns, title, subtitle="", panel=(3.2, 2.6), **options):
     figure.text(0.01, 1 - 0.14 / height, title, size=13, weight="bold", va="top")
     figure.text(0.01, 1 - 0.40 / height, subtitle, size=9, color="#55555e", va="top")
     return figure, axes
+
+
+def name_ends(axes, size=7.5):
+    """Write what each labelled line is beside its last point, in its colour; names beside each other
+    keep apart.
+
+    Instead of a legend, when all is drawn and the limits are set.  size: of the letters, in points.
+    """
+    from matplotlib.patheffects import withStroke
+
+    figure = axes.get_figure()
+    figure.draw_without_rendering()  # only then is it known how high the axes are
+    scale = figure.dpi / 72  # pixels of a point
+    (left, low), (right, high) = axes.get_window_extent().get_points()
+    ends = {}
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        line = handle if hasattr(handle, "get_xydata") else handle[0]  # of a curve with error bars
+        points = line.get_transform().transform(line.get_xydata())
+        x, y = points[np.isfinite(points).all(axis=1)][-1]
+        x = right if right - x < 0.08 * (right - left) else x
+        ends.setdefault(round(x), []).append((y, x, label, line.get_color()))
+    for found in ends.values():
+        found.sort(key=lambda end: end[0])
+        places = apart([y for y, *_ in found], 1.25 * size * scale, low, high)
+        for place, (y, x, label, color) in zip(places, found, strict=True):
+            axes.annotate(
+                label, axes.transData.inverted().transform((x, y)), (6, (place - y) / scale),
+                textcoords="offset points", va="center", fontsize=size, color=darker(color),
+                annotation_clip=False, path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            )  # fmt: skip
+
+
+def darker(color):
+    """The colour of a line as letters can be read in it."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.75 * part for part in to_rgb(color))
 
 
 def short(name):

@@ -15,7 +15,8 @@ def draw_confusion(counts, classes, results):
     share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.0, min(12.0, 1.5 + 0.34 * len(classes)))
     subtitle = f"{counts.sum()} pictures, {results['views']} view{'s' if results['views'] > 1 else ''} each"
-    subtitle += f", top-1 {results['top1']:.1%}, top-5 {results['top5']:.1%}"
+    subtitle += f", top-1 {results['top1']:.1%}"
+    subtitle += f", top-5 {results['top5']:.1%}" if len(classes) > 5 else ""  # else never wrong
     figure, axes = charts.sheet(1, 1, "Which class is taken for which", subtitle, (side + 1, side))
     axes = axes[0, 0]
     charts.heat(figure, axes, share, limits=(0, 100), label="% of the pictures of a class")

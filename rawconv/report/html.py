@@ -261,7 +261,8 @@ def facts(net, info):
     if rows:
         last = rows[-1]
         found.append(["Validation top-1", f"{last['val_top1']:.1%}"])
-        found.append(["Validation top-5", f"{last['val_top5']:.1%}"])
+        if len(net.classes) > 5:  # else it is never wrong
+            found.append(["Validation top-5", f"{last['val_top5']:.1%}"])
         found.append(["Epochs trained", f"{last['epoch']:g}"])
     found += _training_facts(info)
     return [*found, ["Arithmetic", str(net.dtype)], ["Fingerprint", fingerprint(net)[:16]]]

@@ -98,7 +98,8 @@ function curves() {
   if (!epochs.length) return element("p", { class: "soft" }, "No epoch is finished yet; then the curves begin.");
   const lines = (name, key, of) => runs.flatMap(([whose, dotted, rows]) => (
     [["training", "train", "a"], ["validation", "val", "b"]].map(([word, part, kind]) => ({
-      name: `${whose}${word}${name}`, kind: kind + dotted, values: valuesAt(epochs, rows, `${part}_${key}`, of),
+      name: `${whose}${word}${name}`, label: dotted ? whose : word, kind: kind + dotted,
+      values: valuesAt(epochs, rows, `${part}_${key}`, of),
     }))));
   return element("div", { class: "curves" },
     lineChart("Loss", "cross-entropy", epochs, lines("", "loss", (value) => value)),

@@ -1,14 +1,16 @@
-// A chart of lines over epochs, with what they are at the pointer in words below it.
+// A chart of lines over epochs, their names at their ends, with what they are at the pointer in words below it.
 
 import { element, svg } from "./elements.js";
 import { formatNumber } from "./numbers.js";
 
-const WIDTH = 460, HEIGHT = 260, LEFT = 44, RIGHT = 14, TOP = 12, BOTTOM = 34; // pixels, and the margins
+const WIDTH = 460, HEIGHT = 270, LEFT = 44, RIGHT = 132, TOP = 12, BOTTOM = 34; // pixels, and the margins
+const LETTERS = 15, LONGEST = 16; // pixels between names, and characters of one
 
-const KEYS = [["a", "training"], ["b", "validation"]]; // CSS class and name of the colours
-
-/** Figure of `lines` [{name, values, kind: CSS classes}] over `epochs`, one value for each, undefined for none. */
-export function lineChart(title, note, epochs, lines, keys = KEYS) {
+/** Figure of `lines` [{name, label, values, kind: CSS classes}] over `epochs`, a value for each, undefined for none.
+ *
+ * name: in the words below.  label: at the line's end.
+ */
+export function lineChart(title, note, epochs, lines) {
   const scale = makeScale(epochs, lines);
   const cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, x1: -9, x2: -9 });
   const words = element("p", { class: "said" }, describe(epochs, lines, epochs.length - 1));
@@ -21,13 +23,10 @@ export function lineChart(title, note, epochs, lines, keys = KEYS) {
   const viewBox = `0 0 ${WIDTH} ${HEIGHT}`;
   const chart = svg("svg", { viewBox, role: "img", "aria-label": label, onpointermove },
     yAxis(scale), xAxis(epochs, scale), cursor,
-    lines.map((line) => polyline(line, epochs, scale)), lines.map((line) => endDot(line, epochs, scale)));
-  const caption = element("figcaption", {}, element("b", {}, title), ` ${note}`, legend(keys));
+    lines.map((line) => polyline(line, epochs, scale)), lines.map((line) => endDot(line, epochs, scale)),
+    endNames(lines, scale));
+  const caption = element("figcaption", {}, element("b", {}, title), ` ${note}`);
   return element("figure", {}, caption, chart, words);
-}
-
-function legend(keys) {
-  return element("span", { class: "legend" }, keys.flatMap(([kind, name]) => [element("i", { class: kind }), name]));
 }
 
 const known = (value) => value !== undefined;
@@ -71,6 +70,27 @@ function polyline({ values, kind }, epochs, { x, y }) {
 function endDot({ values, kind }, epochs, { x, y }) {
   const last = values.findLastIndex(known);
   return last >= 0 && svg("circle", { class: `dot ${kind}`, r: 3.5, cx: x(epochs[last]), cy: y(values[last]) });
+}
+
+/** What each line is, right of the axes at the height of its end, apart from each other. */
+function endNames(lines, { y }) {
+  const ends = lines.flatMap(({ label, values, kind }) => {
+    const last = values.findLast(known);
+    return last === undefined ? [] : [{ label, kind, wanted: y(last) }];
+  }).sort((one, other) => one.wanted - other.wanted);
+  apart(ends.map(({ wanted }) => wanted)).forEach((place, k) => { ends[k].place = place; });
+  return ends.map(({ label, kind, place }) => svg("text", { class: `end ${kind}`, x: WIDTH - RIGHT + 9, y: place + 4 },
+    label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label));
+}
+
+/** Sorted places, each as near to the one wanted as can be and LETTERS below the one before; as line_ends.py's. */
+function apart(wanted) {
+  const places = [];
+  for (const y of wanted) places.push(Math.max(y, places.length ? places.at(-1) + LETTERS : TOP));
+  for (let k = places.length - 1; k >= 0; k -= 1) {
+    places[k] = Math.min(places[k], k + 1 < places.length ? places[k + 1] - LETTERS : HEIGHT - BOTTOM);
+  }
+  return places;
 }
 
 /** The index of the epoch nearest to the pointer. */

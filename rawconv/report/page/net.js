@@ -70,14 +70,18 @@ function filterWall(filters) {
 function learningCurves(rows) {
   if (!rows.length) return element("p", { class: "soft" }, "The checkpoint holds no history of its training.");
   const epochs = rows.map((row) => row.epoch);
-  const loss = (name, key, kind) => ({ name, kind, values: rows.map((row) => row[key]) });
-  const error = (name, key, kind) => ({ name, kind, values: rows.map((row) => 100 * (1 - row[key])) });
+  const loss = (name, key, kind) => ({ name, label: name, kind, values: rows.map((row) => row[key]) });
+  const error = (name, label, key, kind) => (
+    { name, label, kind, values: rows.map((row) => 100 * (1 - row[key])) });
+  const top1 = [error("training top-1", "training", "train_top1", "a"),
+    error("validation top-1", "validation", "val_top1", "b")];
+  const top5 = [error("training top-5", "training top-5", "train_top5", "a dotted"),
+    error("validation top-5", "validation top-5", "val_top5", "b dotted")];
+  const wrong = top5.some(({ values }) => values.some((value) => value > 0)); // never of five classes or fewer
   return element("div", { class: "curves" },
     lineChart("Loss", "cross-entropy", epochs, [
       loss("training", "train_loss", "a"), loss("validation", "val_loss", "b"),
     ]),
-    lineChart("Error, %", "top-1 (full) and top-5 (dotted)", epochs, [
-      error("training top-1", "train_top1", "a"), error("training top-5", "train_top5", "a dotted"),
-      error("validation top-1", "val_top1", "b"), error("validation top-5", "val_top5", "b dotted"),
-    ]));
+    lineChart("Error, %", wrong ? "top-1 (full) and top-5 (dotted)" : "top-1", epochs,
+      wrong ? [...top1, ...top5] : top1));
 }
