@@ -3,7 +3,6 @@ in a circle.
 """
 
 import ast
-import contextlib
 import importlib
 import pathlib
 
@@ -140,21 +139,27 @@ def test_what_tools_and_tests_import_from_the_package_is_there():
     for path in (*ROOT.glob("tools/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rawconv"):
-                try:
-                    module = importlib.import_module(node.module)
-                except ModuleNotFoundError as error:
-                    if (error.name or "").partition(".")[0] == "rawconv":
-                        raise
-                    absent.add(error.name.partition(".")[0])  # of an extra
-                    continue
                 for name in (alias.name for alias in node.names):
-                    with contextlib.suppress(ImportError):
-                        importlib.import_module(f"{node.module}.{name}")
-                    if not hasattr(module, name):
+                    needed = lacking(node.module, name)
+                    if needed.startswith("rawconv"):
                         missing.append(f"{path.name}:{node.lineno}: {node.module} has no {name}")
+                    elif needed:
+                        absent.add(needed)
     assert not missing, "\n".join(missing)
     if absent:
         pytest.skip(f"all was there but what needs {', '.join(sorted(absent))}, not installed")
+
+
+def lacking(module, name):
+    """What `from module import name` lacks: "" for nothing, a module of rawconv, or a package of an extra."""
+    try:
+        if hasattr(importlib.import_module(module), name):
+            return ""
+        importlib.import_module(f"{module}.{name}")
+    except ModuleNotFoundError as error:
+        root = (error.name or module).partition(".")[0]
+        return error.name if root == "rawconv" else root
+    return ""
 
 
 def test_the_top_of_the_package_is_small():
