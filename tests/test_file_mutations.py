@@ -1,5 +1,5 @@
 """10,000 broken checkpoints, packed files, scan records, logs and results: one sentence or read;
-300 in every run.
+100 in every run.
 
 They are broken from within: the JSON they hold, HDF5's attributes and datasets, checksums renewed.
 What is read is also used: a run is taken up again up to its first step, a data set is described, a
@@ -34,7 +34,7 @@ from rawconv.training import loop, runs
 from rawconv.training.log import read_log
 from rawconv.visualize import earlier_scans, scan_record
 
-COUNT, ALL, SLACK = 300, 10_000, 32 << 20
+COUNT, ALL, SLACK = 100, 10_000, 32 << 20
 NOTHING = {"say": lambda line: None}
 
 
