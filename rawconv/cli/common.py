@@ -259,6 +259,17 @@ def refuse_existing(path, force=False, inputs=(), name="--out"):
         raise UsageError(f"{path} exists; name another {name}, or add --force to overwrite it.")
 
 
+def need_pictures(images):
+    """UsageError: a PICTURE of the command line is not there, or is a folder."""
+    for image in images:
+        if not os.path.exists(image):
+            raise UsageError(f"There is no picture {image}.")
+        if os.path.isdir(image):
+            raise UsageError(
+                f"{image} is a folder; name the pictures in it, or scan it with --data {image}."
+            )
+
+
 def _same_file(path, other):
     """Whether `path` is `other`, a path that need not exist, or None."""
     return bool(other) and os.path.exists(other) and os.path.samefile(path, other)

@@ -13,6 +13,7 @@ from . import asked_maps, pictures
 from .common import (
     command,
     finish,
+    need_pictures,
     options_given,
     range_option,
     refusal,
@@ -156,7 +157,7 @@ def main(
         weights = pathlib.Path(weights) if weights else checkpoint.default()
         levels = Levels.of(value_range)
         data = data if images else source_text(data, value_range=value_range)
-        _need_files(images)
+        need_pictures(images)
         _need_draw(units)
         _need_others(images, control)
         _need_report(report, control, force)
@@ -264,16 +265,6 @@ def _conclude(job, folder, described, trouble, control, as_json):
 
 
 # What cannot be together, or is not there
-
-
-def _need_files(images):
-    for image in images:
-        if not pathlib.Path(image).exists():
-            raise UsageError(f"There is no picture {image}.")
-        if pathlib.Path(image).is_dir():
-            raise UsageError(
-                f"{image} is a folder; name the pictures in it, or scan it with --data {image}."
-            )
 
 
 def _need_draw(units):
