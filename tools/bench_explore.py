@@ -31,6 +31,9 @@ from rawconv import checkpoint
 
 LAYERS = 4  # of those with positions, spread over the net
 READY = 120  # seconds that a page may take to have all its patches
+FIRST_PAGE = (
+    "body:has(#strip button) #seen[data-picture]"  # the net's layers, and the picture painted
+)
 COUNTED = """() => {
   const ask = window.fetch;
   window.pending = 0;
@@ -123,7 +126,8 @@ def _measure(browser, weights, picture, clicks):
     try:
         address = server.stdout.readline().strip()
         tab = browser.new_page(viewport={"width": 1400, "height": 900})
-        tab.goto(address)
+        tab.goto(address, wait_until="commit")
+        tab.wait_for_selector(FIRST_PAGE, timeout=1000 * READY)
         first_page = time.perf_counter() - begin
         tab.wait_for_selector("#unit[data-sha256]", timeout=1000 * READY)
         first_projection = time.perf_counter() - begin
