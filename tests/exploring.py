@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import threading
 import time
 
 import numpy as np
@@ -48,9 +47,12 @@ def client_of(session, host="127.0.0.1", token="", watch=None, **options):
     pytest.importorskip("httpx", reason="Starlette's client needs httpx: pip install httpx")
     from starlette.testclient import TestClient
 
+    from rawconv.explore.later import Later
+    from rawconv.explore.routes import api
     from rawconv.explore.server import Access, application
 
-    app = application(session, Access((host, "localhost"), PORT, token), watch)
+    access = Access((host, "localhost"), PORT, token)
+    app = application(Later(api(session, watch)), access)
     with TestClient(app, f"http://{host}:{PORT}", **options) as client:
         yield client
 
@@ -60,20 +62,14 @@ def serving(session, watch=None, token="", port=0):
     """The address of a server of a session, over a socket, in a thread.  port: 0 is any that is free."""
     pytest.importorskip("uvicorn", reason="the explorer needs uvicorn: pip install uvicorn")
     from rawconv.explore import serve
+    from rawconv.explore.later import Later
+    from rawconv.explore.routes import api
     from rawconv.explore.server import application
 
-    sock, answers = serve.bind("127.0.0.1", port), threading.Event()
-    app = application(session, serve.access(sock, "127.0.0.1", token), watch)
-    server = serve.server_of(app, answers.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    try:
-        assert answers.wait(60), "it does not start"
+    sock = serve.bind("127.0.0.1", port)
+    app = application(Later(api(session, watch)), serve.access(sock, "127.0.0.1", token))
+    with serve.Serving(app, sock):
         yield serve.address(sock, "127.0.0.1")
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        sock.close()
 
 
 # -------------------------------------------------------------------------------- fixtures

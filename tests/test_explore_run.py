@@ -14,6 +14,7 @@ from test_visualize_cli import small_net
 import rawconv
 from rawconv import checkpoint
 from rawconv.explore.run_watch import RunWatch, check_same, filters, rows_of
+from rawconv.explore.watching import Watching
 from rawconv.visualize.controls import untrained
 
 ROW = {"epoch": 1, "lr": 0.01, "seconds": 2.5} | {
@@ -115,11 +116,10 @@ def test_a_net_that_is_replaced_keeps_pictures_and_their_ids(watched):
     assert client.get("/api/pictures/val:3").status_code == 200
 
 
-def test_a_file_that_cannot_be_read_and_another_architecture_change_nothing(watched):
+def test_a_file_that_cannot_be_read_and_another_architecture_change_nothing(watched, monkeypatch):
     folder, session, client = watched
-    watching = client.app.app.state.watching
     told = []
-    watching._tell = lambda kind, value: told.append((kind, value))
+    monkeypatch.setattr(Watching, "_tell", lambda self, kind, value: told.append((kind, value)))
     (folder / "last.h5").write_bytes(b"not a checkpoint")
     wait_for(lambda: told)
     checkpoint.save(folder / "last.h5", rawconv.build("lenet", classes=2), {"seed": 0})

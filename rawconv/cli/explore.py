@@ -9,7 +9,17 @@ import secrets
 import click
 
 from ..errors import UsageError
-from .common import command, data_option, device_option, echo, say, weights_option
+from .common import (
+    command,
+    data_option,
+    device_option,
+    echo,
+    need_pictures,
+    say,
+    weights_option,
+)
+
+PATIENCE = 5  # seconds that a browser may take to open, where it is told why there is no net
 
 
 @command("rawconv-explore")
@@ -52,19 +62,15 @@ def main(images, weights, data, port, host, token, browser, device, conv):
     rawconv-explore --weights runs/zf64-scenes-1/last.h5 --data scenes --no-browser
     """
     from ..explore import serve
-    from ..explore.run_watch import RunWatch
-    from ..machine.arrays import choose_device
 
     serve.need_packages()
-    from ..explore.server import application
-
     run, images = _run_among(images, weights)
+    need_pictures(images)
+    _need_weights(weights)
     token = _checked_token(host, token)
+    load = functools.partial(_api, run, images, weights, data, device, conv)
     sock = serve.bind(host, port)
     try:
-        load = functools.partial(_load, choose_device(device, say), conv)
-        watch = RunWatch(run, load) if run else None  # first: what is written from now on is new
-        session = _session(load, run, images, weights, data)
         address = serve.address(sock, host)
         url = f"{address}?token={token}" if token else address
 
@@ -73,9 +79,14 @@ def main(images, weights, data, port, host, token, browser, device, conv):
             if browser:
                 click.launch(url)
 
-        serve.run(application(session, serve.access(sock, host, token), watch), sock, opened)
+        serve.run(load, sock, serve.access(sock, host, token), opened, PATIENCE if browser else 0)
     finally:
         sock.close()
+
+
+def _need_weights(weights):
+    if weights and not os.path.exists(weights):
+        raise UsageError(f"There is no file {weights}; name a checkpoint, or the folder of a run.")
 
 
 def _run_among(images, weights):
@@ -111,6 +122,17 @@ def _checked_token(host, token):
             f"--host {host} lets other machines in, and needs --token; --token new draws one."
         )
     return token or ""
+
+
+def _api(run, images, weights, data, device, conv):
+    """What answers the page's requests.  The page is served meanwhile: reading a net takes a second."""
+    from ..explore.routes import api
+    from ..explore.run_watch import RunWatch
+    from ..machine.arrays import choose_device
+
+    load = functools.partial(_load, choose_device(device, say), conv)
+    watch = RunWatch(run, load) if run else None  # first: what is written from now on is new
+    return api(_session(load, run, images, weights, data), watch)
 
 
 def _load(device, conv, path):

@@ -12,7 +12,7 @@ In reading order:
     run_watch.py   a run that trains: its log and its net as they change
     worker.py      one thread computes; of each page's requests of a kind, only the newest waits
     guard.py       who may ask: Host, Origin, token, and the policy that a browser gets
-    server.py      the page, static/, and in front of all the guard
+    server.py      the page, static/, and in front of all the guard;  later.py  its requests wait for the net
     routes.py      the requests of the page;  requests.py  what they bring, and answers;  refusals.py  none
     watching.py    the events of a run, for all pages
     serve.py       a port and a server;  notebook.py  the same beside a notebook

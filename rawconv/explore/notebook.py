@@ -9,14 +9,12 @@ from __future__ import annotations
 import html
 import os
 import pathlib
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..data import open_data
 from ..data.images import is_batch, stored_batch
 from ..data.preprocessing import stored_size
-from ..errors import RawconvError
 from ..soundness import check_net
 from . import serve
 from .session import Session
@@ -28,34 +26,24 @@ if TYPE_CHECKING:
     from ..net import Net
 
 HEIGHT = 800  # pixels of the frame
-START_SECONDS = 30
 
 
 class Explorer:
     """A server that answers until `close`, or until Python ends.  url: of its page, on this machine."""
 
     def __init__(self, session: Session) -> None:
+        from .later import Later
+        from .routes import api
         from .server import application
 
-        self._sock = serve.bind("127.0.0.1", None)
-        self.url = serve.address(self._sock, "127.0.0.1")
-        answers = threading.Event()
-        app = application(session, serve.access(self._sock, "127.0.0.1", framed=True))
-        self._server = serve.server_of(app, answers.set)
-        self._thread = threading.Thread(target=self._run, name="rawconv-explorer", daemon=True)
-        self._thread.start()
-        if not answers.wait(START_SECONDS):
-            self.close()
-            raise RawconvError("The explorer's server did not start.")
-
-    def _run(self) -> None:
-        self._server.run(sockets=[self._sock])
+        sock = serve.bind("127.0.0.1", None)
+        self.url = serve.address(sock, "127.0.0.1")
+        access = serve.access(sock, "127.0.0.1", framed=True)
+        self._serving = serve.Serving(application(Later(api(session)), access), sock)
 
     def close(self) -> None:
         """End the server.  Its page says so; a second call does nothing."""
-        self._server.should_exit = True
-        self._thread.join()
-        self._sock.close()
+        self._serving.close()
 
     def __enter__(self) -> Self:
         return self

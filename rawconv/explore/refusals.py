@@ -12,35 +12,36 @@ from ..errors import RawconvError, UsageError
 from .held import Missing
 from .worker import Gone, Replaced
 
+BUG = "Something failed that should not; the terminal of rawconv-explore says more."
 
-def _refusal(status: int, sentence: str) -> JSONResponse:
+
+def refusal(status: int, sentence: str) -> JSONResponse:
+    """The answer of a status and a sentence."""
     return JSONResponse({"error": sentence}, status)
 
 
 async def _usage(_: Request, error: Exception) -> Response:
-    return _refusal(404 if isinstance(error, Missing) else 400, str(error))
+    return refusal(404 if isinstance(error, Missing) else 400, str(error))
 
 
 async def _http(_: Request, error: Any) -> Response:
-    return _refusal(error.status_code, f"{error.detail}.")
+    return refusal(error.status_code, f"{error.detail}.")
 
 
 async def _replaced(*_: Any) -> Response:
-    return _refusal(409, "replaced")
+    return refusal(409, "replaced")
 
 
 async def _gone(*_: Any) -> Response:
-    return _refusal(499, "gone")
+    return refusal(499, "gone")
 
 
 async def _memory(*_: Any) -> Response:
-    return _refusal(503, "There is not enough memory for this; close other programs.")
+    return refusal(503, "There is not enough memory for this; close other programs.")
 
 
 async def _bug(*_: Any) -> Response:
-    return _refusal(
-        500, "Something failed that should not; the terminal of rawconv-explore says more."
-    )
+    return refusal(500, BUG)
 
 
 HANDLERS: dict[Any, Any] = {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -17,9 +20,12 @@ from .facts import net_facts
 from .held import Missing
 from .images import png, thumbnail
 from .likes import COUNT
+from .refusals import HANDLERS
 from .requests import answer, body, compute, fields, image, question, read, session_of, stream
+from .run_watch import RunWatch
 from .session import Session
 from .watching import Watching
+from .worker import Worker
 
 UPLOAD_BYTES = 64 << 20  # of a picture's file
 BODIES = 4  # that may be on their way at once
@@ -216,3 +222,25 @@ ROUTES = [
     Route("/api/run", run),
     Route("/api/run/events", run_events),
 ]
+
+
+def api(session: Session, watch: RunWatch | None = None) -> Starlette:
+    """Return the application that answers the requests of a page about a session.
+
+    watch: of the run that the session's net is from, if it is watched.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.session = session
+        app.state.worker = worker = Worker(session.background)
+        app.state.bodies = asyncio.Semaphore(BODIES)
+        app.state.watching = watching = watch and Watching(session, watch, worker)
+        running = [asyncio.create_task(task.run()) for task in (worker, watching) if task]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+    return Starlette(routes=ROUTES, lifespan=lifespan, exception_handlers=HANDLERS)

@@ -1,18 +1,24 @@
-"""A port and a server: in this thread until it is interrupted, or beside it for a notebook.
+"""A port, and a server in a thread: the net is read beside it, and a notebook goes on beside it.
 
 sock = bind("127.0.0.1", None)                  a free port, from FIRST_PORT on
-run(application(session, access(sock, "127.0.0.1")), sock, opened)
+run(load, sock, access(sock, "127.0.0.1"), opened)
 """
 
 from __future__ import annotations
 
+import functools
 import socket
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RawconvError, UsageError
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 FIRST_PORT, MORE = 8765, 50
+START_SECONDS = 30
 MISSING = (
     "The explorer needs Starlette and uvicorn, which are not installed; install them with "
     "pip install 'rawconv[explore]'."
@@ -57,8 +63,42 @@ def need_packages() -> None:
         raise RawconvError(MISSING) from None
 
 
-def server_of(application: Any, opened: Callable[[], object] = lambda: None) -> Any:
-    """Return the uvicorn server of a server.application; opened is called when it answers."""
+class Serving:
+    """A server of an ASGI application that answers in a thread of its own, from here on until `close`.
+
+    RawconvError: it does not start.
+    """
+
+    def __init__(self, application: Any, sock: socket.socket) -> None:
+        answers = threading.Event()
+        self._server, self._sock = _server_of(application, answers.set), sock
+        run = functools.partial(self._server.run, sockets=[sock])
+        self._thread = threading.Thread(target=run, name="rawconv-explorer", daemon=True)
+        self._thread.start()
+        if not answers.wait(START_SECONDS):
+            self.close()
+            raise RawconvError("The explorer's server did not start.")
+
+    def wait(self) -> None:
+        """Wait until it ends; a signal's exception ends the wait."""
+        while self._thread.is_alive():
+            self._thread.join(1)  # without a time, no signal would end it on Windows
+
+    def close(self) -> None:
+        """End it: what is being answered has a second.  A second call does nothing."""
+        self._server.should_exit = True
+        self.wait()
+        self._sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _server_of(application: Any, opened: Callable[[], object]) -> Any:
+    """The uvicorn server of an application; opened is called when it answers."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -92,6 +132,34 @@ def access(sock: socket.socket, host: str, token: str = "", framed: bool = False
     return Access(names, sock.getsockname()[1], token, framed)
 
 
-def run(application: Any, sock: socket.socket, opened: Callable[[], object]) -> None:
-    """Serve in this thread until a signal ends it.  opened: called when it answers."""
-    server_of(application, opened).run(sockets=[sock])
+def run(
+    load: Callable[[], Any],
+    sock: socket.socket,
+    access: Any,
+    opened: Callable[[], object],
+    patience: float = 0,
+) -> None:
+    """Serve the page until a signal's exception ends it.
+
+    load: of the routes.api that answers its requests, called when the page is there already.  What it raises ends
+    the server, after those who wait were told; for the first of them it waits `patience` seconds.
+    opened: called when the page is there.
+    """
+    from .later import Later, hurrying
+    from .server import application
+
+    later = Later()
+    with Serving(application(later, access), sock) as serving:
+        try:
+            opened()
+            with hurrying():
+                api = load()
+        except Exception as error:
+            later.refuse(error)
+            later.told.wait(patience)
+            raise
+        except BaseException:
+            later.refuse(RawconvError("The server has ended before the net was read."))
+            raise
+        later.give(api)
+        serving.wait()

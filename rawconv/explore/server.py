@@ -1,16 +1,13 @@
 """The explorer's server: its page, and in front of it and of all requests, who may ask.
 
-    app = application(session, Access(("127.0.0.1",), 8765))          an ASGI application, for uvicorn
+    app = application(Later(api(session)), Access(("127.0.0.1",), 8765))      an ASGI application, for uvicorn
 
-The requests of the page are in routes.py.
+The requests of the page are in routes.py.  This file imports nothing that takes long to load.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import pathlib
-from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
@@ -20,12 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .guard import Guard
+from .later import Later
 from .refusals import HANDLERS
-from .routes import BODIES, ROUTES
-from .run_watch import RunWatch
-from .session import Session
-from .watching import Watching
-from .worker import Worker
 
 STATIC = pathlib.Path(__file__).parent / "static"
 SHARED = pathlib.Path(__file__).parent.parent / "report" / "page"
@@ -65,30 +58,13 @@ def _file(folder: pathlib.Path, name: str) -> Response:
     return Response(path.read_bytes(), media_type=TYPES[path.suffix])
 
 
-PAGE = [
-    Route("/", index),
-    Route("/static/{name}", static),
-    Route("/page/{name}", shared),
-]
-
-
-def application(session: Session, access: Access, watch: RunWatch | None = None) -> Any:
-    """Return the ASGI application of a session.  watch: of the run that the session's net is from, if
-    it is watched.
-    """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.session = session
-        app.state.worker = worker = Worker(session.background)
-        app.state.bodies = asyncio.Semaphore(BODIES)
-        app.state.watching = watching = watch and Watching(session, watch, worker)
-        running = [asyncio.create_task(task.run()) for task in (worker, watching) if task]
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()
-
-    app = Starlette(routes=PAGE + ROUTES, lifespan=lifespan, exception_handlers=HANDLERS)
+def application(requests: Later, access: Access) -> Any:
+    """Return the ASGI application of a page whose requests `requests` answers, a routes.api when it is there."""
+    routes = [
+        Route("/", index),
+        Route("/static/{name}", static),
+        Route("/page/{name}", shared),
+        Route("/api/{rest:path}", requests),
+    ]
+    app = Starlette(routes=routes, lifespan=requests.lifespan, exception_handlers=HANDLERS)
     return Guard(app, *access)

@@ -71,9 +71,20 @@ function paint() {
     : "Grey is 0: nothing comes down.";
 }
 
+/** A picture by itself, until the projection that lies over it is there. */
+export const updateSeen = whenChanged(() => chosenPicture(), async () => {
+  const picture = chosenPicture();
+  if (!picture || shown?.fields.picture === picture) return;
+  const image = await loadImage(pictureAddress(picture, "/image.png")).catch(() => null);
+  if (!image || picture !== chosenPicture() || shown?.fields.picture === picture) return;
+  paintOver(byId("seen"), image, {});
+  byId("seen").dataset.picture = picture;
+});
+
 function paintSeen(box = shown?.answer.box) {
   if (!shown || shown.fields.picture !== chosenPicture()) return;
-  const { answer, picture, projection } = shown;
+  const { fields, answer, picture, projection } = shown;
+  byId("seen").dataset.picture = fields.picture;
   paintOver(byId("seen"), picture, { shown: answer.shown, box, projection: state.over === "1" && projection });
 }
 
