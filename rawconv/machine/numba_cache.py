@@ -36,20 +36,28 @@ PACKAGE = pathlib.Path(__file__).absolute().parent.parent
 SHARED = [
     PACKAGE / "machine/philox.py",
     PACKAGE / "machine/numba_compiler.py",
+    PACKAGE / "machine/atomics.py",
+    PACKAGE / "machine/handover.py",
     PACKAGE / "layers/cpu/simd.py",
 ]
 DIGEST = hashlib.sha256().digest_size
 TRIAL = 1 << 17  # bytes written as a trial: about the machine code of one loop
 
 
-def loop(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """Compile `function` with Numba, once for each combination of argument types; options: those of
-    numba.njit.
+def loop(
+    function: Callable[..., Any] | None = None,
+    origin: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Compile `function` with Numba, once for each combination of argument types.
+
+    origin: of a closure, the function by which it is told from others of the same text.  options:
+    those of numba.njit.
     """
     if function is None:
         return lambda function: loop(function, **options)
     compiled = numba.njit(nogil=True, pipeline_class=PrivateCopies, **options)(function)
-    compiled._cache = _Cache(function)
+    compiled._cache = _Cache(origin or function, f".{function.__name__}" if origin else "")
     return compiled
 
 
@@ -123,11 +131,11 @@ class _Cache:
     signature.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], more: str = "") -> None:
         self.source = pathlib.Path(function.__code__.co_filename)
         # Windows has no < in the names of its files
         name = function.__qualname__.replace("<locals>.", "")
-        self.name = f"{function.__module__}.{name}-{function.__code__.co_firstlineno}"
+        self.name = f"{function.__module__}.{name}-{function.__code__.co_firstlineno}{more}"
 
     def _paths(self, signature: Any, codegen: Any) -> tuple[list[pathlib.Path], tuple[str, str]]:
         """Return the files, the best first, and the facts by which their content is recognised."""

@@ -3,6 +3,9 @@
 NumPy's products and Numba's loops (nogil) both release the interpreter lock, so plain threads are
 enough.  Work is cut into blocks by shape alone, never by the number of threads, and each block
 writes its own part of the result: the same bits on any number of threads.
+
+    run_blocks(function, blocks)                    Python functions, 10 to 50 microseconds to hand over
+    run_ranges(loop, total, size, arguments)        compiled loops, under one microsecond
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ import math
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from . import environment, limits
 from .buffers import aligned
+from .handover import AWAKE, BOX, CALLS, TAKEN, ranges, watch
 
 Block = TypeVar("Block")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -47,41 +52,79 @@ def once_a_process(function: Function) -> Function:
 
 # nanoseconds; for less work, waking the other threads costs more than they save
 WORTH_SHARING = 330_000
+# the same for a compiled loop, where a helper is awake, and where all sleep
+WORTH_RANGES, WORTH_WAKING = 6_000, 60_000
+AWAKE_FOR = 100_000  # nanoseconds that a helper watches for work before it sleeps
+
+
+class Helpers(NamedTuple):
+    """number: of the helper threads (the caller is one more).  inbox: their queue of functions to
+    call, None to end.  box: see handover.py.
+    """
+
+    number: int
+    inbox: queue.SimpleQueue[Any]
+    box: np.ndarray
+
+    def call(self, count: int, function: Callable[[], object] | None) -> None:
+        """Wake so many helpers to call the function."""
+        for _ in range(count):
+            self.inbox.put(function)
+        self.box[CALLS] += 1
 
 
 @once_a_process
-def _helpers() -> tuple[int, queue.SimpleQueue[Any]]:
-    """Start the helper threads; return how many there are (the caller is one more) and their queue of work.
+def _helpers() -> Helpers:
+    """Start the helper threads.
 
     Each has one BLAS thread: multi-threaded BLAS beside them was up to 40 times slower.
     """
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")
-    count, inbox = thread_count() - 1, queue.SimpleQueue[Any]()
-    names = [f"rawconv_{number}" for number in range(count)]
+    helpers = Helpers(thread_count() - 1, queue.SimpleQueue[Any](), aligned(8 * BOX).view(np.int64))
+    helpers.box[:] = 0
+    looks = _looks(helpers.box) if helpers.number else 0
     threads = [
-        threading.Thread(target=_help, args=(inbox,), name=name, daemon=True) for name in names
+        threading.Thread(
+            target=_help, args=(helpers, number + 1, looks), name=f"rawconv_{number}", daemon=True
+        )
+        for number in range(helpers.number)
     ]
     for thread in threads:
         thread.start()
-    atexit.register(_end, threads, inbox)
-    return count, inbox
+    atexit.register(_end, threads, helpers)
+    return helpers
 
 
-def _help(inbox: queue.SimpleQueue[Any]) -> None:
-    while work := inbox.get():
-        errors, tasks, outcomes = work
-        with np.errstate(**errors):
-            _do(tasks, outcomes)
+def _looks(box: np.ndarray) -> int:
+    """Return how often a helper looks into its box in AWAKE_FOR."""
+    watch(box, 1, 0, 1)  # compiles
+    begin = time.perf_counter_ns()
+    watch(box, 1, 0, looks := 1000)
+    return max(1, looks * AWAKE_FOR // max(1, time.perf_counter_ns() - begin))
 
 
-def _end(threads: list[threading.Thread], inbox: queue.SimpleQueue[Any]) -> None:
+def _help(helpers: Helpers, thread: int, looks: int) -> None:
+    while work := helpers.inbox.get():
+        work()
+        calls = helpers.box[CALLS]
+        if helpers.inbox.empty():
+            watch(helpers.box, thread, calls, looks)
+
+
+def _end(threads: list[threading.Thread], helpers: Helpers) -> None:
     """End the helpers before the interpreter ends: one that still compiles at that moment crashes."""
-    for _ in threads:
-        inbox.put(None)
+    helpers.call(len(threads), None)
     for thread in threads:
         thread.join()
+
+
+def _do_under(
+    errors: Any, tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]
+) -> None:
+    with np.errstate(**errors):
+        _do(tasks, outcomes)
 
 
 def _do(tasks: Iterator[Task], outcomes: queue.SimpleQueue[BaseException | None]) -> None:
@@ -110,9 +153,9 @@ def run_blocks(
     WORTH_SHARING the caller does them itself.  The caller's np.errstate, which belongs to one
     thread, holds for all of them.
     """
-    helpers, inbox = _helpers()
-    if helpers and len(blocks) > 1 and nanoseconds >= WORTH_SHARING:
-        errors = _share(function, blocks, helpers, inbox)
+    helpers = _helpers()
+    if helpers.number and len(blocks) > 1 and nanoseconds >= WORTH_SHARING:
+        errors = _share(function, blocks, helpers)
     else:
         errors = []
         for block in blocks:
@@ -128,8 +171,7 @@ def run_blocks(
 def _share(
     function: Callable[[Block], object],
     blocks: Sequence[Block],
-    helpers: int,
-    inbox: queue.SimpleQueue[Any],
+    helpers: Helpers,
 ) -> list[BaseException | None]:
     """Call function(block) for every block, on all threads; return what each raised, or None."""
     tasks = [functools.partial(function, block) for block in blocks]
@@ -137,8 +179,9 @@ def _share(
     # the iterator drops the list at its end, so that a helper that wakes later keeps no arrays
     # alive
     del tasks
-    for _ in range(min(helpers, count - 1)):
-        inbox.put((np.geterr(), todo, outcomes))
+    helpers.call(
+        min(helpers.number, count - 1), functools.partial(_do_under, np.geterr(), todo, outcomes)
+    )
     try:
         _do(todo, outcomes)
         return [outcomes.get() for _ in range(count)]
@@ -146,6 +189,44 @@ def _share(
         for _ in todo:
             pass  # use them up, so that no helper takes another
         raise
+
+
+def run_ranges(
+    function: Any,
+    total: int,
+    size: int,
+    arguments: tuple[Any, ...],
+    nanoseconds: float = math.inf,
+) -> None:
+    """Call function(first, last, thread, *arguments) for every piece first..last-1 of range(total),
+    `size` long, on all threads; return when all are done.
+
+    function: a @loop, whose pieces do not depend on each other.  thread: a number below
+    thread_count(), by which a piece finds room of its own in an argument.
+    nanoseconds: estimate, from the shapes, of what all pieces take on one thread.
+    """
+    helpers, run = _helpers(), _ranges(function)
+    shared = False
+    if helpers.number and total > size and nanoseconds >= WORTH_RANGES:
+        shared = helpers.box[AWAKE] > 0
+        if not shared and nanoseconds >= WORTH_WAKING:
+            shared = True
+            if helpers.inbox.empty():  # else they were called, and had no processor yet
+                helpers.call(helpers.number, _nothing)
+    failed = run(helpers.box, total, size, arguments, shared)
+    if failed == TAKEN:
+        failed = run(helpers.box, total, size, arguments, False)
+    if failed:
+        first = failed - 1
+        function(first, min(first + size, total), 0, *arguments)  # raises what it raised there
+        raise RuntimeError(f"{function.__name__} failed for {first} of {total}.")
+
+
+_ranges = functools.cache(ranges)
+
+
+def _nothing() -> None:
+    """Wake a helper, which then watches its box."""
 
 
 def cut(total: int, size: int) -> list[slice]:
