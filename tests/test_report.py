@@ -11,7 +11,9 @@ from rawconv.data.preprocessing import preprocess
 from rawconv.layers import GRADIENT, Execution
 from rawconv.report import html, sheets
 from rawconv.report.look import Look
+from rawconv.report.places import place_sheet, shrink
 from rawconv.report.thumbnails import thumbnails
+from rawconv.report.winners import Way
 from rawconv.visualize.images import crop, display
 from rawconv.visualize.shortcuts import project
 from rawconv.visualize.units import Unit, layer_object
@@ -103,8 +105,39 @@ def test_tiles_are_the_projections_and_patches(layer, look):
             assert np.abs(got.astype(int) - want[face]).max() <= 1
 
 
+def test_the_pictures_of_the_units_are_there_small():
+    net, data = net_of(), data_of()
+    page, found = make(net, ["conv2"], data=data)
+    about = data_in(page)
+    places, best = about["places"], found["relu2"]
+    sheet, (down, right) = pixels(places["sheet"]), places["cell"]
+    assert sorted(places["images"]) == sorted(set(best.image.ravel().tolist()))
+    assert list(sheet.shape[:2]) == places["size"] and places["tile"] == [24, 24]
+    for k, image in enumerate(places["images"]):
+        top, left = k // places["columns"] * down, k % places["columns"] * right
+        want = data.val.read([image])[0][1:25, 1:25]
+        np.testing.assert_array_equal(sheet[top : top + 24, left : left + 24], want)
+    units = about["layers"][0]["maps"][1]["units"]
+    assert [unit["image"] for unit in units] == best.image[1].tolist()
+
+
+def test_many_pictures_are_smaller():
+    picture = np.zeros((60, 80, 3), np.uint8)
+    ways = {
+        Unit(k, "conv2", 0, 0, 0): Way(None, [], [], [], shrink(picture[None])(0))
+        for k in range(3000)
+    }
+    places = place_sheet(ways)
+    assert places["tile"] == (24, 32), (
+        "48 pixels wide they would be 7 million pixels, 32 wide 3 million"
+    )
+    assert place_sheet(dict(list(ways.items())[:50]))["tile"] == (36, 48)
+
+
 def test_without_patches():
-    layer = data_in(make(look=Look(patches=False), layers=["conv2"])[0])["layers"][0]
+    about = data_in(make(look=Look(patches=False), layers=["conv2"])[0])
+    layer = about["layers"][0]
+    assert about["places"] is None, "the pictures are not handed on"
     assert not layer["patches"] and pixels(layer["maps"][0]["sheet"]).shape[0] == layer["cell"][0]
 
 

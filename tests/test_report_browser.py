@@ -2,13 +2,14 @@
 
 import io
 import itertools
+import pathlib
 import re
 
 import numpy as np
 import pytest
 from browsing import DESKTOP, PHONE, tabs
 from PIL import Image
-from reports import HISTORY, make
+from reports import HISTORY, data_in, make, pixels
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,38 @@ def test_search_and_sort(visit):
     tab.wait_for_selector(".card canvas[data-drawn]")
 
 
+def test_the_picture_is_in_its_locator(visit):
+    """As it stands in the sheet, below the field: the part that is cut out, by its colours on the screen."""
+    tab = visit("#conv2/7")
+    locator = tab.locator("#unit .locator")
+    locator.locator("image").wait_for(state="attached")
+    for rank in (1, 3):
+        tab.click(f".nine .tile >> nth={rank}")
+        about = data_in(pathlib.Path(tab.url[7:].partition("#")[0]).read_bytes())
+        layer = next(one for one in about["layers"] if one["name"] == "conv2")
+        unit = next(one for one in layer["maps"] if one["n"] == 7)["units"][rank]
+        places, (top, left, bottom, right) = about["places"], unit["box"]
+        k = places["images"].index(unit["image"])
+        row, column = k // places["columns"], k % places["columns"]
+        box = locator.locator("svg").get_attribute("viewBox")
+        assert box == f"{column * places['cell'][1]} {row * places['cell'][0]} 24 24"
+        field = {name: float(locator.locator("rect.field").get_attribute(name))
+                 for name in ("x", "y", "width", "height")}  # fmt: skip
+        assert field == {"x": left, "y": top, "width": right - left, "height": bottom - top}
+        tab.wait_for_timeout(300)
+        tab.evaluate("document.querySelector('#unit .field').setAttribute('visibility', 'hidden')")
+        tab.evaluate("document.querySelector('#unit .locator').scrollIntoView({ block: 'center' })")
+        clip = locator.locator("rect.whole").bounding_box()
+        shot = Image.open(io.BytesIO(tab.screenshot(clip=clip)))
+        sheet = pixels(places["sheet"])[row * 24 : row * 24 + 24, column * 24 : column * 24 + 24]
+        small = np.asarray(shot.convert("RGB").resize((24, 24), Image.Resampling.BOX), float)
+        match = [
+            np.corrcoef(small.ravel(), other.ravel().astype(float))[0, 1]
+            for other in (sheet, sheet[::-1])
+        ]
+        assert match[0] > 0.8 > match[1]
+
+
 def test_hostile_names_are_shown_as_text(visit):
     tab = visit("#scores/1")
     assert (
@@ -224,6 +257,6 @@ def test_every_image_has_words(visit):
         tab.wait_for_timeout(100)
         silent = (
             "() => [...document.querySelectorAll('canvas, svg')].filter(one => !one.getAttribute('aria-label')"
-            " && !one.closest('button[aria-label]')).length"
+            " && !one.closest('button[aria-label], svg[aria-label]')).length"
         )
         assert tab.evaluate(silent) == 0

@@ -178,6 +178,18 @@ def test_on_paper_everything_stands_there(opened):
     )
 
 
+@pytest.mark.parametrize("width", [703, 725])  # of A4 and Letter, in CSS pixels between the margins
+def test_on_paper_no_tile_is_cut(opened, width):
+    tab = opened({"width": width, "height": 900}, "light")
+    tab.emulate_media(media="print")
+    outside = tab.evaluate("""() => [...document.querySelectorAll('.panel canvas, .panel svg')].filter(one => {
+      const box = one.getBoundingClientRect();
+      return ['.panel', '.side', 'figure'].some(outer => { const around = one.closest(outer);
+        return around && box.right > around.getBoundingClientRect().right + 1; });
+    }).length""")
+    assert tab.locator(".liked canvas").count() > 9 and outside == 0
+
+
 def test_by_the_command(place):  # noqa: F811
     """The true class is that of --label, else that of the folder."""
     pathlib.Path("sea dog").mkdir()

@@ -28,6 +28,7 @@ from ..visualize.units import cut_box, is_score, user_name
 from . import pages, sheets
 from .look import LOOK
 from .one_file import fill
+from .places import place_sheet
 from .thumbnails import thumb_size
 
 MAPS = 512  # of one layer
@@ -81,6 +82,7 @@ def report(net, info, data, split, shown, look=LOOK, count=9, experiments=()):
         "count": count, "classes": [words(name) for name in data.classes], "look": look.sentence(),
         "rules": look.rules._asdict(), "picture": net.shape[:2], "facts": facts(net, info), "history": history(info),
         "net": net_table(net), "filters": _filters(net), "experiments": list(experiments),
+        "places": place_sheet(shown.ways),
         "layers": [
             _layer(net, split, name, best.first(count), maps[name], shown.ways, look, shapes[name])
             for name, best in found.items()
@@ -190,8 +192,8 @@ def _title(net, name, number):
 def _unit(net, split, best, rank, unit, way):
     return {
         "value": short(best.value[unit.channel, rank], 6), "y": unit.y, "x": unit.x,
-        "class": int(best.label[unit.channel, rank]), "picture": split.names[unit.image], "box": unit.box(net),
-        "dead": way.tile.dead, "energy": [short(value) for value in way.energy],
+        "class": int(best.label[unit.channel, rank]), "picture": split.names[unit.image], "image": unit.image,
+        "box": unit.box(net), "dead": way.tile.dead, "energy": [short(value) for value in way.energy],
         "share": [short(value) for value in way.share],
     } | ({"empty": True} if way.tile.empty else {})  # fmt: skip
 

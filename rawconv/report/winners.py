@@ -21,6 +21,7 @@ from ..visualize.projection import project
 from ..visualize.units import is_score, layer_object
 from .figures import Tile
 from .look import LOOK
+from .places import shrink
 from .sheets import fit
 from .thumbnails import Thumbnails, thumbnails
 
@@ -31,13 +32,15 @@ class Way(NamedTuple):
     """One unit's way down: its tile, and of every step
 
     energy, the sum of r squared, and share, of r that is not 0.  steps: the Thumbnails of every
-    step; none but of the strongest unit of a map, if that is alive.
+    step; none but of the strongest unit of a map, if that is alive.  picture: all of what the net
+    saw, uint8 (h, w, 3), small; None where pictures are not shown.
     """
 
     tile: Tile
     energy: list[float]
     share: list[float]
     steps: list[Thumbnails]
+    picture: np.ndarray | None = None
 
 
 def project_winners(net, split, found, units, look=LOOK, followed=None, workspace=WORKSPACE):
@@ -57,6 +60,7 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
                 passed.center_crops(),
                 _Steps(net, found, [unit for unit, _ in pairs], followed),
             )
+            small = shrink(images) if look.patches else {}.get
             how = look.rules, look.control, others
             projections = project(
                 passed, [here for _, here in pairs], *how, watch=steps.watch if followed else None
@@ -67,8 +71,8 @@ def project_winners(net, split, found, units, look=LOOK, followed=None, workspac
                 if unit in figures:
                     tiles[unit] = tile
                 if unit in followed:
-                    small = Tile(*(fit(part, followed[unit]) for part in tile[:2]), *tile[2:])
-                    ways[unit] = Way(small, *steps.of.pop(k))
+                    cut = Tile(*(fit(part, followed[unit]) for part in tile[:2]), *tile[2:])
+                    ways[unit] = Way(cut, *steps.of.pop(k), small(here.image))
                 bar.update()
     return tiles, ways
 

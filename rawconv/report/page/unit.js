@@ -14,7 +14,7 @@ export function unitView(layer, map, rank) {
   if (unit.dead) return deadUnit(rank);
   const title = layer.score ? `The score in picture ${rank + 1}` : `Unit ${rank + 1}`;
   const faces = FACES.slice(0, layer.patches ? 2 : 1).map((word, face) => largeTile(layer, map, rank, face, word));
-  const about = element("div", { class: "about" }, factList(factsOf(layer, unit)), locator(unit, report.picture));
+  const about = element("div", { class: "about" }, factList(factsOf(layer, unit)), locator(unit, report.picture, report.places));
   return [
     element("h3", {}, title, element("small", {}, ` of ${map.units.length}`)),
     unit.empty && element("p", { class: "soft" }, emptyWords(layer, unit)),
@@ -57,15 +57,23 @@ function factsOf(layer, unit) {
   ];
 }
 
-/** Where in the picture the unit looks. */
-function locator(unit, [height, width]) {
+/** Where in the picture the unit looks: its field, and below it the picture, if that is shown. */
+function locator(unit, [height, width], places) {
   const [top, left, bottom, right] = unit.box;
   const x0 = Math.min(0, left), x1 = Math.max(width, right), y0 = Math.min(0, top), y1 = Math.max(height, bottom);
   const rim = (x1 - x0) / 50;
   const viewBox = [x0 - rim, y0 - rim, x1 - x0 + 2 * rim, y1 - y0 + 2 * rim].join(" ");
   return svg("svg", { class: "locator", viewBox, role: "img", "aria-label": "The unit's field in the picture" },
     svg("rect", { class: "whole", x: 0, y: 0, width, height }),
+    places && svg("svg", { ...inSheet(places, places.images.indexOf(unit.image)), x: 0, y: 0, width, height },
+      svg("image", { href: places.sheet, width: places.size[1], height: places.size[0] })),
     svg("rect", { class: "field", x: left, y: top, width: right - left, height: bottom - top }));
+}
+
+/** What of the sheet of pictures is the one numbered k. */
+function inSheet({ columns, tile: [height, width], cell: [down, right] }, k) {
+  const viewBox = [(k % columns) * right, Math.floor(k / columns) * down, width, height].join(" ");
+  return { viewBox, preserveAspectRatio: "none" };
 }
 
 function howToRead(layer, map, rank) {
