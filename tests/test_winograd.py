@@ -14,7 +14,9 @@ from projecting import project_units
 
 from rawconv.layers import GEMM, Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
-from rawconv.layers.cpu import winograd, winograd_tiles
+from rawconv.layers.cpu import products, winograd, winograd_filters, winograd_images, winograd_plan
+from rawconv.layers.cpu import winograd_points as points
+from rawconv.layers.cpu.products import rows_of
 from rawconv.layers.cpu.winograd_positions import PLAIN, Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
@@ -62,10 +64,16 @@ def test_any_map_and_fold_equals_the_equations(case):
     check_three_walks(np, "float64", *case, conv="winograd")
 
 
+@pytest.mark.parametrize("filter_bytes", [0, 1 << 30], ids=["step by step", "a few all the way"])
 @pytest.mark.parametrize("size", [(13, 13), (6, 11), (3, 2), (5, 9)])
-def test_several_blocks_of_images(size, monkeypatch):
-    """The weight gradient adds up what the blocks give, and the last may be shorter."""
-    monkeypatch.setattr(winograd, "TILE_BYTES", 36 * 16 * 16 * 80 * 8)
+def test_several_blocks_of_images(size, filter_bytes, monkeypatch):
+    """The weight gradient adds up what the blocks give, and the last may be shorter; so may chunks of
+    images that go all the way up.
+    """
+    monkeypatch.setattr(winograd_plan, "PART_TILES", 0)
+    monkeypatch.setattr(winograd_plan, "PART_BYTES", 36 * 16 * 16 * 80 * 8)
+    monkeypatch.setattr(winograd_plan, "CHUNK_BYTES", 36 * 16 * 16 * 80 * 8)
+    monkeypatch.setattr(winograd, "FILTER_BYTES", filter_bytes)
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=3, pad=1), conv="winograd")
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=5, pad=2), conv="winograd")
 
@@ -101,14 +109,11 @@ WINDOWS = [Window.of(size, stride, 0, True) for (_, stride), size in SIZES.items
 def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     """The transformed filters themselves say which channels a position needs, also when they are turned."""
     how, weight = Fold.of(window), np.random.default_rng(0).standard_normal((*window.size, 2, 16))
-    square = winograd._square(weight.dtype)
-    folded = winograd._fold_filters(weight, how)
+    folded = winograd_filters.fold_filters(weight, how)
     for filters, position in ((folded, 5), (folded[::-1, ::-1], 0)):
-        transformed = winograd._transform(
-            square, np.ascontiguousarray(filters).reshape(9, *folded.shape[2:])
-        )
+        transformed = winograd_filters.transform(np.ascontiguousarray(filters))
         for values, span in zip(transformed, how.spans(2, position), strict=True):
-            used = np.flatnonzero(values.any(axis=1))
+            used = np.flatnonzero(values.any(axis=(0, 2)))
             assert used.tolist() == list(range(span.start, span.stop))
 
 
@@ -149,9 +154,9 @@ def test_every_place_of_a_map_is_in_one_tile():
 def test_the_matrices_are_those_of_their_points(n):
     """And what they are for: n outputs of n + 2 inputs and three taps."""
     at, bt, g = ref.winograd_matrices(n)
-    np.testing.assert_allclose(winograd_tiles.AT[n], at, atol=1e-12)
-    np.testing.assert_allclose(winograd_tiles.BT[n], bt, atol=1e-12)
-    np.testing.assert_allclose(winograd_tiles.G[[*range(n + 1), 5]], g, atol=1e-12)
+    np.testing.assert_allclose(points.AT[n], at, atol=1e-12)
+    np.testing.assert_allclose(points.BT[n], bt, atol=1e-12)
+    np.testing.assert_allclose(points.G[[*range(n + 1), 5]], g, atol=1e-12)
     d, taps = (
         np.random.default_rng(0).standard_normal(n + 2),
         np.random.default_rng(1).standard_normal(3),
@@ -209,9 +214,11 @@ def test_tiles_are_transformed_by_their_matrices(size, gradients):
         .integers(-9, 9, (2, size[0] + more, size[1] + more, 32))
         .astype(float)
     )
-    tiles = winograd._to_tiles(x, Tiles.of(size), PLAIN, (0, 0), 32, gradients).reshape(
-        -1, 6, 6, 32
-    )
+    how = winograd_plan.plan(PLAIN, (0, 0), PLAIN, (0, 0), size, 32, 32)
+    tiles = np.full(rows_of(2 * how.tiles.count, 32), np.nan)
+    way = (how.way_gradients if gradients else how.way_in).room("folded", x.dtype)
+    winograd_images.images_in(x, tiles, 0, 2, how.tiles.table, gradients, *way)
+    tiles = tiles[..., :32].swapaxes(0, 1).reshape(-1, 6, 6, 32)
     for number, n, top, left, high, wide in tiles_of(size):
         down, across = (
             ref.winograd_matrices(k)[0].T if gradients else ref.winograd_matrices(k)[1]
@@ -226,14 +233,16 @@ def test_tiles_are_transformed_by_their_matrices(size, gradients):
 @pytest.mark.parametrize("size", [(4, 4), (8, 5), (7, 6), (1, 2), (3, 9)])
 def test_outputs_are_those_of_the_matrices(size):
     rng, tiles = np.random.default_rng(0), Tiles.of(size)
-    products, bias = (
+    tiles_of_y, bias = (
         rng.integers(-9, 9, (2 * tiles.count, 6, 6, 32)).astype(float),
         rng.integers(-9, 9, 32).astype(float),
     )
+    given = np.zeros(rows_of(2 * tiles.count, 32))
+    given[:, : 2 * tiles.count, :32] = tiles_of_y.reshape(-1, 36, 32).swapaxes(0, 1)
     y, no_fold = np.full((2, *size, 32), np.nan), (np.zeros((0, 0, 0)), PLAIN.order, (1, 1, 0, 0))
-    winograd_tiles.images_out(products.reshape(-1), bias, y, 0, 2, tiles.table, *no_fold)
+    winograd_images.images_out(given, bias, y, 0, 2, tiles.table, *no_fold)
     for number, n, top, left, high, wide in tiles_of(size):
-        used = products[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
+        used = tiles_of_y[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
         down, across = (ref.winograd_matrices(k)[0] for k in (high, wide))
         want = np.einsum("ia,abc,jb->ijc", down, used, across) + bias
         np.testing.assert_allclose(
@@ -300,3 +309,24 @@ def test_the_weight_gradient_of_no_images_is_zero():
         np.zeros((0, 9, 9, 3)), np.zeros((0, 3, 3, 4)), window, Execution("winograd")
     )
     assert found.shape == (5, 5, 3, 4) and not found.any()
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(16, 32), (48, 16), (80, 112)])
+@pytest.mark.parametrize("count", [1, 3, 4, 11, 12, 29, 70, 300])
+def test_products_of_rows_that_lie_apart(channels, filters, count):
+    """Any number of rows, from any on; channels of the filters left out; and what a part adds to another."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-9, 9, rows_of(count + 5, n)).astype(float) for n in (channels, filters))
+    factors = rng.integers(-9, 9, (36, channels, filters)).astype(float)
+    packed = np.ascontiguousarray(factors.reshape(36, channels, -1, 16).swapaxes(1, 2))
+    spans = np.array([[p % 5, p % 5 + count, p % 3, channels, 0, filters] for p in range(36)])
+    out, sums = np.full(b.shape, np.nan), np.full(factors.shape, np.nan)
+    products.multiply_each(a, packed, out, spans)
+    for first in (True, False):
+        products.add_products(a, b, sums, spans, first)
+    for p, (top, bottom, start, stop, _, _) in enumerate(spans):
+        rows = slice(top, bottom)
+        want = a[p, rows, start:stop] @ factors[p, start:stop]
+        np.testing.assert_array_equal(out[p, rows, :filters], want)
+        want = 2 * a[p, rows, :channels].T @ b[p, rows, :filters]
+        np.testing.assert_array_equal(sums[p, start:], want[start:])

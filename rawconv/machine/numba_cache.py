@@ -39,6 +39,9 @@ SHARED = [
     PACKAGE / "machine/atomics.py",
     PACKAGE / "machine/handover.py",
     PACKAGE / "layers/cpu/simd.py",
+    PACKAGE / "layers/cpu/products.py",
+    PACKAGE / "layers/cpu/winograd_points.py",
+    PACKAGE / "layers/cpu/winograd_tiles.py",
 ]
 DIGEST = hashlib.sha256().digest_size
 TRIAL = 1 << 17  # bytes written as a trial: about the machine code of one loop

@@ -1,105 +1,168 @@
-"""Winograd's 36 matrix products, of factors whose rows lie apart: ROWS x LANES sums in registers.
+"""Winograd's 36 matrix products, one a position, by the micro-kernel of simd.py: ROWS x LANES sums in
+registers.
 
 BLAS would first order both factors in memory of its own, which for as few channels as a convolution
-has takes up to a quarter of the time.
+has takes up to a quarter of the time.  Here the transforms have written them as they are read.
+
+Rows of a matrix are an odd number of cache lines apart (`rows_of`): of others, as far apart as a
+power of two, only a few would find room in the first cache.
 """
 
-import numpy as np
+import numba
 
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_blocks, scratch
+from ...machine.threads import cut, run_blocks
 from .simd import LANES, accumulate, copies, load, splat, store
+from .simd import _add_products as add_products_to
 
-ROWS = 12
-# bytes: numbers as far apart as a multiple of it share one place in the first cache, which has 8 or
-# 12
-PAGE = 4096
-PRODUCTS = 40  # multiplications and additions a nanosecond, about
+ROWS, REST = 12, 4  # of a product; each with one vector of columns
+SUMS = 8  # rows of a sum of products, with two vectors of columns
+PRODUCTS = 50  # multiplications and additions a nanosecond, about
 # terms added one after the other; the sums of so many are then added, so that rounding errors,
 # which grow with the root of a sum's length, stay small
 DEPTH = 64
 BLOCK = 150_000  # nanoseconds, at least, of the products that one call computes
+PANEL = 256  # rows of a that stay in the second cache while all columns of b pass by
+
+
+def rows_of(count, columns):
+    """The shape (36, rows, numbers) of memory for so many rows of so many whole vectors, at 36 positions."""
+    return 36, (count + REST - 1) | 1, (columns // LANES | 1) * LANES
 
 
 def multiply_each(a, b, out, spans):
-    """out[rows, p, columns] = a[rows, p, inner] @ b[p, inner, columns] at each of the 36 positions
-    p; 0 beside them.
+    """out[p, rows, columns] = a[p, rows, inner] @ b[p, inner, columns] at each of the 36 positions
+    p; 0 beside these columns.
 
-    spans: (36, 6) the first and last (exclusive) of rows, inner and columns.  By BLAS where blocks
-    of registers do not fit, or the cache would not.
+    a, out: as rows_of says; rows that are not asked for may be written.  b: (36, columns / LANES, inner, LANES).
+    spans: (36, 6) the first and last (exclusive) of rows, inner and columns.
     """
-    rows, inner, columns = (spans[:, 1::2] - spans[:, ::2]).T
-    fits = (rows >= ROWS) & (columns % LANES == 0) & (a.strides[0] % PAGE != 0)
-    work = int((rows * inner * columns).sum()) / PRODUCTS
+    work = _work(spans)
 
     def block(part):
-        multiply_some(a, b, out, spans, fits, part.start, part.stop)
-        for p in (part.start + (~fits[part]).nonzero()[0]).tolist():
-            top, bottom, start, stop, left, right = spans[p].tolist()
-            np.matmul(
-                a[top:bottom, p, start:stop],
-                b[p, start:stop, left:right],
-                out=out[top:bottom, p, left:right],
-            )
+        multiply_some(a, b, out, spans, part.start, part.stop)
 
-    _run(block, work)
+    run_blocks(block, _blocks(work), work)
 
 
 def add_products(a, b, sums, spans, first):
-    """sums[p, inner] += a[rows, p, inner].T @ b[rows, p] at each of the 36 positions; first: sums
-    is not set yet.
+    """sums[p, inner, columns] += a[p, rows, inner].T @ b[p, rows, columns] at each of the 36 positions;
+    first: sums is not set yet, and then 0 beside these.
     """
-    rows, inner, _ = (spans[:, 1::2] - spans[:, ::2]).T
+    work = _work(spans)
 
     def block(part):
-        room = None if first else scratch("product", sums.shape[1:], sums.dtype)
-        for p, (top, bottom, start, stop, _, _) in enumerate(spans[part].tolist(), part.start):
-            out = sums[p, start:stop] if first else room[: stop - start]
-            np.matmul(a[top:bottom, p, start:stop].T, b[top:bottom, p], out=out)
-            if first:
-                sums[p, :start] = 0
-                sums[p, stop:] = 0
-            else:
-                sums[p, start:stop] += out
+        add_some(a, b, sums, spans, first, part.start, part.stop)
 
-    _run(block, int((rows * inner).sum()) * sums.shape[2] / PRODUCTS)
+    run_blocks(block, _blocks(work), work)
 
 
-def _run(block, nanoseconds):
-    """block(some of the positions) for all of them, which take so long."""
-    positions = int(min(36, max(1, 36 * BLOCK // max(1, nanoseconds))))
-    run_blocks(block, cut(36, positions), nanoseconds)
+def _work(spans):
+    """Nanoseconds."""
+    return int((spans[:, 1::2] - spans[:, ::2]).prod(axis=1).sum()) / PRODUCTS
+
+
+def _blocks(nanoseconds):
+    return cut(36, int(min(36, max(1, 36 * BLOCK // max(1, nanoseconds)))))
 
 
 @loop
-def multiply_some(a, b, out, spans, fits, first, last):
+def multiply_some(a, b, out, spans, first, last):
     for p in range(first, last):
         top, bottom, start, stop, left, right = spans[p]
-        if right - left < out.shape[2]:
-            out[top:bottom, p, :left] = 0
-            out[top:bottom, p, right:] = 0
-        if fits[p]:
+        left, right = left // LANES, -(-right // LANES)
+        if right - left < b.shape[1]:
+            out[p, top:bottom, : left * LANES] = 0
+            out[p, top:bottom, right * LANES :] = 0
+        for row in range(top, bottom, PANEL):
             multiply(
-                a[top:bottom, p, start:stop],
-                b[p, start:stop, left:right],
-                out[top:bottom, p, left:right],
+                a[p, row : min(row + PANEL, bottom), start:stop],
+                b[p, left:right, start:stop],
+                out[p, row:, left * LANES :],
             )
+
+
+@loop
+def add_some(a, b, sums, spans, first, begin, end):
+    for p in range(begin, end):
+        top, bottom, start, stop, _, _ = spans[p]
+        start, stop = start // LANES * LANES, -(-stop // LANES) * LANES
+        if first:
+            sums[p, :start] = 0
+            sums[p, stop if top < bottom else start :] = 0
+        add(a[p, top:bottom, start:stop], b[p, top:bottom], sums[p, start:stop], first)
+
+
+def products_of(count):
+    """The loop that multiplies `count` rows by one vector of columns."""
+
+    @numba.njit
+    def multiply_rows(a, row, b, column, out):
+        size, inner = a.itemsize, a.shape[1]
+        across, line = a.strides[0] // size, out.strides[0] // size
+        panel = b.strides[0] // size * column
+        place, zero = row * line + column * LANES, splat(out, out.dtype.type(0))
+        for k in range(0, inner, DEPTH):
+            sums = accumulate(
+                copies(zero, count), a, row * across + k, across, 1,
+                b, panel + k * LANES, LANES, min(DEPTH, inner - k),
+            )  # fmt: skip
+            for j in range(count):
+                at = place + j * line
+                store(out, at, sums[j] if k == 0 else load(out, at) + sums[j])
+
+    return multiply_rows
+
+
+many, few = products_of(ROWS), products_of(REST)
 
 
 @loop
 def multiply(a, b, out):
-    """out = a @ b.  The last rows are computed twice where they do not fill a block of their own."""
-    zero, size = splat(out, out.dtype.type(0)), out.itemsize
-    across, down, line = a.strides[0] // size, b.strides[0] // size, out.strides[0] // size
-    for first in range(0, len(a), ROWS):
-        row = min(first, len(a) - ROWS)
-        for column in range(0, out.shape[1], LANES):
-            for k in range(0, len(b), DEPTH):
-                depth = min(DEPTH, len(b) - k)
-                sums = accumulate(
-                    copies(zero, ROWS), a, row * across + k, across, 1,
-                    b, k * down + column, down, depth,
-                )  # fmt: skip
-                for j in range(ROWS):
-                    place = (row + j) * line + column
-                    store(out, place, sums[j] if k == 0 else load(out, place) + sums[j])
+    """out = a @ b; up to REST - 1 rows more are written."""
+    whole = len(a) // ROWS * ROWS
+    for column in range(len(b)):
+        for row in range(0, whole, ROWS):
+            many(a, row, b, column, out)
+        for row in range(whole, len(a), REST):
+            few(a, row, b, column, out)
+
+
+def sums_of(vectors):
+    """The loop that adds products to SUMS rows and so many vectors of columns of a total."""
+
+    @numba.njit
+    def add_sums(a, b, total, k, column, begin):
+        size, line = total.itemsize, total.shape[1]
+        across, down = a.strides[0] // size, b.strides[0] // size
+        left = right = copies(splat(total, total.dtype.type(0)), SUMS)
+        for row in range(len(a)):
+            place = row * down + column
+            left = add_products_to(left, a, row * across + k, 1, load(b, place))
+            if vectors == 2:
+                right = add_products_to(right, a, row * across + k, 1, load(b, place + LANES))
+        for j in range(SUMS):
+            at = (k + j) * line + column
+            store(total, at, left[j] if begin else load(total, at) + left[j])
+            if vectors == 2:
+                at += LANES
+                store(total, at, right[j] if begin else load(total, at) + right[j])
+
+    return add_sums
+
+
+add_one, add_pair = sums_of(1), sums_of(2)
+
+
+@loop
+def add(a, b, total, first):
+    """total += a.T @ b; first: instead of whatever it was."""
+    pairs = total.shape[1] // (2 * LANES) * 2 * LANES
+    for row in range(0, len(a), DEPTH):
+        some, same, begin = a[row : row + DEPTH], b[row : row + DEPTH], first and row == 0
+        for column in range(0, pairs, 2 * LANES):
+            for k in range(0, len(total), SUMS):
+                add_pair(some, same, total, k, column, begin)
+        if pairs < total.shape[1]:
+            for k in range(0, len(total), SUMS):
+                add_one(some, same, total, k, pairs, begin)

@@ -7,9 +7,13 @@ position:
     up:    y  = AT [ (G g GT) (.) (BT d B) ] A
     back:  dg = GT [ (BT d B) (.) (A dy AT) ] G          dx: up, with dy and the filters turned by 180 degrees
 
-The 36 products over channels are matrix products, which take nearly all of the time;
-winograd_tiles.py has the transforms, winograd_positions.py says which tiles and channels a product
-needs.  The error is about 3e-6 of the largest value, PyTorch's about 2e-6.
+The 36 products over channels are matrix products, which take nearly all of the time.  Where filters
+are small, a few images go all the way from x to y, so that their tiles never leave the second cache;
+else all take each step together.  The error is about 3e-6 of the largest value, PyTorch's about 2e-6.
+
+    winograd_points     the matrices             winograd_plan      what is worked out once for a shape
+    winograd_tiles      the transforms           winograd_positions which tiles and channels a product needs
+    winograd_images     blocks of images         winograd_filters   folded, transformed, and back
 
 Other filters are folded to 3x3 of stride 1, with more channels (class Fold):
 
@@ -21,20 +25,18 @@ multiplications an output and channel instead of 25, and 121 / 16 = 7.6 without 
 5x5 filter does not have.
 """
 
-import functools
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from ...machine.buffers import empty, zeros
-from ...machine.threads import WORTH_SHARING, cut, run_blocks, scratch
+from ...machine.threads import run_blocks, scratch
 from ..relu import relu
-from . import winograd_tiles as loops
-from .products import add_products, multiply_each
-from .simd import LANES
-from .winograd_positions import PLAIN, Fold, Tiles, multiplications
-from .winograd_tiles import G
+from .products import add_products, multiply_each, rows_of
+from .winograd_filters import fold_filters, transform, transform_back, unfold_filters
+from .winograd_images import convolve_images, images_in, images_out
+from .winograd_plan import blocks, plan
+from .winograd_positions import PLAIN, Fold, multiplications
 
 # Otherwise the transforms cost more than the products save: `tools/bench.py auto`, 2026-11-25, two
 # cores with AVX-512.
@@ -44,9 +46,8 @@ FEWEST_CHANNELS = 40
 FEWEST_POSITIONS = 256
 LEAST_WORK = 8e6  # channels * filters * positions
 GAIN = 1.6  # multiplications as written over those that are left
-# of the transformed tiles, in and out, that are there at once: a few products of many rows
-TILE_BYTES = 64 << 20
-BLOCK_BYTES = 512 << 10  # of those that one call transforms: small images by the dozen
+# bytes of transformed filters that may pass through the cache for every few images
+FILTER_BYTES = 4 << 20
 
 
 def supports(shape, forced=False, transposed=False):
@@ -90,8 +91,8 @@ def forward(x, weight, bias, window, y, fuse_relu=None):
     of its own.
     """
     fold = Fold.of(window)
-    plan = _plan(fold, window.pad[:2], PLAIN, (0, 0), y.shape[1:3], x.shape[3], y.shape[3])
-    _convolve(x, _fold_filters(weight, fold), bias, y, plan)
+    how = plan(fold, window.pad[:2], PLAIN, (0, 0), y.shape[1:3], x.shape[3], y.shape[3])
+    _convolve(x, fold_filters(weight, fold), bias, y, how)
     if fuse_relu is not None:
         relu(y, y, fuse_relu)
 
@@ -100,181 +101,82 @@ def transpose(dy, weight, window, dx):
     """dx = its transpose, for folds by stride: in folded pixels a convolution of stride 1 of dy,
     padded by 2, with the filters turned by 180 degrees."""
     fold = Fold.of(window)
-    turned = np.ascontiguousarray(_fold_filters(weight, fold)[::-1, ::-1].swapaxes(2, 3))
+    turned = np.ascontiguousarray(fold_filters(weight, fold)[::-1, ::-1].swapaxes(2, 3))
     axes = list(zip(window.pad, window.stride, strict=False))
     # whole folded pixels that are padding are left out
     pad = tuple(2 - pad // stride for pad, stride in axes)
     out_pad = tuple(pad % stride for pad, stride in axes)
-    _convolve(
-        dy,
-        turned,
-        None,
-        dx,
-        _plan(PLAIN, pad, fold, out_pad, dx.shape[1:3], dy.shape[3], dx.shape[3]),
-    )
+    how = plan(PLAIN, pad, fold, out_pad, dx.shape[1:3], dy.shape[3], dx.shape[3])
+    _convolve(dy, turned, None, dx, how)
 
 
 def weight_gradient(x, dy, window):
     """dweight, summed over the images in a fixed order."""
     fold = Fold.of(window)
-    plan = _plan(fold, window.pad[:2], PLAIN, (0, 0), dy.shape[1:3], x.shape[3], dy.shape[3])
-    sums = (empty if len(x) else zeros)(x, (36, plan.channels, plan.filters))
-    for part in plan.parts(x):
-        tiles = _to_tiles(x[part], plan.tiles, fold, plan.pad, plan.channels)
-        gradients = _to_tiles(dy[part], plan.tiles, PLAIN, (0, 0), plan.filters, gradients=True)
-        add_products(tiles, gradients, sums, plan.spans_of(part), part.start == 0)
-    transformed = _transform(_square(x.dtype, back=True), sums).reshape(3, 3, *sums.shape[1:])
-    dweight = empty(x, (*window.size, x.shape[3], dy.shape[3]))
-    for taps, same in _blocks(dweight, transformed, fold):
-        taps[...] = same
-    return dweight
+    how = plan(fold, window.pad[:2], PLAIN, (0, 0), dy.shape[1:3], x.shape[3], dy.shape[3])
+    sums = (empty if len(x) else zeros)(x, (36, how.channels, how.filters))
+    for part in how.parts(x):
+        given, gradients = _room_for_tiles(part.stop - part.start, how, x.dtype)
+
+        def block(some, part=part, given=given, gradients=gradients):
+            where = some.start, some.stop, how.tiles.table
+            images_in(x[part], given, *where, False, *how.way_in.room("folded", x.dtype))
+            images_in(dy[part], gradients, *where, True, *how.way_gradients.room("folded", x.dtype))
+
+        run_blocks(block, *blocks(part.stop - part.start, how.transforms))
+        add_products(given, gradients, sums, how.spans_of(part), part.start == 0)
+    shape = (*window.size, x.shape[3], dy.shape[3])
+    return unfold_filters(transform_back(sums), shape, fold)
 
 
-class Plan(NamedTuple):
-    """How a convolution is computed, by its shapes alone.
-
-    fold, pad: of what goes in.  unfold, out_pad: of what comes out, PLAIN and zeros where that is y itself.
-    tiles: of the map that comes out, before it is unfolded.  channels, filters: of the folded maps,
-    whole vectors.
-    spans: (36, 6), see products.py, for one image.
-    """
-
-    fold: Fold
-    pad: tuple
-    unfold: Fold
-    out_pad: tuple
-    tiles: Tiles
-    channels: int
-    filters: int
-    spans: np.ndarray
-
-    def parts(self, x):
-        """Slices of the images whose tiles are there at once."""
-        image = 36 * self.tiles.count * (self.channels + self.filters) * x.itemsize
-        return cut(len(x), max(1, TILE_BYTES // max(1, image)))
-
-    def spans_of(self, part):
-        """The spans for these images."""
-        spans = self.spans.copy()
-        spans[:, :2] *= part.stop - part.start
-        return spans
-
-
-@functools.lru_cache(1024)
-def _plan(fold, pad, unfold, out_pad, size, channels, filters):
-    """size: (rows, columns) of y.  channels, filters: of x and y as they are."""
-    tiles = Tiles.of(
-        tuple(-(-(n + p) // s) for n, p, s in zip(size, out_pad, unfold.stride, strict=True))
-    )
-    whole = _whole(fold.count * channels), _whole(unfold.count * filters)
-    given = PLAIN.spans(whole[1]) if unfold == PLAIN else unfold.spans(filters, position=0)
-    parts = zip(tiles.spans(1), fold.spans(channels), given, strict=True)
-    spans = np.array([[n for part in three for n in (part.start, part.stop)] for three in parts])
-    return Plan(fold, pad, unfold, out_pad, tiles, *whole, spans)
-
-
-def _convolve(x, filters, bias, y, plan):
+def _convolve(x, filters, bias, y, how):
     """y = the convolution of folded x with filters (3, 3, channels, filters), unfolded, plus bias
     (or None).
     """
-    filters, tiles = (
-        _transform(_square(x.dtype), filters.reshape(9, *filters.shape[2:])),
-        plan.tiles,
-    )
-    offsets = np.zeros(plan.filters, x.dtype)
+    filters = transform(filters)
+    offsets = np.zeros(how.filters, x.dtype)
     offsets[: y.shape[3]] = 0 if bias is None else bias
-    as_it_is = plan.unfold == PLAIN and y.shape[3] == plan.filters
-    shape, geometry = (
-        (0, 0, 0) if as_it_is else (*tiles.size, plan.filters),
-        (*plan.unfold.stride, *plan.out_pad),
-    )
-    for part in plan.parts(x):
-        given = _to_tiles(x[part], tiles, plan.fold, plan.pad, plan.channels)
-        products = scratch("tiles out", (len(given), 36, plan.filters), x.dtype)
-        multiply_each(given, filters, products, plan.spans_of(part))
-
-        def block(some, products=products, y=y[part]):
-            whole = scratch("unfolded", shape, x.dtype)
-            part = some.start, some.stop, tiles.table
-            loops.images_out(
-                products.reshape(-1), offsets, y, *part, whole, plan.unfold.order, geometry
-            )
-
-        _run(block, part.stop - part.start, products)
+    way = _by_images if filters.nbytes <= FILTER_BYTES else _by_steps
+    way(x, filters, offsets, y, how)
 
 
-def _to_tiles(x, tiles, fold, pad, channels, gradients=False):
-    """Fold every image of x to what its tiles cover, and transform these: BT d B, of gradients A dy AT."""
-    more = 0 if gradients else 2  # pixels that tiles overlap by
-    out = scratch(
-        "tiles out" if gradients else "tiles in", (len(x) * tiles.count, 36, channels), x.dtype
-    )
-    shape = (4 * -(-tiles.size[0] // 4) + more, 4 * -(-tiles.size[1] // 4) + more, channels)
-    flat, geometry = out.reshape(-1), (*fold.stride, *fold.apart, *pad)
+def _by_images(x, filters, bias, y, how):
+    """A few images at a time all the way."""
+    chunk = how.chunk(x)
 
     def block(some):
-        folded = scratch("folded", shape, x.dtype)
-        loops.images_in(
-            x, flat, some.start, some.stop, tiles.table, gradients, folded, fold.order, geometry
+        room = _room_for_tiles(min(chunk, some.stop - some.start), how, x.dtype)
+        ways = how.way_in.room("folded", x.dtype), how.way_out.room("unfolded", x.dtype)
+        convolve_images(
+            x[some], y[some], bias, filters, room, how.spans, how.tiles.table, chunk, *ways
         )
 
-    _run(block, len(x), out)
-    return out
+    run_blocks(block, *blocks(len(x), how.products + how.transforms, chunk))
 
 
-def _run(block, images, tiles):
-    """block(some of the images) for all of them, whose transformed tiles these are."""
-    nanoseconds = 0.75 * tiles.size
-    at_once = images if nanoseconds < WORTH_SHARING else BLOCK_BYTES * images // tiles.nbytes
-    run_blocks(block, cut(images, max(1, at_once)), nanoseconds)
+def _by_steps(x, filters, bias, y, how):
+    """Many images step by step, so that filters are read seldom."""
+    for part in how.parts(x):
+        given, products = _room_for_tiles(part.stop - part.start, how, x.dtype)
+
+        def come(some, part=part, given=given):
+            where = some.start, some.stop, how.tiles.table
+            images_in(x[part], given, *where, False, *how.way_in.room("folded", x.dtype))
+
+        def leave(some, part=part, products=products):
+            where = some.start, some.stop, how.tiles.table
+            images_out(products, bias, y[part], *where, *how.way_out.room("unfolded", x.dtype))
+
+        work = blocks(part.stop - part.start, how.transforms / 2)
+        run_blocks(come, *work)
+        multiply_each(given, filters, products, how.spans_of(part))
+        run_blocks(leave, *work)
 
 
-def _whole(count):
-    """The next multiple of LANES: channels and filters are padded with zeros to it."""
-    return -(-count // LANES) * LANES
-
-
-def _fold_filters(weight, fold):
-    """(KH, KW, C, F) -> (3, 3, blocks * C, F), both padded to whole vectors, as Fold orders the channels."""
-    shape = (3, 3, _whole(fold.count * weight.shape[2]), _whole(weight.shape[3]))
-    if shape == weight.shape:
-        return np.ascontiguousarray(weight)
-    folded = zeros(weight, shape)
-    for taps, same in _blocks(weight, folded, fold):
-        same[...] = taps
-    return folded
-
-
-def _blocks(weight, folded, fold):
-    """Of every block its taps, at most 3x3, in filters as they are and in folded ones: [(view,
-    view), ...].
-    """
-    channels, filters = weight.shape[2:]
-    (down, across), (sh, sw), found = fold.apart, fold.stride, []
-    for (a, b), position in np.ndenumerate(fold.order):
-        taps = weight[
-            a * down : a * down + 2 * sh + 1 : sh, b * across : b * across + 2 * sw + 1 : sw
-        ]
-        own = slice(position * channels, (position + 1) * channels)
-        found.append((taps, folded[: len(taps), : taps.shape[1], own, :filters]))
-    return found
-
-
-@functools.cache
-def _square(dtype, back=False):
-    """The Kronecker square of G, or of GT: (36, 9) or (9, 36)."""
-    return np.kron(G.T, G.T).astype(dtype) if back else np.kron(G, G).astype(dtype)
-
-
-def _transform(square, values):
-    """matrix v matrix.T of every v along the first axis, in one product with the matrix's Kronecker
-    square.
-    """
-    out = empty(values, (len(square), *values.shape[1:]))
-    given, result = values.reshape(len(values), -1), out.reshape(len(out), -1)
-
-    def block(part):
-        np.matmul(square, given[:, part], out=result[:, part])
-
-    run_blocks(block, cut(result.shape[1], 1 << 14), result.size * len(values) / 10)
-    return out
+def _room_for_tiles(images, how, dtype):
+    """Memory for the transformed tiles of so many images, in and out."""
+    rows = images * how.tiles.count
+    return (
+        scratch("tiles in", rows_of(rows, how.channels), dtype),
+        scratch("tiles out", rows_of(rows, how.filters), dtype),
+    )
