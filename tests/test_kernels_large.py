@@ -41,13 +41,17 @@ CASES = pytest.mark.parametrize(
 )
 # elements around the start of an array: where an index of 32 bits would fall
 BEFORE, AFTER = 1 << 31, 1 << 34
+FLAGS = ["-O1", "-ffp-contract=off", "-std=c++20", "-pthread", "-Wno-attributes", "-fPIC"]
 MAP_NORESERVE = 0x4000  # Python names it from 3.13 on; Linux
 
-SHIM = """
+HEADER = """
 #include <barrier>
 #include <cmath>
 #include <thread>
 #include <vector>
+"""
+SHIM = """
+#include "standard.h"
 using std::fma;
 using std::isinf;
 using std::max;
@@ -103,6 +107,8 @@ def host(tmp_path_factory):
     if shutil.which("g++") is None:
         pytest.skip("no g++ to compile the kernels for the host")
     folder = tmp_path_factory.mktemp("host")
+    (folder / "standard.h").write_text(HEADER)  # compiled once for all kernels
+    subprocess.run(["g++", *FLAGS, "-x", "c++-header", folder / "standard.h"], check=True)
 
     @functools.cache
     def build(path, wide, pack):
@@ -111,16 +117,8 @@ def host(tmp_path_factory):
         text = SHIM % (shared, kernels.source(path), kernels.THREADS, BLOCKS)
         source.write_text(text + "".join(together(path, name) for name in BLOCKS_OF.get(path, [])))
         options = kernels.definitions(wide, pack, *TYPES.items())
-        flags = [
-            "-O1",
-            "-ffp-contract=off",
-            "-std=c++20",
-            "-pthread",
-            "-Wno-attributes",
-            "-shared",
-            "-fPIC",
-        ]
-        subprocess.run(["g++", *flags, *options, "-o", str(library), str(source)], check=True)
+        words = [*FLAGS, "-shared", *options, "-o", str(library), str(source)]
+        subprocess.run(["g++", *words], check=True)
         return ctypes.CDLL(str(library))
 
     return build
