@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 
 import numpy as np
 import pytest
@@ -65,7 +67,9 @@ def test_the_layers_that_are_not_in_the_paper():
     not (pathlib.Path(sys.executable).parent / "rawconv-train").exists(),
     reason="rawconv is not installed",
 )
-def test_every_command_runs(folder):
+def test_every_command_runs(folder, request):
+    if not request.config.getoption("--long"):
+        lend_packages(folder / ".venv")
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     for command in (command for command in COMMANDS if command not in ELSEWHERE):
         words = QUICK.get(command, command)
@@ -80,6 +84,13 @@ def test_every_command_runs(folder):
             timeout=1200,
         )
         assert result.returncode == 0, f"{words}\n{result.stdout}\n{result.stderr}"
+
+
+def lend_packages(environment):
+    """Make the virtual environment that the commands would make, with the packages of this one: half a minute less."""
+    venv.create(environment)
+    (site,) = environment.glob("[Ll]ib/**/site-packages")
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib"))
 
 
 def test_the_python_runs(folder, monkeypatch):
