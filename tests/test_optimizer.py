@@ -1,5 +1,7 @@
 """Gradient descent against its formula written out, filter renormalisation, and the schedules."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -204,3 +206,50 @@ def test_a_gpu_s_update_keeps_every_multiprocessor_busy(model):
         assert parts == 1 or step >= optimizer.ROWS
         blocks += across * parts
     assert blocks >= 2 * 132
+
+
+def test_a_small_net_s_update_is_one_call_of_a_compiled_loop():
+    """A call for each of its 16 parameters would take as long as the work."""
+    net = models.build("zf32", [str(i) for i in range(10)])
+    sgd, grads, calls = SGD(net), {}, []
+    for (layer, name), value in net.params.items():
+        grads.setdefault(layer, {})[name] = np.ones_like(value)
+    sgd.update(grads, 0.1, 1.0)
+    sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame.f_code.co_name))
+    sgd.update(grads, 0.1, 1.0)
+    sys.setprofile(None)
+    assert calls.count("run_ranges") == 1 and not {"sgd", "sgd_filters", "cut"} & set(calls)
+
+
+def test_an_update_follows_arrays_that_are_replaced():
+    """As those of a checkpoint are, or of a net that moves."""
+    net = small_net(np)
+    grads = {
+        name: {key: np.ones_like(v) for key, v in layer.params.items()}
+        for name, layer in net.layers
+    }
+    sgd = SGD(net, momentum=0.5, weight_decay=0.0, max_filter_rms=None)
+    sgd.update(grads, 0.1, 1.0)
+    before = net["fc2"].weight
+    net["fc2"].weight = before.copy()
+    sgd.velocity["fc2", "weight"] = np.full_like(before, 3.0)
+    sgd.update(grads, 0.1, 1.0)
+    np.testing.assert_allclose(net["fc2"].weight, before + 1.5 - 0.1, rtol=1e-12)
+    sgd.max_filter_rms = 1e-3
+    sgd.update(grads, 0.1, 1.0)
+    rms = np.sqrt(np.mean(net["conv1"].weight ** 2, axis=(0, 1, 2)))
+    np.testing.assert_allclose(rms, 1e-3, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "spoil", [np.asfortranarray, lambda weight: weight.astype(np.float32)], ids=["order", "dtype"]
+)
+def test_weights_that_do_not_lie_as_the_update_needs_them_are_refused(spoil):
+    net = small_net(np)
+    net["fc2"].weight = spoil(net["fc2"].weight)
+    grads = {
+        name: {key: np.ones_like(v) for key, v in layer.params.items()}
+        for name, layer in net.layers
+    }
+    with pytest.raises(ValueError, match="Parameter 2.*is not a contiguous array of float64"):
+        SGD(net).update(grads, 0.1, 1.0)

@@ -1,4 +1,4 @@
-"""What Numba has no words for, between threads: numbers that several write, and the address of machine code.
+"""What Numba has no words for: numbers that several threads write, addresses of machine code and of arrays.
 
 Each is written as LLVM's instruction of the same meaning, and called from loops as any function is.
 """
@@ -10,6 +10,7 @@ import platform
 from typing import Any
 
 from llvmlite import ir
+from numba import carray, njit
 from numba.core import cgutils, extending, types
 from numba.np.arrayobj import make_array
 
@@ -94,6 +95,20 @@ def on_stack(typing, arguments):  # type: ignore[no-untyped-def]
         return builder.ptrtoint(cgutils.alloca_once_value(builder, values[0]), INT)
 
     return types.intp(arguments), generate
+
+
+@intrinsic
+def _pointer_at(typing, place, like):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.intp, like), generate
+
+
+@njit
+def matrix_at(place, shape, like):  # type: ignore[no-untyped-def]
+    """Return the contiguous matrix of `shape` that lies at an address, in the dtype of `like`."""
+    return carray(_pointer_at(place, like), shape)
 
 
 @intrinsic

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..machine.arrays import array_module, on_cpu
 from ..machine.kernels import PARAMETERS, THREADS, Parameter, Parameters, launch, tiles
-from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_blocks
+from .update import Update
 
 if TYPE_CHECKING:
     from ..machine.arrays import Array
@@ -49,6 +46,7 @@ class SGD:
         self.velocity = {
             key: array_module(value).zeros_like(value) for key, value in net.params.items()
         }
+        self._update: Update | None = None  # of the arrays of the step before
 
     def update(self, grads: dict[str, dict[str, Array]], lr: float, scale: float) -> None:
         """Take one step.  scale: a factor of the summed gradients, 1 / the number of images in the batch."""
@@ -64,11 +62,16 @@ class SGD:
             steps.append(_Step(value, self.velocity[layer, name], grad, factors, limited))
         if steps and not on_cpu(steps[0].weight):
             return _step_on_gpu(steps, self.max_filter_rms or 0.0)
-        for weight, velocity, grad, factors, limited in steps:
-            if limited:
-                _step_filters(weight, velocity, grad, factors, self.max_filter_rms or 0.0)
-            else:
-                _step(weight, velocity, grad, factors)
+        if steps:
+            self._step_on_cpu(steps)
+
+    def _step_on_cpu(self, steps: list[_Step]) -> None:
+        arrays = [(step.weight, step.velocity) for step in steps]
+        limited = [step.limited for step in steps]
+        if self._update is None or not self._update.is_of(arrays, limited):
+            self._update = Update(arrays, limited)
+        grads, factors = [step.grad for step in steps], [step.factors for step in steps]
+        self._update.run(grads, factors, self.max_filter_rms or 0.0)
 
 
 class _Step(NamedTuple):
@@ -87,31 +90,6 @@ class Factors(NamedTuple):
     momentum: float
     rate: float
     weight_decay: float
-
-
-def _step(weight: Array, velocity: Array, grad: Array, factors: Factors) -> None:
-    arrays = [a.reshape(-1) for a in (weight, velocity, grad)]
-    typed = [weight.dtype.type(value) for value in factors]
-    run_blocks(
-        lambda part: sgd(*(a[part] for a in arrays), *typed),
-        cut(weight.size, 1 << 18),
-        weight.size / 2,
-    )
-
-
-def _step_filters(
-    weight: Array, velocity: Array, grad: Array, factors: Factors, max_filter_rms: float
-) -> None:
-    filters = weight.shape[-1]
-    weight, velocity, grad = (array.reshape(-1, filters) for array in (weight, velocity, grad))
-    *typed, radius = (weight.dtype.type(value) for value in (*factors, max_filter_rms))
-    squares = np.zeros(filters, weight.dtype)
-
-    def block(part: slice) -> None:
-        sgd_filters(weight, velocity, grad, squares, *typed, part.start, part.stop)
-        scale_filters(weight, squares, radius, part.start, part.stop)
-
-    run_blocks(block, cut(filters, 64), weight.size)
 
 
 def _step_on_gpu(steps: list[_Step], max_filter_rms: float) -> None:
@@ -138,49 +116,6 @@ def _step_on_gpu(steps: list[_Step], max_filter_rms: float) -> None:
 CU = __file__.replace("optimizer.py", "optimizer.cu")
 # blocks of a GPU's threads for one parameter, about; rows for one of them, at least
 BLOCKS, ROWS = 264, 16
-
-
-@loop
-def sgd(weight: Any, velocity: Any, grad: Any, momentum: Any, rate: Any, weight_decay: Any) -> None:
-    for i in range(len(weight)):
-        velocity[i] = momentum * velocity[i] - weight_decay * weight[i] - rate * grad[i]
-        weight[i] += velocity[i]
-
-
-@loop
-def sgd_filters(
-    weight: Any,
-    velocity: Any,
-    grad: Any,
-    squares: Any,
-    momentum: Any,
-    rate: Any,
-    weight_decay: Any,
-    first: Any,
-    last: Any,
-) -> None:
-    """sgd of the filters first .. last-1, and the sum of squares of each."""
-    squares = squares[first:last]
-    squares[:] = 0
-    for i in range(len(weight)):
-        w, v, g = weight[i, first:last], velocity[i, first:last], grad[i, first:last]
-        for o in range(last - first):
-            v[o] = momentum * v[o] - weight_decay * w[o] - rate * g[o]
-            w[o] += v[o]
-            squares[o] += w[o] * w[o]
-
-
-@loop
-def scale_filters(weight: Any, squares: Any, radius: Any, first: Any, last: Any) -> None:
-    """w_o = w_o * radius / RMS(w_o) for each of the filters first .. last-1 whose RMS exceeds radius."""
-    squares = squares[first:last]
-    for o in range(last - first):
-        squares[o] = radius / max(radius, np.sqrt(squares[o] / len(weight)))
-    if squares.min() < 1:
-        for i in range(len(weight)):
-            w = weight[i, first:last]
-            for o in range(last - first):
-                w[o] *= squares[o]
 
 
 SCHEDULES = ("plateau", "cosine", "step", "constant")
