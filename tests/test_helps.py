@@ -54,11 +54,15 @@ def test_there_are_all_commands():
 
 def test_the_first_line_is_what_it_does(asked):
     """Whole in the list of the commands of a terminal of 80 columns."""
-    _, command = asked
+    words, command = asked
     first = cleandoc(command.help).split("\n\n")[0]
     assert first.split()[0] in VERBS.split() and first.endswith("."), first
     if command is not main:
-        assert not command.get_short_help_str(80 - 6 - len("correspondence")).endswith("..."), first
+        group = words.rpartition(" ")[0]
+        beside = [name for name in COMMANDS if name.rpartition(" ")[0] == group]
+        names = max(len(name.rpartition(" ")[2]) for name in beside)
+        wide = 80 - 2 - 6 - names  # click leaves 2 columns, and 6 around the names
+        assert not command.get_short_help_str(wide).endswith("..."), first
 
 
 def test_examples_are_two_or_more_and_of_this_command(asked):
@@ -129,6 +133,18 @@ def test_the_defaults_of_dropout_and_of_the_first_layer_s_rate():
     assert help_of("rawconv-train", "--dropout").endswith("  [0.5; nets of 64 pixels: 0.3]")
     assert (SMALL.first_lr, LARGE.first_lr, LENET.first_lr) == (0.1, 1, 1)
     assert help_of("rawconv-train", "--rate").endswith("  [1; in zf64 and zf32 conv1=0.1]")
+
+
+@pytest.mark.parametrize("name", ["evolution", "filters", "transfer", "layers"])
+def test_experiments_that_train_their_net_say_so(name):
+    """--weights falls back on a training there, and on the shipped net everywhere else."""
+    assert "trained" in help_of(f"rawconv-experiment {name}", "--weights").partition("  [")[2]
+    assert "what the net learned from]" not in help_of(f"rawconv-experiment {name}", "--data")
+
+
+def test_experiments_on_one_net_take_the_shipped_one():
+    for name in ("occlusion", "invariance", "correspondence", "controls", "features"):
+        assert help_of(f"rawconv-experiment {name}", "--weights").endswith("else the shipped one]")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -117,7 +117,7 @@ def info(source, size, as_json):
 def verify(file, as_json):
     """Compare every picture of a packed FILE with its checksum.
 
-    The mean picture as well.
+    The mean picture is compared as well.
 
     Examples:
 

@@ -47,13 +47,13 @@ PATIENCE = 5  # seconds that a browser may take to open, where it is told why th
 @click.option(
     "--conv",
     type=click.Choice(("auto", "gemm", "winograd", "direct", "implicit")),
-    help="Way to compute convolutions.  [that of the checkpoint, else auto]",
+    help="Algorithm of the convolutions.  [that of the checkpoint, else auto]",
 )
 def main(images, weights, data, port, host, token, browser, device, conv):
     """Look into a net live in a browser: click a unit.
 
-    PICTUREs are held from the beginning; others are brought in the page, or taken from the data set.  The page is
-    served to this machine alone, until Ctrl-C.
+    The page opens with the PICTUREs; you can add others there, or take some of the data set.  It is served to this
+    machine alone, until Ctrl-C.
 
     Examples:
 

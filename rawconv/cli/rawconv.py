@@ -27,8 +27,8 @@ def main():
     rawconv visualize --layer 4
     rawconv train --data photos/ --epochs 30
 
-    Each command is also called by its own name, as rawconv-train.  The Tab key completes commands and options after
-    this line in a bash, or with zsh_source in a zsh:
+    Each command also has a name of its own, such as rawconv-train.  In bash, this line lets the Tab key complete
+    commands and options; in zsh, write zsh_source:
 
     \b
     eval "$(_RAWCONV_COMPLETE=bash_source rawconv)"

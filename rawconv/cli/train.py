@@ -179,8 +179,8 @@ def main(
 ):  # fmt: skip
     """Train a net.  Without arguments: zf64 on the built-in scenes.
 
-    Defaults stand in brackets, those of large nets, which see pictures of 128 pixels and more, after the others.
-    They are the paper's.
+    Defaults are in brackets.  Where large nets, for pictures of 128 pixels and more, have another default, it comes
+    second, and is the paper's.
 
     Examples:
 

@@ -94,7 +94,7 @@ from .common import (
 @click.option(
     "--report",
     metavar="FILE.html",
-    help="File for one page for a browser: every map and its units; of PICTUREs, why each is taken for what.",
+    help="File to write one page for a browser to: every map and its units, or why each PICTURE got its class.",
 )
 @click.option(
     "--label",
@@ -132,8 +132,8 @@ def main(
 ):
     """Draw what units respond to, projected down to pixels.
 
-    Without PICTURE: the strongest units of each map over a data set, beside the patches they saw (Zeiler & Fergus
-    2013, figure 2).  With PICTUREs: their classes, and what their strongest units saw.
+    Without PICTURE it draws the strongest units of each map over a data set, beside the patches they saw (Zeiler &
+    Fergus 2013, figure 2).  With PICTUREs it prints their classes, and draws what their strongest units saw.
 
     Examples:
 

@@ -17,8 +17,8 @@ def main():
     """Repeat the experiments of Zeiler & Fergus 2013.
 
     Each writes a figure, its numbers (JSON and CSV) and the options it ran with, into a folder of its own.  Without
-    options it takes the built-in net and pictures.  An interrupted one goes on where it stopped when it is started
-    again in the same way.
+    options it takes the shipped net, or trains the small ones that it compares.  An interrupted experiment goes on
+    where it stopped if you start it again in the same way.
 
     Examples:
 

@@ -33,7 +33,7 @@ def main(layer, units, rows, **where):
 
     Draws the strongest units of each feature map of a layer, projected as in the paper and with one thing exchanged:
     untrained nets up and down, another unit, mismatched filters, another picture's switches or none, the whole map,
-    the gradient's rule, guided, shared switches by max or overwriting.
+    the rules gradient and guided, and max or overwrite for shared switches.
 
     Examples:
 

@@ -40,13 +40,13 @@ from .shared import carry_out, fill_option, shared_options
 @seed_option
 @shared_options
 def main(parts, layers, size, draws, fill, count, seed, **where):
-    """Repeat Table 1: the same part of several pictures is hidden.
+    """Repeat Table 1: hide the same part of several pictures.
 
     Measures whether that changes the same features.
 
-    PARTS.json names pictures, where their parts are in rows and columns of pixels and, if you like, the object's "box":
-    [top, left, bottom, right], in which random positions are drawn.  Without it, built-in faces are taken, others in
-    each draw.
+    PARTS.json names pictures and the rows and columns of their parts, in pixels.  If you like, it also gives the
+    object's "box": [top, left, bottom, right], in which random positions are drawn.  Without PARTS.json, built-in faces
+    are taken, new ones in each draw.
 
     \b
     {"pictures": [{"file": "rex.jpg", "parts": {"nose": [120, 88], "left eye": [70, 61]}}, ...]}

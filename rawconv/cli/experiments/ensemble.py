@@ -23,7 +23,7 @@ def main(checkpoints, pictures, no_train, **where):
 
     Averages the softmax outputs of the nets, with one view of each picture and with ten.
 
-    Without CHECKPOINTs six small nets are trained on the built-in scenes: five of zf64 and one of zf64-wide, as the
+    Without CHECKPOINTs, six small nets are trained on the built-in scenes: five of zf64 and one of zf64-wide, as the
     paper has five nets and one with wider layers.
 
     Examples:

@@ -4,12 +4,23 @@ import click
 
 from ...errors import UsageError
 from ..common import command, say
-from .shared import carry_out, need_one_process, no_train_option, refuse_in_use, shared_options
+from .shared import (
+    carry_out,
+    defaults,
+    need_one_process,
+    no_train_option,
+    refuse_in_use,
+    shared_options,
+)
 
 SCENES, QUICK = "scenes:4000", "scenes:600"  # the pictures of the net that is trained
 RATE = 450  # pictures a second in training zf64 on two cores
 
 
+@defaults(
+    weights="the newest in runs/, else a small net that is trained",
+    data="what the net learned from; to train: scenes:4000",
+)
 @command("rawconv-experiment evolution")
 @click.option(
     "--maps",
@@ -21,7 +32,7 @@ RATE = 450  # pictures a second in training zf64 on two cores
 @click.option(
     "--epochs",
     type=click.IntRange(2),
-    help="Number of epochs of the net that is trained where no --weights are named.  [20]",
+    help="Number of epochs of the training, if no --weights are named.  [20]",
 )
 @click.option(
     "--train-twin",
@@ -40,9 +51,9 @@ def main(maps, epochs, train_twin, quick, no_train, **where):
 
     Draws the strongest unit of each map, epoch by epoch, from the snapshots that training leaves.
 
-    --weights names a checkpoint of a run; its folder must hold snapshots/.  By default the newest run in runs/, or,
-    where that has none or --data, --epochs or --quick is given, a small net and its twin are trained on the pictures of
-    --data or the built-in scenes.
+    --weights names a checkpoint of a run, whose folder must hold snapshots/.  The default is the newest run in runs/.
+    If that has no snapshots, or if --data, --epochs or --quick is given, a small net and its twin are trained on --data
+    or on the built-in scenes.
 
     Examples:
 

@@ -3,15 +3,26 @@
 import click
 
 from ..common import command, say
-from .shared import carry_out, need_one_process, no_train_option, refuse_in_use, shared_options
+from .shared import (
+    carry_out,
+    defaults,
+    need_one_process,
+    no_train_option,
+    refuse_in_use,
+    shared_options,
+)
 
 
+@defaults(
+    weights="twelve small nets that are trained",
+    data="what the nets learned from; to train: scenes:4000",
+)
 @command("rawconv-experiment filters")
 @click.option(
     "--against",
     multiple=True,
     metavar="FILE",
-    help="Checkpoint to compare with; repeatable.  Those that differ in their seeds alone are one arm.  [none]",
+    help="Checkpoint to compare with; repeatable.  Nets that differ only in their seed form one arm.  [none]",
 )
 @click.option(
     "--pictures",
@@ -23,7 +34,7 @@ from .shared import carry_out, need_one_process, no_train_option, refuse_in_use,
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Number of epochs of each training where no --weights are named.  [3]",
+    help="Number of epochs of each training, if no --weights are named.  [3]",
 )
 @click.option(
     "--quick",
@@ -33,12 +44,12 @@ from .shared import carry_out, need_one_process, no_train_option, refuse_in_use,
 @no_train_option
 @shared_options
 def main(against, pictures, epochs, quick, no_train, **where):
-    """Repeat Figure 6: filters that are dead, dominant or aliased.
+    """Repeat Figure 6: dead, dominant and aliased filters.
 
-    Draws and measures the first layers of several nets beside each other.
+    Draws and measures the first layers of several nets side by side.
 
-    Without --weights and --against two pairs of small nets are trained with three seeds each, on --data or the built-in
-    scenes: 7x7 filters every 2 pixels and 11x11 every 4; 7x7 with and without renormalisation.
+    Without --weights and --against, two pairs of small nets are trained with three seeds each, on --data or on the
+    built-in scenes: 7x7 filters every 2 pixels and 11x11 every 4; 7x7 with and without renormalisation.
 
     Examples:
 

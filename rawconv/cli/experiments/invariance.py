@@ -48,8 +48,8 @@ def main(pictures, low, high, shift, scale, distance, fill, label, count, measur
 
     Measures how far its features go, and whether its class stays.
 
-    With PICTUREs of your own, or the first validation pictures of different classes that the net gets right: --count
-    are drawn, and the numbers are over --measured.
+    Takes PICTUREs of your own, or else the first validation pictures of different classes that the net gets right: it
+    draws --count of them, and measures --measured.
 
     Examples:
 

@@ -3,9 +3,13 @@
 import click
 
 from ..common import command, seed_option
-from .shared import carry_out, new_class_options, shared_options
+from .shared import carry_out, defaults, new_class_options, shared_options
 
 
+@defaults(
+    weights="a small net that is trained on half of the classes",
+    data="the built-in scenes",
+)
 @command("rawconv-experiment layers")
 @click.option(
     "--per-class",
@@ -23,8 +27,8 @@ def main(per_class, folds, test, classifier, seed, epochs, all_classes, no_train
 
     Trains a linear SVM and a softmax on the features of layers 1..n, for classes the net has not seen.
 
-    Without --weights a small net is pretrained on the first half of the classes of --data (built-in: six of the scenes'
-    twelve, about a minute and a half on 2 cores), and kept; the other half are the new classes.
+    Without --weights, a small net is pretrained on the first half of the classes of --data (of the built-in scenes, six
+    of twelve, in about a minute and a half on 2 cores), and kept; the other half are the new classes.
 
     Examples:
 

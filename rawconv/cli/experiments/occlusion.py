@@ -21,7 +21,7 @@ from .shared import (
     default="conv5",
     show_default=True,
     metavar="LAYER",
-    help="Layer whose strongest feature map is measured; of a net without a conv5, the last below its classifier.",
+    help="Layer whose strongest feature map is measured; in a net without conv5, the last below the classifier.",
 )
 @click.option(
     "--square",
@@ -51,8 +51,8 @@ def main(pictures, layer, square, stride, fill, label, count, measured, **where)
 
     Measures what that does to a feature map and to the class.
 
-    With PICTUREs of your own, and then without a data set where the net names none, or the first validation pictures of
-    different classes that the net gets right.  Pictures are cut to the centre square that the net sees.
+    Takes PICTUREs of your own, or else the first validation pictures of different classes that the net gets right.
+    Pictures are cut to the centre square that the net sees.  PICTUREs need no data set if the net names none.
 
     Examples:
 

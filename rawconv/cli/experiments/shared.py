@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import re
 
 import click
 
@@ -23,6 +24,18 @@ SHARED = ("occlusion",)  # experiments whose steps several processes share
 def shared_options(function):
     """The options of every experiment, passed on as they are: `where` of carry_out."""
     return weights_option(where_options(function))
+
+
+def defaults(**texts):
+    """Let the helps of a command's options say these defaults, where they are not those of most commands."""
+
+    def say_them(asked):
+        for option in asked.params:
+            if option.name in texts:
+                option.help = re.sub(r"\[.+\]$", f"[{texts[option.name]}]", option.help)
+        return asked
+
+    return say_them
 
 
 label_option = click.option(
@@ -55,7 +68,7 @@ def new_class_options(function):
         click.option(
             "--all-classes",
             is_flag=True,
-            help="Use the classes too that --weights was trained on; their numbers are no transfer.",
+            help="Include the classes that --weights was trained on; results on them are no transfer.",
         ),
         click.option(
             "--epochs",
@@ -76,7 +89,7 @@ def new_class_options(function):
             default=5,
             show_default=True,
             type=click.IntRange(1),
-            help="Number of times that pictures to train and to test on are drawn from all of a class.",
+            help="Number of draws of training and test pictures from all pictures of a class.",
         ),
     ):
         function = option(function)

@@ -4,9 +4,13 @@ import click
 
 from ...errors import UsageError
 from ..common import command, options_given, seed_option
-from .shared import carry_out, new_class_options, shared_options
+from .shared import carry_out, defaults, new_class_options, shared_options
 
 
+@defaults(
+    weights="a small net that is trained on half of the classes",
+    data="the built-in scenes",
+)
 @command("rawconv-experiment transfer")
 @click.option(
     "--per-class",
@@ -25,14 +29,14 @@ from .shared import carry_out, new_class_options, shared_options
 def main(per_class, steps, folds, test, seed, epochs, all_classes, no_train, quick, **where):
     """Repeat Tables 4 to 6 and Figure 9: a net on new classes.
 
-    Trains a new softmax on fixed layers, and a net from scratch to compare with.
+    Trains a new softmax on fixed layers, and a net from scratch to compare with, on a few pictures of each of some
+    classes that the net has not seen.
 
-    For classes the net has not seen, a few pictures of each.  Without --weights a small net is pretrained on the first
-    half of the classes of --data (built-in: six of the scenes' twelve, about a minute and a half on 2 cores), and kept;
-    the other half are the new classes.
+    Without --weights, a small net is pretrained on the first half of the classes of --data (of the built-in scenes, six
+    of twelve, in about a minute and a half on 2 cores), and kept; the other half are the new classes.
 
-    A folder of PASCAL VOC (JPEGImages, ImageSets/Main) is table 6: average precision, learned from its list train and
-    tested on val.
+    For a folder of PASCAL VOC (JPEGImages, ImageSets/Main) it makes Table 6: it learns from the list train, is tested
+    on val, and measures the average precision.
 
     Examples:
 
