@@ -64,14 +64,20 @@ function fill(panel, picture, answer, key) {
         picture.classes.map(([number, name, p, logit], k) => ({ number, name, p, logit, rank: k + 1 })),
         { guessed: answer.guessed, true: answer.true, words: roles(picture, answer) })),
       element("div", { class: "picks" },
-        classPick("why-for", "Why", answer.guessed, (value) => change({ for: value })),
-        classPick("why-against", "and not", answer.true, (value) => change({ versus: value })),
+        classPick("why-for", "Why", answer.guessed, (value) => compare(value, answer.true, answer)),
+        classPick("why-against", "and not", answer.true, (value) => compare(answer.guessed, value, answer)),
         layerPick(answer))),
     element("section", { class: "why", "aria-label": "Contributions" },
       ...contributionsView(answer, names, faces, SHOWN)));
   panel.dataset.why = key;
   if (focused && panel.querySelector(`#${CSS.escape(focused)}`)) panel.querySelector(`#${CSS.escape(focused)}`).focus();
   loadFaces(picture, answer.layer, waiting, key);
+}
+
+/** Compare these two; one class that was chosen twice takes the place of the other. */
+function compare(first, other, answer) {
+  const both = Number(first) === Number(other) ? [answer.true, answer.guessed] : [first, other];
+  change({ for: String(both[0]), versus: String(both[1]) });
 }
 
 /** What the bars say of the two classes: what they are, where they are not just the ones that were picked. */
