@@ -78,6 +78,21 @@ def test_pictures_can_be_read_on_a_telephone(page, site, browser):
     tab.close()
 
 
+@pytest.mark.parametrize("page", ["book/3-pooling", "experiments/ablation", "speed", "commands"])
+def test_paper_holds_tables_pictures_and_lines_of_code(page, site, browser):
+    """Nothing on a printed page is wider than A4 between its margins, 700 pixels: it could not be scrolled."""
+    tab = browser.new_page(viewport={"width": 700, "height": 1000})
+    tab.emulate_media(media="print")
+    tab.goto((site / f"{page}.html").as_uri())
+    tab.wait_for_load_state("load")
+    wide = tab.locator("article :is(table, pre, pre code, img)").evaluate_all(
+        "all => all.filter(part => part.getBoundingClientRect().right > 700 || part.scrollWidth > part.clientWidth + 1)"
+        ".map(part => part.tagName + ' ' + part.textContent.slice(0, 60))"
+    )
+    assert not wide
+    tab.close()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_accessible(site, browser, scheme):
