@@ -59,6 +59,9 @@ from rawconv.visualize.trace import exact
             dict(size=(3, 11), stride=(1, 4), pad=(0, 5), groups=2, ceil_mode=False),
         ),
         (2, (60, 70, 2), 16, dict(size=2, pad=1)),
+        (9, (4, 5, 17), 48, dict(size=3, pad=1)),
+        (3, (9, 8, 24), 96, dict(size=(5, 3), stride=(2, 1), pad=(2, 1, 0, 2))),
+        (2, (7, 6, 40), 160, dict(size=3, pad=1, groups=2)),
     ],
 )
 def test_the_fast_ways_equal_the_equations(batch, shape, filters, settings, conv, xp, dtype):

@@ -6,7 +6,12 @@ instruction.
     splat(a, s)                 the number s in every lane, in the dtype of a
     v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
     copies(v, 8)                (v, v, v, v, v, v, v, v); the number is a constant
-    accumulate(...)             the micro-kernel of all products: sums that stay in registers
+    numbers(a, i, 8)            (a[i], ..., a[i + 7])
+    repeated(a, i, 2, 8)        8 times the 2 vectors that lie side by side from a[i] on
+    store_rows(a, i, n, s, 2)   the vectors of s, 2 side by side from a[i] on, 2 from a[i + n] on, ...
+    add_rows(a, i, n, s, 2)     the same, added to what is there
+    accumulate(...)             a micro-kernel of products: sums that stay in registers
+    accumulate_at(...)          the same, of numbers that lie anywhere, for several vectors at once
 
 LLVM vectorises a simple loop by itself; it gives up where values live in registers over several
 loops (the tiles of Winograd, the accumulators of a product), and there these vectors say what is
@@ -41,11 +46,10 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(scalar, LANES))
 
 
-def _pointer(context, builder, signature, array, index):
-    """To LANES numbers from array[index] on; they may start anywhere, so the alignment is that of
-    one number.
+def _pointer(context, builder, kind, array, index):
+    """To LANES numbers from array[index] on, an array of the Numba type `kind`; they may start
+    anywhere, so the alignment is that of one number.
     """
-    kind = signature.args[0]
     data = make_array(kind)(context, builder, array).data
     vector = context.get_value_type(Vector(kind.dtype))
     return builder.bitcast(
@@ -56,7 +60,7 @@ def _pointer(context, builder, signature, array, index):
 @intrinsic
 def load(typing, array, index):
     def generate(context, builder, signature, arguments):
-        pointer, alignment = _pointer(context, builder, signature, *arguments)
+        pointer, alignment = _pointer(context, builder, signature.args[0], *arguments)
         return builder.load(pointer, align=alignment)
 
     return Vector(array.dtype)(array, types.intp), generate
@@ -65,7 +69,7 @@ def load(typing, array, index):
 @intrinsic
 def store(typing, array, index, vector):
     def generate(context, builder, signature, arguments):
-        pointer, alignment = _pointer(context, builder, signature, *arguments[:2])
+        pointer, alignment = _pointer(context, builder, signature.args[0], *arguments[:2])
         builder.store(arguments[2], pointer, align=alignment)
         return context.get_dummy_value()
 
@@ -128,6 +132,105 @@ def accumulate(sums, a, i, step, along, b, j, down, count):
     for k in range(count):
         sums = _add_products(sums, a, i + k * along, step, load(b, j + k * down))
     return sums
+
+
+@numba.njit(inline="always")
+def accumulate_at(sums, a, places, runs, b, j, down):
+    """sums[p * V + v] += the sum over n of a[places[p] + step n] * vector v of the V that lie side by side
+    from b[j + n * down] on.
+
+    A number is read once for V vectors, and a vector once for all places.  runs: (starts,
+    from which to which of them, length, along); the steps are start, start + along, ..., `length` of
+    them for every start.  Returns the sums.
+    """
+    starts, first, last, length, along = runs
+    for run in range(first, last):
+        start, row = starts[run], j + (run - first) * length * down
+        for k in range(length):
+            sums = _add_outer(sums, a, places, start + k * along, b, row + k * down)
+    return sums
+
+
+@intrinsic(prefer_literal=True)
+def numbers(typing, array, index, count):
+    kind = types.UniTuple(array.dtype, count.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        data = make_array(array)(context, builder, arguments[0]).data
+        places = [
+            builder.add(arguments[1], ir.Constant(arguments[1].type, n)) for n in range(kind.count)
+        ]
+        found = [builder.load(builder.gep(data, [place])) for place in places]
+        return context.make_tuple(builder, kind, found)
+
+    return kind(array, types.intp, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def repeated(typing, array, index, vectors, count):
+    kind = types.UniTuple(Vector(array.dtype), vectors.literal_value * count.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        found = []
+        for v in range(vectors.literal_value):
+            place = builder.add(arguments[1], ir.Constant(arguments[1].type, v * LANES))
+            pointer, alignment = _pointer(context, builder, array, arguments[0], place)
+            found.append(builder.load(pointer, align=alignment))
+        return context.make_tuple(builder, kind, found * count.literal_value)
+
+    return kind(array, types.intp, vectors, count), generate
+
+
+def _write(added):
+    @intrinsic(prefer_literal=True)
+    def write(typing, array, index, step, sums, vectors):
+        wide = vectors.literal_value
+
+        def generate(context, builder, signature, arguments):
+            given, row, step, sums, _ = arguments
+            for n in range(sums.type.count):
+                place = builder.add(row, ir.Constant(row.type, n % wide * LANES))
+                pointer, alignment = _pointer(context, builder, array, given, place)
+                value = builder.extract_value(sums, n)
+                if added:
+                    value = builder.fadd(builder.load(pointer, align=alignment), value)
+                builder.store(value, pointer, align=alignment)
+                if n % wide == wide - 1:
+                    row = builder.add(row, step)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.intp, sums, vectors), generate
+
+    return write
+
+
+store_rows, add_rows = _write(added=False), _write(added=True)
+
+
+@intrinsic
+def _add_outer(typing, sums, a, places, i, b, j):
+    """(sums[0] + a[places[0] + i] * the first vector from b[j] on, ...), see accumulate_at."""
+    wide = sums.count // places.count
+
+    def generate(context, builder, signature, arguments):
+        sums, given, places, i, vectors, j = arguments
+        data = make_array(a)(context, builder, given).data
+        found = []
+        for v in range(wide):
+            place = builder.add(j, ir.Constant(j.type, v * LANES))
+            pointer, alignment = _pointer(context, builder, b, vectors, place)
+            found.append(builder.load(pointer, align=alignment))
+        for n in range(sums.type.count):
+            place = builder.add(builder.extract_value(places, n // wide), i)
+            number = builder.load(builder.gep(data, [place]))
+            product = builder.fmul(
+                _in_every_lane(builder, number, found[0].type), found[n % wide], flags=("contract",)
+            )
+            total = builder.fadd(builder.extract_value(sums, n), product, flags=("contract",))
+            sums = builder.insert_value(sums, total, n)
+        return sums
+
+    return sums(sums, a, places, types.intp, b, types.intp), generate
 
 
 @intrinsic
