@@ -434,7 +434,7 @@ def test_figure_7_maps_of_heat_lie_on_the_image(figures):  # noqa: F811
         np.testing.assert_allclose(axes.images[0].get_array(), values.reshape(rows, -1))
         assert axes.get_title() == title and axes.images[0].get_extent() == [-0.5, 23.5, 23.5, -0.5]
     assert heat.images[0].get_clim() == (0, 1.5) and p.images[0].get_clim() == (0, 1)
-    assert down.get_title() == "its projections, conv2"
+    assert down.get_title() == "its projections, conv2,\neach in its own scale"
     pixels = np.asarray(classes.images[0].get_array())
     assert (pixels[0, 0] * 255).round().tolist() == [0x46, 0x78, 0xBE], "the true class is blue"
     assert (pixels[0, 1] * 255).round().tolist() == [0xD7, 0x5F, 0x32]

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from exploring import saw, serving, session_of, tabs_of, until, wait_for
+from browsing import fits, violations
+from exploring import PHONE, WIDE, saw, serving, session_of, tabs_of, until, wait_for
 from test_explore_run import load, make_run, write_log
 
 from rawconv import checkpoint
@@ -94,3 +95,29 @@ def test_two_runs_stand_over_each_other(watched):
     assert "against=zf32-random-2" in tab.url
     label = tab.locator("#view-run .curves svg").first.get_attribute("aria-label")
     assert "Loss over 5 epochs" in label and "zf32-random-2 training 0.5" in label
+    names = tab.locator("#view-run .curves figure").first.locator(".end").all_text_contents()
+    assert sorted(names) == ["other training", "other validation", "training", "validation"]
+    assert "dotted: zf32-random-2" in tab.locator("#view-run .curves figcaption").first.inner_text()
+
+
+@pytest.mark.parametrize("colors", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE])
+def test_runs_are_accessible_and_fit(browser, run, viewport, colors):
+    with tabs_of(browser, run[2]) as new:
+        tab = new(viewport, colors)
+        for where in (RUN, f"{RUN}&against=zf32-random-2"):
+            tab.goto(run[2] + where)
+            tab.wait_for_selector("#view-run .curves svg")
+            wait_for(tab, saw(run[1]))
+            tab.wait_for_timeout(200)
+            assert violations(tab) == [] and fits(tab), where
+
+
+def test_a_unit_that_a_checkpoint_silences_is_a_frame_of_nothing(browser, run):
+    with tabs_of(browser, run[2]) as new:
+        tab = new()
+        tab.goto(run[2] + RUN.replace("conv2:7:2:1", "conv2:3:1:1"))
+        until(
+            tab,
+            "document.querySelector('#view-run .film figcaption')?.innerText.endsWith('nothing')",
+        )

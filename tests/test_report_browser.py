@@ -182,6 +182,7 @@ def test_the_net(visit):
         and "1 / 1" not in words
         and "conv2" in words
     )
+    assert "Each filter has its own scale" in words
     assert tab.locator("#net svg polyline").count() == 6 and tab.locator(".filters a").count() == 6
     tab.click(".filters a >> nth=2")
     assert chosen(tab)[1] == "Map 2"

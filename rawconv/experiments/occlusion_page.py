@@ -39,7 +39,11 @@ def draw(net, pictures, results, places, filled, numbers):
             _title(summary),
         )
         charts.heat(figure, row[1], share, f"activity of map {summary['map']}", (0, most), extent)
-        charts.show(row[2], _four(measured["down"]), f"its projections, {user_layer}")
+        charts.show(
+            row[2],
+            _four(measured["down"]),
+            f"its projections, {user_layer},\neach in its own scale",
+        )
         p = places.grid(measured["true"])
         charts.heat(figure, row[3], p, f"P({charts.short(summary['class'])})", (0, 1), extent)
         _classes(row[4], places.grid(measured["best"]), net.classes, shown.label, extent)

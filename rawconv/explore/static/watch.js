@@ -64,7 +64,8 @@ function addFrame({ fields, answer, projection }) {
   const key = JSON.stringify({ ...fields, unit: answer.unit });
   if (film.key !== key) film = { key, frames: [] };
   film.frames = film.frames.filter(({ net }) => net !== answer.net).slice(1 - FRAMES);
-  film.frames.push({ net: answer.net, epoch: run?.epochs.at(-1)?.epoch, image: projection });
+  film.frames.push({ net: answer.net, epoch: run?.epochs.at(-1)?.epoch, image: projection,
+    nothing: Boolean(answer.dead || answer.empty) });
   drawAgain();
 }
 
@@ -98,12 +99,13 @@ function curves() {
   if (!epochs.length) return element("p", { class: "soft" }, "No epoch is finished yet; then the curves begin.");
   const lines = (name, key, of) => runs.flatMap(([whose, dotted, rows]) => (
     [["training", "train", "a"], ["validation", "val", "b"]].map(([word, part, kind]) => ({
-      name: `${whose}${word}${name}`, label: dotted ? whose : word, kind: kind + dotted,
+      name: `${whose}${word}${name}`, label: dotted ? `other ${word}` : word, kind: kind + dotted,
       values: valuesAt(epochs, rows, `${part}_${key}`, of),
     }))));
+  const beside = other ? `; dotted: ${other.name}` : "";
   return element("div", { class: "curves" },
-    lineChart("Loss", "cross-entropy", epochs, lines("", "loss", (value) => value)),
-    lineChart("Error, %", "top-1", epochs, lines(" top-1", "top1", (share) => 100 * (1 - share))));
+    lineChart("Loss", `cross-entropy${beside}`, epochs, lines("", "loss", (value) => value)),
+    lineChart("Error, %", `top-1${beside}`, epochs, lines(" top-1", "top1", (share) => 100 * (1 - share))));
 }
 
 /** A column of a log at these epochs; undefined where it has none. */
@@ -113,11 +115,11 @@ function valuesAt(epochs, rows, key, of) {
 }
 
 function frames() {
-  const tiles = film.frames.map(({ net, epoch, image }) => {
+  const tiles = film.frames.map(({ net, epoch, image, nothing }) => {
     const canvas = makeCanvas(image.width, image.height, `Projection by net ${net}`);
     canvas.getContext("2d").drawImage(image, 0, 0);
     return element("figure", { "data-net": net }, canvas,
-      element("figcaption", {}, epoch === undefined ? "at first" : `epoch ${epoch}`));
+      element("figcaption", {}, epoch === undefined ? "at first" : `epoch ${epoch}`, nothing && ": nothing"));
   });
   return [element("div", { class: "thumbs film" }, tiles),
     element("p", { class: "soft hint" }, "A tile for each checkpoint since this unit was chosen, in its own scale.")];

@@ -20,7 +20,7 @@ export function netView() {
     panel("The checkpoint", "", factList(facts)),
     settings.length > 0 && panel("Recipe", "", factList(settings)),
     panel("Training", "wide", learningCurves(report.history)),
-    report.filters && panel(`Filters of ${report.filters.layer}`, "", filterWall(report.filters)),
+    report.filters && panel(`Filters of ${report.filters.layer}`, "", ...filterWall(report.filters)),
     panel("How to read the pictures", "prose", howToRead()),
     panel("Layers", "wide", layerTable(report.net)),
   ].filter(Boolean);
@@ -58,13 +58,15 @@ function layerTable(rows) {
 
 function filterWall(filters) {
   const layer = report.layers.find((found) => found.name === filters.layer);
-  return element("div", { class: "filters" }, Array.from({ length: filters.count }, (_, n) => {
+  const tiles = Array.from({ length: filters.count }, (_, n) => {
     const picture = canvasFor(filters.tile, 96, `Filter ${n}`);
     drawFilter(picture, filters, n);
     const there = layer && layer.maps.some((map) => map.n === n);
     if (!there) return element("span", {}, picture);
     return element("a", { href: `#${filters.layer}/${n}`, title: `Map ${n} of ${filters.layer}` }, picture);
-  }));
+  });
+  return [element("div", { class: "filters" }, tiles),
+    element("p", { class: "soft" }, "Grey is 0. Each filter has its own scale.")];
 }
 
 function learningCurves(rows) {
