@@ -106,6 +106,16 @@ def test_a_scan_is_left_beside_the_net_and_found_by_the_next_session(tmp_path, m
     assert not (tmp_path / "explore-2").exists()
 
 
+def test_a_page_that_opens_has_the_processors_for_itself(monkeypatch):
+    session = session_of(count=COUNT)
+    assert session.background() is False and not len(session._passes)
+    monkeypatch.setattr(session, "_opened", 0)
+    assert session.background() is True and len(session._passes) == 1
+    asks = session_of(count=COUNT)
+    asks.likes.wanted = True  # which a page asks last
+    assert asks.background() is True and len(asks._passes) == 1
+
+
 def test_a_data_set_that_takes_long_to_open_holds_up_nobody():
     session, begun, free = session_of(count=COUNT), threading.Event(), threading.Event()
     opened = session.pictures._open_data

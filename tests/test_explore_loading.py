@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from rawconv import checkpoint
 from rawconv.cli import explore
 from rawconv.errors import RawconvError
 from rawconv.explore import serve
+from rawconv.files import digests
 
 ROOT = pathlib.Path(__file__).parent.parent
 httpx = pytest.importorskip("httpx", reason="a client is needed: pip install httpx")
@@ -123,6 +125,19 @@ def test_a_net_that_cannot_be_read_is_told_to_the_browser_and_the_terminal(tmp_p
     assert answer.status_code == 503 and answer.json()["error"].startswith(str(path))
     assert result.stderr == quiet.stderr == f"Error: {answer.json()['error']}\n"
     assert result.exit_code == quiet.exit_code == 1
+
+
+def test_the_checksum_of_a_net_is_computed_once_beside_the_imports(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path / "w.h5", small_net(), {})
+    threads, compute = [], digests._digest
+
+    def noted(*given):
+        threads.append(threading.current_thread())
+        return compute(*given)
+
+    monkeypatch.setattr(digests, "_digest", noted)
+    explore._api(None, [], str(tmp_path / "w.h5"), None, "cpu", None)
+    assert [thread.name for thread in threads] == ["rawconv-digest"]
 
 
 def test_what_fails_by_a_bug_is_told_without_its_words(session):

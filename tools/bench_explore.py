@@ -31,9 +31,21 @@ from rawconv import checkpoint
 
 LAYERS = 4  # of those with positions, spread over the net
 READY = 120  # seconds that a page may take to have all its patches
-FIRST_PAGE = (
-    "body:has(#strip button) #seen[data-picture]"  # the net's layers, and the picture painted
-)
+SHOWN = {  # what the page has when it shows the net's layers and the picture, and then a projection
+    "first_page": "body:has(#strip button) #seen[data-picture]",
+    "first_projection": "#unit[data-sha256]",
+}
+# Playwright looks for an element twice a second at last; the page itself does so at each frame
+NOTED = """(shown) => {
+  window.noted = {};
+  const look = () => {
+    for (const [name, what] of Object.entries(shown)) {
+      if (!(name in window.noted) && document.querySelector(what)) window.noted[name] = Date.now() / 1000;
+    }
+    if (Object.keys(window.noted).length < Object.keys(shown).length) requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
 COUNTED = """() => {
   const ask = window.fetch;
   window.pending = 0;
@@ -120,24 +132,23 @@ def _noise(folder):
 def _measure(browser, weights, picture, clicks):
     """{"net", "first_page", "first_projection", "clicks", ...} of a checkpoint; None: the shipped one."""
     asks = ["--weights", weights, picture] if weights else ["--weights", str(checkpoint.shipped())]
-    begin = time.perf_counter()
+    begin = time.time()
     command = [sys.executable, "-m", "rawconv", "explore", *asks, "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         address = server.stdout.readline().strip()
         tab = browser.new_page(viewport={"width": 1400, "height": 900})
+        tab.add_init_script(f"({NOTED})({json.dumps(SHOWN)})")
         tab.goto(address, wait_until="commit")
-        tab.wait_for_selector(FIRST_PAGE, timeout=1000 * READY)
-        first_page = time.perf_counter() - begin
-        tab.wait_for_selector("#unit[data-sha256]", timeout=1000 * READY)
-        first_projection = time.perf_counter() - begin
+        tab.wait_for_selector(SHOWN["first_projection"], timeout=1000 * READY)
         _settle(tab)
+        noted = tab.evaluate("window.noted")
         tab.evaluate(COUNTED)
         before = reading()
         times = _clicks(tab, clicks)
         share = others(before, reading())
         return {
-            "net": tab.locator("#title").inner_text(), "first_page": first_page, "first_projection": first_projection,
+            "net": tab.locator("#title").inner_text(), **{name: at - begin for name, at in noted.items()},
             "clicks": {
                 "count": len(times), "median": statistics.median(times),
                 "percentile95": float(np.percentile(times, 95)), "most": max(times),

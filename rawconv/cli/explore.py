@@ -126,6 +126,11 @@ def _checked_token(host, token):
 
 def _api(run, images, weights, data, device, conv):
     """What answers the page's requests.  The page is served meanwhile: reading a net takes a second."""
+    from ..files.storage import begin_check
+
+    weights = run / "last.h5" if run else weights
+    if weights:
+        begin_check(weights)  # of a large net it takes as long as the imports below
     from ..explore.routes import api
     from ..explore.run_watch import RunWatch
     from ..machine.arrays import choose_device
@@ -154,7 +159,7 @@ def _session(load, run, images, weights, data):
     from ..files.run_folders import result_folder
     from ..training.runs import data_of
 
-    weights = run / "last.h5" if run else pathlib.Path(weights or checkpoint.default())
+    weights = pathlib.Path(weights or checkpoint.default())
     net, info = load(weights)
     stored = [(image, read(image, net.stored[0])) for image in images]
     source = data or info.get("data")

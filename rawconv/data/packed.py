@@ -29,10 +29,11 @@ import numpy as np
 
 from ..errors import RawconvError
 from ..files import schema
+from ..files.digests import digest
 from ..files.messages import escaped
 from ..files.positioned import read_at
 from ..files.progress import progress_bar
-from ..files.storage import SEAL, SIGNATURE, Group, Wrong, digest, foreign, hdf5, open_regular
+from ..files.storage import SEAL, SIGNATURE, Group, Wrong, foreign, hdf5, open_regular
 from ..machine.threads import cut
 from . import decode
 from .batches import permutation

@@ -7,8 +7,10 @@ run(load, sock, access(sock, "127.0.0.1"), opened)
 from __future__ import annotations
 
 import functools
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 FIRST_PORT, MORE = 8765, 50
 START_SECONDS = 30
+SETTLES = 2  # seconds after which a page that was opened at once has asked its first questions
 MISSING = (
     "The explorer needs Starlette and uvicorn, which are not installed; install them with "
     "pip install 'rawconv[explore]'."
@@ -79,10 +82,11 @@ class Serving:
             self.close()
             raise RawconvError("The explorer's server did not start.")
 
-    def wait(self) -> None:
-        """Wait until it ends; a signal's exception ends the wait."""
-        while self._thread.is_alive():
-            self._thread.join(1)  # without a time, no signal would end it on Windows
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait until it ends, or so long; a signal's exception ends the wait."""
+        end = time.monotonic() + seconds
+        while self._thread.is_alive() and (left := end - time.monotonic()) > 0:
+            self._thread.join(min(left, 1))  # without a time, no signal would end it on Windows
 
     def close(self) -> None:
         """End it: what is being answered has a second.  A second call does nothing."""
@@ -153,7 +157,8 @@ def run(
         try:
             opened()
             with hurrying():
-                api = load()
+                later.give(load())
+                serving.wait(SETTLES)
         except Exception as error:
             later.refuse(error)
             later.told.wait(patience)
@@ -161,5 +166,4 @@ def run(
         except BaseException:
             later.refuse(RawconvError("The server has ended before the net was read."))
             raise
-        later.give(api)
         serving.wait()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import pathlib
 import secrets
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 PASS_BYTES = 512 << 20  # of the maps and caches of all pictures that are held
 CONTROL_BYTES = 600 << 20  # of nets with other weights, for controls
 CLASSES = 10  # of a picture that are told
+OPENING = 2  # seconds until a page that was opened at once shows its first picture
 
 
 class Session:
@@ -65,6 +67,7 @@ class Session:
         self.net, self.info, self.weights = net, info or {}, pathlib.Path(weights)
         self.version = 1  # of the net: a run that is watched replaces it
         self.mark = secrets.token_hex(4)  # of this session, among all that a page may meet
+        self._opened = time.monotonic() + OPENING
         self._warm = False
         self.pictures = Pictures(net, open_data)
         self.likes = Likes(net, self.pictures, root)
@@ -260,7 +263,10 @@ class Session:
         """Do a little of what nobody waits for; return whether there is more.
 
         First a projection that nobody asked for: the loops that it needs are loaded then, or compiled.
+        But a page that opens has the processors for itself, until it asks what a map likes.
         """
+        if time.monotonic() < self._opened and not self.likes.wanted:
+            return False
         if self._warm:
             return self.likes.step()
         self._warm = True

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import math
 import os
 import pathlib
@@ -20,6 +19,7 @@ import numpy as np
 
 from ..errors import RawconvError, UsageError
 from . import processes
+from .digests import begin, digest
 
 SEAL = 512  # bytes: HDF5's smallest user block, which its readers skip
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -168,16 +168,9 @@ def check_seal(file: IO[bytes], kind: str, check_version: Callable[[int], object
     return size
 
 
-def digest(file: IO[bytes], *parts: tuple[int, int | None]) -> str:
-    """Return the SHA-256 of parts of an open file in hex; a part is (first byte, last byte + 1 or
-    None for the end).
-    """
-    sha = hashlib.sha256()
-    for start, end in parts:
-        file.seek(start)
-        while block := file.read(1 << 20 if end is None else min(1 << 20, end - file.tell())):
-            sha.update(block)
-    return sha.hexdigest()
+def begin_check(path: Path) -> None:
+    """Begin to compute what check_seal compares, beside other work: of a large file that takes a second."""
+    begin(path, (SEAL, None))
 
 
 def foreign(head: bytes, kind: str) -> Wrong:
