@@ -34,7 +34,8 @@ def test_a_scene_does_not_depend_on_its_batch(options):
 
 def test_a_scene_does_not_depend_on_threads(monkeypatch):
     many = scenes.draw(IDS)[0]
-    monkeypatch.setattr(threads, "_helpers", lambda: (0, None))
+    alone = threads._helpers()._replace(number=0)
+    monkeypatch.setattr(threads, "_helpers", lambda: alone)
     assert np.array_equal(many, scenes.draw(IDS)[0])
 
 

@@ -18,7 +18,7 @@ from ..machine import philox
 from ..machine.arrays import array_module
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_blocks
+from ..machine.threads import pieces, run_ranges
 
 if TYPE_CHECKING:
     from ..machine.arrays import Array
@@ -120,10 +120,8 @@ def _crop(
     )
     y = xp.empty((len(rows), *size, images.shape[3]), dtype)
     if xp is np:
-        run_blocks(
-            lambda part: crops(images, rows[part], positions[part], pixel_mean, y[part]),
-            cut(len(rows), 16),
-        )
+        arguments = images, rows, positions, pixel_mean, y
+        run_ranges(crops, len(rows), pieces(len(rows), 16), arguments, y.size)
     else:
         places = xp.asarray(np.column_stack([rows, positions]).astype(np.int64))
         launch(CU, "crops", y.size, images, places, pixel_mean, y, *images.shape[1:], *size)
@@ -134,9 +132,18 @@ CU = __file__.replace("augment.py", "augment.cu")
 
 
 @loop
-def crops(images: Any, rows: Any, positions: Any, pixel_mean: Any, y: Any) -> None:
+def crops(
+    first: Any,
+    last: Any,
+    thread: Any,
+    images: Any,
+    rows: Any,
+    positions: Any,
+    pixel_mean: Any,
+    y: Any,
+) -> None:
     (rows_of_crop, size), (height, width) = y.shape[1:3], pixel_mean.shape[:2]
-    for i in range(len(y)):
+    for i in range(first, last):
         top, left, flip = positions[i]
         # the columns of the crop that the picture has
         first = min(size, max(0, -left))

@@ -15,7 +15,7 @@ from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
 from ..machine.philox import low, philox4x32
-from ..machine.threads import cut, run_blocks
+from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .memory import Memory, Step
 
@@ -58,9 +58,7 @@ class Dropout(Layer):
         rows.append(np.asarray(samples, np.uint64))
         key = [np.uint64(number) for number in (self._threshold, seed, stream, epoch)]
         scale = x.dtype.type(self._scale)
-        run_blocks(
-            lambda part: dropout(*(array[part] for array in rows), scale, *key), cut(len(x), 16)
-        )
+        run_ranges(dropout, len(x), pieces(len(x), 16), (*rows, scale, *key), 2 * x.size)
         return y, kept
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, Grads]:
@@ -72,9 +70,8 @@ class Dropout(Layer):
             return self._draw_and_mask(dy, cache), {}
         dx, scale = empty(dy, dy.shape), dy.dtype.type(self._scale)
         arrays = [array.reshape(-1) for array in (dy, cache, dx)]
-        run_blocks(
-            lambda part: mask(*(array[part] for array in arrays), scale), cut(dy.size, 1 << 18)
-        )
+        size = pieces(dy.size, 1 << 18)
+        run_ranges(mask_pieces, dy.size, size, (*arrays, scale), dy.size / 3)
         return dx, {}
 
     def deconv(self, r: Array, cache: Any, rules: Rules = PAPER) -> Array:
@@ -124,7 +121,12 @@ def mask(x, kept, y, scale):
 
 
 @loop
-def dropout(x, y, kept, samples, scale, threshold, seed, stream, epoch):
+def mask_pieces(first, last, thread, x, kept, y, scale):
+    mask(x[first:last], kept[first:last], y[first:last], scale)
+
+
+@loop
+def dropout(first, last, thread, x, y, kept, samples, scale, threshold, seed, stream, epoch):
     """One Philox call serves four neighbouring elements; an element is kept where its word reaches
     the threshold.
 
@@ -133,7 +135,7 @@ def dropout(x, y, kept, samples, scale, threshold, seed, stream, epoch):
     """
     length, limit = x.shape[1], np.uint32(threshold)
     words = np.empty(4 * STRETCH, np.uint32)
-    for row in range(len(x)):
+    for row in range(first, last):
         for start in range(0, length, 4 * STRETCH):
             part = slice(start, start + 4 * STRETCH)
             given, out, keep = x[row, part], y[row, part], kept[row, part]

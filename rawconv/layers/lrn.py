@@ -13,7 +13,7 @@ from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import THREADS, launch
 from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_blocks
+from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .memory import Memory, Step
 
@@ -92,13 +92,12 @@ class LRN(Layer):
             )
         constants = (self.size // 2, *(x.dtype.type(v) for v in (self.alpha, self.beta, self.k)))
         x, given, out = (a.reshape(-1, channels) for a in (x, given, out))
-        pixels = max(1, 65536 // channels)
-        run_blocks(
-            lambda part: loop(x[part], given[part], out[part], *constants), cut(len(x), pixels)
-        )
+        size = pieces(len(x), 65536 // channels)
+        run_ranges(loop, len(x), size, (x, given, out, *constants), x.size * NANOSECONDS)
 
 
 CU = __file__.replace("lrn.py", "lrn.cu")
+NANOSECONDS = 1.5  # that a number takes, about
 SHARED_BYTES = 48 << 10  # that a block of threads has on every card
 
 
@@ -129,11 +128,11 @@ def _inverse_power(scale, beta, power):
 
 
 @loop(error_model="numpy")
-def lrn(x, given, y, half, alpha, beta, k):
+def lrn(first, last, thread, x, given, y, half, alpha, beta, k):
     channels = x.shape[1]
     squares = np.zeros(channels + 2 * half, x.dtype)
     scale, power = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
-    for i in range(len(x)):
+    for i in range(first, last):
         _scale(x[i], squares, half, alpha, k, scale)
         _inverse_power(scale, beta, power)
         for c in range(channels):
@@ -141,7 +140,7 @@ def lrn(x, given, y, half, alpha, beta, k):
 
 
 @loop(error_model="numpy")
-def lrn_back(x, dy, dx, half, alpha, beta, k):
+def lrn_back(first, last, thread, x, dy, dx, half, alpha, beta, k):
     channels = x.shape[1]
     squares, ratio = np.zeros(channels + 2 * half, x.dtype), np.zeros(channels + 2 * half, x.dtype)
     scale, power, total = (
@@ -150,7 +149,7 @@ def lrn_back(x, dy, dx, half, alpha, beta, k):
         np.empty(channels, x.dtype),
     )
     factor = 2 * alpha * beta
-    for i in range(len(x)):
+    for i in range(first, last):
         _scale(x[i], squares, half, alpha, k, scale)
         _inverse_power(scale, beta, power)
         for c in range(channels):

@@ -15,7 +15,7 @@ from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_blocks
+from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .cutouts import clear, gather
 from .memory import Memory, Step
@@ -154,16 +154,9 @@ class MaxPool(Layer):
             # the rows of the result, counted through all pictures
             rows = small_shape if loop is pool else large_shape
             rows, row_size = rows[0] * rows[1], max(1, rows[2] * rows[3])
-            blocks = cut(rows, max(1, 131072 // row_size))
-            arrays, nanoseconds = (
-                (large, small, switches),
-                large.size * (1 / 6 + 12 / large_shape[3]),
-            )
-            return run_blocks(
-                lambda part: loop(*arrays, part.start, part.stop, *window, *more),
-                blocks,
-                nanoseconds,
-            )
+            arguments = (large, small, switches, *window, *more)
+            nanoseconds = large.size * (1 / 6 + 12 / large_shape[3])
+            return run_ranges(loop, rows, pieces(rows, 131072 // row_size), arguments, nanoseconds)
         count = small.size if loop is pool else large.size
         geometry = (*large_shape[1:], *small_shape[1:3], *window)
         launch(CU, loop.__name__, count, large, small, switches, geometry, *more)
@@ -173,7 +166,7 @@ CU = __file__.replace("pool.py", "pool.cu")
 
 
 @loop
-def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
+def pool(first, last, thread, x, y, switches, kh, kw, sh, sw, top, left):
     """The output rows first..last-1, counted through all pictures."""
     height, width, channels = x.shape[1:]
     for row in range(first, last):
@@ -200,7 +193,7 @@ def pool(x, y, switches, first, last, kh, kw, sh, sw, top, left):
 
 
 @loop
-def unpool(dx, dy, switches, first, last, kh, kw, sh, sw, top, left, shared):
+def unpool(first, last, thread, dx, dy, switches, kh, kw, sh, sw, top, left, shared):
     """The input rows first..last-1: each place gathers from the windows over it, in reading order
     (no atomics).
     """

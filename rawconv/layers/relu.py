@@ -14,7 +14,7 @@ from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_blocks
+from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .memory import FLOAT, Memory, Step
 
@@ -88,7 +88,7 @@ def relu(x: Array, out: Array | None = None, ceiling: float = math.inf) -> Array
     out = empty(x, x.shape) if out is None else out
     xp, most = array_module(x), x.dtype.type(ceiling)
     if on_cpu(x) and x.flags.c_contiguous:
-        _in_blocks(relu_block, most, x, out)
+        _share(relu_pieces, most, x, out)
     else:
         xp.maximum(x, 0, out=out)
         if ceiling < math.inf:
@@ -105,18 +105,16 @@ def relu_grad(dy: Array, y: Array, dx: Array | None = None, ceiling: float = mat
         xp.ascontiguousarray(y),
     )
     if on_cpu(dy):
-        _in_blocks(relu_grad_block, most, dy, y, dx)
+        _share(relu_grad_pieces, most, dy, y, dx)
     else:
         launch(CU, "relu_grad_block", dy.size, most, dy, y, dx)
     return dx
 
 
-def _in_blocks(loop, ceiling, *arrays):
+def _share(loop, ceiling, *arrays):
     arrays = [array.reshape(-1) for array in arrays]
-    parts = cut(len(arrays[0]), 1 << 18)
-    run_blocks(
-        lambda part: loop(ceiling, *(array[part] for array in arrays)), parts, arrays[0].size / 3
-    )
+    count = len(arrays[0])
+    run_ranges(loop, count, pieces(count, 1 << 18), (ceiling, *arrays), count / 3)
 
 
 CU = __file__.replace(".py", ".cu")
@@ -131,6 +129,11 @@ def relu_block(ceiling, x, y):
 
 
 @loop
+def relu_pieces(first, last, thread, ceiling, x, y):
+    relu_block(ceiling, x[first:last], y[first:last])
+
+
+@loop
 def relu_grad_block(ceiling, dy, y, dx):
     """dx = dy where 0 < y < ceiling, else 0; without a ceiling, infinite ones are below it too.
 
@@ -141,3 +144,8 @@ def relu_grad_block(ceiling, dy, y, dx):
     for i in range(len(dy)):
         value = dy[i]
         dx[i] = value if (y[i] > 0) & ((y[i] < ceiling) | endless) else 0
+
+
+@loop
+def relu_grad_pieces(first, last, thread, ceiling, dy, y, dx):
+    relu_grad_block(ceiling, dy[first:last], y[first:last], dx[first:last])

@@ -229,6 +229,11 @@ def _nothing() -> None:
     """Wake a helper, which then watches its box."""
 
 
+def pieces(total: int, most: int) -> int:
+    """Return how long the pieces of range(total) are that threads share: an eighth, `most` at most."""
+    return max(1, min(most, -(-total // 8)))
+
+
 def cut(total: int, size: int) -> list[slice]:
     """Return slices of `size` that cover range(total); the last may be shorter."""
     if 0 < total <= size:

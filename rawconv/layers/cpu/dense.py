@@ -10,7 +10,7 @@ import numpy as np
 
 from ...machine.buffers import empty
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_blocks, scratch
+from ...machine.threads import cut, run_blocks, run_ranges, scratch
 from .gemm import add_bias, ceiling_of
 from .simd import LANES, accumulate, copies, splat, store
 
@@ -55,10 +55,8 @@ def weight_gradient(x, dy, window):
         return np.matmul(x.T, dy, out=dmatrix).reshape(shape)
     rows, columns, flat = _strips(x), _strips(dy), dmatrix.reshape(-1)
 
-    def block(part):
-        sum_images(rows, columns, flat, *dmatrix.shape, part.start, part.stop)
-
-    run_blocks(block, _eighths(len(rows), 64 // LANES), _cost(x, dmatrix))
+    arguments, size = (rows, columns, flat, *dmatrix.shape), max(64 // LANES, -(-len(rows) // 8))
+    run_ranges(sum_images, len(rows), size, arguments, _cost(x, dmatrix))
     return dmatrix.reshape(shape)
 
 
@@ -67,8 +65,8 @@ def _rows(x):
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def _eighths(length, least=64):
-    return cut(length, max(least, -(-length // 8)))
+def _eighths(length):
+    return cut(length, max(64, -(-length // 8)))
 
 
 def _cost(x, matrix):
@@ -87,7 +85,7 @@ def _strips(x):
 
 
 @loop
-def sum_images(rows, columns, out, height, width, first, last):
+def sum_images(first, last, thread, rows, columns, out, height, width):
     """out (height, width), flat: the sums over n of rows[a, n, i] * columns[b, n, j], in the strips
     first .. last-1.
     """

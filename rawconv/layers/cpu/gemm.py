@@ -10,12 +10,13 @@ import numpy as np
 
 from ...machine.buffers import empty, zeros
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_blocks, scratch
+from ...machine.threads import cut, run_blocks, run_ranges, scratch
 
 COLUMNS = 2 << 20  # bytes of a block of columns: it stays in the L2 cache
 ACCUMULATORS = 8  # of the weight gradient, at most: by shapes, so that its sum has one order
 # of dy for an accumulator, which is cleared and added up whatever it takes in
 LEAST_POSITIONS = 256
+ROWS = 1 << 14  # of dy, for one of the sums that the bias' gradient is the sum of
 PRODUCTS = 40  # multiplications and additions a nanosecond, about
 
 
@@ -115,17 +116,22 @@ def sum_of_rows(dy, gate=None):
 
     gate: (y, ceiling), both contiguous: the sum of dy where 0 < y < ceiling, elsewhere 0, which dy is from then on.
     """
-    parts, dy = cut(len(dy), 1 << 14), np.ascontiguousarray(dy)
-    sums = np.zeros((len(parts), dy.shape[1]), dy.dtype)
-
-    def block(i):
-        if gate is None:
-            sum_rows(dy[parts[i]], sums[i])
-        else:
-            sum_gated_rows(dy[parts[i]], gate[0][parts[i]], dy.dtype.type(gate[1]), sums[i])
-
-    run_blocks(block, range(len(parts)), dy.size / 4)
+    dy, (y, ceiling) = np.ascontiguousarray(dy), gate or (dy, -1)
+    sums = np.zeros((-(-len(dy) // ROWS), dy.shape[1]), dy.dtype)
+    arguments = dy, y, dy.dtype.type(ceiling), sums
+    run_ranges(sum_parts, len(sums), 1, arguments, dy.size / 4)
     return sums.sum(axis=0)
+
+
+@loop
+def sum_parts(first, last, thread, dy, y, ceiling, sums):
+    """sums[i] = the sum of ROWS rows of dy; a ceiling below 0: there is no gate."""
+    for i in range(first, last):
+        part = slice(i * ROWS, (i + 1) * ROWS)
+        if ceiling < 0:
+            sum_rows(dy[part], sums[i])
+        else:
+            sum_gated_rows(dy[part], y[part], ceiling, sums[i])
 
 
 @loop
