@@ -237,14 +237,14 @@ def test_outputs_are_those_of_the_matrices(size):
         rng.integers(-9, 9, (2 * tiles.count, 6, 6, 32)).astype(float),
         rng.integers(-9, 9, 32).astype(float),
     )
-    given = np.zeros(rows_of(2 * tiles.count, 32))
+    bounds, given = np.array([-5.0, 700.0]), np.zeros(rows_of(2 * tiles.count, 32))
     given[:, : 2 * tiles.count, :32] = tiles_of_y.reshape(-1, 36, 32).swapaxes(0, 1)
     y, no_fold = np.full((2, *size, 32), np.nan), (np.zeros((0, 0, 0)), PLAIN.order, (1, 1, 0, 0))
-    winograd_images.images_out(given, bias, y, 0, 2, tiles.table, *no_fold)
+    winograd_images.images_out(given, bias, bounds, y, 0, 2, tiles.table, *no_fold)
     for number, n, top, left, high, wide in tiles_of(size):
         used = tiles_of_y[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
         down, across = (ref.winograd_matrices(k)[0] for k in (high, wide))
-        want = np.einsum("ia,abc,jb->ijc", down, used, across) + bias
+        want = np.clip(np.einsum("ia,abc,jb->ijc", down, used, across) + bias, *bounds)
         np.testing.assert_allclose(
             y[n, top : top + high, left : left + wide], want, rtol=0, atol=1e-9
         )

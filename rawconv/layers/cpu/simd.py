@@ -5,6 +5,7 @@ instruction.
     store(a, i, v)              a[i : i + LANES] = v
     splat(a, s)                 the number s in every lane, in the dtype of a
     v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
+    bounded(v, low, high)       low where v <= low, high where v > high, else v: a NaN stays NaN
     copies(v, 8)                (v, v, v, v, v, v, v, v); the number is a constant
     numbers(a, i, 8)            (a[i], ..., a[i + 7])
     repeated(a, i, 2, 8)        8 times the 2 vectors that lie side by side from a[i] on
@@ -110,6 +111,18 @@ for _function, _instruction in (
     (operator.mul, "fmul"),
 ):
     _lane_by_lane(_function, _instruction)
+
+
+@intrinsic
+def bounded(typing, vector, low, high):
+    def generate(context, builder, signature, arguments):
+        value, *bounds = arguments
+        for sign, number in zip(("<=", ">"), bounds, strict=True):
+            bound = _in_every_lane(builder, number, value.type)
+            value = builder.select(builder.fcmp_ordered(sign, value, bound), bound, value)
+        return value
+
+    return vector(vector, vector.dtype, vector.dtype), generate
 
 
 @intrinsic(prefer_literal=True)

@@ -31,7 +31,6 @@ import numpy as np
 
 from ...machine.buffers import empty, zeros
 from ...machine.threads import run_blocks, scratch
-from ..relu import relu
 from .products import add_products, multiply_each, rows_of
 from .winograd_filters import fold_filters, transform, transform_back, unfold_filters
 from .winograd_images import convolve_images, images_in, images_out
@@ -87,14 +86,13 @@ def figures(shape, transposed=False):
 
 
 def forward(x, weight, bias, window, y, fuse_relu=None):
-    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, in a pass
-    of its own.
+    """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, of what leaves
+    the registers.
     """
     fold = Fold.of(window)
     how = plan(fold, window.pad[:2], PLAIN, (0, 0), y.shape[1:3], x.shape[3], y.shape[3])
-    _convolve(x, fold_filters(weight, fold), bias, y, how)
-    if fuse_relu is not None:
-        relu(y, y, fuse_relu)
+    bounds = (-math.inf, math.inf) if fuse_relu is None else (0, fuse_relu)
+    _convolve(x, fold_filters(weight, fold), _offsets(bias, bounds, y, how), y, how)
 
 
 def transpose(dy, weight, window, dx):
@@ -107,7 +105,7 @@ def transpose(dy, weight, window, dx):
     pad = tuple(2 - pad // stride for pad, stride in axes)
     out_pad = tuple(pad % stride for pad, stride in axes)
     how = plan(PLAIN, pad, fold, out_pad, dx.shape[1:3], dy.shape[3], dx.shape[3])
-    _convolve(dy, turned, None, dx, how)
+    _convolve(dy, turned, _offsets(None, (-math.inf, math.inf), dx, how), dx, how)
 
 
 def weight_gradient(x, dy, window):
@@ -129,18 +127,24 @@ def weight_gradient(x, dy, window):
     return unfold_filters(transform_back(sums), shape, fold)
 
 
-def _convolve(x, filters, bias, y, how):
-    """y = the convolution of folded x with filters (3, 3, channels, filters), unfolded, plus bias
-    (or None).
+def _offsets(bias, bounds, y, how):
+    """(bias or zeros, as long as the folded filters; the bounds of y), as arrays."""
+    offsets = np.zeros(how.filters, y.dtype)
+    if bias is not None:
+        offsets[: y.shape[3]] = bias
+    return offsets, np.array(bounds, y.dtype)
+
+
+def _convolve(x, filters, offsets, y, how):
+    """y = the convolution of folded x with filters (3, 3, channels, filters), unfolded, plus the
+    first and within the second of offsets.
     """
     filters = transform(filters)
-    offsets = np.zeros(how.filters, x.dtype)
-    offsets[: y.shape[3]] = 0 if bias is None else bias
     way = _by_images if filters.nbytes <= FILTER_BYTES else _by_steps
     way(x, filters, offsets, y, how)
 
 
-def _by_images(x, filters, bias, y, how):
+def _by_images(x, filters, offsets, y, how):
     """A few images at a time all the way."""
     chunk = how.chunk(x)
 
@@ -148,13 +152,13 @@ def _by_images(x, filters, bias, y, how):
         room = _room_for_tiles(min(chunk, some.stop - some.start), how, x.dtype)
         ways = how.way_in.room("folded", x.dtype), how.way_out.room("unfolded", x.dtype)
         convolve_images(
-            x[some], y[some], bias, filters, room, how.spans, how.tiles.table, chunk, *ways
+            x[some], y[some], *offsets, filters, room, how.spans, how.tiles.table, chunk, *ways
         )
 
     run_blocks(block, *blocks(len(x), how.products + how.transforms, chunk))
 
 
-def _by_steps(x, filters, bias, y, how):
+def _by_steps(x, filters, offsets, y, how):
     """Many images step by step, so that filters are read seldom."""
     for part in how.parts(x):
         given, products = _room_for_tiles(part.stop - part.start, how, x.dtype)
@@ -165,7 +169,7 @@ def _by_steps(x, filters, bias, y, how):
 
         def leave(some, part=part, products=products):
             where = some.start, some.stop, how.tiles.table
-            images_out(products, bias, y[part], *where, *how.way_out.room("unfolded", x.dtype))
+            images_out(products, *offsets, y[part], *where, *how.way_out.room("unfolded", x.dtype))
 
         work = blocks(part.stop - part.start, how.transforms / 2)
         run_blocks(come, *work)

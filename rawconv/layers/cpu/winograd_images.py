@@ -11,8 +11,8 @@ from .winograd_tiles import fold, gradients_to_tiles, inputs_to_tiles, tiles_out
 
 
 @loop
-def convolve_images(x, y, bias, filters, factors, spans, rectangles, step, way_in, way_out):
-    """y = the convolution of folded x with filters, `step` images at a time, unfolded, plus bias.
+def convolve_images(x, y, bias, bounds, filters, factors, spans, rectangles, step, way_in, way_out):
+    """y = the convolution of folded x with filters, `step` images at a time, unfolded, plus bias, within bounds.
 
     factors: the memory (tiles in, tiles out) of so many images.  spans: of one image, see products.py.
     rectangles: (k, 6), of Tiles.  way_in, way_out: (room for one folded image, order, geometry) as
@@ -24,7 +24,7 @@ def convolve_images(x, y, bias, filters, factors, spans, rectangles, step, way_i
         own[:, :2] *= last - first
         images_in(x[first:last], factors[0], 0, last - first, rectangles, False, *way_in)
         multiply_some(factors[0], filters, factors[1], own, 0, 36)
-        images_out(factors[1], bias, y[first:last], 0, last - first, rectangles, *way_out)
+        images_out(factors[1], bias, bounds, y[first:last], 0, last - first, rectangles, *way_out)
 
 
 @loop
@@ -48,7 +48,7 @@ def images_in(x, tiles, first, last, rectangles, gradients, folded, order, geome
 
 
 @loop
-def images_out(tiles, bias, y, first, last, rectangles, whole, order, geometry):
+def images_out(tiles, bias, bounds, y, first, last, rectangles, whole, order, geometry):
     """The images first .. last-1 of y from the tiles of all; `whole`: room for one before it is
     unfolded, or empty where there is nothing to unfold.  geometry: stride and pad of what is
     unfolded."""
@@ -57,7 +57,7 @@ def images_out(tiles, bias, y, first, last, rectangles, whole, order, geometry):
         start = 0
         for rectangle in rectangles:
             count = rectangle[2] * rectangle[3]
-            tiles_out(tiles, bias, out, start + n * count, rectangle)
+            tiles_out(tiles, bias, bounds, out, start + n * count, rectangle)
             start += len(y) * count
         if whole.size:
             unfold(whole, y[n], order, geometry)

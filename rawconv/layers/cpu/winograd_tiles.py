@@ -16,7 +16,7 @@ import numpy as np
 
 from ...machine.numba_cache import loop
 from . import winograd_points as points
-from .simd import LANES, load, store
+from .simd import LANES, bounded, load, store
 
 
 @numba.njit
@@ -82,12 +82,12 @@ gradients_to_tiles = transform_of(
 
 
 @numba.njit
-def tiles_out(tiles, bias, y, first, rectangle):
-    """y = AT m A + bias of every tile m."""
+def tiles_out(tiles, bias, bounds, y, first, rectangle):
+    """y = AT m A + bias of every tile m, kept within the two bounds."""
     top, left, down, across, high, wide = rectangle
     width, channels = y.shape[1:]
     step, plane = tiles.shape[2], tiles.shape[1] * tiles.shape[2]
-    half = np.empty(24 * LANES, y.dtype)
+    half, low, most = np.empty(24 * LANES, y.dtype), bounds[0], bounds[1]
     for tile in range(down * across):
         corner = (top + high * (tile // across)) * width + left + wide * (tile % across)
         for c in range(0, channels, LANES):
@@ -102,10 +102,10 @@ def tiles_out(tiles, bias, y, first, rectangle):
                 start = (corner + i * width) * channels + c
                 if wide == 4:
                     for j in range(4):
-                        store(y, start + j * channels, t[j] + offset)
+                        store(y, start + j * channels, bounded(t[j] + offset, low, most))
                 else:
                     for j in range(wide):
-                        store(y, start + j * channels, t[j] + offset)
+                        store(y, start + j * channels, bounded(t[j] + offset, low, most))
 
 
 @loop
