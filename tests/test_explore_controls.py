@@ -16,6 +16,7 @@ from test_visualize_cli import small_net
 import rawconv
 from rawconv.data import DataSet
 from rawconv.explore.session import Session
+from rawconv.visualize.contributions import contributions
 from rawconv.visualize.controls import control
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.projection import project
@@ -48,6 +49,7 @@ CONTROLS = {  # by id
     "redo": (PAGE, "test_undo_goes_back_through_what_was_chosen"),
     "copy-link": TAKEN, "copy-numbers": TAKEN, "save-picture": TAKEN, "save-numbers": TAKEN,
     "copy-picture": (HERE, "test_the_picture_is_copied"),
+    "ask-why": (HERE, "test_the_way_from_a_wrong_answer_to_the_units_that_gave_it"),
     "open-help": (HERE, "test_help_opens_by_its_button"),
     "seen-button": (PAGE, "test_arrows_move_among_maps_positions_and_views"),
     "place": (PAGE, "test_arrows_move_among_maps_positions_and_views"),
@@ -160,6 +162,30 @@ def test_a_link_names_the_two_classes(visit, session):
     tab.select_option("#why-against", "1")
     tab.wait_for_selector("#view-why .balance[data-classes='0 1']", timeout=SOON)
     assert tab.locator("#why-against").input_value() == "1"
+
+
+def test_the_way_from_a_wrong_answer_to_the_units_that_gave_it(visit, session):
+    """One click from the verdict: of a picture that is taken for another class, the guessed and the true one."""
+    net, wrong = session.net, None
+    for number in range(12):
+        picture = session.pictures.find(f"val:{number}")
+        guessed = int(forward_pass(net, picture.stored).logits[0].argmax())
+        if guessed != number % 2:
+            wrong = number, guessed
+    number, guessed = wrong
+    tab = visit(f"#p=val:{number}&u=conv2:7:2:1")
+    names = [net.classes[guessed], net.classes[1 - guessed]]
+    assert tab.locator("#ask-why").inner_text() == f"Why {names[0]}, and not {names[1]}?"
+    assert f"Taken for {names[0]}" in tab.locator("#verdict").inner_text()
+    tab.click("#ask-why")
+    tab.wait_for_selector(
+        f"#view-why .balance[data-classes='{guessed} {1 - guessed}']", timeout=SOON
+    )
+    until(tab, "document.querySelector('#tabs').getBoundingClientRect().top < innerHeight / 2")
+    assert tab.evaluate("document.activeElement.id") == "tab-why" and "view=why" in tab.url
+    found = contributions(forward_pass(net, stored(session, number)), "conv2", guessed, 1 - guessed)
+    best = str(found.strongest(1)[0][0].unit)
+    assert tab.locator("#view-why .side.for li").first.get_attribute("data-unit") == best
 
 
 def test_the_picture_is_copied(visit):

@@ -47,6 +47,7 @@ async function showPictures() {
   loaded.picture = value || null;
   byId("classes").replaceChildren(...(value ? classBars(value) : [element("li", { class: "soft" }, wordsOf(reason))]));
   byId("verdict").textContent = value ? verdict(value) : "";
+  offerWhy(value);
 }
 
 function showNone() {
@@ -54,6 +55,21 @@ function showNone() {
   const words = "No picture yet: drop one on the page, or open a file.";
   byId("classes").replaceChildren(element("li", { class: "soft" }, words));
   byId("verdict").textContent = "";
+  offerWhy(null);
+}
+
+/** The way to the view that says why this class, and not the true one, or the second. */
+function offerWhy(picture) {
+  const button = byId("ask-why"), [first, second] = picture?.classes ?? [];
+  button.hidden = !second;
+  if (!second) return;
+  const missed = picture.truth != null && picture.truth !== first[0];
+  button.textContent = `Why ${first[1]}, and not ${missed ? className(picture.truth) : second[1]}?`;
+  button.onclick = () => {
+    change({ view: "why", for: "", versus: "", of: "" });
+    byId("views").scrollIntoView();
+    byId("tab-why").focus({ preventScroll: true });
+  };
 }
 
 const wordsOf = (reason) => (reason instanceof Refused ? reason.message : "This picture is no longer there.");
