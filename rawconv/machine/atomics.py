@@ -9,10 +9,13 @@ import os
 import platform
 from typing import Any
 
-from llvmlite import ir
-from numba import carray, njit
-from numba.core import cgutils, extending, types
-from numba.np.arrayobj import make_array
+from . import environment
+
+environment.check()
+from llvmlite import ir  # noqa: E402  (after the check, whose errors are one sentence)
+from numba import carray, njit  # noqa: E402
+from numba.core import cgutils, extending, types  # noqa: E402
+from numba.np.arrayobj import make_array  # noqa: E402
 
 intrinsic: Any = extending.intrinsic
 INT = ir.IntType(64)
