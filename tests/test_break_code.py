@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+pytest.importorskip("resource", reason="Windows bounds no process's memory")
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
 pytestmark = pytest.mark.skipif(
     not TOOLS.exists(), reason="the checkout's tools/ is not here: installed tests"

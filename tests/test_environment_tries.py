@@ -242,6 +242,10 @@ def attempt(seed, files, place):
     return wrong and f"seed {seed}: {wrong}\n{this}\ncode {code}\n{out[-500:]}\n{err[-2000:]}"
 
 
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="what bash's ulimit, /dev/full and /proc do is that of Linux",
+)
 @pytest.mark.parametrize("count", [10, pytest.param(500, marks=pytest.mark.long)])
 def test_no_machine_makes_a_command_fail_in_an_ugly_way(count, files, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -50,6 +50,7 @@ def started(*words, cwd):
         process.communicate()
 
 
+@pytest.mark.posix
 def test_it_prints_its_address_answers_and_ends_by_ctrl_c(tmp_path, net_file):
     (tmp_path / "cat.png").write_bytes(png_of())
     with started("--weights", net_file, tmp_path / "cat.png", cwd=tmp_path) as (url, process):

@@ -58,6 +58,7 @@ def state(process):
         return ""
 
 
+@pytest.mark.posix
 def test_a_part_that_is_late_is_ended_with_all_it_started(tmp_path):
     begin = time.monotonic()
     found = run(LATE, tmp_path)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 
 import pytest
 
@@ -84,6 +85,7 @@ def test_a_machine_without_control_groups(tmp_path):
     assert limits.cpu_quota(tmp_path) == math.inf and limits.cpus(tmp_path) >= 1
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS bounds no address space")
 def test_the_bound_of_ulimit():
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_AS)

@@ -95,7 +95,10 @@ def test_an_edited_file_is_compiled_anew(run, monkeypatch):
 
 def test_what_cannot_be_written_is_done_without_after_one_line(run, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    for bad in (tmp_path / "file", tmp_path / "file" / "below", pathlib.Path("/proc/nowhere")):
+    places = [tmp_path / "file", tmp_path / "file" / "below"]
+    if os.path.isdir("/proc"):  # where nobody makes folders
+        places.append(pathlib.Path("/proc/nowhere"))
+    for bad in places:
         monkeypatch.setenv("NUMBA_CACHE_DIR", str(bad))
         hits, misses, said = run()
         assert (hits, misses, len(said)) == (0, 2, 1) and f"cannot be kept in {bad}" in said[0]

@@ -63,6 +63,7 @@ def test_the_layers_that_are_not_in_the_paper():
     assert table - {"layer"} - set(re.split(", | and ", named.strip())) == paper | {"Softmax"}
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(
     not (pathlib.Path(sys.executable).parent / "rawconv-train").exists(),
     reason="rawconv is not installed",

@@ -199,6 +199,7 @@ def interrupt(program, folder, seed):
     return None
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.long)])
 def test_a_signal_in_the_first_three_seconds_ends_the_command_every_time(count, program, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""Kill a small training again and again with SIGKILL, resume it each time, and compare with an
+"""Kill a small training again and again at any moment, resume it each time, and compare with an
 undisturbed run.
 
     python tools/kill_test.py              100 kills at random moments (some minutes); --kills 5 for a short one
@@ -10,7 +10,6 @@ no file was left damaged at any time.
 import json
 import pathlib
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -86,7 +85,7 @@ def main(kills, seed):
                 process.wait(dice.uniform(0, 3))  # a process takes about a second to begin
                 break  # it came to its end
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 process.wait()
             done += 1
             try:
