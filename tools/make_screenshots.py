@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 import click
+from make_pictures import reduced
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -78,7 +79,7 @@ def photograph(browser, address, screen, path):
     with tempfile.TemporaryDirectory() as folder:
         tab.screenshot(path=f"{folder}/screen.png")
         with Image.open(f"{folder}/screen.png") as image:
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+            reduced(image.convert("RGB")).save(path, optimize=True)
     tab.close()
 
 
