@@ -161,5 +161,5 @@ def test_the_workflows_are_sound_and_call_the_commands_of_readme():
     run(ROOT, "-c", main, "--builtin-schema", "github-workflows", path)
     text = path.read_text()
     assert "tools/test.sh" in text and "shared" not in text
-    for python in ("3.10", "3.11", "3.12", "3.13", "3.14"):
-        assert f'"{python}"' in text
+    assert 'python: ["3.10", "3.11", "3.12", "3.13", "3.14"]' in text
+    assert "system: [ubuntu-latest, macos-14, windows-latest]" in text
