@@ -59,9 +59,14 @@ def test_it_prints_its_address_answers_and_ends_by_ctrl_c(tmp_path, net_file):
         (picture,) = told["pictures"]
         about = httpx.get(f"{url}api/pictures/{picture}", timeout=60).json()
         assert about["name"] == "cat.png" and told["weights"] == "w.h5" and told["run"] is None
+        port = int(url.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 60) as sock:
+            sock.sendall(b"no request\r\n\r\n")
+            assert b" 400 " in sock.recv(1 << 16)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        assert process.returncode == 130 and "Traceback" not in err
+        assert process.returncode == 130 and err.splitlines()[-1] == "Interrupted."
+        assert "Traceback" not in err and "Invalid HTTP" not in err  # which fills no terminal
     assert not (tmp_path / "runs").exists()
 
 

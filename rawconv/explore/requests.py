@@ -18,10 +18,20 @@ from .session import Session
 from .worker import Gone, Replaced, Worker
 
 JSON_BYTES = 64 << 10  # of a question
+BODY_SECONDS = 60  # that a body may take to arrive: few are taken at once
 
 
 async def body(request: Request, most: int) -> bytes:
-    """Read what a request brings, at most so many bytes.  HTTPException 413: it is more."""
+    """Read what a request brings, at most so many bytes.  HTTPException 413: it is more; 408: it takes too long."""
+    try:
+        return await asyncio.wait_for(_body(request, most), BODY_SECONDS)
+    except asyncio.TimeoutError:
+        raise HTTPException(
+            408, f"This did not arrive within {BODY_SECONDS} seconds; send it again"
+        ) from None
+
+
+async def _body(request: Request, most: int) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

@@ -106,7 +106,7 @@ def _server_of(application: Any, opened: Callable[[], object]) -> Any:
     import uvicorn
 
     config = uvicorn.Config(
-        application, log_level="warning", access_log=False, server_header=False,
+        application, log_level="error", access_log=False, server_header=False,
         date_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=75, h11_max_incomplete_event_size=32 << 10,
         ws="none", http="h11", loop="asyncio", proxy_headers=False,
     )  # fmt: skip
