@@ -10,11 +10,11 @@ from .products import PRODUCTS
 from .winograd_filters import whole
 from .winograd_positions import PLAIN, Tiles
 
-# of the transformed tiles that are there at once, in and out: room for a few in the second cache,
-# where all is done with them before the next; else in the third
-CHUNK_BYTES, PART_BYTES = 1 << 20, 4 << 20
-# as many tiles at least, where each brings all filters or their gradients into the cache again
-PART_TILES = 192
+# of the transformed tiles, in and out, of images that go all the way together: about the second cache
+CHUNK_BYTES = 1 << 20
+# of those of a part, whose images take each step together: at least and at most, and between these
+# twice as much as the transformed filters, which each part brings into the cache again
+PART_BYTES, MOST_BYTES = 2 << 20, 64 << 20
 BLOCK = 300_000  # nanoseconds, about, of what one call computes
 
 
@@ -52,8 +52,9 @@ class Plan(NamedTuple):
 
     def parts(self, x):
         """Slices of the images whose tiles are there at once."""
-        most = PART_BYTES // self.image_bytes(x), -(-PART_TILES // max(1, self.tiles.count))
-        return cut(len(x), max(1, *most))
+        filters = 36 * self.channels * self.filters * x.itemsize
+        most = min(MOST_BYTES, max(PART_BYTES, 2 * filters))
+        return cut(len(x), max(1, most // self.image_bytes(x)))
 
     def chunk(self, x):
         """How many images have their tiles in the second cache at once."""
