@@ -22,14 +22,14 @@ from ..window import Window
 from . import dense, depthwise, direct, gemm, winograd
 
 ALGORITHMS = {  # the first that supports a shape
-    "depthwise": depthwise, "dense": dense, "direct": direct, "winograd": winograd, "gemm": gemm,
+    "depthwise": depthwise, "dense": dense, "winograd": winograd, "direct": direct, "gemm": gemm,
 }  # fmt: skip
 # considered whatever is asked for: the first two are exact where they fit
 ALWAYS = ("depthwise", "dense", "gemm")
 CHOICES = ("auto", "gemm", "winograd", "direct")  # of --conv
 # Of what `auto` chooses and of the sums it takes: one more with every change by which the same seed
 # gives other bits.  Checkpoints keep it.
-AUTO_VERSION = 3
+AUTO_VERSION = 4
 # positions of dx for one of dy: a convolution of the padded dy multiplies mostly zeros beyond
 MOST_ZEROS = 1.9
 

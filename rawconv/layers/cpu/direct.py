@@ -18,11 +18,13 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_blocks, scratch
+from ...machine.threads import cut, run_ranges, scratch, thread_count
 from ..relu import relu_block
-from .gemm import ACCUMULATORS, transpose  # noqa: F401 (of strides: columns are as fast)
+from .gemm import ACCUMULATORS, ceiling_of
+from .gemm import transpose as transpose  # of strides: columns are as fast
 from .simd import (
     LANES,
     accumulate_at,
@@ -34,13 +36,15 @@ from .simd import (
     store_rows,
 )
 
-MOST_CHANNELS = 4  # otherwise columns are worth their while
+MOST_WEIGHTS = 160_000  # numbers of all filters; more do not stay in the second cache
+REGISTER = 64 if get_host_cpu_features().get("avx512f") else 32  # bytes; the bits are the same
 MANY = 8  # positions of the output, or numbers of a window, whose sums are in registers at once
 PADDED = 256 << 10  # bytes of padded images that are there at once, for the second cache
-BLOCK = 250_000  # nanoseconds, about, of the products that one call computes
+# blocks: so many at least, for all threads to share, but of so many nanoseconds, about, at least
+PIECES, LEAST = 16, 25_000
 # terms of a sum in registers; such sums are then added, so that rounding errors, which grow with
 # the root of a sum's length, stay small
-DEPTH = 256
+DEPTH, DEPTH_BACK = 256, 128
 PRODUCTS = 50  # multiplications and additions a nanosecond, about
 
 
@@ -49,7 +53,7 @@ def supports(shape, forced=False, transposed=False):
     return (
         shape.weight[3] % LANES == 0
         and math.prod(shape.out_size) >= MANY
-        and (forced or shape.weight[2] <= MOST_CHANNELS)
+        and (forced or math.prod(shape.weight) <= MOST_WEIGHTS)
     )
 
 
@@ -57,110 +61,129 @@ def forward(x, weight, bias, window, y, fuse_relu=None):
     """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, of each
     block while it is in the cache.
     """
-    plan = _plan(window, x.shape, y.shape, x.itemsize)
-    matrix = np.ascontiguousarray(weight).reshape(-1)
-    offsets = np.zeros(y.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias)
-
-    def block(part):
-        images, rows = part
-        room, found = plan.padded(x, images, rows)
-        out, places = y[images, rows].reshape(-1), found.reshape(-1)
-        convolve(room, places, (plan.lines, plan.run), matrix, offsets, out)
-        if fuse_relu is not None:
-            relu_block(y.dtype.type(fuse_relu), out, out)
-
-    run_blocks(block, plan.blocks, plan.nanoseconds)
+    plan = _plan(window, x.shape, y.shape, x.itemsize, PIECES)
+    bias = np.zeros(y.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias)
+    filters = np.ascontiguousarray(weight).reshape(-1), bias, ceiling_of(fuse_relu, y)
+    arguments = _lines(x), filters, y.reshape(-1), plan.rooms(x.dtype), plan.blocks, plan.of_window
+    run_ranges(convolve, len(plan.blocks), 1, arguments, plan.nanoseconds)
 
 
 def weight_gradient(x, dy, window):
     """dweight, in some sums of their own, which are added in their order."""
-    plan, filters = _plan(window, x.shape, dy.shape, x.itemsize), dy.shape[3]
-    parts = cut(len(plan.blocks), max(1, -(-len(plan.blocks) // ACCUMULATORS)))
-    across = dy.shape[2], window.stride[1] * x.shape[3]
-    sums = np.zeros((len(parts), len(plan.taps) * filters), x.dtype)
+    plan, filters = _plan(window, x.shape, dy.shape, x.itemsize, 1), dy.shape[3]
+    taps = plan.of_window[2]
+    sums = np.zeros((plan.shares[-1, 0] + 1, len(taps) * filters), x.dtype)
+    maps = _lines(x), dy.reshape(-1)
+    arguments = maps, sums, plan.rooms(x.dtype), plan.blocks, plan.shares, plan.of_window
+    run_ranges(add_gradients, len(plan.shares), 1, arguments, plan.nanoseconds)
+    total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
+    shape = *window.size, x.shape[3], filters
+    return total[: math.prod(shape)].reshape(shape)
 
-    def block(index):
-        for images, rows in plan.blocks[parts[index]]:
-            room, found = plan.padded(x, images, rows)
-            starts, given = found[..., 0].reshape(-1), dy[images, rows].reshape(-1)
-            add_gradients(room, starts, across, plan.taps, given, sums[index], filters)
 
-    run_blocks(block, range(len(parts)), plan.nanoseconds)
-    terms = plan.run * len(plan.lines) * filters
-    return sums.sum(axis=0)[:terms].reshape(*window.size, x.shape[3], filters)
+def _lines(x):
+    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
 
 
 class Plan(NamedTuple):
     """How a convolution is computed, by its shapes alone.
 
-    blocks: (images, rows) of the output, slices, each for one call; so few that their padded images
-    stay in the cache.  nanoseconds: of all, about.
-    places: where in the padded images the window of each position of a block starts (image, row, column).
-    run: the numbers of a window's row.  lines: where its rows are, from the window's start on.
-    taps: where all its numbers are; at the end some more, any, for whole blocks of MANY.
-    lengths: (pad at the top, stride down, KH, numbers of the pad on the left and of a padded line).
+    blocks: (first image, last, first row of the output, last) each; so few that their padded
+    images stay in the cache.  room: numbers that these take.  nanoseconds: of all, about.
+    shares: of the weight's gradient, (sum, first block, last, first tap, last) each; the last sum is the last one's.
+    of_window: (where in the padded images the windows of a block's positions start, where those
+    of its rows do, taps: where all the numbers of a window are, from its start on, and some more,
+    any, for whole blocks of MANY; where its lines are; lengths).  lengths: (numbers of a line of
+    the window, positions of a row of the output and numbers between them, rows of the output, pad
+    at the top, numbers of that on the left, stride down, numbers of a padded line).
     """
 
-    blocks: list
+    blocks: np.ndarray
+    room: int
     nanoseconds: float
-    places: np.ndarray
-    run: int
-    lines: np.ndarray
-    taps: np.ndarray
-    lengths: tuple
+    shares: np.ndarray
+    of_window: tuple
 
-    def padded(self, x, images, rows):
-        """(what some rows of the output see of some images, with zeros around it, flat; its places)."""
-        top, stride, kh, left, line = self.lengths
-        x, count = x[images], rows.stop - rows.start
-        room = scratch("padded", (len(x), (count - 1) * stride + kh, line), x.dtype)
-        pad(x.reshape(*x.shape[:2], -1), room, top - rows.start * stride, left)
-        return room.reshape(-1), self.places[: len(x), :count]
+    def rooms(self, dtype):
+        """Room for the padded images of each thread."""
+        return scratch("padded", (thread_count(), self.room), dtype)
 
 
 @functools.lru_cache(1024)
-def _plan(window, x, y, itemsize):
-    """x, y: shapes of the input and the output."""
+def _plan(window, x, y, itemsize, pieces):
+    """x, y: shapes of the input and the output.  pieces: blocks at least, if they are not too small then."""
     (kh, kw), (sh, sw), (top, left) = window.size, window.stride, window.pad[:2]
     (count, height, width, _), channels = y, x[3]
     line = channels * max((width - 1) * sw + kw, left + x[2])
     nanoseconds = math.prod(y) * kh * kw * channels / PRODUCTS
-    pieces = max(1, round(nanoseconds / BLOCK))
+    pieces = max(1, min(pieces, round(nanoseconds / LEAST)))
     # of an image: one, unless it is large or images are few
     split = max(-(-pieces // max(1, count)), height * sh * line * itemsize // PADDED)
     split = max(1, min(split, height // -(-MANY // width)))
-    rows = [slice(height * n // split, height * (n + 1) // split) for n in range(split)]
-    most = max(part.stop - part.start for part in rows)
+    rows = [(height * n // split, height * (n + 1) // split) for n in range(split)]
+    most = max(last - first for first, last in rows)
     image = ((most - 1) * sh + kh) * line
-    at_once = min(count // pieces, PADDED // (image * itemsize)) if split == 1 else 1
-    images = cut(count, max(1, at_once))
-    n, i, j = np.ogrid[: images[0].stop if images else 0, :most, :width]
+    at_once = min(-(-count // pieces), PADDED // (image * itemsize)) if split == 1 else 1
+    images = [(part.start, part.stop) for part in cut(count, max(1, at_once))]
+    blocks = np.array([(*some, *part) for some in images for part in rows], np.int64).reshape(-1, 4)
+    at_once = max((last - first for first, last in images), default=0)
+    n, i, j = np.ogrid[:at_once, :most, :width]
+    starts = n * image + i * sh * line + j * sw * channels
     lines = np.arange(kh) * line
     taps = (lines[:, None] + np.arange(kw * channels)).reshape(-1)
+    taps = np.pad(taps, (0, -taps.size % MANY))
+    lengths = kw * channels, width, sw * channels, height, top, left * channels, sh, line
+    of_window = starts.reshape(-1), starts[..., 0].ravel(), taps, lines, lengths
     return Plan(
-        [(some, part) for some in images for part in rows],
+        blocks,
+        at_once * image,
         nanoseconds,
-        n * image + i * sh * line + j * sw * channels,
-        kw * channels,
-        lines,
-        np.pad(taps, (0, -taps.size % MANY)),
-        (top, sh, kh, left * channels, line),
+        _shares(len(blocks), len(taps), nanoseconds),
+        of_window,
     )
 
 
-@loop
-def pad(x, padded, top, left):
-    """padded[n, i, j] = x[n, i - top, j - left], zero outside x."""
-    height, length = x.shape[1:]
-    for n in range(len(x)):
-        for i in range(padded.shape[1]):
-            line = padded[n, i]
-            if 0 <= i - top < height:
-                line[:left] = 0
-                line[left : left + length] = x[n, i - top]
-                line[left + length :] = 0
+def _shares(blocks, taps, nanoseconds):
+    """Blocks to sums, and, where they are few, the numbers of a window to parts."""
+    parts = cut(blocks, max(1, -(-blocks // ACCUMULATORS))) or [slice(0, 0)]
+    pieces = max(1, min(ACCUMULATORS // len(parts), round(nanoseconds / LEAST)))
+    some = cut(taps, -(-taps // MANY // pieces) * MANY)
+    return np.array(
+        [(n, a.start, a.stop, b.start, b.stop) for n, a in enumerate(parts) for b in some]
+    )
+
+
+@numba.njit
+def pad_block(x, room, block, kh, lengths):
+    """Write what a block sees of x, with zeros around it, to room, flat.
+
+    Returns how many rows of the output, of all images, are before it and in it.
+    """
+    image, end, row, bottom = block
+    _, _, _, height, top, left, stride, line = lengths
+    rows, at, size = bottom - row, 0, x.shape[2]
+    for n in range(image, end):
+        for i in range(row * stride - top, (bottom - 1) * stride - top + kh):
+            if 0 <= i < x.shape[1]:
+                room[at : at + left] = 0
+                room[at + left : at + left + size] = x[n, i]
+                room[at + left + size : at + line] = 0
             else:
-                line[:] = 0
+                room[at : at + line] = 0
+            at += line
+    return image * height + row, (end - image) * rows
+
+
+@numba.njit
+def ends(filters, itemsize):
+    """Where the filters end that go together by three vectors, and after them those by one; two for
+    the others.  One alone where it takes more than a register.
+    """
+    if itemsize * LANES > REGISTER:
+        return 0, filters
+    if filters % (2 * LANES) == 0:
+        return 0, 0
+    return (3 * LANES, 3 * LANES) if filters > LANES else (0, LANES)
 
 
 def positions_of(vectors):
@@ -193,21 +216,23 @@ sum_one, sum_two, sum_three = positions_of(1), positions_of(2), positions_of(3)
 
 
 @loop
-def convolve(padded, places, window, weight, bias, y):
-    """y = the convolution at some places of padded images, all flat.
-
-    window: (where its rows are, how many numbers each has).
-    """
-    filters, first = len(bias), 0
-    if filters % (2 * LANES):
-        if filters > LANES:
-            sum_three(padded, places, window, weight, bias, y, 0)
-            first = 3 * LANES
-        else:
-            sum_one(padded, places, window, weight, bias, y, 0)
-            first = LANES
-    for f in range(first, filters, 2 * LANES):
-        sum_two(padded, places, window, weight, bias, y, f)
+def convolve(first, last, thread, x, filters, y, rooms, blocks, of_window):
+    """The blocks first .. last-1 of y, flat; filters: (weight, bias, ceiling of the ReLU)."""
+    (weight, bias, ceiling), (places, _, _, lines, lengths) = filters, of_window
+    room, window, count = rooms[thread], (lines, lengths[0]), len(bias)
+    three, one = ends(count, weight.itemsize)
+    for block in range(first, last):
+        before, rows = pad_block(x, room, blocks[block], len(lines), lengths)
+        some, size = places[: rows * lengths[1]], lengths[1] * count
+        out = y[before * size : (before + rows) * size]
+        for f in range(0, three, 3 * LANES):
+            sum_three(room, some, window, weight, bias, out, f)
+        for f in range(three, one, LANES):
+            sum_one(room, some, window, weight, bias, out, f)
+        for f in range(one, count, 2 * LANES):
+            sum_two(room, some, window, weight, bias, out, f)
+        if ceiling >= 0:
+            relu_block(ceiling, out, out)
 
 
 def taps_of(vectors):
@@ -229,17 +254,31 @@ add_one, add_two, add_three = taps_of(1), taps_of(2), taps_of(3)
 
 
 @loop
-def add_gradients(padded, rows, across, taps, dy, total, filters):
-    """total += the gradient of the weights from dy at some rows of padded images, all flat."""
-    (width, step), odd = across, filters % (2 * LANES)
-    at_once = max(1, DEPTH // width)
-    for first in range(0, len(rows), at_once):
-        runs, done = (rows, first, min(len(rows), first + at_once), width, step), 0
-        if odd and filters > LANES:
-            add_three(padded, runs, taps, dy, total, 0, filters)
-            done = 3 * LANES
-        elif odd:
-            add_one(padded, runs, taps, dy, total, 0, filters)
-            done = LANES
-        for f in range(done, filters, 2 * LANES):
-            add_two(padded, runs, taps, dy, total, f, filters)
+def add_gradients(first, last, thread, maps, sums, rooms, blocks, shares, of_window):
+    """The shares first .. last-1 of the gradient of the weights; maps: (x, dy flat)."""
+    (x, dy), (_, starts, taps, lines, lengths) = maps, of_window
+    room, filters = rooms[thread], sums.shape[1] // len(taps)
+    for n in range(first, last):
+        part, begin, end, top, bottom = shares[n]
+        total, some = sums[part, top * filters : bottom * filters], taps[top:bottom]
+        for block in range(begin, end):
+            before, rows = pad_block(x, room, blocks[block], len(lines), lengths)
+            given = dy[before * lengths[1] * filters :]
+            add_block(room, (starts, rows, lengths[1], lengths[2]), some, given, total, filters)
+
+
+@numba.njit
+def add_block(padded, runs, taps, dy, total, filters):
+    """total += the products of a block with dy; runs: (where rows start, how many of how many
+    positions, from one position to the next).
+    """
+    starts, rows, width, across = runs
+    at_once, (three, one) = max(1, DEPTH_BACK // width), ends(filters, dy.itemsize)
+    for row in range(0, rows, at_once):
+        some = starts, row, min(rows, row + at_once), width, across
+        for f in range(0, three, 3 * LANES):
+            add_three(padded, some, taps, dy, total, f, filters)
+        for f in range(three, one, LANES):
+            add_one(padded, some, taps, dy, total, f, filters)
+        for f in range(one, filters, 2 * LANES):
+            add_two(padded, some, taps, dy, total, f, filters)
