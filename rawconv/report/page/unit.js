@@ -14,7 +14,8 @@ export function unitView(layer, map, rank) {
   if (unit.dead) return deadUnit(rank);
   const title = layer.score ? `The score in picture ${rank + 1}` : `Unit ${rank + 1}`;
   const faces = FACES.slice(0, layer.patches ? 2 : 1).map((word, face) => largeTile(layer, map, rank, face, word));
-  const about = element("div", { class: "about" }, factList(factsOf(layer, unit)), locator(unit, report.picture, report.places));
+  const about = element("div", { class: "about" },
+    factList(factsOf(layer, unit)), locator(unit, report.picture, report.places));
   return [
     element("h3", {}, title, element("small", {}, ` of ${map.units.length}`)),
     unit.empty && element("p", { class: "soft" }, emptyWords(layer, unit)),
