@@ -39,10 +39,11 @@ NEEDS = {  # beside what every user has
 }
 # what takes longer than ten seconds runs with less to do, and literally with --long
 LESS = {
-    "rawconv-experiment invariance": "--count 2 --measured 3",
-    "rawconv-experiment controls": "--units 8",
-    "rawconv-experiment controls --layer 5 --units 32": "--units 8",
-    "rawconv-experiment occlusion": "--count 1 --measured 3",
+    "rawconv-experiment invariance": "--count 1 --measured 1",
+    "rawconv-experiment controls": "--units 3",
+    "rawconv-experiment controls --layer 5 --units 32": "--units 3",
+    "rawconv-experiment occlusion": "--count 1 --measured 1",
+    "rawconv-experiment ensemble rawconv/scenes.h5": "--pictures 200",
     "rawconv-experiment filters --data my-pictures/": "--quick",
 }
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()

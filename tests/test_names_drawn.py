@@ -113,7 +113,7 @@ def test_a_folder_that_is_not_utf_8_goes_through_every_command(tmp_path, monkeyp
         (visualize, "--weights r/last.h5 --layer 1 --units 1 --out v --report v.html --device cpu"),
         (visualize, "--weights r/last.h5 --layer 1 --units 1 --out w --device cpu d/val/caf\udce9/0\udce8.png"),
         (train, "--test-only --weights r/last.h5 --out t --device cpu"),
-        (occlusion, "--weights r/last.h5 --count 1 --out o --device cpu"),
+        (occlusion, "--weights r/last.h5 --count 1 --measured 1 --stride 8 --out o --device cpu"),
         (data_command, "pack d d.h5 --size 32"), (data_command, "show d.h5"), (data_command, "info d.h5 --json"),
         (data_command, r"show d --class caf\xe9 --out s.png"), (data_command, "show d --class caf\udce9 --out t.png"),
         (train, "--test-only --weights r/last.h5 --data d.h5 --out u --device cpu"),

@@ -295,7 +295,10 @@ def test_dropout_is_what_was_asked_in_a_new_net_and_in_given_weights(tmp_path):
         "cpu",
         "--dropout",
     )
-    for name, dropout, more in (("a", "0.25", ()), ("b", "0", ("--weights", "a/last.h5"))):
+    for name, dropout, more in (
+        ("a", "0.25", ("--model", "zf32")),
+        ("b", "0", ("--weights", "a/last.h5")),
+    ):
         done = run_train(tmp_path, *words, dropout, "--out", name, *more)
         assert done.returncode == 0, done.stderr
         found = checkpoint.load(tmp_path / name / "last.h5").net
