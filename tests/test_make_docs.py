@@ -4,7 +4,9 @@ import json
 import pathlib
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
 pytestmark = pytest.mark.skipif(
@@ -22,6 +24,20 @@ def tool(monkeypatch):
     import make_docs
 
     return make_docs
+
+
+def test_pictures_lose_colours_only_where_it_is_not_seen(monkeypatch):
+    """A chart of few colours is reduced; noise, which 256 colours would change, is kept as it is."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import make_pictures
+
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    chart = np.full((90, 90, 3), 255, np.uint8)
+    chart[20:40, 10:80] = 70, 120, 190
+    kept, few = (make_pictures.reduced(Image.fromarray(pixels)) for pixels in (noise, chart))
+    assert (kept.mode, few.mode) == ("RGB", "P")
+    assert np.array_equal(np.asarray(kept), noise)
+    assert np.array_equal(np.asarray(few.convert("RGB")), chart)
 
 
 def block(template, shown):
