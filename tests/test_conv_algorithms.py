@@ -167,11 +167,13 @@ def test_each_map_gets_its_bias(shape, fuse_relu, xp, dtype):
         (32, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, True)),  # the paper's conv3
         (32, (26, 26), (5, 5, 96, 256), dict(size=5, stride=2), (True, True)),  # its conv2
         # too few places for the filters
-        (1, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, False)),
+        (1, (7, 7), (3, 3, 512, 512), dict(size=3, pad=1), (True, False)),
+        (1, (13, 13), (3, 3, 256, 384), dict(size=3, pad=1), (True, True)),
         (128, (16, 16), (3, 3, 48, 96), dict(size=3, pad=1), (True, True)),  # conv2 of zf64
         (128, (16, 16), (5, 5, 32, 64), dict(size=5, pad=2), (True, True)),  # of zf32
-        (128, (16, 16), (5, 5, 16, 64), dict(size=5, pad=2), (True, False)),  # too few channels
-        (8, (8, 8), (3, 3, 96, 128), dict(size=3, pad=1), (True, False)),  # too little work in all
+        (128, (16, 16), (5, 5, 8, 64), dict(size=5, pad=2), (True, False)),  # too few channels
+        (3, (8, 8), (3, 3, 96, 128), dict(size=3, pad=1), (True, True)),
+        (3, (8, 8), (3, 3, 32, 48), dict(size=3, pad=1), (True, False)),  # too little work in all
         (512, (1, 1), (3, 3, 256, 384), dict(size=3), (True, False)),  # a tile for one place
         (32, (110, 110), (6, 6, 3, 96), dict(size=6, stride=2), (True, False)),  # too few channels
         (32, (110, 110), (7, 7, 3, 96), dict(size=7, stride=2), (False, False)),  # four taps

@@ -37,13 +37,13 @@ from .winograd_images import convolve_images, images_in, images_out
 from .winograd_plan import blocks, plan
 from .winograd_positions import PLAIN, Fold, multiplications
 
-# Otherwise the transforms cost more than the products save: `tools/bench.py auto`, 2026-11-25, two
-# cores with AVX-512.
+# Otherwise the transforms cost more than the products save: both ways in turns on two cores with
+# AVX-512, 2026-11-29; see docs/speed.md.
 # the harmonic mean of channels C and filters F: transforms take C + F, products C * F
-FEWEST_CHANNELS = 40
+FEWEST_CHANNELS = 24
 # of the output, over all images: the filters are transformed once for them all
-FEWEST_POSITIONS = 256
-LEAST_WORK = 8e6  # channels * filters * positions
+FEWEST_POSITIONS = 160
+LEAST_WORK = 4e5  # channels * filters * positions
 GAIN = 1.6  # multiplications as written over those that are left
 # bytes of transformed filters that may pass through the cache for every few images
 FILTER_BYTES = 4 << 20
