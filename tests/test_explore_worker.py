@@ -99,6 +99,15 @@ def test_what_fails_fails_for_who_asked_alone():
     assert working(scenario) == 3
 
 
+def test_an_iterator_that_ends_too_early_fails_too_for_who_asked_alone():
+    async def scenario(worker):
+        with pytest.raises(RuntimeError, match="ended too early"):
+            await worker.do(next, iter(()))
+        return await worker.do(abs, -3)
+
+    assert working(scenario) == 3
+
+
 def test_the_background_goes_on_between_requests_and_lets_them_pass():
     order, parts = [], iter(range(5))
 

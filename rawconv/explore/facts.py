@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import RawconvError
 from ..net import IMAGE, Net
 from ..visualize.controls import SENTENCES
 from ..visualize.receptive_field import fields
 from ..visualize.units import is_score, layer_names
 from .asked import CHOICES
+
+
+def check_shown(net: Net) -> None:
+    """RawconvError: there is nothing in the net that the page could show."""
+    if net.shape[2] != 3:
+        raise RawconvError(
+            f"The explorer shows nets that look at colours, in 3 channels; this one takes images of {net.shape[2]}."
+        )
+    if not net.params:
+        raise RawconvError("This net has no weights, so there is nothing in it to look into.")
 
 
 def net_facts(net: Net) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,7 @@ from starlette.applications import Starlette
 from ..errors import RawconvError, UsageError
 from .refusals import BUG, refusal
 
+LOG = logging.getLogger(__name__)
 TURN = 0.0005  # seconds after which who imports lets others go on; Python's are ten times as many
 
 
@@ -72,7 +74,11 @@ class Later:
             await refusal(503, str(error) if known else BUG)(scope, receive, send)
             self.told.set()
         else:
-            await app(scope, receive, send)
+            try:
+                await app(scope, receive, send)
+            except Exception:
+                # a bug, which the app has answered; uvicorn would end the connection for it
+                LOG.exception("A request has failed.")
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from ..visualize.images import display
 from ..visualize.projection import Projection, project
 from ..visualize.trace import exact
 from ..visualize.units import layer_names, layer_object, parse_unit, unit_text, user_name
+from .facts import check_shown
 from .held import Held, bytes_of
 from .images import columns, png, png_text, sheet
 from .likes import Likes
@@ -54,6 +55,7 @@ class Session:
     net: a sound Net.  info: as its checkpoint has it.  weights: the checkpoint's path, for its name.
     open_data: the function that opens the data set, or None.
     root: the folder whose folders hold records of earlier scans, and get this one's; None: no records.
+    RawconvError: the net cannot be shown.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Session:
         open_data: Callable[[], DataSet] | None = None,
         root: pathlib.Path | None = None,
     ) -> None:
+        check_shown(net)
         self.net, self.info, self.weights = net, info or {}, pathlib.Path(weights)
         self.version = 1  # of the net: a run that is watched replaces it
         self.mark = secrets.token_hex(4)  # of this session, among all that a page may meet

@@ -90,7 +90,7 @@ class Worker:
             )  # the wait above let others go on: it may be cancelled
             return
         try:
-            result = await loop.run_in_executor(self._thread, job.function)
+            result = await loop.run_in_executor(self._thread, _ended, job.function)
         except Exception as error:
             _settle(job.answer, error=error)
         else:
@@ -100,11 +100,21 @@ class Worker:
         """Do the background's steps until there are no more, or something is asked."""
         loop = asyncio.get_running_loop()
         try:
-            while not self._waiting and await loop.run_in_executor(self._thread, self._background):
+            while not self._waiting and await loop.run_in_executor(
+                self._thread, _ended, self._background
+            ):
                 pass
         except Exception:  # a bug: nobody waits for it, and it would fail again
             LOG.exception("What goes on in the background has failed, and is not tried again.")
             self._background = bool
+
+
+def _ended(function: Callable[[], Any]) -> Any:
+    """What a function returns.  No Future takes a StopIteration: whoever waits would do so for ever."""
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError("An iterator ended too early.") from error
 
 
 def _settle(
