@@ -39,4 +39,5 @@ export PYTHONUTF8=1 # tests read files of the checkout, which are UTF-8; Windows
 "$bin/ruff" format --check .
 if $all; then tools/lint_js.sh; tools/test_gpu.sh; fi
 # Two files at a time: most tests are small and leave a core idle.  A file's tests stay together, with what they share.
-"$bin/python" -m pytest -n 2 --dist loadfile ${options[@]+"${options[@]}"}
+# The files come in the order of tests/conftest.py, not by how many tests they have.
+"$bin/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder ${options[@]+"${options[@]}"}
