@@ -270,10 +270,15 @@ for images, size, channels, filters in {shapes}:
 
 
 def test_a_convolution_back_takes_few_python_calls():
-    """With small batches they would take as long as the work: by columns and by Winograd, on one thread."""
-    shapes = [(1, 16, 48, 96), (3, 16, 48, 96), (3, 8, 128, 128), (8, 8, 128, 128), (2, 6, 4, 5)]
+    """With small batches they would take as long as the work: of the direct loops, by Winograd and by
+    columns, on one thread.
+    """
+    most = {
+        (1, 16, 48, 96): 55, (3, 16, 48, 96): 55, (3, 8, 128, 128): 55, (8, 8, 128, 128): 150, (2, 6, 4, 5): 75,
+    }  # fmt: skip
+    shapes = list(most)
     environment = os.environ | {"RAWCONV_NUM_THREADS": "1"}
     command = [sys.executable, "-c", CALLS.format(shapes=shapes)]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     counts = dict(zip(shapes, map(int, done.stdout.split()), strict=True))
-    assert all(count <= 150 for count in counts.values()), counts
+    assert all(counts[shape] <= most[shape] for shape in shapes), counts

@@ -40,6 +40,11 @@ def thread_count() -> int:
     return environment.threads("RAWCONV_NUM_THREADS") or limits.cpus()
 
 
+def workers() -> int:
+    """Return how many threads share work: the thread_count() of when they were started, without asking anew."""
+    return _helpers().number + 1
+
+
 def once_a_process(function: Function) -> Function:
     """Cache results as functools.cache does, but not across a fork: the threads in a result do not
     exist there.
@@ -202,7 +207,7 @@ def run_ranges(
     `size` long, on all threads; return when all are done.
 
     function: a @loop, whose pieces do not depend on each other.  thread: a number below
-    thread_count(), by which a piece finds room of its own in an argument.
+    workers(), by which a piece finds room of its own in an argument.
     nanoseconds: estimate, from the shapes, of what all pieces take on one thread.
     """
     helpers, run = _helpers(), _ranges(function)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..machine.atomics import matrix_at
 from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_ranges, thread_count
+from ..machine.threads import cut, run_ranges, workers
 
 ELEMENTS, FILTERS = 1 << 16, 64  # of a parameter that one thread updates at a time
 WEIGHT, VELOCITY, GRAD, ROWS, COLUMNS, FIRST, LAST, LIMITED, NUMBER = range(9)
@@ -42,7 +42,7 @@ class Update:
                 rows.append((*places, part.start, part.stop, is_limited, number))
         self.pieces = np.array(rows, np.int64).reshape(-1, NUMBER + 1)
         self.nanoseconds = sum(weight.size for weight, _ in arrays) / 2
-        self.squares = np.empty((thread_count(), FILTERS), dtype)
+        self.squares = np.empty((workers(), FILTERS), dtype)
 
     def is_of(self, arrays: list[tuple[np.ndarray, np.ndarray]], limited: list[bool]) -> bool:
         """Return whether these are the arrays that it updates, and so."""

@@ -21,7 +21,7 @@ import numpy as np
 from llvmlite.binding import get_host_cpu_features
 
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_ranges, scratch, thread_count
+from ...machine.threads import cut, run_ranges, scratch, workers
 from ..relu import relu_block
 from .gemm import ACCUMULATORS, ceiling_of
 from .gemm import transpose as transpose  # of strides: columns are as fast
@@ -106,7 +106,7 @@ class Plan(NamedTuple):
 
     def rooms(self, dtype):
         """Room for the padded images of each thread."""
-        return scratch("padded", (thread_count(), self.room), dtype)
+        return scratch("padded", (workers(), self.room), dtype)
 
 
 @functools.lru_cache(1024)
