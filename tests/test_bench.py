@@ -5,6 +5,7 @@ import json
 import pathlib
 import types
 
+import numpy as np
 import pytest
 
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
@@ -332,3 +333,28 @@ def test_every_command_takes_the_options_that_it_has():
         if any(one.kind is one.VAR_KEYWORD for one in taken):
             continue
         assert {one.name for one in taken} == {one.name for one in command.params}, name
+
+
+def test_a_profile_counts_vector_instructions_and_takes_its_clocks_away_again():
+    from profile_loops import counted
+    from profile_step import Clocks, calls_of
+
+    from rawconv.layers.conv import Conv
+    from rawconv.layers.cpu import gemm
+    from rawconv.machine import threads
+
+    text = "vaddps %zmm0, %zmm1\n vfmadd213ps (%rax), %zmm1\n vmulss %xmm0\n vmovups %zmm0\n addq $1, %rax"
+    assert counted(text) == {"vector": 2, "scalar": 1, "share": 2 / 3}
+    assert counted("vmovups %zmm0") is None
+    x, layer = np.ones((2, 9, 9, 5), np.float32), Conv(7, 3)
+    layer.build(x.shape[1:], np.random.default_rng(0))
+    columns = gemm.columns
+    with Clocks() as clocks:
+        layer.forward(x)
+    assert (
+        clocks.seconds["gemm"] > 0
+        and clocks.seconds["columns"] > 0
+        and not clocks.seconds["direct"]
+    )
+    assert gemm.run_blocks is threads.run_blocks and gemm.columns is columns
+    assert calls_of(lambda: (lambda: None)()) == 2

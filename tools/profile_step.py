@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Where a training step of the small nets spends its time, without hardware counters.
 
-python tools/profile_step.py --json                   shares of a step by what is computed, and Python calls
-python tools/profile_step.py --machine-code --json    how much of the loops' arithmetic is vector instructions
+python tools/profile_step.py --json
 
 A step is timed as it is, and in turns with that with a clock around each piece of work that is
-handed to threads.threads: so what stands between them is Python and NumPy.  Rounds in which others
+handed to threads: so what stands between them is Python and NumPy.  Rounds in which others
 took more than 3 % of the processors do not count (bench_contention.py).
 """
 
@@ -13,12 +12,9 @@ import collections
 import functools
 import json
 import math
-import os
 import pathlib
-import re
 import statistics
 import sys
-import tempfile
 import time
 
 import click
@@ -32,24 +28,17 @@ PARTS = {  # by the module whose loops and blocks they are
     "gemm": "gemm", "dense": "dense", "update": "update",
 }  # fmt: skip
 KEPT = ("direct", "winograd", "gemm", "columns", "dense", "update", "loops", "python")
-ARITHMETIC = re.compile(r"\bv(?:add|sub|mul|fn?m(?:add|sub)\d+)([ps])[sd]\b")
 
 
 @click.command()
-@click.option("--machine-code", is_flag=True, help="Look at the loops' machine code instead.")
 @click.option(
     "--batch", "batches", type=click.IntRange(1), multiple=True, default=BATCHES, show_default=True
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(machine_code, batches, as_json):
-    """Profile steps of zf32 and zf64, or the machine code of their loops."""
-    if machine_code:
-        with tempfile.TemporaryDirectory() as folder:  # code that was cached cannot be looked at
-            os.environ["NUMBA_CACHE_DIR"] = folder
-            found = instructions()
-    else:
-        found = {model: {f"b{n}": profile(model, n) for n in batches} for model in MODELS}
-        found |= {"handover": handover(), **about()}
+def main(batches, as_json):
+    """Profile steps of zf32 and zf64: shares of the time by what is computed, and Python calls."""
+    found = {model: {f"b{n}": profile(model, n) for n in batches} for model in MODELS}
+    found |= {"handover": handover(), **about()}
     click.echo(json.dumps(found) if as_json else json.dumps(found, indent=1))
 
 
@@ -77,10 +66,7 @@ def profile(model, batch):
     step = step_of(model, batch)
     for _ in range(3):
         step()
-    calls = []
-    sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame))
-    step()
-    sys.setprofile(None)
+    calls = calls_of(step)
     plain, parts, shares = [], [], []
     begin = time.perf_counter()
     step()
@@ -101,10 +87,19 @@ def profile(model, batch):
     median["python"] = 1 - sum(median.values())
     return {
         "ms": 1e3 * statistics.median(plain),
-        "calls": len(calls),
+        "calls": calls,
         **median,
         **disturbance(shares),
     }
+
+
+def calls_of(step):
+    """How many Python functions one step calls on this thread."""
+    calls = []
+    sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame.f_lineno))
+    step()
+    sys.setprofile(None)
+    return len(calls)
 
 
 def timed(step, repeats):
@@ -184,33 +179,6 @@ def handover():
 
 def least(function, rounds=3000):
     return min(timed(function, 1) for _ in range(rounds))
-
-
-def instructions():
-    """{loop: {"vector", "scalar"}}: instructions of floating-point arithmetic in the machine code of
-    every loop that a step of the nets calls in float32.
-    """
-    for model in MODELS:
-        for batch in (1, 128):
-            step_of(model, batch)()
-    found = {}
-    for module in list(sys.modules.values()):
-        if not module.__name__.startswith("rawconv."):
-            continue
-        for name, loop in vars(module).items():
-            if (
-                hasattr(loop, "inspect_asm")
-                and loop.signatures
-                and loop.py_func.__module__ == module.__name__
-            ):
-                counts = collections.Counter(
-                    kind
-                    for text in loop.inspect_asm().values()
-                    for kind in ARITHMETIC.findall(text)
-                )
-                if counts:
-                    found[name] = {"vector": counts["p"], "scalar": counts["s"]}
-    return found
 
 
 if __name__ == "__main__":
