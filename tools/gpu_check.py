@@ -132,9 +132,17 @@ def timed_out(command, log, seconds):
     except subprocess.TimeoutExpired:
         return None
     finally:
+        end(process)
+
+
+def end(process):
+    """Kill a program with all it started; on Windows, which has no groups of processes, itself alone."""
+    if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    else:
+        process.kill()
+    process.wait()
 
 
 def ending(text):
