@@ -43,8 +43,8 @@ from .winograd_positions import PLAIN, Fold, multiplications
 FEWEST_CHANNELS = 24
 # of the output, over all images: the filters are transformed once for them all
 FEWEST_POSITIONS = 160
-# channels * filters * positions; by itself a layer gains from a quarter of that on, but in a net the
-# transformed filters of a single image have left the cache
+# channels * filters * positions; a layer by itself gains from a quarter of that on, but in a net the
+# transformed filters of a single image have left the cache, and direct.py is faster
 LEAST_WORK = 1.5e6
 GAIN = 1.6  # multiplications as written over those that are left
 # bytes of transformed filters that may pass through the cache for every few images
