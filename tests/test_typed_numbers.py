@@ -4,7 +4,8 @@ fills from docs/numbers, or in one that is marked as the paper's.
     <!-- the paper's -->
     Its axes end at 0.8.
 
-Settings are written as code, `0.3`.  What a block of code prints is held by test_docs.py.
+Settings are written as code, `0.3`, or stand in a page's head, for the site.  What a block of code prints is held by
+test_docs.py.
 """
 
 import pathlib
@@ -41,6 +42,7 @@ LEVEL = "95 %"  # of an interval: no result
 
 def paragraphs(text):
     """The paragraphs, tables and lists of a page that nothing but a hand has written."""
+    text = re.sub(r"\A---\n.*?^---$", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     for mark in (r"<!-- numbers\n.*?\n-->", r"<!-- the paper's -->"):
         text = re.sub(rf"^{mark}\n.+?(?=\n\n|\n?\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
