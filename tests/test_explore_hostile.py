@@ -8,11 +8,10 @@ import urllib.parse
 import pytest
 from exploring import png_of, saw, tabs_of, wait_for
 
-from rawconv.explore import requests
-
 httpx = pytest.importorskip("httpx", reason="a client is needed: pip install httpx")
 pytest.importorskip("starlette", reason="the explorer needs Starlette: pip install starlette")
 pytest.importorskip("uvicorn", reason="the explorer needs uvicorn: pip install uvicorn")
+requests = pytest.importorskip("rawconv.explore.requests")
 
 
 @pytest.fixture
