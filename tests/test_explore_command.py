@@ -70,6 +70,22 @@ def test_it_prints_its_address_answers_and_ends_by_ctrl_c(tmp_path, net_file):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.posix
+def test_what_a_signal_cuts_off_prints_no_error(tmp_path):
+    (tmp_path / "cat.png").write_bytes(png_of())
+    with started(tmp_path / "cat.png", cwd=tmp_path) as (url, process):
+        (picture,) = httpx.get(f"{url}api/net", timeout=60).json()["pictures"]
+        asked = {"picture": picture, "size": 8, "stride": 1, "class": 0}
+        with httpx.Client(timeout=60) as client, client.stream(
+            "POST", f"{url}api/heatmap", json=asked
+        ) as told:  # fmt: skip
+            assert '"total": 4096' in next(told.iter_lines())  # thousands of positions are left
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and err.splitlines()[-1] == "Terminated."
+    assert "Traceback" not in err and "ERROR" not in err
+
+
 def test_a_token_and_a_port_are_taken_as_given(tmp_path, net_file):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -45,8 +45,9 @@ class Later:
         self._future_app.set_result(app)
 
     def refuse(self, error: BaseException) -> None:
-        """Tell in a sentence why there will be none."""
-        self._future_app.set_exception(error)
+        """Tell in a sentence why there will be none; where one is there already, do nothing."""
+        if not self._future_app.done():
+            self._future_app.set_exception(error)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Any) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ run(load, sock, access(sock, "127.0.0.1"), opened)
 
 from __future__ import annotations
 
-import functools
+import logging
 import math
 import socket
 import threading
@@ -73,26 +73,41 @@ class Serving:
     """
 
     def __init__(self, application: Any, sock: socket.socket) -> None:
-        answers = threading.Event()
+        answers, self._ended = threading.Event(), threading.Event()
         self._server, self._sock = _server_of(application, answers.set), sock
-        run = functools.partial(self._server.run, sockets=[sock])
-        self._thread = threading.Thread(target=run, name="rawconv-explorer", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="rawconv-explorer", daemon=True).start()
         if not answers.wait(START_SECONDS):
             self.close()
             raise RawconvError("The explorer's server did not start.")
 
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._sock])
+        finally:
+            # Python 3.11 takes a thread for ended when a signal interrupts the wait for it
+            self._ended.set()
+
     def wait(self, seconds: float = math.inf) -> None:
         """Wait until it ends, or so long; a signal's exception ends the wait."""
         end = time.monotonic() + seconds
-        while self._thread.is_alive() and (left := end - time.monotonic()) > 0:
-            self._thread.join(min(left, 1))  # without a time, no signal would end it on Windows
+        while (left := end - time.monotonic()) > 0:
+            if self._ended.wait(min(left, 1)):  # without a time, no signal would end it on Windows
+                return
 
     def close(self) -> None:
-        """End it: what is being answered has a second.  A second call does nothing."""
-        self._server.should_exit = True
-        self.wait()
-        self._sock.close()
+        """End it: what is being answered has a second, and is cut off then without an error on the terminal.
+
+        A second call does nothing.
+        """
+        log = logging.getLogger("uvicorn.error")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
+        try:
+            self._server.should_exit = True
+            self.wait()
+        finally:
+            log.setLevel(level)
+            self._sock.close()
 
     def __enter__(self) -> Self:
         return self
