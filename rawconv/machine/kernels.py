@@ -132,7 +132,7 @@ def _check_array(name: str, label: str, array: Array, kind: str, types: dict[str
 
 
 class Parameter(NamedTuple):
-    """A row of struct Parameters of optimizer.cu; tiles: as `tiles` divides (rows, filters)."""
+    """A row of struct Parameters of update.cu; tiles: as `tiles` divides (rows, filters)."""
 
     weight: Array
     velocity: Array
@@ -215,7 +215,7 @@ PARAMETER_FIELDS = (
 
 @functools.cache
 def _parameters_type(real: type, wide: bool) -> np.dtype:
-    """struct Parameters of optimizer.cu."""
+    """struct Parameters of update.cu."""
     index = "i8" if wide else "i4"
     types = ["u8"] * 3 + [index] * 4 + [DIVISORS[8 if wide else 4]] + [index] * 2 + [real] * 2
     row = _struct(*zip(PARAMETER_FIELDS, types, strict=True))

@@ -113,7 +113,7 @@ def _step_on_gpu(steps: list[_Step], max_filter_rms: float) -> None:
         launch(CU, "scale_filters", limited * THREADS, parameters, squares, float(max_filter_rms))
 
 
-CU = __file__.replace("optimizer.py", "optimizer.cu")
+CU = __file__.replace("optimizer.py", "update.cu")
 # blocks of a GPU's threads for one parameter, about; rows for one of them, at least
 BLOCKS, ROWS = 264, 16
 

@@ -1,4 +1,4 @@
-// Gradient descent on all parameters of a net: the twins of sgd_filters and scale_filters in optimizer.py.
+// Gradient descent on all parameters of a net: the twins of sgd_filters and scale_filters in update.py.
 #include "../layers/kernels.cuh"
 
 const int PARAMETERS = 32;
