@@ -19,7 +19,7 @@ from checkpoints import INFO, PROGRESS
 from click.testing import CliRunner
 
 from rawconv import checkpoint, models
-from rawconv.cli import common
+from rawconv.cli import common, options
 from rawconv.cli.info import main as info
 from rawconv.errors import RawconvError, UsageError
 from rawconv.files import signals
@@ -124,7 +124,7 @@ def test_subcommands_are_guarded_too():
 
 SAVES = """
 import time
-from rawconv.cli import common
+from rawconv.cli import common, options
 
 @common.command("rawconv-test")
 def wait():
@@ -259,13 +259,13 @@ def test_refuse_existing(tmp_path):
 
 def test_options():
     @common.command("rawconv-test")
-    @common.device_option
-    @common.seed_option
-    @common.force_option
-    @common.json_option
-    @common.weights_option
-    @common.data_option
-    @common.out_option
+    @options.device_option
+    @options.seed_option
+    @options.force_option
+    @options.json_option
+    @options.weights_option
+    @options.data_option
+    @options.out_option
     def show(**options):
         click.echo(json.dumps(options, sort_keys=True))
 

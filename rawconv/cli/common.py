@@ -1,4 +1,4 @@
-"""What all commands share: how they fail and stop, where results go, and their common options.
+"""What all commands share: how they fail and stop, and where results go; their options are in options.py.
 
 Only click is imported here and at the top of every command, so that --help answers at once.
 """
@@ -116,6 +116,29 @@ def command(name, cls=Command):
 
     make = click.command(name, cls=cls, context_settings={"help_option_names": ["-h", "--help"]})
     return lambda function: make(_version(function))
+
+
+def _show_version(ctx, param, wanted):
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version("rawconv")
+    except metadata.PackageNotFoundError:
+        version = "(not installed, run from its source)"
+    click.echo(f"rawconv {version}")
+    ctx.exit()
+
+
+_version = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Print the version and exit.",
+)
 
 
 @contextlib.contextmanager
@@ -273,134 +296,3 @@ def need_pictures(images):
 def _same_file(path, other):
     """Whether `path` is `other`, a path that need not exist, or None."""
     return bool(other) and os.path.exists(other) and os.path.samefile(path, other)
-
-
-# Options, as decorators
-
-
-def options_given():
-    """Return {option: value} of the options on the command line of the running command, without defaults."""
-    context = click.get_current_context()
-    chosen = [parameter for parameter in context.command.params if parameter.name in context.params]
-    return {
-        max(parameter.opts, key=len).lstrip("-"): context.params[parameter.name]
-        for parameter in chosen
-        if context.get_parameter_source(parameter.name) != click.core.ParameterSource.DEFAULT
-    }
-
-
-def _show_version(ctx, param, wanted):
-    if not wanted or ctx.resilient_parsing:
-        return
-    from importlib import metadata
-
-    try:
-        version = metadata.version("rawconv")
-    except metadata.PackageNotFoundError:
-        version = "(not installed, run from its source)"
-    click.echo(f"rawconv {version}")
-    ctx.exit()
-
-
-_version = click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_version,
-    help="Print the version and exit.",
-)
-device_option = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|gpu|gpu:N",
-    help="Device to compute on; auto takes a GPU if there is one.",
-)
-tf32_option = click.option(
-    "--tf32",
-    is_flag=True,
-    help="Multiply in TF32 on an NVIDIA GPU, with errors near 4e-4 instead of 6e-7.",
-)
-seed_option = click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of all random numbers; the same seed gives the same result.",
-)
-workspace_option = click.option(
-    "--workspace", type=click.IntRange(1), default=256, show_default=True, metavar="MB",
-    help="Memory for the columns of a convolution on a GPU, and for the feature maps of images that are looked into.",
-)  # fmt: skip
-force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object with every result and path."
-)
-weights_option = click.option(
-    "--weights",
-    metavar="FILE",
-    help="Checkpoint of the net.  [default: the newest in runs/, else the shipped one]",
-)
-data_option = click.option(
-    "--data",
-    metavar="DATA",
-    help="Data set: a folder, .zip or packed file of pictures, or a built-in one.  [what the net learned from]",
-)
-
-
-range_option = click.option(
-    "--range",
-    "value_range",
-    metavar="LOW:HIGH",
-    help="Values that are black and white in pictures with more than 8 bits.  [0:65535]",
-)
-
-
-def list_options(function):
-    """Add the options --train, --val, --labels, --synsets and --range."""
-    for option in (
-        range_option,
-        click.option(
-            "--synsets",
-            metavar="FILE",
-            help="List of the classes that numbers in --labels stand for, one a line, or meta.mat.  [one beside it]",
-        ),
-        click.option(
-            "--labels",
-            metavar="FILE",
-            help="List of pictures and their classes, such as labels.csv.  [none]",
-        ),
-        click.option(
-            "--val",
-            metavar="FOLDER",
-            help="Folder of the validation pictures.  [recognised by its name, else a tenth of each class]",
-        ),
-        click.option(
-            "--train",
-            metavar="FOLDER",
-            help="Folder of the training pictures; the folders in it are the classes.  [recognised by its name]",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-out_option = click.option(
-    "--out", metavar="PATH", help="Folder to write to.  [default: a new one in runs/]"
-)
-
-
-def where_options(function):
-    """Add the options of commands that look at pictures and write a folder: --data, --out, --device, ..."""
-    for option in (
-        json_option,
-        force_option,
-        workspace_option,
-        tf32_option,
-        device_option,
-        out_option,
-        data_option,
-    ):
-        function = option(function)
-    return function

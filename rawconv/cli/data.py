@@ -5,18 +5,8 @@ import os
 import click
 
 from ..files.locks import locked
-from .common import (
-    Group,
-    command,
-    echo,
-    finish,
-    force_option,
-    json_option,
-    list_options,
-    refuse_existing,
-    say,
-    seed_option,
-)
+from .common import Group, command, echo, finish, refuse_existing, say
+from .options import force_option, json_option, list_options, seed_option
 
 SOURCE = "A packed file, a folder or .zip of class folders, scenes, CIFAR or MNIST files."
 size_option = click.option(

@@ -3,7 +3,8 @@
 import click
 
 from ..errors import UsageError
-from .common import command, device_option, echo, finish, json_option
+from .common import command, echo, finish
+from .options import device_option, json_option
 
 SIGNS = {"ok": "ok", "missing": "--", "broken": "!!"}
 

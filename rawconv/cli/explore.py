@@ -9,15 +9,8 @@ import secrets
 import click
 
 from ..errors import UsageError
-from .common import (
-    command,
-    data_option,
-    device_option,
-    echo,
-    need_pictures,
-    say,
-    weights_option,
-)
+from .common import command, echo, need_pictures, say
+from .options import data_option, device_option, weights_option
 
 PATIENCE = 5  # seconds that a browser may take to open, where it is told why there is no net
 

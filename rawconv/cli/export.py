@@ -2,7 +2,8 @@
 
 import click
 
-from .common import command, finish, force_option, json_option, refuse_existing
+from .common import command, finish, refuse_existing
+from .options import force_option, json_option
 
 
 @command("rawconv-export")

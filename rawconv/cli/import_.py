@@ -6,7 +6,8 @@ import os
 import click
 
 from ..errors import UsageError
-from .common import command, echo, finish, force_option, json_option, refuse_existing
+from .common import command, echo, finish, refuse_existing
+from .options import force_option, json_option
 
 
 @command("rawconv-import")

@@ -2,7 +2,8 @@
 
 import click
 
-from .common import command, echo, finish, json_option, say
+from .common import command, echo, finish, say
+from .options import json_option
 
 
 @command("rawconv-info")

@@ -7,18 +7,12 @@ import click
 
 from ..errors import UsageError
 from ..files.locks import locked
-from .common import (
-    command,
+from .common import command, echo, finish, new_run_folder, refusal, refuse_existing, say
+from .options import (
     device_option,
-    echo,
-    finish,
     json_option,
     list_options,
-    new_run_folder,
     options_given,
-    refusal,
-    refuse_existing,
-    say,
     seed_option,
     tf32_option,
     workspace_option,

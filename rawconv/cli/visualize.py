@@ -10,18 +10,8 @@ import click
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
 from . import asked_maps, pictures
-from .common import (
-    command,
-    finish,
-    need_pictures,
-    options_given,
-    range_option,
-    refusal,
-    refuse_existing,
-    say,
-    weights_option,
-    where_options,
-)
+from .common import command, finish, need_pictures, refusal, refuse_existing, say
+from .options import options_given, range_option, weights_option, where_options
 
 
 @command("rawconv-visualize")

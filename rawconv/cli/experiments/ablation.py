@@ -3,7 +3,8 @@
 import click
 
 from ...errors import RawconvError, UsageError
-from ..common import command, options_given, say, seed_option, where_options
+from ..common import command, say
+from ..options import options_given, seed_option, where_options
 from .shared import conclude, defaults
 
 # the pictures of a base where --data names none

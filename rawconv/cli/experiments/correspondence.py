@@ -2,7 +2,8 @@
 
 import click
 
-from ..common import command, seed_option
+from ..common import command
+from ..options import seed_option
 from .shared import carry_out, fill_option, shared_options
 
 

@@ -3,7 +3,8 @@
 import click
 
 from ...errors import UsageError
-from ..common import command, say, where_options
+from ..common import command, say
+from ..options import where_options
 from .shared import carry_out, no_train_option, refuse_in_use
 
 

@@ -3,16 +3,12 @@
 import click
 
 from ...files.locks import locked
-from ..common import (
-    command,
+from ..common import command, echo, finish, refuse_existing, say
+from ..options import (
     data_option,
     device_option,
-    echo,
-    finish,
     force_option,
     json_option,
-    refuse_existing,
-    say,
     tf32_option,
     weights_option,
     workspace_option,

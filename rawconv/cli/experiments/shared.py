@@ -8,15 +8,8 @@ import re
 import click
 
 from ...errors import RawconvError, UsageError
-from ..common import (
-    echo,
-    finish,
-    options_given,
-    refusal,
-    say,
-    weights_option,
-    where_options,
-)
+from ..common import echo, finish, refusal, say
+from ..options import options_given, weights_option, where_options
 
 SHARED = ("occlusion",)  # experiments whose steps several processes share
 

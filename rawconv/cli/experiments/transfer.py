@@ -3,7 +3,8 @@
 import click
 
 from ...errors import UsageError
-from ..common import command, options_given, seed_option
+from ..common import command
+from ..options import options_given, seed_option
 from .shared import carry_out, defaults, new_class_options, shared_options
 
 
