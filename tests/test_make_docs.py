@@ -1,5 +1,6 @@
 """What the pages say of measured numbers is what docs/numbers keeps, and that is what its commands find."""
 
+import datetime
 import json
 import pathlib
 
@@ -7,6 +8,8 @@ import click
 import numpy as np
 import pytest
 from PIL import Image
+
+from rawconv.layers.cpu import AUTO_VERSION
 
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
 pytestmark = pytest.mark.skipif(
@@ -92,10 +95,13 @@ def test_kept_numbers_are_those_of_a_command(tool):
             if path.stem.endswith("-tried"):  # a history, kept by hand
                 assert measured.keys() == {"date", "command", "numbers"}, (path, part)
                 continue
-            assert (
-                {"command", "numbers"} <= set(measured) <= {"before", "command", "keep", "numbers"}
-            )
+            always = {"command", "made", "numbers"}
+            assert always <= set(measured) <= always | {"before", "keep"}, (path, part)
             assert measured["numbers"], (path, part)
+            made = measured["made"]
+            assert made.keys() == {"date", "auto"}, (path, part)
+            datetime.date.fromisoformat(made["date"])
+            assert 1 <= made["auto"] <= AUTO_VERSION, (path, part)
             command = measured["command"]
             assert command.startswith(("rawconv-", "python tools/")) and "--json" in command
 
@@ -104,10 +110,14 @@ def test_measuring_keeps_what_the_commands_find(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "NUMBERS", tmp_path)
     kept, command = tmp_path / "net.json", "rawconv-info rawconv/scenes.h5 --json"
     other = {"command": "rawconv-info nothing.h5 --json", "numbers": {"x": 1}}
-    kept.write_text(json.dumps({"scenes": {"command": command}, "other": other}))
+    old = {"command": command, "made": {"date": "2026-11-25", "auto": 0}, "numbers": {"x": 1}}
+    kept.write_text(json.dumps({"scenes": old, "other": other}))
+    days = [datetime.date.today()]
     tool.measure("net:scenes", tmp_path)
+    days.append(datetime.date.today())
     found = json.loads(kept.read_text())
     assert found["scenes"]["command"] == command and found["other"] == other
+    assert found["scenes"]["made"] in [{"date": str(day), "auto": AUTO_VERSION} for day in days]
     assert found["scenes"]["numbers"]["parameters"] > 1e6
     pytest.importorskip(
         "onnx", reason="onnx is not installed: a command before another is not measured"

@@ -4,8 +4,9 @@ python tools/make_docs.py                        writes every page anew from the
 python tools/make_docs.py --measure controls     runs the commands of docs/numbers/controls.json first, and keeps what
                                                  they find;  controls:photos  one of them;  --at FOLDER  where they run
 
-A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "numbers": {...}}}, where "before" may list
-commands to run first, and "keep" the numbers that a page speaks of.  A command may also be "python tools/... --json".
+A file of numbers holds {part: {"command": "rawconv-experiment ... --json", "made": {...}, "numbers": {...}}}, where
+"before" may list commands to run first, and "keep" the numbers that a page speaks of.  A command may also be "python
+tools/... --json".  "made" says on what day and by which AUTO_VERSION they were found; measuring writes it.
 A file called NAME-tried.json is a history, kept by hand: {"date", "command", "numbers"} of what was tried once.
 On a page, a paragraph or a table with measured numbers stands below its template, in which {controls[photos][units]}
 is one of them:
@@ -16,6 +17,7 @@ is one of them:
     Over 64 units it is 0.37.
 """
 
+import datetime
 import json
 import os
 import pathlib
@@ -29,6 +31,7 @@ import textwrap
 import click
 
 from rawconv.experiments import intervals
+from rawconv.layers.cpu import AUTO_VERSION
 
 ROOT = pathlib.Path(__file__).parent.parent
 NUMBERS = ROOT / "docs/numbers"
@@ -101,8 +104,15 @@ def measure(name, at):
             run(command, at)
         found = run(parts[part]["command"], at)
         kept = {key: found[key] for key in parts[part].get("keep", found)}
-        parts[part]["numbers"] = rounded(kept)
+        for key in ("made", "numbers"):  # both anew, and behind the commands
+            parts[part].pop(key, None)
+        parts[part] |= {"made": made(), "numbers": rounded(kept)}
         path.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n")
+
+
+def made():
+    """{"date": today, "auto": the version of the choice of algorithms, by which trained nets differ}."""
+    return {"date": datetime.date.today().isoformat(), "auto": AUTO_VERSION}
 
 
 def run(command, at):
