@@ -106,6 +106,8 @@ def test_correspondence_asks_for_no_data(place):
     words = ("--layer", "fire2", "--layer", "fire3", "--draws", "2", "--count", "2")
     done = experiment("correspondence", *words)
     assert "at fire2/concat" in done.stdout and "at fire3/concat" in done.stdout
+    refused = experiment("correspondence", *words, "--data", "scenes", code=2)
+    assert "No such option" in refused.stderr and "--data" in refused.stderr
 
 
 def test_features_are_those_of_the_modules_below_the_classifier():

@@ -46,6 +46,7 @@ def test_every_page_is_built_and_asks_for_nothing_from_elsewhere(site):
         ("heat map", "experiments/occlusion"), ("misclassified", "why"), ("receptive field", "glossary"),
         ("saliency map", "visualize"), ("8 GPUs", "training"), ("which pixels", "book/1-up"),
         ("same winner", "book/3-pooling"), ("bias", "book/2-convolution"), ("deconvolution", "book/2-convolution"),
+        ("--layer", "visualize"), ("rawconv-train --resume", "training"),
     ],
 )  # fmt: skip
 def test_the_search_finds_the_page_of_a_word_from_a_disk(words, page, site, browser):

@@ -1,7 +1,7 @@
 // What tools/lint_js.sh holds our scripts to.  The rules stand here one by one: nothing is installed beside eslint.
 const globals = "AbortController addEventListener atob Blob clearTimeout ClipboardItem createImageBitmap CSS document "
   + "Event EventSource EventTarget fetch history Image innerWidth IntersectionObserver location matchMedia "
-  + "MessageEvent MutationObserver navigator scrollTo setTimeout TextDecoder URL URLSearchParams window";
+  + "MessageEvent MutationObserver navigator scrollTo setTimeout TextDecoder URL URLSearchParams window Worker";
 
 export default [
   {

@@ -97,6 +97,11 @@ out_option = click.option(
 
 def where_options(function):
     """Add the options of commands that look at pictures and write a folder: --data, --out, --device, ..."""
+    return data_option(result_options(function))
+
+
+def result_options(function):
+    """Add those of where_options that a command has which takes no data set: --out, --device, ..."""
     for option in (
         json_option,
         force_option,
@@ -104,7 +109,6 @@ def where_options(function):
         tf32_option,
         device_option,
         out_option,
-        data_option,
     ):
         function = option(function)
     return function

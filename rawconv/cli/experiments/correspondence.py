@@ -3,8 +3,8 @@
 import click
 
 from ..common import command
-from ..options import seed_option
-from .shared import carry_out, fill_option, shared_options
+from ..options import result_options, seed_option, weights_option
+from .shared import carry_out, fill_option
 
 
 @command("rawconv-experiment correspondence")
@@ -39,7 +39,8 @@ from .shared import carry_out, fill_option, shared_options
     help="Number of built-in faces in a draw.",
 )
 @seed_option
-@shared_options
+@weights_option
+@result_options
 def main(parts, layers, size, draws, fill, count, seed, **where):
     """Repeat Table 1: hide the same part of several pictures.
 
@@ -65,5 +66,6 @@ def main(parts, layers, size, draws, fill, count, seed, **where):
         return marked(subject.net, parts) if parts else []
 
     options = {"layers": list(layers), "size": size, "draws": draws, "seed": seed, "fill": fill}
-    # the pictures are in PARTS.json or built in: a data set is never asked for
-    carry_out("correspondence", options | {"count": count}, where | {"images": ()}, shows=shows)
+    # the pictures are in PARTS.json or built in: no data set is named, nor asked for
+    where |= {"data": None, "images": ()}
+    carry_out("correspondence", options | {"count": count}, where, shows=shows)
