@@ -105,6 +105,18 @@ def test_what_cannot_be_written_is_done_without_after_one_line(run, tmp_path, mo
         assert numba_cache.why_unwritable(numba_cache.folders()[0])
 
 
+def test_whoever_watches_is_told_once_that_loops_are_compiled(run, monkeypatch):
+    watched = []
+    monkeypatch.setattr(numba_cache, "_told", [])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: bool(watched), raising=False)
+    assert run() == (0, 2, [])  # a pipe, whose reader waits for results
+    watched.append(True)
+    assert run() == (2, 0, [])  # there is nothing to wait for
+    hits, misses, said = run(negative)
+    assert (hits, misses, len(said)) == (0, 2, 1) and said[0].startswith("Compiling loops ")
+    assert run(lambda n: n) == (0, 2, [])
+
+
 def test_the_next_process_reads_what_this_one_kept(tmp_path):
     (tmp_path / "module.py").write_text(
         "from rawconv.machine.numba_cache import loop\n@loop\ndef square(n):\n    return n * n\n"

@@ -70,6 +70,11 @@ def _disabled(show: bool) -> bool | None:
     return False if _in_notebook() else None
 
 
+def watched() -> bool:
+    """Whether a person sees what goes to stderr: a terminal or a notebook shows it."""
+    return _in_notebook() or getattr(sys.stderr, "isatty", bool)()
+
+
 def _in_notebook() -> bool:
     """Whether a kernel of Jupyter runs this: it shows bars, though its stderr is no terminal."""
     shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..files.messages import warn
+from ..files.progress import watched
 from . import environment
 
 numba = environment.check()
@@ -155,6 +156,7 @@ class _Cache:
                 written_for, parts = pickle.loads(content)
                 if written_for == facts:
                     return compiler.CompileResult._rebuild(target, *parts)
+        _say_once_that_it_compiles()
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -174,6 +176,19 @@ class _Cache:
 
     def flush(self) -> None:
         """Do nothing: Numba calls it before it compiles again, and the new files replace the old."""
+
+
+_told: list[bool] = []  # not empty: whoever waits knows why
+
+
+def _say_once_that_it_compiles() -> None:
+    """Say why nothing seems to happen, before the first loop that is not kept; only where someone watches."""
+    if not _told and watched():
+        _told.append(True)
+        warn(
+            "Compiling loops for this machine, which takes half a minute or more; "
+            "they are kept for the next run ..."
+        )
 
 
 _warned: list[pathlib.Path] = []  # the folder of the warning, once it was given
