@@ -8,9 +8,7 @@ cd "$(dirname "$0")/.."
 scenes=scenes epochs=6
 if [ "${1:-}" = --quick ]; then scenes=scenes:1280 epochs=1; fi
 
-[ -x .venv/bin/python ] || [ -x .venv/Scripts/python.exe ] || "${PYTHON:-python3}" -m venv .venv
-bin=.venv/bin
-[ -d "$bin" ] || bin=.venv/Scripts # Windows
+. tools/environment.sh
 "$bin/python" -m pip install --quiet --editable .
 
 echo "What layer 4 of the net that comes with rawconv looks for (the first run compiles its loops):"

@@ -16,9 +16,7 @@ for word in "$@"; do
     esac
 done
 
-[ -x .venv/bin/python ] || [ -x .venv/Scripts/python.exe ] || "${PYTHON:-python3}" -m venv .venv
-bin=.venv/bin
-[ -d "$bin" ] || bin=.venv/Scripts # Windows
+. tools/environment.sh
 pip=("$bin/python" -m pip install --quiet)
 # What Numba compiled for an earlier `pip install .` outlives its removal, and would hide this checkout.
 "$bin/python" -m pip uninstall --quiet --yes rawconv 2>/dev/null || true
