@@ -140,6 +140,38 @@ def test_measuring_keeps_what_the_commands_find(tool, tmp_path, monkeypatch):
     assert tool.rounded({"a": [0.123456789, 3, "x", None]}) == {"a": [0.123457, 3, "x", None]}
 
 
+def test_what_was_interrupted_goes_on(tool, tmp_path, monkeypatch):
+    """What ended in the folder is not done again, a training is resumed; what another version began is not."""
+    nets = [f"rawconv-train --model lenet --seed {seed} --out nets/{seed}" for seed in range(3)]
+    about = {"before": nets, "command": "rawconv-info it --json", "numbers": {"x": 1}}
+    (tmp_path / "it.json").write_text(json.dumps({"part": about}))
+    asked = []
+
+    def run(command, at):
+        asked.append(command)
+        folder = at / command.split()[-1]
+        if command.startswith("rawconv-train"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "last.h5").touch()
+        if asked == nets[:2]:
+            raise click.ClickException("It was interrupted.")
+        return {"x": 2}
+
+    monkeypatch.setattr(tool, "NUMBERS", tmp_path)
+    monkeypatch.setattr(tool, "run", run)
+    with pytest.raises(click.ClickException, match="interrupted"):
+        tool.measure("it", tmp_path)
+    assert json.loads((tmp_path / "it.json").read_text())["part"] == about
+    tool.measure("it", tmp_path)
+    again = ["rawconv-train --resume nets/1", nets[2], about["command"]]
+    assert asked == [*nets[:2], *again]
+    tool.measure("it", tmp_path)
+    assert asked[5:] == [about["command"]]
+    monkeypatch.setattr(tool, "AUTO_VERSION", AUTO_VERSION + 1)
+    tool.measure("it", tmp_path)
+    assert asked[6:] == [*nets, about["command"]]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", TAKE_MINUTES)
 def test_the_commands_find_the_kept_numbers_again(tool, tmp_path, monkeypatch, name):

@@ -38,6 +38,7 @@ NUMBERS = ROOT / "docs/numbers"
 TEMPLATE = re.compile(r"(?<=<!-- numbers\n)(.*?)(\n-->\n)(.+?)(?=\n\n|\n?\Z)", re.DOTALL)
 WIDTH = 120  # columns of a paragraph
 DIGITS = 6  # that are kept of a number
+BEGUN = "begun.json"  # in the folder of --at
 AS_IT_IS = ("|", "- ", "* ", "#", "!", ">")  # a block that begins so keeps its lines
 
 
@@ -101,7 +102,7 @@ def measure(name, at):
         raise click.ClickException(f"{path} has no part {only!r}; it has {', '.join(parts)}.")
     for part in [only] if only else parts:
         for command in parts[part].get("before", []):
-            run(command, at)
+            prepare(command, at)
         found = run(parts[part]["command"], at)
         kept = {key: found[key] for key in parts[part].get("keep", found)}
         for key in ("made", "numbers"):  # both anew, and behind the commands
@@ -113,6 +114,30 @@ def measure(name, at):
 def made():
     """{"date": today, "auto": the version of the choice of algorithms, by which trained nets differ}."""
     return {"date": datetime.date.today().isoformat(), "auto": AUTO_VERSION}
+
+
+def prepare(command, at):
+    """Run a command of "before", unless it ended in the folder `at` before; go on with an interrupted training.
+
+    BEGUN there keeps {command: [the version of auto's choice, whether it ended]}: what another version
+    began is not gone on with.
+    """
+    path = pathlib.Path(at, BEGUN)
+    begun = json.loads(path.read_text()) if path.exists() else {}
+    before = begun.get(command)
+    if before == [AUTO_VERSION, True]:
+        return
+    path.write_text(json.dumps(begun | {command: [AUTO_VERSION, False]}, indent=1))
+    run(resumed(command, at) if before == [AUTO_VERSION, False] else command, at)
+    path.write_text(json.dumps(begun | {command: [AUTO_VERSION, True]}, indent=1))
+
+
+def resumed(command, at):
+    """The command that goes on with that of a training; the command itself where there is nothing to go on with."""
+    name, *arguments = shlex.split(command)
+    folder = arguments[arguments.index("--out") + 1] if "--out" in arguments else ""
+    begun = name == "rawconv-train" and folder and pathlib.Path(at, folder, "last.h5").exists()
+    return f"rawconv-train --resume {shlex.quote(folder)}" if begun else command
 
 
 def run(command, at):
