@@ -131,10 +131,12 @@ class Net:
     def fused_ceilings(self) -> dict[str, float]:
         """{name: ceiling} of the layers that do the ReLU above them: Convs that it alone consumes."""
         ceilings: dict[str, float] = {}
-        for _, layer, (below, *_) in self.nodes.values():
-            fused = below != IMAGE and self[below].fuses_relu and len(self.consumers[below]) == 1
-            if fused and layer.relu_ceiling is not None:
-                ceilings[below] = layer.relu_ceiling
+        for _, layer, inputs in self.nodes.values():
+            ceiling, below = layer.relu_ceiling, inputs[0]
+            if ceiling is None or below == IMAGE or len(self.consumers[below]) > 1:
+                continue
+            if self[below].fuses_relu:
+                ceilings[below] = ceiling
         return ceilings
 
     @property
@@ -148,7 +150,14 @@ class Net:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the parameters."""
-        return next(iter(self.params.values())).dtype
+        return self._dtype_or(None)
+
+    def _dtype_or(self, default: Any) -> Any:
+        """Return the type of the first parameter, or `default` where there is none."""
+        for node in self.nodes.values():
+            for value in node.layer.params.values():
+                return value.dtype
+        return default
 
     def mean_for(self, images: Array) -> Array:
         """Return pixel_mean where the images (N, H, W, C) are: on a GPU as (H, W, C), copied there once."""
@@ -214,9 +223,7 @@ class Net:
         """
         self._need_images(x)
         stops = [stop or self.output] if stop is None or isinstance(stop, str) else stop
-        path, maps = self.path(*stops), {IMAGE: x}
-        del x  # only `maps` holds it from here on
-        yield from self.walk_up(path, maps, rng_key, asked)
+        return self.walk_up(self.path(*stops), {IMAGE: x}, rng_key, asked)
 
     def walk_up(
         self,
@@ -229,11 +236,11 @@ class Net:
         fused = {
             name: ceiling for name, ceiling in self.fused_ceilings.items() if name not in asked
         }
-        waiting = Counter(name for node in nodes for name in node.inputs)
+        waiting = Counter([name for node in nodes for name in node.inputs])
         numbers = {name: number for number, name in enumerate(self.nodes)}
         for node in nodes:
             key = None if rng_key is None else (*rng_key, numbers[node.name])
-            y, cache = self._forward(node, [maps[name] for name in node.inputs], key, fused)
+            y, cache = self._forward(node, list(map(maps.get, node.inputs)), key, fused)
             for name in node.inputs:
                 waiting[name] -= 1
                 if not waiting[name]:
@@ -307,7 +314,7 @@ class Net:
         names = list(caches)
         wanted: set[str] = set()
         for name in names[names.index(stop) :]:
-            if self[name].params or not wanted.isdisjoint(self.nodes[name].inputs):
+            if not wanted.isdisjoint(self.nodes[name].inputs) or self[name].params:
                 wanted.add(name)
         return wanted
 
@@ -348,7 +355,7 @@ class Net:
             raise ValueError(
                 f"This net takes {what} as an array, not as a {type(array).__name__}{remedy}."
             )
-        wanted = next((value.dtype for value in self.params.values()), array.dtype)
+        wanted = self._dtype_or(array.dtype)
         if array.ndim != 4 or array.dtype != wanted:
             shape = shape_text(array.shape)
             raise ValueError(
@@ -427,7 +434,8 @@ def _backward(
     """Return (dx, grads) of one layer.  By the layers' contract nobody else uses dy, so a ReLU may
     work in place.
     """
-    how = how | ({"in_place": True} if layer.in_place else {})
+    if layer.in_place:
+        how = how | {"in_place": True}
     return layer.backward(dy, cache, **how)
 
 

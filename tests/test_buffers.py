@@ -83,7 +83,7 @@ def test_all_blocks_together_are_a_little_more_than_the_most_in_use(pool):
     while pool.returned:
         pool.take(SMALL)
     assert pool.used + pool.waiting <= buffers.SLACK * pool.most
-    assert pool.waiting == sum(len(block) for _, _, block in pool.free)
+    assert pool.waiting == sum(len(block.memory) for _, _, block in pool.free)
 
 
 def test_a_step_that_has_run_before_allocates_no_large_array():

@@ -85,7 +85,7 @@ def test_depthwise_has_loops_of_its_own_and_small_groups_one_product_together():
     seen = []
     layer = make(np, "float32", (6, 5, 128), 128, dict(size=3, pad=1, groups=32))[0]
     layer._each_part(
-        lambda channels, filters, count: seen.append((channels, count)) or np.zeros((1, 1)),
+        lambda channels, filters, count, groups: seen.append((channels, count)) or np.zeros((1, 1)),
         np.zeros(1),
     )
     assert seen == [(slice(start, start + 64), 16) for start in (0, 64)]

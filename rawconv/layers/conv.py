@@ -143,9 +143,8 @@ class Conv(Layer):
         ReLU's after it.
         """
         self.out_shape(x.shape[1:])
-        groups = self._depthwise_groups
 
-        def part(channels, filters, count):
+        def part(channels, filters, count, groups):
             weight = _side_by_side(self.weight[..., filters], count)
             return convolve(
                 x[..., channels],
@@ -175,13 +174,13 @@ class Conv(Layer):
         return {"weight": self._weight_gradient(dy, cache), "bias": bias}
 
     def _weight_gradient(self, dy, cache):
-        (x, execution), groups = cache, self._depthwise_groups
+        x, execution = cache
 
-        def part(channels, filters, count):
+        def part(channels, filters, count, groups):
             dweight = weight_gradient(
                 x[..., channels], dy[..., filters], self.window, execution, groups
             )
-            return _apart(dweight, count)
+            return dweight if count == 1 else _apart(dweight, count)
 
         return self._each_part(part, x)
 
@@ -199,9 +198,8 @@ class Conv(Layer):
         self, dy: Array, size: Sequence[int], execution: Execution = AUTO, exact_zeros: bool = False
     ) -> Array:
         """dy (N, OH, OW, F) -> dx (N, *size, C).  All that this way needs of x is its size."""
-        groups = self._depthwise_groups
 
-        def part(channels, filters, count):
+        def part(channels, filters, count, groups):
             weight, r = _side_by_side(self.weight[..., filters], count), dy[..., filters]
             return convolve_transpose(r, weight, size, self.window, execution, groups, exact_zeros)
 
@@ -253,22 +251,18 @@ class Conv(Layer):
             **sizes,
         )
 
-    @property
-    def _depthwise_groups(self):
-        """How many groups the operations below are to see: all of depthwise filters, else one."""
-        return self.groups if fits(self.weight.shape[2:], self.groups) else 1
-
     def _each_part(self, function, x):
-        """function(its channels, its filters, its groups) of each part that goes through one
-        product, side by side.
+        """function(its channels, its filters, its groups, groups that the operations below are to
+        see: all of depthwise filters, else one) of each part that goes through one product, side by side.
         """
-        if self.groups == 1 or self._depthwise_groups > 1:
-            return function(slice(None), slice(None), 1)
+        if self.groups == 1 or fits(self.weight.shape[2:], self.groups):
+            return function(slice(None), slice(None), 1, self.groups)
         channels, filters = self.weight.shape[2], self.filters // self.groups
         parts = [
             function(
                 *(slice(n * some.start, n * some.stop) for n in (channels, filters)),
                 some.stop - some.start,
+                1,
             )
             for some in _groups_together(self.groups, channels)
         ]
@@ -296,8 +290,6 @@ def _side_by_side(weight, count):
 
 def _apart(dweight, count):
     """Back from there: the gradients (KH, KW, C, count * F) of the filters' own channels."""
-    if count == 1:
-        return dweight
     kh, kw, channels, filters = dweight.shape
     blocks = dweight.reshape(kh, kw, count, channels // count, count, filters // count)
     own = blocks.diagonal(axis1=2, axis2=4)  # (KH, KW, C, F, count)
@@ -311,9 +303,9 @@ def _gated_sum(dy, gate):
     way = gemm if on_cpu(dy) else sums
     if gate is None:
         return dy, way.sum_of_rows(dy.reshape(-1, dy.shape[-1]))
-    y, ceiling = gate
-    dy, y = (array_module(y).ascontiguousarray(some) for some in (dy, y))
-    rows, flat = (some.reshape(-1, dy.shape[-1]) for some in (dy, y))
+    xp, (y, ceiling) = array_module(dy), gate
+    dy, y = xp.ascontiguousarray(dy), xp.ascontiguousarray(y)
+    rows, flat = dy.reshape(-1, dy.shape[-1]), y.reshape(-1, dy.shape[-1])
     return dy, way.sum_of_rows(rows, (flat, ceiling))
 
 
@@ -365,7 +357,8 @@ def weight_gradient(
     x: Array, dy: Array, window: Window, execution: Execution = GEMM, groups: int = 1
 ) -> Array:
     """dweight = im2col(x).T @ dy, summed in an order that the shapes decide."""
-    x, dy = (array_module(x).ascontiguousarray(array) for array in (x, dy))
+    xp = array_module(x)
+    x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
     shape = (*window.size, x.shape[3] // groups, dy.shape[3])
     return _passes(execution, x, x.shape[1:3], shape, window, groups).weight_gradient(x, dy, window)
 

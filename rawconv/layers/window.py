@@ -115,25 +115,23 @@ class Window(NamedTuple):
         """1 + ceil((in + pads - span) / s) (or floor) per axis.  ValueError: the input is smaller
         than the window.
         """
-        sizes, span = [], self.span
-        for axis, length in enumerate((height, width)):
-            room = length + self.pad[axis] + self.pad[axis + 2] - span[axis]
-            if room < 0:
-                raise ValueError(
-                    f"An input of {height}x{width} is smaller than the window of {span[0]}x{span[1]} "
-                    f"(padding {self.pad}); use a larger input or a smaller window."
-                )
-            sizes.append(
-                1 + (-(-room // self.stride[axis]) if self.ceil_mode else room // self.stride[axis])
+        (top, left, bottom, right), (down, across), span = self.pad, self.stride, self.span
+        rows, columns = height + top + bottom - span[0], width + left + right - span[1]
+        if rows < 0 or columns < 0:
+            raise ValueError(
+                f"An input of {height}x{width} is smaller than the window of {span[0]}x{span[1]} "
+                f"(padding {self.pad}); use a larger input or a smaller window."
             )
-        return tuple(sizes)
+        if self.ceil_mode:
+            rows, columns = rows + down - 1, columns + across - 1
+        return 1 + rows // down, 1 + columns // across
 
     def pooled_size(self, height: int, width: int) -> tuple[int, ...]:
         """Return the same without a last window that would start at or beyond the end of the map."""
-        axes = zip(
-            self.out_size(height, width), self.stride, self.pad, (height, width), strict=False
-        )
-        return tuple(sum(i * s - p < length for i in range(size)) for size, s, p, length in axes)
+        (top, left, *_), (down, across) = self.pad, self.stride
+        rows, columns = self.out_size(height, width)
+        # of those that start before the end: i * stride < length + pad
+        return min(rows, -(-(height + top) // down)), min(columns, -(-(width + left) // across))
 
     def floor_pads(self, shape: Sequence[int], out: Sequence[int]) -> tuple[int, ...]:
         """Return (top, left, bottom, right) with which rounding down makes `out` (rows, columns) of

@@ -15,6 +15,7 @@ import itertools
 import math
 import os
 import threading
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -31,11 +32,11 @@ def empty(x: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> A
     """Return an uninitialised array on the device of x; dtype: that of x by default."""
     if not on_cpu(x):
         return array_module(x).empty(shape, dtype or x.dtype)
-    dtype = np.dtype(dtype or x.dtype)
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    return np.asarray(_Loan(_pool.take(size)))[:size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, np.asarray(_Loan(_pool.take(size))))
 
 
 def zeros(x: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -52,13 +53,20 @@ def aligned(size: int) -> np.ndarray:
     return memory[start : start + size]
 
 
+class _Block(NamedTuple):
+    """interface: that of the memory, which NumPy takes long to describe."""
+
+    memory: np.ndarray
+    interface: dict[str, Any]
+
+
 class _Loan:
     """The owner of a block in use.  Every view of the array references it; when the last is gone,
     the block returns.
     """
 
-    def __init__(self, block: np.ndarray) -> None:
-        self.block, self.__array_interface__ = block, block.__array_interface__
+    def __init__(self, block: _Block) -> None:
+        self.block, self.__array_interface__ = block, block.interface
 
     def __del__(self) -> None:
         _pool.returned.append(self.block)
@@ -68,33 +76,36 @@ class _Pool:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         # __del__ may run anywhere, so it takes no lock: appending to a deque is atomic.
-        self.returned: collections.deque[np.ndarray] = collections.deque()
+        self.returned: collections.deque[_Block] = collections.deque()
         # (bytes, when it came back, block), sorted
-        self.free: list[tuple[int, int, np.ndarray]] = []
+        self.free: list[tuple[int, int, _Block]] = []
         self.order = itertools.count()
         # bytes in use, bytes in self.free, the most ever in use at once
         self.used = self.waiting = self.most = 0
 
-    def take(self, size: int) -> np.ndarray:
+    def take(self, size: int) -> _Block:
         """Return the smallest free block of at least `size` bytes, if it is not twice as large;
         else a fresh one.
         """
         with self.lock:
             while self.returned:
                 block = self.returned.popleft()
-                self.used, self.waiting = self.used - len(block), self.waiting + len(block)
-                bisect.insort(self.free, (len(block), next(self.order), block))
-            index = bisect.bisect_left(self.free, size, key=lambda entry: entry[0])
-            reused = None
+                length = len(block.memory)
+                self.used, self.waiting = self.used - length, self.waiting + length
+                bisect.insort(self.free, (length, next(self.order), block))
+            index, reused, length = bisect.bisect_left(self.free, (size,)), None, size
             if index < len(self.free) and self.free[index][0] <= 2 * size:
-                reused = self.free.pop(index)[2]
-                self.waiting -= len(reused)
-            self.used += size if reused is None else len(reused)
+                length, _, reused = self.free.pop(index)
+                self.waiting -= length
+            self.used += length
             self.most = max(self.most, self.used)
             while self.free and self.used + self.waiting > SLACK * self.most:
                 oldest = min(range(len(self.free)), key=lambda i: self.free[i][1])
                 self.waiting -= self.free.pop(oldest)[0]
-        return aligned(size) if reused is None else reused
+        if reused is None:
+            memory = aligned(size)
+            reused = _Block(memory, memory.__array_interface__)
+        return reused
 
 
 _pool = _Pool()

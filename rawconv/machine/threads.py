@@ -246,7 +246,14 @@ def cut(total: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, total)) for start in range(0, total, size)]
 
 
-_local = threading.local()
+class _Own(threading.local):
+    """What each thread has of its own.  buffers: {(name, dtype): memory}."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, np.dtype[Any]], np.ndarray] = {}
+
+
+_own = _Own()
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
@@ -254,10 +261,8 @@ def scratch(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
     It is valid until the thread asks for the same name again; never return it to a caller.
     """
-    count = math.prod(shape)
-    buffers = _local.__dict__.setdefault("buffers", {})
-    key = (name, np.dtype(dtype))
-    if key not in buffers or buffers[key].size < count:
-        buffers[key] = aligned(count * np.dtype(dtype).itemsize).view(dtype)
-    array: np.ndarray = buffers[key][:count].reshape(shape)
-    return array
+    dtype = np.dtype(dtype)
+    size, buffers, key = math.prod(shape) * dtype.itemsize, _own.buffers, (name, dtype)
+    if key not in buffers or buffers[key].size < size:
+        buffers[key] = aligned(size)
+    return np.ndarray(shape, dtype, buffers[key])

@@ -56,21 +56,19 @@ class SGD:
             if not rate:
                 continue
             weight_decay = self.weight_decay if name == "weight" else 0.0
-            grad = array_module(value).ascontiguousarray(grads[layer][name])
             factors = Factors(self.momentum, rate * scale, rate * weight_decay)
             limited = bool(self.max_filter_rms and name == "weight" and layer in self.convolutions)
-            steps.append(_Step(value, self.velocity[layer, name], grad, factors, limited))
+            velocity = self.velocity[layer, name]
+            steps.append(_Step(value, velocity, grads[layer][name], factors, limited))
         if steps and not on_cpu(steps[0].weight):
             return _step_on_gpu(steps, self.max_filter_rms or 0.0)
         if steps:
             self._step_on_cpu(steps)
 
     def _step_on_cpu(self, steps: list[_Step]) -> None:
-        arrays = [(step.weight, step.velocity) for step in steps]
-        limited = [step.limited for step in steps]
-        if self._update is None or not self._update.is_of(arrays, limited):
-            self._update = Update(arrays, limited)
-        grads, factors = [step.grad for step in steps], [step.factors for step in steps]
+        weights, velocities, grads, factors, limited = map(list, zip(*steps, strict=True))
+        if self._update is None or not self._update.is_of(weights, velocities, limited):
+            self._update = Update(weights, velocities, limited)
         self._update.run(grads, factors, self.max_filter_rms or 0.0)
 
 
@@ -103,6 +101,7 @@ def _step_on_gpu(steps: list[_Step], max_filter_rms: float) -> None:
             across, tile_rows, parts = tiles(*shape, BLOCKS, ROWS)
             place = size if is_limited else -1
             numbers = *shape, across, tile_rows, parts, count, place, *factors[1:]
+            grad = array_module(grad).ascontiguousarray(grad)
             rows.append(Parameter(weight, velocity, grad, *numbers))
             count += across * parts
             if is_limited:

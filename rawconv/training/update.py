@@ -6,6 +6,8 @@ The call takes the addresses of the arrays, since Numba would compile a tuple of
 
 from __future__ import annotations
 
+import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -21,15 +23,17 @@ WEIGHT, VELOCITY, GRAD, ROWS, COLUMNS, FIRST, LAST, LIMITED, NUMBER = range(9)
 class Update:
     """Momentum, weight decay and renormalisation of some parameters, all of one dtype."""
 
-    def __init__(self, arrays: list[tuple[np.ndarray, np.ndarray]], limited: list[bool]) -> None:
-        """arrays: [(weight, velocity), ...].  limited: whether the RMS of its filters is.
+    def __init__(
+        self, weights: list[np.ndarray], velocities: list[np.ndarray], limited: list[bool]
+    ) -> None:
+        """limited: whether the RMS of a weight's filters is.
 
         ValueError: one of them is not contiguous, or of another dtype than the first.
         """
-        self.arrays, self.limited, rows = arrays, limited, []
-        dtype = arrays[0][0].dtype
-        for number, ((weight, velocity), is_limited) in enumerate(
-            zip(arrays, limited, strict=True)
+        self.weights, self.velocities, self.limited, rows = weights, velocities, limited, []
+        self.shapes, dtype = [weight.shape for weight in weights], weights[0].dtype
+        for number, (weight, velocity, is_limited) in enumerate(
+            zip(weights, velocities, limited, strict=True)
         ):
             if any(not a.flags.c_contiguous or a.dtype != dtype for a in (weight, velocity)):
                 raise ValueError(
@@ -41,24 +45,23 @@ class Update:
             for part in cut(columns, FILTERS if is_limited else ELEMENTS):
                 rows.append((*places, part.start, part.stop, is_limited, number))
         self.pieces = np.array(rows, np.int64).reshape(-1, NUMBER + 1)
-        self.nanoseconds = sum(weight.size for weight, _ in arrays) / 2
+        self.nanoseconds = sum(weight.size for weight in weights) / 2
         self.squares = np.empty((workers(), FILTERS), dtype)
 
-    def is_of(self, arrays: list[tuple[np.ndarray, np.ndarray]], limited: list[bool]) -> bool:
+    def is_of(
+        self, weights: list[np.ndarray], velocities: list[np.ndarray], limited: list[bool]
+    ) -> bool:
         """Return whether these are the arrays that it updates, and so."""
-        return limited == self.limited and all(
-            a is c and b is d for (a, b), (c, d) in zip(arrays, self.arrays, strict=True)
-        )
+        arrays = zip(weights + velocities, self.weights + self.velocities, strict=False)
+        return limited == self.limited and all(itertools.starmap(operator.is_, arrays))
 
     def run(self, grads: list[np.ndarray], factors: list[Any], max_filter_rms: float) -> None:
         """Take one step.  grads: of the weights' shapes.  factors: optimizer.Factors of each."""
         dtype = self.squares.dtype
         grads = [np.ascontiguousarray(grad, dtype) for grad in grads]  # alive until the end
-        if any(
-            grad.shape != weight.shape for grad, (weight, _) in zip(grads, self.arrays, strict=True)
-        ):
+        if [grad.shape for grad in grads] != self.shapes:
             raise ValueError("A gradient has another shape than its weights.")
-        places = np.array([address(grad) for grad in grads], np.int64)
+        places = np.array(list(map(address, grads)), np.int64)
         self.pieces[:, GRAD] = places[self.pieces[:, NUMBER]]
         arguments = self.pieces, np.array(factors, dtype), self.squares, dtype.type(max_filter_rms)
         run_ranges(update_pieces, len(self.pieces), 1, arguments, self.nanoseconds)

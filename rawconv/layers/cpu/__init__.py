@@ -20,6 +20,7 @@ import numpy as np
 
 from ..window import Window
 from . import dense, depthwise, direct, gemm, winograd
+from .turned_filters import turn
 
 ALGORITHMS = {  # the first that supports a shape
     "depthwise": depthwise, "dense": dense, "winograd": winograd, "direct": direct, "gemm": gemm,
@@ -117,7 +118,7 @@ def _transpose(algorithm, shape):
 
 
 def _by_turning(convolve, window, dy, weight, _, dx):
-    convolve(dy, np.ascontiguousarray(weight[::-1, ::-1].swapaxes(2, 3)), None, window, dx)
+    convolve(dy, turn(weight), None, window, dx)
 
 
 def clear_unreached(dx, dy, weight, window):

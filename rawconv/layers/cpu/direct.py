@@ -64,7 +64,8 @@ def forward(x, weight, bias, window, y, fuse_relu=None):
     plan = _plan(window, x.shape, y.shape, x.itemsize, PIECES)
     bias = np.zeros(y.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias)
     filters = np.ascontiguousarray(weight).reshape(-1), bias, ceiling_of(fuse_relu, y)
-    arguments = _lines(x), filters, y.reshape(-1), plan.rooms(x.dtype), plan.blocks, plan.of_window
+    rooms = scratch("padded", (workers(), plan.room), x.dtype)
+    arguments = x.reshape(plan.lines), filters, y.reshape(-1), rooms, plan.blocks, plan.of_window
     run_ranges(convolve, len(plan.blocks), 1, arguments, plan.nanoseconds)
 
 
@@ -73,23 +74,21 @@ def weight_gradient(x, dy, window):
     plan, filters = _plan(window, x.shape, dy.shape, x.itemsize, 1), dy.shape[3]
     taps = plan.of_window[2]
     sums = np.zeros((plan.shares[-1, 0] + 1, len(taps) * filters), x.dtype)
-    maps = _lines(x), dy.reshape(-1)
-    arguments = maps, sums, plan.rooms(x.dtype), plan.blocks, plan.shares, plan.of_window
+    maps = x.reshape(plan.lines), dy.reshape(-1)
+    rooms = scratch("padded", (workers(), plan.room), x.dtype)
+    arguments = maps, sums, rooms, plan.blocks, plan.shares, plan.of_window
     run_ranges(add_gradients, len(plan.shares), 1, arguments, plan.nanoseconds)
     total = sums[0] if len(sums) == 1 else sums.sum(axis=0)
     shape = *window.size, x.shape[3], filters
     return total[: math.prod(shape)].reshape(shape)
 
 
-def _lines(x):
-    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
-
-
 class Plan(NamedTuple):
     """How a convolution is computed, by its shapes alone.
 
     blocks: (first image, last, first row of the output, last) each; so few that their padded
-    images stay in the cache.  room: numbers that these take.  nanoseconds: of all, about.
+    images stay in the cache.  room: numbers that these take, of each thread.  nanoseconds: of all,
+    about.  lines: x's shape, a row of pixels as one of numbers.
     shares: of the weight's gradient, (sum, first block, last, first tap, last) each; the last sum is the last one's.
     of_window: (where in the padded images the windows of a block's positions start, where those
     of its rows do, taps: where all the numbers of a window are, from its start on, and some more,
@@ -103,10 +102,7 @@ class Plan(NamedTuple):
     nanoseconds: float
     shares: np.ndarray
     of_window: tuple
-
-    def rooms(self, dtype):
-        """Room for the padded images of each thread."""
-        return scratch("padded", (workers(), self.room), dtype)
+    lines: tuple
 
 
 @functools.lru_cache(1024)
@@ -140,6 +136,7 @@ def _plan(window, x, y, itemsize, pieces):
         nanoseconds,
         _shares(len(blocks), len(taps), nanoseconds),
         of_window,
+        (*x[:2], x[2] * x[3]),
     )
 
 

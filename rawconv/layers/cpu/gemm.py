@@ -4,11 +4,12 @@ A block of columns is made, multiplied and forgotten while it lies in the cache 
 that works on it.
 """
 
+import functools
 import math
 
 import numpy as np
 
-from ...machine.buffers import empty, zeros
+from ...machine.buffers import empty
 from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, run_ranges, scratch
 
@@ -17,6 +18,7 @@ ACCUMULATORS = 8  # of the weight gradient, at most: by shapes, so that its sum 
 # of dy for an accumulator, which is cleared and added up whatever it takes in
 LEAST_POSITIONS = 256
 ROWS = 1 << 14  # of dy, for one of the sums that the bias' gradient is the sum of
+POINTWISE = (1, 1), (1, 1), (0, 0, 0, 0)  # size, stride and pad: x is its own columns
 PRODUCTS = 40  # multiplications and additions a nanosecond, about
 
 
@@ -34,7 +36,7 @@ def forward(x, weight, bias, window, y, fuse_relu=None):
         if bias is not None:
             add_bias(out, bias, ceiling_of(fuse_relu, y))
 
-    run_blocks(block, cut(len(rows), rows_a_block(x, y.shape[2] * len(matrix), COLUMNS)))
+    run_blocks(block, _blocks(len(rows), y.shape[2] * len(matrix), x.itemsize))
 
 
 def transpose(dy, weight, window, dx):
@@ -51,32 +53,39 @@ def transpose(dy, weight, window, dx):
             return col2im_dilated(dcolumns, dx[part], *geometry, *window.dilation)
         col2im(dcolumns, dx[part].reshape(len(dcolumns), dx.shape[1], -1), *geometry, dx.shape[3])
 
-    rows = rows_a_block(dy, dy.shape[2] * matrix.shape[1], COLUMNS)
-    run_blocks(block, cut(len(dy), max(1, rows // dy.shape[1])))
+    run_blocks(block, _blocks(len(dy), math.prod(dy.shape[1:3]) * matrix.shape[1], dy.itemsize))
 
 
 def weight_gradient(x, dy, window):
     """dweight = im2col(x).T @ dy, in some sums of their own, which are added in their order."""
-    rows, filters, length = (
-        dy.reshape(-1, *dy.shape[2:]),
-        dy.shape[3],
-        math.prod(window.size) * x.shape[3],
-    )
-    step = rows_a_block(x, dy.shape[2] * length, COLUMNS)
-    parts = cut(len(rows), split_k(len(rows), dy.shape[2]))
-    sums = zeros(x, (len(parts), length, filters))
+    rows, filters = dy.reshape(-1, *dy.shape[2:]), dy.shape[3]
+    length = math.prod(window.size) * x.shape[3]
+    parts = _accumulators(len(rows), dy.shape[2], length, x.itemsize)
+    sums = empty(x, (len(parts), length, filters))
 
     def block(index):
-        for some in cut(parts[index].stop - parts[index].start, step):
-            part = slice(parts[index].start + some.start, parts[index].start + some.stop)
-            product = scratch("product", (length, filters), x.dtype)
+        for number, part in enumerate(parts[index]):
+            out = scratch("product", (length, filters), x.dtype) if number else sums[index]
             given = columns(x, part, window, dy.shape[1:3])
-            sums[index] += np.matmul(given.T, rows[part].reshape(-1, filters), out=product)
+            np.matmul(given.T, rows[part].reshape(-1, filters), out=out)
+            if number:
+                sums[index] += out
 
     run_blocks(block, range(len(parts)), rows.size * length / PRODUCTS)
-    return sums.sum(axis=0, out=empty(x, (length, filters))).reshape(
-        *window.size, x.shape[3], filters
-    )
+    total = np.add.reduce(sums, axis=0, out=empty(x, (length, filters)))
+    return total.reshape(*window.size, x.shape[3], filters)
+
+
+@functools.lru_cache(1024)
+def _accumulators(rows, width, length, itemsize):
+    """For each accumulator of the weight gradient the rows of dy that it sums up, as slices of so
+    many as a block of columns takes.
+    """
+    step = rows_a_block(width * length, itemsize, COLUMNS)
+    return [
+        [slice(start, min(start + step, part.stop)) for start in range(part.start, part.stop, step)]
+        for part in cut(rows, split_k(rows, width))
+    ]
 
 
 def split_k(rows, width):
@@ -85,19 +94,25 @@ def split_k(rows, width):
     return max(1, -(-rows // count))
 
 
-def rows_a_block(x, elements, most):
+def rows_a_block(elements, itemsize, most):
     """How many rows of so many elements of columns fit into `most` bytes, one at least."""
-    return max(1, most // max(1, elements * x.itemsize))
+    return max(1, most // max(1, elements * itemsize))
+
+
+@functools.lru_cache(1024)
+def _blocks(rows, elements, itemsize):
+    """Blocks of rows, of so many elements of columns each, that stay in the cache: slices."""
+    return cut(rows, rows_a_block(elements, itemsize, COLUMNS))
 
 
 def columns(x, part, window, out_size):
     """The columns of the output rows `part` (counted through all images): (rows * OW, KH * KW * C)."""
-    if window.is_pointwise:
+    if window[:3] == POINTWISE:
         return x.reshape(-1, *x.shape[2:])[part].reshape(-1, x.shape[3])
     (kh, kw), channels = window.size, x.shape[3]
     geometry = kh, kw, *window.stride, *window.pad[:2]
     out = scratch("columns", ((part.stop - part.start) * out_size[1], kh * kw * channels), x.dtype)
-    if window.is_dilated:
+    if window.dilation != (1, 1):
         im2col_dilated(x, out, part.start, *out_size, *geometry, *window.dilation)
     else:
         im2col(x.reshape(*x.shape[:2], -1), out, part.start, *out_size, *geometry, channels)
@@ -120,7 +135,7 @@ def sum_of_rows(dy, gate=None):
     sums = np.zeros((-(-len(dy) // ROWS), dy.shape[1]), dy.dtype)
     arguments = dy, y, dy.dtype.type(ceiling), sums
     run_ranges(sum_parts, len(sums), 1, arguments, dy.size / 4)
-    return sums.sum(axis=0)
+    return sums[0] if len(sums) == 1 else sums.sum(axis=0)
 
 
 @loop

@@ -39,7 +39,9 @@ def forward(x, weight, bias, window, y, fuse_relu=None, execution=GEMM):
         product(x.reshape(-1, len(matrix)), matrix, rows, execution.tf32)
         return add_bias(rows, bias, fuse_relu)
     rows = y.reshape(-1, *y.shape[2:])
-    for part in cut(len(rows), gemm.rows_a_block(x, y.shape[2] * len(matrix), execution.workspace)):
+    for part in cut(
+        len(rows), gemm.rows_a_block(y.shape[2] * len(matrix), x.itemsize, execution.workspace)
+    ):
         out = rows[part].reshape(-1, rows.shape[2])
         product(columns(x, part, window, y.shape[1:3]), matrix, out, execution.tf32)
         add_bias(out, bias, fuse_relu)
@@ -57,7 +59,7 @@ def transpose(dy, weight, window, dx, execution=GEMM):
             dy.reshape(-1, len(matrix)), matrix, dx.reshape(-1, matrix.shape[1]), execution.tf32
         )
         return
-    rows = gemm.rows_a_block(dy, dy.shape[2] * matrix.shape[1], execution.workspace)
+    rows = gemm.rows_a_block(dy.shape[2] * matrix.shape[1], dy.itemsize, execution.workspace)
     step = (
         dx.shape[1] if rows >= dy.shape[1] else max(1, rows * window.stride[0] - window.span[0] + 1)
     )
@@ -87,7 +89,7 @@ def weight_gradient(x, dy, window, execution=GEMM):
             x.reshape(-1, length).T, dy.reshape(-1, filters), tf32=execution.tf32
         ).reshape(shape)
     rows = dy.reshape(-1, *dy.shape[2:])
-    step = gemm.rows_a_block(x, dy.shape[2] * length, execution.workspace)
+    step = gemm.rows_a_block(dy.shape[2] * length, x.itemsize, execution.workspace)
     total = None
     for part in cut(len(rows), step):
         # The columns are not kept under a name, or they would live beside those of the next block.
