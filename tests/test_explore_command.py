@@ -20,7 +20,7 @@ from test_visualize_cli import small_net
 
 import rawconv
 from rawconv import checkpoint
-from rawconv.cli.explore import main
+from rawconv.cli.explore import PATIENCE, main
 from rawconv.explore import serve
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -110,6 +110,30 @@ def test_a_killed_server_leaves_its_port_to_the_next(tmp_path, net_file):
         port = int(url.rstrip("/").rpartition(":")[2])
         with started("--weights", net_file, "--port", port, cwd=tmp_path) as (again, _):
             assert again == url and httpx.get(f"{again}api/net", timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize("words, environment, opens", [
+    ([], {"DISPLAY": ":0"}, True),
+    ([], {"WAYLAND_DISPLAY": "wayland-0"}, True),
+    ([], {"BROWSER": "firefox"}, True),
+    (["--no-browser"], {"DISPLAY": ":0"}, False),
+    ([], {}, False),  # a server without a screen: xdg-open would fill the terminal with complaints
+])  # fmt: skip
+def test_a_browser_opens_where_there_is_a_screen(words, environment, opens, monkeypatch):
+    opened = []
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("click.launch", opened.append)
+    monkeypatch.setattr(
+        serve, "run", lambda load, sock, access, there, patience: opened.append(patience) or there()
+    )
+    result = CliRunner().invoke(main, words)
+    url = result.output.strip()
+    assert result.exit_code == 0 and url.startswith("http://127.0.0.1:")
+    assert opened == ([PATIENCE, url] if opens else [0])
 
 
 @pytest.mark.parametrize("words, sentence", [

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import secrets
+import sys
 
 import click
 
@@ -61,6 +62,7 @@ def main(images, weights, data, port, host, token, browser, device, conv):
     need_pictures(images)
     _need_weights(weights)
     token = _checked_token(host, token)
+    browser = browser and _has_screen()
     load = functools.partial(_api, run, images, weights, data, device, conv)
     sock = serve.bind(host, port)
     try:
@@ -75,6 +77,11 @@ def main(images, weights, data, port, host, token, browser, device, conv):
         serve.run(load, sock, serve.access(sock, host, token), opened, PATIENCE if browser else 0)
     finally:
         sock.close()
+
+
+def _has_screen():
+    """Whether a browser could show its window here; on a server without one, xdg-open only complains."""
+    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & set(os.environ))
 
 
 def _need_weights(weights):
