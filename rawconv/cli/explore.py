@@ -81,7 +81,9 @@ def main(images, weights, data, port, host, token, browser, device, conv):
 
 def _has_screen():
     """Whether a browser could show its window here; on a server without one, xdg-open only complains."""
-    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & set(os.environ))
+    return sys.platform != "linux" or bool(
+        {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & set(os.environ)
+    )
 
 
 def _need_weights(weights):
