@@ -40,6 +40,7 @@ MOST_WEIGHTS = 160_000  # numbers of all filters; more do not stay in the second
 REGISTER = 64 if get_host_cpu_features().get("avx512f") else 32  # bytes; the bits are the same
 MANY = 8  # positions of the output, or numbers of a window, whose sums are in registers at once
 PADDED = 256 << 10  # bytes of padded images that are there at once, for the second cache
+SUMS = 64 << 10  # bytes of the output between the first filters and the ReLU, for the same cache
 # blocks: so many at least, for all threads to share, but of so many nanoseconds, about, at least
 PIECES, LEAST = 16, 25_000
 # terms of a sum in registers; such sums are then added, so that rounding errors, which grow with
@@ -171,16 +172,29 @@ def pad_block(x, room, block, kh, lengths):
     return image * height + row, (end - image) * rows
 
 
-@numba.njit
-def ends(filters, itemsize):
-    """Where the filters end that go together by three vectors, and after them those by one; two for
-    the others.  One alone where it takes more than a register.
+def for_all(kind):
+    """The loop of a kind, kind(vectors)(f, filters, ...), for all filters f: by three vectors of them
+    and those left over by one, or by two where these divide their number; by one alone where that
+    takes more than a register.
     """
-    if itemsize * LANES > REGISTER:
-        return 0, filters
-    if filters % (2 * LANES) == 0:
-        return 0, 0
-    return (3 * LANES, 3 * LANES) if filters > LANES else (0, LANES)
+    one, two, three = kind(1), kind(2), kind(3)
+
+    @numba.njit
+    def loops(filters, itemsize, *arguments):
+        if itemsize * LANES > REGISTER:
+            by_three, by_one = 0, filters
+        elif filters % (2 * LANES) == 0:
+            by_three, by_one = 0, 0
+        else:
+            by_three, by_one = (3 * LANES, 3 * LANES) if filters > LANES else (0, LANES)
+        for f in range(0, by_three, 3 * LANES):
+            three(f, filters, *arguments)
+        for f in range(by_three, by_one, LANES):
+            one(f, filters, *arguments)
+        for f in range(by_one, filters, 2 * LANES):
+            two(f, filters, *arguments)
+
+    return loops
 
 
 def positions_of(vectors):
@@ -188,8 +202,8 @@ def positions_of(vectors):
     count = MANY * vectors
 
     @numba.njit
-    def sum_filters(padded, places, window, weight, bias, y, f):
-        (lines, run), filters = window, len(bias)
+    def sum_filters(f, filters, padded, places, window, weight, bias, y):
+        lines, run = window
         zero, at_once = splat(y, y.dtype.type(0)), max(1, DEPTH // run)
         for first in range(0, len(places), MANY):
             p = min(first, len(places) - MANY)  # the last ones may be summed twice
@@ -209,7 +223,7 @@ def positions_of(vectors):
     return sum_filters
 
 
-sum_one, sum_two, sum_three = positions_of(1), positions_of(2), positions_of(3)
+sum_positions = for_all(positions_of)
 
 
 @loop
@@ -217,19 +231,16 @@ def convolve(first, last, thread, x, filters, y, rooms, blocks, of_window):
     """The blocks first .. last-1 of y, flat; filters: (weight, bias, ceiling of the ReLU)."""
     (weight, bias, ceiling), (places, _, _, lines, lengths) = filters, of_window
     room, window, count = rooms[thread], (lines, lengths[0]), len(bias)
-    three, one = ends(count, weight.itemsize)
+    at_once = max(1, SUMS // (MANY * count * weight.itemsize)) * MANY
     for block in range(first, last):
         before, rows = pad_block(x, room, blocks[block], len(lines), lengths)
-        some, size = places[: rows * lengths[1]], lengths[1] * count
-        out = y[before * size : (before + rows) * size]
-        for f in range(0, three, 3 * LANES):
-            sum_three(room, some, window, weight, bias, out, f)
-        for f in range(three, one, LANES):
-            sum_one(room, some, window, weight, bias, out, f)
-        for f in range(one, count, 2 * LANES):
-            sum_two(room, some, window, weight, bias, out, f)
-        if ceiling >= 0:
-            relu_block(ceiling, out, out)
+        before, end = before * lengths[1], rows * lengths[1]
+        for start in range(0, end, at_once):
+            p, q = min(start, end - MANY), min(start + at_once, end)
+            out = y[(before + p) * count : (before + q) * count]
+            sum_positions(count, weight.itemsize, room, places[p:q], window, weight, bias, out)
+            if ceiling >= 0:
+                relu_block(ceiling, out, out)
 
 
 def taps_of(vectors):
@@ -237,7 +248,7 @@ def taps_of(vectors):
     count = MANY * vectors
 
     @numba.njit
-    def add_filters(padded, runs, taps, dy, total, f, filters):
+    def add_filters(f, filters, padded, runs, taps, dy, total):
         zero, start = splat(total, total.dtype.type(0)), runs[1] * runs[3] * filters + f
         for k in range(0, len(taps), MANY):
             some = numbers(taps, k, MANY)
@@ -247,7 +258,7 @@ def taps_of(vectors):
     return add_filters
 
 
-add_one, add_two, add_three = taps_of(1), taps_of(2), taps_of(3)
+add_taps = for_all(taps_of)
 
 
 @loop
@@ -270,12 +281,7 @@ def add_block(padded, runs, taps, dy, total, filters):
     positions, from one position to the next).
     """
     starts, rows, width, across = runs
-    at_once, (three, one) = max(1, DEPTH_BACK // width), ends(filters, dy.itemsize)
+    at_once = max(1, DEPTH_BACK // width)
     for row in range(0, rows, at_once):
         some = starts, row, min(rows, row + at_once), width, across
-        for f in range(0, three, 3 * LANES):
-            add_three(padded, some, taps, dy, total, f, filters)
-        for f in range(three, one, LANES):
-            add_one(padded, some, taps, dy, total, f, filters)
-        for f in range(one, filters, 2 * LANES):
-            add_two(padded, some, taps, dy, total, f, filters)
+        add_taps(filters, dy.itemsize, padded, some, taps, dy, total)
