@@ -7,9 +7,9 @@ that stays in the cache, and the rows of their windows are read where they lie.
     up      the sums of MANY positions of the output and some vectors of filters, over the numbers of a window
     back    those of MANY numbers of a window and some vectors of filters, over positions of dy
 
-Some are two; the first three go together where two do not divide their number.  Each number read
-is multiplied by all these vectors, each vector by all these numbers, and nothing is written until
-the sums are complete.  Back to x is up as well, of dy, with the filters turned by 180 degrees.
+Some are two, the first three together where two do not divide their number; or one, up, where
+windows are small.  Each number read is multiplied by all these vectors, each vector by all these
+numbers, and nothing is written until the sums are complete.  Back to x is up as well, of dy, with the filters turned by 180 degrees.
 """
 
 import functools
@@ -46,6 +46,7 @@ PIECES, LEAST = 16, 25_000
 # terms of a sum in registers; such sums are then added, so that rounding errors, which grow with
 # the root of a sum's length, stay small
 DEPTH, DEPTH_BACK = 256, 128
+FEW = 256  # numbers of a window whose products with one vector of filters stay in the first cache
 PRODUCTS = 50  # multiplications and additions a nanosecond, about
 
 
@@ -174,14 +175,13 @@ def pad_block(x, room, block, kh, lengths):
 
 def for_all(kind):
     """The loop of a kind, kind(vectors)(f, filters, ...), for all filters f: by three vectors of them
-    and those left over by one, or by two where these divide their number; by one alone where that
-    takes more than a register.
+    and those left over by one, or by two where these divide their number; or by one `alone`.
     """
     one, two, three = kind(1), kind(2), kind(3)
 
     @numba.njit
-    def loops(filters, itemsize, *arguments):
-        if itemsize * LANES > REGISTER:
+    def loops(filters, alone, *arguments):
+        if alone:
             by_three, by_one = 0, filters
         elif filters % (2 * LANES) == 0:
             by_three, by_one = 0, 0
@@ -231,6 +231,7 @@ def convolve(first, last, thread, x, filters, y, rooms, blocks, of_window):
     """The blocks first .. last-1 of y, flat; filters: (weight, bias, ceiling of the ReLU)."""
     (weight, bias, ceiling), (places, _, _, lines, lengths) = filters, of_window
     room, window, count = rooms[thread], (lines, lengths[0]), len(bias)
+    alone = weight.itemsize * LANES > REGISTER or len(lines) * lengths[0] <= FEW
     at_once = max(1, SUMS // (MANY * count * weight.itemsize)) * MANY
     for block in range(first, last):
         before, rows = pad_block(x, room, blocks[block], len(lines), lengths)
@@ -238,7 +239,7 @@ def convolve(first, last, thread, x, filters, y, rooms, blocks, of_window):
         for start in range(0, end, at_once):
             p, q = min(start, end - MANY), min(start + at_once, end)
             out = y[(before + p) * count : (before + q) * count]
-            sum_positions(count, weight.itemsize, room, places[p:q], window, weight, bias, out)
+            sum_positions(count, alone, room, places[p:q], window, weight, bias, out)
             if ceiling >= 0:
                 relu_block(ceiling, out, out)
 
@@ -284,4 +285,4 @@ def add_block(padded, runs, taps, dy, total, filters):
     at_once = max(1, DEPTH_BACK // width)
     for row in range(0, rows, at_once):
         some = starts, row, min(rows, row + at_once), width, across
-        add_taps(filters, dy.itemsize, padded, some, taps, dy, total)
+        add_taps(filters, dy.itemsize * LANES > REGISTER, padded, some, taps, dy, total)
