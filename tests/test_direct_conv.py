@@ -55,6 +55,21 @@ def test_it_rounds_no_more_than_pytorch(name):
         assert errors[0] <= errors[1], errors
 
 
+UNEVEN = {"four positions beyond 64 KB of sums": (1, (6, 259, 3), 16, dict(size=3))}
+
+
+@pytest.mark.parametrize("name", LAYERS | UNEVEN)
+def test_a_relu_on_the_way_gives_the_bits_of_one_after_it(name):
+    batch, shape, filters, settings = (LAYERS | UNEVEN)[name]
+    layer, rng = Conv(filters, **settings), np.random.default_rng(0)
+    layer.build(shape, rng)
+    x, direct = rng.standard_normal((batch, *shape), np.float32), Execution("direct")
+    y = layer.forward(x, execution=direct)[0]
+    ceiling = np.float32(y.std())
+    rectified = layer.forward(x, fuse_relu=ceiling, execution=direct)[0]
+    np.testing.assert_array_equal(rectified, np.clip(y, 0, ceiling))
+
+
 BITS = """
 import hashlib, numpy as np
 from rawconv.layers import Execution

@@ -9,7 +9,8 @@ that stays in the cache, and the rows of their windows are read where they lie.
 
 Some are two, the first three together where two do not divide their number; or one, up, where
 windows are small.  Each number read is multiplied by all these vectors, each vector by all these
-numbers, and nothing is written until the sums are complete.  Back to x is up as well, of dy, with the filters turned by 180 degrees.
+numbers, and nothing is written until the sums are complete.  Back to x is up as well, of dy, with
+the filters turned by 180 degrees.
 """
 
 import functools
