@@ -90,10 +90,11 @@ class LRN(Layer):
             return launch(
                 CU, kernel, x.size, x, given, out, *constants, shared_bytes=runs * x.itemsize
             )
-        constants = (self.size // 2, *(x.dtype.type(v) for v in (self.alpha, self.beta, self.k)))
-        x, given, out = (a.reshape(-1, channels) for a in (x, given, out))
-        size = pieces(len(x), 65536 // channels)
-        run_ranges(loop, len(x), size, (x, given, out, *constants), x.size * NANOSECONDS)
+        kind, rows = x.dtype.type, x.size // channels
+        constants = self.size // 2, kind(self.alpha), kind(self.beta), kind(self.k)
+        arrays = [array.reshape(rows, channels) for array in (x, given, out)]
+        size = pieces(rows, 65536 // channels)
+        run_ranges(loop, rows, size, (*arrays, *constants), x.size * NANOSECONDS)
 
 
 CU = __file__.replace("lrn.py", "lrn.cu")

@@ -69,7 +69,7 @@ def sum_of_images(told: Array) -> Array:
     """Return (3,): the sums of what loss_and_hits tells of the images."""
     if not on_cpu(told):
         return sum_of_rows(told)
-    return np.array([np.ascontiguousarray(column).sum() for column in told.T], told.dtype)
+    return np.add.reduce(np.ascontiguousarray(told.T), axis=1)
 
 
 CU = __file__.replace("softmax.py", "softmax.cu")

@@ -59,7 +59,9 @@ def once_a_process(function: Function) -> Function:
 WORTH_SHARING = 330_000
 # the same for a compiled loop, where a helper is awake, and where all sleep
 WORTH_RANGES, WORTH_WAKING = 6_000, 60_000
-AWAKE_FOR = 100_000  # nanoseconds that a helper watches for work before it sleeps
+# nanoseconds that a helper watches for work before it sleeps: longer than what one thread does
+# alone within a step of a small net, so that a step wakes nobody
+AWAKE_FOR = 1_000_000
 
 
 class Helpers(NamedTuple):

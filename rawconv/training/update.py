@@ -41,7 +41,8 @@ class Update:
                     f"as the update needs it; numpy.ascontiguousarray(..., {str(dtype)!r}) makes one."
                 )
             columns = weight.shape[-1] if is_limited else weight.size
-            places = address(weight), address(velocity), 0, weight.size // max(1, columns), columns
+            places = [address(array.reshape(-1)) for array in (weight, velocity)]
+            places += 0, weight.size // max(1, columns), columns
             for part in cut(columns, FILTERS if is_limited else ELEMENTS):
                 rows.append((*places, part.start, part.stop, is_limited, number))
         self.pieces = np.array(rows, np.int64).reshape(-1, NUMBER + 1)
@@ -61,16 +62,16 @@ class Update:
         grads = [np.ascontiguousarray(grad, dtype) for grad in grads]  # alive until the end
         if [grad.shape for grad in grads] != self.shapes:
             raise ValueError("A gradient has another shape than its weights.")
-        places = np.array(list(map(address, grads)), np.int64)
+        places = np.array([address(grad.reshape(-1)) for grad in grads], np.int64)
         self.pieces[:, GRAD] = places[self.pieces[:, NUMBER]]
         arguments = self.pieces, np.array(factors, dtype), self.squares, dtype.type(max_filter_rms)
         run_ranges(update_pieces, len(self.pieces), 1, arguments, self.nanoseconds)
 
 
-def address(array: np.ndarray) -> int:
-    """Return where the first number of the array lies."""
-    place: int = array.__array_interface__["data"][0]
-    return place
+@loop
+def address(flat: Any) -> Any:
+    """Return where the first number of the array lies; NumPy takes three times as long to tell."""
+    return flat.ctypes.data
 
 
 @loop
