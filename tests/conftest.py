@@ -17,8 +17,17 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["exploring"]  # its fixtures: a session, its client, its page
 
 POSIX = "of Linux and macOS: Windows has no signals from outside, permissions, FIFOs or sh"
-# what takes longest: begun first where files run side by side, so that none is left alone at the end
-FIRST = ["test_docs.py", "test_readme.py", "test_training.py", "test_kills.py", "test_windowed.py"]
+# What takes longest is begun first where files run side by side, so that none is left alone at the
+# end.  On a new checkout all loops are still to be compiled: the first file compiles those of a net,
+# the second those of the scenes, the fourth those of training, and none does what another is at.
+FIRST = [
+    "test_docs.py",
+    "test_scenes.py",
+    "test_training.py",
+    "test_kills.py",
+    "test_readme.py",
+    "test_windowed.py",
+]
 DEVICES = {"cpu": ["cpu"], "gpu": ["gpu"], "all": ["cpu", "gpu"]}
 
 settings.register_profile(
@@ -48,7 +57,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
     left_out = {} if config.getoption("--long") else {"long": "marked long: run pytest --long"}
     if os.name != "posix":
         left_out["posix"] = POSIX

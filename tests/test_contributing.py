@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from copies import share_loops
 
 ROOT = pathlib.Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -128,8 +129,10 @@ def python(folder, *words):
 
 
 def copy_package(folder):
-    """With the loops that are compiled already."""
-    shutil.copytree(ROOT / "rawconv", folder / "rawconv", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(
+        ROOT / "rawconv", folder / "rawconv", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    share_loops(folder)
     return folder
 
 

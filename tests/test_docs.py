@@ -37,7 +37,7 @@ NEEDS = {  # beside what every user has
     "examples/look_into_a_torch_model.py": "torch onnx",
     "examples/look_into_a_torch_model.ipynb": "torch onnx",
 }
-# what takes longer than ten seconds runs with less to do, and literally with --long
+# what takes longer than some seconds runs with less to do, and literally with --long
 LESS = {
     "rawconv-experiment invariance": "--count 1 --measured 1",
     "rawconv-experiment controls": "--units 3",
@@ -45,7 +45,14 @@ LESS = {
     "rawconv-experiment occlusion": "--count 1 --measured 1",
     "rawconv-experiment ensemble rawconv/scenes.h5": "--pictures 200",
     "rawconv-experiment filters --data my-pictures/": "--quick",
-}
+    "rawconv-experiment filters --weights rawconv/scenes.h5 --against weights/photos.h5":
+        "--pictures 100",
+    "rawconv-experiment evolution --data my-pictures/ --epochs 10": "--epochs 3",
+    # of fewer than five pictures none is held out, to choose a penalty by
+    "rawconv-experiment layers --weights weights/photos.h5 --data my-pictures/ --per-class 5 --classifier softmax":
+        "--per-class 4",
+}  # fmt: skip
+RAN = set()  # commands that began a page, so in a folder as it was made, and did what they should
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
 
@@ -73,7 +80,7 @@ def run_page(text, folder, commands=True, less=()):
 
     less: {command: options that leave it less to do}.
     """
-    namespace, parts, end, printed = {"__name__": "page"}, [], 0, None
+    namespace, parts, end, printed, first = {"__name__": "page"}, [], 0, None, True
     for found in BLOCK.finditer(text):
         language, block = found.groups()
         parts.append(text[end : found.start()])
@@ -88,7 +95,12 @@ def run_page(text, folder, commands=True, less=()):
             printed = out.getvalue()
         if language == "sh" and commands:
             for line in block.splitlines():
-                run_command(f"{line} {less[line]}" if line in less else line, folder)
+                line = f"{line} {less[line]}" if line in less else line
+                if not (first and line in RAN):
+                    run_command(line, folder)
+                if first:
+                    RAN.add(line)
+                first = False
         parts.append(f"```{language}\n{block}```\n")
         end = found.end()
     return "".join(parts) + text[end:]

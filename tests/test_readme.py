@@ -12,6 +12,7 @@ import venv
 
 import numpy as np
 import pytest
+from copies import share_loops
 from PIL import Image
 
 from rawconv import models
@@ -38,7 +39,8 @@ def folder(tmp_path_factory):
     """A copy of the checkout's files that are in git or will be, with some pictures of a user beside them."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("weights", "docs", "tools", "rawconv"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    share_loops(folder)
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     rng = np.random.default_rng(0)

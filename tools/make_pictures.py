@@ -360,9 +360,19 @@ def machine():
 
 def reduced(image):
     """The image in 256 colours, a third of its bytes, unless that shows: in one pixel of a hundred."""
-    few = image.quantize(256, kmeans=1)
+    if (
+        changed(image.quantize(256), image) < 0.05
+    ):  # else a better palette, which takes seconds, would not do either
+        few = image.quantize(256, kmeans=1)
+        if changed(few, image) <= 0.01:
+            return few
+    return image.convert("RGB")
+
+
+def changed(few, image):
+    """The share of pixels in which `few` differs from the image so that it shows."""
     change = np.abs(np.asarray(few.convert("RGB"), int) - np.asarray(image.convert("RGB"), int))
-    return image.convert("RGB") if (change.max(axis=2) > SEEN).mean() > 0.01 else few
+    return (change.max(axis=2) > SEEN).mean()
 
 
 PICTURES = {
