@@ -9,6 +9,7 @@ import sys
 
 import h5py
 import pytest
+from commands import called
 from PIL import Image
 
 from rawconv import checkpoint, models
@@ -98,12 +99,24 @@ def bad(tmp_path):
         ("info", ["nowhere.h5"], 2, r"nowhere\.h5"),
     ],
 )
-def test_one_sentence_and_the_right_exit_code(bad, name, words, code, message):
+def test_one_sentence_and_the_right_exit_code(bad, monkeypatch, name, words, code, message):
     before = files(bad)
-    found, text = command(bad, name, *words)
+    found, text = called(monkeypatch, bad, name, *words)
     assert (found, "Traceback" in text) == (code, False), text
     assert re.search(message, text), text
     assert files(bad) == before
+
+
+@pytest.mark.parametrize(
+    "name, words, code, message",
+    [
+        ("visualize", ["--weights", "nowhere.h5"], 2, "nowhere.h5"),
+        ("info", ["foreign.h5"], 1, "foreign.h5"),
+    ],
+)
+def test_a_process_says_it_to_stderr(bad, name, words, code, message):
+    found, text = command(bad, name, *words)
+    assert (found, "Traceback" in text) == (code, False) and message in text
 
 
 def test_a_folder_that_cannot_be_written(bad):

@@ -80,44 +80,6 @@ def test_an_installed_package_finds_the_shipped_net(source, tmp_path):
     assert found["pictures"][0]["classes"][0]["class"] == "face"
 
 
-def test_an_editor_knows_the_types(tmp_path):
-    """py.typed and the hints of the public functions, as mypy reads them."""
-    pytest.importorskip("mypy", reason="mypy is not installed: pip install 'rawconv[witness]'")
-    use = tmp_path / "use.py"
-    use.write_text(
-        "import numpy as np\n"
-        "import rawconv as rc\n"
-        'net = rc.load("net.h5")\n'
-        'r: np.ndarray = rc.project(net, np.zeros((64, 64, 3), np.uint8), "conv4:17")\n'
-        'best: list[tuple[str, float]] = rc.classify(net, "cat.jpg")\n'
-        'found = rc.scan(net, rc.open_data("scenes").val, ["conv4"])\n'
-        'reveal_type((net, rc.build("zf64"), found["conv4"].value))\n'
-        "rc.project(net, 3, 17)\n"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--ignore-missing-imports",
-        "--no-incremental",
-        str(use),
-    ]
-    out = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    errors = [
-        line for line in out.stdout.splitlines() if line.startswith("use.py") and "error:" in line
-    ]
-    assert "tuple[rawconv.net.Net, rawconv.net.Net, numpy.ndarray" in out.stdout, out.stdout
-    assert len(errors) == 2 and all(
-        "use.py:8:" in line and "arg-type" in line for line in errors
-    ), out.stdout
-
-
 def test_the_packages_are_what_an_index_takes(built):
     for tool in ("twine", "check_wheel_contents"):
         pytest.importorskip(tool, reason=f"{tool} is not installed: pip install 'rawconv[release]'")

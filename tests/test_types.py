@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("mypy", reason="mypy is not installed: pip install 'rawconv[test]'")
-if tuple(map(int, np.__version__.split(".")[:2])) < (2, 3):
-    pytest.skip("hints of arrays without their type need NumPy 2.3", allow_module_level=True)
+NEW = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 3)
+needs_new = pytest.mark.skipif(not NEW, reason="hints of arrays without their type need NumPy 2.3")
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -20,15 +20,41 @@ def mypy(*words, cwd=ROOT):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True).stdout
 
 
+@pytest.fixture(scope="module")
+def errors_in(tmp_path_factory):
+    """errors_in(program, folder): what mypy says of a user's program, and its errors there.
+
+    The programs are read by the same options, so the package is read once.
+    """
+    strictness = ["--strict"] if NEW else []
+    options = [
+        *strictness,
+        "--ignore-missing-imports",
+        "--cache-dir",
+        tmp_path_factory.mktemp("mypy"),
+    ]
+
+    def errors_in(program, folder):
+        (folder / "use.py").write_text(program)
+        out = mypy(*options, "use.py", cwd=folder)
+        return out, [
+            line for line in out.splitlines() if line.startswith("use.py") and "error:" in line
+        ]
+
+    return errors_in
+
+
+@needs_new
 def test_the_package_is_as_its_hints_say():
     """By the sections of setup.cfg; the second time only what changed is read again."""
     out = mypy("--config-file", "setup.cfg")
     assert out.startswith("Success"), out
 
 
-def test_a_user_who_is_strict_finds_the_names_typed(tmp_path):
+@needs_new
+def test_a_user_who_is_strict_finds_the_names_typed(errors_in, tmp_path):
     """The public names in a program of somebody who runs mypy --strict."""
-    (tmp_path / "use.py").write_text(
+    program = (
         "import numpy as np\n"
         "import rawconv\n"
         'net = rawconv.build("zf64", classes=["a", "b"])\n'
@@ -45,6 +71,23 @@ def test_a_user_who_is_strict_finds_the_names_typed(tmp_path):
         "print(best[0][0].upper(), values.shape, shown.dtype, grads)\n"
         "rawconv.open_data(size='64')\n"
     )
-    out = mypy("--strict", "--ignore-missing-imports", "use.py", cwd=tmp_path)
-    errors = [line for line in out.splitlines() if line.startswith("use.py") and "error" in line]
+    out, errors = errors_in(program, tmp_path)
     assert len(errors) == 1 and "use.py:15" in errors[0] and "arg-type" in errors[0], out
+
+
+def test_an_editor_knows_the_types(errors_in, tmp_path):
+    """py.typed and the hints of the public functions, as mypy reads them."""
+    program = (
+        "import numpy as np\n"
+        "import rawconv as rc\n"
+        'net = rc.load("net.h5")\n'
+        'r: np.ndarray = rc.project(net, np.zeros((64, 64, 3), np.uint8), "conv4:17")\n'
+        'best: list[tuple[str, float]] = rc.classify(net, "cat.jpg")\n'
+        'found = rc.scan(net, rc.open_data("scenes").val, ["conv4"])\n'
+        'reveal_type((net, rc.build("zf64"), found["conv4"].value))\n'
+        "rc.project(net, 3, 17)\n"
+    )
+    out, errors = errors_in(program, tmp_path)
+    assert "tuple[rawconv.net.Net, rawconv.net.Net, numpy.ndarray" in out, out
+    assert len(errors) == 2, out
+    assert all("use.py:8:" in line and "arg-type" in line for line in errors), out
