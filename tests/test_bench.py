@@ -1,6 +1,7 @@
 """The benchmarks' arithmetic and their table; that they measure is for people to see."""
 
 import functools
+import itertools
 import json
 import pathlib
 import types
@@ -182,19 +183,120 @@ def test_the_table_is_made_from_what_was_written(tmp_path):
     assert cells in text and text.startswith("a CPU, 2 threads")
 
 
-def test_what_constants_of_auto_lose():
-    """Two passes, of which one is worth it: taking both, neither, and the right one."""
-    from bench_auto import loss, table
+def auto_row(figures, net=False, **seconds):
+    return {"name": "up", "net": net, "figures": figures, "median": seconds, "shortest": seconds}
 
-    found = [("up", (64, 512, 4e6, 3), 0.5), ("up", (16, 512, 1e6, 3), 2.0)]
-    assert loss(found, (0, 0, 0, 0)) == pytest.approx(2**0.5 - 1)
-    assert loss(found, (99, 0, 0, 0)) == pytest.approx(2**0.5 - 1)
-    assert loss(found, (64, 512, 4e6, 3)) == 0
-    assert table(found).split()[-3:] == ["512", "2.00", "0.50"]
+
+def test_what_constants_of_auto_lose():
+    """Two passes, of which one is worth Winograd: taking it for both, for neither, and for the right one."""
+    from bench_auto_fit import loss
+
+    rows = [
+        auto_row({"winograd": (64, 512, 4e6, 3)}, winograd=1.0, gemm=2.0),
+        auto_row(
+            {"winograd": (16, 512, 1e6, 3), "direct": (9000,)}, winograd=4.0, gemm=2.0, direct=1.0
+        ),
+    ]
+
+    def lost(winograd, direct):
+        return loss(rows, {"winograd": winograd, "direct": (direct,)})
+
+    assert lost((64, 512, 4e6, 3), 9000) == pytest.approx(0)
+    assert lost((64, 512, 4e6, 3), 8999) == pytest.approx(2**0.5 - 1), "the second goes by columns"
+    assert lost((0, 0, 0, 0), 9000) == pytest.approx(4**0.5 - 1), "the second by Winograd"
+    assert lost((65, 0, 0, 0), 9000) == pytest.approx(2**0.5 - 1), "the first by columns"
+
+
+def test_auto_s_constants_are_those_by_which_made_up_times_were_made():
+    """Each of 72 passes is the fastest by the algorithm that known constants choose, which are none of
+    the present; a pass within a net then decides against them.
+    """
+    from bench_auto_fit import TRIED, allowed, fit, loss, present
+
+    known = {"winograd": (16, 256, 3e6, 2), "direct": (80e3,)}
+    assert all(
+        a in values for a, values in zip(known["winograd"], TRIED["winograd"].values(), strict=True)
+    )
+    rows = []
+    for channels, positions, gain in itertools.product(
+        (14, 18, 30, 90), (200, 300, 2000), (1.8, 2.2)
+    ):
+        for weights in (50e3, 100e3, 500e3):
+            row = auto_row({"winograd": (channels, positions, 5e6, gain), "direct": (weights,)})
+            best = next((way for way in known if allowed(row, way, known[way])), "gemm")
+            seconds = {way: 1.0 + (way != best) for way in ("winograd", "direct", "gemm")}
+            rows.append(row | {"median": seconds, "shortest": seconds})
+    for work in (2.5e6, 3.5e6):
+        row = auto_row({"winograd": (90, 2000, work, 3)}, winograd=4e6 - work, gemm=0.8e6)
+        rows.append(row)
+    assert fit(rows) == fit(rows, "shortest") == known != present() and loss(rows, known) < 1e-9
+    within = auto_row({"winograd": (90, 2000, 3.5e6, 3)}, net=True, winograd=2.0, gemm=1.0)
+    assert fit([*rows, within])["winograd"][2] == 4e6, "a row within a net decides"
+
+
+def test_auto_s_benchmark_knows_every_algorithm_and_all_its_constants():
+    """Of a new algorithm: either it is chosen wherever it fits, or its constants are tried."""
+    from bench_auto_fit import ALLOWS, FITTING, TRIED, WAYS, present
+
+    from rawconv.layers.cpu import ALGORITHMS
+
+    assert sorted([*FITTING, *TRIED, "gemm"]) == sorted(ALGORITHMS)
+    assert (*TRIED, "gemm") == WAYS and set(ALLOWS) == set(TRIED)
+    for way, constants in present().items():
+        tried = TRIED[way].values()
+        assert all(one in values for one, values in zip(constants, tried, strict=True)), way
+
+
+def test_auto_s_benchmark_goes_by_what_supports_goes_by():
+    """Whatever `auto` takes for a shape is what the figures and the present constants say."""
+    from bench_auto import figures_of
+    from bench_auto_fit import WAYS, allowed, present
+
+    from rawconv.layers.conv import Conv
+    from rawconv.layers.cpu import ALGORITHMS, Shape, choose
+
+    for images, side, channels, filters, how in itertools.product(
+        (1, 3, 32),
+        (8, 16),
+        (3, 32, 96, 256),
+        (48, 128),
+        (dict(size=3, pad=1), dict(size=5, stride=2)),
+    ):
+        window = Conv(filters, **how).window
+        weight = (*window.size, channels, filters)
+        passes = choose("auto", images, (side, side), weight, window)
+        shape = Shape(images, (side, side), weight, window)
+        for (what, figures), function in zip(figures_of(shape), passes[:3], strict=True):
+            if what == "back to x" and figures.get("direct") is None:
+                continue  # by columns, whatever else there is
+            function = getattr(function, "args", [function])[0]
+            row = auto_row(figures)
+            way = next((w for w in WAYS[:-1] if allowed(row, w, present()[w])), "gemm")
+            assert function.__module__ == ALGORITHMS[way].__name__, (what, shape)
+
+
+def test_auto_s_times_within_a_net_are_of_every_convolution_and_pass(monkeypatch):
+    """A clock that goes on by one with every reading: a pass of a step is one long, the lowest
+    layer's way back to the pixels is not taken.
+    """
+    pytest.importorskip("torch")
+    import bench_auto_nets
+
+    monkeypatch.setattr(bench_auto_nets, "STEPS", 2)
+    clock = itertools.count()
+    monkeypatch.setattr(
+        bench_auto_nets, "time", types.SimpleNamespace(perf_counter=lambda: next(clock))
+    )
+    net, steps = bench_auto_nets.steps_of("zf32", 1)
+    found = steps()
+    assert len(bench_auto_nets.convolutions(net)) == 5 and len(found) == 3 * 5 - 1
+    assert ("conv1", "back to x") not in found
+    assert all(times == {"winograd": 1, "direct": 1, "gemm": 1} for times in found.values())
 
 
 def test_auto_s_ratios_are_of_clean_rounds_alone(monkeypatch):
     """Winograd takes 0.1 s where the product takes 0.2; beside a neighbour, in every second round, 0.9."""
+    pytest.importorskip("torch")
     import bench_auto
     import bench_rounds
     from bench_contention import Reading
@@ -219,22 +321,24 @@ def test_auto_s_ratios_are_of_clean_rounds_alone(monkeypatch):
 
     clock = types.SimpleNamespace(sleep=lambda pause: None, perf_counter=lambda: now[0])
     monkeypatch.setattr(bench_rounds, "time", clock)
-    ways = {"winograd": winograd, "gemm": product}
-    passes = [bench_auto.Pass(f"pass {k}", (64, 512, 4e6, 3), ways) for k in range(3)]
+    ways = {"gemm": product, "winograd": winograd}
+    figures = {"winograd": (64, 512, 4e6, 3)}
+    passes = [bench_auto.Pass(f"pass {k}", figures, ways) for k in range(3)]
     groups = list(bench_auto.groups(passes))
     assert [[repeats for _, repeats in group] for group in groups] == [[1, 1], [2]]
     monkeypatch.setattr(bench_auto, "grid", lambda: passes)
-    turns = functools.partial(bench_rounds.clean_rounds, say=False, read=read)
+    turns = functools.partial(bench_rounds.clean_rounds, read=read)
     monkeypatch.setattr(bench_auto, "clean_rounds", turns)
     monkeypatch.setattr(bench_auto, "machine", lambda: MACHINE)
-    text = CliRunner().invoke(bench_auto.main, [], catch_exceptions=False).output
-    assert "Of the medians:" in text and "Of the shortest rounds:" in text
-    assert [line.split() for line in text.splitlines() if line.startswith("     512")] == [
-        ["512", "0.50"]
-    ] * 6
+    command = ["--only", "pass"]
+    text = CliRunner().invoke(bench_auto.main, command, catch_exceptions=False).output
+    lines = [line.split() for line in text.splitlines() if line.startswith("pass ")]
+    assert lines == [["pass", str(k), "1", "0", "0"] for k in range(3)]
+    assert "now             -, -            0.0%, 0.0%          FEWEST_CHANNELS" in text
+    assert "columns         -, -            100.0%, 100.0%      FEWEST_CHANNELS inf" in text
     assert "others 0.0% in 10 clean rounds, 10 dropped" in text
     counts["rounds"] = 0
-    done = CliRunner().invoke(bench_auto.main, ["--rounds", "4"])
+    done = CliRunner().invoke(bench_auto.main, [*command, "--rounds", "4"])
     assert done.exit_code and "No ratios: others 0.0% in 8 clean rounds" in done.output
 
 

@@ -1,67 +1,139 @@
-"""The constants by which `auto` chooses Winograd (layers/cpu/winograd.py): each pass both ways, for
-many shapes.
-"""
+"""The constants by which `auto` chooses (layers/cpu): each pass by every algorithm, for many shapes."""
 
 import functools
 import itertools
 import json
 import math
-import operator
+import pathlib
 import statistics
+import time
 from typing import NamedTuple
 
+import bench_auto_nets as nets
 import click
 import numpy as np
+from bench_auto_fit import TRIED, WAYS, fit, loss, present
 from bench_contention import FEWEST, disturbance, told
-from bench_rounds import ROUND, clean_rounds, one_round, ratios
+from bench_rounds import ROUND, clean_rounds, one_round
 from bench_timing import conditions, json_option, machine
 
 from rawconv.layers import Execution
 from rawconv.layers.conv import Cache, Conv
-from rawconv.layers.cpu import Shape, winograd
+from rawconv.layers.cpu import Shape, direct, winograd
 
-FILTERS = ((3, 1), (5, 1), (5, 2))  # size, stride
-CHANNELS = (8, 16, 32, 64, 96, 128, 256, 512)
-MAPS = (4, 6, 8, 13, 16, 27, 32, 64)  # of the output
-BATCHES = (1, 3, 8, 32, 128)
-# additions and multiplications of a pass: what is smaller or larger is left out
-LEAST, MOST = 2e6, 6e9
-TRIED = {  # the constants, in the order of winograd.figures
-    "FEWEST_CHANNELS": (1, 16, 24, 40, 80, 112),
-    "FEWEST_POSITIONS": (1, 64, 128, 192, 256, 384, 512, 768, 1024),
-    "LEAST_WORK": (0, 2e6, 4e6, 6e6, 8e6, 12e6, 16e6),
-    "GAIN": (1, 1.6, 2, 2.5),
-}
+FILTERS = ((1, 1), (3, 1), (3, 2), (5, 1), (5, 2))  # size, stride
+CHANNELS = (16, 32, 48, 64, 96, 128, 256, 512)
+MAPS = (4, 8, 13, 16, 32, 55)  # of the output
+BATCHES = (1, 3, 8, 32)
+# multiplications and additions of a pass: what is smaller or larger is left out
+LEAST, MOST = 2e6, 2e9
 
 
 @click.command()
+@click.argument("earlier", nargs=-1, type=click.Path(exists=True, dir_okay=False))
 @click.option("--rounds", type=click.IntRange(1), default=FEWEST, show_default=True)
+@click.option("--only", default="", help="Rows whose names begin so: '3x3', '5x5', 'zf32 1'.")
 @json_option
-def main(rounds, path):
-    """Winograd's time over the product's, and the constants of `auto` that lose least.
+def main(earlier, rounds, only, path):
+    """The time of each algorithm, and the constants of `auto` that lose least.
 
-    A round takes some passes both ways, so many that the kernel's counts tell what others took
-    meanwhile.  A pass with fewer than 5 clean rounds is left out.
+    A round takes some passes by every algorithm, so many that the kernel's counts tell what others
+    took meanwhile.  A pass with fewer than 5 clean rounds is left out.  The convolutions of the small
+    nets are timed within training steps.  EARLIER: JSON files of this command, whose rows count too,
+    so that it can be run in parts.
     """
-    found, shares = [], []
-    for some in groups(grid()):
-        results, taken = clean_rounds(lambda some=some: [times(*one) for one in some], rounds)
-        shares += taken
-        found += with_ratios([one for one, _ in some], results)
-    if not found:
+    rows, shares = [], []
+    for measure in (nets_rows, grid_rows):
+        for some, taken in measure(rounds, only):
+            rows, shares = rows + some, shares + taken
+    for file in earlier:
+        rows += json.loads(pathlib.Path(file).read_text())["rows"]
+    if not rows:
         raise click.ClickException(f"No ratios: {told(disturbance(shares))}.")
-    report(found)
+    report(rows)
     click.echo(f"{told(disturbance(shares))}; {conditions(about := machine())}")
     if path:
-        with open(path, "w") as file:
-            json.dump({"found": found, **disturbance(shares), **about}, file)
+        about |= {"command": "auto", "rows": rows, **disturbance(shares)}
+        pathlib.Path(path).write_text(json.dumps(about, indent=1))
+
+
+def nets_rows(rounds, only):
+    """Yield (rows, shares of others) of each of the nets; see bench_auto_nets.py."""
+    for name, batch in itertools.product(nets.NETS, nets.BATCHES):
+        title = f"{name} {batch}"
+        if not title.startswith(only):
+            continue
+        net, steps = nets.steps_of(name, batch)
+        steps()
+        results, shares = clean_rounds(steps, rounds)
+        click.echo(f"{title}: {told(disturbance(shares))}", err=True)
+        rows = []
+        for conv, layer, (height, width, channels) in nets.convolutions(net):
+            weight = (*layer.window.size, channels, layer.filters)
+            for what, figures in figures_of(Shape(batch, (height, width), weight, layer.window)):
+                some = [one[conv, what] for one in results if (conv, what) in one]
+                rows += times_of(f"{title} {conv} {what}", figures, some, net=True)
+        yield rows, shares
+
+
+def grid_rows(rounds, only):
+    """Yield (rows, shares of others) of some passes of the grid after others."""
+    begin, done = time.perf_counter(), 0
+    found = [one for one in grid() if one.name.startswith(only)]
+    for some in groups(found):
+        results, shares = clean_rounds(
+            lambda some=some: [
+                one_round(one.ways, dict.fromkeys(one.ways, n), 0) for one, n in some
+            ],
+            rounds,
+            say=False,
+        )
+        rows = []
+        for number, (one, _) in enumerate(some):
+            rows += times_of(one.name, one.figures, [times[number] for times in results])
+        done += len(some)
+        click.echo(
+            f"{done} of {len(found)} passes, {time.perf_counter() - begin:.0f} s, "
+            f"{told(disturbance(shares))}",
+            err=True,
+        )
+        yield rows, shares
+
+
+def times_of(name, figures, results, net=False):
+    """A list of the row of a pass, empty where fewer than FEWEST rounds are clean; see bench_auto_fit.py.
+
+    results: [{way: seconds}, ...] of the clean rounds.
+    """
+    if len(results) < FEWEST:
+        return []
+    kinds = {"median": statistics.median, "shortest": min}
+    times = {
+        kind: {way: of([one[way] for one in results]) for way in ("gemm", *figures)}
+        for kind, of in kinds.items()
+    }
+    return [{"name": name, "net": net, "figures": figures, **times}]
+
+
+def figures_of(shape):
+    """(pass, {algorithm: what `auto` goes by}) of the three passes of a Shape."""
+    turned = shape.turned()
+    for what, asked, transposed in (
+        ("up", shape, False),
+        ("back to x", turned or shape, turned is None),
+        ("back to weight", shape, False),
+    ):
+        figures = {"winograd": winograd.figures(asked, transposed)}
+        if direct.supports(asked, forced=True) and not transposed:  # else it takes columns
+            figures["direct"] = (math.prod(asked.weight),)
+        yield what, {way: some for way, some in figures.items() if some}
 
 
 class Pass(NamedTuple):
-    """A pass of a layer.  figures: winograd.figures.  ways: the functions of Winograd and of the product."""
+    """A pass of a layer.  figures: see bench_auto_fit.py.  ways: {algorithm: function}."""
 
     name: str
-    figures: tuple
+    figures: dict
     ways: dict
 
 
@@ -80,34 +152,28 @@ def passes(layer, batch, side):
     layer.build((*size, layer.filters), rng)
     x = rng.standard_normal((batch, *size, layer.filters), np.float32)
     dy = rng.standard_normal((batch, *layer.out_shape(x.shape[1:])), np.float32)
-    shape, strided = (
-        Shape(batch, size, layer.weight.shape, layer.window),
-        layer.window.stride != (1, 1),
-    )
     functions = {
-        "up": (lambda execution: layer.forward(x, execution=execution), False),
-        "back to x": (lambda execution: layer.transpose(dy, size, execution), strided),
-        "back to weight": (
-            lambda execution: layer.parameter_gradients(dy, Cache(x, execution)),
-            False,
-        ),
+        "up": lambda execution: layer.forward(x, execution=execution),
+        "back to x": lambda execution: layer.transpose(dy, size, execution),
+        "back to weight": lambda execution: layer._weight_gradient(dy, Cache(x, execution)),
     }
-    for name, (function, transposed) in functions.items():
-        ways = {way: functools.partial(function, Execution(way)) for way in ("winograd", "gemm")}
-        (height, width), (stride, _) = layer.window.size, layer.window.stride
-        yield Pass(
-            f"{height}x{width} stride {stride} {name}", winograd.figures(shape, transposed), ways
-        )
+    (height, width), (stride, _) = layer.window.size, layer.window.stride
+    for what, figures in figures_of(Shape(batch, size, layer.weight.shape, layer.window)):
+        ways = {
+            way: functools.partial(functions[what], Execution(way)) for way in ("gemm", *figures)
+        }
+        yield Pass(f"{height}x{width} stride {stride} {what}", figures, ways)
 
 
 def groups(found):
-    """Lists of (Pass, how often it is repeated), so many that all take ROUND seconds both ways; each
+    """Lists of (Pass, how often it is repeated), so many that all take ROUND seconds every way; each
     ran twice before, to compile and to be timed.
     """
     group, total = [], 0.0
     for one in found:
-        times(one, 1)
-        total += sum(times(one, 1))
+        once = dict.fromkeys(one.ways, 1)
+        one_round(one.ways, once, 0)
+        total += sum(one_round(one.ways, once, 0).values())
         group.append(one)
         if total >= ROUND:
             yield [(one, 1) for one in group]
@@ -116,74 +182,47 @@ def groups(found):
         yield [(one, math.ceil(ROUND / total)) for one in group]
 
 
-def with_ratios(group, results):
-    """[(name, figures, ratio of the medians, ratio of the shortest rounds)] of the Passes of a group.
-
-    results: [[their times, ...] of each clean round].  Those with too few rounds are left out.
+def report(rows):
+    """Print how often each algorithm is the fastest, and what constants lose: by the medians, and by
+    the shortest rounds.
     """
-    found = []
-    for number, one in enumerate(group):
-        both = ratios(*zip(*(times[number] for times in results), strict=True)) if results else ()
-        if both and None not in both:
-            found.append((one.name, one.figures, *both))
-    return found
-
-
-def times(one, repeats):
-    """Seconds of a Pass by Winograd and by the product."""
-    return tuple(one_round(one.ways, dict.fromkeys(one.ways, repeats), pause=0).values())
-
-
-def report(found):
-    """Print the ratios by shape, and what constants lose: of the medians, and of the shortest rounds."""
-    shortest = [(name, figures, ratio) for name, figures, _, ratio in found]
-    found = [(name, figures, ratio) for name, figures, ratio, _ in found]
-    for what, some in (("medians", found), ("shortest rounds", shortest)):
-        click.echo(f"Of the {what}:\n{table(some)}\n")
-    present = tuple(getattr(winograd, name) for name in TRIED)
-    best = min(itertools.product(*TRIED.values()), key=lambda constants: loss(found, constants))
-    for what, constants in (
-        ("now", present),
-        ("least loss", best),
-        ("always", (0,) * 4),
-        ("never", (math.inf,) * 4),
-    ):
-        named = ", ".join(f"{name} {value}" for name, value in zip(TRIED, constants, strict=True))
-        click.echo(
-            f"{what:12}{loss(found, constants):7.1%} slower than the faster way, by the shortest rounds "
-            f"{loss(shortest, constants):.1%}    {named}"
+    click.echo(table(rows))
+    sets = {"now": present(), "least loss": fit(rows), "of the shortest": fit(rows, "shortest")}
+    sets["columns"] = {way: (math.inf,) * len(names) for way, names in TRIED.items()}
+    sets["columns"]["direct"] = (-1,)
+    for what, constants in sets.items():
+        some = ", ".join(
+            f"{name} {value:g}"
+            for way, values in constants.items()
+            for name, value in zip(TRIED[way], values, strict=True)
         )
+        lost = "".join(f"{number:16}" for number in map(_percents, _losses(rows, constants)))
+        click.echo(f"{what:16}{lost}    {some}")
 
 
-def loss(found, constants):
-    """By how much these constants' choices are slower than the faster way, in the (geometric) mean
-    of all passes.
-    """
-    logs = [
-        math.log(ratio if all(map(operator.ge, figures, constants)) else 1)
-        - math.log(min(ratio, 1))
-        for _, figures, ratio in found
-    ]
-    return math.exp(statistics.mean(logs)) - 1
+def _losses(rows, constants):
+    """((by the medians, by the shortest) of the rows within nets, of the grid)."""
+    for net in (True, False):
+        some = [row for row in rows if row["net"] == net]
+        yield [loss(some, constants, which) if some else None for which in ("median", "shortest")]
 
 
-def table(found):
-    """Medians by positions and channels, a block for each filter and pass."""
-    lines = []
-    for name, rows in itertools.groupby(sorted(found), key=lambda row: row[0]):
-        cells = {}
-        for _, (channels, positions, _, _), ratio in rows:
-            cells.setdefault(2 ** round(math.log2(positions)), {}).setdefault(channels, []).append(
-                ratio
-            )
-        lines.append(
-            f"\n{name}\n{'positions':>8}"
-            + "".join(f"{f'C {channels}':>7}" for channels in CHANNELS)
-        )
-        for positions in sorted(cells):
-            medians = (cells[positions].get(channels) for channels in CHANNELS)
-            lines.append(
-                f"{positions:8}"
-                + "".join(f"{statistics.median(m):7.2f}" if m else " " * 7 for m in medians)
-            )
-    return "\n".join(lines)
+def _percents(pair):
+    return ", ".join("-" if one is None else f"{one:.1%}" for one in pair)
+
+
+def table(rows):
+    """A line a pass within a net, and for the others one a kind: milliseconds, and the fastest."""
+    lines = [f"{'':26}" + "".join(f"{way:>10}" for way in WAYS) + "   ms, medians"]
+    for row in rows:
+        if row["net"]:
+            times = (row["median"].get(way) for way in WAYS)
+            cells = "".join(f"{1e3 * t:10.3f}" if t else f"{'-':>10}" for t in times)
+            lines.append(f"{row['name']:26}{cells}")
+    alone = sorted((row for row in rows if not row["net"]), key=lambda row: row["name"])
+    for name, some in itertools.groupby(alone, key=lambda row: row["name"]):
+        fastest = [min(row["median"], key=row["median"].get) for row in some]
+        lines.append(f"{name:26}" + "".join(f"{fastest.count(way):10}" for way in WAYS))
+    lines += ["   (the last lines: how many shapes each is the fastest for)", ""]
+    head = "".join(f"{what:16}" for what in ("nets lose", "grid loses"))
+    return "\n".join(lines) + f"\n{'':16}{head}    (by the medians, by the shortest rounds)"

@@ -14,7 +14,7 @@ from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
 from ..machine.numba_cache import loop
-from ..machine.threads import cut, run_blocks
+from ..machine.threads import run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .cutouts import clear, gather
 from .memory import Memory, Step
@@ -168,26 +168,22 @@ class AveragePool(Layer):
             return launch(CU, loop.__name__, count, large, small, geometry, *counted)
         result = small if loop is average else large
         rows, row_size = result.shape[0] * result.shape[1], result.shape[2] * result.shape[3]
-        blocks = cut(rows, max(1, 131072 // max(1, row_size)))
-        run_blocks(
-            lambda part: loop(large, small, part.start, part.stop, *numbers, *counted),
-            blocks,
-            large.size / 4,
-        )
+        some = max(1, 131072 // max(1, row_size))
+        run_ranges(loop, rows, some, (large, small, numbers, counted), large.size / 4)
 
 
 CU = __file__.replace("pool.py", "pool.cu")
 
 
 @loop
-def average(
-    x, y, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right
-):
+def average(first, last, thread, x, y, numbers, counted):
     """The output rows first..last-1, counted through all images.
 
     Each row of a window has a sum of its own, and they are added: that of a large map in one go
     would lose digits.
     """
+    kh, kw, sh, sw, top, left = numbers
+    count_top, count_left, count_bottom, count_right = counted
     height, width, channels = x.shape[1:]
     line = np.empty(channels, x.dtype)
     for row in range(first, last):
@@ -212,12 +208,12 @@ def average(
 
 
 @loop
-def spread(
-    dx, dy, first, last, kh, kw, sh, sw, top, left, count_top, count_left, count_bottom, count_right
-):
+def spread(first, last, thread, dx, dy, numbers, counted):
     """The input rows first..last-1: each place gathers from the windows over it, in reading order
     (no atomics).
     """
+    kh, kw, sh, sw, top, left = numbers
+    count_top, count_left, count_bottom, count_right = counted
     height, (oh, ow, channels) = dx.shape[1], dy.shape[1:]
     for row in range(first, last):
         n, iy = divmod(row, height)

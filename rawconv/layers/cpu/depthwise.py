@@ -12,9 +12,9 @@ import numpy as np
 
 from ...machine.buffers import empty, zeros
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_blocks
+from ...machine.threads import run_ranges
 from ..relu import relu_block
-from .gemm import split_k
+from .gemm import ceiling_of, split_k
 from .simd import LANES, load, store
 
 BLOCK = 1 << 16  # numbers of the result in a block, which stays in the L2 cache
@@ -35,43 +35,23 @@ def fits(size, groups):
 
 def forward(x, weight, bias, window, y, fuse_relu=None):
     """y = the convolution of x with weight (KH, KW, 1, C), plus bias; fuse_relu: and a ReLU."""
-    lines, weight, bias = (
-        y.reshape(-1, y.shape[2] * y.shape[3]),
-        _filters(weight),
-        np.ascontiguousarray(bias),
-    )
-
-    def block(part):
-        depthwise(x, weight, bias, y, part.start, part.stop, *_geometry(window))
-        if fuse_relu is not None:
-            made = lines[part].reshape(-1)
-            relu_block(made.dtype.type(fuse_relu), made, made)
-
-    run_blocks(block, _blocks(y), y.size * weight[..., 0].size / SPEED)
+    filters = _filters(weight), np.ascontiguousarray(bias), ceiling_of(fuse_relu, y)
+    _run(depthwise, y, (x, filters, y, _geometry(window)), y.size * weight[..., 0].size)
 
 
 def transpose(dy, weight, window, dx):
     """dx = its transpose."""
-    weight = _filters(weight)
-
-    def block(part):
-        depthwise_transpose(dy, weight, dx, part.start, part.stop, *_geometry(window))
-
-    run_blocks(block, _blocks(dx), dy.size * weight[..., 0].size / SPEED)
+    arguments = dy, _filters(weight), dx, _geometry(window)
+    _run(depthwise_transpose, dx, arguments, dy.size * weight[..., 0].size)
 
 
 def weight_gradient(x, dy, window):
     """dweight (KH, KW, 1, C), in some sums of their own, which are added in their order."""
-    rows = len(dy) * dy.shape[1]
-    parts, shape = cut(rows, split_k(rows, dy.shape[2])), (*window.size, dy.shape[3])
-    sums = zeros(x, (len(parts), *shape))
-
-    def block(index):
-        depthwise_weight_gradient(
-            x, dy, sums[index], parts[index].start, parts[index].stop, *_geometry(window)
-        )
-
-    run_blocks(block, range(len(parts)), dy.size * sums[0, ..., 0].size / SPEED)
+    rows, shape = len(dy) * dy.shape[1], (*window.size, dy.shape[3])
+    each = split_k(rows, dy.shape[2])
+    sums = zeros(x, (-(-rows // each), *shape))
+    arguments, products = (x, dy, sums, each, _geometry(window)), dy.size * sums[0, ..., 0].size
+    run_ranges(depthwise_weight_gradient, len(sums), 1, arguments, products / SPEED)
     return sums.sum(axis=0, out=empty(x, shape)).reshape(*window.size, 1, shape[2])
 
 
@@ -80,9 +60,10 @@ def _filters(weight):
     return np.ascontiguousarray(weight[:, :, 0])
 
 
-def _blocks(y):
-    """The rows of every block of a map, counted through all images."""
-    return cut(len(y) * y.shape[1], max(1, BLOCK // max(1, y.shape[2] * y.shape[3])))
+def _run(loop, y, arguments, products):
+    """The loop over the rows of a map y, counted through all images, of which some make a block."""
+    rows = max(1, BLOCK // max(1, y.shape[2] * y.shape[3]))
+    run_ranges(loop, len(y) * y.shape[1], rows, arguments, products / SPEED)
 
 
 def _geometry(window):
@@ -90,9 +71,13 @@ def _geometry(window):
 
 
 @loop
-def depthwise(x, weight, bias, y, first, last, sh, sw, top, left, apart_y, apart_x):
-    """The output rows first..last-1, counted through all images; LANES channels at a time, of which
-    the last vector is computed twice where they do not fill one of their own."""
+def depthwise(first, last, thread, x, filters, y, geometry):
+    """The output rows first..last-1, counted through all images, and their ReLU; LANES channels at a
+    time, of which the last vector is computed twice where they do not fill one of their own.
+
+    filters: (weight, bias, ceiling of the ReLU).
+    """
+    (weight, bias, ceiling), (sh, sw, top, left, apart_y, apart_x) = filters, geometry
     (height, width, channels), (kh, kw, _) = x.shape[1:], weight.shape
     given, taps, out = x.reshape(-1), weight.reshape(-1), y.reshape(-1)
     for row in range(first, last):
@@ -111,11 +96,15 @@ def depthwise(x, weight, bias, y, first, last, sh, sw, top, left, apart_y, apart
                         tap = load(taps, (ky * kw + kx) * channels + c)
                         total = total + load(given, line + kx * apart_x * channels) * tap
                 store(out, (row * y.shape[2] + ox) * channels + c, total)
+    if ceiling >= 0:
+        made = out[first * y.shape[2] * channels : last * y.shape[2] * channels]
+        relu_block(ceiling, made, made)
 
 
 @loop
-def depthwise_transpose(dy, weight, dx, first, last, sh, sw, top, left, apart_y, apart_x):
+def depthwise_transpose(first, last, thread, dy, weight, dx, geometry):
     """The input rows first..last-1: each place gathers from the windows over it (no atomics)."""
+    sh, sw, top, left, apart_y, apart_x = geometry
     (oh, ow, channels), (kh, kw, _) = dy.shape[1:], weight.shape
     for row in range(first, last):
         n, iy = divmod(row, dx.shape[1])
@@ -136,14 +125,15 @@ def depthwise_transpose(dy, weight, dx, first, last, sh, sw, top, left, apart_y,
 
 
 @loop
-def depthwise_weight_gradient(x, dy, total, first, last, sh, sw, top, left, apart_y, apart_x):
-    """total (KH, KW, C) += what the output rows first..last-1 give, each of which is summed by
+def depthwise_weight_gradient(first, last, thread, x, dy, sums, each, geometry):
+    """The sums first..last-1 (KH, KW, C), of `each` output rows, every one of which is summed by
     itself first.
     """
-    (height, width, channels), (kh, kw, _) = x.shape[1:], total.shape
+    (height, width, channels), (kh, kw) = x.shape[1:], sums.shape[1:3]
+    sh, sw, top, left, apart_y, apart_x = geometry
     line = np.empty(channels, x.dtype)
-    for row in range(first, last):
-        n, oy = divmod(row, dy.shape[1])
+    for row in range(first * each, min(last * each, len(dy) * dy.shape[1])):
+        (n, oy), total = divmod(row, dy.shape[1]), sums[row // each]
         for ky in range(kh):
             iy = oy * sh - top + ky * apart_y
             if not 0 <= iy < height:

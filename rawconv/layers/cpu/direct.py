@@ -203,8 +203,8 @@ def positions_of(vectors):
     count = MANY * vectors
 
     @numba.njit
-    def sum_filters(f, filters, padded, places, window, weight, bias, y):
-        lines, run = window
+    def sum_filters(f, filters, padded, places, window, weights, y):
+        (lines, run), (weight, bias) = window, weights
         zero, at_once = splat(y, y.dtype.type(0)), max(1, DEPTH // run)
         for first in range(0, len(places), MANY):
             p = min(first, len(places) - MANY)  # the last ones may be summed twice
@@ -240,7 +240,7 @@ def convolve(first, last, thread, x, filters, y, rooms, blocks, of_window):
         for start in range(0, end, at_once):
             p, q = min(start, end - MANY), min(start + at_once, end)
             out = y[(before + p) * count : (before + q) * count]
-            sum_positions(count, alone, room, places[p:q], window, weight, bias, out)
+            sum_positions(count, alone, room, places[p:q], window, (weight, bias), out)
             if ceiling >= 0:
                 relu_block(ceiling, out, out)
 
