@@ -26,6 +26,7 @@ MANY = {
     "experiments/trained.trained": OPTIONS,
     "layers/conv.__init__": OPTIONS,
     "layers/cpu/simd.accumulate": "a compiled loop",
+    "layers/cpu/simd.accumulate_ahead": "a compiled loop",
     "net.__init__": OPTIONS,
     "report/figure2.draw_layers": FIGURE,
     "report/figure2.draw_images": FIGURE,

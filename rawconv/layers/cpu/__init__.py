@@ -30,7 +30,7 @@ ALWAYS = ("depthwise", "dense", "gemm")
 CHOICES = ("auto", "gemm", "winograd", "direct")  # of --conv
 # Of what `auto` chooses and of the sums it takes: one more with every change by which the same seed
 # gives other bits.  Checkpoints keep it.
-AUTO_VERSION = 5
+AUTO_VERSION = 6
 # positions of dx for one of dy: a convolution of the padded dy multiplies mostly zeros beyond
 MOST_ZEROS = 1.9
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...machine.buffers import empty
 from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, run_ranges, scratch
+from . import dense_images
 from .gemm import add_bias, ceiling_of
 from .simd import LANES, accumulate, copies, splat, store
 
@@ -22,6 +23,10 @@ def supports(shape, forced=False, transposed=False):
 def forward(x, weight, bias, window, y, fuse_relu=None):
     """y (N, F) = x (N, K) @ weight (K, F) + bias, cut by the filters; fuse_relu: and a ReLU."""
     x, matrix, y = _rows(x), weight.reshape(-1, weight.shape[3]), _rows(y)
+    if dense_images.supports(len(x), matrix):
+        bias = np.zeros(y.shape[1], y.dtype) if bias is None else np.ascontiguousarray(bias)
+        ceiling, matrix = ceiling_of(fuse_relu, y), np.ascontiguousarray(matrix)
+        return dense_images.multiply(x, matrix, bias, ceiling, y, _cost(x, matrix))
     run_blocks(
         lambda part: np.matmul(x, matrix[:, part], out=y[:, part]),
         _eighths(y.shape[1]),

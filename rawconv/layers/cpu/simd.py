@@ -3,6 +3,7 @@ instruction.
 
     v = load(a, i)              a[i : i + LANES], a being flat and contiguous
     store(a, i, v)              a[i : i + LANES] = v
+    prefetch(a, i)              has the cache fetch a[i], without waiting; i may lie outside
     splat(a, s)                 the number s in every lane, in the dtype of a
     v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
     bounded(v, low, high)       low where v <= low, high where v > high, else v: a NaN stays NaN
@@ -12,6 +13,7 @@ instruction.
     store_rows(a, i, n, s, 2)   the vectors of s, 2 side by side from a[i] on, 2 from a[i + n] on, ...
     add_rows(a, i, n, s, 2)     the same, added to what is there
     accumulate(...)             a micro-kernel of products: sums that stay in registers
+    accumulate_ahead(...)       the same, of vectors that come from memory
     accumulate_at(...)          the same, of numbers that lie anywhere, for several vectors at once
 
 LLVM vectorises a simple loop by itself; it gives up where values live in registers over several
@@ -24,7 +26,7 @@ import operator
 
 import numba
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, overload, register_model
 from numba.np.arrayobj import make_array
@@ -75,6 +77,21 @@ def store(typing, array, index, vector):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def prefetch(typing, array, index):
+    def generate(context, builder, signature, arguments):
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        # to be read; into every cache; data
+        builder.call(function, [place, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
 
 
 @intrinsic
@@ -144,6 +161,17 @@ def accumulate(sums, a, i, step, along, b, j, down, count):
     """
     for k in range(count):
         sums = _add_products(sums, a, i + k * along, step, load(b, j + k * down))
+    return sums
+
+
+@numba.njit
+def accumulate_ahead(sums, a, i, step, b, j, down, count, ahead):
+    """accumulate, along 1; and what lies `ahead` numbers after the vectors begins to come from memory, for
+    the next sums.
+    """
+    for k in range(count):
+        prefetch(b, j + k * down + ahead)
+        sums = _add_products(sums, a, i + k, step, load(b, j + k * down))
     return sums
 
 
