@@ -441,7 +441,7 @@ def test_every_command_takes_the_options_that_it_has():
 
 def test_a_profile_counts_vector_instructions_and_takes_its_clocks_away_again():
     from profile_loops import counted
-    from profile_step import Clocks, calls_of
+    from profile_step import Clocks, calls_of, functions_of
 
     from rawconv.layers.conv import Conv
     from rawconv.layers.cpu import gemm
@@ -462,3 +462,5 @@ def test_a_profile_counts_vector_instructions_and_takes_its_clocks_away_again():
     )
     assert gemm.run_blocks is threads.run_blocks and gemm.columns is columns
     assert calls_of(lambda: (lambda: None)()) == 2
+    counts = functions_of(lambda: [threads.cut(1, 1) for _ in "ab"])
+    assert counts["rawconv.machine.threads.cut"] == 2

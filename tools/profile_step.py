@@ -10,6 +10,7 @@ took more than 3 % of the processors do not count (bench_contention.py).
 
 import collections
 import functools
+import itertools
 import json
 import math
 import pathlib
@@ -34,9 +35,18 @@ KEPT = ("direct", "winograd", "gemm", "columns", "dense", "update", "loops", "py
 @click.option(
     "--batch", "batches", type=click.IntRange(1), multiple=True, default=BATCHES, show_default=True
 )
+@click.option("--functions", is_flag=True, help="How often each function is called, and no times.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(batches, as_json):
+def main(batches, functions, as_json):
     """Profile steps of zf32 and zf64: shares of the time by what is computed, and Python calls."""
+    if functions:
+        for model, n in itertools.product(MODELS, batches):
+            step = step_of(model, n)
+            step()
+            click.echo(f"{model} {n}: {calls_of(step)} calls")
+            for name, count in functions_of(step).most_common():
+                click.echo(f"{count:6} {name}")
+        return
     found = {model: {f"b{n}": profile(model, n) for n in batches} for model in MODELS}
     found |= {"handover": handover(), **about()}
     click.echo(json.dumps(found) if as_json else json.dumps(found, indent=1))
@@ -95,11 +105,21 @@ def profile(model, batch):
 
 def calls_of(step):
     """How many Python functions one step calls on this thread."""
-    calls = []
-    sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame.f_lineno))
+    return functions_of(step).total()
+
+
+def functions_of(step):
+    """{function: how often one step calls it on this thread}."""
+    calls = collections.Counter()
+
+    def count(frame, event, _):
+        if event == "call":
+            calls[f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}"] += 1
+
+    sys.setprofile(count)
     step()
     sys.setprofile(None)
-    return len(calls)
+    return calls
 
 
 def timed(step, repeats):
