@@ -55,6 +55,16 @@ def fail_at_three(first, last, thread, done):
     add(done, 0, 1)
 
 
+@loop
+def add_up(first, last, thread, numbers):
+    """Each number becomes 1 + the sum of all before its ten, which must be there; who helps is slow."""
+    for i in range(first, last):
+        if thread:
+            for _ in range(1000):
+                pause()
+        numbers[i] = numbers[: i // 10 * 10].sum() + 1
+
+
 def let_helpers_sleep():
     """Wait until no helper is: each watches for a bounded time."""
     deadline = time.monotonic() + 60
@@ -72,6 +82,21 @@ def test_every_piece_is_done_once(total, size, nanoseconds):
         assert (counts == 1).all()
         whole = total // size * size
         assert (lengths[:whole] == size).all() and (lengths[whole:] == total - whole).all()
+
+
+@pytest.mark.parametrize("nanoseconds", [0, np.inf])
+def test_pieces_wait_for_those_that_they_need(nanoseconds):
+    after = np.arange(50) // 10 * 10
+    for _ in range(200):
+        numbers = np.zeros(50, np.int64)
+        run_ranges(add_up, 50, 1, (numbers,), nanoseconds, after)
+        assert (numbers == 11 ** (np.arange(50) // 10)).all()
+
+
+@pytest.mark.parametrize("nanoseconds", [0, np.inf])
+def test_a_piece_that_fails_leaves_nobody_waiting(nanoseconds):
+    with pytest.raises(ValueError, match="three"):
+        run_ranges(fail_at_three, 8, 1, (np.zeros(1, np.int64),), nanoseconds, np.arange(8))
 
 
 @helped

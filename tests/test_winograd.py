@@ -14,9 +14,9 @@ from projecting import project_units
 
 from rawconv.layers import GEMM, Execution
 from rawconv.layers.conv import Conv, convolve, convolve_transpose, weight_gradient
-from rawconv.layers.cpu import products, winograd, winograd_filters, winograd_images, winograd_plan
+from rawconv.layers.cpu import products, winograd_filters, winograd_images, winograd_plan
 from rawconv.layers.cpu import winograd_points as points
-from rawconv.layers.cpu.products import rows_of
+from rawconv.layers.cpu.products import columns_of, rows_of
 from rawconv.layers.cpu.winograd_positions import PLAIN, Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
@@ -64,17 +64,36 @@ def test_any_map_and_fold_equals_the_equations(case):
     check_three_walks(np, "float64", *case, conv="winograd")
 
 
-@pytest.mark.parametrize("filter_bytes", [0, 1 << 30], ids=["step by step", "a few all the way"])
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of few images; plans are made anew."""
+    plans = winograd_plan.forward_plan, winograd_plan.transpose_plan, winograd_plan.gradient_plan
+    for made in plans:
+        made.cache_clear()
+    monkeypatch.setattr(winograd_plan, "MOST_BYTES", 36 * 16 * 16 * 80 * 8)
+    monkeypatch.setattr(winograd_plan, "CHUNK_BYTES", 36 * 16 * 16 * 80 * 8)
+    yield monkeypatch
+    for made in plans:
+        made.cache_clear()
+
+
+@pytest.mark.parametrize("way", ["steps", "images", "columns"])
 @pytest.mark.parametrize("size", [(13, 13), (6, 11), (3, 2), (5, 9)])
-def test_several_blocks_of_images(size, filter_bytes, monkeypatch):
+def test_several_blocks_of_images(size, way, small_parts):
     """The weight gradient adds up what the blocks give, and the last may be shorter; so may chunks of
     images that go all the way up.
     """
-    monkeypatch.setattr(winograd_plan, "MOST_BYTES", 36 * 16 * 16 * 80 * 8)
-    monkeypatch.setattr(winograd_plan, "CHUNK_BYTES", 36 * 16 * 16 * 80 * 8)
-    monkeypatch.setattr(winograd, "FILTER_BYTES", filter_bytes)
+    small_parts.setattr(winograd_plan, "FEW", float("inf") if way == "columns" else 0)
+    small_parts.setattr(winograd_plan, "FILTER_BYTES", 1 << 30 if way == "images" else 0)
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=3, pad=1), conv="winograd")
     check_three_walks(np, "float64", 7, (*size, 16), 16, dict(size=5, pad=2), conv="winograd")
+    check_three_walks(
+        np, "float64", 7, (*size, 8), 40, dict(size=5, stride=2, pad=4), conv="winograd"
+    )
+    shapes = (7, *size, 16), (7, *size, 16)
+    pieces = winograd_plan.forward_plan(Window.of(3, 1, 1, True), *shapes, 8).tables[0]
+    want = {"steps": {1, 2, 4, 8}, "images": {1, 2 + 4 + 8}, "columns": {2, 1 + 4 + 8}}
+    assert set(pieces[:, 0]) == want[way], "that way was taken"
 
 
 def passes(x, dy, weight, window):
@@ -108,11 +127,15 @@ WINDOWS = [Window.of(size, stride, 0, True) for (_, stride), size in SIZES.items
 def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     """The transformed filters themselves say which channels a position needs, also when they are turned."""
     how, weight = Fold.of(window), np.random.default_rng(0).standard_normal((*window.size, 2, 16))
-    folded = winograd_filters.fold_filters(weight, how)
-    for filters, position in ((folded, 5), (folded[::-1, ::-1], 0)):
-        transformed = winograd_filters.transform(np.ascontiguousarray(filters))
-        for values, span in zip(transformed, how.spans(2, position), strict=True):
-            used = np.flatnonzero(values.any(axis=(0, 2)))
+    channels = winograd_plan.whole(how.count * 2)
+    for turned, (inner, filters) in ((False, (channels, 16)), (True, (16, channels))):
+        transformed = np.full(columns_of(inner, filters), np.nan)
+        taps_of = winograd_plan.taps(how, turned)
+        winograd_filters.transform(weight, transformed, inner, 0, 0, filters, taps_of)
+        transformed = transformed[:, : filters // 16 * inner].reshape(36, -1, inner, 16)
+        for values, span in zip(transformed, how.spans(2, 0 if turned else 5), strict=True):
+            values = values.swapaxes(1, 2).reshape(-1, inner) if turned else values.swapaxes(0, 1)
+            used = np.flatnonzero(values.reshape(channels, -1).any(axis=1))
             assert used.tolist() == list(range(span.start, span.stop))
 
 
@@ -212,10 +235,14 @@ def test_tiles_are_transformed_by_their_matrices(size, gradients):
         .integers(-9, 9, (2, size[0] + more, size[1] + more, 32))
         .astype(float)
     )
-    how = winograd_plan.plan(PLAIN, (0, 0), PLAIN, (0, 0), size, 32, 32)
-    tiles = np.full(rows_of(2 * how.tiles.count, 32), np.nan)
-    way = (how.way_gradients if gradients else how.way_in).room("folded", x.dtype)
-    winograd_images.images_in(x, tiles, 0, 2, how.tiles.table, gradients, *way)
+    how = Tiles.of(size)
+    tiles = np.full(rows_of(2 * how.count, 32), np.nan)
+    folded = tuple(4 * -(-n // 4) + more for n in size)
+    way = folded, PLAIN.order, (*PLAIN.stride, *PLAIN.apart, 0, 0)
+    room = np.full(folded[0] * folded[1] * 16, np.nan)
+    for left in (16, 0):  # a vector of channels by itself
+        some = 0, 2, left, left + 16
+        winograd_images.images_in(x, tiles, some, how.table, gradients, room, way)
     tiles = tiles[..., :32].swapaxes(0, 1).reshape(-1, 6, 6, 32)
     for number, n, top, left, high, wide in tiles_of(size):
         down, across = (
@@ -237,8 +264,9 @@ def test_outputs_are_those_of_the_matrices(size):
     )
     bounds, given = np.array([-5.0, 700.0]), np.zeros(rows_of(2 * tiles.count, 32))
     given[:, : 2 * tiles.count, :32] = tiles_of_y.reshape(-1, 36, 32).swapaxes(0, 1)
-    y, no_fold = np.full((2, *size, 32), np.nan), (np.zeros((0, 0, 0)), PLAIN.order, (1, 1, 0, 0))
-    winograd_images.images_out(given, bias, bounds, y, 0, 2, tiles.table, *no_fold)
+    y, no_fold = np.full((2, *size, 32), np.nan), ((0, 0), PLAIN.order, (1, 1, 0, 0))
+    some, offsets = (0, 2, 0, 32), (bias, bounds)
+    winograd_images.images_out(given, offsets, y, some, tiles.table, np.zeros(0), no_fold)
     for number, n, top, left, high, wide in tiles_of(size):
         used = tiles_of_y[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
         down, across = (ref.winograd_matrices(k)[0] for k in (high, wide))
@@ -316,15 +344,24 @@ def test_products_of_rows_that_lie_apart(channels, filters, count):
     rng = np.random.default_rng(0)
     a, b = (rng.integers(-9, 9, rows_of(count + 5, n)).astype(float) for n in (channels, filters))
     factors = rng.integers(-9, 9, (36, channels, filters)).astype(float)
-    packed = np.ascontiguousarray(factors.reshape(36, channels, -1, 16).swapaxes(1, 2))
+    packed = np.full(columns_of(channels, filters), np.nan)
+    panels = factors.reshape(36, channels, -1, 16).swapaxes(1, 2)
+    packed[:, : channels * filters // 16] = panels.reshape(36, -1, 16)
     spans = np.array([[p % 5, p % 5 + count, p % 3, channels, 0, filters] for p in range(36)])
-    out, sums = np.full(b.shape, np.nan), np.full(factors.shape, np.nan)
-    products.multiply_each(a, packed, out, spans)
+    out, sums = np.full(b.shape, np.nan), np.full(rows_of(channels, filters), np.nan)
+    products.multiply_some(a, packed, out, (channels, filters), spans, 0, 36)
     for first in (True, False):
-        products.add_products(a, b, sums, spans, first)
+        sizes = 0, channels, filters
+        products.add_some(a, b, sums, sizes, spans, first, 0, 20)
+        products.add_some(a, b, sums, sizes, spans, first, 20, 36)
+    last = np.full(rows_of(16, filters), np.nan)
+    products.add_some(a, b, last, (channels - 16, 16, filters), spans, True, 0, 36)
+    np.testing.assert_array_equal(
+        2 * last[:, :16, :filters], sums[:, channels - 16 : channels, :filters]
+    )
     for p, (top, bottom, start, stop, _, _) in enumerate(spans):
         rows = slice(top, bottom)
         want = a[p, rows, start:stop] @ factors[p, start:stop]
         np.testing.assert_array_equal(out[p, rows, :filters], want)
         want = 2 * a[p, rows, :channels].T @ b[p, rows, :filters]
-        np.testing.assert_array_equal(sums[p, start:], want[start:])
+        np.testing.assert_array_equal(sums[p, start:channels, :filters], want[start:])

@@ -41,6 +41,7 @@ SHARED = [
     PACKAGE / "machine/handover.py",
     PACKAGE / "layers/cpu/simd.py",
     PACKAGE / "layers/cpu/products.py",
+    PACKAGE / "layers/cpu/winograd_filters.py",
     PACKAGE / "layers/cpu/winograd_points.py",
     PACKAGE / "layers/cpu/winograd_tiles.py",
 ]

@@ -62,6 +62,7 @@ WORTH_RANGES, WORTH_WAKING = 6_000, 60_000
 # nanoseconds that a helper watches for work before it sleeps: longer than what one thread does
 # alone within a step of a small net, so that a step wakes nobody
 AWAKE_FOR = 1_000_000
+NOTHING = np.zeros(0, np.int64)
 
 
 class Helpers(NamedTuple):
@@ -204,6 +205,7 @@ def run_ranges(
     size: int,
     arguments: tuple[Any, ...],
     nanoseconds: float = math.inf,
+    after: np.ndarray = NOTHING,
 ) -> None:
     """Call function(first, last, thread, *arguments) for every piece first..last-1 of range(total),
     `size` long, on all threads; return when all are done.
@@ -211,6 +213,8 @@ def run_ranges(
     function: a @loop, whose pieces do not depend on each other.  thread: a number below
     workers(), by which a piece finds room of its own in an argument.
     nanoseconds: estimate, from the shapes, of what all pieces take on one thread.
+    after: where pieces, then of size 1, need what others computed: for each how many, from the first
+    on, must be done before it begins; no fewer than for the one before.
     """
     helpers, run = _helpers(), _ranges(function)
     shared = False
@@ -220,9 +224,9 @@ def run_ranges(
             shared = True
             if helpers.inbox.empty():  # else they were called, and had no processor yet
                 helpers.call(helpers.number, _nothing)
-    failed = run(helpers.box, total, size, arguments, shared)
+    failed = run(helpers.box, total, size, arguments, shared, after)
     if failed == TAKEN:
-        failed = run(helpers.box, total, size, arguments, False)
+        failed = run(helpers.box, total, size, arguments, False, after)
     if failed:
         first = failed - 1
         function(first, min(first + size, total), 0, *arguments)  # raises what it raised there

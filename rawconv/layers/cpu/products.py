@@ -4,14 +4,14 @@ registers.
 BLAS would first order both factors in memory of its own, which for as few channels as a convolution
 has takes up to a quarter of the time.  Here the transforms have written them as they are read.
 
-Rows of a matrix are an odd number of cache lines apart (`rows_of`): of others, as far apart as a
-power of two, only a few would find room in the first cache.
+Rows of a matrix, and matrices, are an odd number of cache lines apart (`rows_of`, `columns_of`): of others, as
+far apart as a power of two, only a few would find room in the first cache.
 """
 
 import numba
+from numba.extending import register_jitable
 
 from ...machine.numba_cache import loop
-from ...machine.threads import cut, run_blocks
 from .simd import LANES, accumulate, copies, load, splat, store
 from .simd import _add_products as add_products_to
 
@@ -21,76 +21,64 @@ PRODUCTS = 50  # multiplications and additions a nanosecond, about
 # terms added one after the other; the sums of so many are then added, so that rounding errors,
 # which grow with the root of a sum's length, stay small
 DEPTH = 64
-BLOCK = 150_000  # nanoseconds, at least, of the products that one call computes
 PANEL = 256  # rows of a that stay in the second cache while all columns of b pass by
 
 
+@register_jitable
 def rows_of(count, columns):
     """The shape (36, rows, numbers) of memory for so many rows of so many whole vectors, at 36 positions."""
     return 36, (count + REST - 1) | 1, (columns // LANES | 1) * LANES
 
 
-def multiply_each(a, b, out, spans):
-    """out[p, rows, columns] = a[p, rows, inner] @ b[p, inner, columns] at each of the 36 positions
-    p; 0 beside these columns.
-
-    a, out: as rows_of says; rows that are not asked for may be written.  b: (36, columns / LANES, inner, LANES).
-    spans: (36, 6) the first and last (exclusive) of rows, inner and columns.
-    """
-    work = _work(spans)
-
-    def block(part):
-        multiply_some(a, b, out, spans, part.start, part.stop)
-
-    run_blocks(block, _blocks(work), work)
-
-
-def add_products(a, b, sums, spans, first):
-    """sums[p, inner, columns] += a[p, rows, inner].T @ b[p, rows, columns] at each of the 36 positions;
-    first: sums is not set yet, and then 0 beside these.
-    """
-    work = _work(spans)
-
-    def block(part):
-        add_some(a, b, sums, spans, first, part.start, part.stop)
-
-    run_blocks(block, _blocks(work), work)
-
-
-def _work(spans):
-    """Nanoseconds."""
-    return int((spans[:, 1::2] - spans[:, ::2]).prod(axis=1).sum()) / PRODUCTS
-
-
-def _blocks(nanoseconds):
-    return cut(36, int(min(36, max(1, 36 * BLOCK // max(1, nanoseconds)))))
+@register_jitable
+def columns_of(inner, columns):
+    """The same for the columns of a product: (36, vectors, LANES)."""
+    return 36, columns // LANES * inner | 1, LANES
 
 
 @loop
-def multiply_some(a, b, out, spans, first, last):
+def multiply_some(a, b, out, sizes, spans, first, last):
+    """out[p, rows, columns] = a[p, rows, inner] @ b[p, inner, columns] at the positions p = first ..
+    last-1; 0 beside these columns.
+
+    a, out: as rows_of says; rows that are not asked for may be written.  b: as columns_of says, (columns / LANES,
+    inner, LANES) at each position.  sizes: (inner, columns).
+    spans: (36, 6) the first and last (exclusive) of rows, inner and columns.
+    """
+    (inner, columns), whole = sizes, sizes[1] // LANES
     for p in range(first, last):
         top, bottom, start, stop, left, right = spans[p]
         left, right = left // LANES, -(-right // LANES)
-        if right - left < b.shape[1]:
+        panels = b[p, : whole * inner].reshape(whole, inner, LANES)
+        if right - left < whole:
             out[p, top:bottom, : left * LANES] = 0
-            out[p, top:bottom, right * LANES :] = 0
+            out[p, top:bottom, right * LANES : columns] = 0
         for row in range(top, bottom, PANEL):
             multiply(
                 a[p, row : min(row + PANEL, bottom), start:stop],
-                b[p, left:right, start:stop],
+                panels[left:right, start:stop],
                 out[p, row:, left * LANES :],
             )
 
 
 @loop
-def add_some(a, b, sums, spans, first, begin, end):
+def add_some(a, b, sums, sizes, spans, first, begin, end):
+    """sums[p, inner, columns] += a[p, rows, inner].T @ b[p, rows, columns] at the positions p = begin ..
+    end-1; first: sums is not set yet, and then 0 beside these.
+
+    a, spans: as those of multiply_some; b is as a.  sums: as rows_of says, of a's columns from `at` on.
+    sizes: (at, how many of these, columns of b).
+    """
+    at, inner, columns = sizes
     for p in range(begin, end):
         top, bottom, start, stop, _, _ = spans[p]
-        start, stop = start // LANES * LANES, -(-stop // LANES) * LANES
+        start = max(at, min(at + inner, start // LANES * LANES))
+        stop = max(start, min(at + inner, -(-stop // LANES) * LANES))
+        total = sums[p, :inner, :columns]
         if first:
-            sums[p, :start] = 0
-            sums[p, stop if top < bottom else start :] = 0
-        add(a[p, top:bottom, start:stop], b[p, top:bottom], sums[p, start:stop], first)
+            total[: start - at] = 0
+            total[(stop if top < bottom else start) - at :] = 0
+        add(a[p, top:bottom, start:stop], b[p, top:bottom], total[start - at : stop - at], first)
 
 
 def products_of(count):
@@ -133,7 +121,8 @@ def sums_of(vectors):
 
     @numba.njit
     def add_sums(a, b, total, k, column, begin):
-        size, line = total.itemsize, total.shape[1]
+        size = total.itemsize
+        line = total.strides[0] // size
         across, down = a.strides[0] // size, b.strides[0] // size
         left = right = copies(splat(total, total.dtype.type(0)), SUMS)
         for row in range(len(a)):

@@ -29,13 +29,11 @@ import math
 
 import numpy as np
 
-from ...machine.buffers import empty, zeros
-from ...machine.threads import run_blocks, scratch
-from .products import add_products, multiply_each, rows_of
-from .winograd_filters import fold_filters, transform, transform_back, unfold_filters
-from .winograd_images import convolve_images, images_in, images_out
-from .winograd_plan import blocks, plan
-from .winograd_positions import PLAIN, Fold, multiplications
+from ...machine.buffers import empty
+from ...machine.threads import run_ranges, scratch, workers
+from .winograd_images import convolve_pieces, gradient_pieces
+from .winograd_plan import forward_plan, gradient_plan, transpose_plan
+from .winograd_positions import Fold, multiplications
 
 # Otherwise the transforms cost more than the products save: both ways in turns on two cores with
 # AVX-512, 2026-11-29; see docs/speed.md.
@@ -47,8 +45,6 @@ FEWEST_POSITIONS = 160
 # transformed filters of a single image have left the cache, and direct.py is faster
 LEAST_WORK = 1.5e6
 GAIN = 1.6  # multiplications as written over those that are left
-# bytes of transformed filters that may pass through the cache for every few images
-FILTER_BYTES = 4 << 20
 
 
 def supports(shape, forced=False, transposed=False):
@@ -91,98 +87,36 @@ def forward(x, weight, bias, window, y, fuse_relu=None):
     """y = the convolution of x with weight, plus bias (or None); fuse_relu: and a ReLU, of what leaves
     the registers.
     """
-    fold = Fold.of(window)
-    how = plan(fold, window.pad[:2], PLAIN, (0, 0), y.shape[1:3], x.shape[3], y.shape[3])
-    bounds = (-math.inf, math.inf) if fuse_relu is None else (0, fuse_relu)
-    _convolve(x, fold_filters(weight, fold), _offsets(bias, bounds, y, how), y, how)
+    plan = forward_plan(window, x.shape, y.shape, x.itemsize)
+    _convolve(x, weight, bias, fuse_relu, y, plan)
 
 
 def transpose(dy, weight, window, dx):
     """dx = its transpose, for folds by stride: in folded pixels a convolution of stride 1 of dy,
     padded by 2, with the filters turned by 180 degrees."""
-    fold = Fold.of(window)
-    turned = np.ascontiguousarray(fold_filters(weight, fold)[::-1, ::-1].swapaxes(2, 3))
-    axes = list(zip(window.pad, window.stride, strict=False))
-    # whole folded pixels that are padding are left out
-    pad = tuple(2 - pad // stride for pad, stride in axes)
-    out_pad = tuple(pad % stride for pad, stride in axes)
-    how = plan(PLAIN, pad, fold, out_pad, dx.shape[1:3], dy.shape[3], dx.shape[3])
-    _convolve(dy, turned, _offsets(None, (-math.inf, math.inf), dx, how), dx, how)
+    plan = transpose_plan(window, dy.shape, dx.shape, dy.itemsize)
+    _convolve(dy, weight, None, None, dx, plan)
 
 
 def weight_gradient(x, dy, window):
     """dweight, summed over the images in a fixed order."""
-    fold = Fold.of(window)
-    how = plan(fold, window.pad[:2], PLAIN, (0, 0), dy.shape[1:3], x.shape[3], dy.shape[3])
-    sums = (empty if len(x) else zeros)(x, (36, how.channels, how.filters))
-    for part in how.parts(x):
-        given, gradients = _room_for_tiles(part.stop - part.start, how, x.dtype)
-
-        def block(some, part=part, given=given, gradients=gradients):
-            where = some.start, some.stop, how.tiles.table
-            images_in(x[part], given, *where, False, *how.way_in.room("folded", x.dtype))
-            images_in(dy[part], gradients, *where, True, *how.way_gradients.room("folded", x.dtype))
-
-        run_blocks(block, *blocks(part.stop - part.start, how.transforms))
-        add_products(given, gradients, sums, how.spans_of(part), part.start == 0)
-    shape = (*window.size, x.shape[3], dy.shape[3])
-    return unfold_filters(transform_back(sums), shape, fold)
+    plan = gradient_plan(window, x.shape, dy.shape, x.itemsize)
+    weight = empty(x, (*window.size, x.shape[3], dy.shape[3]))
+    arguments = (x, dy), weight, _room(plan, x.dtype), plan.tables
+    run_ranges(gradient_pieces, len(plan.after), 1, arguments, plan.nanoseconds, plan.after)
+    return weight
 
 
-def _offsets(bias, bounds, y, how):
-    """(bias or zeros, as long as the folded filters; the bounds of y), as arrays."""
-    offsets = np.zeros(how.filters, y.dtype)
+def _convolve(x, weight, bias, ceiling, y, plan):
+    """y as the plan says, plus bias (or None), and with a ceiling (or None) a ReLU."""
+    offsets = np.zeros(plan.filters, y.dtype)
     if bias is not None:
-        offsets[: y.shape[3]] = bias
-    return offsets, np.array(bounds, y.dtype)
+        offsets[: len(bias)] = bias
+    bounds = np.array((-math.inf, math.inf) if ceiling is None else (0, ceiling), y.dtype)
+    filters = np.ascontiguousarray(weight), (offsets, bounds)
+    arguments = (x, y), filters, _room(plan, x.dtype), plan.tables
+    run_ranges(convolve_pieces, len(plan.after), 1, arguments, plan.nanoseconds, plan.after)
 
 
-def _convolve(x, filters, offsets, y, how):
-    """y = the convolution of folded x with filters (3, 3, channels, filters), unfolded, plus the
-    first and within the second of offsets.
-    """
-    filters = transform(filters)
-    way = _by_images if filters.nbytes <= FILTER_BYTES else _by_steps
-    way(x, filters, offsets, y, how)
-
-
-def _by_images(x, filters, offsets, y, how):
-    """A few images at a time all the way."""
-    chunk = how.chunk(x)
-
-    def block(some):
-        room = _room_for_tiles(min(chunk, some.stop - some.start), how, x.dtype)
-        ways = how.way_in.room("folded", x.dtype), how.way_out.room("unfolded", x.dtype)
-        convolve_images(
-            x[some], y[some], *offsets, filters, room, how.spans, how.tiles.table, chunk, *ways
-        )
-
-    run_blocks(block, *blocks(len(x), how.products + how.transforms, chunk))
-
-
-def _by_steps(x, filters, offsets, y, how):
-    """Many images step by step, so that filters are read seldom."""
-    for part in how.parts(x):
-        given, products = _room_for_tiles(part.stop - part.start, how, x.dtype)
-
-        def come(some, part=part, given=given):
-            where = some.start, some.stop, how.tiles.table
-            images_in(x[part], given, *where, False, *how.way_in.room("folded", x.dtype))
-
-        def leave(some, part=part, products=products):
-            where = some.start, some.stop, how.tiles.table
-            images_out(products, *offsets, y[part], *where, *how.way_out.room("unfolded", x.dtype))
-
-        work = blocks(part.stop - part.start, how.transforms / 2)
-        run_blocks(come, *work)
-        multiply_each(given, filters, products, how.spans_of(part))
-        run_blocks(leave, *work)
-
-
-def _room_for_tiles(images, how, dtype):
-    """Memory for the transformed tiles of so many images, in and out."""
-    rows = images * how.tiles.count
-    return (
-        scratch("tiles in", rows_of(rows, how.channels), dtype),
-        scratch("tiles out", rows_of(rows, how.filters), dtype),
-    )
+def _room(plan, dtype):
+    return scratch("winograd", (plan.shared + workers() * plan.each,), dtype)

@@ -1,75 +1,120 @@
-"""Winograd's filters: folded to 3x3, transformed for the products, and gradients back from there."""
+"""Winograd's filters: folded to 3x3 and transformed for the products, and gradients back from there.
 
+16 channels of 16 filters at a time are cut out of the weight, so that nothing of it need be padded or
+ordered anew before.
+"""
+
+import numba
 import numpy as np
 
-from ...machine.buffers import empty, zeros
-from ...machine.threads import WORTH_SHARING, cut, run_blocks
-from .simd import LANES
-from .winograd_tiles import filters_to_tiles, tiles_to_filters
+from ...machine.numba_cache import loop
+from .simd import LANES, load, store
+from .winograd_tiles import filter_to_tiles, tiles_to_filter
 
 
-def whole(count):
-    """The next multiple of LANES: channels and filters are padded with zeros to it."""
-    return -(-count // LANES) * LANES
+@loop
+def transform(weight, tiles, channels, at, left, right, taps_of):
+    """G w GT of the folded filters left .. right-1, to tiles of those from `at` on, as products read them:
+    (36, F / LANES * C and more, LANES), all C channels of a vector of filters together.
 
-
-def fold_filters(weight, fold):
-    """(KH, KW, C, F) -> (3, 3, blocks * C, F), both padded to whole vectors, as Fold orders the channels."""
-    shape = (3, 3, whole(fold.count * weight.shape[2]), whole(weight.shape[3]))
-    if shape == weight.shape:
-        return np.ascontiguousarray(weight)
-    folded = zeros(weight, shape)
-    for taps, same in _blocks(weight, folded, fold):
-        same[...] = taps
-    return folded
-
-
-def unfold_filters(folded, shape, fold):
-    """The taps of filters of this shape, (KH, KW, C, F), from folded ones."""
-    if folded.shape == shape:
-        return folded
-    weight = empty(folded, shape)
-    for taps, same in _blocks(weight, folded, fold):
-        taps[...] = same
-    return weight
-
-
-def _blocks(weight, folded, fold):
-    """Of every block its taps, at most 3x3, in filters as they are and in folded ones: [(view,
-    view), ...].
+    weight: (KH, KW, C, F) as it is.  taps_of: see taps of winograd_plan.py.
     """
-    channels, filters = weight.shape[2:]
-    (down, across), (sh, sw), found = fold.apart, fold.stride, []
-    for (a, b), position in np.ndenumerate(fold.order):
-        taps = weight[
-            a * down : a * down + 2 * sh + 1 : sh, b * across : b * across + 2 * sw + 1 : sw
-        ]
-        own = slice(position * channels, (position + 1) * channels)
-        found.append((taps, folded[: len(taps), : taps.shape[1], own, :filters]))
-    return found
+    (corners, steps, turned), count = taps_of, weight.shape[3]
+    plain, some = is_plain(weight, corners, turned), np.zeros((9, LANES, LANES), weight.dtype)
+    for f in range(left, right, LANES):
+        for first in range(0, channels, LANES):
+            row = (f - at) // LANES * channels + first
+            if plain:
+                for c in range(LANES):
+                    place = (first + c) * count + f
+                    filter_to_tiles(weight, place, channels * count, tiles, row + c)
+            else:
+                some[:] = 0
+                if turned:
+                    cut_turned(weight, some, f, first, corners, steps)
+                else:
+                    cut(weight, some, first, f, corners, steps)
+                for c in range(LANES):
+                    filter_to_tiles(some, c * LANES, LANES * LANES, tiles, row + c)
 
 
-def transform(filters):
-    """G w GT of filters (3, 3, C, F): (36, F / LANES, C, LANES), as products read them."""
-    channels, count = filters.shape[2:]
-    out = empty(filters, (36, count // LANES, channels, LANES))
-    _run(filters_to_tiles, filters, out, channels)
-    return out
+@numba.njit
+def is_plain(weight, corners, turned):
+    """Whether nothing need be folded or padded, so that the loops read and write the weight itself."""
+    height, width, channels, filters = weight.shape
+    whole = channels % LANES == 0 and filters % LANES == 0
+    return whole and height == 3 and width == 3 and len(corners) == 1 and not turned
 
 
-def transform_back(sums):
-    """GT u G of u (36, C, F): (3, 3, C, F)."""
-    out = empty(sums, (3, 3, *sums.shape[1:]))
-    _run(tiles_to_filters, sums, out, sums.shape[1])
-    return out
+@numba.njit
+def cut(weight, some, first, f, corners, steps):
+    """some[3 * i + j, c, k] = tap (i, j) of the folded channel first + c of filter f + k, where there is one."""
+    (height, width, channels, filters), (down, across) = weight.shape, steps
+    c, end = 0, min(LANES, len(corners) * channels - first)
+    while c < end:
+        block, channel = divmod(first + c, channels)
+        (top, left), count = corners[block], min(end - c, channels - channel)
+        for i in range(min(3, -((top - height) // down))):
+            for j in range(min(3, -((left - width) // across))):
+                row, place = (top + i * down) * width + left + j * across, (3 * i + j) * LANES + c
+                at = (row * channels + channel) * filters + f
+                for k in range(count):
+                    copy(weight, at + k * filters, some, (place + k) * LANES, filters - f)
+        c += count
 
 
-def _run(loop, given, out, channels):
-    """loop(given, out, first, last) over all channels, in few blocks."""
-    nanoseconds = 0.3 * max(given.size, out.size)
+@numba.njit
+def copy(given, i, out, j, count):
+    """LANES numbers from the place i, or only as many as there are, to the place j."""
+    if count >= LANES:
+        store(out, j, load(given, i))
+    else:
+        given, out = given.reshape(-1), out.reshape(-1)
+        for k in range(count):
+            out[j + k] = given[i + k]
 
-    def block(some):
-        loop(given, out, some.start, some.stop)
 
-    at_once = channels if nanoseconds < WORTH_SHARING else -(-channels // 4)
-    run_blocks(block, cut(channels, at_once), nanoseconds)
+@numba.njit
+def cut_turned(weight, some, first, f, corners, steps):
+    """some[3 * i + j, k, c] = tap (2 - i, 2 - j) of the folded channel first + c of filter f + k."""
+    (height, width, channels, filters), (down, across) = weight.shape, steps
+    numbers, out, count = weight.reshape(-1), some.reshape(-1), min(LANES, filters - f)
+    for c in range(min(LANES, len(corners) * channels - first)):
+        block, channel = divmod(first + c, channels)
+        top, left = corners[block]
+        for i in range(min(3, -((top - height) // down))):
+            for j in range(min(3, -((left - width) // across))):
+                row, place = (top + i * down) * width + left + j * across, (8 - 3 * i - j) * LANES
+                at = (row * channels + channel) * filters + f
+                for k in range(count):
+                    out[(place + k) * LANES + c] = numbers[at + k]
+
+
+@loop
+def transform_back(tiles, weight, at, first, last, taps_of):
+    """GT u G of u (36, C, at least F), from its channel `at` on: the taps of the folded channels first .. last-1 of
+    weight (KH, KW, C, F).
+    """
+    (_, _, channels, filters), (corners, steps, turned) = weight.shape, taps_of
+    plain, some = is_plain(weight, corners, turned), np.empty((9, LANES), weight.dtype)
+    for c in range(first, min(last, len(corners) * channels)):
+        for f in range(0, filters, LANES):
+            place = (at + c - first) * tiles.shape[2] + f
+            if plain:
+                tiles_to_filter(tiles, place, weight, c * filters + f, channels * filters)
+            else:
+                tiles_to_filter(tiles, place, some, 0, LANES)
+                paste(some, weight, c, f, corners, steps)
+
+
+@numba.njit
+def paste(some, weight, c, f, corners, steps):
+    """The reverse of cut, of one folded channel; some: (9, LANES)."""
+    (height, width, channels, filters), (down, across) = weight.shape, steps
+    block, channel = divmod(c, channels)
+    top, left = corners[block]
+    for i in range(min(3, -((top - height) // down))):
+        for j in range(min(3, -((left - width) // across))):
+            row = (top + i * down) * width + left + j * across
+            at = (row * channels + channel) * filters + f
+            copy(some, (3 * i + j) * LANES, weight, at, filters - f)

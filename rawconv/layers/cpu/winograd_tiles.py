@@ -14,7 +14,6 @@ the registers, 6 do.
 import numba
 import numpy as np
 
-from ...machine.numba_cache import loop
 from . import winograd_points as points
 from .simd import LANES, bounded, load, store
 
@@ -40,7 +39,7 @@ def four(array, i, step):
 
 # The tiles of one image that are of one size, (high, wide): down rows of across tiles from (top,
 # left) on.  A folded image is (rows, width, channels), and ends late enough for 6 or 4 pixels from
-# every tile on.  `first` is the place of the first of them among all tiles.
+# every tile on.  `start` is where the first of them begins among all numbers of a position.
 
 
 def transform_of(transform, read, count):
@@ -49,7 +48,7 @@ def transform_of(transform, read, count):
     """
 
     @numba.njit
-    def tiles_in(folded, tiles, first, rectangle):
+    def tiles_in(folded, tiles, start, rectangle):
         top, left, down, across, high, wide = rectangle
         channels, line = folded.shape[2], folded.shape[1] * folded.shape[2]
         step, plane = tiles.shape[2], tiles.shape[1] * tiles.shape[2]
@@ -59,7 +58,7 @@ def transform_of(transform, read, count):
                 left + wide * (tile % across)
             ) * channels
             for c in range(0, channels, LANES):
-                place = (first + tile) * step + c
+                place = start + tile * step + c
                 for j in range(count):
                     t = transform(high, *read(folded, corner + j * channels + c, line))
                     for i in range(6):
@@ -82,16 +81,19 @@ gradients_to_tiles = transform_of(
 
 
 @numba.njit
-def tiles_out(tiles, bias, bounds, y, first, rectangle):
-    """y = AT m A + bias of every tile m, kept within the two bounds."""
-    top, left, down, across, high, wide = rectangle
-    width, channels = y.shape[1:]
+def tiles_out(tiles, offsets, y, start, rectangle, channels):
+    """y = AT m A + bias of every tile m, kept within the two bounds; offsets: (bias, bounds).
+
+    channels: (first, last of the bias, first of y); those of the tiles begin at `start`.
+    """
+    (top, left, down, across, high, wide), (bias, bounds) = rectangle, offsets
+    (begin, end, shift), (width, line) = channels, y.shape[1:]
     step, plane = tiles.shape[2], tiles.shape[1] * tiles.shape[2]
     half, low, most = np.empty(24 * LANES, y.dtype), bounds[0], bounds[1]
     for tile in range(down * across):
         corner = (top + high * (tile // across)) * width + left + wide * (tile % across)
-        for c in range(0, channels, LANES):
-            offset, place = load(bias, c), (first + tile) * step + c
+        for c in range(begin, end, LANES):
+            offset, place = load(bias, c), start + tile * step + c - begin
             for j in range(6):
                 if not wide < j < 5:
                     t = points.at(high, *six(tiles, j * plane + place, 6 * plane))
@@ -99,87 +101,87 @@ def tiles_out(tiles, bias, bounds, y, first, rectangle):
                         store(half, (6 * i + j) * LANES, t[i])
             for i in range(high):
                 t = points.at(wide, *six(half, 6 * i * LANES, LANES))
-                start = (corner + i * width) * channels + c
+                at = (corner + i * width) * line + c - shift
                 if wide == 4:
                     for j in range(4):
-                        store(y, start + j * channels, bounded(t[j] + offset, low, most))
+                        store(y, at + j * line, bounded(t[j] + offset, low, most))
                 else:
                     for j in range(wide):
-                        store(y, start + j * channels, bounded(t[j] + offset, low, most))
-
-
-@loop
-def filters_to_tiles(weight, tiles, first, last):
-    """G w GT of the channels first .. last-1 of weight (3, 3, C, F), to (36, F / LANES, C, LANES)."""
-    channels, filters = weight.shape[2:]
-    line, plane = channels * filters, tiles[0].size
-    half = np.empty(18 * LANES, weight.dtype)
-    for c in range(first, last):
-        for f in range(0, filters, LANES):
-            given, place = c * filters + f, f * channels + c * LANES
-            for j in range(3):
-                t = points.g(
-                    load(weight, given + j * line),
-                    load(weight, given + (3 + j) * line),
-                    load(weight, given + (6 + j) * line),
-                )
-                for i in range(6):
-                    store(half, (3 * i + j) * LANES, t[i])
-            for i in range(6):
-                t = points.g(
-                    load(half, 3 * i * LANES),
-                    load(half, (3 * i + 1) * LANES),
-                    load(half, (3 * i + 2) * LANES),
-                )
-                for j in range(6):
-                    store(tiles, (6 * i + j) * plane + place, t[j])
-
-
-@loop
-def tiles_to_filters(tiles, weight, first, last):
-    """GT u G of the channels first .. last-1 of u (36, C, F), to (3, 3, C, F)."""
-    filters, plane = weight.shape[3], weight[0, 0].size
-    half = np.empty(18 * LANES, weight.dtype)
-    for place in range(first * filters, last * filters, LANES):
-        for j in range(6):
-            t = points.gt(*six(tiles, j * plane + place, 6 * plane))
-            for i in range(3):
-                store(half, (6 * i + j) * LANES, t[i])
-        for i in range(3):
-            t = points.gt(*six(half, 6 * i * LANES, LANES))
-            for j in range(3):
-                store(weight, (3 * i + j) * plane + place, t[j])
+                        store(y, at + j * line, bounded(t[j] + offset, low, most))
 
 
 @numba.njit
-def fold(x, folded, order, geometry):
-    """One image; see Fold.  Zero outside x, and in the channels of folded that pad it to whole vectors."""
-    (height, width, channels), (sh, sw, down, across, top, left) = x.shape, geometry
+def filter_to_tiles(taps, at, step, tiles, row):
+    """G w GT of one channel of LANES filters, to a row of tiles (36, rows, LANES); the 9 taps w stand in `taps` at
+    `at`, at + step, ...
+    """
+    place, plane, half = row * LANES, tiles[0].size, np.empty(18 * LANES, taps.dtype)
+    for j in range(3):
+        w0, w1, w2 = at + j * step, at + (3 + j) * step, at + (6 + j) * step
+        t = points.g(load(taps, w0), load(taps, w1), load(taps, w2))
+        for i in range(6):
+            store(half, (3 * i + j) * LANES, t[i])
+    for i in range(6):
+        w0 = 3 * i * LANES
+        t = points.g(load(half, w0), load(half, w0 + LANES), load(half, w0 + 2 * LANES))
+        for j in range(6):
+            store(tiles, (6 * i + j) * plane + place, t[j])
+
+
+@numba.njit
+def tiles_to_filter(tiles, place, taps, at, step):
+    """GT u G of LANES filters u, which stand in the 36 planes of tiles at `place`, to taps at `at`, at + step, ..."""
+    plane, half = tiles[0].size, np.empty(18 * LANES, taps.dtype)
+    for j in range(6):
+        t = points.gt(*six(tiles, j * plane + place, 6 * plane))
+        for i in range(3):
+            store(half, (6 * i + j) * LANES, t[i])
+    for i in range(3):
+        t = points.gt(*six(half, 6 * i * LANES, LANES))
+        for j in range(3):
+            store(taps, at + (3 * i + j) * step, t[j])
+
+
+@numba.njit
+def fold(x, folded, left, order, geometry):
+    """One image; see Fold.  folded: of the channels from `left` on.  Zero outside x, and in the
+    channels that pad it to whole vectors.
+    """
+    (height, width, channels), (sh, sw, down, across, top, side) = x.shape, geometry
+    right = left + folded.shape[2]
     for i in range(folded.shape[0]):
         for j in range(folded.shape[1]):
             out = folded[i, j]
             for a in range(order.shape[0]):
                 row = i * sh + a * down - top
                 for b in range(order.shape[1]):
-                    column = j * sw + b * across - left
-                    block = out[order[a, b] * channels : (order[a, b] + 1) * channels]
-                    if 0 <= row < height and 0 <= column < width:
-                        pixel = x[row, column]
-                        for c in range(channels):
-                            block[c] = pixel[c]
-                    else:
-                        block[:] = 0
-            out[order.size * channels :] = 0
+                    column, start = j * sw + b * across - side, order[a, b] * channels
+                    first, last = max(left, start), min(right, start + channels)
+                    if last > first:
+                        block = out[first - left : last - left]
+                        if 0 <= row < height and 0 <= column < width:
+                            pixel = x[row, column, first - start :]
+                            for c in range(last - first):
+                                block[c] = pixel[c]
+                        else:
+                            block[:] = 0
+            out[max(0, order.size * channels - left) :] = 0
 
 
 @numba.njit
-def unfold(folded, x, order, geometry):
-    """The transpose of a fold by stride, every pixel of x being one of folded."""
-    sh, sw, top, left = geometry
+def unfold(folded, x, left, order, geometry):
+    """The transpose of a fold by stride, every pixel of x being one of folded, whose channels are those from
+    `left` on.
+    """
+    sh, sw, top, side = geometry
+    right = left + folded.shape[2]
     for i in range(x.shape[0]):
         row, a = divmod(i + top, sh)
         for j in range(x.shape[1]):
-            column, b = divmod(j + left, sw)
-            block, out = folded[row, column, order[a, b] * x.shape[2] :], x[i, j]
-            for c in range(x.shape[2]):
-                out[c] = block[c]
+            column, b = divmod(j + side, sw)
+            start = order[a, b] * x.shape[2]
+            first, last = max(left, start), min(right, start + x.shape[2])
+            if last > first:
+                block, out = folded[row, column, first - left :], x[i, j, first - start :]
+                for c in range(last - first):
+                    out[c] = block[c]
