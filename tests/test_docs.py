@@ -40,8 +40,10 @@ NEEDS = {  # beside what every user has
 # what takes longer than some seconds runs with less to do, and literally with --long
 LESS = {
     "rawconv-experiment invariance": "--count 1 --measured 1",
-    "rawconv-experiment controls": "--units 3",
-    "rawconv-experiment controls --layer 5 --units 32": "--units 3",
+    "rawconv-experiment controls": "--units 1",
+    "rawconv-experiment controls --layer 5 --units 32": "--units 1",
+    "rawconv-visualize --layer 1 --layer 2 --layer 3 --layer 4 --layer 5 --units random:18 --out figure-2":
+        "--units random:3",
     "rawconv-experiment occlusion": "--count 1 --measured 1",
     "rawconv-experiment ensemble rawconv/scenes.h5": "--pictures 200",
     "rawconv-experiment filters --data my-pictures/": "--quick",
