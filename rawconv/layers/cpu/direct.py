@@ -37,7 +37,7 @@ from .simd import (
     store_rows,
 )
 
-MOST_WEIGHTS = 160_000  # numbers of all filters; more do not stay in the second cache
+MOST_WEIGHTS = 640_000  # numbers of all filters; more are read too often: columns lose less
 REGISTER = 64 if get_host_cpu_features().get("avx512f") else 32  # bytes; the bits are the same
 MANY = 8  # positions of the output, or numbers of a window, whose sums are in registers at once
 PADDED = 256 << 10  # bytes of padded images that are there at once, for the second cache

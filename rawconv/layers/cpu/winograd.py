@@ -41,9 +41,9 @@ from .winograd_positions import Fold, multiplications
 FEWEST_CHANNELS = 24
 # of the output, over all images: the filters are transformed once for them all
 FEWEST_POSITIONS = 160
-# channels * filters * positions; a layer by itself gains from a quarter of that on, but in a net the
-# transformed filters of a single image have left the cache, and direct.py is faster
-LEAST_WORK = 1.5e6
+# channels * filters * positions; for less, direct.py is faster, and above all in a net, where the
+# transformed filters of a few images have left the cache
+LEAST_WORK = 4e6
 GAIN = 1.6  # multiplications as written over those that are left
 
 
