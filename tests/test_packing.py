@@ -44,9 +44,10 @@ def test_train_and_val_folders_a_zip_and_a_folder_elsewhere(tmp_path):
     )
     apart = write(tmp_path / "apart", held)
     for source, val in ((whole, None), (zipped, apart)):
-        facts = packing.pack(source, tmp_path / "out.h5", 6, val=val, progress=False)
+        out = tmp_path / f"{source.stem}.h5"
+        facts = packing.pack(source, out, 6, val=val, progress=False)
         assert (facts["train"], facts["val"]) == (6, 4)
-        found = open_data(tmp_path / "out.h5", 6, progress=False)
+        found = open_data(out, 6, progress=False)
         assert_same(found.val.labels, np.array([0, 0, 1, 1]))
         assert_same(found.val.read([0, 3]), np.stack([image(10), image(11)]))
     (apart / "c").mkdir()

@@ -90,6 +90,7 @@ def test_links_to_files_are_files_and_folders_are_not(tmp_path):
         open_regular(tmp_path / "none")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows makes up a home for every name")
 def test_a_path_that_begins_with_a_tilde_of_nobody_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "~nobody-of-that-name", tree())

@@ -272,7 +272,7 @@ def test_data_that_moved_are_named_anew_and_others_are_refused(photos, tmp_path,
     gone = call("--resume", run, *CPU)
     assert (
         gone.exit_code == 2
-        and f"{tmp_path}/pictures, which is not here" in gone.output
+        and f"{tmp_path / 'pictures'}, which is not here" in gone.output
         and "--data" in gone.output
     )
     for other, sentence in (("others", "other pictures"), ("fewer", "pictures, not 36 and 4")):

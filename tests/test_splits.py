@@ -86,7 +86,7 @@ def test_the_same_folders_without_a_word_are_refused_and_can_be_named(tmp_path):
     root = write(tmp_path / "it", moved(tree(), "first", "second, or so"))
     with pytest.raises(RawconvError) as error:
         opened(root)
-    assert f"--train {root}/first --val {root}/second, or so" in sentence(error)
+    assert f"--train {root / 'first'} --val {root / 'second, or so'}" in sentence(error)
     assert f"if they are the classes themselves, by --train {root}." in sentence(error)
     check_tree(opened(source_text(train=f"{root}/first", val=f"{root}/second, or so")))
     assert opened(source_text(train=root)).classes == ["first", "second, or so"]
@@ -163,7 +163,9 @@ def test_loose_images_are_counted_and_said(tmp_path, capsys):
     check_tree(opened(write(tmp_path, files)))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and f"Pictures of {tmp_path} that lie beside the class folders" in said[0]
-    assert said[0].endswith("left out: 1 (cover.jpg)") and f"{tmp_path}/train that lie" in said[1]
+    assert (
+        said[0].endswith("left out: 1 (cover.jpg)") and f"{tmp_path / 'train'} that lie" in said[1]
+    )
     assert said[1].endswith("left out: 4 (0.PNG, 1.PNG, 2.PNG, ...)")
 
 
@@ -289,11 +291,11 @@ def test_sources_in_a_line_of_text(tmp_path, monkeypatch):
         assert parse(name) == Source(name) and divided(name) == (name, None)
     assert (
         absolute("train=a,val=x@y")
-        == f"train={tmp_path}/a,val={tmp_path}/x@y"
+        == f"train={tmp_path / 'a'},val={tmp_path / 'x@y'}"
         != absolute("scenes:3")
         == "scenes:3"
     )
-    assert absolute("a@cat,dog") == f"{tmp_path}/a@cat,dog"
+    assert absolute("a@cat,dog") == f"{tmp_path / 'a'}@cat,dog"
     for wrong in ("", "a,val=b,val=c", "a,labels=", "train="):
         (tmp_path / "a,val=b").exists() and (tmp_path / "a,val=b").rmdir()
         with pytest.raises(UsageError) as error:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import weakref
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -190,7 +191,7 @@ class Reader:
 
     def _announce(self, ids: np.ndarray) -> None:
         """Tell the system which whole chunks will be read, so that a disk fetches each in one piece."""
-        if hasattr(os, "posix_fadvise"):
+        if sys.platform == "linux" and hasattr(os, "posix_fadvise"):
             for chunk in np.unique(ids // self.chunk).tolist():
                 length = self.chunk * self.bytes
                 os.posix_fadvise(self.file, START + chunk * length, length, os.POSIX_FADV_WILLNEED)

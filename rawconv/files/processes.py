@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LARGEST = 1 << 16  # bytes read of a lock, or of a file in /proc
 A_DAY = 24 * 3600  # seconds after which a temporary file of another machine counts as left behind
@@ -81,7 +81,8 @@ def _runs_on_windows(pid: int) -> bool:
     """Whether Windows knows a process that runs; there os.kill(pid, 0) would send it a Ctrl-C."""
     import ctypes
 
-    kernel, synchronize, timed_out = ctypes.windll.kernel32, 0x00100000, 0x102  # type: ignore[attr-defined]
+    windows: Any = ctypes  # whose windll is there on Windows alone
+    kernel, synchronize, timed_out = windows.windll.kernel32, 0x00100000, 0x102
     handle = kernel.OpenProcess(synchronize, False, pid)
     if not handle:
         return False

@@ -12,6 +12,7 @@ import contextlib
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 
 
@@ -42,9 +43,9 @@ def memory_limit(root: str | os.PathLike[str] = "/") -> float:
     """
     bounds: list[float] = [*_each(root, "", "memory.max", _bytes)]
     bounds += _each(root, "memory", "memory.limit_in_bytes", _bytes)
-    # another system than Linux or macOS
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if sys.platform != "win32":
+        with contextlib.suppress(ValueError, OSError):
+            bounds.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min([*bounds, address_space()])
 
 
@@ -61,9 +62,11 @@ def free_memory(root: str | os.PathLike[str] = "/") -> float:
 
 def address_space() -> float:
     """Return the limit of ulimit -v in bytes; infinity where there is none."""
+    if sys.platform == "win32":
+        return math.inf
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:  # another system without it
         return math.inf
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
     return math.inf if soft == resource.RLIM_INFINITY else soft
