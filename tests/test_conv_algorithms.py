@@ -266,17 +266,17 @@ for images, size, channels, filters in {shapes}:
     for gate in (None, (y, np.inf)):
         layer.backward(y, cache, gate)
         calls.clear()
-        sys.setprofile(lambda frame, event, argument: event == "call" and calls.append(frame.f_code.co_name))
+        sys.setprofile(lambda frame, event, argument: event == "call" and calls.append(frame.f_code.co_filename))
         layer.backward(y, cache, gate)
         sys.setprofile(None)
-        print(len(calls))
+        print(len(calls) - sum(file.endswith("handover.py") for file in calls))  # these are compiled
 """
 
 
 @pytest.mark.parametrize("algorithm, most, shapes", [
     ("direct", 40, [(1, 8, 96, 96), (1, 8, 128, 128), (3, 8, 64, 64)]),
     ("gemm", 40, [(2, 6, 4, 5), (3, 8, 96, 5)]),
-    ("winograd", 150, [(1, 16, 48, 96), (3, 16, 48, 96), (3, 8, 128, 128), (8, 8, 128, 128)]),
+    ("winograd", 40, [(1, 16, 48, 96), (3, 16, 48, 96), (3, 8, 128, 128), (128, 8, 96, 128)]),
 ])  # fmt: skip
 def test_a_convolution_back_takes_few_python_calls(algorithm, most, shapes):
     """With small batches they would take as long as the work: with and without the way back of a

@@ -36,7 +36,10 @@ def empty(x: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> A
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, np.asarray(_Loan(_pool.take(size))))
+    block = _pool.take(size)
+    loan = _Loan()
+    loan.block, loan.__array_interface__ = block, block.interface
+    return np.ndarray(shape, dtype, np.asarray(loan))
 
 
 def zeros(x: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
@@ -65,8 +68,8 @@ class _Loan:
     the block returns.
     """
 
-    def __init__(self, block: _Block) -> None:
-        self.block, self.__array_interface__ = block, block.interface
+    block: _Block
+    __array_interface__: dict[str, Any]
 
     def __del__(self) -> None:
         _pool.returned.append(self.block)

@@ -43,7 +43,7 @@ FEWEST_CHANNELS = 24
 FEWEST_POSITIONS = 160
 # channels * filters * positions; for less, direct.py is faster, and above all in a net, where the
 # transformed filters of a few images have left the cache
-LEAST_WORK = 4e6
+LEAST_WORK = 1.5e6
 GAIN = 1.6  # multiplications as written over those that are left
 
 
@@ -102,7 +102,8 @@ def weight_gradient(x, dy, window):
     """dweight, summed over the images in a fixed order."""
     plan = gradient_plan(window, x.shape, dy.shape, x.itemsize)
     weight = empty(x, (*window.size, x.shape[3], dy.shape[3]))
-    arguments = (x, dy), weight, _room(plan, x.dtype), plan.tables
+    room = scratch("winograd", (plan.shared + workers() * plan.each,), x.dtype)
+    arguments = (x, dy), weight, room, plan.tables
     run_ranges(gradient_pieces, len(plan.after), 1, arguments, plan.nanoseconds, plan.after)
     return weight
 
@@ -114,9 +115,6 @@ def _convolve(x, weight, bias, ceiling, y, plan):
         offsets[: len(bias)] = bias
     bounds = np.array((-math.inf, math.inf) if ceiling is None else (0, ceiling), y.dtype)
     filters = np.ascontiguousarray(weight), (offsets, bounds)
-    arguments = (x, y), filters, _room(plan, x.dtype), plan.tables
+    room = scratch("winograd", (plan.shared + workers() * plan.each,), x.dtype)
+    arguments = (x, y), filters, room, plan.tables
     run_ranges(convolve_pieces, len(plan.after), 1, arguments, plan.nanoseconds, plan.after)
-
-
-def _room(plan, dtype):
-    return scratch("winograd", (plan.shared + workers() * plan.each,), dtype)
