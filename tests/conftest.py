@@ -14,20 +14,27 @@ from browsing import chromium
 from canvas import Canvas
 from hypothesis import HealthCheck, settings
 
+from rawconv.machine import threads
+
 pytest_plugins = ["exploring"]  # its fixtures: a session, its client, its page
 
 POSIX = "of Linux and macOS: Windows has no signals from outside, permissions, FIFOs or sh"
 # What takes longest is begun first where files run side by side, so that none is left alone at the
-# end.  On a new checkout all loops are still to be compiled: the first file compiles those of a net,
-# the second those of the scenes, the fourth those of training, and none does what another is at.
+# end.  On a new checkout all loops are still to be compiled: the first file compiles those of a net
+# and hands them on, the second those of the scenes, and none does what another is at.
 FIRST = [
-    "test_docs.py",
+    "test_numba_bits.py",
     "test_scenes.py",
+    "test_docs.py",
+    "test_types.py",
     "test_training.py",
     "test_kills.py",
     "test_readme.py",
     "test_windowed.py",
 ]
+# Where another file runs beside them, these take one thread: helpers would wait for a processor, and
+# no bit depends on them, which other files test.
+ONE_THREAD = ("test_docs", "test_readme", "test_experiment", "test_ablation_nets")
 DEVICES = {"cpu": ["cpu"], "gpu": ["gpu"], "all": ["cpu", "gpu"]}
 
 settings.register_profile(
@@ -71,6 +78,17 @@ def pytest_generate_tests(metafunc):
     if "xp" in metafunc.fixturenames:
         names = DEVICES[metafunc.config.getoption("--device")]
         metafunc.parametrize("xp", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread(request):
+    """Of this process and of those that a file of ONE_THREAD starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name.startswith(ONE_THREAD) and "PYTEST_XDIST_WORKER" in os.environ:
+            alone = threads._helpers()._replace(number=0)
+            patch.setattr(threads, "_helpers", lambda: alone)
+            patch.setenv("RAWCONV_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from copies import hand_on_loops
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -111,6 +112,7 @@ def test_every_layer_has_the_same_bits_compiled_and_read(run, tmp_path):
     compiled, read = np.load(tmp_path / "compiled.npz"), np.load(tmp_path / "read.npz")
     assert len(compiled) == 14 + 1 + 2 * 5 + 14 and all(compiled[name].any() for name in compiled)
     assert [n for n in compiled if compiled[n].tobytes() != read[n].tobytes()] == []
+    hand_on_loops(tmp_path / "kept")
 
 
 def test_a_loop_calls_the_functions_that_it_was_compiled_with(run):

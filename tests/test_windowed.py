@@ -69,7 +69,7 @@ GAPS = [  # strides beyond windows, and a pool of few places under one of many
     ("relu2", ReLU, {}),
     ("pool2", MaxPool, dict(size=4, stride=5, pad=2)),
 ]
-GAPS_SHAPE = (100, 61, 3)
+GAPS_SHAPE = (58, 55, 3)
 SQUARE = [  # 256 places: switches of 8 bits, all of them taken
     ("conv1", Conv, dict(filters=3, size=3)),
     ("relu1", ReLU, {}),
@@ -105,11 +105,11 @@ HOLES = [  # filters with holes, alone and one a map, at windows that hang over
     ("relu3", ReLU, dict(ceiling=6)),
 ]
 TABLES = {
-    "holes": (HOLES, (29, 34, 2)),
+    "holes": (HOLES, (25, 26, 2)),
     "averages": (AVERAGES, (27, 37, 2)),
-    "halves": (HALVES, (30, 33, 2)),
+    "halves": (HALVES, (22, 24, 2)),
     "odd": (ODD, ODD_SHAPE),
-    "dense": (DENSE, (31, 36, 2)),
+    "dense": (DENSE, (25, 26, 2)),
     "gaps": (GAPS, GAPS_SHAPE),
     "square": (SQUARE, (34, 29, 2)),
     "full": (nets.FULL, nets.SHAPE),
