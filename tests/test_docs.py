@@ -10,18 +10,21 @@ is cut out of a .cu file.
 
 import ast
 import contextlib
+import importlib.metadata
 import io
 import itertools
 import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -55,6 +58,10 @@ LESS = {
         "--per-class 4",
 }  # fmt: skip
 RAN = set()  # commands that began a page, so in a folder as it was made, and did what they should
+STARTED = (
+    set()
+)  # rawconv-... that were started as a user does; then they may be called, which is a second less
+SHELL = re.compile(r"[|&;<>$`*?~{]")  # what a shell does more with than to part words
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
 
@@ -80,7 +87,7 @@ def make_folder(folder):
 def run_page(text, folder, commands=True, less=()):
     """Run the blocks of a page in `folder`; the page, with what its Python printed in its text blocks.
 
-    less: {command: options that leave it less to do}.
+    less: {command: options that leave it less to do}; empty, each has a process of its own.
     """
     namespace, parts, end, printed, first = {"__name__": "page"}, [], 0, None, True
     for found in BLOCK.finditer(text):
@@ -99,7 +106,7 @@ def run_page(text, folder, commands=True, less=()):
             for line in block.splitlines():
                 line = f"{line} {less[line]}" if line in less else line
                 if not (first and line in RAN):
-                    run_command(line, folder)
+                    run_command(line, folder, literally=not less)
                 if first:
                     RAN.add(line)
                 first = False
@@ -108,9 +115,17 @@ def run_page(text, folder, commands=True, less=()):
     return "".join(parts) + text[end:]
 
 
-def run_command(line, folder):
-    if line.startswith("pip install"):
+def run_command(line, folder, literally=True):
+    words = shlex.split(line, comments=True)
+    if not words or words[:2] == ["pip", "install"]:
         return
+    if words[0] in STARTED and not literally and not SHELL.search(line):
+        (command,) = importlib.metadata.entry_points(group="console_scripts", name=words[0])
+        result = CliRunner().invoke(command.load(), words[1:])
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+        return
+    if words[0].startswith("rawconv-"):
+        STARTED.add(words[0])
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         line,
