@@ -58,9 +58,8 @@ LESS = {
         "--per-class 4",
 }  # fmt: skip
 RAN = set()  # commands that began a page, so in a folder as it was made, and did what they should
-STARTED = (
-    set()
-)  # rawconv-... that were started as a user does; then they may be called, which is a second less
+# rawconv-... that were started as by a user; then they are called, which is a second less each
+STARTED = set()
 SHELL = re.compile(r"[|&;<>$`*?~{]")  # what a shell does more with than to part words
 INSTALLED = (pathlib.Path(sys.executable).parent / "rawconv-train").exists()
 
@@ -124,8 +123,6 @@ def run_command(line, folder, literally=True):
         result = CliRunner().invoke(command.load(), words[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
         return
-    if words[0].startswith("rawconv-"):
-        STARTED.add(words[0])
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         line,
@@ -137,6 +134,8 @@ def run_command(line, folder, literally=True):
         timeout=LIMIT,
     )
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    if words[0].startswith("rawconv-"):
+        STARTED.add(words[0])
 
 
 def need(page):
