@@ -20,6 +20,7 @@ from rawconv.layers.cpu.products import columns_of, rows_of
 from rawconv.layers.cpu.winograd_positions import PLAIN, Fold, Tiles, multiplications
 from rawconv.layers.relu import ReLU
 from rawconv.layers.window import Window
+from rawconv.machine.numba_cache import loop
 from rawconv.net import Net
 
 SIZES = {
@@ -31,6 +32,11 @@ SIZES = {
     (6, 2): (6, 5),
     (11, 4): (11, 9),
 }
+
+
+def alone(part):
+    """The loop of a part, which Python can call."""
+    return loop(part.py_func)
 
 
 @st.composite
@@ -131,7 +137,7 @@ def test_what_is_left_out_is_zero_and_nothing_else_is(window):
     for turned, (inner, filters) in ((False, (channels, 16)), (True, (16, channels))):
         transformed = np.full(columns_of(inner, filters), np.nan)
         taps_of = winograd_plan.taps(how, turned)
-        winograd_filters.transform(weight, transformed, inner, 0, 0, filters, taps_of)
+        alone(winograd_filters.transform)(weight, transformed, inner, 0, 0, filters, taps_of)
         transformed = transformed[:, : filters // 16 * inner].reshape(36, -1, inner, 16)
         for values, span in zip(transformed, how.spans(2, 0 if turned else 5), strict=True):
             values = values.swapaxes(1, 2).reshape(-1, inner) if turned else values.swapaxes(0, 1)
@@ -242,7 +248,7 @@ def test_tiles_are_transformed_by_their_matrices(size, gradients):
     room = np.full(folded[0] * folded[1] * 16, np.nan)
     for left in (16, 0):  # a vector of channels by itself
         some = 0, 2, left, left + 16
-        winograd_images.images_in(x, tiles, some, how.table, gradients, room, way)
+        alone(winograd_images.images_in)(x, tiles, some, how.table, gradients, room, way)
     tiles = tiles[..., :32].swapaxes(0, 1).reshape(-1, 6, 6, 32)
     for number, n, top, left, high, wide in tiles_of(size):
         down, across = (
@@ -266,7 +272,7 @@ def test_outputs_are_those_of_the_matrices(size):
     given[:, : 2 * tiles.count, :32] = tiles_of_y.reshape(-1, 36, 32).swapaxes(0, 1)
     y, no_fold = np.full((2, *size, 32), np.nan), ((0, 0), PLAIN.order, (1, 1, 0, 0))
     some, offsets = (0, 2, 0, 32), (bias, bounds)
-    winograd_images.images_out(given, offsets, y, some, tiles.table, np.zeros(0), no_fold)
+    alone(winograd_images.images_out)(given, offsets, y, some, tiles.table, np.zeros(0), no_fold)
     for number, n, top, left, high, wide in tiles_of(size):
         used = tiles_of_y[number][np.ix_([*range(high + 1), 5], [*range(wide + 1), 5])]
         down, across = (ref.winograd_matrices(k)[0] for k in (high, wide))
@@ -349,13 +355,13 @@ def test_products_of_rows_that_lie_apart(channels, filters, count):
     packed[:, : channels * filters // 16] = panels.reshape(36, -1, 16)
     spans = np.array([[p % 5, p % 5 + count, p % 3, channels, 0, filters] for p in range(36)])
     out, sums = np.full(b.shape, np.nan), np.full(rows_of(channels, filters), np.nan)
-    products.multiply_some(a, packed, out, (channels, filters), spans, 0, 36)
+    alone(products.multiply_some)(a, packed, out, (channels, filters), spans, 0, 36)
     for first in (True, False):
         sizes = 0, channels, filters
-        products.add_some(a, b, sums, sizes, spans, first, 0, 20)
-        products.add_some(a, b, sums, sizes, spans, first, 20, 36)
+        alone(products.add_some)(a, b, sums, sizes, spans, first, 0, 20)
+        alone(products.add_some)(a, b, sums, sizes, spans, first, 20, 36)
     last = np.full(rows_of(16, filters), np.nan)
-    products.add_some(a, b, last, (channels - 16, 16, filters), spans, True, 0, 36)
+    alone(products.add_some)(a, b, last, (channels - 16, 16, filters), spans, True, 0, 36)
     np.testing.assert_array_equal(
         2 * last[:, :16, :filters], sums[:, channels - 16 : channels, :filters]
     )

@@ -2,6 +2,7 @@
 
     @loop                         numba.njit(nogil=True), cached on disk for the next process
     @loop(error_model="numpy")
+    @part                         for loops to call, which hold its machine code
 
 The machine code is cached beside the package, or else in the user's own cache folder;
 NUMBA_CACHE_DIR names another one.  A cached file that cannot be read, or is damaged, is compiled
@@ -61,9 +62,18 @@ def loop(
     """
     if function is None:
         return lambda function: loop(function, **options)
-    compiled = numba.njit(nogil=True, pipeline_class=PrivateCopies, **options)(function)
+    options = {"nogil": True, "no_cfunc_wrapper": True, "pipeline_class": PrivateCopies, **options}
+    compiled = numba.njit(**options)(function)
     compiled._cache = _Cache(origin or function, f".{function.__name__}" if origin else "")
     return compiled
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile `function` for the loops that call it; Python must not, since there is no code for that.
+
+    It would take as long to compile again as all else.
+    """
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 def folders() -> list[pathlib.Path]:

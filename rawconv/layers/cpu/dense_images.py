@@ -6,9 +6,7 @@ asks for the weights of the next one.  To copy them first to where they lie side
 two thirds as long as the products.
 """
 
-import numba
-
-from ...machine.numba_cache import loop
+from ...machine.numba_cache import loop, part
 from ...machine.threads import run_ranges, scratch, workers
 from .direct import REGISTER
 from .simd import LANES, accumulate_ahead, add_rows, copies, splat, store_rows
@@ -64,7 +62,7 @@ def multiply_columns(first, last, thread, images, inner, matrix, bias, ceiling, 
         write(total[(column - first) * len(images) :], bias, ceiling, y, start)
 
 
-@numba.njit
+@part
 def multiply_rows(images, rows, matrix, filters, columns, sums):
     """sums (vectors of columns, images, LANES), flat = the products with some rows of weights."""
     (count, apart), numbers = images.shape, images.reshape(-1)
@@ -88,7 +86,7 @@ def multiply_rows(images, rows, matrix, filters, columns, sums):
                     add_rows(sums, at, LANES, some, 1)
 
 
-@numba.njit
+@part
 def write(sums, bias, ceiling, y, column):
     """LANES columns of y from their sums, with bias and ReLU."""
     zero = y.dtype.type(0)

@@ -17,11 +17,10 @@ import functools
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from llvmlite.binding import get_host_cpu_features
 
-from ...machine.numba_cache import loop
+from ...machine.numba_cache import loop, part
 from ...machine.threads import cut, run_ranges, scratch, workers
 from ..relu import relu_block
 from .gemm import ACCUMULATORS, ceiling_of
@@ -153,7 +152,7 @@ def _shares(blocks, taps, nanoseconds):
     )
 
 
-@numba.njit
+@part
 def pad_block(x, room, block, kh, lengths):
     """Write what a block sees of x, with zeros around it, to room, flat.
 
@@ -180,7 +179,7 @@ def for_all(kind):
     """
     one, two, three = kind(1), kind(2), kind(3)
 
-    @numba.njit
+    @part
     def loops(filters, alone, *arguments):
         if alone:
             by_three, by_one = 0, filters
@@ -202,7 +201,7 @@ def positions_of(vectors):
     """The loop over a block's positions for so many vectors of filters, from filter f on."""
     count = MANY * vectors
 
-    @numba.njit
+    @part
     def sum_filters(f, filters, padded, places, window, weights, y):
         (lines, run), (weight, bias) = window, weights
         zero, at_once = splat(y, y.dtype.type(0)), max(1, DEPTH // run)
@@ -249,7 +248,7 @@ def taps_of(vectors):
     """The loop over a window's numbers, for so many vectors of filters, from filter f on."""
     count = MANY * vectors
 
-    @numba.njit
+    @part
     def add_filters(f, filters, padded, runs, taps, dy, total):
         zero, start = splat(total, total.dtype.type(0)), runs[1] * runs[3] * filters + f
         for k in range(0, len(taps), MANY):
@@ -277,7 +276,7 @@ def add_gradients(first, last, thread, maps, sums, rooms, blocks, shares, of_win
             add_block(room, (starts, rows, lengths[1], lengths[2]), some, given, total, filters)
 
 
-@numba.njit
+@part
 def add_block(padded, runs, taps, dy, total, filters):
     """total += the products of a block with dy; runs: (where rows start, how many of how many
     positions, from one position to the next).

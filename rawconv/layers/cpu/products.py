@@ -8,10 +8,9 @@ Rows of a matrix, and matrices, are an odd number of cache lines apart (`rows_of
 far apart as a power of two, only a few would find room in the first cache.
 """
 
-import numba
 from numba.extending import register_jitable
 
-from ...machine.numba_cache import loop
+from ...machine.numba_cache import part
 from .simd import LANES, accumulate, copies, load, splat, store
 from .simd import _add_products as add_products_to
 
@@ -36,7 +35,7 @@ def columns_of(inner, columns):
     return 36, columns // LANES * inner | 1, LANES
 
 
-@loop
+@part
 def multiply_some(a, b, out, sizes, spans, first, last):
     """out[p, rows, columns] = a[p, rows, inner] @ b[p, inner, columns] at the positions p = first ..
     last-1; 0 beside these columns.
@@ -51,8 +50,8 @@ def multiply_some(a, b, out, sizes, spans, first, last):
         left, right = left // LANES, -(-right // LANES)
         panels = b[p, : whole * inner].reshape(whole, inner, LANES)
         if right - left < whole:
-            out[p, top:bottom, : left * LANES] = 0
-            out[p, top:bottom, right * LANES : columns] = 0
+            clear_columns(out[p, top:bottom], 0, left * LANES)
+            clear_columns(out[p, top:bottom], right * LANES, columns)
         for row in range(top, bottom, PANEL):
             multiply(
                 a[p, row : min(row + PANEL, bottom), start:stop],
@@ -61,7 +60,7 @@ def multiply_some(a, b, out, sizes, spans, first, last):
             )
 
 
-@loop
+@part
 def add_some(a, b, sums, sizes, spans, first, begin, end):
     """sums[p, inner, columns] += a[p, rows, inner].T @ b[p, rows, columns] at the positions p = begin ..
     end-1; first: sums is not set yet, and then 0 beside these.
@@ -76,15 +75,23 @@ def add_some(a, b, sums, sizes, spans, first, begin, end):
         stop = max(start, min(at + inner, -(-stop // LANES) * LANES))
         total = sums[p, :inner, :columns]
         if first:
-            total[: start - at] = 0
-            total[(stop if top < bottom else start) - at :] = 0
+            clear_columns(total[: start - at], 0, columns)
+            clear_columns(total[(stop if top < bottom else start) - at :], 0, columns)
         add(a[p, top:bottom, start:stop], b[p, top:bottom], total[start - at : stop - at], first)
+
+
+@part
+def clear_columns(rows, first, last):
+    """rows[:, first:last] = 0, which as an assignment of slices takes Numba a second to compile."""
+    for row in range(len(rows)):
+        for column in range(first, last):
+            rows[row, column] = 0
 
 
 def products_of(count):
     """The loop that multiplies `count` rows by one vector of columns."""
 
-    @numba.njit
+    @part
     def multiply_rows(a, row, b, column, out):
         size, inner = a.itemsize, a.shape[1]
         across, line = a.strides[0] // size, out.strides[0] // size
@@ -105,7 +112,7 @@ def products_of(count):
 many, few = products_of(ROWS), products_of(REST)
 
 
-@loop
+@part
 def multiply(a, b, out):
     """out = a @ b; up to REST - 1 rows more are written."""
     whole = len(a) // ROWS * ROWS
@@ -119,7 +126,7 @@ def multiply(a, b, out):
 def sums_of(vectors):
     """The loop that adds products to SUMS rows and so many vectors of columns of a total."""
 
-    @numba.njit
+    @part
     def add_sums(a, b, total, k, column, begin):
         size = total.itemsize
         line = total.strides[0] // size
@@ -143,7 +150,7 @@ def sums_of(vectors):
 add_one, add_pair = sums_of(1), sums_of(2)
 
 
-@loop
+@part
 def add(a, b, total, first):
     """total += a.T @ b; first: instead of whatever it was."""
     pairs = total.shape[1] // (2 * LANES) * 2 * LANES

@@ -31,6 +31,8 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, overload, register_model
 from numba.np.arrayobj import make_array
 
+from ...machine.numba_cache import part
+
 LANES = 16
 
 
@@ -152,7 +154,7 @@ def copies(typing, vector, count):
     return kind(vector, count), generate
 
 
-@numba.njit
+@part
 def accumulate(sums, a, i, step, along, b, j, down, count):
     """sums[n] += the sum over k < count of a[i + n * step + k * along] * the vector at b[j + k * down].
 
@@ -164,7 +166,7 @@ def accumulate(sums, a, i, step, along, b, j, down, count):
     return sums
 
 
-@numba.njit
+@part
 def accumulate_ahead(sums, a, i, step, b, j, down, count, ahead):
     """accumulate, along 1; and what lies `ahead` numbers after the vectors begins to come from memory, for
     the next sums.

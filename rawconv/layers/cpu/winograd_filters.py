@@ -4,15 +4,14 @@
 ordered anew before.
 """
 
-import numba
 import numpy as np
 
-from ...machine.numba_cache import loop
+from ...machine.numba_cache import part
 from .simd import LANES, load, store
-from .winograd_tiles import filter_to_tiles, tiles_to_filter
+from .winograd_tiles import clear, filter_to_tiles, tiles_to_filter
 
 
-@loop
+@part
 def transform(weight, tiles, channels, at, left, right, taps_of):
     """G w GT of the folded filters left .. right-1, to tiles of those from `at` on, as products read them:
     (36, F / LANES * C and more, LANES), all C channels of a vector of filters together.
@@ -29,7 +28,7 @@ def transform(weight, tiles, channels, at, left, right, taps_of):
                     place = (first + c) * count + f
                     filter_to_tiles(weight, place, channels * count, tiles, row + c)
             else:
-                some[:] = 0
+                clear(some.reshape(-1))
                 if turned:
                     cut_turned(weight, some, f, first, corners, steps)
                 else:
@@ -38,7 +37,7 @@ def transform(weight, tiles, channels, at, left, right, taps_of):
                     filter_to_tiles(some, c * LANES, LANES * LANES, tiles, row + c)
 
 
-@numba.njit
+@part
 def is_plain(weight, corners, turned):
     """Whether nothing need be folded or padded, so that the loops read and write the weight itself."""
     height, width, channels, filters = weight.shape
@@ -46,7 +45,7 @@ def is_plain(weight, corners, turned):
     return whole and height == 3 and width == 3 and len(corners) == 1 and not turned
 
 
-@numba.njit
+@part
 def cut(weight, some, first, f, corners, steps):
     """some[3 * i + j, c, k] = tap (i, j) of the folded channel first + c of filter f + k, where there is one."""
     (height, width, channels, filters), (down, across) = weight.shape, steps
@@ -63,7 +62,7 @@ def cut(weight, some, first, f, corners, steps):
         c += count
 
 
-@numba.njit
+@part
 def copy(given, i, out, j, count):
     """LANES numbers from the place i, or only as many as there are, to the place j."""
     if count >= LANES:
@@ -74,7 +73,7 @@ def copy(given, i, out, j, count):
             out[j + k] = given[i + k]
 
 
-@numba.njit
+@part
 def cut_turned(weight, some, first, f, corners, steps):
     """some[3 * i + j, k, c] = tap (2 - i, 2 - j) of the folded channel first + c of filter f + k."""
     (height, width, channels, filters), (down, across) = weight.shape, steps
@@ -90,7 +89,7 @@ def cut_turned(weight, some, first, f, corners, steps):
                     out[(place + k) * LANES + c] = numbers[at + k]
 
 
-@loop
+@part
 def transform_back(tiles, weight, at, first, last, taps_of):
     """GT u G of u (36, C, at least F), from its channel `at` on: the taps of the folded channels first .. last-1 of
     weight (KH, KW, C, F).
@@ -107,7 +106,7 @@ def transform_back(tiles, weight, at, first, last, taps_of):
                 paste(some, weight, c, f, corners, steps)
 
 
-@numba.njit
+@part
 def paste(some, weight, c, f, corners, steps):
     """The reverse of cut, of one folded channel; some: (9, LANES)."""
     (height, width, channels, filters), (down, across) = weight.shape, steps

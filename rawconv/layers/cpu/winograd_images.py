@@ -11,9 +11,9 @@ last-1, positions top .. bottom-1, channels left .. right-1 and filters start ..
     MAPS       y from the products        WEIGHTS    from the sums
 """
 
-import numba
+import numpy as np
 
-from ...machine.numba_cache import loop
+from ...machine.numba_cache import part
 from .products import add_some, columns_of, multiply_some, rows_of
 from .simd import LANES
 from .winograd_filters import transform, transform_back
@@ -23,7 +23,7 @@ FILTERS, TILES, PRODUCTS, MAPS = 1, 2, 4, 8
 GRADIENTS, SUMS, WEIGHTS = 16, 32, 64
 
 
-@loop
+@part
 def convolve_pieces(first, last, thread, maps, filters, room, plan):
     """The pieces first .. last-1 of y, the convolution of folded x with the filters, unfolded.
 
@@ -52,7 +52,7 @@ def convolve_pieces(first, last, thread, maps, filters, room, plan):
             images_out(products, offsets, y[begin:end], some, rectangles, own[0], way_out)
 
 
-@loop
+@part
 def gradient_pieces(first, last, thread, maps, weight, room, plan):
     """The pieces first .. last-1 of the gradient of weight; maps: (x, dy).  room, plan: as those of
     convolve_pieces.
@@ -82,7 +82,7 @@ def gradient_pieces(first, last, thread, maps, weight, room, plan):
                 gradients,
                 sums,
                 sizes,
-                part_of(spans, images, 0, filters),
+                part_of(spans, images, f, g),
                 is_first,
                 top,
                 bottom,
@@ -91,7 +91,7 @@ def gradient_pieces(first, last, thread, maps, weight, room, plan):
             transform_back(sums, weight, left - at, left, right, ways[2])
 
 
-@numba.njit
+@part
 def room_of(room, thread, lengths):
     """What a thread has by itself, for (a folded map, all else), of these lengths."""
     start = len(room) - (thread + 1) * (lengths[0] + lengths[1])
@@ -99,7 +99,7 @@ def room_of(room, thread, lengths):
     return room[start:middle], room[middle : middle + lengths[1]]
 
 
-@numba.njit
+@part
 def memory_of(room, own, images, filters, numbers):
     """(transformed filters, tiles, products): in a thread's own memory or in what all share.
 
@@ -119,7 +119,7 @@ def memory_of(room, own, images, filters, numbers):
     return transformed, tiles, products
 
 
-@numba.njit
+@part
 def cut_tiles(room, rows, columns):
     """(memory for so many transformed tiles, the rest of the room)."""
     shape = rows_of(rows, columns)
@@ -127,7 +127,7 @@ def cut_tiles(room, rows, columns):
     return room[:size].reshape(shape), room[size:]
 
 
-@numba.njit
+@part
 def cut_columns(room, channels, filters):
     """(memory for so many transformed filters, the rest of the room)."""
     shape = columns_of(channels, filters)
@@ -135,18 +135,19 @@ def cut_columns(room, channels, filters):
     return room[:size].reshape(shape), room[size:]
 
 
-@numba.njit
+@part
 def part_of(spans, images, left, right):
     """The spans of so many images and of the columns left .. right-1, counted from the first of these."""
-    own = spans.copy()
-    own[:, :2] *= images
+    own = np.empty_like(spans)
     for p in range(36):
-        for end in (4, 5):
-            own[p, end] = max(0, min(right - left, own[p, end] - left))
+        for end in range(2):
+            own[p, end] = images * spans[p, end]
+            own[p, 2 + end] = spans[p, 2 + end]
+            own[p, 4 + end] = max(0, min(right - left, spans[p, 4 + end] - left))
     return own
 
 
-@loop
+@part
 def images_in(x, tiles, some, rectangles, gradients, room, way):
     """Fold some images of x, in the room for one, and transform all their tiles.
 
@@ -169,7 +170,7 @@ def images_in(x, tiles, some, rectangles, gradients, room, way):
             start += len(x) * count
 
 
-@loop
+@part
 def images_out(tiles, offsets, y, some, rectangles, room, way):
     """Some images of y from the tiles of all.
 

@@ -2,8 +2,9 @@
 channels at a time, so that what its rows share is computed once.
 """
 
-import numba
 import numpy as np
+
+from ...machine.numba_cache import part
 
 # The three matrices along one axis, for a tile of n outputs, n = 1 to 4: y = AT [ (G g) (.) (BT d)
 # ].  Such a tile has n + 2 of the 6 positions: the first n + 1 of the points 0, P, -P, Q, -Q, and
@@ -74,7 +75,7 @@ BT = {
 # lacks is not used.
 
 
-@numba.njit
+@part
 def bt(n, d0, d1, d2, d3, d4, d5):
     """BT d: the input's transform, from n + 2 pixels to as many positions."""
     if n == 1:
@@ -103,7 +104,7 @@ def bt(n, d0, d1, d2, d3, d4, d5):
     )
 
 
-@numba.njit
+@part
 def at(n, m0, m1, m2, m3, m4, m5):
     """AT m: from n + 2 positions to n outputs."""
     if n == 1:
@@ -123,7 +124,7 @@ def at(n, m0, m1, m2, m3, m4, m5):
     )
 
 
-@numba.njit
+@part
 def a(n, d0, d1, d2, d3):
     """A dy, the transpose of at: from n outputs to n + 2 positions."""
     if n == 1:
@@ -137,7 +138,7 @@ def a(n, d0, d1, d2, d3):
     return d0, even1 + P * odd1, even1 - P * odd1, even2 + Q * odd2, even2 - Q * odd2, d3
 
 
-@numba.njit
+@part
 def g(w0, w1, w2):
     """G w: the filters' transform, from 3 taps to 6 positions."""
     even1, even2 = G1 * w0 + (P2 * G1) * w2, G3 * w0 + (Q2 * G3) * w2
@@ -145,7 +146,7 @@ def g(w0, w1, w2):
     return G0 * w0, even1 + odd1, even1 - odd1, even2 + odd2, even2 - odd2, w2
 
 
-@numba.njit
+@part
 def gt(u0, u1, u2, u3, u4, u5):
     """GT u, the transpose of g: from 6 positions to 3 taps."""
     sum1, sum2 = G1 * (u1 + u2), G3 * (u3 + u4)

@@ -11,14 +11,14 @@ that never leaves the first-level cache, then along the rows: 36 values at once 
 the registers, 6 do.
 """
 
-import numba
 import numpy as np
 
+from ...machine.numba_cache import part
 from . import winograd_points as points
 from .simd import LANES, bounded, load, store
 
 
-@numba.njit
+@part
 def six(array, i, step):
     """Six vectors, `step` numbers apart."""
     return (
@@ -27,7 +27,7 @@ def six(array, i, step):
     )  # fmt: skip
 
 
-@numba.njit
+@part
 def four(array, i, step):
     return (
         load(array, i),
@@ -47,7 +47,7 @@ def transform_of(transform, read, count):
     `read` takes.
     """
 
-    @numba.njit
+    @part
     def tiles_in(folded, tiles, start, rectangle):
         top, left, down, across, high, wide = rectangle
         channels, line = folded.shape[2], folded.shape[1] * folded.shape[2]
@@ -80,7 +80,7 @@ gradients_to_tiles = transform_of(
 )  # A dy AT of every tile dy of high by wide gradients
 
 
-@numba.njit
+@part
 def tiles_out(tiles, offsets, y, start, rectangle, channels):
     """y = AT m A + bias of every tile m, kept within the two bounds; offsets: (bias, bounds).
 
@@ -110,7 +110,7 @@ def tiles_out(tiles, offsets, y, start, rectangle, channels):
                         store(y, at + j * line, bounded(t[j] + offset, low, most))
 
 
-@numba.njit
+@part
 def filter_to_tiles(taps, at, step, tiles, row):
     """G w GT of one channel of LANES filters, to a row of tiles (36, rows, LANES); the 9 taps w stand in `taps` at
     `at`, at + step, ...
@@ -128,7 +128,7 @@ def filter_to_tiles(taps, at, step, tiles, row):
             store(tiles, (6 * i + j) * plane + place, t[j])
 
 
-@numba.njit
+@part
 def tiles_to_filter(tiles, place, taps, at, step):
     """GT u G of LANES filters u, which stand in the 36 planes of tiles at `place`, to taps at `at`, at + step, ..."""
     plane, half = tiles[0].size, np.empty(18 * LANES, taps.dtype)
@@ -142,7 +142,7 @@ def tiles_to_filter(tiles, place, taps, at, step):
             store(taps, at + (3 * i + j) * step, t[j])
 
 
-@numba.njit
+@part
 def fold(x, folded, left, order, geometry):
     """One image; see Fold.  folded: of the channels from `left` on.  Zero outside x, and in the
     channels that pad it to whole vectors.
@@ -164,11 +164,18 @@ def fold(x, folded, left, order, geometry):
                             for c in range(last - first):
                                 block[c] = pixel[c]
                         else:
-                            block[:] = 0
-            out[max(0, order.size * channels - left) :] = 0
+                            clear(block)
+            clear(out[max(0, order.size * channels - left) :])
 
 
-@numba.njit
+@part
+def clear(numbers):
+    """numbers[:] = 0, which as an assignment takes Numba longer to compile."""
+    for i in range(len(numbers)):
+        numbers[i] = 0
+
+
+@part
 def unfold(folded, x, left, order, geometry):
     """The transpose of a fold by stride, every pixel of x being one of folded, whose channels are those from
     `left` on.
