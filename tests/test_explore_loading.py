@@ -110,6 +110,7 @@ def test_a_net_that_cannot_be_read_is_told_to_the_browser_and_the_terminal(tmp_p
     path.write_bytes(b"no checkpoint")
     quiet = CliRunner().invoke(explore.main, ["--weights", str(path), "--no-browser"])
     monkeypatch.setattr(explore, "PATIENCE", 60)
+    monkeypatch.setenv("DISPLAY", ":0")  # a browser opens where there is a screen alone
     with concurrent.futures.ThreadPoolExecutor() as pool:
         told = []
 
