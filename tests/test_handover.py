@@ -14,7 +14,7 @@ import pytest
 from rawconv.machine import threads
 from rawconv.machine.atomics import add, look, pause
 from rawconv.machine.handover import AWAKE, OWNED
-from rawconv.machine.numba_cache import loop
+from rawconv.machine.numba_cache import loop, part
 from rawconv.machine.threads import run_blocks, run_ranges
 
 helped = pytest.mark.skipif(threads.thread_count() == 1, reason="one thread: nobody helps")
@@ -137,13 +137,15 @@ def test_who_is_idle_uses_no_processor():
 
 
 @pytest.mark.parametrize("nanoseconds", [0, np.inf])
-def test_what_a_piece_raises_the_caller_raises(nanoseconds):
+@pytest.mark.parametrize("kind", [loop, part])
+def test_what_a_piece_raises_the_caller_raises(kind, nanoseconds):
+    fails = fail_at_three if kind is loop else part(fail_at_three.py_func)
     for _ in range(20):
         with pytest.raises(ValueError, match="three"):
-            run_ranges(fail_at_three, 8, 1, (np.zeros(1, np.int64),), nanoseconds)
+            run_ranges(fails, 8, 1, (np.zeros(1, np.int64),), nanoseconds)
         assert not threads._helpers().box[OWNED]
     done = np.zeros(1, np.int64)
-    run_ranges(fail_at_three, 3, 1, (done,))
+    run_ranges(fails, 3, 1, (done,))
     assert done[0] == 3, "and goes on working"
 
 

@@ -210,7 +210,7 @@ def run_ranges(
     """Call function(first, last, thread, *arguments) for every piece first..last-1 of range(total),
     `size` long, on all threads; return when all are done.
 
-    function: a @loop, whose pieces do not depend on each other.  thread: a number below
+    function: a @loop or @part, whose pieces do not depend on each other.  thread: a number below
     workers(), by which a piece finds room of its own in an argument.
     nanoseconds: estimate, from the shapes, of what all pieces take on one thread.
     after: where pieces, then of size 1, need what others computed: for each how many, from the first
@@ -229,11 +229,19 @@ def run_ranges(
         failed = run(helpers.box, total, size, arguments, False, after)
     if failed:
         first = failed - 1
-        function(first, min(first + size, total), 0, *arguments)  # raises what it raised there
+        _for_python(function)(first, min(first + size, total), 0, *arguments)  # raises it again
         raise RuntimeError(f"{function.__name__} failed for {first} of {total}.")
 
 
 _ranges = functools.cache(ranges)
+
+
+@functools.cache
+def _for_python(function: Any) -> Any:
+    """Return the same function with code that Python may call: a @part has none."""
+    import numba
+
+    return numba.njit(function.py_func)
 
 
 def _nothing() -> None:
