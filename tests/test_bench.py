@@ -249,6 +249,7 @@ def test_auto_s_benchmark_knows_every_algorithm_and_all_its_constants():
 
 def test_auto_s_benchmark_goes_by_what_supports_goes_by():
     """Whatever `auto` takes for a shape is what the figures and the present constants say."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: no witness (pip install torch)")
     from bench_auto import figures_of
     from bench_auto_fit import WAYS, allowed, present
 
