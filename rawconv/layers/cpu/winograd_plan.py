@@ -30,6 +30,9 @@ CHUNK_BYTES = 1 << 20
 # of those of a part, whose images take each step together: at least and at most, and between these
 # twice as much as the transformed filters, which each part brings into the cache again
 PART_BYTES, MOST_BYTES = 2 << 20, 64 << 20
+# of the 36 products of a step at most, each of some neighbouring positions: two threads that take turns
+# with single positions slow each other down where these pass through the second cache
+POSITIONS = 12
 PIECES, LEAST = 16, 3_000  # of a step: so many, but of so many nanoseconds, about, at least
 TRANSFORM, FILTER = 5.0, 0.3  # nanoseconds of a channel of a tile, and of a number of a filter
 
@@ -263,7 +266,7 @@ def _only(of_channels, part):
 
 def _positions(shapes, step, begin, end):
     """Pieces of the products of the images begin .. end-1."""
-    pieces = max(1, min(36, round(shapes.products * (end - begin) / LEAST)))
+    pieces = max(1, min(POSITIONS, round(shapes.products * (end - begin) / LEAST)))
     all_of = 0, shapes.channels, 0, shapes.filters
     return [(step, begin, end, 0, 0, p.start, p.stop, *all_of) for p in cut(36, -(-36 // pieces))]
 
