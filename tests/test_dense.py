@@ -2,13 +2,10 @@
 round no more than PyTorch's, and the same bits on any number of threads and beside any other images.
 """
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from laws import assert_close, assert_same
+from threads_bits import printed_on_threads
 
 from rawconv.layers import Execution
 from rawconv.layers.conv import Conv
@@ -126,13 +123,5 @@ for count, shape, filters in [(32, (6, 6, 64), 512), (33, (5, 7, 11), 99), (12, 
 
 
 def test_its_bits_do_not_depend_on_the_number_of_threads():
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", BITS],
-            env=os.environ | {"RAWCONV_NUM_THREADS": count},
-            check=True,
-            capture_output=True,
-        ).stdout
-        for count in ("1", "2", "3")
-    ]
+    found = printed_on_threads(BITS)
     assert found[0] and found[0] == found[1] == found[2]

@@ -4,12 +4,10 @@ what `auto` chooses does not change without its version.
 
 import hashlib
 import itertools
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from threads_bits import printed_on_threads
 
 from rawconv.layers import Execution
 from rawconv.layers.conv import Conv
@@ -86,16 +84,7 @@ for batch, shape, filters, settings in {layers}:
 
 
 def test_its_bits_do_not_depend_on_the_number_of_threads():
-    command = [sys.executable, "-c", BITS.format(layers=list(LAYERS.values()))]
-    found = [
-        subprocess.run(
-            command,
-            env=os.environ | {"RAWCONV_NUM_THREADS": count},
-            check=True,
-            capture_output=True,
-        ).stdout
-        for count in ("1", "2", "3")
-    ]
+    found = printed_on_threads(BITS.format(layers=list(LAYERS.values())))
     assert found[0] and found[0] == found[1] == found[2]
 
 
