@@ -360,9 +360,8 @@ def machine():
 
 def reduced(image):
     """The image in 256 colours, a third of its bytes, unless that shows: in one pixel of a hundred."""
-    if (
-        changed(image.quantize(256), image) < 0.05
-    ):  # else a better palette, which takes seconds, would not do either
+    # beyond that a better palette, which takes seconds, would not do either
+    if changed(image.quantize(256), image) < 0.05:
         few = image.quantize(256, kmeans=1)
         if changed(few, image) <= 0.01:
             return few

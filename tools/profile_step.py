@@ -26,7 +26,7 @@ from bench_rounds import MOST_ROUNDS, ROUND
 MODELS, BATCHES, ROUNDS = ("zf32", "zf64"), (1, 3, 32, 128), 5
 PARTS = {  # by the module whose loops and blocks they are
     "direct": "direct", "winograd_images": "winograd",
-    "gemm": "gemm", "dense": "dense", "update": "update",
+    "gemm": "gemm", "dense": "dense", "dense_images": "dense", "update": "update",
 }  # fmt: skip
 KEPT = ("direct", "winograd", "gemm", "columns", "dense", "update", "loops", "python")
 

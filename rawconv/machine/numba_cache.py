@@ -40,6 +40,7 @@ SHARED = [
     PACKAGE / "machine/numba_compiler.py",
     PACKAGE / "machine/atomics.py",
     PACKAGE / "machine/handover.py",
+    PACKAGE / "layers/relu.py",
     PACKAGE / "layers/cpu/simd.py",
     PACKAGE / "layers/cpu/products.py",
     PACKAGE / "layers/cpu/winograd_filters.py",
