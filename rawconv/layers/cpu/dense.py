@@ -13,7 +13,9 @@ from ...machine.numba_cache import loop
 from ...machine.threads import cut, run_blocks, run_ranges, scratch
 from . import dense_images
 from .gemm import add_bias, ceiling_of
-from .simd import LANES, accumulate, copies, splat, store
+from .simd import LANES, accumulate, by_registers, copies, splat, store_rows
+
+ROWS = by_registers(16, 4)  # of a gradient, each of one vector, whose sums are in registers at once
 
 
 def supports(shape, forced=False, transposed=False):
@@ -98,8 +100,8 @@ def sum_images(first, last, thread, rows, columns, out, height, width):
     size, zero = count * LANES, splat(out, out.dtype.type(0))
     for a in range(first, last):
         for b in range(len(columns)):
-            sums = copies(zero, LANES)
-            sums = accumulate(sums, a_strips, a * size, 1, LANES, b_strips, b * size, LANES, count)
             corner = min(a * LANES, height - LANES) * width + min(b * LANES, width - LANES)
-            for i in range(LANES):
-                store(out, corner + i * width, sums[i])
+            for i in range(0, LANES, ROWS):
+                sums, start = copies(zero, ROWS), a * size + i
+                sums = accumulate(sums, a_strips, start, 1, LANES, b_strips, b * size, LANES, count)
+                store_rows(out, corner + i * width, width, sums, 1)

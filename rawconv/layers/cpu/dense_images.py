@@ -8,8 +8,7 @@ two thirds as long as the products.
 
 from ...machine.numba_cache import loop, part
 from ...machine.threads import run_ranges, scratch, workers
-from .direct import REGISTER
-from .simd import LANES, accumulate_ahead, add_rows, copies, splat, store_rows
+from .simd import LANES, REGISTER, accumulate_ahead, add_rows, copies, splat, store_rows
 
 IMAGES = 16  # whose sums, each of one vector of filters, are in registers at once
 # rows of weights that are multiplied one after the other.  Rows that lie a power of two apart share

@@ -18,8 +18,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite.binding import get_host_cpu_features
-
 from ...machine.numba_cache import loop, part
 from ...machine.threads import cut, run_ranges, scratch, workers
 from ..relu import relu_block
@@ -27,8 +25,10 @@ from .gemm import ACCUMULATORS, ceiling_of
 from .gemm import transpose as transpose  # of strides: columns are as fast
 from .simd import (
     LANES,
+    REGISTER,
     accumulate_at,
     add_rows,
+    by_registers,
     copies,
     numbers,
     repeated,
@@ -37,8 +37,8 @@ from .simd import (
 )
 
 MOST_WEIGHTS = 640_000  # numbers of all filters; more are read too often: columns lose less
-REGISTER = 64 if get_host_cpu_features().get("avx512f") else 32  # bytes; the bits are the same
-MANY = 8  # positions of the output, or numbers of a window, whose sums are in registers at once
+MANY = by_registers(8, 6)  # positions of the output, or numbers of a window, whose sums are in registers at once
+FEWEST = 8  # positions of the output, and of a block
 PADDED = 256 << 10  # bytes of padded images that are there at once, for the second cache
 SUMS = 64 << 10  # bytes of the output between the first filters and the ReLU, for the same cache
 # blocks: so many at least, for all threads to share, but of so many nanoseconds, about, at least
@@ -54,7 +54,7 @@ def supports(shape, forced=False, transposed=False):
     """For whole vectors of filters, and enough places for a block of sums."""
     return (
         shape.weight[3] % LANES == 0
-        and math.prod(shape.out_size) >= MANY
+        and math.prod(shape.out_size) >= FEWEST
         and (forced or math.prod(shape.weight) <= MOST_WEIGHTS)
     )
 
@@ -117,7 +117,7 @@ def _plan(window, x, y, itemsize, pieces):
     pieces = max(1, min(pieces, round(nanoseconds / LEAST)))
     # of an image: one, unless it is large or images are few
     split = max(-(-pieces // max(1, count)), height * sh * line * itemsize // PADDED)
-    split = max(1, min(split, height // -(-MANY // width)))
+    split = max(1, min(split, height // -(-FEWEST // width)))
     rows = [(height * n // split, height * (n + 1) // split) for n in range(split)]
     most = max(last - first for first, last in rows)
     image = ((most - 1) * sh + kh) * line

@@ -11,11 +11,13 @@ far apart as a power of two, only a few would find room in the first cache.
 from numba.extending import register_jitable
 
 from ...machine.numba_cache import part
-from .simd import LANES, accumulate, copies, load, splat, store
+from .simd import LANES, accumulate, by_registers, copies, load, splat, store
 from .simd import _add_products as add_products_to
 
-ROWS, REST = 12, 4  # of a product; each with one vector of columns
-SUMS = 8  # rows of a sum of products, with two vectors of columns
+# rows of a product at once, and of what is left; each with one vector of columns
+ROWS, REST = by_registers(12, 6), by_registers(4, 3)
+# rows of a sum of products, with so many vectors of columns; rows of what is left, with one
+SUMS, WIDE, LEFT = by_registers(8, 6), by_registers(2, 1), by_registers(8, 2)
 PRODUCTS = 50  # multiplications and additions a nanosecond, about
 # terms added one after the other; the sums of so many are then added, so that rounding errors,
 # which grow with the root of a sum's length, stay small
@@ -123,21 +125,21 @@ def multiply(a, b, out):
             few(a, row, b, column, out)
 
 
-def sums_of(vectors):
-    """The loop that adds products to SUMS rows and so many vectors of columns of a total."""
+def sums_of(count, vectors):
+    """The loop that adds products to `count` rows and so many vectors of columns of a total."""
 
     @part
     def add_sums(a, b, total, k, column, begin):
         size = total.itemsize
         line = total.strides[0] // size
         across, down = a.strides[0] // size, b.strides[0] // size
-        left = right = copies(splat(total, total.dtype.type(0)), SUMS)
+        left = right = copies(splat(total, total.dtype.type(0)), count)
         for row in range(len(a)):
             place = row * down + column
             left = add_products_to(left, a, row * across + k, 1, load(b, place))
             if vectors == 2:
                 right = add_products_to(right, a, row * across + k, 1, load(b, place + LANES))
-        for j in range(SUMS):
+        for j in range(count):
             at = (k + j) * line + column
             store(total, at, left[j] if begin else load(total, at) + left[j])
             if vectors == 2:
@@ -147,18 +149,18 @@ def sums_of(vectors):
     return add_sums
 
 
-add_one, add_pair = sums_of(1), sums_of(2)
+add_many, add_few = sums_of(SUMS, WIDE), sums_of(LEFT, 1)
 
 
 @part
 def add(a, b, total, first):
     """total += a.T @ b; first: instead of whatever it was."""
-    pairs = total.shape[1] // (2 * LANES) * 2 * LANES
+    tall, wide = len(total) // SUMS * SUMS, total.shape[1] // (WIDE * LANES) * WIDE * LANES
     for row in range(0, len(a), DEPTH):
         some, same, begin = a[row : row + DEPTH], b[row : row + DEPTH], first and row == 0
-        for column in range(0, pairs, 2 * LANES):
-            for k in range(0, len(total), SUMS):
-                add_pair(some, same, total, k, column, begin)
-        if pairs < total.shape[1]:
-            for k in range(0, len(total), SUMS):
-                add_one(some, same, total, k, pairs, begin)
+        for column in range(0, wide, WIDE * LANES):
+            for k in range(0, tall, SUMS):
+                add_many(some, same, total, k, column, begin)
+        for column in range(0, total.shape[1], LANES):
+            for k in range(tall if column < wide else 0, len(total), LEFT):
+                add_few(some, same, total, k, column, begin)

@@ -19,14 +19,14 @@ instruction.
 LLVM vectorises a simple loop by itself; it gives up where values live in registers over several
 loops (the tiles of Winograd, the accumulators of a product), and there these vectors say what is
 meant.  The length is that of AVX-512 in float32; on narrower machines, and in float64, LLVM uses
-several registers for one vector.
+several registers for one vector, and fewer sums fit into registers (`by_registers`): the bits are the same.
 """
 
 import operator
 
 import numba
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, codegen, config, types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, overload, register_model
 from numba.np.arrayobj import make_array
@@ -34,6 +34,13 @@ from numba.np.arrayobj import make_array
 from ...machine.numba_cache import part
 
 LANES = 16
+FEATURES = config.CPU_FEATURES or codegen.get_host_cpu_features()  # for which Numba compiles
+REGISTER = 64 if "+avx512f" in FEATURES.split(",") else 32  # bytes; half as many of them where they are shorter
+
+
+def by_registers(wide, narrow):
+    """How many sums a loop keeps in registers, of LANES numbers in float32: in those of AVX-512, or in shorter ones."""
+    return wide if REGISTER == 64 else narrow
 
 
 class Vector(types.Type):
