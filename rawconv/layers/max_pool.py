@@ -14,9 +14,10 @@ from ..files.schema import Record
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
-from ..machine.numba_cache import loop
+from ..machine.numba_cache import loop, part
 from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
+from .cpu.simd import LANES, larger, load, splat, store, store_whole, where
 from .cutouts import clear, gather
 from .memory import Memory, Step
 from .window import WINDOW, Window, moved, pair
@@ -167,29 +168,57 @@ CU = __file__.replace("pool.py", "pool.cu")
 
 @loop
 def pool(first, last, thread, x, y, switches, kh, kw, sh, sw, top, left):
-    """The output rows first..last-1, counted through all pictures."""
-    height, width, channels = x.shape[1:]
+    """The output rows first..last-1, counted through all pictures; LANES channels at a time, of which the
+    last vector is computed twice where they do not fill one of their own.
+    """
+    (height, width, channels), (rows, across) = x.shape[1:], y.shape[1:3]
     for row in range(first, last):
-        n, oy = divmod(row, y.shape[1])
-        for ox in range(y.shape[2]):
-            best, winner = y[n, oy, ox], switches[n, oy, ox]
-            y0, x0 = oy * sh - top, ox * sw - left
-            fresh = True
-            for ky in range(max(0, -y0), min(kh, height - y0)):
-                for kx in range(max(0, -x0), min(kw, width - x0)):
-                    value, place = x[n, y0 + ky, x0 + kx], ky * kw + kx
-                    if fresh:
-                        fresh = False
-                        for c in range(channels):
-                            best[c] = value[c]
-                            winner[c] = place
-                    else:
-                        for c in range(channels):
-                            wins = (value[c] > best[c]) | (
-                                (value[c] != value[c]) & (best[c] == best[c])
-                            )
-                            best[c] = value[c] if wins else best[c]
-                            winner[c] = place if wins else winner[c]
+        n, oy = divmod(row, rows)
+        y0 = oy * sh - top
+        low_y, high_y = max(0, -y0), min(kh, height - y0)
+        for ox in range(across):
+            x0 = ox * sw - left
+            span = low_y, high_y, max(0, -x0), min(kw, width - x0), kw, width * channels, channels
+            start, at = ((n * height + y0) * width + x0) * channels, (row * across + ox) * channels
+            if channels >= LANES:
+                for lane in range(0, channels, LANES):
+                    c = min(lane, channels - LANES)
+                    best, winners = pool_vector(x, start + c, span)
+                    store(y, at + c, best)
+                    store_whole(switches, at + c, winners)
+            else:
+                pool_numbers(x.reshape(-1), start, span, y[n, oy, ox], switches[n, oy, ox])
+
+
+@part
+def pool_vector(x, start, span):
+    """(the largest of LANES channels over a window, where it stands in it, in x's dtype).
+
+    start: of the window's first place, which may lie outside.  span: (first row of the window that is inside,
+    last, first column, last, columns of the window, numbers of a row of x, and of a pixel).
+    """
+    low_y, high_y, low_x, high_x, columns, line, pixel = span
+    best = splat(x, x.dtype.type(-np.inf))
+    winners = splat(x, x.dtype.type(low_y * columns + low_x))
+    for ky in range(low_y, high_y):
+        for kx in range(low_x, high_x):
+            value, place = load(x, start + ky * line + kx * pixel), ky * columns + kx
+            best, winners = larger(best, winners, value, x.dtype.type(place))
+    return best, winners
+
+
+@part
+def pool_numbers(x, start, span, y, switches):
+    """The same of fewer channels, one by one, x being flat."""
+    low_y, high_y, low_x, high_x, columns, line, pixel = span
+    for c in range(pixel):
+        best, winner = x.dtype.type(-np.inf), low_y * columns + low_x
+        for ky in range(low_y, high_y):
+            for kx in range(low_x, high_x):
+                value = x[start + ky * line + kx * pixel + c]
+                if value > best or (value != value and best == best):
+                    best, winner = value, ky * columns + kx
+        y[c], switches[c] = best, winner
 
 
 @loop
@@ -197,38 +226,53 @@ def unpool(first, last, thread, dx, dy, switches, kh, kw, sh, sw, top, left, sha
     """The input rows first..last-1: each place gathers from the windows over it, in reading order
     (no atomics).
     """
-    height, (oh, ow, channels) = dx.shape[1], dy.shape[1:]
-    chosen, zero = np.empty(channels, np.bool_), dx.dtype.type(0)
+    (height, width, channels), (oh, ow) = dx.shape[1:], dy.shape[1:3]
+    starts, places = np.empty(kh * kw, np.int64), np.empty(kh * kw, switches.dtype)
+    chosen, sent, given = np.empty(channels, np.bool_), dy.reshape(-1), switches.reshape(-1)
     for row in range(first, last):
         n, iy = divmod(row, height)
         y = iy + top
-        for ix in range(dx.shape[2]):
-            out, x = dx[n, iy, ix], ix + left
-            fresh = shared == 0  # the first window's values need no zeros to be added to
-            if not fresh:
-                out[:] = 0
-                chosen[:] = False
-            for oy in range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1)):
+        rows = range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1))
+        for ix in range(width):
+            x, count = ix + left, 0
+            for oy in rows:
                 for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
-                    # a wider type halves the vectors
-                    place = switches.dtype.type((y - oy * sh) * kw + x - ox * sw)
-                    value, switch = dy[n, oy, ox], switches[n, oy, ox]
-                    if fresh:
-                        fresh = False
-                        for c in range(channels):
-                            sent = value[c]
-                            out[c] = zero + (sent if switch[c] == place else zero)  # never -0
-                    elif shared == 0:
-                        for c in range(channels):
-                            sent = value[c]
-                            out[c] += sent if switch[c] == place else zero
-                    elif shared == 1:
-                        for c in range(channels):
-                            takes = (switch[c] == place) & (~chosen[c] | (value[c] > out[c]))
-                            out[c] = value[c] if takes else out[c]
-                            chosen[c] |= takes
-                    else:
-                        for c in range(channels):
-                            out[c] = value[c] if switch[c] == place else out[c]
-            if fresh:
-                out[:] = 0
+                    starts[count] = ((n * oh + oy) * ow + ox) * channels
+                    places[count] = (y - oy * sh) * kw + x - ox * sw
+                    count += 1
+            windows = starts[:count], places[:count]
+            if shared == 0 and channels >= LANES:
+                add_sent(sent, given, windows, dx[n, iy, ix])
+            else:
+                dx[n, iy, ix] = 0
+                chosen[:] = False
+                for w in range(count):
+                    some = slice(starts[w], starts[w] + channels)
+                    put(sent[some], given[some], places[w], dx[n, iy, ix], chosen, shared)
+
+
+@part
+def add_sent(dy, switches, windows, out):
+    """out = the sum of what these windows, (starts, places), send there, LANES channels at a time."""
+    starts, places = windows
+    for lane in range(0, len(out), LANES):
+        c = min(lane, len(out) - LANES)
+        total = splat(out, out.dtype.type(0))
+        for w in range(len(starts)):
+            at = starts[w] + c
+            total = total + where(switches, at, places[w], load(dy, at))
+        store(out, c, total)
+
+
+@part
+def put(value, switch, place, out, chosen, shared):
+    """To out what one window sends there; chosen: the channels that were sent something before."""
+    zero = out.dtype.type(0)
+    for c in range(len(out)):
+        if shared == 0:
+            sent = value[c]
+            out[c] += sent if switch[c] == place else zero
+        else:
+            takes = (switch[c] == place) & ((shared == 2) | ~chosen[c] | (value[c] > out[c]))
+            out[c] = value[c] if takes else out[c]
+            chosen[c] |= takes

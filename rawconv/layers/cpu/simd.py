@@ -7,6 +7,9 @@ instruction.
     splat(a, s)                 the number s in every lane, in the dtype of a
     v + w, v - w, v * w, 4 * v  lane by lane; a product and a sum are rounded once where the processor can
     bounded(v, low, high)       low where v <= low, high where v > high, else v: a NaN stays NaN
+    larger(v, p, w, n)          (v, p), but (w, n) in the lanes where w wins: w > v, or only w is NaN
+    where(a, i, n, v)           v in the lanes where a[i + lane] is the whole number n, 0 in the others
+    store_whole(a, i, v)        a[i : i + LANES] = v, which holds whole numbers, in a's dtype of such
     copies(v, 8)                (v, v, v, v, v, v, v, v); the number is a constant
     numbers(a, i, 8)            (a[i], ..., a[i + 7])
     repeated(a, i, 2, 8)        8 times the 2 vectors that lie side by side from a[i] on
@@ -149,6 +152,47 @@ def bounded(typing, vector, low, high):
         return value
 
     return vector(vector, vector.dtype, vector.dtype), generate
+
+
+@intrinsic
+def larger(typing, best, winners, value, place):
+    kind = types.Tuple((best, winners))
+
+    def generate(context, builder, signature, arguments):
+        best, winners, value, place = arguments
+        wins = builder.and_(
+            builder.fcmp_unordered(">", value, best), builder.fcmp_ordered("ord", best, best)
+        )
+        places = _in_every_lane(builder, place, winners.type)
+        taken = builder.select(wins, value, best), builder.select(wins, places, winners)
+        return context.make_tuple(builder, kind, taken)
+
+    return kind(best, winners, best, winners.dtype), generate
+
+
+@intrinsic
+def where(typing, array, index, number, vector):
+    def generate(context, builder, signature, arguments):
+        given, index, number, value = arguments
+        pointer, alignment = _pointer(context, builder, signature.args[0], given, index)
+        found = builder.load(pointer, align=alignment)
+        wanted = _in_every_lane(builder, number, found.type)
+        zero = ir.Constant(value.type, [0.0] * LANES)
+        return builder.select(builder.icmp_unsigned("==", found, wanted), value, zero)
+
+    return vector(array, types.intp, array.dtype, vector), generate
+
+
+@intrinsic
+def store_whole(typing, array, index, vector):
+    def generate(context, builder, signature, arguments):
+        given, index, value = arguments
+        pointer, alignment = _pointer(context, builder, signature.args[0], given, index)
+        whole = builder.fptosi(value, ir.VectorType(ir.IntType(32), LANES))
+        builder.store(builder.trunc(whole, pointer.type.pointee), pointer, align=alignment)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
 
 
 @intrinsic(prefer_literal=True)
