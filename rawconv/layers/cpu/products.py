@@ -22,7 +22,8 @@ PRODUCTS = 50  # multiplications and additions a nanosecond, about
 # terms added one after the other; the sums of so many are then added, so that rounding errors,
 # which grow with the root of a sum's length, stay small
 DEPTH = 64
-PANEL = 256  # rows of a that stay in the second cache while all columns of b pass by
+STRIP = 48  # columns of a that stay in the first cache, DEPTH rows of them, while all columns of b pass by
+PANEL = 252  # rows of a, a multiple of ROWS, that stay in the second cache while all columns of b pass by
 
 
 @register_jitable
@@ -158,9 +159,10 @@ def add(a, b, total, first):
     tall, wide = len(total) // SUMS * SUMS, total.shape[1] // (WIDE * LANES) * WIDE * LANES
     for row in range(0, len(a), DEPTH):
         some, same, begin = a[row : row + DEPTH], b[row : row + DEPTH], first and row == 0
-        for column in range(0, wide, WIDE * LANES):
-            for k in range(0, tall, SUMS):
-                add_many(some, same, total, k, column, begin)
+        for strip in range(0, tall, STRIP):
+            for column in range(0, wide, WIDE * LANES):
+                for k in range(strip, min(tall, strip + STRIP), SUMS):
+                    add_many(some, same, total, k, column, begin)
         for column in range(0, total.shape[1], LANES):
             for k in range(tall if column < wide else 0, len(total), LEFT):
                 add_few(some, same, total, k, column, begin)
