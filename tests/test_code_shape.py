@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -121,3 +122,12 @@ def test_few_functions_are_complex():
         for block in visitors.cc_visit(text) if block.complexity > 10 and block.letter != "C"
     ]  # fmt: skip
     assert len(found) <= COMPLEX, found
+
+
+@pytest.mark.parametrize("words", ["check .", "format --check ."])
+def test_ruff_has_nothing_to_say(words):
+    """Else `tools/test.sh` would end before its first test."""
+    pytest.importorskip("ruff", reason="ruff is not installed: pip install 'rawconv[test]'")
+    command = [sys.executable, "-m", "ruff", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

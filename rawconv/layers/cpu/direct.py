@@ -18,6 +18,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+
 from ...machine.numba_cache import loop, part
 from ...machine.threads import cut, run_ranges, scratch, workers
 from ..relu import relu_block
@@ -37,7 +38,8 @@ from .simd import (
 )
 
 MOST_WEIGHTS = 640_000  # numbers of all filters; more are read too often: columns lose less
-MANY = by_registers(8, 6)  # positions of the output, or numbers of a window, whose sums are in registers at once
+# positions of the output, or numbers of a window, whose sums are in registers at once
+MANY = by_registers(8, 6)
 FEWEST = 8  # positions of the output, and of a block
 PADDED = 256 << 10  # bytes of padded images that are there at once, for the second cache
 SUMS = 64 << 10  # bytes of the output between the first filters and the ReLU, for the same cache

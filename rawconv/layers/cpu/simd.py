@@ -38,7 +38,8 @@ from ...machine.numba_cache import part
 
 LANES = 16
 FEATURES = config.CPU_FEATURES or codegen.get_host_cpu_features()  # for which Numba compiles
-REGISTER = 64 if "+avx512f" in FEATURES.split(",") else 32  # bytes; half as many of them where they are shorter
+# bytes; half as many of them where they are shorter
+REGISTER = 64 if "+avx512f" in FEATURES.split(",") else 32
 
 
 def by_registers(wide, narrow):
