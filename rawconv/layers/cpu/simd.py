@@ -37,7 +37,8 @@ from numba.np.arrayobj import make_array
 from ...machine.numba_cache import part
 
 LANES = 16
-FEATURES = config.CPU_FEATURES or codegen.get_host_cpu_features()  # for which Numba compiles
+# for which Numba compiles
+FEATURES = vars(config)["CPU_FEATURES"] or codegen.get_host_cpu_features()
 # bytes; half as many of them where they are shorter
 REGISTER = 64 if "+avx512f" in FEATURES.split(",") else 32
 
