@@ -33,6 +33,7 @@ CASES = {
     "1x1": (3, (1, 1, 5), dict(size=1, stride=1)),
     "256 places": (1, (17, 18, 1), dict(size=16, stride=1)),
     "more than 256 places": (1, (19, 21, 2), dict(size=(16, 17), stride=2)),
+    "more than 256, many channels": (1, (18, 19, 21), dict(size=(16, 17), stride=2)),
     "more than 256, clipped": (1, (30, 25, 1), dict(size=20, stride=7)),
 }
 SHARED = ["add", "max", "overwrite"]
@@ -127,7 +128,7 @@ def pools(draw):
     h = draw(st.integers(max(1, size[0] - 2 * pad[0]), 10))
     w = draw(st.integers(max(1, size[1] - 2 * pad[1]), 10))
     ceil_mode = draw(st.booleans())
-    shape = h, w, draw(st.integers(1, 5))
+    shape = h, w, draw(st.sampled_from([1, 2, 3, 5, 16, 19, 33]))
     return (
         draw(st.integers(0, 3)),
         shape,

@@ -142,11 +142,9 @@ class MaxPool(Layer):
     def _unpool(self, dy, cache, shared):
         if shared not in SHARED:
             raise ValueError(f"shared switches {shared!r} is not one of: {', '.join(SHARED)}.")
-        xp = array_module(dy)
-        dx = empty(dy, (len(dy), *cache.shape[1:]))
-        self._run(
-            unpool, dx, xp.ascontiguousarray(dy), cache.switches, dx.shape, dy.shape, SHARED[shared]
-        )
+        dx, in_order = empty(dy, (len(dy), *cache.shape[1:])), array_module(dy).ascontiguousarray
+        sent, switches = in_order(dy), in_order(cache.switches)
+        self._run(unpool, dx, sent, switches, dx.shape, dy.shape, SHARED[shared])
         return dx
 
     def _run(self, loop, large, small, switches, large_shape, small_shape, *more):
