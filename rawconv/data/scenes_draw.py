@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..machine.numba_cache import loop
+from ..machine.numba_cache import loop, part
 from ..machine.philox import philox4x32
 from .scenes_objects import ARC, BOX, DOME, ELLIPSE, RING, WEDGE
 
@@ -22,7 +22,7 @@ OUTLINE = 0.035  # its width in object units
 
 
 # --- dice ---------------------------------------------------------------------------------------------------------
-@loop
+@part
 def new_dice(seed, scene):
     """The dice of one scene: counter (block, scene low, scene high), key seed, four words, how many
     are used.
@@ -33,7 +33,7 @@ def new_dice(seed, scene):
     return dice
 
 
-@loop
+@part
 def roll(dice, low, high):
     """A uniform number in [low, high), with 24 random bits."""
     if dice[8] == np.uint64(4):
@@ -47,7 +47,7 @@ def roll(dice, low, high):
     return low + (high - low) * (np.float64(word >> np.uint64(8)) * 2.0**-24)
 
 
-@loop
+@part
 def hashed(key, i, j):
     """A uniform number in [0, 1) for the place (i, j): cheap noise for textures and grain (murmur's
     finaliser).
@@ -73,7 +73,7 @@ def hsv(hue, saturation, value):
     )
 
 
-@loop
+@part
 def mix_paint(dice, recipe, avoid, contrast, paint):
     """Fill paint: two colours, texture (0 plain, 1 stripes, 2 dots, 3 checks, 4 clouds), cycles,
     cos, sin, phase, key.
@@ -84,8 +84,8 @@ def mix_paint(dice, recipe, avoid, contrast, paint):
     best = -1.0
     for _ in range(3):
         hue = roll(dice, recipe[0] - recipe[1], recipe[0] + recipe[1])
-        if roll(dice, 0, 1) < recipe[7]:
-            hue = roll(dice, 0, 1)
+        if roll(dice, 0.0, 1.0) < recipe[7]:
+            hue = roll(dice, 0.0, 1.0)
         saturation, value = roll(dice, recipe[2], recipe[3]), roll(dice, recipe[4], recipe[5])
         red, green, blue = hsv(hue, saturation, value)
         far = abs(red - avoid[0]) + abs(green - avoid[1]) + abs(blue - avoid[2])
@@ -95,15 +95,15 @@ def mix_paint(dice, recipe, avoid, contrast, paint):
             darker = value * (1 - contrast) if value > 0.5 else value + contrast * (1 - value)
             other_hue = hue + roll(dice, -0.12, 0.12)
             paint[3], paint[4], paint[5] = hsv(other_hue, saturation * roll(dice, 0.6, 1.0), darker)
-    textured = roll(dice, 0, 1) < recipe[6]
-    paint[6] = math.floor(roll(dice, 1, 5)) if textured else 0.0
+    textured = roll(dice, 0.0, 1.0) < recipe[6]
+    paint[6] = math.floor(roll(dice, 1.0, 5.0)) if textured else 0.0
     paint[7] = roll(dice, 1.6, 4.0)
-    angle = roll(dice, 0, math.pi)
-    paint[8], paint[9], paint[10] = math.cos(angle), math.sin(angle), roll(dice, 0, 1)
-    paint[11] = math.floor(roll(dice, 0, 2.0**24))
+    angle = roll(dice, 0.0, math.pi)
+    paint[8], paint[9], paint[10] = math.cos(angle), math.sin(angle), roll(dice, 0.0, 1.0)
+    paint[11] = math.floor(roll(dice, 0.0, 2.0**24))
 
 
-@loop
+@part
 def lattice_noise(x, y, key):
     """Smooth value noise in [0, 1]: random numbers at whole places, cubic steps between them."""
     i, j = math.floor(x), math.floor(y)
@@ -114,7 +114,7 @@ def lattice_noise(x, y, key):
     return top * (1 - v) + (hashed(key, i, j + 1) * (1 - u) + hashed(key, i + 1, j + 1) * u) * v
 
 
-@loop
+@part
 def texture(paint, x, y, pixels):
     """How much of the second colour shows at (x, y), in [0, 1], with edges one pixel wide at
     `pixels` per unit.
@@ -141,7 +141,7 @@ def texture(paint, x, y, pixels):
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------
-@loop
+@part
 def ellipse_distance(x, y, rx, ry):
     """Signed distance to an ellipse, to first order f / |grad f|: exact enough where it is near 0."""
     level = math.hypot(x / rx, y / ry)
@@ -149,7 +149,7 @@ def ellipse_distance(x, y, rx, ry):
     return level * (level - 1) / slope if slope > 1e-9 else -min(rx, ry)
 
 
-@loop
+@part
 def distance(shape, x, y, rx, ry, bend):
     """Signed distance from (x, y) to the shape's edge, negative inside; rx < 0 mirrors.
 
@@ -178,13 +178,13 @@ def distance(shape, x, y, rx, ry, bend):
     )
 
 
-@loop
+@part
 def to_pixels(x, y, frame):
     """Object units -> (column, row)."""
     return frame[0] * x + frame[1] * y + frame[4], frame[2] * x + frame[3] * y + frame[5]
 
 
-@loop
+@part
 def reach(stroke, frame):
     """Half the width and height, in pixels, of the box around a stroke."""
     cos, sin = math.cos(stroke[6]), math.sin(stroke[6])
@@ -195,7 +195,7 @@ def reach(stroke, frame):
     return wide, high
 
 
-@loop
+@part
 def middle(stroke):
     """A point well inside the shape, in object units; its own centre may be empty (a ring) or on
     its edge (a dome).
@@ -213,7 +213,7 @@ def middle(stroke):
     return stroke[2] + cos * x - sin * y, stroke[3] + sin * x + cos * y
 
 
-@loop
+@part
 def paint_stroke(canvas, mask, stroke, paint, frame, look):
     """Lay one stroke over the canvas (size, size, 3) with anti-aliased edge; mask, if not empty,
     gets its pixels.
@@ -249,7 +249,7 @@ def paint_stroke(canvas, mask, stroke, paint, frame, look):
 
 
 # --- from tables to strokes ---------------------------------------------------------------------------------------
-@loop
+@part
 def choose(dice, tables, first, last, calm, strokes):
     """Roll the looks of the groups first..last-1 into `strokes`; returns how many there are.
 
@@ -258,21 +258,25 @@ def choose(dice, tables, first, last, calm, strokes):
     """
     table, groups = tables[0], tables[1]
     count = 0
-    style = roll(dice, 0, 1)
+    style = roll(dice, 0.0, 1.0)
     for g in range(first, last):
         group = groups[g]
-        present = roll(dice, 0, 1) < group[2] and (
+        present = roll(dice, 0.0, 1.0) < group[2] and (
             last - first == 1 or group[7] <= style < group[8]
         )
-        grow_x, grow_y = 1 + group[3] * roll(dice, -1, 1), 1 + group[3] * roll(dice, -1, 1)
-        spread, lift = 1 + calm * group[4] * roll(dice, -1, 1), calm * group[5] * roll(dice, -1, 1)
-        spin = group[6] * roll(dice, -1, 1)
+        grow_x, grow_y = 1 + group[3] * roll(dice, -1.0, 1.0), 1 + group[3] * roll(dice, -1.0, 1.0)
+        spread, lift = (
+            1 + calm * group[4] * roll(dice, -1.0, 1.0),
+            calm * group[5] * roll(dice, -1.0, 1.0),
+        )
+        spin = group[6] * roll(dice, -1.0, 1.0)
         if not present:
             continue
         cos, sin = math.cos(spin), math.sin(spin)
         for s in range(int(group[0]), int(group[1])):
             stroke = strokes[count]
-            stroke[:] = table[s]
+            for k in range(len(stroke)):
+                stroke[k] = table[s, k]
             x, y = stroke[2] * spread, stroke[3] + lift
             stroke[2], stroke[3] = cos * x - sin * y, sin * x + cos * y
             stroke[4] *= grow_x
@@ -282,7 +286,7 @@ def choose(dice, tables, first, last, calm, strokes):
     return count
 
 
-@loop
+@part
 def pose(scale, angle, stretch, mirrored, size):
     """The frame of an object: `scale` pixels per unit, turned, wider by the factor `stretch`,
     perhaps mirrored.
@@ -293,7 +297,7 @@ def pose(scale, angle, stretch, mirrored, size):
     return np.array([cos * wide, -sin * high, sin * wide, cos * high, middle, middle])
 
 
-@loop
+@part
 def place(dice, strokes, count, frame, size, outside):
     """Move the frame so that the strokes' box lies anywhere in the picture; `outside` pixels of it
     may hang over.
@@ -311,27 +315,28 @@ def place(dice, strokes, count, frame, size, outside):
     free = outside - size / 64  # a small margin, were it not for `outside`
     room = size + 2 * free
     shrink = min(1.0, room / max(right - left, bottom - top))
-    frame[:4] *= shrink
-    frame[4] = -0.5 - free + roll(dice, 0, 1) * (room - (right - left) * shrink) - left * shrink
-    frame[5] = -0.5 - free + roll(dice, 0, 1) * (room - (bottom - top) * shrink) - top * shrink
+    for k in range(4):
+        frame[k] *= shrink
+    frame[4] = -0.5 - free + roll(dice, 0.0, 1.0) * (room - (right - left) * shrink) - left * shrink
+    frame[5] = -0.5 - free + roll(dice, 0.0, 1.0) * (room - (bottom - top) * shrink) - top * shrink
 
 
 # --- a scene ------------------------------------------------------------------------------------------------------
-@loop
+@part
 def mix_all(dice, tables, avoid, palette):
     """One paint of every recipe, for one object."""
     for k in range(palette.shape[0]):
         mix_paint(dice, tables[3][k], avoid, 0.5, palette[k])
 
 
-@loop
+@part
 def backdrop(dice, canvas, recipe, mean):
     """A wall, or sky above ground: each a gradient with a soft texture.  Leaves the average colour
     in `mean`.
     """
     half = canvas.shape[0] / 2
     frame = np.array([half, 0.0, 0.0, half, half - 0.5, half - 0.5])
-    horizon = roll(dice, -0.3, 0.7) if roll(dice, 0, 1) < 0.6 else 1.0
+    horizon = roll(dice, -0.3, 0.7) if roll(dice, 0.0, 1.0) < 0.6 else 1.0
     look, paint, above = np.zeros(2), np.empty(12), np.full(3, 0.5)
     no_mask = np.empty((0, 0), np.bool_)
     mean[:] = 0
@@ -339,8 +344,9 @@ def backdrop(dice, canvas, recipe, mean):
         if bottom <= top:
             continue
         mix_paint(dice, recipe, above, roll(dice, 0.1, 0.3), paint)
-        above[:] = paint[:3]
-        mean += (bottom - top) / 2 * above
+        for k in range(3):
+            above[k] = paint[k]
+            mean[k] += (bottom - top) / 2 * above[k]
         # half a unit more below, so that a tilted ground still covers the corners
         stroke = np.array(
             [
@@ -359,21 +365,23 @@ def backdrop(dice, canvas, recipe, mean):
         paint_stroke(canvas, no_mask, stroke, paint, frame, look)
 
 
-@loop
+@part
 def clutter(dice, canvas, label, tables, mean, palette, strokes):
     """Blobs and bars, and between them lone pieces of other objects, so that a wheel alone does not
     mean car.
     """
     size = canvas.shape[0]
     no_mask = np.empty((0, 0), np.bool_)
-    look = np.array([roll(dice, 0, 0.6), roll(dice, 0, 0.4)])
-    for item in range(int(roll(dice, 2, 8))):
+    look = np.array([roll(dice, 0.0, 0.6), roll(dice, 0.0, 0.4)])
+    for item in range(int(roll(dice, 2.0, 8.0))):
         mix_all(dice, tables, mean, palette)
         scale = 0.5 * size * roll(dice, 0.25, 0.65)
         frame = pose(
-            scale, roll(dice, -0.6, 0.6), roll(dice, 0.8, 1.25), roll(dice, 0, 1) < 0.5, size
+            scale, roll(dice, -0.6, 0.6), roll(dice, 0.8, 1.25), roll(dice, 0.0, 1.0) < 0.5, size
         )
-        thing = tables[2][int(label + roll(dice, 1, tables[2].shape[0])) % tables[2].shape[0]]
+        thing = tables[2][
+            int(label + roll(dice, 1.0, float(tables[2].shape[0]))) % tables[2].shape[0]
+        ]
         g = int(roll(dice, thing[0], thing[1]))
         if tables[1][g, 9] == 0:  # means nothing alone: one more try
             g = int(roll(dice, thing[0], thing[1]))
@@ -381,9 +389,9 @@ def clutter(dice, canvas, label, tables, mean, palette, strokes):
             count = choose(dice, tables, g, g + 1, 1.0, strokes)
         else:
             strokes[0] = 0.0
-            strokes[0, 0] = math.floor(roll(dice, 0, 6))
+            strokes[0, 0] = math.floor(roll(dice, 0.0, 6.0))
             strokes[0, 4], strokes[0, 5] = roll(dice, 0.1, 0.6), roll(dice, 0.1, 0.6)
-            strokes[0, 6], strokes[0, 7] = roll(dice, 0, 2 * math.pi), roll(dice, 0.04, 0.2)
+            strokes[0, 6], strokes[0, 7] = roll(dice, 0.0, 2 * math.pi), roll(dice, 0.04, 0.2)
             count = 1
         if count > 0:  # a piece may be absent by its own chance
             place(dice, strokes, count, frame, size, 0.15 * size)
@@ -391,7 +399,7 @@ def clutter(dice, canvas, label, tables, mean, palette, strokes):
             paint_stroke(canvas, no_mask, strokes[s], palette[int(strokes[s, 1])], frame, look)
 
 
-@loop
+@part
 def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes, aligned):
     """Paint the object that gives the scene its class; fill mask (H, W) and parts (number of parts,
     y and x).
@@ -400,8 +408,8 @@ def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes
     thing = tables[2][label]
     mix_all(dice, tables, mean, palette)
     count = choose(dice, tables, int(thing[0]), int(thing[1]), 0.3 if aligned else 1.0, strokes)
-    scale, angle, stretch = roll(dice, 0.56, 0.97), roll(dice, -1, 1), roll(dice, 0.9, 1.12)
-    mirrored = thing[2] > 0 and roll(dice, 0, 1) < 0.5
+    scale, angle, stretch = roll(dice, 0.56, 0.97), roll(dice, -1.0, 1.0), roll(dice, 0.9, 1.12)
+    mirrored = thing[2] > 0 and roll(dice, 0.0, 1.0) < 0.5
     if aligned:
         frame = pose(0.5 * size * (0.76 + 0.04 * scale), 0.0, 1 + 0.3 * (stretch - 1), False, size)
     else:
@@ -415,16 +423,16 @@ def main_object(dice, canvas, mask, parts, label, tables, mean, palette, strokes
         parts[int(stroke[8]), 1], parts[int(stroke[8]), 0] = to_pixels(x, y, frame)
 
 
-@loop
+@part
 def expose(dice, canvas, image):
     """Contrast, brightness and grain; canvas in [0, 1] -> uint8."""
     size = canvas.shape[0]
     contrast, brightness, grain = (
         roll(dice, 0.75, 1.1),
         roll(dice, -0.08, 0.08),
-        roll(dice, 0, 0.05),
+        roll(dice, 0.0, 0.05),
     )
-    key = np.uint64(roll(dice, 0, 2.0**24))
+    key = np.uint64(roll(dice, 0.0, 2.0**24))
     for row in range(size):
         for column in range(size):
             for k in range(3):
