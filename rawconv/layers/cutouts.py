@@ -97,7 +97,9 @@ def paste_windows(r, maps, corner):
         first, last = max(0, -left), min(r.shape[2], maps.shape[2] - left)
         if first < last:
             for v in range(max(0, -top), min(r.shape[1], maps.shape[1] - top)):
-                maps[u, top + v, left + first : left + last] = r[u, v, first:last]
+                for w in range(first, last):
+                    for c in range(r.shape[3]):
+                        maps[u, top + v, left + w, c] = r[u, v, w, c]
 
 
 @loop
