@@ -3,6 +3,7 @@ in a circle.
 """
 
 import ast
+import functools
 import importlib
 import pathlib
 
@@ -59,7 +60,10 @@ def imports(path: pathlib.Path) -> set[str]:
     return found - {module_of(path)}
 
 
-IMPORTS = {module_of(path): imports(path) for path in sorted((ROOT / "rawconv").rglob("*.py"))}
+@functools.cache
+def all_imports() -> dict[str, set[str]]:
+    """Not read while tests are collected: every worker does that."""
+    return {module_of(path): imports(path) for path in sorted((ROOT / "rawconv").rglob("*.py"))}
 
 
 def place(module: str) -> int:
@@ -72,7 +76,7 @@ def place(module: str) -> int:
 def test_arrows_point_one_way():
     wrong = [
         f"{module} imports {other}"
-        for module, others in IMPORTS.items()
+        for module, others in all_imports().items()
         for other in others
         if place(other) > place(module) and (module, other) not in EXCEPTIONS
     ]
@@ -89,14 +93,14 @@ def test_every_folder_has_a_place():
 
 
 def test_exceptions_are_still_needed():
-    assert all(other in IMPORTS[module] for module, other in EXCEPTIONS)
+    assert all(other in all_imports()[module] for module, other in EXCEPTIONS)
 
 
 @pytest.mark.parametrize(("one", "other"), [("visualize", "training"), ("training", "visualize")])
 def test_looking_and_training_do_not_know_each_other(one, other):
     wrong = {
-        module: others & {name for name in IMPORTS if name.startswith(f"rawconv.{other}")}
-        for module, others in IMPORTS.items()
+        module: others & {name for name in all_imports() if name.startswith(f"rawconv.{other}")}
+        for module, others in all_imports().items()
         if module.startswith(f"rawconv.{one}")
     }
     assert not {module: others for module, others in wrong.items() if others}
@@ -111,7 +115,9 @@ def test_layers_do_not_import_each_other():
     ]
     layers = {module_of(path) for path in files}
     assert len(layers) > 5
-    found = {layer: IMPORTS[layer] & layers for layer in layers if IMPORTS[layer] & layers}
+    found = {
+        layer: all_imports()[layer] & layers for layer in layers if all_imports()[layer] & layers
+    }
     assert found in ({}, {"rawconv.layers.conv": {RELU}}), found
 
 
@@ -125,11 +131,11 @@ def test_no_import_goes_in_a_circle():
         if module in done:
             return
         path.append(module)
-        for other in sorted(IMPORTS.get(module, ())):
+        for other in sorted(all_imports().get(module, ())):
             visit(other)
         done.add(path.pop())
 
-    for module in IMPORTS:
+    for module in all_imports():
         visit(module)
 
 
