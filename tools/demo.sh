@@ -9,6 +9,7 @@ scenes=scenes epochs=6
 if [ "${1:-}" = --quick ]; then scenes=scenes:1280 epochs=1; fi
 
 . tools/environment.sh
+echo "Installing rawconv into .venv, which takes a minute or so the first time ..."
 "$bin/python" -m pip install --quiet --editable .
 
 echo "What layer 4 of the net that comes with rawconv looks for (the first run compiles its loops):"

@@ -17,6 +17,7 @@ for word in "$@"; do
 done
 
 . tools/environment.sh
+echo "Installing rawconv and what its tests need into .venv ..."
 pip=("$bin/python" -m pip install --quiet)
 # What Numba compiled for an earlier `pip install .` outlives its removal, and would hide this checkout.
 "$bin/python" -m pip uninstall --quiet --yes rawconv 2>/dev/null || true
