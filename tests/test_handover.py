@@ -1,13 +1,16 @@
 """Compiled loops on several threads: all pieces once, whoever takes them, and nothing left behind."""
 
+import cProfile
 import itertools
 import os
+import pstats
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import numba
 import numpy as np
 import pytest
 
@@ -231,3 +234,18 @@ assert (counts == before + 1).all() and caught == 50
 def test_a_program_ends_while_its_helpers_are_awake():
     for count in (1, 2, 3):
         program("work()", threads=count)
+
+
+@numba.njit
+def _nothing(arguments):
+    return len(arguments)
+
+
+@pytest.mark.parametrize("count", [1, 8, 12])
+def test_numba_tells_arguments_of_any_length_apart_without_python(count):
+    """Numba 0.60 does not where they are many, and now and then refuses an array of theirs."""
+    arguments = (np.zeros((2, 2)),) * count
+    _nothing(arguments)
+    profile = cProfile.Profile()
+    profile.runcall(_nothing, arguments)
+    assert pstats.Stats(profile).total_calls < 5
