@@ -36,6 +36,7 @@ from .simd import (
     splat,
     store_rows,
 )
+from .winograd_tiles import clear
 
 MOST_WEIGHTS = 640_000  # numbers of all filters; more are read too often: columns lose less
 # positions of the output, or numbers of a window, whose sums are in registers at once
@@ -165,12 +166,11 @@ def pad_block(x, room, block, kh, lengths):
     rows, at, size = bottom - row, 0, x.shape[2]
     for n in range(image, end):
         for i in range(row * stride - top, (bottom - 1) * stride - top + kh):
-            if 0 <= i < x.shape[1]:
-                room[at : at + left] = 0
-                room[at + left : at + left + size] = x[n, i]
-                room[at + left + size : at + line] = 0
-            else:
-                room[at : at + line] = 0
+            given = size if 0 <= i < x.shape[1] else 0
+            clear(room[at : at + left])
+            for k in range(given):  # as slices, Numba takes seconds to compile it
+                room[at + left + k] = x[n, i, k]
+            clear(room[at + left + given : at + line])
             at += line
     return image * height + row, (end - image) * rows
 

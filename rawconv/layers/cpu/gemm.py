@@ -244,10 +244,9 @@ def im2col_dilated(x, columns, first, oh, ow, kh, kw, sh, sw, top, left, apart_y
             iy = oy * sh - top + ky * apart_y
             for kx in range(kw):
                 ix, start = ox * sw - left + kx * apart_x, (ky * kw + kx) * channels
-                if 0 <= iy < height and 0 <= ix < width:
-                    columns[row, start : start + channels] = x[n, iy, ix]
-                else:
-                    columns[row, start : start + channels] = 0
+                inside = 0 <= iy < height and 0 <= ix < width
+                for c in range(channels):  # as slices, Numba takes seconds to compile it
+                    columns[row, start + c] = x[n, iy, ix, c] if inside else 0
 
 
 @loop
