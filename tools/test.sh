@@ -33,6 +33,8 @@ if $all; then
     fi
 fi
 
+# The tests start hundreds of processes, and without kept bytecode each would compile the whole package.
+unset PYTHONDONTWRITEBYTECODE
 export PYTHONUTF8=1 # tests read files of the checkout, which are UTF-8; Windows would take them for its own encoding
 "$bin/ruff" check .
 "$bin/ruff" format --check .
