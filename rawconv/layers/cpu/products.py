@@ -17,7 +17,7 @@ from .simd import _add_products as add_products_to
 # rows of a product at once, and of what is left; each with one vector of columns
 ROWS, REST = by_registers(12, 6), by_registers(4, 3)
 # rows of a sum of products, with so many vectors of columns; rows of what is left, with one
-SUMS, WIDE, LEFT = by_registers(8, 6), by_registers(2, 1), by_registers(8, 2)
+SUMS, WIDE, LEFT = by_registers(8, 6), by_registers(2, 1), by_registers(8, 4)
 PRODUCTS = 50  # multiplications and additions a nanosecond, about
 # terms added one after the other; the sums of so many are then added, so that rounding errors,
 # which grow with the root of a sum's length, stay small
@@ -156,7 +156,11 @@ add_many, add_few = sums_of(SUMS, WIDE), sums_of(LEFT, 1)
 @part
 def add(a, b, total, first):
     """total += a.T @ b; first: instead of whatever it was."""
-    tall, wide = len(total) // SUMS * SUMS, total.shape[1] // (WIDE * LANES) * WIDE * LANES
+    # a whole number of LEFT is left
+    tall, wide = (
+        len(total) // (2 * SUMS) * 2 * SUMS,
+        total.shape[1] // (WIDE * LANES) * WIDE * LANES,
+    )
     for row in range(0, len(a), DEPTH):
         some, same, begin = a[row : row + DEPTH], b[row : row + DEPTH], first and row == 0
         for strip in range(0, tall, STRIP):
