@@ -1,6 +1,5 @@
 """The type hints are true: mypy reads the whole package, what the reference documents strictly."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -14,32 +13,47 @@ needs_new = pytest.mark.skipif(not NEW, reason="hints of arrays without their ty
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def mypy(*words, cwd=ROOT):
-    environment = os.environ | {"MYPYPATH": str(ROOT)}
+def mypy(*words):
     command = [sys.executable, "-m", "mypy", *words]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+
+
+# --strict, as the section of a user's program: that of the package would have it read anew
+STRICT = """
+[mypy-use]
+check_untyped_defs = True
+disallow_any_generics = True
+disallow_incomplete_defs = True
+disallow_subclassing_any = True
+disallow_untyped_calls = True
+disallow_untyped_decorators = True
+disallow_untyped_defs = True
+extra_checks = True
+strict_equality = True
+warn_return_any = True
+warn_unused_ignores = True
+"""
 
 
 @pytest.fixture(scope="module")
-def errors_in(tmp_path_factory):
+def cache(tmp_path_factory):
+    """Of what mypy has read."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+@pytest.fixture
+def errors_in(cache):
     """errors_in(program, folder): what mypy says of a user's program, and its errors there.
 
-    The programs are read by the same options, so the package is read once.
+    The package is read by its own options, as by the test of its hints, so it is read once.
     """
-    strictness = ["--strict"] if NEW else []
-    options = [
-        *strictness,
-        "--ignore-missing-imports",
-        "--cache-dir",
-        tmp_path_factory.mktemp("mypy"),
-    ]
 
     def errors_in(program, folder):
         (folder / "use.py").write_text(program)
-        out = mypy(*options, "use.py", cwd=folder)
-        return out, [
-            line for line in out.splitlines() if line.startswith("use.py") and "error:" in line
-        ]
+        config = (ROOT / "setup.cfg").read_text() + (STRICT if NEW else "")
+        (folder / "setup.cfg").write_text(config)
+        out = mypy("--config-file", folder / "setup.cfg", "--cache-dir", cache, folder / "use.py")
+        return out, [line for line in out.splitlines() if "use.py:" in line and "error:" in line]
 
     return errors_in
 
@@ -51,11 +65,11 @@ OTHERS = sorted({"linux", "darwin", "win32"} - {sys.platform})
 @pytest.mark.parametrize(
     "platform", [sys.platform, *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)]
 )
-def test_the_package_is_as_its_hints_say(platform):
+def test_the_package_is_as_its_hints_say(platform, cache):
     """By the sections of setup.cfg, with what Python has on each system; the second time only what changed is read
     again.
     """
-    out = mypy("--config-file", "setup.cfg", "--platform", platform)
+    out = mypy("--config-file", "setup.cfg", "--cache-dir", cache, "--platform", platform)
     assert out.startswith("Success"), out
 
 

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from ..checkpoint import LARGEST_SIDE as SIDE
+from ..checkpoint.nodes import LARGEST_SIDE as SIDE
 from ..errors import UsageError
 from ..files.messages import printable
 from ..files.storage import Wrong

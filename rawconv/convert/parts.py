@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ..checkpoint import LARGEST_SIDE, MOST_LAYERS
+from ..checkpoint.nodes import LARGEST_SIDE, MOST_LAYERS
 from ..files.messages import shape_text
 from ..files.schema import MOST_FILTERS
 from ..layers.conv import Conv

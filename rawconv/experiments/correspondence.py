@@ -28,10 +28,10 @@ from ..report.strips import mosaic
 from ..visualize import perturbed
 from ..visualize.controls import SEED, untrained
 from ..visualize.forward_pass import ForwardPass
+from ..visualize.occluder import changes
 from ..visualize.units import layer_object, user_name
 from . import intervals
 from .marked_parts import faces, places
-from .occlusion import changes
 from .occlusion_page import covered_image
 from .study import Result
 from .subject import filling

@@ -19,11 +19,11 @@ from . import asked, why
 from .facts import net_facts
 from .held import Missing
 from .images import png, thumbnail
-from .likes import COUNT
 from .refusals import HANDLERS
 from .requests import answer, body, compute, fields, image, question, read, session_of, stream
 from .run_watch import RunWatch
 from .session import Session
+from .strongest import COUNT
 from .watching import Watching
 from .worker import Worker
 
