@@ -37,8 +37,10 @@ from numba.np.arrayobj import make_array
 from ...machine.numba_cache import part
 
 LANES = 16
-# for which Numba compiles
-FEATURES = vars(config)["CPU_FEATURES"] or codegen.get_host_cpu_features()
+# for which Numba compiles: "" with NUMBA_CPU_NAME=generic, whose machine code other processors take from the cache
+FEATURES = vars(config)["CPU_FEATURES"]
+if FEATURES is None:
+    FEATURES = codegen.get_host_cpu_features()
 # bytes; half as many of them where they are shorter
 REGISTER = 64 if "+avx512f" in FEATURES.split(",") else 32
 
