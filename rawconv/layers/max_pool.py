@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from ..files.schema import Record
@@ -205,18 +206,20 @@ def pool_vector(x, start, span):
     return best, winners
 
 
-@part
+@numba.njit(inline="always")
 def pool_numbers(x, start, span, y, switches):
-    """The same of fewer channels, one by one, x being flat."""
+    """The same of fewer channels, to y and switches of one place, x being flat."""
     low_y, high_y, low_x, high_x, columns, line, pixel = span
-    for c in range(pixel):
-        best, winner = x.dtype.type(-np.inf), low_y * columns + low_x
-        for ky in range(low_y, high_y):
-            for kx in range(low_x, high_x):
-                value = x[start + ky * line + kx * pixel + c]
-                if value > best or (value != value and best == best):
-                    best, winner = value, ky * columns + kx
-        y[c], switches[c] = best, winner
+    fresh = True
+    for ky in range(low_y, high_y):
+        for kx in range(low_x, high_x):
+            at, place = start + ky * line + kx * pixel, ky * columns + kx
+            value = x[at : at + pixel]
+            for c in range(pixel):
+                wins = fresh | (value[c] > y[c]) | ((value[c] != value[c]) & (y[c] == y[c]))
+                y[c] = value[c] if wins else y[c]
+                switches[c] = place if wins else switches[c]
+            fresh = False
 
 
 @loop
@@ -224,53 +227,61 @@ def unpool(first, last, thread, dx, dy, switches, kh, kw, sh, sw, top, left, sha
     """The input rows first..last-1: each place gathers from the windows over it, in reading order
     (no atomics).
     """
-    (height, width, channels), (oh, ow) = dx.shape[1:], dy.shape[1:3]
-    starts, places = np.empty(kh * kw, np.int64), np.empty(kh * kw, switches.dtype)
-    chosen, sent, given = np.empty(channels, np.bool_), dy.reshape(-1), switches.reshape(-1)
+    geometry = kh, kw, sh, sw, top, left
     for row in range(first, last):
-        n, iy = divmod(row, height)
-        y = iy + top
-        rows = range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1))
-        for ix in range(width):
-            x, count = ix + left, 0
-            for oy in rows:
-                for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
-                    starts[count] = ((n * oh + oy) * ow + ox) * channels
-                    places[count] = (y - oy * sh) * kw + x - ox * sw
-                    count += 1
-            windows = starts[:count], places[:count]
-            if shared == 0 and channels >= LANES:
-                add_sent(sent, given, windows, dx[n, iy, ix])
-            else:
-                dx[n, iy, ix] = 0
-                chosen[:] = False
-                for w in range(count):
-                    some = slice(starts[w], starts[w] + channels)
-                    put(sent[some], given[some], places[w], dx[n, iy, ix], chosen, shared)
-
-
-@part
-def add_sent(dy, switches, windows, out):
-    """out = the sum of what these windows, (starts, places), send there, LANES channels at a time."""
-    starts, places = windows
-    for lane in range(0, len(out), LANES):
-        c = min(lane, len(out) - LANES)
-        total = splat(out, out.dtype.type(0))
-        for w in range(len(starts)):
-            at = starts[w] + c
-            total = total + where(switches, at, places[w], load(dy, at))
-        store(out, c, total)
-
-
-@part
-def put(value, switch, place, out, chosen, shared):
-    """To out what one window sends there; chosen: the channels that were sent something before."""
-    zero = out.dtype.type(0)
-    for c in range(len(out)):
-        if shared == 0:
-            sent = value[c]
-            out[c] += sent if switch[c] == place else zero
+        n, iy = divmod(row, dx.shape[1])
+        if shared == 0 and dx.shape[3] >= LANES:
+            add_vectors(iy, dx[n], dy[n], switches[n], geometry)
         else:
-            takes = (switch[c] == place) & ((shared == 2) | ~chosen[c] | (value[c] > out[c]))
-            out[c] = value[c] if takes else out[c]
-            chosen[c] |= takes
+            share(iy, dx[n], dy[n], switches[n], geometry, shared)
+
+
+@part
+def add_vectors(iy, dx, dy, switches, geometry):
+    """Row iy of one map: the sum of what the windows over each place send there, LANES channels at a time."""
+    (kh, kw, sh, sw, top, left), (oh, ow, channels) = geometry, dy.shape
+    starts, places = np.empty(kh * kw, np.int64), np.empty(kh * kw, switches.dtype)
+    y = iy + top
+    rows = range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1))
+    for ix in range(dx.shape[1]):
+        x, count = ix + left, 0
+        for oy in rows:
+            for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
+                starts[count] = (oy * ow + ox) * channels
+                places[count] = (y - oy * sh) * kw + x - ox * sw
+                count += 1
+        for lane in range(0, channels, LANES):
+            c = min(lane, channels - LANES)
+            total = splat(dx, dx.dtype.type(0))
+            for w in range(count):
+                at = starts[w] + c
+                total = total + where(switches, at, places[w], load(dy, at))
+            store(dx, (iy * dx.shape[1] + ix) * channels + c, total)
+
+
+@part
+def share(iy, dx, dy, switches, geometry, shared):
+    """The same of few channels, or as `shared` says."""
+    (kh, kw, sh, sw, top, left), (oh, ow, channels) = geometry, dy.shape
+    chosen, zero, y = np.empty(channels, np.bool_), dx.dtype.type(0), iy + top
+    for ix in range(dx.shape[1]):
+        out, x = dx[iy, ix], ix + left
+        for c in range(channels):
+            out[c], chosen[c] = 0, False
+        for oy in range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1)):
+            for ox in range(max(0, (x - kw + sw) // sw), min(ow, x // sw + 1)):
+                # a wider type halves the vectors
+                place = switches.dtype.type((y - oy * sh) * kw + x - ox * sw)
+                value, switch = dy[oy, ox], switches[oy, ox]
+                if shared == 0:
+                    for c in range(channels):
+                        sent = value[c]
+                        out[c] += sent if switch[c] == place else zero
+                elif shared == 1:
+                    for c in range(channels):
+                        takes = (switch[c] == place) & (~chosen[c] | (value[c] > out[c]))
+                        out[c] = value[c] if takes else out[c]
+                        chosen[c] |= takes
+                else:
+                    for c in range(channels):
+                        out[c] = value[c] if switch[c] == place else out[c]

@@ -156,11 +156,9 @@ add_many, add_few = sums_of(SUMS, WIDE), sums_of(LEFT, 1)
 @part
 def add(a, b, total, first):
     """total += a.T @ b; first: instead of whatever it was."""
-    # a whole number of LEFT is left
-    tall, wide = (
-        len(total) // (2 * SUMS) * 2 * SUMS,
-        total.shape[1] // (WIDE * LANES) * WIDE * LANES,
-    )
+    # of 16, 32, ... rows, whole pairs of blocks leave whole ones of LEFT
+    tall = len(total) // (2 * SUMS) * 2 * SUMS
+    wide = total.shape[1] // (WIDE * LANES) * WIDE * LANES
     for row in range(0, len(a), DEPTH):
         some, same, begin = a[row : row + DEPTH], b[row : row + DEPTH], first and row == 0
         for strip in range(0, tall, STRIP):
