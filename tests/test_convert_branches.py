@@ -130,8 +130,11 @@ def test_scores_are_onnxruntime_s_and_names_the_modules(kind, how, tmp_path):
     x = images()
     with torch.no_grad():
         exact = copy.deepcopy(net).double()(torch.from_numpy(x).double()).numpy()
-    theirs = np.concatenate([onnx_net.scores(path, one[None], Wanted()) for one in x])
-    assert distance(scores(found.net, x), exact) <= max(3 * distance(theirs, exact), 3e-7)
+        pytorch = net(torch.from_numpy(x)).numpy()
+    onnxruntime = np.concatenate([onnx_net.scores(path, one[None], Wanted()) for one in x])
+    # on a processor without AVX-512, one of them may be three times nearer by chance than the other
+    theirs = max(distance(given, exact) for given in (onnxruntime, pytorch))
+    assert distance(scores(found.net, x), exact) <= max(3 * theirs, 3e-7)
     nodes = list(found.net.nodes)
     assert [name for name in NAMES.get(kind, ()) if name not in nodes] == []
     if kind == "resnet":
