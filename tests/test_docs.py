@@ -163,6 +163,8 @@ def test_every_block_runs_and_prints_what_the_page_says(page, folder, monkeypatc
     beside = pathlib.Path(sys.executable).with_name("mpirun")
     if "\nmpirun " in text and not (beside.exists() or shutil.which("mpirun")):
         pytest.skip("there is no mpirun: a page with several processes cannot be run")
+    if "\nmpirun " in text:
+        pytest.importorskip("mpi4py", reason="mpi4py is not installed: pip install 'rawconv[mpi]'")
     monkeypatch.chdir(folder)
     less = {} if request.config.getoption("--long") else LESS
     assert_alike(run_page(text, folder, less=less), text)
