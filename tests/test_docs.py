@@ -53,9 +53,8 @@ LESS = {
     "rawconv-experiment filters --weights rawconv/scenes.h5 --against weights/photos.h5":
         "--pictures 100",
     "rawconv-experiment evolution --data my-pictures/ --epochs 10": "--epochs 3",
-    # of fewer than five pictures none is held out, to choose a penalty by
     "rawconv-experiment layers --weights weights/photos.h5 --data my-pictures/ --per-class 5 --classifier softmax":
-        "--per-class 4",
+        "--folds 1",
 }  # fmt: skip
 RAN = set()  # commands that began a page, so in a folder as it was made, and did what they should
 # rawconv-... that were started as by a user; then they are called, which is a second less each
