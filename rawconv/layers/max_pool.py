@@ -15,7 +15,7 @@ from ..files.schema import Record
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
-from ..machine.numba_cache import loop, part
+from ..machine.numba_cache import inner, loop, part
 from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .cpu.simd import LANES, larger, load, splat, store, store_whole, where
@@ -189,7 +189,7 @@ def pool(first, last, thread, x, y, switches, kh, kw, sh, sw, top, left):
                 pool_numbers(x.reshape(-1), start, span, y[n, oy, ox], switches[n, oy, ox])
 
 
-@part
+@inner
 def pool_vector(x, start, span):
     """(the largest of LANES channels over a window, where it stands in it, in x's dtype).
 

@@ -3,6 +3,7 @@
     @loop                         numba.njit(nogil=True), cached on disk for the next process
     @loop(error_model="numpy")
     @part                         for loops to call, which hold its machine code
+    @inner                        a part that makes no arrays and returns none, for what is called block by block
 
 The machine code is cached beside the package, or else in the user's own cache folder;
 NUMBA_CACHE_DIR names another one.  A cached file that cannot be read, or is damaged, is compiled
@@ -74,7 +75,18 @@ def part(function: Callable[..., Any]) -> Any:
 
     It would take as long to compile again as all else.
     """
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    # said aloud, or where an inner function calls it first it would count nothing either
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=True)(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a part that makes no arrays and returns none.
+
+    A part counts who holds its arrays at every call, by atomic operations on a number that all threads share, so that
+    two threads wait for each other: a short product took up to twice as long.  Here nothing is counted, since the
+    caller holds what it hands over.
+    """
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(function)
 
 
 def folders() -> list[pathlib.Path]:

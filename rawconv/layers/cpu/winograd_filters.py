@@ -6,9 +6,9 @@ ordered anew before.
 
 import numpy as np
 
-from ...machine.numba_cache import part
+from ...machine.numba_cache import inner, part
 from .simd import LANES, load, store
-from .winograd_tiles import clear, filter_to_tiles, tiles_to_filter
+from .winograd_tiles import HALF, clear, filter_to_tiles, tiles_to_filter
 
 
 @part
@@ -19,14 +19,15 @@ def transform(weight, tiles, channels, at, left, right, taps_of):
     weight: (KH, KW, C, F) as it is.  taps_of: see taps of winograd_plan.py.
     """
     (corners, steps, turned), count = taps_of, weight.shape[3]
-    plain, some = is_plain(weight, corners, turned), np.zeros((9, LANES, LANES), weight.dtype)
+    plain, half = is_plain(weight, corners, turned), np.empty(HALF, weight.dtype)
+    some = np.empty((9, LANES, LANES), weight.dtype)
     for f in range(left, right, LANES):
         for first in range(0, channels, LANES):
             row = (f - at) // LANES * channels + first
             if plain:
                 for c in range(LANES):
                     place = (first + c) * count + f
-                    filter_to_tiles(weight, place, channels * count, tiles, row + c)
+                    filter_to_tiles(weight, place, channels * count, tiles, row + c, half)
             else:
                 clear(some.reshape(-1))
                 if turned:
@@ -34,10 +35,10 @@ def transform(weight, tiles, channels, at, left, right, taps_of):
                 else:
                     cut(weight, some, first, f, corners, steps)
                 for c in range(LANES):
-                    filter_to_tiles(some, c * LANES, LANES * LANES, tiles, row + c)
+                    filter_to_tiles(some, c * LANES, LANES * LANES, tiles, row + c, half)
 
 
-@part
+@inner
 def is_plain(weight, corners, turned):
     """Whether nothing need be folded or padded, so that the loops read and write the weight itself."""
     height, width, channels, filters = weight.shape
@@ -45,7 +46,7 @@ def is_plain(weight, corners, turned):
     return whole and height == 3 and width == 3 and len(corners) == 1 and not turned
 
 
-@part
+@inner
 def cut(weight, some, first, f, corners, steps):
     """some[3 * i + j, c, k] = tap (i, j) of the folded channel first + c of filter f + k, where there is one."""
     (height, width, channels, filters), (down, across) = weight.shape, steps
@@ -62,7 +63,7 @@ def cut(weight, some, first, f, corners, steps):
         c += count
 
 
-@part
+@inner
 def copy(given, i, out, j, count):
     """LANES numbers from the place i, or only as many as there are, to the place j."""
     if count >= LANES:
@@ -73,7 +74,7 @@ def copy(given, i, out, j, count):
             out[j + k] = given[i + k]
 
 
-@part
+@inner
 def cut_turned(weight, some, first, f, corners, steps):
     """some[3 * i + j, k, c] = tap (2 - i, 2 - j) of the folded channel first + c of filter f + k."""
     (height, width, channels, filters), (down, across) = weight.shape, steps
@@ -96,17 +97,18 @@ def transform_back(tiles, weight, at, first, last, taps_of):
     """
     (_, _, channels, filters), (corners, steps, turned) = weight.shape, taps_of
     plain, some = is_plain(weight, corners, turned), np.empty((9, LANES), weight.dtype)
+    half = np.empty(HALF, weight.dtype)
     for c in range(first, min(last, len(corners) * channels)):
         for f in range(0, filters, LANES):
             place = (at + c - first) * tiles.shape[2] + f
             if plain:
-                tiles_to_filter(tiles, place, weight, c * filters + f, channels * filters)
+                tiles_to_filter(tiles, place, weight, c * filters + f, channels * filters, half)
             else:
-                tiles_to_filter(tiles, place, some, 0, LANES)
+                tiles_to_filter(tiles, place, some, 0, LANES, half)
                 paste(some, weight, c, f, corners, steps)
 
 
-@part
+@inner
 def paste(some, weight, c, f, corners, steps):
     """The reverse of cut, of one folded channel; some: (9, LANES)."""
     (height, width, channels, filters), (down, across) = weight.shape, steps

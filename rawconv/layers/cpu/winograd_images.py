@@ -17,7 +17,7 @@ from ...machine.numba_cache import part
 from .products import add_some, columns_of, multiply_some, rows_of
 from .simd import LANES
 from .winograd_filters import transform, transform_back
-from .winograd_tiles import fold, gradients_to_tiles, inputs_to_tiles, tiles_out, unfold
+from .winograd_tiles import HALF, fold, gradients_to_tiles, inputs_to_tiles, tiles_out, unfold
 
 FILTERS, TILES, PRODUCTS, MAPS = 1, 2, 4, 8
 GRADIENTS, SUMS, WEIGHTS = 16, 32, 64
@@ -157,6 +157,7 @@ def images_in(x, tiles, some, rectangles, gradients, room, way):
     """
     (first, last, left, right), ((height, width), order, geometry) = some, way
     folded = room[: height * width * (right - left)].reshape(height, width, right - left)
+    half = np.empty(HALF, x.dtype)
     for n in range(first, last):
         fold(x[n], folded, left, order, geometry)
         start = 0
@@ -164,9 +165,9 @@ def images_in(x, tiles, some, rectangles, gradients, room, way):
             count = rectangle[2] * rectangle[3]
             place = (start + n * count) * tiles.shape[2] + left
             if gradients:
-                gradients_to_tiles(folded, tiles, place, rectangle)
+                gradients_to_tiles(folded, tiles, place, rectangle, half)
             else:
-                inputs_to_tiles(folded, tiles, place, rectangle)
+                inputs_to_tiles(folded, tiles, place, rectangle, half)
             start += len(x) * count
 
 
@@ -179,13 +180,14 @@ def images_out(tiles, offsets, y, some, rectangles, room, way):
     """
     (first, last, left, right), ((height, width), order, geometry) = some, way
     whole = room[: height * width * (right - left)].reshape(height, width, right - left)
+    half = np.empty(HALF, y.dtype)
     for n in range(first, last):
         out, channels = (whole, (left, right, left)) if whole.size else (y[n], (left, right, 0))
         start = 0
         for rectangle in rectangles:
             count = rectangle[2] * rectangle[3]
             place = (start + n * count) * tiles.shape[2]
-            tiles_out(tiles, offsets, out, place, rectangle, channels)
+            tiles_out(tiles, offsets, out, place, rectangle, channels, half)
             start += len(y) * count
         if whole.size:
             unfold(whole, y[n], left, order, geometry)

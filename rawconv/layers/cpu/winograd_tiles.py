@@ -6,19 +6,19 @@ All channel counts are multiples of LANES here; fold and unfold pad and crop the
 At the end of a map that is no multiple of 4 long, tiles are 1, 2 or 3 outputs long, and take fewer
 of the positions.
 
-Each transform is separable.  It goes down the columns first and keeps the result in `half`, scratch
-that never leaves the first-level cache, then along the rows: 36 values at once would not fit into
+Each transform is separable.  It goes down the columns first and keeps the result in `half`, HALF numbers
+that never leave the first-level cache, then along the rows: 36 values at once would not fit into
 the registers, 6 do.
 """
 
-import numpy as np
-
-from ...machine.numba_cache import part
+from ...machine.numba_cache import inner
 from . import winograd_points as points
 from .simd import LANES, bounded, load, store
 
+HALF = 36 * LANES
 
-@part
+
+@inner
 def six(array, i, step):
     """Six vectors, `step` numbers apart."""
     return (
@@ -27,7 +27,7 @@ def six(array, i, step):
     )  # fmt: skip
 
 
-@part
+@inner
 def four(array, i, step):
     return (
         load(array, i),
@@ -47,12 +47,11 @@ def transform_of(transform, read, count):
     `read` takes.
     """
 
-    @part
-    def tiles_in(folded, tiles, start, rectangle):
+    @inner
+    def tiles_in(folded, tiles, start, rectangle, half):
         top, left, down, across, high, wide = rectangle
         channels, line = folded.shape[2], folded.shape[1] * folded.shape[2]
         step, plane = tiles.shape[2], tiles.shape[1] * tiles.shape[2]
-        half = np.empty(6 * count * LANES, folded.dtype)
         for tile in range(down * across):
             corner = (top + high * (tile // across)) * line + (
                 left + wide * (tile % across)
@@ -80,8 +79,8 @@ gradients_to_tiles = transform_of(
 )  # A dy AT of every tile dy of high by wide gradients
 
 
-@part
-def tiles_out(tiles, offsets, y, start, rectangle, channels):
+@inner
+def tiles_out(tiles, offsets, y, start, rectangle, channels, half):
     """y = AT m A + bias of every tile m, kept within the two bounds; offsets: (bias, bounds).
 
     channels: (first, last of the bias, first of y); those of the tiles begin at `start`.
@@ -89,7 +88,7 @@ def tiles_out(tiles, offsets, y, start, rectangle, channels):
     (top, left, down, across, high, wide), (bias, bounds) = rectangle, offsets
     (begin, end, shift), (width, line) = channels, y.shape[1:]
     step, plane = tiles.shape[2], tiles.shape[1] * tiles.shape[2]
-    half, low, most = np.empty(24 * LANES, y.dtype), bounds[0], bounds[1]
+    low, most = bounds[0], bounds[1]
     for tile in range(down * across):
         corner = (top + high * (tile // across)) * width + left + wide * (tile % across)
         for c in range(begin, end, LANES):
@@ -110,12 +109,12 @@ def tiles_out(tiles, offsets, y, start, rectangle, channels):
                         store(y, at + j * line, bounded(t[j] + offset, low, most))
 
 
-@part
-def filter_to_tiles(taps, at, step, tiles, row):
+@inner
+def filter_to_tiles(taps, at, step, tiles, row, half):
     """G w GT of one channel of LANES filters, to a row of tiles (36, rows, LANES); the 9 taps w stand in `taps` at
     `at`, at + step, ...
     """
-    place, plane, half = row * LANES, tiles[0].size, np.empty(18 * LANES, taps.dtype)
+    place, plane = row * LANES, tiles[0].size
     for j in range(3):
         w0, w1, w2 = at + j * step, at + (3 + j) * step, at + (6 + j) * step
         t = points.g(load(taps, w0), load(taps, w1), load(taps, w2))
@@ -128,10 +127,10 @@ def filter_to_tiles(taps, at, step, tiles, row):
             store(tiles, (6 * i + j) * plane + place, t[j])
 
 
-@part
-def tiles_to_filter(tiles, place, taps, at, step):
+@inner
+def tiles_to_filter(tiles, place, taps, at, step, half):
     """GT u G of LANES filters u, which stand in the 36 planes of tiles at `place`, to taps at `at`, at + step, ..."""
-    plane, half = tiles[0].size, np.empty(18 * LANES, taps.dtype)
+    plane = tiles[0].size
     for j in range(6):
         t = points.gt(*six(tiles, j * plane + place, 6 * plane))
         for i in range(3):
@@ -142,7 +141,7 @@ def tiles_to_filter(tiles, place, taps, at, step):
             store(taps, at + (3 * i + j) * step, t[j])
 
 
-@part
+@inner
 def fold(x, folded, left, order, geometry):
     """One image; see Fold.  folded: of the channels from `left` on.  Zero outside x, and in the
     channels that pad it to whole vectors.
@@ -168,14 +167,14 @@ def fold(x, folded, left, order, geometry):
             clear(out[max(0, order.size * channels - left) :])
 
 
-@part
+@inner
 def clear(numbers):
     """numbers[:] = 0, which as an assignment takes Numba longer to compile."""
     for i in range(len(numbers)):
         numbers[i] = 0
 
 
-@part
+@inner
 def unfold(folded, x, left, order, geometry):
     """The transpose of a fold by stride, every pixel of x being one of folded, whose channels are those from
     `left` on.
