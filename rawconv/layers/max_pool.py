@@ -15,7 +15,7 @@ from ..files.schema import Record
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
-from ..machine.numba_cache import inner, loop, part
+from ..machine.numba_cache import inner, loop
 from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .cpu.simd import LANES, larger, load, splat, store, store_whole, where
@@ -228,19 +228,24 @@ def unpool(first, last, thread, dx, dy, switches, kh, kw, sh, sw, top, left, sha
     (no atomics).
     """
     geometry = kh, kw, sh, sw, top, left
+    windows = np.empty(kh * kw, np.int64), np.empty(kh * kw, switches.dtype)
+    chosen = np.empty(dx.shape[3], np.bool_)
     for row in range(first, last):
         n, iy = divmod(row, dx.shape[1])
         if shared == 0 and dx.shape[3] >= LANES:
-            add_vectors(iy, dx[n], dy[n], switches[n], geometry)
+            add_vectors(iy, dx[n], dy[n], switches[n], geometry, windows)
         else:
-            share(iy, dx[n], dy[n], switches[n], geometry, shared)
+            share(iy, dx[n], dy[n], switches[n], geometry, shared, chosen)
 
 
-@part
-def add_vectors(iy, dx, dy, switches, geometry):
-    """Row iy of one map: the sum of what the windows over each place send there, LANES channels at a time."""
+@inner
+def add_vectors(iy, dx, dy, switches, geometry, windows):
+    """Row iy of one map: the sum of what the windows over each place send there, LANES channels at a time.
+
+    windows: room for where the pixels of the windows over a place begin, and which of its places each takes it for.
+    """
     (kh, kw, sh, sw, top, left), (oh, ow, channels) = geometry, dy.shape
-    starts, places = np.empty(kh * kw, np.int64), np.empty(kh * kw, switches.dtype)
+    starts, places = windows
     y = iy + top
     rows = range(max(0, (y - kh + sh) // sh), min(oh, y // sh + 1))
     for ix in range(dx.shape[1]):
@@ -259,11 +264,11 @@ def add_vectors(iy, dx, dy, switches, geometry):
             store(dx, (iy * dx.shape[1] + ix) * channels + c, total)
 
 
-@part
-def share(iy, dx, dy, switches, geometry, shared):
-    """The same of few channels, or as `shared` says."""
+@inner
+def share(iy, dx, dy, switches, geometry, shared, chosen):
+    """The same of few channels, or as `shared` says; chosen: room for a channel's."""
     (kh, kw, sh, sw, top, left), (oh, ow, channels) = geometry, dy.shape
-    chosen, zero, y = np.empty(channels, np.bool_), dx.dtype.type(0), iy + top
+    zero, y = dx.dtype.type(0), iy + top
     for ix in range(dx.shape[1]):
         out, x = dx[iy, ix], ix + left
         for c in range(channels):
