@@ -53,6 +53,8 @@ LESS = {
     "rawconv-experiment filters --weights rawconv/scenes.h5 --against weights/photos.h5":
         "--pictures 100",
     "rawconv-experiment evolution --data my-pictures/ --epochs 10": "--epochs 3",
+    # of all rows: test_experiment_ablation.py
+    "rawconv-experiment ablation --quick": "--only zf64 --only alex64-groups",
     "rawconv-experiment layers --weights weights/photos.h5 --data my-pictures/ --per-class 5 --classifier softmax":
         "--folds 1",
 }  # fmt: skip
