@@ -149,8 +149,9 @@ class Clocks:
 
     def _replace(self, function, other):
         name = function.__name__
-        for module in list(sys.modules.values()):
-            if module.__name__.startswith("rawconv.") and getattr(module, name, None) is function:
+        # by their names there, since mpi4py puts an object without one among them
+        for place, module in list(sys.modules.items()):
+            if place.startswith("rawconv.") and getattr(module, name, None) is function:
                 self.restore.append((module, name, function))
                 setattr(module, name, other)
 
