@@ -40,26 +40,28 @@ def test_an_inner_function_that_makes_an_array_is_refused():
         calls(np.zeros(3))
 
 
-def returned(function):
-    """The names and slices that a function returns."""
-    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    return [part for value in values if value for part in getattr(value, "elts", [value])]
+def is_inner(function):
+    return any(ast.unparse(d).split(".")[-1] == "inner" for d in function.decorator_list)
 
 
-def test_no_inner_function_returns_an_array_that_it_was_given():
-    """Its caller would count one holder less, and the memory be freed too early; Numba refuses an array, but not a
-    tuple of them.
+def test_what_inner_functions_return_is_no_array():
+    """Its caller would count one holder less, and the memory be freed too early; Numba refuses some of these, but not a
+    tuple of arrays, nor an array that was given.
     """
-    found = [
+    inners = [
         function
         for path in SOURCES
         for function in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(function, ast.FunctionDef)
-        and any(isinstance(d, ast.Name) and d.id == "inner" for d in function.decorator_list)
+        if isinstance(function, ast.FunctionDef) and is_inner(function)
     ]
-    assert len(found) > 20
-    for function in found:
-        given = {argument.arg for argument in function.args.args} - {"sums"}  # a tuple of vectors
-        for value in returned(function):
-            sliced = isinstance(value, ast.Subscript)
-            assert not sliced and getattr(value, "id", None) not in given, function.name
+    assert len(inners) > 20
+    returning = {
+        f.name
+        for f in inners
+        for node in ast.walk(f)
+        if isinstance(node, ast.Return) and node.value
+    }
+    # numbers: pad_block, is_plain; vectors: the others
+    assert returning == {
+        "pad_block", "is_plain", "six", "four", "accumulate", "accumulate_ahead", "pool_vector",
+    }  # fmt: skip

@@ -37,6 +37,7 @@ from .numba_compiler import PrivateCopies  # noqa: E402
 PACKAGE = pathlib.Path(__file__).absolute().parent.parent
 # their text is inlined into loops elsewhere, or says how these are compiled
 SHARED = [
+    PACKAGE / "machine/numba_cache.py",
     PACKAGE / "machine/philox.py",
     PACKAGE / "machine/numba_compiler.py",
     PACKAGE / "machine/atomics.py",
@@ -64,7 +65,14 @@ def loop(
     """
     if function is None:
         return lambda function: loop(function, **options)
-    options = {"nogil": True, "no_cfunc_wrapper": True, "pipeline_class": PrivateCopies, **options}
+    # _nrt said aloud, or one that an inner function calls first would count nothing for its other callers either
+    options = {
+        "nogil": True,
+        "no_cfunc_wrapper": True,
+        "pipeline_class": PrivateCopies,
+        "_nrt": True,
+        **options,
+    }
     compiled = numba.njit(**options)(function)
     compiled._cache = _Cache(origin or function, f".{function.__name__}" if origin else "")
     return compiled
@@ -75,16 +83,16 @@ def part(function: Callable[..., Any]) -> Any:
 
     It would take as long to compile again as all else.
     """
-    # said aloud, or where an inner function calls it first it would count nothing either
+    # _nrt as for loops
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=True)(function)
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Compile a part that makes no arrays and returns none.
+    """Compile a part that makes no arrays, returns none, and calls none that returns one.
 
     A part counts who holds its arrays at every call, by atomic operations on a number that all threads share, so that
     two threads wait for each other: a short product took up to twice as long.  Here nothing is counted, since the
-    caller holds what it hands over.
+    caller holds what it hands over.  An array that is returned all the same would be freed too early.
     """
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(function)
 
