@@ -10,7 +10,7 @@ from numba import types
 
 import rawconv
 from rawconv.layers.cpu import products
-from rawconv.machine.numba_cache import inner, part
+from rawconv.machine.numba_cache import part, uncounted
 
 SOURCES = sorted(pathlib.Path(rawconv.__file__).parent.rglob("*.py"))
 MATRIX, NUMBER = types.Array(types.float32, 2, "C"), types.intp
@@ -27,8 +27,8 @@ def test_a_block_of_products_counts_nothing():
     assert counts(part(sums.py_func), MATRIX, MATRIX, MATRIX, NUMBER, NUMBER, types.boolean)
 
 
-def test_an_inner_function_that_makes_an_array_is_refused():
-    @inner
+def test_an_uncounted_part_that_makes_an_array_is_refused():
+    @uncounted
     def makes(a):
         a[0] = np.empty(3)[0]
 
@@ -40,26 +40,23 @@ def test_an_inner_function_that_makes_an_array_is_refused():
         calls(np.zeros(3))
 
 
-def is_inner(function):
-    return any(ast.unparse(d).split(".")[-1] == "inner" for d in function.decorator_list)
+def is_uncounted(function):
+    return any(ast.unparse(d).split(".")[-1] == "uncounted" for d in function.decorator_list)
 
 
-def test_what_inner_functions_return_is_no_array():
+def test_what_uncounted_parts_return_is_no_array():
     """Its caller would count one holder less, and the memory be freed too early; Numba refuses some of these, but not a
     tuple of arrays, nor an array that was given.
     """
-    inners = [
+    found = [
         function
         for path in SOURCES
         for function in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(function, ast.FunctionDef) and is_inner(function)
+        if isinstance(function, ast.FunctionDef) and is_uncounted(function)
     ]
-    assert len(inners) > 20
+    assert len(found) > 20
     returning = {
-        f.name
-        for f in inners
-        for node in ast.walk(f)
-        if isinstance(node, ast.Return) and node.value
+        f.name for f in found for node in ast.walk(f) if isinstance(node, ast.Return) and node.value
     }
     # numbers: pad_block, is_plain; vectors: the others
     assert returning == {

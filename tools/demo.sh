@@ -13,7 +13,7 @@ echo "Installing rawconv into .venv, which takes a minute or so the first time .
 "$bin/python" -m pip install --quiet --editable .
 
 echo "What layer 4 of the net that comes with rawconv looks for (the first run compiles its loops):"
-shipped=$("$bin/rawconv-visualize" --layer 4 | tail -n 1)
+shipped=$("$bin/rawconv-visualize" --layer 4 --weights rawconv/scenes.h5 | tail -n 1)
 ls "$shipped"/*.png
 
 echo

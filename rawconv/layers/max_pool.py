@@ -15,7 +15,7 @@ from ..files.schema import Record
 from ..machine.arrays import Array, array_module, on_cpu
 from ..machine.buffers import empty
 from ..machine.kernels import launch
-from ..machine.numba_cache import inner, loop
+from ..machine.numba_cache import loop, uncounted
 from ..machine.threads import pieces, run_ranges
 from . import PAPER, Grads, Layer, Rules, Shape
 from .cpu.simd import LANES, larger, load, splat, store, store_whole, where
@@ -189,7 +189,7 @@ def pool(first, last, thread, x, y, switches, kh, kw, sh, sw, top, left):
                 pool_numbers(x.reshape(-1), start, span, y[n, oy, ox], switches[n, oy, ox])
 
 
-@inner
+@uncounted
 def pool_vector(x, start, span):
     """(the largest of LANES channels over a window, where it stands in it, in x's dtype).
 
@@ -238,7 +238,7 @@ def unpool(first, last, thread, dx, dy, switches, kh, kw, sh, sw, top, left, sha
             share(iy, dx[n], dy[n], switches[n], geometry, shared, chosen)
 
 
-@inner
+@uncounted
 def add_vectors(iy, dx, dy, switches, geometry, windows):
     """Row iy of one map: the sum of what the windows over each place send there, LANES channels at a time.
 
@@ -264,7 +264,7 @@ def add_vectors(iy, dx, dy, switches, geometry, windows):
             store(dx, (iy * dx.shape[1] + ix) * channels + c, total)
 
 
-@inner
+@uncounted
 def share(iy, dx, dy, switches, geometry, shared, chosen):
     """The same of few channels, or as `shared` says; chosen: room for a channel's."""
     (kh, kw, sh, sw, top, left), (oh, ow, channels) = geometry, dy.shape

@@ -3,7 +3,7 @@
     @loop                         numba.njit(nogil=True), cached on disk for the next process
     @loop(error_model="numpy")
     @part                         for loops to call, which hold its machine code
-    @inner                        a part that makes no arrays and returns none, for what is called block by block
+    @uncounted                    a part that makes no arrays and returns none, for what is called block by block
 
 The machine code is cached beside the package, or else in the user's own cache folder;
 NUMBA_CACHE_DIR names another one.  A cached file that cannot be read, or is damaged, is compiled
@@ -50,6 +50,10 @@ SHARED = [
     PACKAGE / "layers/cpu/winograd_tiles.py",
 ]
 DIGEST = hashlib.sha256().digest_size
+CALLED_BY_LOOPS = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}  # Python does not call them
 TRIAL = 1 << 17  # bytes written as a trial: about the machine code of one loop
 
 
@@ -65,7 +69,7 @@ def loop(
     """
     if function is None:
         return lambda function: loop(function, **options)
-    # _nrt said aloud, or one that an inner function calls first would count nothing for its other callers either
+    # _nrt said aloud, or one that an uncounted part calls first would count nothing for its other callers either
     options = {
         "nogil": True,
         "no_cfunc_wrapper": True,
@@ -83,18 +87,17 @@ def part(function: Callable[..., Any]) -> Any:
 
     It would take as long to compile again as all else.
     """
-    # _nrt as for loops
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=True)(function)
+    return numba.njit(_nrt=True, **CALLED_BY_LOOPS)(function)  # _nrt as for loops
 
 
-def inner(function: Callable[..., Any]) -> Any:
+def uncounted(function: Callable[..., Any]) -> Any:
     """Compile a part that makes no arrays, returns none, and calls none that returns one.
 
     A part counts who holds its arrays at every call, by atomic operations on a number that all threads share, so that
     two threads wait for each other: a short product took up to twice as long.  Here nothing is counted, since the
     caller holds what it hands over.  An array that is returned all the same would be freed too early.
     """
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(function)
+    return numba.njit(_nrt=False, **CALLED_BY_LOOPS)(function)
 
 
 def folders() -> list[pathlib.Path]:

@@ -6,7 +6,7 @@ asks for the weights of the next one.  To copy them first to where they lie side
 two thirds as long as the products.
 """
 
-from ...machine.numba_cache import inner, loop
+from ...machine.numba_cache import loop, uncounted
 from ...machine.threads import run_ranges, scratch, workers
 from .simd import LANES, REGISTER, accumulate_ahead, add_rows, copies, splat, store_rows
 
@@ -61,7 +61,7 @@ def multiply_columns(first, last, thread, images, inner, matrix, bias, ceiling, 
         write(total[(column - first) * len(images) :], bias, ceiling, y, start)
 
 
-@inner
+@uncounted
 def multiply_rows(images, rows, matrix, filters, columns, sums):
     """sums (vectors of columns, images, LANES), flat = the products with some rows of weights."""
     (count, apart), numbers = images.shape, images.reshape(-1)
@@ -85,7 +85,7 @@ def multiply_rows(images, rows, matrix, filters, columns, sums):
                     add_rows(sums, at, LANES, some, 1)
 
 
-@inner
+@uncounted
 def write(sums, bias, ceiling, y, column):
     """LANES columns of y from their sums, with bias and ReLU."""
     zero = y.dtype.type(0)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...machine.numba_cache import inner, loop
+from ...machine.numba_cache import loop, uncounted
 from ...machine.threads import cut, run_ranges, scratch, workers
 from ..relu import relu_block
 from .gemm import ACCUMULATORS, ceiling_of
@@ -155,7 +155,7 @@ def _shares(blocks, taps, nanoseconds):
     )
 
 
-@inner
+@uncounted
 def pad_block(x, room, block, kh, lengths):
     """Write what a block sees of x, with zeros around it, to room, flat.
 
@@ -181,7 +181,7 @@ def for_all(kind):
     """
     one, two, three = kind(1), kind(2), kind(3)
 
-    @inner
+    @uncounted
     def loops(filters, alone, *arguments):
         if alone:
             by_three, by_one = 0, filters
@@ -203,7 +203,7 @@ def positions_of(vectors):
     """The loop over a block's positions for so many vectors of filters, from filter f on."""
     count = MANY * vectors
 
-    @inner
+    @uncounted
     def sum_filters(f, filters, padded, places, window, weights, y):
         (lines, run), (weight, bias) = window, weights
         zero, at_once = splat(y, y.dtype.type(0)), max(1, DEPTH // run)
@@ -250,7 +250,7 @@ def taps_of(vectors):
     """The loop over a window's numbers, for so many vectors of filters, from filter f on."""
     count = MANY * vectors
 
-    @inner
+    @uncounted
     def add_filters(f, filters, padded, runs, taps, dy, total):
         zero, start = splat(total, total.dtype.type(0)), runs[1] * runs[3] * filters + f
         for k in range(0, len(taps), MANY):
@@ -278,7 +278,7 @@ def add_gradients(first, last, thread, maps, sums, rooms, blocks, shares, of_win
             add_block(room, (starts, rows, lengths[1], lengths[2]), some, given, total, filters)
 
 
-@inner
+@uncounted
 def add_block(padded, runs, taps, dy, total, filters):
     """total += the products of a block with dy; runs: (where rows start, how many of how many
     positions, from one position to the next).

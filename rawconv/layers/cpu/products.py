@@ -10,7 +10,7 @@ far apart as a power of two, only a few would find room in the first cache.
 
 from numba.extending import register_jitable
 
-from ...machine.numba_cache import inner
+from ...machine.numba_cache import uncounted
 from .simd import LANES, accumulate, by_registers, copies, load, splat, store
 from .simd import _add_products as add_products_to
 
@@ -38,7 +38,7 @@ def columns_of(inner, columns):
     return 36, columns // LANES * inner | 1, LANES
 
 
-@inner
+@uncounted
 def multiply_some(a, b, out, sizes, spans, first, last):
     """out[p, rows, columns] = a[p, rows, inner] @ b[p, inner, columns] at the positions p = first ..
     last-1; 0 beside these columns.
@@ -63,7 +63,7 @@ def multiply_some(a, b, out, sizes, spans, first, last):
             )
 
 
-@inner
+@uncounted
 def add_some(a, b, sums, sizes, spans, first, begin, end):
     """sums[p, inner, columns] += a[p, rows, inner].T @ b[p, rows, columns] at the positions p = begin ..
     end-1; first: sums is not set yet, and then 0 beside these.
@@ -83,7 +83,7 @@ def add_some(a, b, sums, sizes, spans, first, begin, end):
         add(a[p, top:bottom, start:stop], b[p, top:bottom], total[start - at : stop - at], first)
 
 
-@inner
+@uncounted
 def clear_columns(rows, first, last):
     """rows[:, first:last] = 0, which as an assignment of slices takes Numba a second to compile."""
     for row in range(len(rows)):
@@ -94,7 +94,7 @@ def clear_columns(rows, first, last):
 def products_of(count):
     """The loop that multiplies `count` rows by one vector of columns."""
 
-    @inner
+    @uncounted
     def multiply_rows(a, row, b, column, out):
         size, inner = a.itemsize, a.shape[1]
         across, line = a.strides[0] // size, out.strides[0] // size
@@ -115,7 +115,7 @@ def products_of(count):
 many, few = products_of(ROWS), products_of(REST)
 
 
-@inner
+@uncounted
 def multiply(a, b, out):
     """out = a @ b; up to REST - 1 rows more are written."""
     whole = len(a) // ROWS * ROWS
@@ -129,7 +129,7 @@ def multiply(a, b, out):
 def sums_of(count, vectors):
     """The loop that adds products to `count` rows and so many vectors of columns of a total."""
 
-    @inner
+    @uncounted
     def add_sums(a, b, total, k, column, begin):
         size = total.itemsize
         line = total.strides[0] // size
@@ -153,7 +153,7 @@ def sums_of(count, vectors):
 add_many, add_few = sums_of(SUMS, WIDE), sums_of(LEFT, 1)
 
 
-@inner
+@uncounted
 def add(a, b, total, first):
     """total += a.T @ b; first: instead of whatever it was."""
     # of 16, 32, ... rows, whole pairs of blocks leave whole ones of LEFT

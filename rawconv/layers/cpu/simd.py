@@ -34,7 +34,7 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, overload, register_model
 from numba.np.arrayobj import make_array
 
-from ...machine.numba_cache import inner
+from ...machine.numba_cache import uncounted
 
 LANES = 16
 # for which Numba compiles: "" with NUMBA_CPU_NAME=generic, whose machine code other processors take from the cache
@@ -209,7 +209,7 @@ def copies(typing, vector, count):
     return kind(vector, count), generate
 
 
-@inner
+@uncounted
 def accumulate(sums, a, i, step, along, b, j, down, count):
     """sums[n] += the sum over k < count of a[i + n * step + k * along] * the vector at b[j + k * down].
 
@@ -221,7 +221,7 @@ def accumulate(sums, a, i, step, along, b, j, down, count):
     return sums
 
 
-@inner
+@uncounted
 def accumulate_ahead(sums, a, i, step, b, j, down, count, ahead):
     """accumulate, along 1; and what lies `ahead` numbers after the vectors begins to come from memory, for
     the next sums.

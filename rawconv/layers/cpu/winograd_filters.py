@@ -6,7 +6,7 @@ ordered anew before.
 
 import numpy as np
 
-from ...machine.numba_cache import inner, part
+from ...machine.numba_cache import part, uncounted
 from .simd import LANES, load, store
 from .winograd_tiles import HALF, clear, filter_to_tiles, tiles_to_filter
 
@@ -38,7 +38,7 @@ def transform(weight, tiles, channels, at, left, right, taps_of):
                     filter_to_tiles(some, c * LANES, LANES * LANES, tiles, row + c, half)
 
 
-@inner
+@uncounted
 def is_plain(weight, corners, turned):
     """Whether nothing need be folded or padded, so that the loops read and write the weight itself."""
     height, width, channels, filters = weight.shape
@@ -46,7 +46,7 @@ def is_plain(weight, corners, turned):
     return whole and height == 3 and width == 3 and len(corners) == 1 and not turned
 
 
-@inner
+@uncounted
 def cut(weight, some, first, f, corners, steps):
     """some[3 * i + j, c, k] = tap (i, j) of the folded channel first + c of filter f + k, where there is one."""
     (height, width, channels, filters), (down, across) = weight.shape, steps
@@ -63,7 +63,7 @@ def cut(weight, some, first, f, corners, steps):
         c += count
 
 
-@inner
+@uncounted
 def copy(given, i, out, j, count):
     """LANES numbers from the place i, or only as many as there are, to the place j."""
     if count >= LANES:
@@ -74,7 +74,7 @@ def copy(given, i, out, j, count):
             out[j + k] = given[i + k]
 
 
-@inner
+@uncounted
 def cut_turned(weight, some, first, f, corners, steps):
     """some[3 * i + j, k, c] = tap (2 - i, 2 - j) of the folded channel first + c of filter f + k."""
     (height, width, channels, filters), (down, across) = weight.shape, steps
@@ -108,7 +108,7 @@ def transform_back(tiles, weight, at, first, last, taps_of):
                 paste(some, weight, c, f, corners, steps)
 
 
-@inner
+@uncounted
 def paste(some, weight, c, f, corners, steps):
     """The reverse of cut, of one folded channel; some: (9, LANES)."""
     (height, width, channels, filters), (down, across) = weight.shape, steps

@@ -11,14 +11,14 @@ that never leave the first-level cache, then along the rows: 36 values at once w
 the registers, 6 do.
 """
 
-from ...machine.numba_cache import inner
+from ...machine.numba_cache import uncounted
 from . import winograd_points as points
 from .simd import LANES, bounded, load, store
 
 HALF = 36 * LANES
 
 
-@inner
+@uncounted
 def six(array, i, step):
     """Six vectors, `step` numbers apart."""
     return (
@@ -27,7 +27,7 @@ def six(array, i, step):
     )  # fmt: skip
 
 
-@inner
+@uncounted
 def four(array, i, step):
     return (
         load(array, i),
@@ -47,7 +47,7 @@ def transform_of(transform, read, count):
     `read` takes.
     """
 
-    @inner
+    @uncounted
     def tiles_in(folded, tiles, start, rectangle, half):
         top, left, down, across, high, wide = rectangle
         channels, line = folded.shape[2], folded.shape[1] * folded.shape[2]
@@ -79,7 +79,7 @@ gradients_to_tiles = transform_of(
 )  # A dy AT of every tile dy of high by wide gradients
 
 
-@inner
+@uncounted
 def tiles_out(tiles, offsets, y, start, rectangle, channels, half):
     """y = AT m A + bias of every tile m, kept within the two bounds; offsets: (bias, bounds).
 
@@ -109,7 +109,7 @@ def tiles_out(tiles, offsets, y, start, rectangle, channels, half):
                         store(y, at + j * line, bounded(t[j] + offset, low, most))
 
 
-@inner
+@uncounted
 def filter_to_tiles(taps, at, step, tiles, row, half):
     """G w GT of one channel of LANES filters, to a row of tiles (36, rows, LANES); the 9 taps w stand in `taps` at
     `at`, at + step, ...
@@ -127,7 +127,7 @@ def filter_to_tiles(taps, at, step, tiles, row, half):
             store(tiles, (6 * i + j) * plane + place, t[j])
 
 
-@inner
+@uncounted
 def tiles_to_filter(tiles, place, taps, at, step, half):
     """GT u G of LANES filters u, which stand in the 36 planes of tiles at `place`, to taps at `at`, at + step, ..."""
     plane = tiles[0].size
@@ -141,7 +141,7 @@ def tiles_to_filter(tiles, place, taps, at, step, half):
             store(taps, at + (3 * i + j) * step, t[j])
 
 
-@inner
+@uncounted
 def fold(x, folded, left, order, geometry):
     """One image; see Fold.  folded: of the channels from `left` on.  Zero outside x, and in the
     channels that pad it to whole vectors.
@@ -167,14 +167,14 @@ def fold(x, folded, left, order, geometry):
             clear(out[max(0, order.size * channels - left) :])
 
 
-@inner
+@uncounted
 def clear(numbers):
     """numbers[:] = 0, which as an assignment takes Numba longer to compile."""
     for i in range(len(numbers)):
         numbers[i] = 0
 
 
-@inner
+@uncounted
 def unfold(folded, x, left, order, geometry):
     """The transpose of a fold by stride, every pixel of x being one of folded, whose channels are those from
     `left` on.
