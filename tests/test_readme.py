@@ -98,6 +98,13 @@ def lend_packages(environment):
     (site / "lent.pth").write_text(sysconfig.get_path("purelib"))
 
 
+def test_the_demo_names_the_net_of_each_figure():
+    """Without --weights its first figure would be of the net that an earlier demo trained, not of the shipped one."""
+    figures = re.findall(r"rawconv-visualize.*", (ROOT / "tools/demo.sh").read_text())
+    assert len(figures) == 2
+    assert "--weights rawconv/scenes.h5" in figures[0] and '--weights "$run/' in figures[1]
+
+
 def test_the_python_runs(folder, monkeypatch):
     monkeypatch.chdir(folder)
     for block in blocks("python"):
