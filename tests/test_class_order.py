@@ -18,7 +18,7 @@ from rawconv.data.subset import in_order, together
 from rawconv.errors import RawconvError
 from rawconv.files.csv_text import csv_text, read_csv
 from rawconv.machine.arrays import Device
-from rawconv.training import runs
+from rawconv.training import runs, testing
 
 SMALL = dict(device=Device(), say=lambda line: None)
 
@@ -50,7 +50,7 @@ def test_classes_go_by_their_names(photos):
     """
     checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "photos"})
     checkpoint.save("b.h5", net_of(["emu", "cat", "dog"], [2, 0, 1]), {"data": "photos"})
-    a, b = (runs.test_checkpoint(f"{name}.h5", None, out=name, **SMALL) for name in "ab")
+    a, b = (testing.test_checkpoint(f"{name}.h5", None, out=name, **SMALL) for name in "ab")
     assert (
         a["top1"] == b["top1"]
         and a["loss"] == pytest.approx(b["loss"], abs=1e-6)
@@ -74,7 +74,7 @@ def test_other_classes_are_refused_by_name(photos):
     with pytest.raises(
         RawconvError, match=r"photos lacks yak, gnu and a\.h5 does not know emu"
     ) as error:
-        runs.test_checkpoint("a.h5", None, **SMALL)
+        testing.test_checkpoint("a.h5", None, **SMALL)
     sentence(error)
     checkpoint.save(
         "b.h5",
@@ -114,18 +114,19 @@ def test_what_is_tested_is_said(split, count, photos):
 def test_a_folder_of_test_images_alone_is_tested_whole(photos, capfd):
     checkpoint.save("a.h5", net_of(["cat", "dog", "emu"]), {"data": "photos/train"})
     for split in (None, "all", "test"):
-        found = runs.test_checkpoint("a.h5", "photos/test", split=split, out="t", **SMALL)
+        found = testing.test_checkpoint("a.h5", "photos/test", split=split, out="t", **SMALL)
         assert found["pictures"] == 9 and found["split"] == (split or "all")
     assert "held out" not in capfd.readouterr().err
     assert (
-        runs.test_checkpoint("a.h5", "photos/test", split="val", out="t", **SMALL)["pictures"] == 3
+        testing.test_checkpoint("a.h5", "photos/test", split="val", out="t", **SMALL)["pictures"]
+        == 3
     ), "a tenth, one of each class"
     for own in (None, "photos/train", str(photos / "train")):
-        assert runs.test_checkpoint("a.h5", own, out="t", **SMALL)["pictures"] == 3, (
+        assert testing.test_checkpoint("a.h5", own, out="t", **SMALL)["pictures"] == 3, (
             "what the net was not trained on"
         )
     with pytest.raises(RawconvError, match="has no pictures for tests"):
-        runs.test_checkpoint("a.h5", None, split="test", out="t", **SMALL)
+        testing.test_checkpoint("a.h5", None, split="test", out="t", **SMALL)
 
 
 def test_training_images_are_no_tests(photos):
@@ -137,8 +138,8 @@ def test_training_images_are_no_tests(photos):
         shutil.rmtree(photos / name)
     for _ in range(2):
         with pytest.raises(RawconvError, match="photos has no pictures for tests"):
-            runs.test_checkpoint("a.h5", "photos", split="test", out="t", **SMALL)
-        assert runs.test_checkpoint("a.h5", "photos", out="t", **SMALL)["split"] == "all"
+            testing.test_checkpoint("a.h5", "photos", split="test", out="t", **SMALL)
+        assert testing.test_checkpoint("a.h5", "photos", out="t", **SMALL)["split"] == "all"
         (photos / "test").mkdir(exist_ok=True)
         shutil.copy(photos / "train/cat/0.png", photos / "test/1.png")
 
@@ -150,10 +151,10 @@ def test_accents_as_one_character_or_two_are_the_same_class(photos):
     checkpoint.save("a.h5", net_of([apart, "cat", "dog"]), {"data": "elsewhere"})
     checkpoint.save("b.h5", net_of([joined, "cat", "dog"]), {"data": "elsewhere"})
     for net in ("a.h5", "b.h5"):
-        assert runs.test_checkpoint(net, "photos/train", out="t", **SMALL)["pictures"] == 15
+        assert testing.test_checkpoint(net, "photos/train", out="t", **SMALL)["pictures"] == 15
     checkpoint.save("c.h5", net_of([joined, apart, "cat", "dog"]), {"data": "elsewhere"})
     with pytest.raises(RawconvError, match="photos/train lacks cafe"):
-        runs.test_checkpoint("c.h5", "photos/train", out="t", **SMALL)
+        testing.test_checkpoint("c.h5", "photos/train", out="t", **SMALL)
 
 
 def test_splits_together(tmp_path):

@@ -16,8 +16,10 @@ from rawconv.errors import RawconvError, UsageError
 from rawconv.machine.arrays import Device
 from rawconv.training import evaluation, runs
 from rawconv.training.evaluation import evaluate
+from rawconv.training.gradient_check import check_gradients
 from rawconv.training.optimizer import SGD
 from rawconv.training.step import train_step
+from rawconv.training.trained_on import data_of
 
 
 def rows(path):
@@ -97,7 +99,7 @@ def trained(folder):
 def test_training_writes_the_accuracy_of_each_class(trained, folder):
     run, done = trained
     last = checkpoint.load(run / "last.h5")
-    data = runs.data_of(last.net, run, last.info)
+    data = data_of(last.net, run, last.info)
     want = evaluate(last.net, data.val, Device())
     table = rows(run / "classes.csv")
     assert [list(row.values())[:3] for row in table] == [
@@ -222,4 +224,4 @@ def test_a_weighted_step_is_the_step_over_repeated_images(folder):
 
 def test_check_grads_takes_the_weights_in(folder):
     run = runs.start("lenet", str(folder), changes={"class_weights": "balanced"})
-    assert max(runs.check_gradients(run, say=lambda line: None).values()) < 1e-5
+    assert max(check_gradients(run, say=lambda line: None).values()) < 1e-5

@@ -39,7 +39,7 @@ MANY = {
     "tools/bench_step.torchs": "all that a step of the witness depends on",
     "training/loop.train": OPTIONS,
     "training/step.train_step": "a step without a run, for tests and benchmarks: all that it depends on",
-    "training/runs.test_checkpoint": OPTIONS,
+    "training/testing.test_checkpoint": OPTIONS,
     "visualize/top_activations.scan": OPTIONS,
     "visualize/earlier_scans.scan_once": OPTIONS,
 }

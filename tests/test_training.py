@@ -19,8 +19,9 @@ from rawconv import checkpoint
 from rawconv.data import Split
 from rawconv.errors import RawconvError, UsageError
 from rawconv.machine.arrays import Device
-from rawconv.training import runs
+from rawconv.training import runs, testing
 from rawconv.training.evaluation import evaluate
+from rawconv.training.gradient_check import check_gradients
 from rawconv.training.log import LISTS
 from rawconv.training.loop import TIMES, train
 from rawconv.training.step import hits
@@ -192,17 +193,17 @@ def test_check_gradients_passes_and_catches_a_wrong_layer(monkeypatch):
     from rawconv.layers.lrn import LRN
 
     run = runs.start("zf32", "scenes:60")
-    errors = runs.check_gradients(run, say=lambda line: None)
+    errors = check_gradients(run, say=lambda line: None)
     assert set(errors) == {".".join(key) for key in run.net.params} and max(errors.values()) < 1e-5
     monkeypatch.setattr(LRN, "backward", lambda self, dy, x: (dy, {}))
     with pytest.raises(RawconvError, match="gradients are wrong"):
-        runs.check_gradients(run, say=lambda line: None)
+        check_gradients(run, say=lambda line: None)
 
 
 def test_check_gradients_passes_a_trained_net_whose_loss_hardly_changes():
     """The shipped net is sure of its own pictures: their slopes are little more than rounding."""
     run = runs.start(None, "scenes:60", weights=checkpoint.shipped())
-    assert max(runs.check_gradients(run, say=lambda line: None).values()) < 1e-5
+    assert max(check_gradients(run, say=lambda line: None).values()) < 1e-5
 
 
 def test_a_run_that_stops_early_says_so_and_which_snapshots_there_are_not(tmp_path, monkeypatch):
@@ -274,7 +275,7 @@ def test_bad_words_get_one_sentence(tmp_path, monkeypatch, words, code, message)
 
 def test_test_only_refuses_a_way_to_convolve_that_the_device_lacks(undisturbed):
     with pytest.raises(UsageError, match="--conv winograd is for the CPU, and this is gpu:0"):
-        runs.test_checkpoint(undisturbed / "last.h5", None, Device(0), conv="winograd")
+        testing.test_checkpoint(undisturbed / "last.h5", None, Device(0), conv="winograd")
 
 
 def test_resume_refuses_other_options_and_weights_without_state(undisturbed):

@@ -19,7 +19,7 @@ from rawconv.layers.lrn import LRN
 from rawconv.layers.relu import ReLU
 from rawconv.machine.arrays import Device
 from rawconv.net import Net
-from rawconv.training import runs
+from rawconv.training import testing
 from rawconv.visualize.shortcuts import classify
 from rawconv.visualize.top_activations import scan
 
@@ -114,7 +114,9 @@ def test_a_sound_net_has_no_fault(place):
     result = CliRunner().invoke(info, ["net.h5", "--json"])
     assert "fault" not in json.loads(result.stdout) and not result.stderr
     assert (
-        runs.test_checkpoint("net.h5", None, Device(), lambda line: None, out="tested")["pictures"]
+        testing.test_checkpoint("net.h5", None, Device(), lambda line: None, out="tested")[
+            "pictures"
+        ]
         == 6
     )
     assert len(classify(net_with(), np.zeros((2, 12, 12, 3), np.uint8))) == 2

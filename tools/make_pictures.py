@@ -40,7 +40,7 @@ from rawconv.report.fonts import length, write
 from rawconv.report.liked import find_liked
 from rawconv.report.look import Look
 from rawconv.report.pages import image_page, layer_pages
-from rawconv.training import runs
+from rawconv.training import testing
 from rawconv.visualize.controls import control
 from rawconv.visualize.forward_pass import forward_pass
 from rawconv.visualize.images import display
@@ -344,7 +344,7 @@ def tested(name):
     """What rawconv-train --test-only --views 10 draws of the shipped net."""
     with tempfile.TemporaryDirectory() as place:
         words = {"say": lambda line: None, "views": 10, "out": place}
-        runs.test_checkpoint(ROOT / "rawconv/scenes.h5", "scenes", choose_device("cpu"), **words)
+        testing.test_checkpoint(ROOT / "rawconv/scenes.h5", "scenes", choose_device("cpu"), **words)
         with Image.open(pathlib.Path(place, name)) as image:
             return image.convert("RGB")
 

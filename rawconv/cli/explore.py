@@ -159,7 +159,7 @@ def _session(load, run, images, weights, data):
     from ..data.images import read
     from ..explore.session import Session
     from ..files.run_folders import result_folder
-    from ..training.runs import data_of
+    from ..training.trained_on import data_of
 
     weights = pathlib.Path(weights or checkpoint.default())
     net, info = load(weights)

@@ -58,7 +58,7 @@ def _asked_why(net, images, beside):
 
 def _data_beside(job, beside):
     """(the data set whose pictures the maps are scanned for, or None; why there is none, a sentence)."""
-    from ..training.runs import data_of
+    from ..training.trained_on import data_of
 
     if job.look.control or not (job.look.patches or beside.report):
         return None, ""

@@ -190,8 +190,10 @@ def main(
     from ..data.sources import source_text
     from ..machine.distributed import choose_device, init_distributed
     from ..training import runs
+    from ..training.gradient_check import check_gradients
     from ..training.recipes import FIELDS
     from ..training.step_graph import check_graph
+    from ..training.testing import test_checkpoint
 
     changes = {
         FIELDS.get(name, name): value for name, value in changes.items() if value is not None
@@ -206,7 +208,7 @@ def main(
             refuse_existing(out)
         with choose_device(device, ranks, say, tf32) as device, contextlib.ExitStack() as held:
             if test_only:
-                results = runs.test_checkpoint(
+                results = test_checkpoint(
                     weights,
                     data,
                     device,
@@ -239,7 +241,7 @@ def main(
             if workspace:
                 runs.limit_columns(run.net, workspace)
             if check_grads:
-                return finish(None, runs.check_gradients(run, speak), as_json)
+                return finish(None, check_gradients(run, speak), as_json)
             _check_batch(run, device, ranks)
             folder = ranks.broadcast(_folder(run, out, held) if ranks.rank == 0 else None)
             results = runs.train_run(

@@ -216,7 +216,7 @@ def _of_data(job, data, split, report):
     all processes but the first, which share the scan alone.
     """
     from ..report import figure2
-    from ..training.runs import data_of
+    from ..training.trained_on import data_of
 
     net, look, top, ranks = job.net, job.look, job.top, job.ranks
     # a net that names no data set was trained elsewhere: no picture of this one need be held out

@@ -16,7 +16,7 @@ from ..errors import RawconvError, UsageError
 from ..layers.dropout import Dropout
 from ..training.optimizer import Schedule
 from ..training.recipes import Recipe
-from ..training.runs import data_of
+from ..training.trained_on import data_of
 from ..visualize.scan_record import fingerprint as weights_key
 from .ablation_table import BASES, rows
 

@@ -22,7 +22,8 @@ from ..machine.arrays import Device, to_cpu
 from ..net import Net
 from ..report.figure2 import read_images
 from ..training.evaluation import VIEWS
-from ..training.runs import data_of, limit_columns
+from ..training.runs import limit_columns
+from ..training.trained_on import data_of
 from ..visualize.class_number import class_number
 from ..visualize.forward_pass import WORKSPACE
 from ..visualize.scan_record import data_key, fingerprint

@@ -16,7 +16,7 @@ from ..files.run_folders import clean
 from ..machine.arrays import to_cpu
 from ..training.log import read_log
 from ..training.recipes import Recipe
-from ..training.runs import data_of
+from ..training.trained_on import data_of
 from ..visualize.controls import untrained
 from ..visualize.scan_record import fingerprint
 from . import trained

@@ -1,4 +1,4 @@
-"""From a user's words to a training run: which data, which net, which recipe; begin, resume, test, check.
+"""From a user's words to a training run: which data, which net, which recipe; begin, resume, train.
 
 run = start(model="zf64", data="photos/")           a Run: net, data, recipe
 results = train_run(run, pathlib.Path("runs/mine"), choose_device("auto"))
@@ -7,7 +7,7 @@ results = train_run(run, pathlib.Path("runs/mine"), choose_device("auto"))
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,32 +15,25 @@ import numpy as np
 
 from .. import checkpoint, models, soundness
 from ..data import DataSet, mean_image, open_data
-from ..data.augment import prepare
 from ..data.class_match import matched
 from ..data.colour import principal
 from ..data.identity import fingerprint
-from ..data.preprocessing import preprocess, stored_size
-from ..data.sources import absolute
-from ..data.subset import together
+from ..data.preprocessing import stored_size
 from ..errors import RawconvError, UsageError
 from ..files.locks import locked
-from ..files.run_folders import new_folder, result_folder
 from ..layers.conv import Conv
-from ..layers.softmax import softmax_cross_entropy
 from ..net import Net
-from . import evaluation
 from .loop import options, train
 from .optimizer import Schedule
 from .recipes import Recipe, recipe_of
 from .release import tell_other_release
+from .trained_on import open_named
 
 if TYPE_CHECKING:
     import os
 
-    from ..data.dataset import Split
     from ..files.messages import Say
     from ..machine.arrays import Device
-    from ..machine.communicator import Ranks
 
 
 class Run(NamedTuple):
@@ -154,7 +147,7 @@ def resume(path: str | os.PathLike[str], options_given: Mapping[str, Any], say: 
             f"{file} is damaged: it keeps pictures in {stored_size(saved.net)} pixels, and its recipe in "
             f"{chosen.stored}. {checkpoint.REMEDY}"
         )
-    images = matched(_open(file, saved.info, data, chosen.stored), saved.net.classes, file)
+    images = matched(open_named(file, saved.info, data, chosen.stored), saved.net.classes, file)
     _check_same_images(saved, images, file, data, say)
     kept = options(saved.net) | saved.info.get("options", {})
     choose_conv(saved.net, kept["conv"])
@@ -253,202 +246,6 @@ def train_run(
         "stopped_early": last["epoch"] < run.recipe.epochs,
         **last,
     }
-
-
-SPLITS = {
-    "train": "training pictures",
-    "val": "validation pictures",
-    "test": "test pictures",
-    "all": "pictures, all",
-}
-
-
-def test_checkpoint(
-    weights: str | os.PathLike[str] | None,
-    data: str | None,
-    device: Device,
-    say: Say = print,
-    workspace: int = 256,
-    conv: str = "auto",
-    views: int = 1,
-    out: str | os.PathLike[str] | None = None,
-    ranks: Ranks | None = None,
-    split: str | None = None,
-) -> dict[str, Any]:
-    """Test a checkpoint (by default the newest) on its own data set, or on another with the same classes.
-
-    split: "train", "val", "test" or "all" of its images; by default those for validation, or all of
-    a folder without any that the net was not trained on. The results are written into the new
-    folder `out`, by default beside the checkpoint; see evaluation.write.
-    """
-    file = weights or checkpoint.default()
-    saved = checkpoint.load(file)
-    soundness.check_scores(saved.net)
-    own = data is None or absolute(data) == absolute(saved.info.get("data", ""))
-    whole, test = split not in ("train", "val") and not own, split in ("test", "all")
-    images = matched(
-        data_of(saved.net, file, saved.info, data, whole, test), saved.net.classes, file,
-        wnids=saved.info.get("wnids", ()),
-    )  # fmt: skip
-    split = split or ("all" if images.val is images.train else "val")
-    tested = _tested_split(images, split)
-    soundness.check_net(saved.net)
-    choose_conv(saved.net, conv, device)
-    limit_columns(saved.net, workspace)
-    answers = evaluation.answer(saved.net.to(device), tested, device, views, ranks, progress=True)
-    _check_answers(saved.net, tested, answers)
-    results: dict[str, Any] = {
-        "checkpoint": str(file),
-        "data": images.source,
-        "split": split,
-        "pictures": len(tested),
-    }
-    accuracies = evaluation.per_class(tested.labels, answers.above < 1, len(images.classes))
-    results |= {"views": views} | evaluation.measures(answers)
-    results |= {"balanced_top1": evaluation.balanced_top1(accuracies)}
-    results["per_class"] = dict(zip(images.classes, accuracies, strict=True))
-    say(f"{file} on the {len(tested)} {SPLITS[split]} of {images.source}, views: {views}")
-    say("loss {loss:.4f}  top-1 {top1:.2%}  top-5 {top5:.2%}".format(**results))
-    say(evaluation.lowest(images.classes, accuracies))
-    for k, j, count in evaluation.confused(
-        evaluation.confusion(tested.labels, answers, len(images.classes))
-    ):
-        say(f"{images.classes[k]} taken for {images.classes[j]}: {count}")
-    if ranks and ranks.rank:
-        return results
-    folder = (
-        Path(out) if out else new_folder(*result_folder(file, saved.net, images.source, "test"))
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    return (
-        {"folder": str(folder)}
-        | results
-        | evaluation.write(folder, tested, images.classes, answers, results)
-    )
-
-
-def _check_answers(net: Net, split: Split, answers: evaluation.Answers) -> None:
-    """RawconvError: an answer is not finite; it names the layer where that began."""
-    odd = np.flatnonzero(~np.isfinite(answers.own))[:1]
-    soundness.check_finite(net, answers.own, preprocess(net, split.read(odd)) if len(odd) else None)
-
-
-def _tested_split(data: DataSet, split: str) -> Split:
-    """Return the Split to be tested.  RawconvError: the data have no such split."""
-    if split == "all":
-        parts = [part for part in dict.fromkeys((data.train, data.val, data.test)) if part]
-        return together(parts) if len(parts) > 1 else parts[0]
-    chosen = getattr(data, split)
-    if chosen is None:
-        raise RawconvError(
-            f"{data.source} has no pictures for tests; name --split train, val or all."
-        )
-    return chosen
-
-
-def data_of(
-    net: Net,
-    weights: object,
-    info: Mapping[str, Any],
-    data: str | None = None,
-    whole: bool = False,
-    test: bool = False,
-) -> DataSet:
-    """Open the data set called `data`, or the one that `info` names, in the size of a net's images.
-
-    weights, info: the checkpoint's path and what it says of its training.
-    whole, test: as in open_data.
-    """
-    return _open(weights, info, data, stored_size(net), whole, test)
-
-
-def _open(
-    weights: object,
-    info: Mapping[str, Any],
-    data: str | None,
-    size: int,
-    whole: bool = False,
-    test: bool = False,
-) -> DataSet:
-    source = data or info.get("data")
-    if not source:
-        raise UsageError(f"{weights} does not name its data set; name one with --data.")
-    try:
-        return open_data(source, size, whole=whole, test=test)
-    except UsageError as error:
-        if data:
-            raise
-        raise UsageError(
-            f"{weights} was trained on {source:.1000}, which is not here; name it, or other pictures, with --data."
-        ) from error
-
-
-def check_gradients(
-    run: Run,
-    say: Say = print,
-    images: int = 4,
-    directions: int = 2,
-    steps: Sequence[float] = (1e-7, 1e-6, 1e-5, 1e-4),
-    limit: float = 1e-5,
-) -> dict[str, float]:
-    """Compare the gradient of the loss with (loss(w + h d) - loss(w - h d)) / 2h for every
-    parameter, in float64.
-
-    d: random directions.  h: each of `steps`, of which the best counts: a small one is lost in
-    rounding where the loss hardly changes, a large one crosses the kinks of more ReLUs.
-    Biases that are zero are replaced by random ones first: in the zeros around an image they would
-    lie on the ReLU's kink.  Returns {"layer.parameter": relative error}.
-    RawconvError: one exceeds `limit`.
-    """
-    rng = np.random.default_rng(0)
-    net, ids = run.net.astype("float64"), np.arange(min(images, len(run.data.train)))
-    # of other classes: right ones leave a trained net slopes near 0, where rounding is all there is
-    labels = (run.data.train.labels[ids] + 1) % len(run.data.classes)
-    rng_key = (run.seed, 0, ids)
-    weights = np.array(run.recipe.class_weights) if run.recipe.class_weights else None
-    choose_conv(net, "gemm")
-    for value in net.params.values():
-        if not value.any():
-            value += 0.1 * rng.standard_normal(value.shape)
-    x = prepare(
-        run.data.train.read(ids), net.pixel_mean, net.shape[:2], rng_key, run.recipe.crop, "float64"
-    )
-
-    def loss() -> Any:
-        return softmax_cross_entropy(
-            net.forward(x, rng_key=rng_key, keep=False)[0], labels, weights
-        )[0]
-
-    logits, caches = net.forward(x, rng_key=rng_key)
-    _, grads = net.backward(
-        softmax_cross_entropy(logits, labels, weights)[1], caches, stop=next(iter(net.nodes))
-    )
-    errors = {}
-    for (layer, name), value in net.params.items():
-        worst = 0.0
-        for _ in range(directions):
-            direction = rng.standard_normal(value.shape) * value.std()
-            ours = float((grads[layer][name] * direction).sum())
-            worst = max(worst, min(_slope_error(loss, value, direction, h, ours) for h in steps))
-        errors[f"{layer}.{name}"] = worst
-        say(f"{layer + '.' + name:14s} relative error {worst:.1e}")
-    if max(errors.values()) > limit:
-        raise RawconvError(
-            f"The gradients are wrong: relative error {max(errors.values()):.1e}, allowed {limit:.0e}."
-        )
-    return errors
-
-
-def _slope_error(
-    loss: Callable[[], Any], value: Any, direction: Any, step: float, ours: float
-) -> float:
-    """Return by how much the slope of the loss along a direction differs from ours, relatively."""
-    value += step * direction
-    up = loss()
-    value -= 2 * step * direction
-    slope = (up - loss()) / (2 * step)
-    value += step * direction
-    return float(abs(slope - ours) / max(abs(slope), abs(ours), 1e-8))
 
 
 def balanced(labels: np.ndarray, classes: int) -> list[float]:
