@@ -1,4 +1,4 @@
-"""Test a checkpoint: loss, top-1 and top-5 on the pictures that it was not trained on, and what it takes for what."""
+"""Test a checkpoint on a split of a data set: loss, top-1, top-5, and which classes it confuses."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_checkpoint(
 ) -> dict[str, Any]:
     """Test a checkpoint (by default the newest) on its own data set, or on another with the same classes.
 
-    split: "train", "val", "test" or "all" of its images; by default those for validation, or all of
-    a folder without any that the net was not trained on. The results are written into the new
+    split: "train", "val", "test" or "all" of its images; by default those for validation; of a folder that
+    has none, and that the net was not trained on, all. The results are written into the new
     folder `out`, by default beside the checkpoint; see evaluation.write.
     """
     file = weights or checkpoint.default()
