@@ -18,7 +18,8 @@ done
 
 . tools/environment.sh
 echo "Installing rawconv and what its tests need into .venv ..."
-pip=("$bin/python" -m pip install --quiet)
+# Bytecode of all that is installed takes as long as the rest of it; the tests keep that of what they import.
+pip=("$bin/python" -m pip install --quiet --no-compile)
 # What Numba compiled for an earlier `pip install .` outlives its removal, and would hide this checkout.
 "$bin/python" -m pip uninstall --quiet --yes rawconv 2>/dev/null || true
 rm -rf .venv/lib/python*/site-packages/rawconv .venv/Lib/site-packages/rawconv
