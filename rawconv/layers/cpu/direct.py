@@ -30,13 +30,13 @@ from .simd import (
     accumulate_at,
     add_rows,
     by_registers,
+    clear,
     copies,
     numbers,
     repeated,
     splat,
     store_rows,
 )
-from .winograd_tiles import clear
 
 MOST_WEIGHTS = 640_000  # numbers of all filters; more are read too often: columns lose less
 # positions of the output, or numbers of a window, whose sums are in registers at once

@@ -13,6 +13,7 @@ instruction.
     copies(v, 8)                (v, v, v, v, v, v, v, v); the number is a constant
     numbers(a, i, 8)            (a[i], ..., a[i + 7])
     repeated(a, i, 2, 8)        8 times the 2 vectors that lie side by side from a[i] on
+    clear(a)                    a[:] = 0
     store_rows(a, i, n, s, 2)   the vectors of s, 2 side by side from a[i] on, 2 from a[i + n] on, ...
     add_rows(a, i, n, s, 2)     the same, added to what is there
     accumulate(...)             a micro-kernel of products: sums that stay in registers
@@ -207,6 +208,13 @@ def copies(typing, vector, count):
         return context.make_tuple(builder, kind, [arguments[0]] * kind.count)
 
     return kind(vector, count), generate
+
+
+@uncounted
+def clear(a):
+    """a[:] = 0, which as an assignment takes Numba longer to compile."""
+    for i in range(len(a)):
+        a[i] = 0
 
 
 @uncounted

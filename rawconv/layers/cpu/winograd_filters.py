@@ -7,8 +7,8 @@ ordered anew before.
 import numpy as np
 
 from ...machine.numba_cache import part, uncounted
-from .simd import LANES, load, store
-from .winograd_tiles import HALF, clear, filter_to_tiles, tiles_to_filter
+from .simd import LANES, clear, load, store
+from .winograd_tiles import HALF, filter_to_tiles, tiles_to_filter
 
 
 @part

@@ -13,7 +13,7 @@ the registers, 6 do.
 
 from ...machine.numba_cache import uncounted
 from . import winograd_points as points
-from .simd import LANES, bounded, load, store
+from .simd import LANES, bounded, clear, load, store
 
 HALF = 36 * LANES
 
@@ -165,13 +165,6 @@ def fold(x, folded, left, order, geometry):
                         else:
                             clear(block)
             clear(out[max(0, order.size * channels - left) :])
-
-
-@uncounted
-def clear(numbers):
-    """numbers[:] = 0, which as an assignment takes Numba longer to compile."""
-    for i in range(len(numbers)):
-        numbers[i] = 0
 
 
 @uncounted
