@@ -3,12 +3,14 @@
 import datetime
 import json
 import pathlib
+import shlex
 
 import click
 import numpy as np
 import pytest
 from PIL import Image
 
+from rawconv.cli import rawconv
 from rawconv.layers.cpu import AUTO_VERSION
 
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
@@ -170,6 +172,40 @@ def test_what_was_interrupted_goes_on(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "AUTO_VERSION", AUTO_VERSION + 1)
     tool.measure("it", tmp_path)
     assert asked[6:] == [*nets, about["command"]]
+
+
+def commands_of_numbers():
+    """Every command of docs/numbers, but those of histories, which speak of options that are gone."""
+    for path in sorted((TOOLS.parent / "docs/numbers").glob("*.json")):
+        if not path.stem.endswith("-tried"):
+            for part in json.loads(path.read_text()).values():
+                yield from (*part.get("before", []), part["command"])
+
+
+def parse(line):
+    """Have click read a command's options, without running it.  click.UsageError: one is unknown."""
+    name, *words = shlex.split(line)
+    command, context = rawconv.main, click.Context(rawconv.main)
+    words.insert(0, name.removeprefix("rawconv-"))
+    while isinstance(command, click.Group):
+        _, command, words = command.resolve_command(context, words)
+        context = click.Context(command)
+    command.make_parser(context).parse_args(words)
+
+
+def test_the_commands_of_the_numbers_have_options_that_exist():
+    lines = {line for line in commands_of_numbers() if line.startswith("rawconv-")}
+    assert len(lines) > 30
+    for line in lines:
+        parse(line)
+    with pytest.raises(click.NoSuchOption, match="--force"):
+        parse("rawconv-train --data photos/ --out half --force")
+
+
+def test_the_tools_of_the_numbers_are_there():
+    tools = {line.split()[1] for line in commands_of_numbers() if line.startswith("python ")}
+    assert tools
+    assert all((TOOLS.parent / one).is_file() for one in tools)
 
 
 @pytest.mark.long
