@@ -25,6 +25,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import parse
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -230,6 +231,23 @@ def test_every_notebook_runs_and_ends_its_cells_with_pictures(path, folder, monk
                     eval(compile(ast.Expression(last.value), str(path), "eval"), namespace)
                 )
     assert len(images) == 2 and all(np.ptp(np.asarray(image)) > 100 for image in images)
+
+
+COMMAND = re.compile(
+    r"`(rawconv-[a-z]+(?: [^`]*)?)`"  # in a sentence
+    r"|^(?:mpirun -n \d+ |srun \S+ )?(rawconv-[a-z]+ .*)$",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "weights/README.md", *PAGES])
+def test_the_commands_of_a_page_have_options_that_exist_and_their_values(page):
+    """Those too that no test runs: in sentences, and for what is not here, as cards."""
+    text = re.sub(r"<!-- numbers.*?-->", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    for in_sentence, line in COMMAND.findall(text):
+        command = re.split(r" *(?:[|&;<>]|  #)", " ".join((in_sentence or line).split()))[0]
+        if not command.startswith("rawconv-experiment NAME"):
+            parse(command)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,14 +3,13 @@
 import datetime
 import json
 import pathlib
-import shlex
 
 import click
 import numpy as np
 import pytest
+from commands import parse
 from PIL import Image
 
-from rawconv.cli import rawconv
 from rawconv.layers.cpu import AUTO_VERSION
 
 TOOLS = pathlib.Path(__file__).parent.parent / "tools"
@@ -180,17 +179,6 @@ def commands_of_numbers():
         if not path.stem.endswith("-tried"):
             for part in json.loads(path.read_text()).values():
                 yield from (*part.get("before", []), part["command"])
-
-
-def parse(line):
-    """Have click read a command's options, without running it.  click.UsageError: one is unknown."""
-    name, *words = shlex.split(line)
-    command, context = rawconv.main, click.Context(rawconv.main)
-    words.insert(0, name.removeprefix("rawconv-"))
-    while isinstance(command, click.Group):
-        _, command, words = command.resolve_command(context, words)
-        context = click.Context(command)
-    command.make_parser(context).parse_args(words)
 
 
 def test_the_commands_of_the_numbers_have_options_that_exist():

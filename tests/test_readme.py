@@ -1,8 +1,6 @@
 """The README is true: its links lead somewhere, and every command and every line of Python in it runs."""
 
-import configparser
 import hashlib
-import importlib.metadata
 import os
 import pathlib
 import re
@@ -110,17 +108,6 @@ def test_the_python_runs(folder, monkeypatch):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
     assert Image.open(folder / "conv4-17.png").size == (64, 64)
-
-
-def test_no_command_in_a_sentence_ends_before_the_value_of_its_option():
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg", "utf-8")
-    scripts = config["options.entry_points"]["console_scripts"]
-    entries = dict(line.split(" = ") for line in scripts.split("\n") if line)
-    for name, option in re.findall(r"`(rawconv-[a-z]+)[^`\n]* (--[a-z-]+)`", TEXT):
-        command = importlib.metadata.EntryPoint(name, entries[name], "console_scripts").load()
-        flags = {word for o in command.params if getattr(o, "is_flag", False) for word in o.opts}
-        assert option in flags, f"{name} {option}"
 
 
 def test_links_and_images_are_there():
