@@ -10,6 +10,15 @@ import pytest
 from rawconv.report import charts
 
 
+def check_legends(figure):
+    """None is cut off at the figure's edge."""
+    figure.draw_without_rendering()
+    for legend in filter(None, [axes.get_legend() for axes in figure.axes] + figure.legends):
+        box = legend.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width, legend.get_texts()
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.height, legend.get_texts()
+
+
 @pytest.fixture
 def figures(monkeypatch):
     """The figures that are made from now on, in their order."""
@@ -17,6 +26,7 @@ def figures(monkeypatch):
 
     def kept(figure):
         found.append(figure)
+        check_legends(figure)
         return b"\x89PNG"
 
     for name, module in list(sys.modules.items()):

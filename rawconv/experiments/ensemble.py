@@ -258,9 +258,9 @@ def _bars(axes, words, rows, shift, height, label, alpha):
             axes.text(np.nanmax([value, high]), place, f" {value:.1f}", va="center", fontsize=7.5)
     axes.set_yticks(range(len(words)), words)
     axes.set_ylim(len(words) - 0.5, -0.5)
-    axes.set_xlim(0, 1.7 * max(row["top1_error"] for row in rows))
+    axes.set_xlim(0, 1.25 * max(row.get("top1_high", row["top1_error"]) for row in rows))
     axes.grid(False, axis="y")
-    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.14), ncols=4, fontsize=7.5)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
 
 
 def _curve(axes, k, top, colour, singles, prefixes, error):
