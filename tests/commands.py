@@ -23,7 +23,7 @@ def parse(line):
 
     click.UsageError: an option or a command is unknown, or the value of an option is missing.
     """
-    name, *words = shlex.split(line)
+    name, *words = shlex.split(line, comments=True)
     command, context = rawconv.main, click.Context(rawconv.main)
     words.insert(0, name.removeprefix("rawconv-"))
     while isinstance(command, click.Group) and words:
